@@ -1,0 +1,55 @@
+# Weightgate. `make demo` and `make test` do all the set-up they need: Python 3.11+, make and package registries suffice.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DATA ?= var
+
+.PHONY: help install demo serve test lint bench faults lock clean
+
+help: ## What can be made
+	@grep -E '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+install: $(STAMP) ## Everything into .venv, from the lock, with hashes
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Weightgate needs Python 3.11 or newer; run: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: install ## The worked example on embedded parts, until Ctrl-C (DATA=var)
+	@$(BIN)/weightgate-server --data $(DATA) demo
+
+serve: install ## The instance in DATA, until Ctrl-C
+	@$(BIN)/weightgate-server --data $(DATA) serve
+
+lint: install ## Style, types, import contracts, schema against migrations
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.migrations_check
+
+test: lint ## Lint, then every test on real parts; installs what they need
+	$(BIN)/python -m tests.prepare
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+faults: install ## The long fault runs
+	$(BIN)/python -m tests.prepare
+	$(BIN)/pytest -m fault --override-ini addopts="-ra --import-mode=importlib" tests/faults
+
+bench: install ## Measure against peers and floors; writes tests/bench/RESULTS.md
+	$(BIN)/python -m tests.bench.sign
+	$(BIN)/python -m tests.bench.issue
+
+lock: install ## Write requirements.lock anew from pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
+	  --upgrade --group dev -o requirements.lock pyproject.toml
+
+clean: ## Remove what was made here; DATA stays
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
