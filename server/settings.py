@@ -1,0 +1,181 @@
+"""Settings: read once from TOML and WEIGHTGATE_* variables, typed, frozen. Anything doubtful stops the start."""
+
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+FILE_NAME = "weightgate.toml"
+PREFIX = "WEIGHTGATE_"
+# Variables of ours that are not settings: the folder, and the password a script proves itself with.
+NOT_SETTINGS = frozenset({"WEIGHTGATE_DATA", "WEIGHTGATE_PASSWORD", "WEIGHTGATE_TOKEN"})
+
+
+class SettingsError(Exception):
+    """The settings cannot be used. The text names the key and the fix, never a value that could be secret."""
+
+
+def _network(text: str) -> str:
+    ipaddress.ip_network(text)
+    return text
+
+
+Network = Annotated[str, AfterValidator(_network)]
+HostName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]
+
+
+class Settings(BaseModel):
+    """Every key of `config/example.toml`, in its order; meaning, unit and bounds stand there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    folder: Path = Field(exclude=True)  # of the settings file; relative paths start here; not a key of the file
+
+    public_url: str
+    listen: str = "127.0.0.1:8080"
+    web_workers: int = Field(default=2, ge=1, le=64)
+    web_threads: int = Field(default=8, ge=1, le=64)
+    trusted_proxies: tuple[Network, ...] = ()
+    contact: str = Field(min_length=3, max_length=200)
+    logger_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    database_url: str = Field(default="sqlite:///weightgate.sqlite3", repr=False)
+    migration_database_url: str | None = Field(default=None, repr=False)
+
+    embedded_store: bool = False
+    s3_endpoint_url: str | None = None
+    s3_region: str = Field(default="us-east-1", pattern=r"^[a-z0-9-]{3,32}$")
+    s3_bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+    s3_addressing: Literal["virtual", "path"] = "virtual"
+
+    signer_key_file: Path = Path("keys/signer.json")
+    publisher_key_file: Path = Path("keys/publisher.json")
+    manifest_key_file: Path = Path("keys/manifest.key.pem")
+    manifest_public_key_file: Path = Path("keys/manifest.pub.pem")
+    secret_file: Path = Path("keys/secret")
+
+    url_lifetime_seconds: int = Field(default=300, ge=10, le=900)
+    public_stages_need_sign_in: bool = False
+    second_person_tier: str = Field(default="research", pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
+    token_lifetime_days: int = Field(default=90, ge=1, le=90)
+    log_host: HostName
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path not in {"", "/"} or parts.query:
+            raise ValueError("write scheme and host only, like https://weights.example.org")
+        if parts.scheme == "http" and not _is_loopback(parts.hostname):
+            raise ValueError("use https://: over plain http anyone on the way reads tokens and signed URLs")
+        return value.rstrip("/")
+
+    @field_validator("listen")
+    @classmethod
+    def _listen(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdigit() or not 0 < int(port) < 65536:
+            raise ValueError("write address:port, like 127.0.0.1:8080")
+        return value
+
+    @field_validator("database_url", "migration_database_url")
+    @classmethod
+    def _database_url(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("sqlite:///", "postgresql+psycopg://")):
+            raise ValueError("write sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME")
+        return value
+
+    @field_validator("s3_endpoint_url")
+    @classmethod
+    def _endpoint(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path not in {"", "/"}:
+            raise ValueError("write scheme, host and port only, like https://s3.example.org")
+        if parts.scheme == "http" and not _is_loopback(parts.hostname):
+            raise ValueError("use https://: over plain http anyone on the way reads the weights")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _paths_start_at_the_folder(self) -> "Settings":
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, Path):
+                object.__setattr__(self, name, self.folder / value)
+        for name in ("database_url", "migration_database_url"):
+            value = getattr(self, name)
+            if value is not None and (match := re.fullmatch(r"sqlite:///([^/].*)", value)):
+                object.__setattr__(self, name, f"sqlite:///{self.folder / match[1]}")
+        return self
+
+
+def load(folder: Path, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read `folder/weightgate.toml`, then the WEIGHTGATE_* variables, which win.
+
+    Raises SettingsError naming each key that is missing, unknown, out of bounds or unsafe, and the fix.
+    """
+    environment = os.environ if environment is None else environment
+    folder = folder.absolute()
+    values = _from_file(folder / FILE_NAME) | _from_environment(environment)
+    if "debug" in values or environment.get("FLASK_DEBUG", "0") not in {"", "0"}:
+        raise SettingsError(
+            "debug is not a setting: it shows code and secrets to callers; remove it (also FLASK_DEBUG)"
+        )
+    try:
+        return Settings(folder=folder, **values)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_sentence(item) for item in error.errors())) from None
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"no settings at {path}: make them with `weightgate-server init`") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"cannot read {path}: {type(error).__name__}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not TOML: {error}") from None
+    if "folder" in values:
+        raise SettingsError("folder: unknown key; the folder is where the settings file lies")
+    return values
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for variable, text in environment.items():
+        if variable.startswith(PREFIX) and variable not in NOT_SETTINGS:
+            name = variable.removeprefix(PREFIX).lower()
+            if name == "folder":
+                raise SettingsError(f"{variable}: unknown variable; use WEIGHTGATE_DATA")
+            values[name] = [part.strip() for part in text.split(",") if part.strip()] if _is_list(name) else text
+    return values
+
+
+def _is_list(name: str) -> bool:
+    return name == "trusted_proxies"
+
+
+def _sentence(error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"]) or "settings"
+    if error["type"] == "missing":
+        return f"{key}: missing; add it to {FILE_NAME} (config/example.toml says what it means)"
+    if error["type"] == "extra_forbidden":
+        return f"{key}: unknown key; remove it or correct its spelling (config/example.toml lists all)"
+    return f"{key}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
