@@ -1,0 +1,148 @@
+"""The database: one way to read, one way to write, on SQLite and on PostgreSQL alike."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import BigInteger, DateTime, Dialect, Engine, Integer, MetaData, Row, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.types import TypeDecorator
+
+from server.storage.group_commit import GroupCommit, WriterBusy
+
+# How long a statement may wait for a lock: then the caller is told to come back, instead of piling up.
+LOCK_WAIT_SECONDS = 4
+
+
+AnyRow = Row[*tuple[Any, ...]]
+
+
+class DatabaseUnavailable(Exception):
+    """The database is down, locked or full. What was asked may or may not be stored: act as if it were not."""
+
+
+class Base(DeclarativeBase):
+    """All tables. Constraint names are fixed so that both databases' migrations can name them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+# SQLite gives an automatic key only to a column that is literally INTEGER.
+Key = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware UTC datetime; SQLite keeps none, so the zone is put back on the way out."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError("a moment needs its zone: use aware UTC datetimes")
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        return None if value is None else value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Database:
+    """Opens transactions. `transaction` may write; `reading` cannot, and waits for nobody."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.dialect = make_url(url).get_backend_name()
+        if self.dialect == "sqlite":
+            self._readers = _sqlite_engine(url, begin="BEGIN", read_only=True)
+            self._writer = _sqlite_engine(url, begin="BEGIN IMMEDIATE", read_only=False)
+            self._group = GroupCommit(self._writer, Path(f"{make_url(url).database}.writer"), LOCK_WAIT_SECONDS)
+        else:
+            self._readers = self._writer = _postgresql_engine(url)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """Yield a session; its work is durable when the block has been left without an error.
+
+        Raises DatabaseUnavailable when the commit did not come back: the work may then be stored all the same.
+        """
+        with _typed_errors():
+            if self.dialect == "sqlite":
+                with self._group.member() as session:
+                    yield session
+            else:
+                with Session(self._writer, expire_on_commit=False) as session, session.begin():
+                    yield session
+                    session.flush()
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Yield a session on one consistent state that cannot write."""
+        with _typed_errors(), Session(self._readers, autoflush=False) as session:
+            if self.dialect == "postgresql":
+                session.connection(execution_options={"postgresql_readonly": True})
+            yield session
+
+    def close(self) -> None:
+        if self.dialect == "sqlite":
+            self._group.close()
+        self._readers.dispose()
+        self._writer.dispose()
+
+
+@contextmanager
+def _typed_errors() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError, InternalError, PoolTimeout, WriterBusy) as error:
+        # The driver's text may quote parameters: only its class goes on.
+        raise DatabaseUnavailable(f"the database did not answer ({type(error).__name__})") from None
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise DatabaseUnavailable("the connection to the database was lost") from None
+        raise
+
+
+def _sqlite_engine(url: str, *, begin: str, read_only: bool) -> Engine:
+    engine = create_engine(
+        url, connect_args={"check_same_thread": False, "timeout": LOCK_WAIT_SECONDS}, hide_parameters=True
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # the driver's own BEGIN would come too late for BEGIN IMMEDIATE
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"query_only={int(read_only)}"):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _postgresql_engine(url: str) -> Engine:
+    options = (
+        f"-c lock_timeout={LOCK_WAIT_SECONDS * 1000} -c statement_timeout={LOCK_WAIT_SECONDS * 1000} "
+        "-c idle_in_transaction_session_timeout=15000 -c timezone=UTC"
+    )
+    return create_engine(
+        url,
+        pool_size=16,
+        max_overflow=0,
+        pool_timeout=LOCK_WAIT_SECONDS,
+        pool_pre_ping=True,
+        hide_parameters=True,
+        connect_args={"options": options, "connect_timeout": LOCK_WAIT_SECONDS, "application_name": "weightgate"},
+    )

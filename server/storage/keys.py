@@ -1,0 +1,120 @@
+"""Key files: made once, 0600, read by the one process that needs them."""
+
+import base64
+import json
+import os
+import secrets
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+SECRET_BYTES = 32
+
+
+class KeyFileError(Exception):
+    """A key file is missing, readable by others, or not a key. The text names the file and the fix, never the key."""
+
+
+@dataclass(frozen=True)
+class S3Credentials:
+    """One identity at the object store."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
+
+
+def read_private(path: Path) -> bytes:
+    """Return the bytes of a key file. Raises KeyFileError when others may read it: then it is no longer a secret."""
+    try:
+        mode = path.stat().st_mode
+        content = path.read_bytes()
+    except OSError as error:
+        raise KeyFileError(
+            f"cannot read key file {path}: {error.strerror}; make it with `weightgate-server init`"
+        ) from None
+    if stat.S_IMODE(mode) & 0o077:
+        raise KeyFileError(f"key file {path} is open to others (mode {stat.S_IMODE(mode):04o}): run `chmod 600 {path}`")
+    return content
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Create a key file with mode 0600. Raises FileExistsError: a key is never overwritten."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def new_s3_credentials() -> S3Credentials:
+    return S3Credentials(access_key_id="WG" + secrets.token_hex(9).upper(), secret_access_key=secrets.token_urlsafe(32))
+
+
+def write_s3_credentials(path: Path, credentials: S3Credentials) -> None:
+    body = {"access_key_id": credentials.access_key_id, "secret_access_key": credentials.secret_access_key}
+    if credentials.session_token is not None:
+        body["session_token"] = credentials.session_token
+    write_private(path, json.dumps(body, indent=2).encode() + b"\n")
+
+
+def read_s3_credentials(path: Path) -> S3Credentials:
+    """Read `{"access_key_id": …, "secret_access_key": …, "session_token"?: …}`."""
+    content = read_private(path)
+    try:
+        return S3Credentials(**json.loads(content))
+    except (ValueError, TypeError):
+        # The parser's own message could quote the secret.
+        raise KeyFileError(
+            f"key file {path} is not an S3 credential: write JSON with access_key_id and secret_access_key"
+        ) from None
+
+
+def write_secret(path: Path) -> None:
+    """Create a file with 32 random bytes, for sealing what is secret inside the database."""
+    write_private(path, secrets.token_bytes(SECRET_BYTES))
+
+
+def read_secret(path: Path) -> bytes:
+    content = read_private(path)
+    if len(content) < SECRET_BYTES:
+        raise KeyFileError(
+            f"secret file {path} has {len(content)} bytes: at least {SECRET_BYTES} random ones are needed"
+        )
+    return content
+
+
+def write_manifest_key(private: Path, public: Path) -> None:
+    """Create the EC P-256 pair that signs manifests (model-signing 1.1.1 cannot use Ed25519)."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    write_private(
+        private,
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+    )
+    public.write_bytes(
+        key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
+
+
+def seal(secret: bytes, purpose: str, content: bytes) -> bytes:
+    """Encrypt what the database may hold but a copy of it must not reveal. `purpose` keeps uses apart."""
+    return Fernet(_derived(secret, purpose)).encrypt(content)
+
+
+def unseal(secret: bytes, purpose: str, sealed: bytes) -> bytes:
+    """Raises KeyFileError when it was sealed with another secret."""
+    try:
+        return Fernet(_derived(secret, purpose)).decrypt(sealed)
+    except InvalidToken:
+        raise KeyFileError(f"cannot unseal {purpose}: the secret file is not the one it was sealed with") from None
+
+
+def _derived(secret: bytes, purpose: str) -> bytes:
+    key = HKDF(hashes.SHA256(), length=32, salt=None, info=f"weightgate {purpose}".encode()).derive(secret)
+    return base64.urlsafe_b64encode(key)

@@ -1,0 +1,24 @@
+"""Probes: plain HTTP requests as an outsider would send them, to see what the store really answers."""
+
+import http.client
+from urllib.parse import urlsplit
+
+TIMEOUT_SECONDS = 5
+
+
+class ProbeFailed(Exception):
+    """Nothing answered."""
+
+
+def status_of(url: str) -> int:
+    """Return the status of a GET without credentials other than what the URL carries. Follows no redirect."""
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.netloc, timeout=TIMEOUT_SECONDS)
+    try:
+        connection.request("GET", parts.path + (f"?{parts.query}" if parts.query else ""))
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        raise ProbeFailed(f"no answer from {parts.hostname} ({type(error).__name__})") from None
+    finally:
+        connection.close()
