@@ -1,0 +1,1 @@
+"""The append-only download log: bytes and their order, not what they mean."""

@@ -1,0 +1,112 @@
+"""Entries: what was done, as bytes, in the order in which it was done. Only ever appended."""
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, UniqueConstraint, insert, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from server.log import canonical
+from server.storage.database import Base, Key, Moment
+
+COMMITMENT_PREFIX = b"weightgate-commit/v1\n"
+SALT_BYTES = 32
+
+
+class NoLog(Exception):
+    """There is no log to append to: the instance was not initialized."""
+
+
+class Log(Base):
+    """One log: an origin, and the entries that belong to it. The newest one is appended to."""
+
+    __tablename__ = "logs"
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    origin: Mapped[str] = mapped_column(String(300), unique=True)
+    created_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class LogEntry(Base):
+    """One act. `record` is canonical JSON; `commitment` is all that the public will see of it."""
+
+    __tablename__ = "log_entries"
+    __table_args__ = (
+        UniqueConstraint("log_id", "leaf_index"),
+        Index("ix_log_entries_organization_id_kind_id", "organization_id", "kind", "id"),
+        Index("ix_log_entries_kind_id", "kind", "id"),
+    )
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    log_id: Mapped[int] = mapped_column(ForeignKey("logs.id"))
+    kind: Mapped[str] = mapped_column(String(64))
+    subject: Mapped[str | None] = mapped_column(String(200), index=True)  # what the act is about, e.g. a download's id
+    organization_id: Mapped[int | None] = mapped_column(Key)
+    appended_at: Mapped[datetime] = mapped_column(Moment)
+    record: Mapped[bytes] = mapped_column(LargeBinary)
+    salt: Mapped[bytes] = mapped_column(LargeBinary)
+    commitment: Mapped[bytes] = mapped_column(LargeBinary)
+    leaf_index: Mapped[int | None] = mapped_column(Key)  # given by the sealer, never by a sequence
+
+
+Index("ix_log_entries_unsealed", LogEntry.id, sqlite_where=LogEntry.leaf_index.is_(None),
+      postgresql_where=LogEntry.leaf_index.is_(None))  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What the caller needs to prove later that its act is in the log."""
+
+    record: bytes
+    salt: bytes
+    commitment: bytes
+
+
+def commitment_of(salt: bytes, record: bytes) -> bytes:
+    """Return the 32 bytes that stand for an entry in the public log."""
+    return hashlib.sha256(COMMITMENT_PREFIX + salt + record).digest()
+
+
+def open_log(session: Session, origin: str, at: datetime) -> Log:
+    """Begin a log; entries go to the newest from now on. `origin` is `<host>/<name>`."""
+    log = Log(name=origin.partition("/")[2], origin=origin, created_at=at)
+    session.add(log)
+    session.flush()
+    return log
+
+
+def append(
+    session: Session,
+    *,
+    kind: str,
+    at: datetime,
+    record: Mapping[str, Any],
+    organization_id: int | None = None,
+    subject: str | None = None,
+) -> Appended:
+    """Append one entry as part of the caller's transaction; make it the last statement, so its order is the log's.
+
+    `version`, `kind` and `time` (unix milliseconds) are written into the record here. Raises NoLog, NotCanonical.
+    """
+    content = canonical.encode({**record, "version": 1, "kind": kind, "time": int(at.timestamp() * 1000)})
+    salt = secrets.token_bytes(SALT_BYTES)
+    commitment = commitment_of(salt, content)
+    log_id = session.scalar(_NEWEST_LOG)
+    if log_id is None:
+        raise NoLog("no log to append to: run `weightgate-server init`")
+    session.flush()  # what the act changed is written before the entry that tells of it
+    session.execute(
+        _INSERT,
+        {
+            "log_id": log_id, "kind": kind, "subject": subject, "organization_id": organization_id,
+            "appended_at": at, "record": content, "salt": salt, "commitment": commitment,
+        },
+    )  # fmt: skip
+    return Appended(content, salt, commitment)
+
+
+_NEWEST_LOG = select(Log.id).order_by(Log.id.desc()).limit(1)
+_INSERT = insert(LogEntry.__table__)  # type: ignore[arg-type]  # Core: the ORM's insert costs as much as all the rest
