@@ -1,0 +1,117 @@
+"""Authentication: from a token's text to a caller, and whether that caller still stands: rows 1 and 2 of the rule."""
+
+import ipaddress
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from server.domain import tokens
+from server.domain.callers import Caller
+from server.domain.errors import InvalidCredentials, NetworkNotAllowed, OrganizationSuspended, PersonDisabled, Refused
+from server.domain.organizations import Organization
+from server.domain.people import Person
+from server.domain.permissions import Role, Scope
+from server.domain.resources import Resources
+from server.domain.tokens import Token
+from server.storage.database import AnyRow
+
+
+def identify(use: Resources, text: str, stranger: Caller) -> tuple[Caller, Refused | None]:
+    """Return whose token this is, and the refusal if it no longer works. `stranger` is what is known without it.
+
+    Both are returned, since a refusal is recorded with whom it was given to.
+    """
+    public_id = tokens.public_id_of(text)
+    if public_id is None:
+        return stranger, InvalidCredentials()
+    with use.database.reading() as session:
+        row = session.execute(_TOKEN.where(Token.public_id == public_id)).one_or_none()
+    if row is None or not tokens.matches(row.secret_sha256, text):
+        return stranger, InvalidCredentials()
+    caller = replace(
+        stranger,
+        via="token",
+        organization_id=row.organization_id,
+        organization=row.slug,
+        person_id=row.person_id,
+        person=row.email,
+        role=Role(row.role),
+        token_id=row.id,
+        token_public_id=public_id,
+        scopes=frozenset(Scope(scope) for scope in row.scopes.split()),
+    )
+    return caller, _fault(row, caller, use.clock())
+
+
+def standing(session: Session, caller: Caller, *, lock: bool) -> AnyRow | None:
+    """Read what the caller's standing rests on: token, person, organization. `lock` keeps them as they are until the
+    transaction ends."""
+    if caller.token_id is not None:
+        token = _TOKEN.where(Token.id == caller.token_id)
+        rests_on = [Token, Person, Organization]
+        return session.execute(token.with_for_update(read=True, of=rests_on) if lock else token).one_or_none()
+    if caller.person_id is not None:
+        person = _PERSON.where(Person.id == caller.person_id)
+        return session.execute(
+            person.with_for_update(read=True, of=[Person, Organization]) if lock else person
+        ).one_or_none()
+    return None
+
+
+def fault(standing: AnyRow | None, caller: Caller, at: datetime) -> Refused | None:
+    """Rows 1 and 2 of the access rule, at one instant. A caller whose rows are gone is nobody."""
+    if caller.person_id is None:
+        return None
+    return InvalidCredentials() if standing is None else _fault(standing, caller, at)
+
+
+_TOKEN = (
+    select(
+        Token.id,
+        Token.secret_sha256,
+        Token.scopes,
+        Token.networks,
+        Token.expires_at,
+        Token.revoked_at,
+        Person.id.label("person_id"),
+        Person.email,
+        Person.role,
+        Person.disabled_at,
+        Organization.id.label("organization_id"),
+        Organization.slug,
+        Organization.suspended_at,
+    )
+    .join(Person, Person.id == Token.person_id)
+    .join(Organization, Organization.id == Token.organization_id)
+)
+_PERSON = select(Person.disabled_at, Organization.suspended_at).join(
+    Organization, Organization.id == Person.organization_id
+)
+
+
+def _fault(row: AnyRow, caller: Caller, at: datetime) -> Refused | None:
+    if caller.token_id is not None:
+        if row.revoked_at is not None:
+            return InvalidCredentials("The token was revoked.")
+        if at >= row.expires_at:
+            return InvalidCredentials("The token has expired.")
+        if row.networks and not _from_one_of(row.networks, caller.address):
+            return NetworkNotAllowed()
+    if row.suspended_at is not None:
+        return OrganizationSuspended()
+    if row.disabled_at is not None:
+        return PersonDisabled()
+    return None
+
+
+def _from_one_of(networks: str, address: str | None) -> bool:
+    """Whether the address lies in a network; an address that cannot be read lies in none."""
+    try:
+        here = ipaddress.ip_address(address or "")
+    except ValueError:
+        return False
+    if isinstance(here, ipaddress.IPv6Address) and here.ipv4_mapped is not None:
+        here = here.ipv4_mapped
+    return any(here in ipaddress.ip_network(network) for network in networks.split())

@@ -1,0 +1,54 @@
+"""The caller: who asks, how they proved it, and from where."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from server.domain.errors import AuthenticationRequired, InsufficientScope, NotPermitted
+from server.domain.permissions import POLICY, STAFF, Permission, Role, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody who asks; made at the door, passed to everything that decides or records."""
+
+    via: Literal["anonymous", "token", "session", "cli"]
+    organization_id: int | None = None
+    organization: str | None = None  # its slug
+    person_id: int | None = None
+    person: str | None = None  # the e-mail address
+    role: Role | None = None
+    token_id: int | None = None
+    token_public_id: str | None = None
+    scopes: frozenset[Scope] = frozenset()
+    address: str | None = None
+    user_agent: str | None = None
+    request_id: str | None = None
+
+    @property
+    def is_staff(self) -> bool:
+        return self.role in STAFF
+
+    def require(self, permission: Permission) -> None:
+        """Raise AuthenticationRequired, NotPermitted or InsufficientScope unless the policy gives the permission."""
+        rule = POLICY[permission]
+        if self.role is None:
+            if not rule.anonymous:
+                raise AuthenticationRequired
+        elif self.role not in rule.roles:
+            raise NotPermitted(f"Your role, {self.role}, does not include: {rule.sentence}")
+        elif self.via == "token" and not self.scopes & rule.scopes:
+            if not rule.scopes:
+                raise InsufficientScope("No token can do this: it needs a person.", next_step="Ask {contact}.")
+            raise InsufficientScope(f"The token lacks the scope {' or '.join(sorted(rule.scopes))}.")
+
+    def as_record(self) -> dict[str, Any]:
+        """What the log keeps of a caller."""
+        known = {
+            "via": self.via,
+            "organization": self.organization,
+            "person": self.person,
+            "token": self.token_public_id,
+            "address": self.address,
+            "user_agent": self.user_agent,
+        }
+        return {key: value for key, value in known.items() if value is not None}

@@ -1,0 +1,157 @@
+"""Check-up: does this instance really do what it promises? It tries, rather than trusting the settings."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from server.domain import beginning
+from server.domain.resources import Resources
+from server.storage import keys, probes
+from server.storage.database import DatabaseUnavailable
+from server.storage.keys import KeyFileError
+from server.storage.objects import ObjectStoreError, ObjectStoreRefused
+from server.storage.probes import ProbeFailed
+from server.storage.signing import StoredObject, UrlSigner
+from server.storage.signing_check import SigningMismatch
+
+CLOCK_SKEW_SECONDS = 5  # more shortens or lengthens the life of URLs noticeably
+KEY_PREFIX = "checkpoints/doctor/"
+
+
+class Wrong(Exception):
+    """A check failed; the text says what is wrong and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found."""
+
+    name: str
+    ok: bool
+    sentence: str
+
+
+def examine(use: Resources) -> Iterator[Finding]:
+    """Run every check, one after the other, whatever the others found."""
+    for name, check in CHECKS:
+        try:
+            yield Finding(name, True, check(use))
+        except (Wrong, KeyFileError, ObjectStoreError, DatabaseUnavailable, ProbeFailed, SigningMismatch) as error:
+            yield Finding(name, False, str(error))
+
+
+def _keys(use: Resources) -> str:
+    """Every key file is there, readable by us alone, and a key."""
+    made = use.settings
+    keys.read_secret(made.secret_file)
+    keys.read_s3_credentials(made.signer_key_file)
+    keys.read_s3_credentials(made.publisher_key_file)
+    keys.read_private(made.manifest_key_file)
+    return "all key files are there, mode 0600"
+
+
+def _database(use: Resources) -> str:
+    """The database answers and can be written."""
+    with use.database.transaction():
+        pass
+    return f"{use.database.dialect} answers and takes a transaction"
+
+
+def _begun(use: Resources) -> str:
+    if not beginning.has_begun(use):
+        raise Wrong("there is no log yet: run `weightgate-server init`")
+    return f"the log {beginning.log_origin(use)} is there"
+
+
+def _bucket(use: Resources) -> str:
+    if not use.store.bucket_reachable():
+        raise Wrong(f"the bucket {use.settings.s3_bucket} is not there: make it, or correct s3_bucket")
+    return f"bucket {use.settings.s3_bucket} is reachable with the publisher's key"
+
+
+def _clock(use: Resources) -> str:
+    skew = (use.store.server_time() - use.clock()).total_seconds()
+    if abs(skew) > CLOCK_SKEW_SECONDS:
+        raise Wrong(f"our clock and the store's differ by {skew:.0f} s: run an NTP client on this machine")
+    return "our clock agrees with the store's"
+
+
+def _signer_reads_only(use: Resources) -> str:
+    """The key that the web holds cannot write, delete or list."""
+    store = use.store_as(keys.read_s3_credentials(use.settings.signer_key_file))
+    with _probe(use) as key:
+        attempts: list[tuple[str, Callable[[], object]]] = [
+            ("write", lambda: store.put_bytes(f"{key}-written", b"x")),
+            ("overwrite", lambda: store.put_bytes(key, b"x")),
+            ("delete", lambda: store.delete(key)),
+            ("list", lambda: store.list_keys(KEY_PREFIX)),
+        ]
+        for what, attempt in attempts:
+            try:
+                attempt()
+            except ObjectStoreRefused:
+                continue
+            use.store.delete(f"{key}-written")
+            raise Wrong(f"the signer's key can {what} objects: give it s3:GetObject on this bucket and nothing else")
+    return "the signer's key can read, and cannot write, delete or list"
+
+
+def _closed(use: Resources) -> str:
+    with _probe(use) as key:
+        plain = _signed(use, key).partition("?")[0]
+        bucket = plain.removesuffix(key)
+        for url, what in ((plain, "read an object"), (bucket, "list the bucket")):
+            if probes.status_of(url) not in {401, 403}:
+                raise Wrong(f"anyone can {what} without a signature: close public access to the bucket")
+    return "without a signature nothing can be read or listed"
+
+
+def _urls(use: Resources) -> str:
+    with _probe(use) as key:
+        good = _signed(use, key)
+        if (status := probes.status_of(good)) != 200:
+            raise Wrong(f"a fresh signed URL is answered with {status}: check the s3_… settings")
+        last = "0" if good[-1] != "0" else "1"
+        if probes.status_of(good[:-1] + last) == 200:
+            raise Wrong("the store takes a URL whose signature was changed: it does not check signatures")
+        if probes.status_of(_signed(use, key, age=timedelta(hours=1))) == 200:
+            raise Wrong("the store takes an expired URL: it does not check the time")
+    return "a signed URL works; a changed one and an expired one are refused"
+
+
+def _signed(use: Resources, key: str, age: timedelta = timedelta(0)) -> str:
+    made = use.settings
+    signer = UrlSigner(
+        endpoint_url=made.s3_endpoint_url,
+        region=made.s3_region,
+        bucket=made.s3_bucket,
+        addressing=made.s3_addressing,
+        credentials=keys.read_s3_credentials(made.signer_key_file),
+        clock=lambda: use.clock() - age,
+    )
+    return signer.sign([StoredObject(key)], download_id="doctor", lifetime_seconds=60)[0]
+
+
+@contextmanager
+def _probe(use: Resources) -> Iterator[str]:
+    """An object to try things on, for as long as they are tried."""
+    key = f"{KEY_PREFIX}{secrets.token_hex(8)}"
+    use.store.put_bytes(key, b"A probe of `weightgate-server doctor`.\n")
+    try:
+        yield key
+    finally:
+        use.store.delete(key)
+
+
+CHECKS: tuple[tuple[str, Callable[[Resources], str]], ...] = (
+    ("keys", _keys),
+    ("database", _database),
+    ("log", _begun),
+    ("bucket", _bucket),
+    ("clock", _clock),
+    ("signer", _signer_reads_only),
+    ("public access", _closed),
+    ("signed URLs", _urls),
+)

@@ -1,0 +1,152 @@
+"""Downloads: exchange a clearance for signed URLs, with a log entry that is committed before any URL exists."""
+
+import os
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from server.domain import access
+from server.domain.access import Grant
+from server.domain.callers import Caller
+from server.domain.checkpoints import FILES_AT_MOST, MAIN, File
+from server.domain.errors import InvalidRequest, NotFound
+from server.domain.paging import Page, Slice, page
+from server.domain.permissions import Permission
+from server.domain.resources import Resources
+from server.log import entries
+from server.log.entries import Appended, LogEntry
+
+KIND = "download"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a caller asks for. paths: None for all files; renews: the download whose URLs have run out."""
+
+    stage: str
+    checkpoint: str = MAIN
+    paths: Sequence[str] | None = None
+    renews: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """What was issued. The URLs work until `expires_at`; `entry` is the caller's side of the log."""
+
+    id: str
+    expires_at: datetime
+    entry: Appended
+    files: list[File]
+    urls: list[str]
+
+
+def issue(use: Resources, caller: Caller, order: Order) -> Download:
+    """Decide, log, then sign. Raises a Refused: then nothing was logged, and no URL exists."""
+    caller.require(Permission.DOWNLOAD_CREATE)
+    _require_sensible(order.paths)
+    lifetime_seconds = use.settings.url_lifetime_seconds
+    with use.database.transaction() as session:
+        grant = access.require(session, use, caller, order.stage, order.checkpoint, order.paths)
+        download_id = str(_uuid7(grant.at))
+        entry = entries.append(
+            session,
+            kind=KIND,
+            at=grant.at,
+            record=_record(caller, grant, download_id, order.renews, lifetime_seconds),
+            organization_id=caller.organization_id,
+            subject=download_id,
+        )
+    # The entry is committed: from here on a crash loses a URL, never a record.
+    urls = use.signer.sign(
+        [file.stored for file in grant.files],
+        download_id=download_id,
+        lifetime_seconds=lifetime_seconds,
+        moment=grant.at,  # so that they end when the entry says, however late they are signed
+    )
+    expires_at = grant.at.replace(microsecond=0) + timedelta(seconds=lifetime_seconds)
+    return Download(download_id, expires_at, entry, grant.files, urls)
+
+
+def renew(use: Resources, caller: Caller, download_id: str, paths: Sequence[str] | None) -> Download:
+    """Issue fresh URLs for files of an earlier download of the same organization: decided and logged anew."""
+    caller.require(Permission.DOWNLOAD_CREATE)
+    _require_sensible(paths)
+    with use.database.reading() as session:
+        before = _earlier(session, caller, download_id)
+    held = [file["path"] for file in before["files"]]
+    if paths is not None and not set(paths) <= set(held):
+        raise NotFound("A path you named was not part of that download; nothing was issued.")
+    stage = f"{before['model']}/{before['stage']}"
+    wanted = held if paths is None else paths
+    return issue(use, caller, Order(stage, before["checkpoint"], wanted, renews=download_id))
+
+
+def visible(session: Session, caller: Caller, part: Slice) -> Page[dict[str, Any]]:
+    """The records of one's own organization's downloads, newest first; for staff everybody's."""
+    query = select(LogEntry.id, LogEntry.record).where(LogEntry.kind == KIND)
+    if not caller.is_staff:
+        query = query.where(LogEntry.organization_id == caller.organization_id)
+    found = page(session, query, LogEntry.id, part, newest_first=True, scalars=False)
+    return Page([orjson.loads(row.record) for row in found.items], found.next_after)
+
+
+def issued_at(record: dict[str, Any]) -> datetime:
+    return datetime.fromtimestamp(record["time"] / 1000, UTC)
+
+
+def _earlier(session: Session, caller: Caller, download_id: str) -> dict[str, Any]:
+    mine = LogEntry.organization_id == caller.organization_id
+    if caller.organization_id is None:
+        mine = LogEntry.organization_id.is_(None)
+    query = select(LogEntry.record).where(LogEntry.subject == download_id, LogEntry.kind == KIND, mine)
+    record = session.scalar(query)
+    if record is None:
+        raise NotFound("There is no such download of your organization.")
+    loaded: dict[str, Any] = orjson.loads(record)
+    return loaded
+
+
+def _require_sensible(paths: Sequence[str] | None) -> None:
+    if paths is None:
+        return
+    if not paths:
+        raise InvalidRequest("`paths` is empty: name at least one file, or leave it out for all.")
+    if len(paths) > FILES_AT_MOST:
+        raise InvalidRequest(f"`paths` has more than {FILES_AT_MOST} entries: leave it out for all files.")
+    if len(set(paths)) != len(paths):
+        raise InvalidRequest("`paths` names a file twice.")
+
+
+def _record(
+    caller: Caller, grant: Grant, download_id: str, renews: str | None, lifetime_seconds: int
+) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "actor": caller.as_record(),
+        "download": download_id,
+        "model": grant.model,
+        "stage": grant.stage,
+        "checkpoint": grant.checkpoint.checkpoint_id,
+        "files": [file.record for file in grant.files],
+        "lifetime_seconds": lifetime_seconds,
+    }
+    authority = {
+        "clearance": grant.clearance_id,
+        "tier": grant.tier,
+        "agreement_sha256": grant.agreement_sha256,
+        "signature": grant.signature_id,
+        "renews": renews,
+    }
+    return record | {key: value for key, value in authority.items() if value is not None}
+
+
+def _uuid7(at: datetime) -> uuid.UUID:
+    """A random id that sorts by time, so that an index grows at its end (RFC 9562, section 5.7)."""
+    value = (int(at.timestamp() * 1000) << 80) | int.from_bytes(os.urandom(10), "big")
+    value = value & ~(0xF << 76) | 0x7 << 76  # version 7
+    return uuid.UUID(int=value & ~(0x3 << 62) | 0x2 << 62)  # RFC variant

@@ -1,0 +1,129 @@
+"""Organizations: the lab, and the partners that access is granted to."""
+
+import re
+from datetime import datetime
+
+from sqlalchemy import String, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from server.domain.callers import Caller
+from server.domain.errors import InvalidRequest, NotFound, NotPossible
+from server.domain.paging import Page, Slice, page
+from server.domain.permissions import Permission
+from server.domain.resources import Resources
+from server.log import entries
+from server.storage.database import Base, Key, Moment
+
+SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+
+
+class Organization(Base):
+    """A partner, or the lab itself. People, tokens, clearances and signatures belong to it."""
+
+    __tablename__ = "organizations"
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    slug: Mapped[str] = mapped_column(String(64), unique=True)
+    name: Mapped[str] = mapped_column(String(200))
+    is_lab: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime] = mapped_column(Moment)
+    suspended_at: Mapped[datetime | None] = mapped_column(Moment)
+    suspension_reason: Mapped[str | None] = mapped_column(String(1000))
+
+
+class Quota(Base):
+    """An organization's limits; a row of its own, since issuing locks and advances it. None: no limit."""
+
+    __tablename__ = "quotas"
+    organization_id: Mapped[int] = mapped_column(Key, primary_key=True, autoincrement=False)
+    bytes_per_day: Mapped[int | None] = mapped_column(Key)
+    requests_per_minute: Mapped[int | None]
+    next_free_at: Mapped[datetime | None] = mapped_column(Moment)  # when a request would find the rate unused
+
+
+def add(use: Resources, caller: Caller, slug: str, name: str) -> Organization:
+    """Add a partner organization. It can do nothing until it is cleared and has signed."""
+    caller.require(Permission.ORGANIZATION_MANAGE)
+    with use.database.transaction() as session:
+        organization = create(session, slug, name, is_lab=False, at=use.clock())
+        _record(session, caller, "organization.add", organization, use.clock(), name=name)
+        return organization
+
+
+def create(session: Session, slug: str, name: str, *, is_lab: bool, at: datetime) -> Organization:
+    if not SLUG.fullmatch(slug):
+        raise InvalidRequest(f"{slug!r} is no organization id: use a-z, 0-9 and '-', at most 64 characters.")
+    if not name.strip() or len(name) > 200:
+        raise InvalidRequest("An organization needs a name of at most 200 characters.")
+    if session.scalar(select(Organization.id).where(Organization.slug == slug)):
+        raise NotPossible(f"There is an organization {slug} already.")
+    organization = Organization(slug=slug, name=name.strip(), is_lab=is_lab, created_at=at)
+    session.add(organization)
+    session.flush()
+    session.add(Quota(organization_id=organization.id))
+    return organization
+
+
+def suspend(use: Resources, caller: Caller, slug: str, reason: str) -> None:
+    """Stop an organization at its next request: its tokens stay, and work again when it is resumed."""
+    _set_suspension(use, caller, slug, reason)
+
+
+def resume(use: Resources, caller: Caller, slug: str) -> None:
+    """End a suspension."""
+    _set_suspension(use, caller, slug, None)
+
+
+def _set_suspension(use: Resources, caller: Caller, slug: str, reason: str | None) -> None:
+    caller.require(Permission.ORGANIZATION_MANAGE)
+    if reason is not None and not reason.strip():
+        raise InvalidRequest("Give the reason for the suspension.")
+    with use.database.transaction() as session:
+        organization = get(session, slug, lock=True)
+        if organization.is_lab:
+            raise NotPossible("The lab cannot be suspended: nobody could undo it.")
+        if (organization.suspended_at is not None) == (reason is not None):
+            raise NotPossible(f"{slug} is {'suspended already' if reason else 'not suspended'}.")
+        at = use.clock()
+        organization.suspended_at, organization.suspension_reason = (None, None) if reason is None else (at, reason)
+        kind = "organization.resume" if reason is None else "organization.suspend"
+        _record(session, caller, kind, organization, at, reason=reason)
+
+
+def set_quota(
+    use: Resources, caller: Caller, slug: str, *, bytes_per_day: int | None, requests_per_minute: int | None
+) -> None:
+    """Replace an organization's limits; None removes one."""
+    caller.require(Permission.ORGANIZATION_MANAGE)
+    for value in (bytes_per_day, requests_per_minute):
+        if value is not None and not 0 < value < 2**53:
+            raise InvalidRequest("A limit is a whole number above 0; leave it out for no limit.")
+    with use.database.transaction() as session:
+        organization = get(session, slug)
+        quota = session.get_one(Quota, organization.id, with_for_update=True)
+        quota.bytes_per_day, quota.requests_per_minute = bytes_per_day, requests_per_minute
+        limits = {"bytes_per_day": bytes_per_day, "requests_per_minute": requests_per_minute}
+        _record(session, caller, "organization.quota", organization, use.clock(), **limits)
+
+
+def visible(session: Session, caller: Caller, part: Slice) -> Page[Organization]:
+    """One's own organization; for staff all of them."""
+    query = select(Organization)
+    if not caller.is_staff:
+        query = query.where(Organization.id == caller.organization_id)
+    return page(session, query, Organization.id, part)
+
+
+def get(session: Session, slug: str, *, lock: bool = False) -> Organization:
+    """Raises NotFound."""
+    query = select(Organization).where(Organization.slug == slug)
+    organization = session.scalar(query.with_for_update() if lock else query)
+    if organization is None:
+        raise NotFound(f"There is no organization {slug}.")
+    return organization
+
+
+def _record(
+    session: Session, caller: Caller, kind: str, about: Organization, at: datetime, **more: str | int | None
+) -> None:
+    record = {"actor": caller.as_record(), "organization": about.slug, **more}
+    entries.append(session, kind=kind, at=at, record=record, organization_id=about.id, subject=about.slug)

@@ -1,0 +1,38 @@
+"""Paging: lists are cut by the last key seen, so a page costs the same however far down it lies."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy.orm import Session
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Which part of a list: at most `limit` items, after the key `after` (None: from the start)."""
+
+    limit: int
+    after: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """Items, and the key to ask for more with; None when there are no more."""
+
+    items: Sequence[Item]
+    next_after: int | None
+
+
+def page(
+    session: Session, query: Any, key: Any, part: Slice, *, newest_first: bool = False, scalars: bool = True
+) -> Page[Any]:
+    """Run a query for one slice. key: the unique integer column that orders the list; the rows must have it as `id`."""
+    if part.after is not None:
+        query = query.where(key < part.after if newest_first else key > part.after)
+    query = query.order_by(key.desc() if newest_first else key).limit(part.limit + 1)
+    result = session.execute(query)
+    rows = list(result.scalars() if scalars else result)
+    more = len(rows) > part.limit
+    return Page(rows[: part.limit], rows[part.limit - 1].id if more else None)

@@ -1,0 +1,219 @@
+"""People: who acts, in which organization and role, and how they prove it."""
+
+import secrets
+import threading
+from datetime import datetime
+
+import argon2
+import pyotp
+from sqlalchemy import ForeignKey, LargeBinary, String, func, select
+from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
+
+from server.domain import organizations, tokens
+from server.domain.callers import Caller
+from server.domain.errors import (
+    InvalidCredentials,
+    InvalidRequest,
+    NotFound,
+    NotPermitted,
+    NotPossible,
+    OrganizationSuspended,
+    PersonDisabled,
+)
+from server.domain.organizations import Organization
+from server.domain.paging import Page, Slice, page
+from server.domain.permissions import PARTNERS, STAFF, Permission, Role
+from server.domain.resources import Resources
+from server.log import entries
+from server.storage import keys
+from server.storage.database import Base, Key, Moment
+
+PASSWORD_CHARACTERS_AT_LEAST = 15
+PASSWORD_CHARACTERS_AT_MOST = 256  # hashing longer ones would only serve whoever wants to keep us busy
+_hasher = argon2.PasswordHasher()  # argon2id, RFC 9106's second recommendation
+_hashing = threading.BoundedSemaphore(2)  # 64 MiB each: more at once would be a way to exhaust the machine
+# Verified when there is no such person, so that both answers take as long.
+_NOBODY = _hasher.hash(secrets.token_urlsafe(24))
+
+
+class Person(Base):
+    """Somebody with a role in one organization. Clearances belong to the organization, never to a person."""
+
+    __tablename__ = "people"
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"), index=True)
+    email: Mapped[str] = mapped_column(String(254), unique=True)  # lower case
+    name: Mapped[str] = mapped_column(String(200))
+    role: Mapped[Role] = mapped_column(String(16))
+    password_hash: Mapped[str] = mapped_column(String(200))
+    totp_secret_sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(Moment)
+    disabled_at: Mapped[datetime | None] = mapped_column(Moment)
+    organization: Mapped[Organization] = relationship()
+
+
+def sign_in_for_command(use: Resources, email: str, password: str) -> Caller:
+    """Prove a person for one act on the operator's command line.
+
+    Raises InvalidCredentials, alike in text and time for an unknown person and a wrong password.
+    """
+    with use.database.reading() as session:
+        person = session.scalar(select(Person).where(Person.email == email.strip().lower()))
+        with _hashing:
+            try:
+                _hasher.verify(person.password_hash if person else _NOBODY, password[:PASSWORD_CHARACTERS_AT_MOST])
+            except argon2.exceptions.VerificationError:
+                person = None
+        if person is None:
+            raise InvalidCredentials("E-mail address and password do not match.", next_step="Try again.")
+        if person.disabled_at is not None:
+            raise PersonDisabled
+        if person.organization.suspended_at is not None:
+            raise OrganizationSuspended
+        return Caller(
+            via="cli",
+            organization_id=person.organization_id,
+            organization=person.organization.slug,
+            person_id=person.id,
+            person=person.email,
+            role=Role(person.role),
+        )
+
+
+def add(
+    use: Resources, caller: Caller, organization: str, email: str, name: str, role: Role, password: str | None = None
+) -> tuple[str, str]:
+    """Add a person. Returns the password and the TOTP secret: both are shown once and kept nowhere in clear."""
+    password = new_password() if password is None else password
+    hashed = hash_password(password)  # before the transaction: hashing is slow on purpose
+    with use.database.transaction() as session:
+        home = organizations.get(session, organization)
+        _require_manager(caller, home.id)
+        person, totp_secret = create(session, use, home, email, name, role, hashed)
+        _record(session, caller, "person.add", person, use.clock())
+    return password, totp_secret
+
+
+def create(
+    session: Session, use: Resources, home: Organization, email: str, name: str, role: Role, password_hash: str
+) -> tuple[Person, str]:
+    """Insert a person; see `add`. Used alone only by `init`, for the first two admins."""
+    email = email.strip().lower()
+    if role not in (STAFF if home.is_lab else PARTNERS):
+        raise InvalidRequest(f"The role {role} does not exist in {'the lab' if home.is_lab else 'a partner'}.")
+    if "@" not in email or len(email) > 254 or any(c.isspace() for c in email):
+        raise InvalidRequest(f"{email!r} is no e-mail address.")
+    if not name.strip() or len(name) > 200:
+        raise InvalidRequest("A person needs a name of at most 200 characters.")
+    if session.scalar(select(Person.id).where(Person.email == email)):
+        raise NotPossible(f"There is a person {email} already.")
+    totp_secret = pyotp.random_base32()
+    person = Person(
+        organization_id=home.id,
+        email=email,
+        name=name.strip(),
+        role=role,
+        password_hash=password_hash,
+        totp_secret_sealed=keys.seal(use.secret, "totp", totp_secret.encode()),
+        created_at=use.clock(),
+    )
+    session.add(person)
+    session.flush()
+    return person, totp_secret
+
+
+def disable(use: Resources, caller: Caller, email: str) -> int:
+    """Stop a person and revoke the tokens they made; returns how many. Take tokens over first to keep them."""
+    with use.database.transaction() as session:
+        person = _managed(session, caller, email)
+        if person.disabled_at is not None:
+            raise NotPossible(f"{person.email} is disabled already.")
+        if caller.person_id == person.id:
+            raise NotPossible("Nobody disables themselves: ask somebody else to.")
+        _require_another(session, person)
+        at = use.clock()
+        person.disabled_at = at
+        revoked = tokens.revoke_made_by(session, person.id, at)
+        _record(session, caller, "person.disable", person, at, tokens_revoked=revoked)
+        return revoked
+
+
+def enable(use: Resources, caller: Caller, email: str) -> None:
+    """Let a disabled person act again. Their revoked tokens stay revoked."""
+    with use.database.transaction() as session:
+        person = _managed(session, caller, email)
+        if person.disabled_at is None:
+            raise NotPossible(f"{person.email} is not disabled.")
+        person.disabled_at = None
+        _record(session, caller, "person.enable", person, use.clock())
+
+
+def reset_password(use: Resources, caller: Caller, email: str, password: str | None = None) -> str:
+    """Give a person a new password and return it, to be shown once."""
+    password = new_password() if password is None else password
+    hashed = hash_password(password)
+    with use.database.transaction() as session:
+        person = _managed(session, caller, email)
+        person.password_hash = hashed
+        _record(session, caller, "person.reset_password", person, use.clock())
+    return password
+
+
+def visible(session: Session, caller: Caller, part: Slice) -> Page[Person]:
+    """The people of one's own organization; for staff everybody."""
+    query = select(Person).options(joinedload(Person.organization))
+    if not caller.is_staff:
+        query = query.where(Person.organization_id == caller.organization_id)
+    return page(session, query, Person.id, part)
+
+
+def new_password() -> str:
+    return secrets.token_urlsafe(18)
+
+
+def hash_password(password: str) -> str:
+    """argon2id. Raises InvalidRequest when it is too short or too long."""
+    if not PASSWORD_CHARACTERS_AT_LEAST <= len(password) <= PASSWORD_CHARACTERS_AT_MOST:
+        raise InvalidRequest(
+            f"A password has {PASSWORD_CHARACTERS_AT_LEAST} to {PASSWORD_CHARACTERS_AT_MOST} characters."
+        )
+    with _hashing:
+        return _hasher.hash(password)
+
+
+def _managed(session: Session, caller: Caller, email: str) -> Person:
+    person = _by_email(session, email)
+    _require_manager(caller, person.organization_id)
+    return person
+
+
+def _by_email(session: Session, email: str) -> Person:
+    person = session.scalar(select(Person).where(Person.email == email.strip().lower()).with_for_update())
+    if person is None:
+        raise NotFound(f"There is no person {email}.")
+    return person
+
+
+def _require_manager(caller: Caller, organization_id: int) -> None:
+    caller.require(Permission.PERSON_MANAGE)
+    if caller.role is not Role.ADMIN and caller.organization_id != organization_id:
+        raise NotPermitted("An owner manages the people of the own organization only.")
+
+
+def _require_another(session: Session, person: Person) -> None:
+    """The last owner of a partner and the last two admins of the lab stay: nobody could act in their place."""
+    if person.role not in {Role.OWNER, Role.ADMIN}:
+        return
+    same = select(func.count()).where(
+        Person.organization_id == person.organization_id, Person.role == person.role, Person.disabled_at.is_(None)
+    )
+    kept = 2 if person.role is Role.ADMIN else 1
+    if (session.scalar(same) or 0) <= kept:
+        raise NotPossible(f"{person.email} is one of the last who can act as {person.role}: add another first.")
+
+
+def _record(session: Session, caller: Caller, kind: str, about: Person, at: datetime, **more: int) -> None:
+    record = {"actor": caller.as_record(), "person": about.email, "role": str(about.role), **more}
+    entries.append(
+        session, kind=kind, at=at, record=record, organization_id=about.organization_id, subject=str(about.id)
+    )

@@ -1,0 +1,112 @@
+"""The whole policy as one table: each permission, its sentence, who has it, and which token scopes carry it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What a person is, in a partner (`owner`, `member`) or in the lab (the others)."""
+
+    OWNER = "owner"
+    MEMBER = "member"
+    ADMIN = "admin"
+    PUBLISHER = "publisher"
+    AUDITOR = "auditor"
+
+
+class Scope(StrEnum):
+    """What a token was made for. A token never does more than its maker's role allows."""
+
+    STAGES_READ = "stages:read"
+    DOWNLOADS_CREATE = "downloads:create"
+    LOG_READ = "log:read"
+    CHECKPOINTS_PUBLISH = "checkpoints:publish"
+
+
+class Permission(StrEnum):
+    """One thing that can be allowed."""
+
+    ME_READ = "me.read"
+    STAGE_READ = "stage.read"
+    CHECKPOINT_READ = "checkpoint.read"
+    DOWNLOAD_CREATE = "download.create"
+    DOWNLOAD_READ = "download.read"
+    ORGANIZATION_READ = "organization.read"
+    PERSON_READ = "person.read"
+    CLEARANCE_READ = "clearance.read"
+    TIER_READ = "tier.read"
+    AGREEMENT_READ = "agreement.read"
+    TOKEN_READ = "token.read"  # noqa: S105  # a permission's name
+    TOKEN_CREATE = "token.create"  # noqa: S105
+    TOKEN_REVOKE = "token.revoke"  # noqa: S105
+    PERSON_MANAGE = "person.manage"
+    ORGANIZATION_MANAGE = "organization.manage"
+    TIER_MANAGE = "tier.manage"
+    AGREEMENT_MANAGE = "agreement.manage"
+    SIGNATURE_RECORD = "signature.record"
+    CLEARANCE_PROPOSE = "clearance.propose"
+    CLEARANCE_APPROVE = "clearance.approve"
+    CLEARANCE_REVOKE = "clearance.revoke"
+    STAGE_MANAGE = "stage.manage"
+    STAGE_HOLD = "stage.hold"
+    CHECKPOINT_PUBLISH = "checkpoint.publish"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Who has a permission."""
+
+    sentence: str
+    roles: frozenset[Role]
+    scopes: frozenset[Scope] = frozenset()  # any one of them is enough; none: no token can
+    anonymous: bool = False  # also without sign-in; what is shown then is for the access rule to say
+
+
+STAFF = frozenset({Role.ADMIN, Role.PUBLISHER, Role.AUDITOR})
+PARTNERS = frozenset({Role.OWNER, Role.MEMBER})
+EVERYONE = STAFF | PARTNERS
+ADMIN = frozenset({Role.ADMIN})
+OWNER_OR_ADMIN = frozenset({Role.OWNER, Role.ADMIN})
+ANY_SCOPE = frozenset(Scope)
+READING = frozenset({Scope.STAGES_READ})
+FETCHING = frozenset({Scope.STAGES_READ, Scope.DOWNLOADS_CREATE, Scope.CHECKPOINTS_PUBLISH})
+ISSUING = frozenset({Scope.DOWNLOADS_CREATE})
+LOOKING_BACK = frozenset({Scope.STAGES_READ, Scope.LOG_READ})
+
+POLICY: dict[Permission, Rule] = {
+    Permission.ME_READ: Rule("See who one is, and what one's organization is cleared for.", EVERYONE, ANY_SCOPE),
+    Permission.STAGE_READ: Rule("See the stages one may know of.", EVERYONE, FETCHING, anonymous=True),
+    Permission.CHECKPOINT_READ: Rule(
+        "See the checkpoints, files and manifests of a stage one is cleared for.", EVERYONE, FETCHING, anonymous=True
+    ),
+    Permission.DOWNLOAD_CREATE: Rule(
+        "Exchange a clearance for signed URLs.", EVERYONE - {Role.AUDITOR}, ISSUING, anonymous=True
+    ),
+    Permission.DOWNLOAD_READ: Rule("See one's organization's downloads; staff: everybody's.", EVERYONE, LOOKING_BACK),
+    Permission.ORGANIZATION_READ: Rule("See one's own organization; staff: every one.", EVERYONE, READING),
+    Permission.PERSON_READ: Rule("See the people of one's own organization; staff: everybody.", EVERYONE, READING),
+    Permission.CLEARANCE_READ: Rule("See one's own organization's clearances; staff: all.", EVERYONE, READING),
+    Permission.TIER_READ: Rule("See the tiers and their ranks.", EVERYONE, READING),
+    Permission.AGREEMENT_READ: Rule("Read the agreements, and see what one's own side signed.", EVERYONE, READING),
+    Permission.TOKEN_READ: Rule("See one's own tokens; owners: their organization's; staff: all.", EVERYONE, READING),
+    Permission.TOKEN_CREATE: Rule("Make a token for oneself.", EVERYONE),
+    Permission.TOKEN_REVOKE: Rule(
+        "Revoke one's own token; owners: any of their organization's; admins: any.", EVERYONE
+    ),
+    Permission.PERSON_MANAGE: Rule(
+        "Add, disable and enable people and reset passwords: owners in their organization, admins anywhere.",
+        OWNER_OR_ADMIN,
+    ),
+    Permission.ORGANIZATION_MANAGE: Rule("Add, suspend and resume organizations, and set their quotas.", ADMIN),
+    Permission.TIER_MANAGE: Rule("Define tiers.", ADMIN),
+    Permission.AGREEMENT_MANAGE: Rule("Publish a version of an agreement.", ADMIN),
+    Permission.SIGNATURE_RECORD: Rule("Record and countersign an organization's signature, or end it.", ADMIN),
+    Permission.CLEARANCE_PROPOSE: Rule("Propose a clearance.", ADMIN),
+    Permission.CLEARANCE_APPROVE: Rule("Approve a clearance that somebody else proposed.", ADMIN),
+    Permission.CLEARANCE_REVOKE: Rule("Revoke a clearance.", ADMIN),
+    Permission.STAGE_MANAGE: Rule("Add models and stages, and move a stage.", ADMIN),
+    Permission.STAGE_HOLD: Rule("Lay a hold on a stage, a model or everything, and lift it.", ADMIN),
+    Permission.CHECKPOINT_PUBLISH: Rule(
+        "Publish a checkpoint.", frozenset({Role.ADMIN, Role.PUBLISHER}), frozenset({Scope.CHECKPOINTS_PUBLISH})
+    ),
+}

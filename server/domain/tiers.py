@@ -1,0 +1,61 @@
+"""Tiers: named ranks of access, defined by the lab."""
+
+import re
+
+from sqlalchemy import String, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from server.domain.callers import Caller
+from server.domain.errors import InvalidRequest, NotFound, NotPossible
+from server.domain.paging import Page, Slice, page
+from server.domain.permissions import Permission
+from server.domain.resources import Resources
+from server.log import entries
+from server.storage.database import Base, Key
+
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+
+
+class Tier(Base):
+    """A rank: a clearance of a higher tier opens whatever a lower one does."""
+
+    __tablename__ = "tiers"
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    rank: Mapped[int] = mapped_column(unique=True)
+
+
+def add(use: Resources, caller: Caller, name: str, rank: int) -> Tier:
+    """Define a tier. Ranks are never changed: clearances that were given would mean something else."""
+    caller.require(Permission.TIER_MANAGE)
+    if not NAME.fullmatch(name) or not 0 <= rank <= 1_000_000:
+        raise InvalidRequest("A tier has a name of a-z, 0-9 and '-', and a rank from 0 to 1000000.")
+    with use.database.transaction() as session:
+        taken = session.scalar(select(Tier).where((Tier.name == name) | (Tier.rank == rank)))
+        if taken is not None:
+            raise NotPossible(f"Tier {taken.name} has rank {taken.rank} already: choose another name and rank.")
+        tier = Tier(name=name, rank=rank)
+        session.add(tier)
+        session.flush()
+        record = {"actor": caller.as_record(), "tier": name, "rank": rank}
+        entries.append(session, kind="tier.add", at=use.clock(), record=record, subject=name)
+        return tier
+
+
+def all_of_them(session: Session, part: Slice) -> Page[Tier]:
+    return page(session, select(Tier), Tier.id, part)
+
+
+def get(session: Session, name: str) -> Tier:
+    """Raises NotFound."""
+    tier = session.scalar(select(Tier).where(Tier.name == name))
+    if tier is None:
+        known = ", ".join(session.scalars(select(Tier.name).order_by(Tier.rank)))
+        raise NotFound(f"There is no tier {name}; there are: {known or 'none yet'}.")
+    return tier
+
+
+def needs_second_person(session: Session, tier: Tier, second_person_tier: str) -> bool:
+    """Whether a clearance of this tier takes two people. A tier that the settings name and nobody defined: always."""
+    threshold = session.scalar(select(Tier.rank).where(Tier.name == second_person_tier))
+    return threshold is None or tier.rank >= threshold

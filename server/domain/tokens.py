@@ -1,0 +1,264 @@
+"""API tokens: made by a person for scripts, shown once, kept as a hash.
+
+`wgk_` + 12 base62 (public id) + `_` + 43 base62 (32 random bytes) + 6 base62 (CRC32 of all before): 66 characters.
+The checksum lets scanners and us tell a token from noise without asking the database.
+"""
+
+import hashlib
+import hmac
+import ipaddress
+import re
+import secrets
+import zlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ForeignKey, LargeBinary, String, select, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from server.domain.callers import Caller
+from server.domain.errors import InvalidRequest, NotFound, NotPermitted, NotPossible
+from server.domain.paging import Page, Slice, page
+from server.domain.permissions import ANY_SCOPE, POLICY, STAFF, Permission, Role, Scope
+from server.domain.resources import Resources
+from server.log import entries
+from server.storage.database import Base, Key, Moment
+
+PREFIX = "wgk_"
+FORM = re.compile(r"wgk_([0-9A-Za-z]{12})_[0-9A-Za-z]{49}")
+ROTATION_OVERLAP = timedelta(hours=24)
+_BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+class Token(Base):
+    """A bearer credential of one person, for some scopes, from some networks, until a moment."""
+
+    __tablename__ = "tokens"
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    public_id: Mapped[str] = mapped_column(String(12), unique=True)
+    secret_sha256: Mapped[bytes] = mapped_column(LargeBinary)  # of the whole token; 256 random bits need no salt
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"), index=True)
+    person_id: Mapped[int] = mapped_column(ForeignKey("people.id"), index=True)
+    name: Mapped[str] = mapped_column(String(100))
+    scopes: Mapped[str] = mapped_column(String(200))  # space separated
+    networks: Mapped[str] = mapped_column(String(1000), default="")  # space separated; empty: from anywhere
+    created_at: Mapped[datetime] = mapped_column(Moment)
+    expires_at: Mapped[datetime] = mapped_column(Moment)  # the first moment at which it no longer works
+    revoked_at: Mapped[datetime | None] = mapped_column(Moment)
+
+
+@dataclass(frozen=True)
+class NewToken:
+    """A token just made; `text` is shown once."""
+
+    token: Token
+    text: str
+
+
+def render(public_id: str, secret: bytes) -> str:
+    """Return the token's text. public_id: 12 base62 characters; secret: 32 bytes."""
+    body = f"{PREFIX}{public_id}_{_base62(int.from_bytes(secret, 'big'), 43)}"
+    return body + _base62(zlib.crc32(body.encode()), 6)
+
+
+def public_id_of(text: str) -> str | None:
+    """Return the id inside a well-formed token, None for anything else: that costs no query."""
+    match = FORM.fullmatch(text)
+    if match is None or _base62(zlib.crc32(text[:-6].encode()), 6) != text[-6:]:
+        return None
+    return match[1]
+
+
+def matches(secret_sha256: bytes, text: str) -> bool:
+    """Compare in constant time."""
+    return hmac.compare_digest(secret_sha256, hashlib.sha256(text.encode()).digest())
+
+
+def create(
+    use: Resources,
+    caller: Caller,
+    name: str,
+    scopes: Collection[Scope],
+    lifetime: timedelta,
+    networks: Collection[str] = (),
+) -> NewToken:
+    """Make a token for the caller, who must be a person. It lives for `lifetime`, at most as settings allow."""
+    caller.require(Permission.TOKEN_CREATE)
+    if caller.person_id is None or caller.organization_id is None or caller.role is None or caller.via == "token":
+        raise NotPermitted("Only a person makes tokens.")
+    _require_sensible(name, scopes, lifetime, networks, caller.role, use.settings.token_lifetime_days)
+    with use.database.transaction() as session:
+        at = use.clock()
+        made = _insert(session, caller.organization_id, caller.person_id, name, scopes, networks, at, at + lifetime)
+        _record(session, caller, "token.create", made.token, at)
+        return made
+
+
+def rotate(use: Resources, caller: Caller, public_id: str) -> NewToken:
+    """Make a token like the given one and let the old one work for 24 hours more."""
+    with use.database.transaction() as session:
+        old = _managed(session, caller, public_id)
+        at = use.clock()
+        if old.revoked_at is not None or old.expires_at <= at:
+            raise NotPossible(f"Token {public_id} no longer works: make a new one.")
+        if caller.person_id != old.person_id:
+            raise NotPermitted("Only its maker rotates a token; take it over first.")
+        scopes = {Scope(scope) for scope in old.scopes.split()}
+        lifetime = min(old.expires_at - old.created_at, timedelta(days=use.settings.token_lifetime_days))
+        made = _insert(
+            session, old.organization_id, old.person_id, old.name, scopes, old.networks.split(), at, at + lifetime
+        )
+        old.expires_at = min(old.expires_at, at + ROTATION_OVERLAP)
+        _record(session, caller, "token.rotate", old, at, successor=made.token.public_id)
+        return made
+
+
+def revoke(use: Resources, caller: Caller, public_id: str) -> None:
+    """Make a token useless from its next request on."""
+    with use.database.transaction() as session:
+        token = _managed(session, caller, public_id)
+        if token.revoked_at is not None:
+            raise NotPossible(f"Token {public_id} is revoked already.")
+        token.revoked_at = use.clock()
+        _record(session, caller, "token.revoke", token, token.revoked_at)
+
+
+def revoke_leaked(use: Resources, caller: Caller, text: str) -> None:
+    """Revoke a token because somebody could show it. Anything else changes nothing, and is not told apart."""
+    public_id = public_id_of(text)
+    if public_id is None:
+        return
+    with use.database.transaction() as session:
+        token = session.scalar(select(Token).where(Token.public_id == public_id).with_for_update())
+        if token is not None and matches(token.secret_sha256, text) and token.revoked_at is None:
+            token.revoked_at = use.clock()
+            _record(session, caller, "token.revoke_leaked", token, token.revoked_at)
+
+
+def take_over(use: Resources, caller: Caller, public_id: str) -> None:
+    """Make the caller, an owner of the same organization, the one whom the token acts for."""
+    with use.database.transaction() as session:
+        token = _managed(session, caller, public_id)
+        if caller.person_id is None or caller.role is None or caller.organization_id != token.organization_id:
+            raise NotPermitted("A token is taken over inside its own organization only.")
+        if token.revoked_at is not None:
+            raise NotPossible(f"Token {public_id} is revoked.")
+        _require_carried({Scope(scope) for scope in token.scopes.split()}, caller.role)
+        token.person_id = caller.person_id
+        _record(session, caller, "token.take_over", token, use.clock())
+
+
+def revoke_made_by(session: Session, person_id: int, at: datetime) -> int:
+    """Revoke all live tokens of a person; returns how many."""
+    live = update(Token).where(Token.person_id == person_id, Token.revoked_at.is_(None))
+    return len(session.execute(live.values(revoked_at=at).returning(Token.id)).all())
+
+
+def _insert(
+    session: Session,
+    organization_id: int,
+    person_id: int,
+    name: str,
+    scopes: Collection[Scope],
+    networks: Collection[str],
+    at: datetime,
+    expires_at: datetime,
+) -> NewToken:
+    public_id = "".join(secrets.choice(_BASE62) for _ in range(12))
+    text = render(public_id, secrets.token_bytes(32))
+    token = Token(
+        public_id=public_id,
+        secret_sha256=hashlib.sha256(text.encode()).digest(),
+        organization_id=organization_id,
+        person_id=person_id,
+        name=name.strip(),
+        scopes=" ".join(sorted(scopes)),
+        networks=" ".join(str(ipaddress.ip_network(network)) for network in networks),
+        created_at=at,
+        expires_at=expires_at,
+    )
+    session.add(token)
+    session.flush()
+    return NewToken(token, text)
+
+
+def _require_sensible(
+    name: str,
+    scopes: Collection[Scope],
+    lifetime: timedelta,
+    networks: Collection[str],
+    role: Role,
+    lifetime_days: int,
+) -> None:
+    if not name.strip() or len(name) > 100:
+        raise InvalidRequest("A token needs a name of at most 100 characters.")
+    if not timedelta(0) < lifetime <= timedelta(days=lifetime_days):
+        raise InvalidRequest(f"A token lives at most {lifetime_days} days, and longer than none.")
+    if not scopes:
+        raise InvalidRequest("A token needs at least one scope.")
+    _require_carried(scopes, role)
+    try:
+        text = " ".join(str(ipaddress.ip_network(network)) for network in networks)
+    except ValueError:
+        raise InvalidRequest("A network is written like 192.0.2.0/24, with no bits set after the prefix.") from None
+    if len(text) > 1000:
+        raise InvalidRequest("Too many networks: at most about 50.")
+
+
+def _require_carried(scopes: Collection[Scope], role: Role) -> None:
+    for scope in scopes:
+        rules = (rule for rule in POLICY.values() if scope in rule.scopes and rule.scopes != ANY_SCOPE)
+        if not any(role in rule.roles for rule in rules):
+            raise InvalidRequest(f"Your role, {role}, has no use for the scope {scope}.")
+
+
+def _managed(session: Session, caller: Caller, public_id: str) -> Token:
+    """The token, if the caller may change it; to all others it does not exist."""
+    caller.require(Permission.TOKEN_REVOKE)
+    token = session.scalar(select(Token).where(Token.public_id == public_id).with_for_update())
+    if token is None or not _may_change(caller, token):
+        raise NotFound(f"There is no token {public_id} that you may change.")
+    return token
+
+
+def _may_change(caller: Caller, token: Token) -> bool:
+    if caller.role is Role.ADMIN or caller.person_id == token.person_id:
+        return True
+    return caller.role is Role.OWNER and caller.organization_id == token.organization_id
+
+
+def by_key(session: Session, key: int | None) -> Token:
+    """The token whose caller was identified a moment ago."""
+    return session.get_one(Token, key)
+
+
+def visible(session: Session, caller: Caller, part: Slice) -> Page[Token]:
+    """One's own tokens; for owners their organization's; for staff all."""
+    query = select(Token)
+    if caller.role not in STAFF:
+        query = query.where(Token.organization_id == caller.organization_id)
+        if caller.role is not Role.OWNER:
+            query = query.where(Token.person_id == caller.person_id)
+    return page(session, query, Token.id, part, newest_first=True)
+
+
+def _base62(number: int, width: int) -> str:
+    digits = ""
+    for _ in range(width):
+        number, digit = divmod(number, 62)
+        digits = _BASE62[digit] + digits
+    return digits
+
+
+def _record(session: Session, caller: Caller, kind: str, about: Token, at: datetime, **more: str) -> None:
+    record = {
+        "actor": caller.as_record(),
+        "token": about.public_id,
+        "scopes": about.scopes.split(),
+        "expires_at": int(about.expires_at.timestamp() * 1000),
+        **more,
+    }
+    entries.append(
+        session, kind=kind, at=at, record=record, organization_id=about.organization_id, subject=about.public_id
+    )
