@@ -1,0 +1,42 @@
+"""gunicorn for Weightgate: `gunicorn -c config/gunicorn.conf.py server.wsgi:app`, with WEIGHTGATE_DATA set.
+
+What differs between machines is read from the instance's settings; the rest is the same everywhere and stands here.
+"""
+
+import os
+from pathlib import Path
+
+from server import settings
+
+_settings = settings.load(Path(os.environ.get("WEIGHTGATE_DATA", "var")))
+
+bind = _settings.listen
+workers = _settings.web_workers
+# Threads, not greenlets: a commit waits for the disk, and that stalls every greenlet of a process.
+worker_class = "gthread"
+threads = _settings.web_threads
+# Each worker opens the database and keys itself: nothing of that may be shared across a fork.
+preload_app = False
+# A heartbeat file on a slow disk would get healthy workers killed.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+
+timeout = 30
+graceful_timeout = 10
+keepalive = 5
+max_requests = 200_000
+max_requests_jitter = 20_000
+
+# Bounds on what a client may send before we look at it.
+limit_request_line = 8190
+limit_request_fields = 64
+limit_request_field_size = 8190
+
+# Client addresses are taken from trusted proxies by ourselves (settings: trusted_proxies), never by gunicorn.
+forwarded_allow_ips = ""
+proxy_allow_ips = ""
+
+# No access log here: nginx writes one, and the download log is what counts.
+accesslog = None
+errorlog = "-"
+loglevel = _settings.logger_level
+proc_name = "weightgate-web"

@@ -1,0 +1,5 @@
+"""The operator's commands: `weightgate-server …`."""
+
+from server.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,111 @@
+"""Agreements: publish a version, record a signature, end one, list."""
+
+import hashlib
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from server.cli.terminal import Instance, acting, show, show_list, with_json
+from server.domain import agreements
+from server.domain.callers import Caller
+from server.domain.errors import InvalidRequest
+from server.domain.paging import Slice
+
+
+@click.group()
+def agreement() -> None:
+    """Legal texts, and who signed them."""
+
+
+@agreement.command()
+@click.argument("name")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@with_json
+@acting
+def publish(instance: Instance, caller: Caller, name: str, file: Path, as_json: bool) -> None:
+    """Make the text in FILE the current version of the agreement NAME. Everyone must sign it anew."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InvalidRequest(f"{file} is not UTF-8 text.") from None
+    version = agreements.publish(instance.use, caller, name, text)
+    body = {"name": name, "number": version.number, "sha256": version.sha256}
+    show(as_json, body, f"{name} is now at version {version.number}, sha256 {version.sha256}.")
+
+
+@agreement.command("record-signature")
+@click.argument("organization")
+@click.argument("name")
+@click.option("--signer-name", required=True, help="The signing officer.")
+@click.option("--signer-title", required=True, help="Their office.")
+@click.option("--signed-on", type=click.DateTime(["%Y-%m-%d"]), required=True, help="The day, 2026-11-30.")
+@click.option("--document", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The signed document.")
+@click.option("--document-sha256", help="Its SHA-256, instead of the file.")
+@click.option("--version", "number", type=int, help="Which version was signed; the current one when left out.")
+@with_json
+@acting
+def record_signature(
+    instance: Instance,
+    caller: Caller,
+    organization: str,
+    name: str,
+    signer_name: str,
+    signer_title: str,
+    signed_on: datetime,
+    document: Path | None,
+    document_sha256: str | None,
+    number: int | None,
+    as_json: bool,
+) -> None:
+    """Record and countersign that ORGANIZATION signed the agreement NAME."""
+    if (document is None) == (document_sha256 is None):
+        raise click.UsageError("Give either --document or --document-sha256.")
+    if document is not None:
+        document_sha256 = hashlib.sha256(document.read_bytes()).hexdigest()
+    signature = agreements.record_signature(
+        instance.use,
+        caller,
+        organization,
+        name,
+        signer_name=signer_name,
+        signer_title=signer_title,
+        signed_on=signed_on.date(),
+        document_sha256=str(document_sha256),
+        number=number,
+    )
+    show(as_json, {"id": signature.id}, f"Signature {signature.id} of {organization} is in force.")
+
+
+@agreement.command("end-signature")
+@click.argument("signature_id", type=int)
+@acting
+def end_signature(instance: Instance, caller: Caller, signature_id: int) -> None:
+    """End a signature: the agreement counts as unsigned from then on."""
+    agreements.end_signature(instance.use, caller, signature_id)
+    show(False, {}, f"Signature {signature_id} has ended.")
+
+
+@agreement.command("list")
+@with_json
+@acting
+def list_(instance: Instance, caller: Caller, as_json: bool) -> None:
+    """List the agreements, and the signatures you may see."""
+    with instance.use.database.reading() as session:
+        current = agreements.current(session, Slice(10_000)).items
+        signatures = agreements.signatures_of(session, caller, [key for key, _, _ in current])
+        names = {key: found.name for key, found, _ in current}
+        rows: list[tuple[object, ...]] = [
+            (
+                names[s.agreement_id], s.version.number, s.id, s.organization.slug, s.signer_name, str(s.signed_on),
+                s.ended_at,
+            )
+            for s in signatures
+        ]  # fmt: skip
+        unsigned = names.keys() - {s.agreement_id for s in signatures}
+        rows += [(a.name, v.number, None, None, None, None, None) for key, a, v in current if key in unsigned]
+    columns = ("agreement", "version", "signature", "organization", "signer", "signed_on", "ended_at")
+    show_list(as_json, columns, rows)
+
+
+COMMANDS = [agreement]

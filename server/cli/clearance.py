@@ -1,0 +1,80 @@
+"""Clearances: propose, approve, revoke, list."""
+
+from datetime import datetime
+
+import click
+
+from server.cli.terminal import MOMENT, Instance, acting, show, show_list, with_json
+from server.domain import clearances
+from server.domain.callers import Caller
+from server.domain.paging import Slice
+
+
+@click.group()
+def clearance() -> None:
+    """Which organization has which tier on which model."""
+
+
+@clearance.command()
+@click.argument("organization")
+@click.argument("model")
+@click.argument("tier")
+@click.option("--until", type=MOMENT, required=True, help="2027-01-31, 2027-01-31T12:00:00Z, or 90d from now.")
+@click.option("--from", "starts_at", type=MOMENT, help="Now when left out.")
+@click.option("--purpose", required=True, help="What the organization needs it for.")
+@with_json
+@acting
+def propose(
+    instance: Instance,
+    caller: Caller,
+    organization: str,
+    model: str,
+    tier: str,
+    until: datetime,
+    starts_at: datetime | None,
+    purpose: str,
+    as_json: bool,
+) -> None:
+    """Propose that ORGANIZATION has TIER on MODEL."""
+    made = clearances.propose(
+        instance.use, caller, organization, model, tier, expires_at=until, starts_at=starts_at, purpose=purpose
+    )
+    state = made.state_at(instance.use.clock())
+    then = f" Another admin puts it into force: `clearance approve {made.id}`." if state == "proposed" else ""
+    show(as_json, {"id": made.id, "state": state}, f"Clearance {made.id} is {state}.{then}")
+
+
+@clearance.command()
+@click.argument("clearance_id", type=int)
+@acting
+def approve(instance: Instance, caller: Caller, clearance_id: int) -> None:
+    """Put a clearance into force that somebody else proposed."""
+    approved = clearances.approve(instance.use, caller, clearance_id)
+    show(False, {}, f"Clearance {clearance_id} is {approved.state_at(instance.use.clock())}.")
+
+
+@clearance.command()
+@click.argument("clearance_id", type=int)
+@acting
+def revoke(instance: Instance, caller: Caller, clearance_id: int) -> None:
+    """End a clearance at once."""
+    clearances.revoke(instance.use, caller, clearance_id)
+    lifetime = instance.settings.url_lifetime_seconds
+    show(False, {}, f"Clearance {clearance_id} is revoked. URLs issued before still work for up to {lifetime} seconds.")
+
+
+@clearance.command("list")
+@with_json
+@acting
+def list_(instance: Instance, caller: Caller, as_json: bool) -> None:
+    """List the clearances you may see, newest first."""
+    at = instance.use.clock()
+    with instance.use.database.reading() as session:
+        found = clearances.visible(session, caller, Slice(10_000)).items
+    rows = [
+        (c.id, c.organization.slug, c.model.name, c.tier.name, c.state_at(at), c.starts_at, c.expires_at) for c in found
+    ]
+    show_list(as_json, ("id", "organization", "model", "tier", "state", "starts_at", "expires_at"), rows)
+
+
+COMMANDS = [clearance]

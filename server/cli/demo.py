@@ -1,0 +1,177 @@
+"""The demo: the whole server on embedded parts, with the worked example in it."""
+
+import json
+import os
+import secrets
+import shutil
+import sys
+import threading
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import click
+
+from server.cli import instance as making
+from server.cli import worked_example
+from server.cli.init import store_of
+from server.cli.processes import Processes
+from server.cli.terminal import Instance, console
+from server.domain import beginning
+from server.domain.errors import NotPossible
+from server.domain.resources import Resources
+from server.settings import FILE_NAME, Settings
+from server.storage.embedded import free_port, is_free
+
+DESCRIPTION = "demo.json"
+BUILDING = "building"  # lies in the folder until everything in it is made
+READY_SECONDS = 60
+WEB_PORT, STORE_PORT = 8080, 8333  # when they are free at the first run
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65535), help="Of the web server; 8080 or a free one when left out.")
+@click.pass_obj
+def demo(instance: Instance, port: int | None) -> None:
+    """Serve the worked example on embedded parts until interrupted; the same folder keeps its data.
+
+    Everything listens on loopback only. Accounts, tokens and the commands to paste are printed, and written to
+    demo.json in the folder, which only you can read.
+    """
+    folder = instance.folder.absolute()
+    _clear_unfinished(folder)
+    if not (folder / FILE_NAME).exists():
+        _make(folder, port)
+    made = instance.settings
+    if port is not None and not made.listen.endswith(f":{port}"):
+        raise NotPossible(f"This demo listens on {made.listen}.", next_step="Leave --port out, or name another --data.")
+    with store_of(folder, made) as store:
+        use = Resources(made)
+        making.write_schema(made)
+        if not (folder / DESCRIPTION).exists():
+            console.print("Building the worked example:", markup=False)
+            built = worked_example.build(use, folder / "sources", lambda what: console.print(f"  {what}", markup=False))
+            _write_description(folder, _description(use, built))
+        (folder / BUILDING).unlink(missing_ok=True)
+        use.database.close()
+        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        threading.Thread(target=_announce, args=(description, folder), daemon=True).start()
+        code = Processes(made).run(store.alive)
+    console.print("Stopped. The same command continues with the same data.", markup=False)
+    sys.exit(code)
+
+
+def _clear_unfinished(folder: Path) -> None:
+    """A build that was killed half-way has been seen by nobody: begin anew."""
+    if (folder / BUILDING).exists() and not (folder / DESCRIPTION).exists():
+        shutil.rmtree(folder)
+
+
+def _make(folder: Path, port: int | None) -> None:
+    port = port or (WEB_PORT if is_free(WEB_PORT) else free_port())
+    store_port = STORE_PORT if is_free(STORE_PORT) and port != STORE_PORT else free_port({port})
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (folder / BUILDING).touch()
+    made = making.write_settings(
+        folder,
+        {
+            "public_url": f"http://localhost:{port}",
+            "listen": f"127.0.0.1:{port}",
+            "contact": "clearance@example-lab.example",
+            "log_host": "localhost",
+            "logger_level": "warning",
+            "embedded_store": True,
+            "s3_endpoint_url": f"http://127.0.0.1:{store_port}",
+            "s3_bucket": f"weights-{secrets.token_hex(4)}",
+            "s3_addressing": "path",
+            "signer_key_file": "store/keys/signer-s3.json",
+            "publisher_key_file": "store/keys/publisher-s3.json",
+        },
+    )
+    making.write_keys(made)
+
+
+def _description(use: Resources, built: worked_example.Example) -> dict[str, Any]:
+    made: Settings = use.settings
+    return {
+        "endpoint": made.public_url,
+        "s3_endpoint": made.s3_endpoint_url,
+        "bucket": made.s3_bucket,
+        "database_url": made.database_url,
+        "people": built.people,
+        "tokens": built.tokens,
+        "stages": built.stages,
+        "sources": built.sources,
+        "log_origin": beginning.log_origin(use),
+        "manifest_public_key": use.manifest_public_key,
+    }
+
+
+def _write_description(folder: Path, description: dict[str, Any]) -> None:
+    """Complete or not there: programs wait for this file."""
+    beside = folder / f"{DESCRIPTION}.new"
+    beside.unlink(missing_ok=True)
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
+        json.dump(description, stream, indent=2, ensure_ascii=False)
+        stream.flush()
+        os.fsync(stream.fileno())
+    beside.rename(folder / DESCRIPTION)
+
+
+def _announce(description: dict[str, Any], folder: Path) -> None:
+    """Print how to use it once it answers."""
+    if _answers(description["endpoint"]):
+        console.print(_text(description, folder), markup=False)
+    else:
+        console.print("The server does not answer; its messages above say why.", markup=False)
+
+
+def _answers(endpoint: str) -> bool:
+    waiting = threading.Event()
+    for _ in range(READY_SECONDS * 5):
+        try:
+            with urllib.request.urlopen(f"{endpoint}/readyz", timeout=2) as response:  # noqa: S310  # our own http
+                return bool(response.status == 200)
+        except OSError:
+            waiting.wait(0.2)
+    return False
+
+
+def _text(description: dict[str, Any], folder: Path) -> str:
+    endpoint, stage = description["endpoint"], description["stages"]["partners"]
+    accounts = "\n".join(
+        f"  {key:<10} {person['email']:<34} {person['password']}" for key, person in description["people"].items()
+    )
+    tokens = "\n".join(f"  {key:<10} {token}" for key, token in description["tokens"].items())
+    token = description["tokens"]["cleared"]
+    return f"""
+Weightgate is ready at {endpoint}
+
+People (password; TOTP secrets are in demo.json):
+{accounts}
+
+Tokens:
+{tokens}
+
+Download {stage} as the cleared partner, into ./{stage}:
+
+  curl -sSfX POST {endpoint}/api/v1/downloads \\
+    -H 'Authorization: Bearer {token}' \\
+    -H 'Content-Type: application/json' -H 'Accept: text/x-curl-config' \\
+    -d '{{"stage": "{stage}"}}' | curl -K - --output-dir {stage}
+
+What this token may have, and why not the rest:
+
+  curl -sS {endpoint}/api/v1/stages -H 'Authorization: Bearer {token}'
+
+The operator's side (the password of {description["people"]["admin"]["email"]} is above):
+
+  weightgate-server --data {folder} clearance list --as {description["people"]["admin"]["email"]}
+  weightgate-server --data {folder} doctor
+
+The same for programs: {folder / DESCRIPTION}
+Ctrl-C stops everything; the same command continues with the same data.
+"""
+
+
+COMMANDS = [demo]

@@ -1,0 +1,51 @@
+"""Doctor: says in plain lines what is wrong with an instance."""
+
+import sys
+
+import click
+
+from server import migrations
+from server.cli.terminal import Instance, console, show_list, with_json
+from server.domain import checkup
+from server.domain.checkup import Finding
+from server.domain.resources import Resources
+from server.settings import Settings
+from server.storage.database import Database, DatabaseUnavailable
+
+
+@click.command()
+@with_json
+@click.pass_obj
+def doctor(instance: Instance, as_json: bool) -> None:
+    """Examine the instance: settings, keys, database, clock, store. Exit 1 when something is wrong.
+
+    It tries what must not work, too: writing with the signer's key, reading without a signature, an expired URL.
+    """
+    made = instance.settings  # settings that cannot be used end here, with the sentence that says why
+    findings = [Finding("settings", True, f"{made.folder} is complete and safe"), _schema(made)]
+    findings += checkup.examine(Resources(made))
+    if as_json:
+        show_list(True, ("name", "ok", "sentence"), [(f.name, f.ok, f.sentence) for f in findings])
+    else:
+        for finding in findings:
+            mark = "[green]ok[/green]   " if finding.ok else "[red]WRONG[/red]"
+            console.print(f"{mark}  {finding.name:<14}", end="")
+            console.print(finding.sentence, markup=False)
+    sys.exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+def _schema(made: Settings) -> Finding:
+    database = Database(made.database_url)
+    try:
+        with database.reading():
+            current = migrations.is_current(made.database_url)
+    except DatabaseUnavailable as error:
+        return Finding("migrations", False, f"{error}: start it, or correct database_url")
+    finally:
+        database.close()
+    if not current:
+        return Finding("migrations", False, "the schema is another version's: run `weightgate-server migrate`")
+    return Finding("migrations", True, f"the schema is {migrations.newest()}")
+
+
+COMMANDS = [doctor]

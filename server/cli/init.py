@@ -1,0 +1,104 @@
+"""Begin an instance: settings, keys, schema, bucket, and the first two admins."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+
+from server.cli import instance as making
+from server.cli.terminal import Instance, console
+from server.domain import beginning, people
+from server.domain.beginning import FirstAdmin
+from server.domain.errors import NotPossible
+from server.domain.resources import Resources
+from server.settings import FILE_NAME, Settings
+from server.storage import keys
+from server.storage.embedded import EmbeddedStore, free_port
+
+
+@click.command()
+@click.option("--public-url", required=True, help="Where people reach the server, https://weights.example.org.")
+@click.option("--contact", required=True, help="Whom refusals name: an address people can write to.")
+@click.option("--lab", default="lab", show_default=True, help="The id of your own organization.")
+@click.option("--lab-name", required=True, help="Its name in full.")
+@click.option("--admin", "admins", multiple=True, required=True, metavar="EMAIL", help="Twice: the first two admins.")
+@click.option("--database-url", help="postgresql+psycopg://…; SQLite in the folder when left out.")
+@click.option("--bucket", default="weights", show_default=True, help="Made if it is not there.")
+@click.option("--s3-endpoint-url", help="The store's address; AWS when left out with --s3-region.")
+@click.option("--s3-region", help="The bucket's region. Without endpoint and region, an embedded store is used.")
+@click.option("--s3-addressing", type=click.Choice(["virtual", "path"]), default="virtual", show_default=True)
+@click.option("--signer-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="JSON, may only read.")
+@click.option("--publisher-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="JSON, may write.")
+@click.option("--listen", default="127.0.0.1:8080", show_default=True, help="The address the web server binds.")
+@click.pass_obj
+def init(instance: Instance, /, **options: Any) -> None:
+    """Begin an instance in the data folder; prints the admins' passwords, once."""
+    folder = instance.folder.absolute()
+    if (folder / FILE_NAME).exists():
+        raise NotPossible(f"{folder} holds an instance already.", next_step="Name another folder with --data.")
+    if len(options["admins"]) != 2:
+        raise click.UsageError("Give --admin exactly twice: one alone could approve nothing.")
+    made = making.write_settings(folder, _settings(folder, options))
+    try:
+        making.write_keys(made)
+        _prepare_store(folder, made, options)
+        making.write_schema(made)
+        admins = _begin(made, options)
+    except BaseException:
+        (folder / FILE_NAME).unlink()  # so that the same command can be given again
+        raise
+    _print(made, admins)
+
+
+def _settings(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
+    embedded = not options["s3_endpoint_url"] and not options["s3_region"]
+    port = free_port() if embedded else 0
+    store = EmbeddedStore(folder / "store", port, options["bucket"])
+    return {
+        "public_url": options["public_url"],
+        "listen": options["listen"],
+        "contact": options["contact"],
+        "log_host": urlsplit(options["public_url"]).hostname,
+        "database_url": options["database_url"],
+        "embedded_store": embedded,
+        "s3_endpoint_url": store.endpoint_url if embedded else options["s3_endpoint_url"],
+        "s3_region": options["s3_region"] or "us-east-1",
+        "s3_bucket": options["bucket"],
+        "s3_addressing": "path" if embedded else options["s3_addressing"],
+        "signer_key_file": str(store.signer_key_file.relative_to(folder)) if embedded else None,
+        "publisher_key_file": str(store.publisher_key_file.relative_to(folder)) if embedded else None,
+    }
+
+
+def _prepare_store(folder: Path, made: Settings, options: dict[str, Any]) -> None:
+    """Make the bucket, or see that it is there and that the publisher's key opens it."""
+    if made.embedded_store:
+        with store_of(folder, made):
+            return
+    for name, target in (("signer_key", made.signer_key_file), ("publisher_key", made.publisher_key_file)):
+        if options[name] is None:
+            raise click.UsageError(f"Give --{name.replace('_', '-')}: a JSON file with the store's credentials.")
+        keys.write_s3_credentials(target, keys.read_s3_credentials(options[name]))
+    Resources(made).store.ensure_bucket()
+
+
+def store_of(folder: Path, made: Settings) -> EmbeddedStore:
+    """The embedded store of an instance, not yet started."""
+    return EmbeddedStore(folder / "store", urlsplit(str(made.s3_endpoint_url)).port or 0, made.s3_bucket)
+
+
+def _begin(made: Settings, options: dict[str, Any]) -> list[FirstAdmin]:
+    admins = [FirstAdmin(email, email.partition("@")[0], people.new_password()) for email in options["admins"]]
+    return beginning.begin(Resources(made), options["lab"], options["lab_name"], admins)
+
+
+def _print(made: Settings, admins: list[FirstAdmin]) -> None:
+    console.print(f"An instance has begun in {made.folder}.\n", markup=False)
+    console.print("The first two admins; their secrets are not shown again:", markup=False)
+    for admin in admins:
+        console.print(f"  {admin.email}\n    password     {admin.password}\n    TOTP secret  {admin.totp_secret}")
+    console.print("\nNext: `weightgate-server serve`, then `weightgate-server doctor`.", markup=False)
+
+
+COMMANDS = [init]

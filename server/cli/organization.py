@@ -1,0 +1,73 @@
+"""Organizations: add, list, suspend, resume, limit."""
+
+import click
+
+from server.cli.terminal import Instance, acting, show, show_list, with_json
+from server.domain import organizations
+from server.domain.callers import Caller
+from server.domain.paging import Slice
+
+
+@click.group()
+def organization() -> None:
+    """Partner organizations."""
+
+
+@organization.command()
+@click.argument("slug")
+@click.option("--name", required=True, help="Its name in full.")
+@with_json
+@acting
+def add(instance: Instance, caller: Caller, slug: str, name: str, as_json: bool) -> None:
+    """Add a partner organization under the id SLUG."""
+    added = organizations.add(instance.use, caller, slug, name)
+    show(as_json, {"id": added.slug, "name": added.name}, f"Added {added.slug}. Next: `person add`.")
+
+
+@organization.command("list")
+@with_json
+@acting
+def list_(instance: Instance, caller: Caller, as_json: bool) -> None:
+    """List the organizations you may see."""
+    with instance.use.database.reading() as session:
+        found = organizations.visible(session, caller, Slice(10_000)).items
+    rows = [(o.slug, o.name, "lab" if o.is_lab else "partner", o.created_at, o.suspended_at) for o in found]
+    show_list(as_json, ("id", "name", "kind", "created_at", "suspended_at"), rows)
+
+
+@organization.command()
+@click.argument("slug")
+@click.option("--reason", required=True, help="Why; the log keeps it.")
+@acting
+def suspend(instance: Instance, caller: Caller, slug: str, reason: str) -> None:
+    """Stop everything SLUG does from its next request on."""
+    organizations.suspend(instance.use, caller, slug, reason)
+    lifetime = instance.settings.url_lifetime_seconds
+    show(False, {}, f"{slug} is suspended. URLs issued before still work for up to {lifetime} seconds.")
+
+
+@organization.command()
+@click.argument("slug")
+@acting
+def resume(instance: Instance, caller: Caller, slug: str) -> None:
+    """End a suspension."""
+    organizations.resume(instance.use, caller, slug)
+    show(False, {}, f"{slug} may act again.")
+
+
+@organization.command()
+@click.argument("slug")
+@click.option("--bytes-per-day", type=int, help="Bytes issued in any 24 hours; no limit when left out.")
+@click.option("--requests-per-minute", type=int, help="Downloads asked for in a minute; no limit when left out.")
+@acting
+def quota(
+    instance: Instance, caller: Caller, slug: str, bytes_per_day: int | None, requests_per_minute: int | None
+) -> None:
+    """Replace the limits of SLUG."""
+    organizations.set_quota(
+        instance.use, caller, slug, bytes_per_day=bytes_per_day, requests_per_minute=requests_per_minute
+    )
+    show(False, {}, f"Limits of {slug} replaced.")
+
+
+COMMANDS = [organization]

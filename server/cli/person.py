@@ -1,0 +1,74 @@
+"""People: add, list, disable, enable, reset a password."""
+
+import click
+
+from server.cli.terminal import Instance, acting, console, show, show_list, with_json
+from server.domain import people
+from server.domain.callers import Caller
+from server.domain.paging import Slice
+from server.domain.permissions import Role
+
+
+@click.group()
+def person() -> None:
+    """People, in partners and in the lab."""
+
+
+@person.command()
+@click.argument("email_of_person", metavar="EMAIL")
+@click.option("--organization", required=True, help="The id of their organization.")
+@click.option("--name", required=True)
+@click.option("--role", type=click.Choice([str(role) for role in Role]), required=True)
+@with_json
+@acting
+def add(
+    instance: Instance, caller: Caller, email_of_person: str, organization: str, name: str, role: str, as_json: bool
+) -> None:
+    """Add a person; prints their first password and TOTP secret, once."""
+    password, totp_secret = people.add(instance.use, caller, organization, email_of_person, name, Role(role))
+    body = {"email": email_of_person, "password": password, "totp_secret": totp_secret}
+    show(as_json, body, f"Added {email_of_person}. Hand these over safely; they are not shown again:")
+    if not as_json:
+        console.print(f"  password     {password}\n  TOTP secret  {totp_secret}", markup=False)
+
+
+@person.command("list")
+@with_json
+@acting
+def list_(instance: Instance, caller: Caller, as_json: bool) -> None:
+    """List the people you may see."""
+    with instance.use.database.reading() as session:
+        found = people.visible(session, caller, Slice(10_000)).items
+    rows = [(p.email, p.name, p.organization.slug, p.role, p.created_at, p.disabled_at) for p in found]
+    show_list(as_json, ("email", "name", "organization", "role", "created_at", "disabled_at"), rows)
+
+
+@person.command()
+@click.argument("email_of_person", metavar="EMAIL")
+@acting
+def disable(instance: Instance, caller: Caller, email_of_person: str) -> None:
+    """Stop a person, and revoke the tokens they made (`token take-over` keeps one)."""
+    revoked = people.disable(instance.use, caller, email_of_person)
+    show(False, {}, f"{email_of_person} is disabled; tokens revoked: {revoked}.")
+
+
+@person.command()
+@click.argument("email_of_person", metavar="EMAIL")
+@acting
+def enable(instance: Instance, caller: Caller, email_of_person: str) -> None:
+    """Let a disabled person act again."""
+    people.enable(instance.use, caller, email_of_person)
+    show(False, {}, f"{email_of_person} may act again; revoked tokens stay revoked.")
+
+
+@person.command("reset-password")
+@click.argument("email_of_person", metavar="EMAIL")
+@with_json
+@acting
+def reset_password(instance: Instance, caller: Caller, email_of_person: str, as_json: bool) -> None:
+    """Give a person a new password; prints it, once."""
+    password = people.reset_password(instance.use, caller, email_of_person)
+    show(as_json, {"email": email_of_person, "password": password}, f"New password of {email_of_person}: {password}")
+
+
+COMMANDS = [person]

@@ -1,0 +1,92 @@
+"""Processes: one parent that starts web, worker and embedded store, keeps them running, and stops them together."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from server.settings import Settings
+
+logger = structlog.get_logger(__name__)
+GUNICORN_CONFIG = Path(__file__).parents[2] / "config" / "gunicorn.conf.py"
+STOP_SECONDS = 15
+WATCH_SECONDS = 0.5
+_PR_SET_PDEATHSIG = 1
+
+
+class Processes:
+    """The children of `serve` and `demo`. A worker that dies is started again; when the web dies, all end."""
+
+    def __init__(self, made: Settings) -> None:
+        self._made = made
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._stopping = threading.Event()
+
+    def run(self, alive: Callable[[], bool]) -> int:
+        """Start web and worker and watch them until SIGINT or SIGTERM; returns the exit code.
+
+        alive: asked now and then whether what they stand on, the store, is still there.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self._stopping.set())
+        try:
+            self._start("web", _web_command(self._made))
+            self._start("worker", _worker_command(self._made))
+            return self._watch(alive)
+        finally:
+            self._stop()
+
+    def _watch(self, alive: Callable[[], bool]) -> int:
+        while not self._stopping.wait(WATCH_SECONDS):
+            if self._children["web"].poll() is not None:
+                logger.error("the web server ended; stopping", exit_code=self._children["web"].returncode)
+                return 1
+            if not alive():
+                logger.error("the embedded store ended; stopping")
+                return 1
+            if self._children["worker"].poll() is not None:
+                logger.error("the worker ended; starting it again", exit_code=self._children["worker"].returncode)
+                self._stopping.wait(1)
+                self._start("worker", _worker_command(self._made))
+        return 0
+
+    def _start(self, name: str, command: list[str]) -> None:
+        environment = {**os.environ, "WEIGHTGATE_DATA": str(self._made.folder)}
+        # A session of its own: Ctrl-C reaches only us, and we stop the children in their order.
+        self._children[name] = subprocess.Popen(
+            command, env=environment, start_new_session=True, preexec_fn=_end_with_parent if _LIBC else None
+        )
+
+    def _stop(self) -> None:
+        for child in self._children.values():
+            child.terminate()
+        for name, child in self._children.items():
+            try:
+                child.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                logger.warning("had to be killed", process=name)
+                child.kill()
+                child.wait()
+
+
+def _web_command(made: Settings) -> list[str]:
+    return [sys.executable, "-m", "gunicorn", "-c", str(GUNICORN_CONFIG), "-b", made.listen, "server.wsgi:app"]
+
+
+def _worker_command(made: Settings) -> list[str]:
+    return [sys.executable, "-m", "server", "--data", str(made.folder), "worker"]
+
+
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def _end_with_parent() -> None:
+    """On Linux the children do not outlive a parent that was killed; elsewhere the next start finds the port taken."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,49 @@
+"""Publish a folder as a checkpoint of a stage."""
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from server.cli.terminal import Instance, acting, show, with_json
+from server.domain import publishing
+from server.domain.callers import Caller
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("stage", metavar="MODEL/STAGE")
+@click.option("--note", help="What is new in this checkpoint.")
+@with_json
+@acting
+def publish(instance: Instance, caller: Caller, folder: Path, stage: str, note: str | None, as_json: bool) -> None:
+    """Check, sign and upload FOLDER, and make it the stage's `main` checkpoint.
+
+    A run that was interrupted is continued by the same command; until it ends, nobody sees anything of it.
+    """
+    with _Bars(quiet=as_json) as bars:
+        done = publishing.publish(instance.use, caller, folder, stage, note=note, progress=bars.advance_named)
+    body = {"stage": done.stage, "id": done.checkpoint_id, "files": done.files, "size_bytes": done.size_bytes}
+    show(
+        as_json,
+        body | {"resumed": done.resumed},
+        f"Published {done.files} files, {done.size_bytes} bytes, as {done.checkpoint_id} of {done.stage}.",
+    )
+
+
+class _Bars(Progress):
+    """One bar for each thing that is done, made when it begins."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        super().__init__(*columns, console=Console(stderr=True), disable=quiet)
+        self._bars: dict[str, TaskID] = {}
+
+    def advance_named(self, what: str, done_bytes: int, all_bytes: int) -> None:
+        if what not in self._bars:
+            self._bars[what] = self.add_task(what, total=all_bytes)
+        self.update(self._bars[what], advance=done_bytes)
+
+
+COMMANDS = [publish]

@@ -1,0 +1,111 @@
+"""Models and stages: add, move, announce, list."""
+
+import click
+
+from server.cli.terminal import Instance, acting, show, show_list, with_json
+from server.domain import access, stages
+from server.domain.callers import Caller
+from server.domain.paging import Slice
+from server.domain.stages import StageState
+
+
+@click.group()
+def stage() -> None:
+    """Models and the stages they are released in."""
+
+
+@stage.command("add-model")
+@click.argument("name")
+@click.option("--title", required=True, help="What people call it.")
+@acting
+def add_model(instance: Instance, caller: Caller, name: str, title: str) -> None:
+    """Add the model NAME, to be released in stages."""
+    stages.add_model(instance.use, caller, name, title)
+    show(False, {}, f"Added model {name}.")
+
+
+@stage.command()
+@click.argument("name", metavar="MODEL/STAGE")
+@click.option("--tier", required=True, help="The tier that partners need.")
+@click.option("--agreement", help="The agreement that partners must have signed.")
+@click.option("--ordinal", type=int, help="Its place on the ladder; after the last when left out.")
+@click.option("--parameters", type=int, help="How many parameters it has.")
+@click.option("--announced", is_flag=True, help="Let everyone see its name and plan while it is planned.")
+@click.option("--plan", help="When it is meant to be released, in words.")
+@acting
+def add(
+    instance: Instance,
+    caller: Caller,
+    name: str,
+    tier: str,
+    agreement: str | None,
+    ordinal: int | None,
+    parameters: int | None,
+    announced: bool,
+    plan: str | None,
+) -> None:
+    """Add a planned stage."""
+    added = stages.add(
+        instance.use,
+        caller,
+        name,
+        tier=tier,
+        ordinal=ordinal,
+        agreement=agreement,
+        parameters=parameters,
+        announced=announced,
+        plan=plan,
+    )
+    show(False, {}, f"Added {name} as number {added.ordinal} of its ladder. Next: `publish DIR {name}`.")
+
+
+@stage.command()
+@click.argument("name", metavar="MODEL/STAGE")
+@click.argument("alias")
+@acting
+def alias(instance: Instance, caller: Caller, name: str, alias: str) -> None:
+    """Let the stage be found as ALIAS, too."""
+    stages.add_alias(instance.use, caller, name, alias)
+    show(False, {}, f"{name} is also found as {alias}.")
+
+
+@stage.command()
+@click.argument("name", metavar="MODEL/STAGE")
+@click.argument("to", type=click.Choice([str(state) for state in StageState if state is not StageState.PLANNED]))
+@click.option("--rationale", required=True, help="Why now; the log keeps it.")
+@acting
+def move(instance: Instance, caller: Caller, name: str, to: str, rationale: str) -> None:
+    """Move a stage up its ladder, or withdraw it for good."""
+    stages.move(instance.use, caller, name, StageState(to), rationale)
+    show(False, {}, f"{name} is now {to}.")
+
+
+@stage.command()
+@click.argument("name", metavar="MODEL/STAGE")
+@click.option("--announced/--not-announced", required=True, help="Whether everyone sees its name and plan.")
+@click.option("--plan", help="The plan in words; none when left out.")
+@acting
+def announce(instance: Instance, caller: Caller, name: str, announced: bool, plan: str | None) -> None:
+    """Show or hide a planned stage's name and plan."""
+    stages.announce(instance.use, caller, name, announced=announced, plan=plan)
+    show(False, {}, f"{name} is {'announced' if announced else 'not announced'}.")
+
+
+@stage.command("list")
+@with_json
+@acting
+def list_(instance: Instance, caller: Caller, as_json: bool) -> None:
+    """List the stages you may know of."""
+    with instance.use.database.reading() as session:
+        found = access.visible_stages(session, instance.use, caller, Slice(10_000)).items
+    rows = [
+        (
+            f"{s.model}/{s.name}", s.state, bool(s.held_at or s.model_held_at or s.everything_held_at), s.tier,
+            s.agreement, s.plan,
+        )
+        for s in sorted(found, key=lambda s: (s.model, s.ordinal))
+    ]  # fmt: skip
+    show_list(as_json, ("stage", "state", "held", "tier", "agreement", "plan"), rows)
+
+
+COMMANDS = [stage]

@@ -1,0 +1,116 @@
+"""What commands share: the instance they work on, the person they act for, and how they print."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cached_property, wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from server import logger, migrations, settings
+from server.domain import people
+from server.domain.callers import Caller
+from server.domain.resources import Resources
+from server.settings import Settings, SettingsError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+PASSWORD_VARIABLE = "WEIGHTGATE_PASSWORD"  # noqa: S105  # a variable's name
+# Written to a file or a pipe, a table is as wide as it needs to be.
+console = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 1000)
+
+
+class Instance:
+    """The instance a command works on; opened when the command first needs it."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+
+    @cached_property
+    def settings(self) -> Settings:
+        loaded = settings.load(self.folder)
+        logger.configure(loaded.logger_level)
+        return loaded
+
+    @cached_property
+    def use(self) -> Resources:
+        """Raises SettingsError when the database has not the schema of this version."""
+        use = Resources(self.settings)
+        with use.database.reading():  # a database that is down says so, before it counts as old
+            pass
+        if not migrations.is_current(self.settings.database_url):
+            raise SettingsError("the database has not this version's schema: run `weightgate-server migrate`")
+        return use
+
+    def sign_in(self, email: str) -> Caller:
+        """Prove the person the command acts for. The log says `via: cli`."""
+        password = os.environ.get(PASSWORD_VARIABLE)
+        if password is None:
+            password = click.prompt(f"Password of {email}", hide_input=True, err=True)
+        return people.sign_in_for_command(self.use, email, password)
+
+
+def acting(command: Command) -> Command:
+    """Add `--as EMAIL`; the command receives `instance` and the proven `caller`."""
+
+    @click.option("--as", "email", metavar="EMAIL", required=True, help="Whom you act for; the password is asked.")
+    @click.pass_obj
+    @wraps(command)
+    def signed_in(instance: Instance, /, *args: Any, email: str, **kwargs: Any) -> Any:
+        return command(*args, instance=instance, caller=instance.sign_in(email), **kwargs)
+
+    return signed_in  # type: ignore[return-value]
+
+
+def with_json(command: Command) -> Command:
+    """Add `--json`; the command receives `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")(command)
+
+
+def show(as_json: bool, body: Mapping[str, Any], sentence: str) -> None:
+    """Print a result: the sentence for people, the body for scripts."""
+    if as_json:
+        click.echo(json.dumps(body, ensure_ascii=False))
+    else:
+        console.print(sentence, markup=False)
+
+
+def show_list(as_json: bool, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print a list: a table for people, a list of objects for scripts."""
+    if as_json:
+        click.echo(json.dumps([dict(zip(columns, map(_plain, row), strict=True)) for row in rows], ensure_ascii=False))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*["" if value is None else str(_plain(value)) for value in row])
+    console.print(table)
+
+
+class Moment(click.ParamType[datetime]):
+    """A day or a moment in UTC: 2027-01-31 or 2027-01-31T12:00:00Z, or a span from now: 90d, 12h."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        text = str(value)
+        if text[:-1].isdigit() and text[-1] in "dh":
+            return datetime.now(UTC) + timedelta(**{"days" if text[-1] == "d" else "hours": int(text[:-1])})
+        try:
+            moment = datetime.fromisoformat(text)
+        except (ValueError, OverflowError):
+            self.fail(f"{text!r} is no moment: write 2027-01-31, 2027-01-31T12:00:00Z, or 90d from now", param, ctx)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+MOMENT = Moment()
+
+
+def _plain(value: Any) -> Any:
+    return value.strftime("%Y-%m-%dT%H:%M:%SZ") if isinstance(value, datetime) else value

@@ -1,0 +1,36 @@
+"""Tiers: add, list."""
+
+import click
+
+from server.cli.terminal import Instance, acting, show, show_list, with_json
+from server.domain import tiers
+from server.domain.callers import Caller
+from server.domain.paging import Slice
+
+
+@click.group()
+def tier() -> None:
+    """Ranks of access."""
+
+
+@tier.command()
+@click.argument("name")
+@click.option("--rank", type=int, required=True, help="A higher rank opens what a lower one does.")
+@acting
+def add(instance: Instance, caller: Caller, name: str, rank: int) -> None:
+    """Define the tier NAME."""
+    tiers.add(instance.use, caller, name, rank)
+    show(False, {}, f"Added tier {name} of rank {rank}.")
+
+
+@tier.command("list")
+@with_json
+@acting
+def list_(instance: Instance, caller: Caller, as_json: bool) -> None:  # noqa: ARG001  # who asks is proven, then all see all
+    """List the tiers."""
+    with instance.use.database.reading() as session:
+        found = tiers.all_of_them(session, Slice(10_000)).items
+    show_list(as_json, ("name", "rank"), [(t.name, t.rank) for t in sorted(found, key=lambda t: t.rank)])
+
+
+COMMANDS = [tier]

@@ -1,0 +1,79 @@
+"""Reading agreements, and what one's own side signed of them."""
+
+from typing import Any
+
+from apiflask import APIBlueprint
+from flask import Response
+
+from server.domain import agreements
+from server.domain.agreements import Agreement, AgreementVersion, Signature
+from server.domain.callers import Caller
+from server.domain.permissions import Permission
+from server.web.api.answers import Answer, Listing, ListQuery, listing, moment
+from server.web.identity import allow, resources
+
+bp = APIBlueprint("agreements", __name__, url_prefix="/api/v1", tag="agreements")
+
+
+class SignatureAnswer(Answer):
+    id: int
+    organization: str
+    number: int
+    signer_name: str
+    signer_title: str
+    signed_on: str
+    document_sha256: str
+    countersigned_at: str
+    ended_at: str | None
+
+
+class AgreementAnswer(Answer):
+    name: str
+    number: int
+    title: str
+    sha256: str
+    published_at: str
+    text: str
+    signatures: list[SignatureAnswer]
+
+
+class Agreements(Listing):
+    items: list[AgreementAnswer]
+
+
+@bp.get("/agreements")
+@allow(Permission.AGREEMENT_READ)
+@bp.input(ListQuery, location="query", arg_name="query")
+@bp.output(Agreements)
+def index(caller: Caller, query: ListQuery) -> Response:
+    """Every agreement's current version, with one's own organization's signatures; for staff everybody's."""
+    with resources().database.reading() as session:
+        page = agreements.current(session, query.as_slice())
+        signatures = agreements.signatures_of(session, caller, [row[0] for row in page.items])
+        return listing(page, lambda row: _render(row[1], row[2], [s for s in signatures if s.agreement_id == row[0]]))
+
+
+def _render(agreement: Agreement, version: AgreementVersion, signatures: list[Signature]) -> dict[str, Any]:
+    return {
+        "name": agreement.name,
+        "number": version.number,
+        "title": version.title,
+        "sha256": version.sha256,
+        "published_at": moment(version.published_at),
+        "text": version.text,
+        "signatures": [_render_signature(signature) for signature in signatures],
+    }
+
+
+def _render_signature(signature: Signature) -> dict[str, Any]:
+    return {
+        "id": signature.id,
+        "organization": signature.organization.slug,
+        "number": signature.version.number,
+        "signer_name": signature.signer_name,
+        "signer_title": signature.signer_title,
+        "signed_on": signature.signed_on.isoformat(),
+        "document_sha256": signature.document_sha256,
+        "countersigned_at": moment(signature.countersigned_at),
+        "ended_at": moment(signature.ended_at),
+    }

@@ -1,0 +1,66 @@
+"""Answers: the forms that several routes share: lists, moments, slices of lists."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
+
+import orjson
+from flask import Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from server.domain.errors import InvalidRequest
+from server.domain.paging import Page, Slice
+
+Item = TypeVar("Item")
+LIMIT_DEFAULT = 50
+LIMIT_AT_MOST = 200
+
+
+class Body(BaseModel):
+    """A body that is sent to us: unknown fields and other types than the declared ones are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Answer(BaseModel):
+    """A body that we send."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ListQuery(BaseModel):
+    """Which part of a list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: Annotated[int, Field(ge=1, le=LIMIT_AT_MOST, description="How many items at most.")] = LIMIT_DEFAULT
+    cursor: Annotated[
+        str | None, Field(max_length=20, description="`next_cursor` of the answer before; from the start without it.")
+    ] = None
+
+    def as_slice(self) -> Slice:
+        if self.cursor is None:
+            return Slice(self.limit)
+        if not self.cursor.isascii() or not self.cursor.isdigit() or int(self.cursor) >= 2**63:
+            raise InvalidRequest("The cursor is not one that we gave out.", next_step="Begin again without a cursor.")
+        return Slice(self.limit, int(self.cursor))
+
+
+class Listing(Answer):
+    """One part of a list. Each route declares its own items."""
+
+    next_cursor: Annotated[str | None, Field(description="Send it as `cursor` for more; null at the end.")]
+
+
+def listing(page: Page[Item], render: Callable[[Item], dict[str, Any]]) -> Response:
+    cursor = None if page.next_after is None else str(page.next_after)
+    return answer({"items": [render(item) for item in page.items], "next_cursor": cursor})
+
+
+def answer(body: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(body), status=status, mimetype="application/json")
+
+
+def moment(at: datetime | None) -> str | None:
+    """RFC 3339 in UTC, to the second."""
+    return None if at is None else at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

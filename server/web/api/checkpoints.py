@@ -1,0 +1,109 @@
+"""Reading checkpoints, their files and their signed manifests; guarded like the files themselves."""
+
+from typing import Any
+
+from apiflask import APIBlueprint
+from flask import Response
+
+from server.domain import access, checkpoints
+from server.domain.callers import Caller
+from server.domain.checkpoints import Checkpoint, FileList, ManifestForm
+from server.domain.permissions import Permission
+from server.web.api.answers import Answer, Listing, ListQuery, answer, listing, moment
+from server.web.identity import allow, resources
+
+bp = APIBlueprint("checkpoints", __name__, url_prefix="/api/v1/stages/<model>/<stage>/checkpoints", tag="checkpoints")
+BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+
+
+class CheckpointItem(Answer):
+    id: str
+    stage: str
+    created_at: str
+    note: str | None
+    is_main: bool
+
+
+class Checkpoints(Listing):
+    items: list[CheckpointItem]
+
+
+class FileAnswer(Answer):
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+class CheckpointAnswer(Answer):
+    id: str
+    stage: str
+    created_at: str
+    note: str | None
+    files: list[FileAnswer]
+
+
+@bp.get("")
+@allow(Permission.CHECKPOINT_READ)
+@bp.input(ListQuery, location="query", arg_name="query")
+@bp.output(Checkpoints)
+def index(caller: Caller, model: str, stage: str, query: ListQuery) -> Response:
+    """The stage's checkpoints, newest first."""
+    use = resources()
+    with use.database.reading() as session:
+        found = access.require_stage(session, use, caller, f"{model}/{stage}")
+        name = f"{found.model}/{found.name}"
+
+        def render(checkpoint: Checkpoint) -> dict[str, Any]:
+            return {
+                "id": checkpoint.checkpoint_id,
+                "stage": name,
+                "created_at": moment(checkpoint.published_at),
+                "note": checkpoint.note,
+                "is_main": checkpoint.id == found.main_checkpoint_id,
+            }
+
+        return listing(checkpoints.published(session, found.id, query.as_slice()), render)
+
+
+@bp.get("/<checkpoint>")
+@allow(Permission.CHECKPOINT_READ)
+@bp.output(CheckpointAnswer)
+def show(caller: Caller, model: str, stage: str, checkpoint: str) -> Response:
+    """One checkpoint by its id, or `main` for the newest, with the size and SHA-256 of each file."""
+    use = resources()
+    with use.database.reading() as session:
+        name, listed = access.require_reading(session, use, caller, f"{model}/{stage}", checkpoint)
+    return answer(_render(name, listed))
+
+
+@bp.get("/<checkpoint>/manifest")
+@allow(Permission.CHECKPOINT_READ)
+def manifest(caller: Caller, model: str, stage: str, checkpoint: str) -> Response:
+    """The signed manifest, byte for byte: an OpenSSF Model Signing bundle. Its SHA-256 begins with the id."""
+    return _manifest(caller, f"{model}/{stage}", checkpoint, ManifestForm.FILES)
+
+
+@bp.get("/<checkpoint>/manifest/chunks")
+@allow(Permission.CHECKPOINT_READ)
+def manifest_chunks(caller: Caller, model: str, stage: str, checkpoint: str) -> Response:
+    """The same in the library's shards form at 64 MiB, so that a range can be verified as it arrives."""
+    return _manifest(caller, f"{model}/{stage}", checkpoint, ManifestForm.CHUNKS)
+
+
+def _manifest(caller: Caller, stage: str, checkpoint: str, form: ManifestForm) -> Response:
+    use = resources()
+    with use.database.reading() as session:
+        _, listed = access.require_reading(session, use, caller, stage, checkpoint)
+        return Response(checkpoints.manifest(session, listed.checkpoint_pk, form), mimetype=BUNDLE_TYPE)
+
+
+def _render(name: str, listed: FileList) -> dict[str, Any]:
+    return {
+        "id": listed.checkpoint_id,
+        "stage": name,
+        "created_at": moment(listed.created_at),
+        "note": listed.note,
+        "files": [
+            {"path": file.path, "size_bytes": file.size_bytes, "sha256": file.sha256} for file in listed.files.values()
+        ],
+    }

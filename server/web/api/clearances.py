@@ -1,0 +1,64 @@
+"""Reading clearances."""
+
+from datetime import datetime
+from typing import Any
+
+from apiflask import APIBlueprint
+from flask import Response
+
+from server.domain import clearances
+from server.domain.callers import Caller
+from server.domain.clearances import Clearance
+from server.domain.permissions import Permission
+from server.web.api.answers import Answer, Listing, ListQuery, listing, moment
+from server.web.identity import allow, resources
+
+bp = APIBlueprint("clearances", __name__, url_prefix="/api/v1", tag="clearances")
+
+
+class ClearanceAnswer(Answer):
+    id: int
+    organization: str
+    model: str
+    tier: str
+    state: str
+    purpose: str
+    starts_at: str
+    expires_at: str
+    proposed_at: str
+    approved_at: str | None
+    revoked_at: str | None
+
+
+class Clearances(Listing):
+    items: list[ClearanceAnswer]
+
+
+@bp.get("/clearances")
+@allow(Permission.CLEARANCE_READ)
+@bp.input(ListQuery, location="query", arg_name="query")
+@bp.output(Clearances)
+def index(caller: Caller, query: ListQuery) -> Response:
+    """One's own organization's clearances, newest first; for staff all."""
+    use = resources()
+    at = use.clock()
+    with use.database.reading() as session:
+        return listing(
+            clearances.visible(session, caller, query.as_slice()), lambda clearance: render_clearance(clearance, at)
+        )
+
+
+def render_clearance(clearance: Clearance, at: datetime) -> dict[str, Any]:
+    return {
+        "id": clearance.id,
+        "organization": clearance.organization.slug,
+        "model": clearance.model.name,
+        "tier": clearance.tier.name,
+        "state": clearance.state_at(at),
+        "purpose": clearance.purpose,
+        "starts_at": moment(clearance.starts_at),
+        "expires_at": moment(clearance.expires_at),
+        "proposed_at": moment(clearance.proposed_at),
+        "approved_at": moment(clearance.approved_at),
+        "revoked_at": moment(clearance.revoked_at),
+    }

@@ -1,0 +1,145 @@
+"""Issuing downloads, and looking back at them."""
+
+import base64
+from typing import Annotated, Any
+
+from apiflask import APIBlueprint
+from flask import Response, request
+from pydantic import Field
+from werkzeug.exceptions import NotAcceptable
+
+from server.domain import downloads
+from server.domain.callers import Caller
+from server.domain.checkpoints import MAIN
+from server.domain.downloads import Download, Order
+from server.domain.permissions import Permission
+from server.web.api import curl_config
+from server.web.api.answers import Answer, Body, Listing, ListQuery, answer, listing, moment
+from server.web.identity import allow, resources
+
+bp = APIBlueprint("downloads", __name__, url_prefix="/api/v1/downloads", tag="downloads")
+JSON = "application/json"
+Path = Annotated[str, Field(max_length=512)]
+
+
+class DownloadOrder(Body):
+    """What to issue URLs for."""
+
+    stage: Annotated[str, Field(max_length=200, description="`model/stage`, like `gpt-2/774M`.")]
+    checkpoint: Annotated[str, Field(max_length=40, description="An id, or `main` for the newest.")] = MAIN
+    paths: Annotated[list[Path] | None, Field(description="Files of the checkpoint; all when left out.")] = None
+
+
+class RenewalOrder(Body):
+    """Which files of the earlier download need fresh URLs."""
+
+    paths: Annotated[list[Path] | None, Field(description="Files of that download; all when left out.")] = None
+
+
+class IssuedFile(Answer):
+    path: str
+    size_bytes: int
+    sha256: str
+    url: str
+
+
+class Issued(Answer):
+    id: str
+    expires_at: Annotated[str, Field(description="A transfer must have begun by then.")]
+    record: Annotated[str, Field(description="The log entry's exact text.")]
+    salt: Annotated[str, Field(description="Base64. SHA-256 of a prefix, salt and record is the entry's commitment.")]
+    files: list[IssuedFile]
+
+
+class DownloadItem(Answer):
+    id: str
+    issued_at: str
+    organization: str | None
+    person: str | None
+    token: str | None
+    address: str | None
+    stage: str
+    checkpoint: str
+    renews: str | None
+    files: int
+    size_bytes: int
+    delivered_bytes: Annotated[int | None, Field(description="Null until the store's access log has told.")]
+
+
+class Downloads(Listing):
+    items: list[DownloadItem]
+
+
+@bp.post("")
+@allow(Permission.DOWNLOAD_CREATE)
+@bp.input(DownloadOrder, arg_name="order")
+@bp.output(Issued, status_code=201)
+def create(caller: Caller, order: DownloadOrder) -> Response:
+    """Exchange the caller's clearance for signed URLs. `Accept: text/x-curl-config` gives a config for `curl -K -`."""
+    form = _wanted_form()
+    return _render(downloads.issue(resources(), caller, Order(order.stage, order.checkpoint, order.paths)), form)
+
+
+@bp.post("/<download_id>/urls")
+@allow(Permission.DOWNLOAD_CREATE)
+@bp.input(RenewalOrder, arg_name="order")
+@bp.output(Issued, status_code=201)
+def renew(caller: Caller, download_id: str, order: RenewalOrder) -> Response:
+    """Fresh URLs for files of an earlier download: a new download, decided and logged again."""
+    form = _wanted_form()
+    return _render(downloads.renew(resources(), caller, download_id, order.paths), form)
+
+
+@bp.get("")
+@allow(Permission.DOWNLOAD_READ)
+@bp.input(ListQuery, location="query", arg_name="query")
+@bp.output(Downloads)
+def index(caller: Caller, query: ListQuery) -> Response:
+    """One's own organization's downloads, newest first; for staff everybody's."""
+    with resources().database.reading() as session:
+        return listing(downloads.visible(session, caller, query.as_slice()), _render_item)
+
+
+def _wanted_form() -> str:
+    """Which form the caller accepts; asked before anything is issued."""
+    form = request.accept_mimetypes.best_match([JSON, curl_config.MIME_TYPE]) if request.accept_mimetypes else JSON
+    if form is None:
+        raise NotAcceptable
+    return form
+
+
+def _render(download: Download, form: str) -> Response:
+    if form == curl_config.MIME_TYPE:
+        text = curl_config.render([file.path for file in download.files], download.urls)
+        return Response(text, status=201, mimetype=curl_config.MIME_TYPE, headers={"X-Download-Id": download.id})
+    return answer(
+        {
+            "id": download.id,
+            "expires_at": moment(download.expires_at),
+            "record": download.entry.record.decode(),
+            "salt": base64.b64encode(download.entry.salt).decode(),
+            "files": [
+                {"path": file.path, "size_bytes": file.size_bytes, "sha256": file.sha256, "url": url}
+                for file, url in zip(download.files, download.urls, strict=True)
+            ],
+        },
+        201,
+    )
+
+
+def _render_item(record: dict[str, Any]) -> dict[str, Any]:
+    actor = record["actor"]
+    return {
+        "id": record["download"],
+        "issued_at": moment(downloads.issued_at(record)),
+        "organization": actor.get("organization"),
+        "person": actor.get("person"),
+        "token": actor.get("token"),
+        "address": actor.get("address"),
+        "stage": f"{record['model']}/{record['stage']}",
+        "checkpoint": record["checkpoint"],
+        "renews": record.get("renews"),
+        "files": len(record["files"]),
+        "size_bytes": sum(file["size_bytes"] for file in record["files"]),
+        "delivered_bytes": None,
+    }

@@ -1,0 +1,130 @@
+"""Errors: the one place that turns a refusal or a failure into an HTTP answer (RFC 9457)."""
+
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+import structlog
+from apiflask import APIFlask
+from apiflask.exceptions import _ValidationError
+from flask import Response, g, request
+from werkzeug.exceptions import HTTPException
+
+from server.domain import errors, refusals
+from server.domain.errors import Refused
+from server.log.entries import NoLog
+from server.storage.database import DatabaseUnavailable
+from server.storage.keys import KeyFileError
+from server.web.identity import known_caller, resources
+
+logger = structlog.get_logger(__name__)
+
+STATUS: dict[type[Refused], int] = {
+    errors.AuthenticationRequired: 401,
+    errors.InvalidCredentials: 401,
+    errors.NetworkNotAllowed: 403,
+    errors.OrganizationSuspended: 403,
+    errors.PersonDisabled: 403,
+    errors.NotPermitted: 403,
+    errors.InsufficientScope: 403,
+    errors.NotFound: 404,
+    errors.StageHeld: 451,
+    errors.StageWithdrawn: 451,
+    errors.NotCleared: 403,
+    errors.ClearanceExpired: 403,
+    errors.AgreementUnsigned: 403,
+    errors.AgreementOutdated: 403,
+    errors.QuotaExceeded: 429,
+    errors.RateLimited: 429,
+    errors.InvalidRequest: 400,
+    errors.NotPossible: 409,
+    errors.LogUnavailable: 503,
+}
+RETRY_AFTER_SECONDS = 2
+_HTTP_CODES = {
+    404: ("not_found", "Check the address; /api/v1/openapi.json lists all."),
+    405: ("method_not_allowed", "Use a method that the header Allow names."),
+    406: ("not_acceptable", "Ask for application/json or text/x-curl-config."),
+    413: ("payload_too_large", "Send at most 1000000 bytes; leave `paths` out for all files."),
+    415: ("unsupported_media_type", "Send JSON with `Content-Type: application/json`."),
+}
+
+
+def register(app: APIFlask) -> None:
+    """Answer every way in which a request can end badly. No exception's text leaves but our own sentences."""
+    app.register_error_handler(Refused, _refused)
+    app.register_error_handler(DatabaseUnavailable, _unavailable)
+    app.register_error_handler(NoLog, _unavailable)
+    app.register_error_handler(KeyFileError, _unavailable)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(Exception, _unexpected)
+    app.register_error_handler(_ValidationError, _invalid)  # APIFlask has no public name for it
+
+
+def as_problem(refused: Refused) -> dict[str, Any]:
+    """A refusal's parts that also stand inside other answers, such as a stage's."""
+    contact = resources().settings.contact
+    return {
+        "code": refused.code,
+        "title": str(type(refused).__doc__),
+        "detail": refused.detail,
+        "next_step": refused.next_step.replace("{contact}", contact),
+    }
+
+
+def _refused(refused: Refused) -> Response:
+    try:
+        refusals.record(resources(), known_caller(), refused, f"{request.method} {request.path}")
+    except DatabaseUnavailable:
+        # It stays a refusal: that it could not be noted is no reason to say anything else.
+        logger.warning("refusal_not_recorded", code=refused.code, request_id=g.request_id)
+    response = _problem(STATUS[type(refused)], **as_problem(refused))
+    if response.status_code == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    if refused.retry_after_seconds:
+        response.headers["Retry-After"] = str(refused.retry_after_seconds)
+    return response
+
+
+def _unavailable(error: Exception) -> Response:
+    logger.error("unavailable", error=type(error).__name__, detail=str(error), request_id=g.request_id)
+    response = _problem(503, **as_problem(errors.LogUnavailable("The server cannot record anything right now.")))
+    response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
+
+
+def _invalid(error: Any) -> Response:
+    faults = [f"{field}: {', '.join(texts)}" for field, texts in _flat(error.detail)]
+    return _refused(errors.InvalidRequest("; ".join(faults)[:1000]))
+
+
+def _flat(detail: Any) -> list[tuple[str, list[str]]]:
+    return [(str(field), texts) for place in detail.values() for field, texts in place.items()]
+
+
+def _http(error: HTTPException) -> Response:
+    status = error.code or 500
+    code, next_step = _HTTP_CODES.get(status, ("invalid_request", errors.InvalidRequest.next_step))
+    response = _problem(
+        status, code=code, title=HTTPStatus(status).phrase, detail=HTTPStatus(status).description, next_step=next_step
+    )
+    response.headers.extend(
+        [(name, value) for name, value in error.get_headers() if name in {"Allow", "Retry-After", "Location"}]
+    )
+    return response
+
+
+def _unexpected(error: Exception) -> Response:
+    logger.error("unexpected", exc_info=error, request_id=g.request_id)
+    return _problem(
+        500,
+        code="internal_error",
+        title="Something broke on our side.",
+        detail="Nothing was issued.",
+        next_step=f"Try again later; if it goes on, quote the request id to {resources().settings.contact}.",
+    )
+
+
+def _problem(status: int, **parts: Any) -> Response:
+    body = {"type": f"urn:weightgate:{parts['code']}", "status": status, **parts, "request_id": g.request_id}
+    return Response(orjson.dumps(body), status=status, mimetype="application/problem+json")

@@ -1,0 +1,105 @@
+"""Identity: who calls, and what each view demands. A view that demands nothing must say so."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+
+from flask import Flask, current_app, g, request
+
+from server.domain import authentication
+from server.domain.callers import Caller
+from server.domain.errors import InvalidCredentials, InvalidRequest
+from server.domain.permissions import Permission
+from server.domain.resources import Resources
+from server.domain.tokens import FORM
+from server.web.requests import client_address
+
+View = TypeVar("View", bound=Callable[..., Any])
+_QUERY_NAMES = frozenset({"token", "access_token", "api_key", "apikey", "key", "authorization", "auth"})
+
+
+class UndeclaredView(Exception):
+    """A route does not say who may call it. The server does not start."""
+
+
+def resources() -> Resources:
+    """What this app works with."""
+    use: Resources = current_app.extensions["weightgate"]
+    return use
+
+
+def stranger() -> Caller:
+    """What is known of whoever sent this request before any credential was looked at."""
+    trusted = resources().settings.trusted_proxies
+    return Caller(
+        via="anonymous",
+        address=client_address(request.remote_addr, request.headers.get("X-Forwarded-For", ""), trusted),
+        user_agent=_printable(request.headers.get("User-Agent", ""))[:300] or None,
+        request_id=g.request_id,
+    )
+
+
+def allow(permission: Permission) -> Callable[[View], View]:
+    """Let only callers with this permission into the view, which receives them as `caller`."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            caller = _identified()
+            caller.require(permission)
+            return view(*args, caller=caller, **kwargs)
+
+        guarded.permission = permission  # type: ignore[attr-defined]
+        return guarded  # type: ignore[return-value]
+
+    return decorate
+
+
+def open_to_all(view: View) -> View:
+    """Declare that a view shows nothing that depends on who asks."""
+    view.permission = None  # type: ignore[attr-defined]
+    return view
+
+
+def require_declared(app: Flask) -> None:
+    """Raise UndeclaredView for the first route without `allow` or `open_to_all`."""
+    for rule in app.url_map.iter_rules():
+        if not hasattr(app.view_functions[rule.endpoint], "permission"):
+            raise UndeclaredView(f"{rule.rule} ({rule.endpoint}) does not declare who may call it")
+
+
+def refuse_credentials_in_the_address() -> None:
+    """Addresses end up in histories and logs of every machine on the way: a token there is a leaked token."""
+    for name, value in request.args.items(multi=True):
+        if name.lower() in _QUERY_NAMES or FORM.search(value):
+            raise InvalidRequest(
+                "Credentials do not belong into the address.",
+                next_step="Send it as `Authorization: Bearer …`, and revoke this one: others may have seen it.",
+            )
+
+
+def _identified() -> Caller:
+    """The caller of this request; API and hub take tokens, and nothing else."""
+    unknown = stranger()
+    header = request.headers.get("Authorization")
+    if header is None:
+        g.caller = unknown
+        return unknown
+    scheme, _, text = header.partition(" ")
+    if scheme.lower() != "bearer":
+        g.caller = unknown
+        raise InvalidCredentials("The Authorization header does not hold a bearer token.")
+    g.caller, refused = authentication.identify(resources(), text.strip(), unknown)
+    if refused is not None:
+        raise refused
+    caller: Caller = g.caller
+    return caller
+
+
+def known_caller() -> Caller:
+    """Whom a refusal was given to, as far as that was found out before."""
+    return g.get("caller") or stranger()
+
+
+def _printable(text: str) -> str:
+    return "".join(character for character in text if character.isprintable())
