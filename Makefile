@@ -41,7 +41,7 @@ test: lint ## Lint, then every test on real parts; installs what they need
 
 faults: install ## The long fault runs
 	$(BIN)/python -m tests.prepare
-	$(BIN)/pytest -m fault --override-ini addopts="-ra --import-mode=importlib" tests/faults
+	$(BIN)/pytest -m fault --override-ini addopts="-ra --strict-markers --import-mode=importlib" tests/faults
 
 bench: install ## Measure against peers and floors; writes tests/bench/RESULTS.md
 	$(BIN)/python -m tests.bench.sign

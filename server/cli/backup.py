@@ -131,7 +131,7 @@ def _put_objects_back(made: Settings, source: Path) -> int:
             _require_same(path, file)
             use.store.upload(file.object_key, path, file.sha256, file.size_bytes, lambda _: None)
             count += 1
-    use.database.close()
+    use.close()
     return count
 
 

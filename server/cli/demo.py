@@ -53,7 +53,7 @@ def demo(instance: Instance, port: int | None) -> None:
             built = worked_example.build(use, folder / "sources", lambda what: console.print(f"  {what}", markup=False))
             _write_description(folder, _description(use, built))
         (folder / BUILDING).unlink(missing_ok=True)
-        use.database.close()
+        use.close()
         description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         threading.Thread(target=_announce, args=(description, folder), daemon=True).start()
         code = Processes(made).run(store.alive)

