@@ -7,9 +7,8 @@ are gone through in their order, and the first that refuses is the answer. Whate
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from server.domain import authentication, checkpoints, quotas, stages
@@ -34,6 +33,7 @@ from server.domain.resources import Resources
 from server.domain.stages import Everything, Model, Stage, StageAlias, StageState
 from server.domain.tiers import Tier
 from server.storage.database import AnyRow
+from server.storage.statements import Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,20 +154,20 @@ def gather(session: Session, caller: Caller, stage: AnyRow | None, *, lock: bool
     standing = authentication.standing(session, caller, lock=lock)
     if stage is None or caller.organization_id is None or stage.state == StageState.PUBLIC:
         return Facts(caller, standing, stage, (), None, ())
-    clearances = session.execute(
-        _share(_CLEARANCES, lock, Clearance).where(
-            Clearance.organization_id == caller.organization_id, Clearance.model_id == stage.model_id
-        )
-    ).all()
+    partner = caller.organization_id
+    clearances = _CLEARANCES.all(session, lock=lock, organization_id=partner, model_id=stage.model_id)
     if stage.agreement_id is None:
         return Facts(caller, standing, stage, clearances, None, ())
-    agreement = session.execute(_share(_AGREEMENT, lock, Agreement).where(Agreement.id == stage.agreement_id)).one()
-    signatures = session.execute(
-        _share(_SIGNATURES, lock, Signature).where(
-            Signature.organization_id == caller.organization_id, Signature.agreement_id == stage.agreement_id
-        )
-    ).all()
+    agreement = _agreement(session, stage.agreement_id, lock=lock)
+    signatures = _SIGNATURES.all(session, lock=lock, organization_id=partner, agreement_id=stage.agreement_id)
     return Facts(caller, standing, stage, clearances, agreement, signatures)
+
+
+def _agreement(session: Session, agreement_id: int, *, lock: bool) -> AnyRow | None:
+    """The agreement's current version, read after the lock: in one statement with it, PostgreSQL would join the old one
+    and drop the row when a new version is published meanwhile."""
+    locked = _AGREEMENT.first(session, lock=lock, agreement_id=agreement_id)
+    return None if locked is None else _VERSION.first(session, version_id=locked.current_version_id)
 
 
 def _refusal_now(use: Resources, facts: Facts, at: datetime, *, staff_may_look: bool = False) -> Refused | None:
@@ -184,13 +184,8 @@ def _stage(session: Session, full_name: str, *, lock: bool) -> AnyRow | None:
         model, name = stages.split(full_name)
     except NotFound:
         return None
-    alias = select(StageAlias.stage_id).where(StageAlias.model_id == Model.id, StageAlias.name == name)
-    query = _STAGE.where(Model.name == model, (Stage.name == name) | (Stage.id == alias.scalar_subquery()))
-    return session.execute(_share(query, lock, Stage, Model, Everything)).one_or_none()
-
-
-def _share(query: Any, lock: bool, *tables: Any) -> Any:
-    return query.with_for_update(read=True, of=list(tables)) if lock else query
+    found: AnyRow | None = _ONE_STAGE.first(session, lock=lock, model=model, name=name)
+    return found
 
 
 def _clearance(facts: Facts, stage: AnyRow, at: datetime) -> AnyRow | None:
@@ -208,7 +203,9 @@ def _counts(clearance: AnyRow, stage: AnyRow) -> bool:
 
 
 def _agreement_refusal(facts: Facts) -> Refused | None:
-    if facts.agreement is None or _signature(facts, facts.agreement) is not None:
+    if _existing(facts.stage).agreement_id is None:
+        return None
+    if facts.agreement is not None and _signature(facts, facts.agreement) is not None:
         return None
     return AgreementOutdated() if any(row.ended_at is None for row in facts.signatures) else AgreementUnsigned()
 
@@ -295,11 +292,40 @@ _STAGE = (
     .join(Everything, Everything.id == 1)
     .outerjoin(Agreement, Agreement.id == Stage.agreement_id)
 )
-_CLEARANCES = select(
-    Clearance.id, Clearance.starts_at, Clearance.expires_at, Clearance.approved_at, Clearance.revoked_at,
-    Tier.rank, Tier.name.label("tier"),
-).join(Tier, Tier.id == Clearance.tier_id)  # fmt: skip
-_AGREEMENT = select(
-    Agreement.name, Agreement.current_version_id, AgreementVersion.number, AgreementVersion.sha256
-).join(AgreementVersion, AgreementVersion.id == Agreement.current_version_id)
-_SIGNATURES = select(Signature.id, Signature.version_id, Signature.ended_at)
+_ONE_STAGE = Statement(
+    _STAGE.where(
+        Model.name == bindparam("model"),
+        (Stage.name == bindparam("name"))
+        | (
+            Stage.id
+            == select(StageAlias.stage_id)
+            .where(StageAlias.model_id == Model.id, StageAlias.name == bindparam("name"))
+            .scalar_subquery()
+        ),
+    ),
+    share=[Stage, Model, Everything],
+)
+_CLEARANCES = Statement(
+    select(
+        Clearance.id, Clearance.starts_at, Clearance.expires_at, Clearance.approved_at, Clearance.revoked_at,
+        Tier.rank, Tier.name.label("tier"),
+    )
+    .join(Tier, Tier.id == Clearance.tier_id)
+    .where(Clearance.organization_id == bindparam("organization_id"), Clearance.model_id == bindparam("model_id")),
+    share=[Clearance],
+)  # fmt: skip
+_AGREEMENT = Statement(
+    select(Agreement.current_version_id).where(Agreement.id == bindparam("agreement_id")), share=[Agreement]
+)
+_VERSION = Statement(
+    select(AgreementVersion.id.label("current_version_id"), AgreementVersion.sha256).where(
+        AgreementVersion.id == bindparam("version_id")
+    )
+)
+_SIGNATURES = Statement(
+    select(Signature.id, Signature.version_id, Signature.ended_at).where(
+        Signature.organization_id == bindparam("organization_id"),
+        Signature.agreement_id == bindparam("agreement_id"),
+    ),
+    share=[Signature],
+)

@@ -4,7 +4,7 @@ import ipaddress
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from server.domain import tokens
@@ -16,6 +16,7 @@ from server.domain.permissions import Role, Scope
 from server.domain.resources import Resources
 from server.domain.tokens import Token
 from server.storage.database import AnyRow
+from server.storage.statements import Statement
 
 
 def identify(use: Resources, text: str, stranger: Caller) -> tuple[Caller, Refused | None]:
@@ -26,8 +27,7 @@ def identify(use: Resources, text: str, stranger: Caller) -> tuple[Caller, Refus
     public_id = tokens.public_id_of(text)
     if public_id is None:
         return stranger, InvalidCredentials()
-    with use.database.reading() as session:
-        row = session.execute(_TOKEN.where(Token.public_id == public_id)).one_or_none()
+    row = use.database.look_up(_BY_PUBLIC_ID, public_id=public_id)
     if row is None or not tokens.matches(row.secret_sha256, text):
         return stranger, InvalidCredentials()
     caller = replace(
@@ -49,20 +49,15 @@ def standing(session: Session, caller: Caller, *, lock: bool) -> AnyRow | None:
     """Read what the caller's standing rests on: token, person, organization. `lock` keeps them as they are until the
     transaction ends."""
     if caller.token_id is not None:
-        token = _TOKEN.where(Token.id == caller.token_id)
-        rests_on = [Token, Person, Organization]
-        return session.execute(token.with_for_update(read=True, of=rests_on) if lock else token).one_or_none()
+        return _BY_TOKEN.first(session, lock=lock, token_id=caller.token_id)
     if caller.person_id is not None:
-        person = _PERSON.where(Person.id == caller.person_id)
-        return session.execute(
-            person.with_for_update(read=True, of=[Person, Organization]) if lock else person
-        ).one_or_none()
+        return _BY_PERSON.first(session, lock=lock, person_id=caller.person_id)
     return None
 
 
 def fault(standing: AnyRow | None, caller: Caller, at: datetime) -> Refused | None:
     """Rows 1 and 2 of the access rule, at one instant. A caller whose rows are gone is nobody."""
-    if caller.person_id is None:
+    if caller.organization_id is None:  # nobody: what they may have is for the rest of the rule
         return None
     return InvalidCredentials() if standing is None else _fault(standing, caller, at)
 
@@ -86,13 +81,21 @@ _TOKEN = (
     .join(Person, Person.id == Token.person_id)
     .join(Organization, Organization.id == Token.organization_id)
 )
-_PERSON = select(Person.disabled_at, Organization.suspended_at).join(
-    Organization, Organization.id == Person.organization_id
+_BY_PUBLIC_ID = Statement(_TOKEN.where(Token.public_id == bindparam("public_id")))
+# Locked in this order, which is that of disabling a person: else the two could wait for each other.
+_BY_TOKEN = Statement(_TOKEN.where(Token.id == bindparam("token_id")), share=[Person, Organization, Token])
+_BY_PERSON = Statement(
+    select(Person.disabled_at, Organization.suspended_at)
+    .join(Organization, Organization.id == Person.organization_id)
+    .where(Person.id == bindparam("person_id")),
+    share=[Person, Organization],
 )
 
 
 def _fault(row: AnyRow, caller: Caller, at: datetime) -> Refused | None:
     if caller.token_id is not None:
+        if row.person_id != caller.person_id:
+            return InvalidCredentials("The token was taken over while you asked: ask again.")
         if row.revoked_at is not None:
             return InvalidCredentials("The token was revoked.")
         if at >= row.expires_at:

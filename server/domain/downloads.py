@@ -1,6 +1,7 @@
 """Downloads: exchange a clearance for signed URLs, with a log entry that is committed before any URL exists."""
 
 import os
+import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from server.log import entries
 from server.log.entries import Appended, LogEntry
 
 KIND = "download"
+ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +52,16 @@ def issue(use: Resources, caller: Caller, order: Order) -> Download:
     """Decide, log, then sign. Raises a Refused: then nothing was logged, and no URL exists."""
     caller.require(Permission.DOWNLOAD_CREATE)
     _require_sensible(order.paths)
-    lifetime_seconds = use.settings.url_lifetime_seconds
-    with use.database.transaction() as session:
+    download_id, lifetime_seconds = str(_uuid7(use.clock())), use.settings.url_lifetime_seconds
+
+    def decide_and_log(session: Session) -> tuple[Grant, Appended]:
         grant = access.require(session, use, caller, order.stage, order.checkpoint, order.paths)
-        download_id = str(_uuid7(grant.at))
-        entry = entries.append(
-            session,
-            kind=KIND,
-            at=grant.at,
-            record=_record(caller, grant, download_id, order.renews, lifetime_seconds),
-            organization_id=caller.organization_id,
-            subject=download_id,
+        record = _record(caller, grant, download_id, order.renews, lifetime_seconds)
+        return grant, entries.append(
+            session, kind=KIND, at=grant.at, record=record, organization_id=caller.organization_id, subject=download_id
         )
+
+    grant, entry = use.database.together(decide_and_log)
     # The entry is committed: from here on a crash loses a URL, never a record.
     urls = use.signer.sign(
         [file.stored for file in grant.files],
@@ -105,7 +105,8 @@ def _earlier(session: Session, caller: Caller, download_id: str) -> dict[str, An
     if caller.organization_id is None:
         mine = LogEntry.organization_id.is_(None)
     query = select(LogEntry.record).where(LogEntry.subject == download_id, LogEntry.kind == KIND, mine)
-    record = session.scalar(query)
+    # What is no id is the id of nothing; PostgreSQL would not even be asked about a NUL.
+    record = session.scalar(query) if ID.fullmatch(download_id) else None
     if record is None:
         raise NotFound("There is no such download of your organization.")
     loaded: dict[str, Any] = orjson.loads(record)

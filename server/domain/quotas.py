@@ -1,13 +1,15 @@
 """Quotas: how many bytes an organization may be issued in a rolling day, and how many requests a minute."""
 
+import math
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from server.domain.errors import QuotaExceeded, RateLimited
 from server.domain.organizations import Quota
 from server.storage.database import Base, Key
+from server.storage.statements import Statement
 
 DAY = timedelta(hours=24)
 HOUR_SECONDS = 3600
@@ -24,8 +26,8 @@ class QuotaHour(Base):
 
 def lock(session: Session, organization_id: int) -> Quota | None:
     """Lock an organization's counters, so that two requests cannot both take the last byte. None: it has no limits."""
-    limits = select(Quota.bytes_per_day, Quota.requests_per_minute).where(Quota.organization_id == organization_id)
-    if not any(session.execute(limits).one()):
+    limits = _LIMITS.first(session, organization_id=organization_id)
+    if limits is not None and not any(limits):
         return None
     return session.get_one(Quota, organization_id, with_for_update=True, populate_existing=True)
 
@@ -40,12 +42,12 @@ def take(session: Session, quota: Quota, size_bytes: int, at: datetime) -> None:
 
 def _advance_rate(quota: Quota, requests_per_minute: int, at: datetime) -> None:
     """Generic cell rate algorithm: a minute's worth may come at once, then one each interval."""
-    interval = timedelta(minutes=1) / requests_per_minute
+    interval = timedelta(microseconds=60_000_000 // requests_per_minute)  # rounded down: a minute holds them all
     next_free_at = max(quota.next_free_at or at, at) + interval
     if (wait := next_free_at - at - timedelta(minutes=1)) > timedelta(0):
         raise RateLimited(
             f"Your organization may ask for {requests_per_minute} downloads a minute.",
-            retry_after_seconds=int(wait.total_seconds()) + 1,
+            retry_after_seconds=math.ceil(wait.total_seconds()),
         )
     quota.next_free_at = next_free_at
 
@@ -74,5 +76,10 @@ def _wait(session: Session, organization_id: int, excess_bytes: int, at: datetim
     for hour, issued_bytes in session.execute(rows.order_by(QuotaHour.hour)):
         excess_bytes -= issued_bytes
         if excess_bytes <= 0:
-            return int((hour + 25) * HOUR_SECONDS - at.timestamp()) + 1
+            return math.ceil((hour + 25) * HOUR_SECONDS - at.timestamp())
     return int(DAY.total_seconds())
+
+
+_LIMITS = Statement(
+    select(Quota.bytes_per_day, Quota.requests_per_minute).where(Quota.organization_id == bindparam("organization_id"))
+)

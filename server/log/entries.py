@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, String, UniqueConstraint, insert, select
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, UniqueConstraint, bindparam, insert, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from server.log import canonical
-from server.storage.database import Base, Key, Moment
+from server.storage.database import DATABASE_ERRORS, Base, Key, Moment
+from server.storage.statements import Statement
 
 COMMITMENT_PREFIX = b"weightgate-commit/v1\n"
 SALT_BYTES = 32
 
 
 class NoLog(Exception):
-    """There is no log to append to: the instance was not initialized."""
+    """The log took no entry: the instance was not initialized, or the database refused it."""
 
 
 class Log(Base):
@@ -94,19 +95,21 @@ def append(
     content = canonical.encode({**record, "version": 1, "kind": kind, "time": int(at.timestamp() * 1000)})
     salt = secrets.token_bytes(SALT_BYTES)
     commitment = commitment_of(salt, content)
-    log_id = session.scalar(_NEWEST_LOG)
-    if log_id is None:
-        raise NoLog("no log to append to: run `weightgate-server init`")
     session.flush()  # what the act changed is written before the entry that tells of it
-    session.execute(
-        _INSERT,
-        {
-            "log_id": log_id, "kind": kind, "subject": subject, "organization_id": organization_id,
-            "appended_at": at, "record": content, "salt": salt, "commitment": commitment,
-        },
-    )  # fmt: skip
+    try:
+        appended = _APPEND.run(
+            session, kind=kind, subject=subject, organization_id=organization_id, appended_at=at,
+            record=content, salt=salt, commitment=commitment,
+        )  # fmt: skip
+    except DATABASE_ERRORS as error:  # a guard, a broken table, a full disk: without an entry nothing may follow
+        raise NoLog(f"the log did not take the entry ({type(error).__name__})") from None
+    if appended != 1:
+        raise NoLog("no log to append to: run `weightgate-server init`")
     return Appended(content, salt, commitment)
 
 
-_NEWEST_LOG = select(Log.id).order_by(Log.id.desc()).limit(1)
-_INSERT = insert(LogEntry.__table__)  # type: ignore[arg-type]  # Core: the ORM's insert costs as much as all the rest
+_GIVEN = ("kind", "subject", "organization_id", "appended_at", "record", "salt", "commitment")
+_NEWEST = select(Log.id, *(bindparam(name, type_=LogEntry.__table__.c[name].type) for name in _GIVEN))
+_APPEND = Statement(
+    insert(LogEntry).from_select(["log_id", *_GIVEN], _NEWEST.order_by(Log.id.desc()).limit(1), include_defaults=False)
+)

@@ -1,24 +1,41 @@
 """The database: one way to read, one way to write, on SQLite and on PostgreSQL alike."""
 
-from collections.abc import Iterator
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Engine, Integer, MetaData, Row, create_engine, event, make_url
+import psycopg
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    Integer,
+    MetaData,
+    create_engine,
+    event,
+    make_url,
+)
 from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
+from server.storage import impatience
 from server.storage.group_commit import GroupCommit, WriterBusy
+from server.storage.statements import DRIVER, Statement
 
 # How long a statement may wait for a lock: then the caller is told to come back, instead of piling up.
 LOCK_WAIT_SECONDS = 4
 
 
-AnyRow = Row[*tuple[Any, ...]]
+Result = TypeVar("Result")
+AnyRow: TypeAlias = Any  # a named tuple; its columns are those of the query that gave it
 
 
 class DatabaseUnavailable(Exception):
@@ -67,9 +84,12 @@ class Database:
         if self.dialect == "sqlite":
             self._readers = _sqlite_engine(url, begin="BEGIN", read_only=True)
             self._writer = _sqlite_engine(url, begin="BEGIN IMMEDIATE", read_only=False)
+            self._single = _sqlite_engine(url, begin=None, read_only=True)
+            self._local, self._open_readers = threading.local(), list[Connection]()
             self._group = GroupCommit(self._writer, Path(f"{make_url(url).database}.writer"), LOCK_WAIT_SECONDS)
         else:
             self._readers = self._writer = _postgresql_engine(url)
+            self._single = self._writer.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -79,12 +99,32 @@ class Database:
         """
         with _typed_errors():
             if self.dialect == "sqlite":
-                with self._group.member() as session:
+                with self._group.alone() as session:
                     yield session
             else:
                 with Session(self._writer, expire_on_commit=False) as session, session.begin():
                     yield session
                     session.flush()
+
+    def together(self, work: Callable[[Session], Result]) -> Result:
+        """Run short work in a transaction, perhaps shared with other callers' work; return once it is durable.
+
+        The same promises as `transaction`: an error undoes this work alone. For what is asked often, since on SQLite
+        all who ask at once then pay for one disk sync.
+        """
+        with _typed_errors():
+            if self.dialect == "sqlite":
+                return self._group.together(work)
+            with Session(self._writer, expire_on_commit=False) as session, session.begin():
+                return work(session)
+
+    def look_up(self, statement: Statement, **parameters: Any) -> Any:
+        """Return the one row of a single select outside any transaction, or None."""
+        with _typed_errors():
+            if self.dialect == "sqlite":
+                return statement.first(self._own_reader(), **parameters)
+            with Session(self._single) as session:
+                return statement.first(session, **parameters)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -94,18 +134,40 @@ class Database:
                 session.connection(execution_options={"postgresql_readonly": True})
             yield session
 
+    def _own_reader(self) -> Session:
+        """SQLite: this thread's own session for single selects; opening one costs more than they do."""
+        session: Session | None = getattr(self._local, "session", None)
+        if session is None:
+            connection = self._single.connect()
+            self._open_readers.append(connection)
+            driver = connection.connection.driver_connection
+            session = self._local.session = Session(connection, info={DRIVER: driver})
+        return session
+
     def close(self) -> None:
         if self.dialect == "sqlite":
             self._group.close()
+            while self._open_readers:
+                self._open_readers.pop().close()
+        self._single.dispose()
         self._readers.dispose()
         self._writer.dispose()
+
+
+# SQLAlchemy's own, and the drivers' for statements that are run on them.
+UNAVAILABLE = (
+    OperationalError, InterfaceError, InternalError, PoolTimeout, WriterBusy,
+    sqlite3.OperationalError, sqlite3.InternalError,
+    psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError,
+)  # fmt: skip
+DATABASE_ERRORS = (DBAPIError, sqlite3.DatabaseError, psycopg.DatabaseError)  # whatever a statement may end with
 
 
 @contextmanager
 def _typed_errors() -> Iterator[None]:
     try:
         yield
-    except (OperationalError, InterfaceError, InternalError, PoolTimeout, WriterBusy) as error:
+    except UNAVAILABLE as error:
         # The driver's text may quote parameters: only its class goes on.
         raise DatabaseUnavailable(f"the database did not answer ({type(error).__name__})") from None
     except DBAPIError as error:
@@ -114,7 +176,7 @@ def _typed_errors() -> Iterator[None]:
         raise
 
 
-def _sqlite_engine(url: str, *, begin: str, read_only: bool) -> Engine:
+def _sqlite_engine(url: str, *, begin: str | None, read_only: bool) -> Engine:
     engine = create_engine(
         url, connect_args={"check_same_thread": False, "timeout": LOCK_WAIT_SECONDS}, hide_parameters=True
     )
@@ -125,10 +187,8 @@ def _sqlite_engine(url: str, *, begin: str, read_only: bool) -> Engine:
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"query_only={int(read_only)}"):
             connection.execute(f"PRAGMA {pragma}").close()
 
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Any) -> None:
-        connection.exec_driver_sql(begin)
-
+    if begin is not None:
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
 
 
@@ -137,12 +197,18 @@ def _postgresql_engine(url: str) -> Engine:
         f"-c lock_timeout={LOCK_WAIT_SECONDS * 1000} -c statement_timeout={LOCK_WAIT_SECONDS * 1000} "
         "-c idle_in_transaction_session_timeout=15000 -c timezone=UTC"
     )
-    return create_engine(
+    engine = create_engine(
         url,
         pool_size=16,
         max_overflow=0,
         pool_timeout=LOCK_WAIT_SECONDS,
         pool_pre_ping=True,
         hide_parameters=True,
-        connect_args={"options": options, "connect_timeout": LOCK_WAIT_SECONDS, "application_name": "weightgate"},
+        connect_args={
+            "options": options,
+            "connect_timeout": impatience.CONNECT_SECONDS,
+            "application_name": "weightgate",
+        },
     )
+    impatience.bound_waiting(engine)
+    return engine

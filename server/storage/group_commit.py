@@ -1,138 +1,167 @@
 """Group commit for SQLite: many callers, one writer, one sync to disk for all who came together.
 
-SQLite lets one connection write at a time and pays one disk sync a commit. Callers of one process take turns inside a
-shared transaction, each in a savepoint of its own; the last of the group commits for all, and everyone leaves only
-when that commit is done. Between processes a file lock does what SQLite's own polling does badly (it starves).
+SQLite lets one connection write at a time and pays one disk sync a commit. Callers of one process that want little put
+their work into a queue; whoever finds nobody at it does all that is queued, each piece in a savepoint of its own, and
+commits once. Between processes a file lock does what SQLite's own polling does badly (it starves).
 """
 
 import fcntl
 import os
+import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
+from server.storage.statements import DRIVER
+
+Result = TypeVar("Result")
+
 MEMBERS_AT_MOST = 64
-COMMIT_WAIT_SECONDS = 30
+RETRY_SECONDS = 0.0003
 
 
 class WriterBusy(Exception):
-    """Nobody got to write in time, or the group's commit failed."""
+    """Nobody got to write in time, or the commit failed: what was asked may be stored or not."""
 
 
-class _Group:
-    """Callers that share one commit."""
+class _Job(Generic[Result]):
+    """One caller's work, and what came of it."""
 
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.members = 0
-        self.finished = threading.Event()
+    def __init__(self, work: Callable[[Session], Result]) -> None:
+        self.work = work
+        self.result: Result
         self.failure: BaseException | None = None
+        self.is_leader = False
+        self.finished = False
+        self._wake = threading.Lock()  # cheaper than an Event: taken now, given back once
+        self._wake.acquire()
+
+    def wait(self, seconds: float) -> bool:
+        return self._wake.acquire(timeout=seconds)
+
+    def wake(self) -> None:
+        self._wake.release()
 
 
 class GroupCommit:
-    """Hands the one writing connection from caller to caller. Safe for threads; not for use after a fork."""
+    """Owns the one writing connection of a process. Safe for threads; not for use after a fork."""
 
     def __init__(self, engine: Engine, lock_file: Path, wait_seconds: float) -> None:
         self._engine = engine
         self._lock_file = lock_file
         self._wait_seconds = wait_seconds
         self._descriptor: int | None = None
-        self._turn = threading.Condition()
-        self._taken = False
-        self._waiting = 0
-        self._group: _Group | None = None
+        self._writing = threading.Lock()
+        self._queue: deque[_Job[Any]] = deque()
+        self._guard = threading.Lock()  # of the queue, and of whether somebody is at it
+        self._led = False
 
     @contextmanager
-    def member(self) -> Iterator[Session]:
-        """Yield a session inside the group's transaction; return when the group has committed.
+    def alone(self) -> Iterator[Session]:
+        """Yield a session in a transaction of its own; it is committed when the block has been left without an error.
 
-        An error inside undoes this member's work only, and is raised at once. Raises WriterBusy when no turn came in
-        time or the commit failed.
+        Raises WriterBusy when no turn came in time or the commit failed.
         """
-        group = self._enter()
-        try:
-            with _savepoint(group) as session:
+        with self._transaction() as connection:
+            with _savepoint(connection) as session:
                 yield session
-        finally:
-            # Whatever happened to this member, the others' work still has to be committed.
-            self._leave(group)
-        if not group.finished.wait(COMMIT_WAIT_SECONDS):
+            self._commit_or_fail(connection)
+
+    def together(self, work: Callable[[Session], Result]) -> Result:
+        """Run `work` in a transaction shared with whoever else comes now; return its result once that is committed.
+
+        An error of `work` undoes this work alone. It may run in another caller's thread. Raises WriterBusy as `alone`.
+        """
+        job = _Job(work)
+        with self._guard:
+            self._queue.append(job)
+            job.is_leader, self._led = not self._led, True
+        # Twice the limit: once for the group that is being written, once for the one that this work is in.
+        limit = 2 * self._wait_seconds
+        if not job.is_leader and not job.wait(limit) and not self._given_up(job):
+            job.wait(limit)
+        if job.is_leader and not job.finished:
+            self._lead()
+        if job.failure is not None:
+            raise job.failure
+        if not job.finished:
             raise WriterBusy
-        if group.failure is not None:
-            raise WriterBusy from group.failure
+        return job.result
 
     def close(self) -> None:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def _enter(self) -> _Group:
-        with self._turn:
-            self._waiting += 1
-            came = self._turn.wait_for(lambda: not self._taken, self._wait_seconds)
-            self._waiting -= 1
-            if not came:
-                raise WriterBusy
-            self._taken = True
+    def _given_up(self, job: _Job[Any]) -> bool:
+        """Take a job back that nobody has begun; False when somebody has, so that its end must be waited for."""
+        with self._guard:
+            if job in self._queue and not job.is_leader:
+                self._queue.remove(job)
+                return True
+        return False
+
+    def _lead(self) -> None:
+        """Do what is queued, commit it, tell everyone, and make the next in the queue the leader."""
+        jobs: list[_Job[Any]] = []
         try:
-            if self._group is None:
-                self._group = self._open()
-            self._group.members += 1
-        except BaseException:
-            self._give_turn()
-            raise
-        return self._group
-
-    def _leave(self, group: _Group) -> None:
-        with self._turn:
-            if self._waiting and group.members < MEMBERS_AT_MOST and group.failure is None:
-                self._taken = False
-                self._turn.notify()
-                return
-        self._close(group)
-
-    def _give_turn(self) -> None:
-        with self._turn:
-            self._taken = False
-            self._turn.notify()
-
-    def _open(self) -> _Group:
-        self._lock()
-        try:
-            connection = self._engine.connect()
-            try:
-                connection.begin()
-            except BaseException:
-                connection.close()
-                raise
-        except BaseException:
-            self._unlock()
-            raise
-        return _Group(connection)
-
-    def _close(self, group: _Group) -> None:
-        """Commit for all members; a failure is everyone's, since nobody's work is known to be stored."""
-        try:
-            if group.failure is None:
-                self._commit(group.connection)
+            with self._transaction() as connection:
+                jobs += self._taken()
+                done = [job for job in jobs if _did(job, connection)]
+                if done:
+                    self._commit_or_fail(connection)
+                for job in done:
+                    job.finished = True
         except BaseException as error:
-            group.failure = error
+            # Nobody's work is known to be stored now, whether it was done already or not yet begun.
+            for job in jobs or (jobs := self._taken()):
+                job.failure = job.failure or (error if isinstance(error, WriterBusy) else WriterBusy())
         finally:
+            self._hand_over()
+            for job in jobs:
+                job.wake()
+
+    def _taken(self) -> list[_Job[Any]]:
+        with self._guard:
+            return [self._queue.popleft() for _ in range(min(len(self._queue), MEMBERS_AT_MOST))]
+
+    def _hand_over(self) -> None:
+        with self._guard:
+            self._led = bool(self._queue)
+            if self._queue:
+                self._queue[0].is_leader = True
+                self._queue[0].wake()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        """Yield the writing connection inside a transaction; what is not committed in the block is rolled back."""
+        if not self._writing.acquire(timeout=self._wait_seconds):
+            raise WriterBusy
+        try:
+            self._lock()
             try:
-                group.connection.close()
+                with self._engine.connect() as connection, connection.begin():
+                    yield connection
             finally:
-                self._group = None
                 self._unlock()
-                group.finished.set()
-                self._give_turn()
+        finally:
+            self._writing.release()
+
+    def _commit_or_fail(self, connection: Connection) -> None:
+        try:
+            self._commit(connection)
+        except BaseException as error:
+            raise WriterBusy from error
 
     def _commit(self, connection: Connection) -> None:
-        connection.get_transaction().commit()  # type: ignore[union-attr]  # _open began it
+        connection.commit()
 
     def _lock(self) -> None:
         if self._descriptor is None:
@@ -145,7 +174,7 @@ class GroupCommit:
                 # flock has no time limit of its own, and a frozen holder must not freeze us.
                 if time.monotonic() > deadline:
                     raise WriterBusy from None
-                time.sleep(0.0005)
+                time.sleep(RETRY_SECONDS)
             else:
                 return
 
@@ -154,14 +183,44 @@ class GroupCommit:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
 
-@contextmanager
-def _savepoint(group: _Group) -> Iterator[Session]:
+def _did(job: _Job[Any], connection: Connection) -> bool:
+    """Do one piece of work; whether it is to be committed. Its own error is its caller's, a lost group everyone's."""
     try:
-        with Session(group.connection, expire_on_commit=False, join_transaction_mode="create_savepoint") as session:
-            yield session
-            session.commit()
-    except BaseException as error:
-        # A full disk makes SQLite undo everybody's work, not this member's alone: then the group has failed.
-        if not group.connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
-            group.failure = error
+        with _savepoint(connection) as session:
+            job.result = job.work(session)
+    except WriterBusy:
         raise
+    except BaseException as error:
+        job.failure = error
+        return False
+    return True
+
+
+@contextmanager
+def _savepoint(connection: Connection) -> Iterator[Session]:
+    """Yield a session whose work, by the ORM or by the driver, is undone alone when the block fails."""
+    driver: Any = connection.connection.driver_connection
+    driver.execute("SAVEPOINT member")
+    session = Session(
+        connection, expire_on_commit=False, join_transaction_mode="create_savepoint", info={DRIVER: driver}
+    )
+    try:
+        yield session
+        if session.in_transaction() or session.new:
+            session.commit()
+        driver.execute("RELEASE member")
+    except BaseException:
+        session.close()
+        _undo(driver)
+        raise
+    finally:
+        session.close()
+
+
+def _undo(driver: Any) -> None:
+    """Take back one member's work. A full disk makes SQLite undo everybody's: then the whole group has failed."""
+    try:
+        driver.execute("ROLLBACK TO member")
+        driver.execute("RELEASE member")
+    except sqlite3.Error as error:
+        raise WriterBusy from error

@@ -1,5 +1,6 @@
 """Snapshots: one consistent copy of the database, taken while it is in use, and put back."""
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -8,8 +9,6 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 from sqlalchemy.engine import URL
-
-PAGES_A_STEP = 2000  # then writers get their turn
 
 
 class SnapshotError(Exception):
@@ -21,15 +20,7 @@ def take(url: str, target: Path) -> None:
     target.touch(mode=0o600, exist_ok=False)
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        source = sqlite3.connect(f"file:{parsed.database}?mode=ro", uri=True)
-        copy = sqlite3.connect(target)
-        try:
-            source.backup(copy, pages=PAGES_A_STEP)
-        except sqlite3.Error as error:
-            raise SnapshotError(f"cannot copy the database: {error}") from None
-        finally:
-            copy.close()
-            source.close()
+        _copy_sqlite(Path(str(parsed.database)), target)
     else:
         _postgresql(["pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--file={target}"], parsed)
 
@@ -41,26 +32,34 @@ def put_back(source: Path, url: str) -> None:
         target = Path(str(parsed.database))
         if target.exists():
             raise SnapshotError(f"{target} is there already: a backup is put back into a new folder only")
+        target.touch(mode=0o600)
         shutil.copyfile(source, target)
-        target.chmod(0o600)
     else:
         _postgresql(["pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", str(source)], parsed)
+
+
+def _copy_sqlite(source: Path, target: Path) -> None:
+    """Copy in one step: in WAL mode that keeps no writer waiting, and in several, each write would start it anew."""
+    try:
+        with (
+            contextlib.closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as reading,
+            contextlib.closing(sqlite3.connect(target)) as copy,
+        ):
+            reading.backup(copy)
+            copy.execute("PRAGMA journal_mode=DELETE")  # one file, whole by itself
+    except sqlite3.Error as error:
+        raise SnapshotError(f"cannot copy the database: {error}") from None
 
 
 def _postgresql(command: list[str], url: URL) -> None:
     """Run one of PostgreSQL's own tools; the password goes through the environment, never the command line."""
     if shutil.which(command[0]) is None:
         raise SnapshotError(f"{command[0]} is not installed: install the server's PostgreSQL client tools")
-    environment = os.environ | {
-        "PGHOST": url.host or "",
-        "PGPORT": str(url.port or 5432),
-        "PGUSER": url.username or "",
-        "PGPASSWORD": str(url.password or ""),
-        "PGDATABASE": url.database or "",
-    }
-    if command[0] == "pg_restore":
-        command = [*command[:1], f"--dbname={url.database}", *command[1:]]
+    environment = os.environ | {"PGPASSWORD": str(url.password or "")}
+    address = url.set(drivername="postgresql", password=None).render_as_string()  # sslmode and the like stay in it
+    command = [command[0], f"--dbname={address}", *command[1:]]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise SnapshotError(f"{command[0]} failed: {last}")
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        first = next((line for line in lines if "error:" in line), lines[-1])  # what follows quotes its statement
+        raise SnapshotError(f"{command[0]} failed: {first}")

@@ -1,0 +1,250 @@
+"""How fast downloads are issued over HTTP, entry durable first, against a Flask hello-world on the same settings.
+
+Run: python -m tests.bench.issue [--seconds N] [--database postgresql]. Needs wrk (apt-get install wrk).
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from sqlalchemy import func, select
+
+from server.cli import worked_example
+from server.domain import people, publishing, stages
+from server.domain.callers import Caller
+from server.domain.resources import Resources
+from server.domain.stages import StageState
+from server.log.entries import LogEntry
+from server.storage import keys, signing_check
+from server.storage.embedded import EmbeddedStore, free_port
+from tests import postgres
+from tests.bench import measure
+from tests.world import Template, build_template
+
+HERE = Path(__file__).parent
+CONNECTIONS = 16
+FILES = (1, 100, 1000)
+STAGE = "gpt-2/bench"
+FLOOR = "Flask hello"
+HELLO_RATE, URLS_AT_THAT_RATE = 5000, 150_000  # reference/performance.md, section 2: in proportion elsewhere
+RATE_AGAINST_HELLO, P99_AGAINST_HELLO = {"sqlite": 0.4, "postgresql": 0.3}, 1.5
+
+
+@dataclass
+class Served:
+    """A gunicorn of ours or the floor's, on a port of its own."""
+
+    port: int
+    process: psutil.Process
+
+    def cpu_seconds(self) -> float:
+        """Of the arbiter and its workers, now."""
+        times = [process.cpu_times() for process in (self.process, *self.process.children(recursive=True))]
+        return sum(time.user + time.system for time in times)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=measure.ROUNDS)
+    parser.add_argument("--seconds", type=float, default=measure.ROUND_SECONDS, help="of each turn")
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
+    options = parser.parse_args()
+    if shutil.which("wrk") is None:
+        print("wrk is not installed: apt-get install wrk", file=sys.stderr)
+        return 2
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        store = stack.enter_context(EmbeddedStore(folder / "store", free_port(), "weights"))
+        url = f"sqlite:///{folder}/weightgate.sqlite3"
+        database = None
+        if options.database == "postgresql":
+            database = stack.enter_context(postgres.started())
+            url = database.create("bench")
+        template = build_template(options.database, folder, url, store)
+        _publish(template, folder)
+        ours = stack.enter_context(_served(folder, "server.wsgi:app"))
+        hello = stack.enter_context(_served(folder, "tests.bench.hello:app"))
+        cases = _cases(template, ours, hello, folder, database)
+        outcomes = measure.interleave(cases, rounds=options.rounds, seconds=options.seconds, between=_drain)
+        answered = sum(sum(turn.figures["requests"] for turn in o.turns) for n, o in outcomes.items() if n != FLOOR)
+        faults = _check(template, ours, answered)
+        report = _report(outcomes, options.database, faults)
+    print(report)
+    measure.write_section(f"issue, {options.database}", report)
+    return 1 if faults else 0
+
+
+@contextmanager
+def _served(folder: Path, app: str) -> Iterator[Served]:
+    port = free_port()
+    environment = {**os.environ, "WEIGHTGATE_DATA": str(folder), "WEIGHTGATE_LISTEN": f"127.0.0.1:{port}"}
+    config = HERE.parents[1] / "config" / "gunicorn.conf.py"
+    process = subprocess.Popen([sys.executable, "-m", "gunicorn", "-c", str(config), app], env=environment)
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            workers = psutil.Process(process.pid).children()
+            ours = {process.pid, *(worker.pid for worker in workers)}
+            listeners = {c.pid for c in psutil.net_connections("tcp") if c.laddr and c.laddr.port == port}
+            if len(workers) >= 2 and listeners & ours:  # the listener is our own
+                break
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{app} did not start")
+            time.sleep(0.1)
+        time.sleep(2)
+        yield Served(port, psutil.Process(process.pid))
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _publish(template: Template, folder: Path) -> None:
+    """A stage with a checkpoint of 1,000 small files, open to the cleared partner."""
+    use = Resources(template.settings)
+    callers = {
+        name: people.sign_in_for_command(
+            use, template.example.people[name]["email"], template.example.people[name]["password"]
+        )
+        for name in ("admin", "publisher")
+    }
+    source = folder / "thousand"
+    source.mkdir()
+    for number in range(max(FILES)):
+        (source / f"shard-{number:05}.json").write_text(json.dumps({"shard": number}))
+    _add_stage(use, callers["admin"])
+    publishing.publish(use, callers["publisher"], source, STAGE)
+    use.close()
+
+
+def _add_stage(use: Resources, admin: Caller) -> None:
+    stages.add(use, admin, STAGE, tier="research", agreement=worked_example.AGREEMENT)
+    stages.move(use, admin, STAGE, StageState.PARTNERS, "For the bench.")
+
+
+def _cases(
+    template: Template, ours: Served, hello: Served, folder: Path, database: "postgres.PostgreSQL | None"
+) -> list[measure.Case]:
+    token = template.example.tokens["cleared"]
+    cases = []
+    for files in FILES:
+        body = folder / f"body-{files}.json"
+        paths = [f"shard-{number:05}.json" for number in range(files)]
+        body.write_text(json.dumps({"stage": STAGE} | ({"paths": paths} if files < max(FILES) else {})))
+        cases.append(_case(f"ours, {files} files", ours, token, body, database))
+    cases.insert(0, _case(FLOOR, hello, token, folder / "body-1.json", None))
+    return cases
+
+
+def _case(name: str, served: Served, token: str, body: Path, database: "postgres.PostgreSQL | None") -> measure.Case:
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", "-s", str(HERE / "issue.lua")]
+    url = f"http://127.0.0.1:{served.port}/api/v1/downloads"
+
+    def cpu() -> float:
+        backends = [] if database is None else psutil.Process(database.process.pid).children(recursive=True)
+        return served.cpu_seconds() + sum(sum(process.cpu_times()[:2]) for process in backends)
+
+    def turn(seconds: float) -> measure.Turn:
+        before, children = cpu(), os.times()
+        done = subprocess.run(
+            [*command, f"-d{max(1, round(seconds))}s", url, "--", token, str(body)],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        line = next(line for line in done.stdout.splitlines() if line.startswith("RESULT "))
+        result = json.loads(line.removeprefix("RESULT "))
+        if result["errors"]:
+            raise RuntimeError(f"{name}: {result['errors']} answers were not 2xx")
+        used, driver = cpu() - before, os.times()
+        driver_seconds = (
+            driver.children_user + driver.children_system - children.children_user - children.children_system
+        )
+        figures = {"p50_ms": result["p50_ms"], "p99_ms": result["p99_ms"], "requests": result["requests"]}
+        figures["cpu_ms"] = used / max(1, result["requests"]) * 1000
+        return measure.Turn(result["requests"] / result["seconds"], used + driver_seconds, figures)
+
+    return measure.Case(name, turn)
+
+
+def _drain() -> None:
+    time.sleep(0.5)
+
+
+def _check(template: Template, ours: Served, answered: float) -> list[str]:
+    """What must hold in the same run: every answer has its entry, URLs are botocore's, the real store takes one."""
+    faults = []
+    body = json.dumps({"stage": STAGE, "paths": ["shard-00007.json"]}).encode()
+    token = template.example.tokens["cleared"]
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{ours.port}/api/v1/downloads",
+        data=body,
+        headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request) as response:
+        issued = json.load(response)
+    url = issued["files"][0]["url"]
+    made = template.settings
+    use = Resources(made)
+    try:
+        signing_check.self_check(use.signer, keys.read_s3_credentials(made.signer_key_file))
+    except signing_check.SigningMismatch as error:
+        faults.append(str(error))
+    with urllib.request.urlopen(url) as response:
+        if response.read() != json.dumps({"shard": 7}).encode():
+            faults.append("the store gave other bytes")
+    with use.database.reading() as session:
+        entries = session.scalar(select(func.count()).where(LogEntry.kind == "download")) or 0
+    use.close()
+    if entries < answered + 1:
+        faults.append(f"{answered + 1} answers, but {entries} entries")
+    return faults
+
+
+def _report(outcomes: dict[str, measure.Outcome], database: str, faults: list[str]) -> str:
+    hello = outcomes[FLOOR]
+    rows = []
+    for name, outcome in outcomes.items():
+        files = 0 if outcome is hello else int(name.split()[1])
+        rows.append(
+            (
+                name,
+                f"{outcome.rate:,.0f}",
+                f"{outcome.figure('p50_ms'):.1f} / {outcome.figure('p99_ms'):.1f}",
+                f"{outcome.figure('cpu_ms'):.2f}",
+                f"{outcome.times(hello):.3f}",
+                f"{outcome.rate * files:,.0f}" if files else "–",
+            )
+        )
+    one, thousand = outcomes["ours, 1 files"], outcomes["ours, 1000 files"]
+    p99 = one.figure("p99_ms") / hello.figure("p99_ms")
+    wanted_urls = URLS_AT_THAT_RATE * hello.rate / HELLO_RATE
+    targets = [
+        (f"1 file ≥ {RATE_AGAINST_HELLO[database]} × hello", one.times(hello) >= RATE_AGAINST_HELLO[database]),
+        (f"1 file p99 ≤ {P99_AGAINST_HELLO} × hello's (is {p99:.2f})", p99 <= P99_AGAINST_HELLO),
+        (f"1,000 files ≥ {wanted_urls:,.0f} URLs/s", thousand.rate * 1000 >= wanted_urls),
+    ]
+    columns = ("case", "req/s", "p50 / p99 ms", "CPU ms a request", "× hello", "URLs/s")
+    return "\n\n".join(
+        [
+            measure.header(("flask", "gunicorn", "sqlalchemy", "apiflask")),
+            measure.table(columns, rows),
+            "\n".join(f"- {text}: {'met' if met else 'NOT met'}" for text, met in targets),
+            f"Checked in the run: {'; '.join(faults) or 'an entry for every answer, URLs as botocore'}.",
+            measure.noise(list(outcomes.values())),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
