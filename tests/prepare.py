@@ -3,7 +3,9 @@
 A part that cannot be had is named loudly; its tests then skip, and in CI fail.
 """
 
+import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".cache"
 INTEROP = ROOT / "tests" / "interop"
+GO_VERIFIERS = CACHE / "go-verifiers"
+LOG_VERIFIERS = CACHE / "log-verifiers"
+
+_GO_PATH = Path("/usr/share/gocode")  # where Debian puts the sources of Go packages
+_GO_PACKAGES = ("golang-go", "golang-golang-x-mod-dev")
 
 
 def real_model() -> None:
@@ -33,16 +40,51 @@ def transformers() -> None:
     done.touch()
 
 
+def go_verifiers() -> None:
+    """A program around Go's note and tlog packages, built from Debian's sources: nothing is fetched while building."""
+    source = INTEROP / "go" / "verify.go"
+    built_from = GO_VERIFIERS / ".source"
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    if built_from.exists() and built_from.read_text(encoding="utf-8") == digest:
+        return
+    if not shutil.which("go") or not (_GO_PATH / "src" / "golang.org" / "x" / "mod").exists():
+        _apt(*_GO_PACKAGES)
+    GO_VERIFIERS.mkdir(exist_ok=True)
+    settings = {"GO111MODULE": "off", "GOPATH": str(_GO_PATH), "GOCACHE": str(CACHE / "go-build"), "CGO_ENABLED": "0"}
+    command = ["go", "build", "-o", str(GO_VERIFIERS / "verify"), str(source)]
+    subprocess.run(command, check=True, env={**os.environ, **settings})
+    built_from.write_text(digest, encoding="utf-8")
+
+
+def log_verifiers() -> None:
+    """An environment of its own with tlog-scales and witness-log, which verify and cosign the log."""
+    done = LOG_VERIFIERS / ".installed"
+    requirements = INTEROP / "log-verifiers.txt"
+    digest = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    if done.exists() and done.read_text(encoding="utf-8") == digest:
+        return
+    subprocess.run([sys.executable, "-m", "venv", "--clear", str(LOG_VERIFIERS)], check=True)
+    _pip("install", "--require-hashes", "-r", str(requirements), python=str(LOG_VERIFIERS / "bin" / "python"))
+    done.write_text(digest, encoding="utf-8")
+
+
+def _apt(*packages: str) -> None:
+    """Install Debian packages, which only root can. Without apt-get or root the caller's part is missing."""
+    unattended = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for arguments in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
+        subprocess.run(["apt-get", "-qq", *arguments], check=True, stdout=subprocess.DEVNULL, env=unattended)
+
+
 def _pip(*arguments: str, python: str = sys.executable) -> None:
     subprocess.run([python, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments], check=True)
 
 
 def main() -> None:
     CACHE.mkdir(exist_ok=True)
-    for part in (real_model, transformers):
+    for part in (real_model, transformers, go_verifiers, log_verifiers):
         try:
             part()
-        except subprocess.CalledProcessError as error:
+        except (subprocess.CalledProcessError, OSError) as error:
             print(f"MISSING PART: {part.__name__}: {error}", file=sys.stderr, flush=True)
             if os.environ.get("CI") == "true":
                 sys.exit(1)

@@ -30,6 +30,8 @@ class Log(Base):
     name: Mapped[str] = mapped_column(String(64), unique=True)
     origin: Mapped[str] = mapped_column(String(300), unique=True)
     created_at: Mapped[datetime] = mapped_column(Moment)
+    stopped_at: Mapped[datetime | None] = mapped_column(Moment)  # set when it was found to have been changed
+    stop_reason: Mapped[str | None] = mapped_column(String(1000))
 
 
 class LogEntry(Base):

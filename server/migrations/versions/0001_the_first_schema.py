@@ -344,6 +344,12 @@ _GUARDS = {
           OR OLD.subject IS NOT NEW.subject OR OLD.organization_id IS NOT NEW.organization_id
           OR OLD.appended_at IS NOT NEW.appended_at OR OLD.record IS NOT NEW.record
           OR OLD.salt IS NOT NEW.salt OR OLD.commitment IS NOT NEW.commitment
+          OR EXISTS (SELECT 1 FROM log_entries WHERE log_id = NEW.log_id AND leaf_index = NEW.leaf_index)
+        BEGIN SELECT RAISE(ABORT, 'the log is only appended to'); END""",
+        # INSERT OR REPLACE deletes the row that is in its way, and no DELETE trigger hears of it.
+        """CREATE TRIGGER log_entries_no_replace BEFORE INSERT ON log_entries
+        WHEN EXISTS (SELECT 1 FROM log_entries WHERE id = NEW.id)
+          OR EXISTS (SELECT 1 FROM log_entries WHERE log_id = NEW.log_id AND leaf_index = NEW.leaf_index)
         BEGIN SELECT RAISE(ABORT, 'the log is only appended to'); END""",
     ],
     "postgresql": [

@@ -1,0 +1,32 @@
+"""The log's condition: whether it can be relied on now, so that what must be logged may be done."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from server.log.entries import Log, LogEntry, NoLog
+from server.storage.statements import Statement
+
+SEALED_WITHIN = timedelta(seconds=30)
+
+
+class LogUnsound(Exception):
+    """The log is stopped, or is not being sealed. The text says which."""
+
+
+def require_sound(session: Session, at: datetime) -> None:
+    """Raise LogUnsound when the log was found changed, or its oldest unsealed entry is too old; NoLog without one."""
+    row = _CONDITION.first(session)
+    if row is None:
+        raise NoLog("no log to append to: run `weightgate-server init`")
+    if row.stop_reason is not None:
+        raise LogUnsound(f"the log is stopped: {row.stop_reason}")
+    if row.oldest is not None and at - row.oldest > SEALED_WITHIN:
+        raise LogUnsound(f"the log has not been sealed since {row.oldest:%H:%M:%S} UTC: is the worker running?")
+
+
+_OLDEST = (
+    select(LogEntry.appended_at).where(LogEntry.leaf_index.is_(None)).order_by(LogEntry.id).limit(1).scalar_subquery()
+)
+_CONDITION = Statement(select(Log.stop_reason, _OLDEST.label("oldest")).order_by(Log.id.desc()).limit(1))

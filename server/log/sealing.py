@@ -1,0 +1,187 @@
+"""Sealing: one sealer puts entries into the tree, in one order for ever, and signs the new head.
+
+A round is one transaction: lock the log; see that the tree at its edge is still the one that the head was signed over;
+take what is unsealed, in the order of ids; see that each entry is still what was committed to; grow the tiles; number
+the entries; sign. Any mismatch stops sealing for good: somebody has changed what nobody may change.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, LargeBinary, String, UniqueConstraint, bindparam, insert, select, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from server.log import heads, tiles, tree
+from server.log.entries import Log, LogEntry, commitment_of
+from server.log.heads import Head
+from server.log.notes import Signer, VerifierKey
+from server.storage.database import Base, Database, Key, Moment
+
+ENTRIES_A_ROUND = 1000
+RECORD_BYTES_A_ROUND = 32_000_000  # entries of a thousand files each are large
+
+
+class SealingStopped(Exception):
+    """The log is not what was sealed. Nothing more is sealed or issued until people have looked (deploy/README.md)."""
+
+
+class LogTile(Base):
+    """256 hashes of one level at most; a row only ever grows, so a narrower tile is a prefix of it."""
+
+    __tablename__ = "log_tiles"
+    log_id: Mapped[int] = mapped_column(ForeignKey("logs.id"), primary_key=True)
+    level: Mapped[int] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(Key, primary_key=True)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class LogHead(Base):
+    """A signed statement of size and root. All are kept: each must be consistent with every later one."""
+
+    __tablename__ = "log_heads"
+    __table_args__ = (UniqueConstraint("log_id", "size"),)
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    log_id: Mapped[int] = mapped_column(ForeignKey("logs.id"))
+    size: Mapped[int] = mapped_column(Key)
+    root: Mapped[bytes] = mapped_column(LargeBinary)
+    note: Mapped[str] = mapped_column(String(2000))
+    sealed_at: Mapped[datetime] = mapped_column(Moment)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unsealed:
+    ids: list[int]
+    leaves: list[bytes]
+
+
+def seal(database: Database, signer: Signer, clock: Callable[[], datetime]) -> int:
+    """Seal one round of the signer's log; returns how many entries. 0 also when another sealer is at it.
+
+    Raises SealingStopped. After an error at the commit nothing is known: call again, never go on from memory.
+    """
+    with database.transaction() as session:
+        log = session.scalar(
+            select(Log).where(Log.origin == signer.key.name).with_for_update(key_share=True, skip_locked=True)
+        )
+        if log is None:
+            return 0
+        if log.stop_reason is not None:
+            raise SealingStopped(log.stop_reason)
+        head = _head(session, log, signer.key)
+        edge = _edge(session, log.id, head)
+        unsealed = _unsealed(session, log.id)
+        if not unsealed.ids and head.size:
+            return 0
+        grown = tiles.append(edge, head.size, unsealed.leaves)
+        size = head.size + len(unsealed.leaves)
+        _write_tiles(session, log.id, edge, grown)
+        _number(session, unsealed.ids, head.size)
+        after = Head(log.origin, size, tiles.root_from_edge(size, edge | grown))
+        note = heads.sign(after, signer).decode()
+        session.add(LogHead(log_id=log.id, size=size, root=after.root, note=note, sealed_at=clock()))
+        return len(unsealed.ids)
+
+
+def stop(database: Database, origin: str, reason: str, at: datetime) -> None:
+    """Stop sealing and issuing for good, with a sentence; only people, with the database in hand, undo it."""
+    with database.transaction() as session:
+        session.execute(
+            update(Log).where(Log.origin == origin, Log.stop_reason.is_(None)).values(stop_reason=reason, stopped_at=at)
+        )
+
+
+def newest_head(session: Session, log_id: int) -> LogHead | None:
+    """The head that was signed last; None for a log that was never sealed."""
+    return session.scalar(select(LogHead).where(LogHead.log_id == log_id).order_by(LogHead.size.desc()).limit(1))
+
+
+def read_tile(session: Session, log_id: int, level: int, number: int) -> bytes:
+    """Return a tile as far as it has grown. Raises KeyError when there is none."""
+    data = session.scalar(
+        select(LogTile.data).where(LogTile.log_id == log_id, LogTile.level == level, LogTile.number == number)
+    )
+    if data is None:
+        raise KeyError((level, number))
+    return data
+
+
+def _head(session: Session, log: Log, key: VerifierKey) -> Head:
+    """What was signed last, from the note and not from the columns beside it. Raises SealingStopped."""
+    newest = newest_head(session, log.id)
+    if newest is None:
+        return Head(log.origin, 0, tree.EMPTY_ROOT)
+    try:
+        head = heads.verify(newest.note.encode(), key)
+    except ValueError:
+        raise SealingStopped(f"the head of size {newest.size} is not signed by the log's key") from None
+    if (head.size, head.root) != (newest.size, newest.root):
+        raise SealingStopped(f"the head of size {newest.size} is not what its signature covers")
+    return head
+
+
+def _edge(session: Session, log_id: int, head: Head) -> dict[tuple[int, int], bytes]:
+    """The tiles at the tree's right edge, which must give the head's root. Raises SealingStopped."""
+    try:
+        edge = {place: read_tile(session, log_id, *place) for place in tiles.edge_tiles(head.size)}
+    except KeyError as error:
+        raise SealingStopped(f"the tile {error.args[0]} of the log is missing") from None
+    try:
+        unchanged = tiles.root_from_edge(head.size, edge) == head.root
+    except tiles.BadTile:
+        unchanged = False
+    if not unchanged:
+        raise SealingStopped(f"the tiles at the edge do not give the root that was signed for size {head.size}")
+    return edge
+
+
+def _unsealed(session: Session, log_id: int) -> _Unsealed:
+    """The next entries in the order of ids, each seen to be what was committed to. Raises SealingStopped."""
+    found = _Unsealed([], [])
+    rows = session.execute(
+        select(LogEntry.id, LogEntry.record, LogEntry.salt, LogEntry.commitment)
+        .where(LogEntry.log_id == log_id, LogEntry.leaf_index.is_(None))
+        .order_by(LogEntry.id)
+        .limit(ENTRIES_A_ROUND)
+        .execution_options(yield_per=50)
+    )
+    taken_bytes = 0
+    for row in rows:
+        if commitment_of(row.salt, row.record) != row.commitment:
+            raise SealingStopped(f"entry {row.id} is not what was committed to: it was changed before it was sealed")
+        found.ids.append(row.id)
+        found.leaves.append(tree.leaf_hash(row.commitment))
+        taken_bytes += len(row.record)
+        if taken_bytes > RECORD_BYTES_A_ROUND:
+            break
+    rows.close()
+    return found
+
+
+def _write_tiles(
+    session: Session,
+    log_id: int,
+    edge: Mapping[tuple[int, int], bytes],
+    grown: Mapping[tuple[int, int], bytes],
+) -> None:
+    for (level, number), data in grown.items():
+        if (level, number) in edge:
+            session.execute(
+                update(LogTile)
+                .where(LogTile.log_id == log_id, LogTile.level == level, LogTile.number == number)
+                .values(data=data)
+            )
+        else:
+            session.execute(insert(LogTile).values(log_id=log_id, level=level, number=number, data=data))
+
+
+def _number(session: Session, ids: list[int], first: int) -> None:
+    """Give the entries their places in the tree."""
+    if ids:
+        connection = session.connection()
+        connection.execute(
+            update(LogEntry.__table__)  # type: ignore[arg-type]  # a table it is
+            .where(LogEntry.__table__.c.id == bindparam("entry_id"))
+            .values(leaf_index=bindparam("place")),
+            [{"entry_id": entry_id, "place": first + offset} for offset, entry_id in enumerate(ids)],
+        )

@@ -1,0 +1,150 @@
+"""Verification of the bytes: everything that is stored of a log is computed anew and compared.
+
+What the bytes mean is `domain/audit.py`'s.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from server.log import heads, tiles, tree
+from server.log.entries import Log, LogEntry, commitment_of
+from server.log.notes import VerifierKey
+from server.log.sealing import LogHead, LogTile
+from server.log.tree import CompactRange
+from server.storage.database import AnyRow
+
+ROWS_AT_ONCE = 2000
+Progress = Callable[[int, int], None]  # entries verified, entries in all
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong, and with which row."""
+
+    row: str  # like "entry 17", "head of size 300", "tile 0/12"
+    sentence: str
+
+
+def verify(session: Session, log: Log, key: VerifierKey, progress: Progress = lambda *_: None) -> Iterator[Fault]:
+    """Yield every fault of a log's stored bytes: commitments, numbering, tiles, every head kept and its signature.
+
+    The tree is grown entry by entry, so each head that was ever signed is compared with the tree of its size: that is
+    consistency between all of them. An unsealed tail is fine.
+    """
+    all_heads = session.scalars(select(LogHead).where(LogHead.log_id == log.id).order_by(LogHead.size)).all()
+    yield from _head_faults(all_heads, key)
+    size = all_heads[-1].size if all_heads else 0
+    waiting, grown = list(all_heads), CompactRange()
+    while waiting and waiting[0].size == 0:
+        yield from _root_fault(waiting.pop(0), tree.EMPTY_ROOT)
+    tile, level0 = bytearray(), 0
+    for index, row, fault in _sealed(session, log.id, size):
+        if fault is not None:
+            yield fault
+        leaf = tree.leaf_hash(row.commitment)
+        grown.extend([leaf])
+        tile += leaf
+        if len(tile) == tiles.TILE_BYTES or index == size - 1:
+            yield from _tile_fault(session, log.id, level0, bytes(tile))
+            tile, level0 = bytearray(), level0 + 1
+        while waiting and waiting[0].size == index + 1:
+            yield from _root_fault(waiting.pop(0), grown.root())
+        if index % ROWS_AT_ONCE == 0:
+            progress(index, size)
+    progress(size, size)
+    yield from _upper_tile_faults(session, log.id, size)
+    yield from _tail_faults(session, log.id)
+    for head in waiting:
+        yield Fault(f"head of size {head.size}", "it was signed over more entries than there are")
+
+
+def _head_faults(all_heads: Sequence[LogHead], key: VerifierKey) -> Iterator[Fault]:
+    for row in all_heads:
+        try:
+            signed = heads.verify(row.note.encode(), key)
+        except ValueError:
+            yield Fault(f"head of size {row.size}", "its note is not signed by the log's key")
+            continue
+        if (signed.size, signed.root) != (row.size, row.root):
+            yield Fault(f"head of size {row.size}", "its note was signed over another size or root")
+
+
+def _root_fault(row: LogHead, root: bytes) -> Iterator[Fault]:
+    if row.root != root:
+        yield Fault(f"head of size {row.size}", "its root is not that of the entries up to there")
+
+
+def _sealed(session: Session, log_id: int, size: int) -> Iterator[tuple[int, AnyRow, Fault | None]]:
+    """Every sealed entry in the order of the tree, in bounded memory, each with its own fault."""
+    expected = 0
+    while expected < size:
+        rows = session.execute(
+            select(LogEntry.id, LogEntry.leaf_index, LogEntry.record, LogEntry.salt, LogEntry.commitment)
+            .where(LogEntry.log_id == log_id, LogEntry.leaf_index >= expected)
+            .order_by(LogEntry.leaf_index)
+            .limit(ROWS_AT_ONCE)
+        ).all()
+        if not rows:
+            raise MissingEntries(f"entries from place {expected} on are missing; the head says {size}")
+        for row in rows:
+            if row.leaf_index != expected:
+                raise MissingEntries(f"the entry at place {expected} is missing")
+            fault = None
+            if commitment_of(row.salt, row.record) != row.commitment:
+                fault = Fault(f"entry {row.id}", f"its record or salt was changed (place {expected} of the tree)")
+            yield expected, row, fault
+            expected += 1
+            if expected == size:
+                return
+
+
+class MissingEntries(Exception):
+    """The tree has a hole: nothing after it can be verified. The text names the place."""
+
+
+def _tile_fault(session: Session, log_id: int, number: int, expected: bytes) -> Iterator[Fault]:
+    stored = session.scalar(
+        select(LogTile.data).where(LogTile.log_id == log_id, LogTile.level == 0, LogTile.number == number)
+    )
+    if stored != expected:
+        yield Fault(f"tile 0/{number}", "it is not what the entries give")
+
+
+def _upper_tile_faults(session: Session, log_id: int, size: int) -> Iterator[Fault]:
+    """Every higher tile against the tiles below it, which are verified already."""
+
+    def stored(level: int, number: int) -> bytes:
+        query = select(LogTile.data).where(LogTile.log_id == log_id, LogTile.level == level, LogTile.number == number)
+        return session.scalar(query) or b""
+
+    for tile in tiles.tiles_of(size):
+        if tile.level > 0:
+            below = (
+                stored(tile.level - 1, tile.index * tiles.WIDTH + offset)[: tiles.TILE_BYTES]
+                for offset in range(tile.width)
+            )
+            expected = b"".join(_tile_root(data) for data in below)
+            if stored(tile.level, tile.index) != expected:
+                yield Fault(f"tile {tile.level}/{tile.index}", "it is not what the tiles below it give")
+
+
+def _tile_root(data: bytes) -> bytes:
+    row = data
+    for _ in range(tiles.HEIGHT):
+        row = tree.parents(row)
+    return row
+
+
+def _tail_faults(session: Session, log_id: int) -> Iterator[Fault]:
+    """The entries that are not sealed yet: few, and each must be what was committed to."""
+    rows = session.execute(
+        select(LogEntry.id, LogEntry.record, LogEntry.salt, LogEntry.commitment)
+        .where(LogEntry.log_id == log_id, LogEntry.leaf_index.is_(None))
+        .execution_options(yield_per=200)
+    )
+    for row in rows:
+        if commitment_of(row.salt, row.record) != row.commitment:
+            yield Fault(f"entry {row.id}", "its record or salt was changed before it was sealed")
