@@ -1,0 +1,1 @@
+"""The partner's side of Weightgate. Imports nothing of the server."""

@@ -1,0 +1,134 @@
+"""The command line; the one place that turns a verdict into a line and an exit code."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+from click.exceptions import NoArgsIsHelpError
+
+from weightgate import state
+from weightgate.http import Server
+from weightgate.log import answer, keys, memory, verification
+from weightgate.log.verification import Findings, Question
+from weightgate.verdicts import CannotTell, Ended, Result, Verdict, WrongUse
+
+_TOKEN_BYTES_AT_MOST = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a command takes from its machine."""
+
+    environment: Mapping[str, str]
+    clock: Callable[[], float]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def commands() -> None:
+    """Work with a Weightgate server as a partner."""
+
+
+@commands.group("log")
+def log_commands() -> None:
+    """Check the server's download log."""
+
+
+@log_commands.command("verify")
+@click.argument("receipt", type=click.File("rb"))
+@click.option("--endpoint", metavar="URL", envvar="WEIGHTGATE_ENDPOINT", help="The server [WEIGHTGATE_ENDPOINT].")
+@click.option("--token-file", metavar="FILE", type=click.Path(), help="Holds the token [else WEIGHTGATE_TOKEN].")
+@click.option("--log-vkey", metavar="KEY", help="The log's key, if the lab told you; else remembered from first use.")
+@click.option("--receipt-vkey", metavar="KEY", help="The receipts' key, likewise.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of one line.")
+@click.pass_context
+def verify_receipt(
+    context: click.Context,
+    receipt: BinaryIO,
+    endpoint: str | None,
+    token_file: str | None,
+    log_vkey: str | None,
+    receipt_vkey: str | None,
+    as_json: bool,
+) -> None:
+    """Check RECEIPT, a saved answer of POST /api/v1/downloads (- for standard input), against its log.
+
+    Proven is: the receipt is genuine and for these files, its entry is in the log, and the log only grew since it was
+    last seen from this machine. Exit 0: proven, 1: refuted, 3: cannot tell yet, 2: wrong use.
+    """
+    around: Surroundings = context.obj
+    found = Findings()
+    try:
+        question = Question(
+            saved=answer.parse(receipt.read(answer.SIZE_BYTES_AT_MOST + 1)),
+            server=Server(endpoint, _token(token_file, around.environment)) if endpoint else None,
+            given=keys.given(log_vkey, receipt_vkey),
+            clock=around.clock,
+        )
+        with memory.opened(state.folder(around.environment)) as remembered:
+            verdict = verification.verify(question, remembered, found)
+    except Ended as ended:
+        verdict = ended.verdict
+    click.echo(_as_json(verdict, found) if as_json else _as_line(verdict), err=_goes_to_stderr(verdict, as_json))
+    context.exit(verdict.exit_code)
+
+
+def run(arguments: Sequence[str], around: Surroundings) -> int:
+    """Run one command; return its exit code. Whatever is wrong with the command itself is one line."""
+    try:
+        code = commands.main(list(arguments), prog_name="weightgate", standalone_mode=False, obj=around)
+    except NoArgsIsHelpError as error:
+        error.show()  # the whole help: who gives no command wants to read
+        return error.exit_code
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "weightgate"
+        return _end(WrongUse("usage", error.format_message(), f"`{path} --help` describes it."))
+    except click.ClickException as error:
+        return _end(WrongUse("usage", error.format_message()))
+    except (click.Abort, KeyboardInterrupt):
+        return _end(CannotTell("stopped", "Stopped before the end."))
+    return code if isinstance(code, int) else 0
+
+
+def main() -> None:
+    """Run the command of this process and exit."""
+    sys.exit(run(sys.argv[1:], Surroundings(os.environ, time.time)))
+
+
+def _token(token_file: str | None, environment: Mapping[str, str]) -> str | None:
+    if token_file is None:
+        return environment.get("WEIGHTGATE_TOKEN", "").strip() or None
+    try:
+        with Path(token_file).open("rb") as file:
+            return file.read(_TOKEN_BYTES_AT_MOST).decode("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        raise WrongUse("bad_token", f"No token can be read from {token_file}.", "Name a file that holds one.") from None
+
+
+def _end(ended: Ended) -> int:
+    click.echo(_as_line(ended.verdict), err=True)
+    return ended.verdict.exit_code
+
+
+def _goes_to_stderr(verdict: Verdict, as_json: bool) -> bool:
+    """A verdict is what the command was asked for, wrong use is not; a script that asked for JSON reads one stream."""
+    return verdict.result is Result.WRONG_USE and not as_json
+
+
+def _as_line(verdict: Verdict) -> str:
+    sentence = f"{verdict.sentence.rstrip('.')}. {verdict.next_step}"
+    return f"{verdict.result}: {' '.join(sentence.split())}"
+
+
+def _as_json(verdict: Verdict, found: Findings) -> str:
+    fields: dict[str, Any] = asdict(verdict) | {"exit_code": int(verdict.exit_code)} | asdict(found)
+    if found.promised_by is not None:
+        promised = datetime.fromtimestamp(found.promised_by, UTC)
+        fields["promised_by"] = promised.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return json.dumps(fields)

@@ -1,0 +1,136 @@
+"""HTTP to one server. Follows no redirect, so the token can reach no other host than the one it was given for.
+
+The standard library's client: TLS with the system's certificates and the usual proxy variables, and one dependency
+less in a partner's environment than urllib3 or requests, which follow redirects unless told otherwise.
+"""
+
+import http.client
+import ipaddress
+import re
+import ssl
+import time
+import urllib.request
+from dataclasses import dataclass, field
+from functools import cache
+from urllib.parse import urlsplit
+
+from weightgate.verdicts import CannotTell, Malformed, WrongUse
+
+TIMEOUT_SECONDS = 10.0
+_CHUNK_BYTES = 65_536
+_TOKEN = re.compile(r"[!-~]{1,1024}")
+_SECONDS = re.compile(r"[0-9]{1,6}")
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a server answered. body: empty unless the status is 200. retry_after_seconds: None when it did not say."""
+
+    status: int
+    body: bytes
+    retry_after_seconds: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One server at `endpoint` (scheme, host and perhaps a path), and the token that it knows us by."""
+
+    endpoint: str
+    token: str | None = field(default=None, repr=False)
+    timeout_seconds: float = TIMEOUT_SECONDS
+
+    def __post_init__(self) -> None:
+        _require_endpoint(self.endpoint)
+        if self.token is not None and not _TOKEN.fullmatch(self.token):
+            raise WrongUse("bad_token", "The token has spaces or characters that no token has.", "Copy it anew.")
+
+    def get(self, path: str, limit_bytes: int, *, with_token: bool = False) -> Response:
+        """GET one path. Raises CannotTell when there is no answer, Malformed when it is larger than the limit."""
+        # Only what _require_endpoint let through gets here: https, or http on loopback.
+        request = urllib.request.Request(self.endpoint.rstrip("/") + path)  # noqa: S310
+        request.add_header("User-Agent", "weightgate")
+        if with_token and self.token is not None:
+            request.add_header("Authorization", f"Bearer {self.token}")
+        ends_at = time.monotonic() + self.timeout_seconds
+        try:
+            with _opener(request.type).open(request, timeout=self.timeout_seconds) as response:
+                body = _read(response, limit_bytes, ends_at) if response.status == 200 else b""
+                after = response.headers.get("Retry-After", "")
+                status = int(response.status)
+        except (OSError, http.client.HTTPException) as error:
+            raise CannotTell("unreachable", f"The server does not answer ({_reason(error)}).") from None
+        if 300 <= status < 400:
+            raise CannotTell(
+                "redirected",
+                f"The server sends requests elsewhere (HTTP {status}), and a token must not follow.",
+                "Give the final address as --endpoint, if it is one that you trust.",
+            )
+        return Response(status, body, int(after) if _SECONDS.fullmatch(after) else None)
+
+
+def _opener(scheme: str) -> urllib.request.OpenerDirector:
+    """Put together by hand: without a redirect handler, and without those for files and FTP."""
+    opener = urllib.request.OpenerDirector()
+    if scheme == "http":  # only for loopback, where a proxy would be one more reader of the token
+        opener.add_handler(urllib.request.HTTPHandler())
+        return opener
+    opener.add_handler(urllib.request.ProxyHandler())
+    opener.add_handler(urllib.request.HTTPSHandler(context=_tls()))
+    return opener
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """The system's certificates and the host's name are checked; nothing can switch that off."""
+    return ssl.create_default_context()
+
+
+def _read(response: http.client.HTTPResponse, limit_bytes: int, ends_at: float) -> bytes:
+    """Read a body within its limit and time: a server that drips a byte at a time never meets a socket's timeout."""
+    body = bytearray()
+    while chunk := response.read1(min(_CHUNK_BYTES, limit_bytes + 1 - len(body))):
+        body += chunk
+        if len(body) > limit_bytes:
+            raise Malformed(f"it is larger than {limit_bytes} bytes")
+        if time.monotonic() > ends_at:
+            raise TimeoutError
+    if response.length:
+        raise http.client.IncompleteRead(bytes(body), response.length)
+    return bytes(body)
+
+
+def _require_endpoint(endpoint: str) -> None:
+    try:
+        parts = urlsplit(endpoint)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host, parts = None, urlsplit("")
+    if not host or parts.scheme not in {"http", "https"} or not re.fullmatch(r"[!-~]+", endpoint):
+        raise WrongUse("bad_endpoint", "The endpoint is no address.", "Write it like https://weights.example.org.")
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        raise WrongUse(
+            "bad_endpoint",
+            "The endpoint has a user, a password, a query or a fragment.",
+            "Write it like https://weights.example.org, and give the token with --token-file or WEIGHTGATE_TOKEN.",
+        )
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise WrongUse("bad_endpoint", "Over plain HTTP anybody on the way reads the token.", "Use https://.")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _reason(error: Exception) -> str:
+    """Why, in words of ours: what an exception says may quote what the server sent."""
+    cause = getattr(error, "reason", error)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return "its certificate is not to be trusted"
+    if isinstance(cause, TimeoutError):
+        return "no answer in time"
+    if isinstance(cause, ConnectionRefusedError):
+        return "connection refused"
+    return type(cause).__name__

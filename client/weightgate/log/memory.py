@@ -1,0 +1,92 @@
+"""Memory: the keys and the newest head of each log that was ever verified from this machine.
+
+A server that shows different logs to different people, or takes entries back, is caught by whoever remembers.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from weightgate import state
+from weightgate.log import head, note
+from weightgate.log.encoding import load_json_object
+from weightgate.log.head import Head
+from weightgate.log.keys import KeyPair, Keys
+from weightgate.verdicts import Malformed, Refuted, WrongUse
+
+FILE_NAME = "log-memory.json"
+_VERSION = 1
+_SIZE_BYTES_AT_MOST = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What was seen of one log; empty at the first use."""
+
+    keys: Keys = field(default_factory=Keys)
+    head: Head | None = None
+
+
+class Memory:
+    """The memory while its lock is held: see `opened`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._logs = _load(path)
+
+    def recall(self, origin: str) -> Remembered:
+        """Raises WrongUse when what stands there cannot be: then somebody or something else wrote it."""
+        stored = self._logs.get(origin)
+        if stored is None:
+            return Remembered()
+        try:
+            log_key, receipt_key = (note.parse_vkey(stored[name]) for name in ("log_vkey", "receipt_vkey"))
+            last = head.read(stored["head"].encode(), log_key, "The remembered head")
+        except (Malformed, Refuted, LookupError, TypeError, AttributeError, UnicodeEncodeError):
+            raise _damaged(self._path) from None
+        if last.origin != origin:
+            raise _damaged(self._path)
+        return Remembered(Keys(log_key, receipt_key), last)
+
+    def remember(self, origin: str, keys: KeyPair, last: Head) -> None:
+        """Store what was verified, at once: a crash afterwards forgets nothing."""
+        self._logs[origin] = {
+            "log_vkey": str(keys.log),
+            "receipt_vkey": str(keys.receipt),
+            "head": last.note.decode(),
+        }
+        text = json.dumps({"version": _VERSION, "logs": self._logs}, indent=2, ensure_ascii=False, sort_keys=True)
+        state.write(self._path, f"{text}\n".encode())
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Memory]:
+    """Open and lock the memory in `folder`. Raises WrongUse when it cannot be used."""
+    path = folder / FILE_NAME
+    with state.locked(path):
+        yield Memory(path)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    data = state.read(path, _SIZE_BYTES_AT_MOST)
+    if data is None:
+        return {}
+    try:
+        fields = load_json_object(data)
+    except Malformed:
+        raise _damaged(path) from None
+    logs = fields.get("logs")
+    if fields.get("version") != _VERSION or len(data) > _SIZE_BYTES_AT_MOST or not isinstance(logs, dict):
+        raise _damaged(path)
+    return logs
+
+
+def _damaged(path: Path) -> WrongUse:
+    return WrongUse(
+        "damaged_memory",
+        f"The memory of the logs is damaged: {path}.",
+        "Bring it back from a backup; or move it away, which forgets what was seen before.",
+    )
