@@ -1,6 +1,8 @@
 """Organizations: the lab, and the partners that access is granted to."""
 
+import ipaddress
 import re
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import String, select
@@ -15,6 +17,7 @@ from server.log import entries
 from server.storage.database import Base, Key, Moment
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+REQUESTS_PER_MINUTE_AT_MOST = 1_000_000  # far above what a server answers, and an interval that a clock can measure
 
 
 class Organization(Base):
@@ -28,6 +31,7 @@ class Organization(Base):
     created_at: Mapped[datetime] = mapped_column(Moment)
     suspended_at: Mapped[datetime | None] = mapped_column(Moment)
     suspension_reason: Mapped[str | None] = mapped_column(String(1000))
+    networks: Mapped[str] = mapped_column(String(1000), default="")  # space separated; a fetch from outside is an alarm
 
 
 class Quota(Base):
@@ -75,8 +79,8 @@ def resume(use: Resources, caller: Caller, slug: str) -> None:
 
 def _set_suspension(use: Resources, caller: Caller, slug: str, reason: str | None) -> None:
     caller.require(Permission.ORGANIZATION_MANAGE)
-    if reason is not None and not reason.strip():
-        raise InvalidRequest("Give the reason for the suspension.")
+    if reason is not None and (not reason.strip() or len(reason) > 1000):
+        raise InvalidRequest("Give the reason for the suspension, in at most 1000 characters.")
     with use.database.transaction() as session:
         organization = get(session, slug, lock=True)
         if organization.is_lab:
@@ -94,15 +98,37 @@ def set_quota(
 ) -> None:
     """Replace an organization's limits; None removes one."""
     caller.require(Permission.ORGANIZATION_MANAGE)
-    for value in (bytes_per_day, requests_per_minute):
-        if value is not None and not 0 < value < 2**53:
-            raise InvalidRequest("A limit is a whole number above 0; leave it out for no limit.")
+    for value, most in ((bytes_per_day, 2**53 - 1), (requests_per_minute, REQUESTS_PER_MINUTE_AT_MOST)):
+        if value is not None and not 0 < value <= most:
+            raise InvalidRequest(f"A limit is a whole number from 1 to {most}; leave it out for no limit.")
     with use.database.transaction() as session:
         organization = get(session, slug)
         quota = session.get_one(Quota, organization.id, with_for_update=True)
         quota.bytes_per_day, quota.requests_per_minute = bytes_per_day, requests_per_minute
         limits = {"bytes_per_day": bytes_per_day, "requests_per_minute": requests_per_minute}
         _record(session, caller, "organization.quota", organization, use.clock(), **limits)
+
+
+def set_networks(use: Resources, caller: Caller, slug: str, networks: Collection[str]) -> None:
+    """Replace the networks that an organization fetches from; none: each download is held against who asked for it."""
+    caller.require(Permission.ORGANIZATION_MANAGE)
+    text = " ".join(sorted({_network(network) for network in networks}))
+    if len(text) > 1000:
+        raise InvalidRequest("Too many networks: at most about 50.")
+    with use.database.transaction() as session:
+        organization = get(session, slug, lock=True)
+        organization.networks = text
+        _record(session, caller, "organization.networks", organization, use.clock(), networks=text)
+
+
+def _network(text: str) -> str:
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError:
+        raise InvalidRequest("A network is written like 192.0.2.0/24, with no bits set after the prefix.") from None
+    if network.prefixlen == 0:
+        raise InvalidRequest("That is everybody: no fetch would be foreign. Register none instead.")
+    return str(network)
 
 
 def visible(session: Session, caller: Caller, part: Slice) -> Page[Organization]:

@@ -1,0 +1,112 @@
+"""Following: an access log that grows on this machine, read on from where the last look ended. Cheap each second."""
+
+import hashlib
+import os
+from datetime import datetime, timedelta
+from io import FileIO
+from pathlib import Path
+
+import orjson
+from sqlalchemy import LargeBinary, String
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from server.domain import reconciliation_run
+from server.domain.reconciliation_run import Run, Summary
+from server.domain.resources import Resources
+from server.storage import access_log_embedded
+from server.storage.access_log_sources import BLOCK_BYTES, LINE_BYTES_AT_MOST
+from server.storage.access_logs import LogReader, Tally
+from server.storage.database import Base, Key, Moment
+
+BYTES_AT_ONCE = 64 << 20  # then the caller gets its turn; the next look goes on
+RECORDED_EVERY = timedelta(hours=1)  # with what was found since; alarms are entries of their own, at once
+_TAIL_BYTES = 256
+
+
+class FollowedLog(Base):
+    """How far one growing log was read. The file is known by its inode and by what stands before the position."""
+
+    __tablename__ = "followed_logs"
+    path: Mapped[str] = mapped_column(String(1024), primary_key=True)
+    inode: Mapped[int] = mapped_column(Key)
+    position: Mapped[int] = mapped_column(Key)  # bytes; always the start of a line
+    tail_sha256: Mapped[str] = mapped_column(String(64))
+    since: Mapped[bytes] = mapped_column(LargeBinary)  # JSON: what was found since the log was last told
+    recorded_at: Mapped[datetime | None] = mapped_column(Moment)
+
+
+def follow(use: Resources, path: Path) -> Summary:
+    """Count what was appended to the embedded proxy's access log since the last call; one that is not there is empty.
+
+    A last line without its end is left for the next time. Where the file was cut or replaced, it is read from its
+    start, since lines that come twice count once; a file that was renamed beside it is first read to its end.
+    """
+    name = str(path)
+    with use.database.reading() as session:
+        mark = session.get(FollowedLog, name)
+    try:
+        with path.open("rb", buffering=0) as stream:
+            state = os.fstat(stream.fileno())
+            if mark is not None and (mark.inode, mark.position) == (state.st_ino, state.st_size):
+                return Summary()
+            run = Run(use, None)
+            run.summary.sources = [name]
+            start = 0
+            if mark is not None and mark.inode != state.st_ino:
+                _read_renamed(run, path, mark)
+            elif mark is not None and _tail(stream, mark.position) == mark.tail_sha256:
+                start = mark.position
+            position = _read(run, stream, start)
+            reached = FollowedLog(
+                path=name, inode=state.st_ino, position=position, tail_sha256=_tail(stream, position), recorded_at=None
+            )
+    except FileNotFoundError:
+        return Summary()
+    if run.summary.lines or mark is None or mark.inode != reached.inode or mark.position != position:
+        run.flush(lambda session, at: _remember(session, at, run.summary, reached))
+    return run.summary
+
+
+def _read(run: Run, stream: FileIO, start: int) -> int:
+    """Take whole lines from a position on; return where the next one will begin."""
+    tally = Tally()
+    reader = LogReader((access_log_embedded.always,), tally)
+    position, rest = stream.seek(start), b""
+    while position - start < BYTES_AT_ONCE and (block := stream.read(BLOCK_BYTES)):
+        lines = (rest + block).split(b"\n")
+        rest = lines.pop()
+        if len(rest) > LINE_BYTES_AT_MOST:  # no line of the proxy's; its end will be one more unreadable line
+            lines, rest = [*lines, b"\0" + rest[:100]], b""
+        position = stream.tell() - len(rest)
+        run.take(reader.reads(lines))
+    run.add(tally)
+    return position
+
+
+def _read_renamed(run: Run, path: Path, mark: FollowedLog) -> None:
+    """Take what is left of a file that was renamed beside its successor, as log rotation does."""
+    for beside in sorted(path.parent.glob(f"{path.name}?*")):
+        with beside.open("rb", buffering=0) as stream:
+            if os.fstat(stream.fileno()).st_ino == mark.inode and _tail(stream, mark.position) == mark.tail_sha256:
+                _read(run, stream, mark.position)
+
+
+def _tail(stream: FileIO, position: int) -> str:
+    """Return the hash of what stands before a position: a file that was cut and written anew has something else."""
+    start = stream.seek(max(0, position - _TAIL_BYTES))
+    return hashlib.sha256(stream.read(position - start)).hexdigest()
+
+
+def _remember(session: Session, at: datetime, summary: Summary, mark: FollowedLog) -> None:
+    """Write how far it was read, and tell the log now and then what was found."""
+    before = session.get(FollowedLog, mark.path)
+    since = Summary(sources=[mark.path])
+    since.add(summary.as_record())
+    if before is not None:
+        since.add(orjson.loads(before.since))
+        mark.recorded_at = before.recorded_at
+    if mark.recorded_at is None or at - mark.recorded_at >= RECORDED_EVERY:
+        reconciliation_run.record(session, since, at)
+        since, mark.recorded_at = Summary(), at
+    mark.since = orjson.dumps(since.as_record())
+    session.merge(mark)

@@ -1,0 +1,233 @@
+"""Suspicions: which reads should not have been, and why. Rules over groups of lines; nothing here is written.
+
+A group is all lines of one batch with the same download id, object, address and signer: a rule looks at it once.
+"""
+
+import ipaddress
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from server.domain import downloads
+from server.domain.alarms import AlarmKind, Suspicion
+from server.domain.deliveries import in_parts
+from server.domain.organizations import Organization
+from server.log.entries import LogEntry
+from server.storage.access_logs import Read
+
+CLOCKS_APART_MS = 15 * 60_000  # the store refuses signatures from a clock further away than this
+IPV4_PREFIX, IPV6_PREFIX = 24, 48
+
+_STARTS = {
+    "clearance.revoke": "clearance",
+    "hold.lay": "hold",
+    "organization.suspend": "organization",
+    "stage.move": "stage",
+}
+_ENDS = {"hold.lift": "hold", "organization.resume": "organization"}
+_WORDS = {
+    "clearance.revoke": "the clearance was revoked",
+    "hold.lay": "a hold was laid",
+    "organization.suspend": "the organization was suspended",
+    "stage.move": "the stage was withdrawn",
+}
+
+Subject = tuple[str, str]  # what an act is about: clearance, hold, organization or stage, and which
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """An entry that ends what downloads rested on, or gives it back."""
+
+    entry_id: int
+    kind: str
+    at_ms: int
+
+
+@dataclass(slots=True)
+class Issued:
+    """A download as its entry tells it, with those of its files that were read."""
+
+    id: str
+    organization_id: int | None
+    record: Mapping[str, Any]
+    files: dict[str, tuple[str, int]]  # object key: path and size in bytes
+    networks: tuple[str, ...] = ()  # registered for the organization
+    acts: list[list[Act]] = field(default_factory=list)  # a list for each thing it rested on
+
+    @property
+    def at_ms(self) -> int:
+        return int(self.record["time"])
+
+    @property
+    def ends_ms(self) -> int:
+        return self.at_ms + int(self.record["lifetime_seconds"]) * 1000
+
+    @property
+    def organization(self) -> str | None:
+        name: str | None = self.record["actor"].get("organization")
+        return name
+
+
+def issued(session: Session, wanted: Mapping[str, set[str]]) -> dict[str, Issued]:
+    """Return the downloads of these ids that the log has. wanted: for each id the object keys that were read."""
+    query = select(LogEntry.subject, LogEntry.organization_id, LogEntry.record).where(LogEntry.kind == downloads.KIND)
+    found: dict[str, Issued] = {}
+    for some in in_parts(key for key in wanted if downloads.ID.fullmatch(key)):
+        for row in session.execute(query.where(LogEntry.subject.in_(some))):
+            record = orjson.loads(row.record)
+            keys = wanted[row.subject]
+            files = {f["object_key"]: (f["path"], f["size_bytes"]) for f in record["files"] if f["object_key"] in keys}
+            found[row.subject] = Issued(row.subject, row.organization_id, {**record, "files": None}, files)
+    _add_networks(session, found)
+    _add_acts(session, found)
+    return found
+
+
+def of_group(read: Read, times_ms: Sequence[int], found: Issued | None) -> Iterator[Suspicion]:
+    """Yield what is wrong with a group of successful reads. read: any of them; times_ms: when each began."""
+    if found is None or read.object_key not in found.files:
+        yield _ghost(read, times_ms[0], found)
+        return
+    early = min(times_ms) < found.at_ms - CLOCKS_APART_MS
+    if early or max(times_ms) > found.ends_ms + CLOCKS_APART_MS:
+        at_ms = min(times_ms) if early else max(times_ms)
+        reason = "A read with a known download id began when none of that download's URLs worked."
+        yield _suspicion(AlarmKind.GHOST_READ, ("life", found.id, read.object_key), reason, read, at_ms, found)
+        return
+    if _is_foreign(read.address, found):
+        whose = "its registered networks" if found.networks else f"the network of {found.record['actor']['address']}"
+        reason = f"Fetched from {read.address[:45]}, outside {whose}."
+        cause = (found.id, network_of(read.address))
+        yield _suspicion(AlarmKind.FOREIGN_ADDRESS, cause, reason, read, min(times_ms), found)
+    yield from _after_an_end(read, times_ms, found)
+
+
+def of_decoy(read: Read) -> Suspicion:
+    """A decoy was asked for, whatever the answer was."""
+    reason = f"A decoy was asked for ({read.method[:40]}, answered with {read.status})."
+    cause = (read.object_key, network_of(read.address))
+    return _suspicion(AlarmKind.DECOY_TOUCHED, cause, reason, read, read.at_ms, None)
+
+
+def of_amount(found: Issued, read: Read, path: str, bytes_sent: int, size_bytes: int, at_ms: int) -> Suspicion:
+    """More than one and a half times a file was fetched."""
+    reason = f"{bytes_sent} bytes of {path[:150]} were fetched, which has {size_bytes}."
+    return _suspicion(AlarmKind.OVER_READ, (found.id,), reason, read, at_ms, found)
+
+
+def network_of(address: str) -> str:
+    """Return the /24 or, for IPv6, the /48 around an address; what is no address stands for itself."""
+    here = _address(address)
+    if here is None:
+        return address[:45]
+    prefix = IPV4_PREFIX if here.version == 4 else IPV6_PREFIX
+    return str(ipaddress.ip_network(f"{here}/{prefix}", strict=False))
+
+
+def _ghost(read: Read, at_ms: int, found: Issued | None) -> Suspicion:
+    if found is not None:
+        reason = "The download of this id does not hold this file: its URL was not made by this server."
+        return _suspicion(AlarmKind.GHOST_READ, (found.id, read.object_key), reason, read, at_ms, found)
+    if read.download_id is None:
+        reason = "A file was read without a download id, and not with the publisher's key."
+    elif downloads.ID.fullmatch(read.download_id):
+        reason = f"A file was read under the download id {read.download_id}, which the log does not have."
+    else:
+        reason = "A file was read under a download id that is none."
+    cause = (read.object_key, network_of(read.address), read.by)
+    return _suspicion(AlarmKind.GHOST_READ, cause, reason, read, at_ms, None)
+
+
+def _after_an_end(read: Read, times_ms: Sequence[int], found: Issued) -> Iterator[Suspicion]:
+    """Yield one for each act that ended what the download rested on, if a read began while it was in force."""
+    if not found.acts:
+        return
+    told: set[int] = set()
+    for at_ms in sorted(times_ms):
+        for acts in found.acts:
+            act = _in_force(acts, at_ms)
+            if act is None or act.entry_id in told:
+                continue
+            told.add(act.entry_id)
+            seconds = (at_ms - act.at_ms) / 1000
+            reason = f"A URL was used {seconds:.1f} s after {_WORDS[act.kind]} (log entry {act.entry_id})."
+            cause = (found.id, str(act.entry_id))
+            yield _suspicion(AlarmKind.USED_AFTER_REVOCATION, cause, reason, read, at_ms, found)
+
+
+def _in_force(acts: Sequence[Act], at_ms: int) -> Act | None:
+    """Return the act that stood at a moment: the last one before it, unless that one gave back."""
+    before = [act for act in acts if act.at_ms < at_ms]
+    return before[-1] if before and before[-1].kind in _STARTS else None
+
+
+def _is_foreign(address: str, found: Issued) -> bool:
+    """An address that cannot be read lies in no network. Who asked without an address cannot be compared with."""
+    if found.organization_id is None:  # a public stage, asked for by nobody in particular
+        return False
+    if found.networks:
+        here = _address(address)
+        return here is None or not any(here in ipaddress.ip_network(network) for network in found.networks)
+    asked_from = found.record["actor"].get("address")
+    return asked_from is not None and network_of(asked_from) != network_of(address)
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        here = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    mapped = here.ipv4_mapped if isinstance(here, ipaddress.IPv6Address) else None
+    return mapped or here
+
+
+def _add_networks(session: Session, found: dict[str, Issued]) -> None:
+    wanted = {each.organization_id for each in found.values() if each.organization_id is not None}
+    query = select(Organization.id, Organization.networks).where(Organization.id.in_(wanted))
+    networks = {row.id: tuple(row.networks.split()) for row in session.execute(query)} if wanted else {}
+    for each in found.values():
+        each.networks = networks.get(each.organization_id or 0, ())
+
+
+def _add_acts(session: Session, found: dict[str, Issued]) -> None:
+    rested = {each.id: _rested_on(each.record) for each in found.values()}
+    wanted = {name for subjects in rested.values() for _, name in subjects}
+    acts: defaultdict[Subject, list[Act]] = defaultdict(list)
+    query = select(LogEntry.id, LogEntry.kind, LogEntry.subject, LogEntry.record)
+    query = query.where(LogEntry.kind.in_([*_STARTS, *_ENDS])).order_by(LogEntry.id)
+    for some in in_parts(wanted):
+        for row in session.execute(query.where(LogEntry.subject.in_(some))):
+            record = orjson.loads(row.record)
+            if row.kind != "stage.move" or record.get("to") == "withdrawn":
+                family = _STARTS.get(row.kind) or _ENDS[row.kind]
+                acts[family, row.subject].append(Act(row.id, row.kind, record["time"]))
+    for each in found.values():
+        after = ([act for act in acts[subject] if act.at_ms >= each.at_ms] for subject in rested[each.id])
+        each.acts = [some for some in after if some]
+
+
+def _rested_on(record: Mapping[str, Any]) -> list[Subject]:
+    stage = f"{record['model']}/{record['stage']}"
+    subjects = [("hold", stage), ("hold", record["model"]), ("hold", "everything"), ("stage", stage)]
+    if (organization := record["actor"].get("organization")) is not None:
+        subjects.append(("organization", organization))
+    if (clearance := record.get("clearance")) is not None:
+        subjects.append(("clearance", str(clearance)))
+    return subjects
+
+
+def _suspicion(
+    kind: AlarmKind, cause: tuple[str, ...], reason: str, read: Read, at_ms: int, found: Issued | None
+) -> Suspicion:
+    return Suspicion(
+        kind, cause, reason, at_ms, read.object_key, read.address, read.by, read.user_agent,
+        None if found is None else found.id,
+        None if found is None else found.organization_id,
+        None if found is None else found.organization,
+    )  # fmt: skip
