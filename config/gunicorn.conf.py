@@ -3,10 +3,15 @@
 What differs between machines is read from the instance's settings; the rest is the same everywhere and stands here.
 """
 
+import logging
 import os
 from pathlib import Path
+from typing import Any
+
+from gunicorn import glogging
 
 from server import settings
+from server.logger import redact
 
 _settings = settings.load(Path(os.environ.get("WEIGHTGATE_DATA", "var")))
 
@@ -40,3 +45,23 @@ accesslog = None
 errorlog = "-"
 loglevel = _settings.logger_level
 proc_name = "weightgate-web"
+
+# No socket for `gunicornc` in a home folder: whoever opens it can stop us, and two instances would fight over it.
+control_socket_disable = True
+
+
+class RedactingLogger(glogging.Logger):
+    """gunicorn quotes request lines that it cannot read, with whatever token somebody put into them."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.addFilter(_redacted)
+
+
+def _redacted(record: logging.LogRecord) -> bool:
+    record.msg, record.args = redact(record.getMessage()), ()
+    return True
+
+
+logger_class = RedactingLogger

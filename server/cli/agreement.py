@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from server.cli.terminal import Instance, acting, show, show_list, with_json
+from server.cli.terminal import COUNT, LARGE_COUNT, Instance, acting, show, show_list, with_json
 from server.domain import agreements
 from server.domain.callers import Caller
 from server.domain.errors import InvalidRequest
@@ -42,7 +42,7 @@ def publish(instance: Instance, caller: Caller, name: str, file: Path, as_json: 
 @click.option("--signed-on", type=click.DateTime(["%Y-%m-%d"]), required=True, help="The day, 2026-11-30.")
 @click.option("--document", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The signed document.")
 @click.option("--document-sha256", help="Its SHA-256, instead of the file.")
-@click.option("--version", "number", type=int, help="Which version was signed; the current one when left out.")
+@click.option("--version", "number", type=COUNT, help="Which version was signed; the current one when left out.")
 @with_json
 @acting
 def record_signature(
@@ -78,7 +78,7 @@ def record_signature(
 
 
 @agreement.command("end-signature")
-@click.argument("signature_id", type=int)
+@click.argument("signature_id", type=LARGE_COUNT)
 @acting
 def end_signature(instance: Instance, caller: Caller, signature_id: int) -> None:
     """End a signature: the agreement counts as unsigned from then on."""

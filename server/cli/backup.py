@@ -1,56 +1,61 @@
 """Back up an instance while it runs, and restore it elsewhere.
 
 A backup is a folder: settings, keys, one consistent copy of the database and, of an embedded store, the objects that
-this copy knows. Objects never change, so a later backup into the same folder copies only new ones.
+this copy knows. It is complete when the file `database` is there.
 """
 
-import hashlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from server import settings
 from server.cli.init import store_of
-from server.cli.terminal import Instance, show
-from server.domain.checkpoints import Checkpoint, CheckpointFile
+from server.cli.terminal import Instance, show, with_json
+from server.domain import backups
 from server.domain.errors import NotPossible
 from server.domain.resources import Resources
 from server.settings import FILE_NAME, Settings
 from server.storage import snapshot
-from server.storage.database import Database
 
 DATABASE = "database"
-OBJECTS = "objects"
 
 
 @click.command()
 @click.argument("target", type=click.Path(path_type=Path, file_okay=False))
+@with_json
 @click.pass_obj
-def backup(instance: Instance, target: Path) -> None:
-    """Copy the instance to the folder TARGET while it runs. It holds every secret: keep it as you keep the keys."""
+def backup(instance: Instance, target: Path, as_json: bool) -> None:
+    """Copy the instance to the folder TARGET while it runs. It holds every secret: keep it as you keep the keys.
+
+    Given again with the same TARGET, only new objects are copied; if that is interrupted, the backup before it stays.
+    """
     use = instance.use
     made = use.settings
+    _require_outside(target, made.folder)
     target.mkdir(parents=True, exist_ok=True, mode=0o700)
     target.chmod(0o700)
     fresh = target / f"{DATABASE}.new"
     fresh.unlink(missing_ok=True)
     snapshot.take(made.migration_database_url or made.database_url, fresh)
-    for path in _own_files(made):
+    inside, outside = _own_files(made)
+    for path in inside:
         _copy_private(made.folder / path, target / path)
-    objects = _copy_objects(use, fresh, target / OBJECTS) if made.embedded_store else 0
+    objects = backups.copy_objects(use, target) if made.embedded_store else 0
     fresh.rename(target / DATABASE)  # last: a backup that was interrupted leaves the one before it whole
     also = f"; {objects} objects are new" if made.embedded_store else "; objects stay in your bucket: back it up there"
-    show(False, {}, f"Backed up to {target}{also}.")
+    if outside:
+        also += f". NOT copied, because outside of {made.folder}: {', '.join(map(str, outside))}"
+    body = {"target": str(target), "new_objects": objects, "not_copied": [str(path) for path in outside]}
+    show(as_json, body, f"Backed up to {target}{also}.")
 
 
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@with_json
 @click.pass_obj
-def restore(instance: Instance, source: Path) -> None:
+def restore(instance: Instance, source: Path, as_json: bool) -> None:
     """Make the backup in the folder SOURCE an instance in the data folder, which must be new.
 
     For PostgreSQL, set WEIGHTGATE_DATABASE_URL (and WEIGHTGATE_MIGRATION_DATABASE_URL) to a new, empty database.
@@ -60,33 +65,54 @@ def restore(instance: Instance, source: Path) -> None:
         raise NotPossible(f"{source} holds no complete backup.", next_step="Name the folder that `backup` wrote.")
     if folder.exists() and any(folder.iterdir()):
         raise NotPossible(f"{folder} is not empty.", next_step="Name a new folder with --data; nothing was changed.")
+    _require_outside(folder, source)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
-        for path in _files_below(source):
-            _copy_private(source / path, folder / path)
-        made = settings.load(folder)
-        snapshot.put_back(source / DATABASE, made.migration_database_url or made.database_url)
-        objects = _put_objects_back(made, source / OBJECTS) if made.embedded_store else 0
+        objects = _put_back(source, folder)
     except BaseException:
-        shutil.rmtree(folder)  # it was empty when we came: half an instance helps nobody
+        for path in folder.iterdir():  # it was empty when we came: half an instance helps nobody
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         raise
-    also = f" with {objects} objects" if made.embedded_store else ""
-    show(False, {}, f"Restored to {folder}{also}. Next: `weightgate-server --data {folder} doctor`.")
+    also = f" with {objects} objects" if objects else ""
+    body = {"folder": str(folder), "objects": objects}
+    show(as_json, body, f"Restored to {folder}{also}. Next: `weightgate-server --data {folder} doctor`.")
 
 
-def _own_files(made: Settings) -> list[Path]:
-    """Settings and keys, relative to the folder; what lies outside it is not ours to copy."""
-    named = [
-        made.folder / FILE_NAME, made.signer_key_file, made.publisher_key_file, made.manifest_key_file,
-        made.manifest_public_key_file, made.secret_file,
-    ]  # fmt: skip
-    return [path.relative_to(made.folder) for path in named if path.is_relative_to(made.folder)]
+def _put_back(source: Path, folder: Path) -> int:
+    for path in _files_below(source):
+        _copy_private(source / path, folder / path)
+    made = settings.load(folder)
+    objects = 0
+    if made.embedded_store:
+        backups.require_whole(source)
+        with store_of(folder, made) as store:
+            # Straight to it: the proxy that its address in the settings leads to may not be there yet.
+            use = Resources(made.model_copy(update={"s3_endpoint_url": store.endpoint_url}))
+            objects = backups.put_objects_back(use, source)
+            use.close()
+    # Last, because it alone cannot be taken back: a database on another machine would no longer be empty.
+    snapshot.put_back(source / DATABASE, made.migration_database_url or made.database_url)
+    return objects
+
+
+def _require_outside(target: Path, folder: Path) -> None:
+    if target.resolve().is_relative_to(folder.resolve()):
+        raise NotPossible(f"{target} lies inside of {folder}.", next_step="Name a folder elsewhere.")
+
+
+def _own_files(made: Settings) -> tuple[list[Path], list[Path]]:
+    """Settings and keys: those in the folder, relative to it, and those elsewhere, which are not ours to copy."""
+    keys = [getattr(made, name) for name in Settings.model_fields if name.endswith("_file")]
+    named = [made.folder / FILE_NAME, *(path for path in keys if path.exists())]
+    inside = [path.relative_to(made.folder) for path in named if path.is_relative_to(made.folder)]
+    return inside, [path for path in named if not path.is_relative_to(made.folder)]
 
 
 def _files_below(source: Path) -> Iterator[Path]:
     for path in sorted(source.rglob("*")):
         relative = path.relative_to(source)
-        if path.is_file() and relative.parts[0] not in {OBJECTS, DATABASE, f"{DATABASE}.new"}:
+        ours = {backups.OBJECTS, backups.INDEX, DATABASE}
+        if path.is_file() and relative.parts[0] not in ours and path.suffix != ".new":
             yield relative
 
 
@@ -97,57 +123,6 @@ def _copy_private(source: Path, target: Path) -> None:
     shutil.copyfile(source, beside)
     shutil.copymode(source, beside)
     beside.rename(target)
-
-
-def _copy_objects(use: Resources, database: Path, target: Path) -> int:
-    """Copy the objects that the copied database knows and the target has not; returns how many."""
-    copied = 0
-    copy = Database(f"sqlite:///{database.absolute()}")
-    try:
-        with copy.reading() as session:
-            for file in _published(session):
-                path = target / file.object_key
-                if path.exists() and path.stat().st_size == file.size_bytes:
-                    continue
-                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                beside = path.with_name(path.name + ".new")
-                use.store.download(file.object_key, beside)
-                _require_same(beside, file)
-                beside.rename(path)
-                copied += 1
-    finally:
-        copy.close()
-        for leftover in ("-wal", "-shm", ".writer"):
-            Path(f"{database}{leftover}").unlink(missing_ok=True)
-    return copied
-
-
-def _put_objects_back(made: Settings, source: Path) -> int:
-    use = Resources(made)
-    with store_of(made.folder, made), use.database.reading() as session:
-        count = 0
-        for file in _published(session):
-            path = source / file.object_key
-            _require_same(path, file)
-            use.store.upload(file.object_key, path, file.sha256, file.size_bytes, lambda _: None)
-            count += 1
-    use.close()
-    return count
-
-
-def _published(session: Session) -> Iterator[CheckpointFile]:
-    query = select(CheckpointFile).join(Checkpoint, Checkpoint.id == CheckpointFile.checkpoint_id)
-    yield from session.scalars(query.where(Checkpoint.published_at.is_not(None)).order_by(CheckpointFile.id))
-
-
-def _require_same(path: Path, file: CheckpointFile) -> None:
-    try:
-        with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-    except FileNotFoundError:
-        found = ""
-    if found != file.sha256:
-        raise snapshot.SnapshotError(f"{file.object_key} is missing or not what was published: nothing was replaced")
 
 
 COMMANDS = [backup, restore]

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import click
 
-from server.cli.terminal import MOMENT, Instance, acting, show, show_list, with_json
+from server.cli.terminal import LARGE_COUNT, MOMENT, Instance, acting, show, show_list, with_json
 from server.domain import clearances
 from server.domain.callers import Caller
 from server.domain.paging import Slice
@@ -45,7 +45,7 @@ def propose(
 
 
 @clearance.command()
-@click.argument("clearance_id", type=int)
+@click.argument("clearance_id", type=LARGE_COUNT)
 @acting
 def approve(instance: Instance, caller: Caller, clearance_id: int) -> None:
     """Put a clearance into force that somebody else proposed."""
@@ -54,7 +54,7 @@ def approve(instance: Instance, caller: Caller, clearance_id: int) -> None:
 
 
 @clearance.command()
-@click.argument("clearance_id", type=int)
+@click.argument("clearance_id", type=LARGE_COUNT)
 @acting
 def revoke(instance: Instance, caller: Caller, clearance_id: int) -> None:
     """End a clearance at once."""

@@ -1,12 +1,17 @@
 """The demo: the whole server on embedded parts, with the worked example in it."""
 
+import contextlib
+import fcntl
 import json
 import os
 import secrets
+import shlex
 import shutil
 import sys
 import threading
+import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +20,7 @@ import click
 from server.cli import instance as making
 from server.cli import worked_example
 from server.cli.init import store_of
-from server.cli.processes import Processes
+from server.cli.processes import LEFTOVERS_SECONDS, Processes, require_free
 from server.cli.terminal import Instance, console
 from server.domain import beginning
 from server.domain.errors import NotPossible
@@ -24,7 +29,7 @@ from server.settings import FILE_NAME, Settings
 from server.storage.embedded import free_port, is_free
 
 DESCRIPTION = "demo.json"
-BUILDING = "building"  # lies in the folder until everything in it is made
+BUILDING = "demo.building"  # lies in the folder until everything in it is made
 READY_SECONDS = 60
 WEB_PORT, STORE_PORT = 8080, 8333  # when they are free at the first run
 
@@ -39,38 +44,81 @@ def demo(instance: Instance, port: int | None) -> None:
     demo.json in the folder, which only you can read.
     """
     folder = instance.folder.absolute()
-    _clear_unfinished(folder)
-    if not (folder / FILE_NAME).exists():
-        _make(folder, port)
-    made = instance.settings
-    if port is not None and not made.listen.endswith(f":{port}"):
-        raise NotPossible(f"This demo listens on {made.listen}.", next_step="Leave --port out, or name another --data.")
-    with store_of(folder, made) as store:
-        use = Resources(made)
-        making.write_schema(made)
-        if not (folder / DESCRIPTION).exists():
-            console.print("Building the worked example:", markup=False)
-            built = worked_example.build(use, folder / "sources", lambda what: console.print(f"  {what}", markup=False))
-            _write_description(folder, _description(use, built))
-        (folder / BUILDING).unlink(missing_ok=True)
-        use.close()
-        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        threading.Thread(target=_announce, args=(description, folder), daemon=True).start()
-        code = Processes(made).run(store.alive)
-    console.print("Stopped. The same command continues with the same data.", markup=False)
+    with _alone(folder):
+        _clear_unfinished(folder)
+        if not (folder / FILE_NAME).exists():
+            _make(folder, port)
+        elif not (folder / DESCRIPTION).exists():
+            raise NotPossible(f"{folder} holds an instance that is no demo.", next_step="Name another folder: --data.")
+        made = instance.settings
+        if port is not None and not made.listen.endswith(f":{port}"):
+            next_step = "Leave --port out, or name another folder with --data."
+            raise NotPossible(f"This demo listens on {made.listen}.", next_step=next_step)
+        require_free(made.listen)
+        code = _run(folder, made)
+    if code == 0:
+        console.print("Stopped. The same command continues with the same data.", markup=False)
     sys.exit(code)
 
 
+def _run(folder: Path, made: Settings) -> int:
+    with store_of(folder, made) as store:
+        making.write_schema(made)
+        if not (folder / DESCRIPTION).exists():
+            _build(folder, made)
+        (folder / BUILDING).unlink(missing_ok=True)
+        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        threading.Thread(target=_announce, args=(description, folder), daemon=True).start()
+        return Processes(made).run(store.alive)
+
+
+def _build(folder: Path, made: Settings) -> None:
+    console.print("Building the worked example:", markup=False)
+    use = Resources(made)
+    built = worked_example.build(use, folder / "sources", lambda what: console.print(f"  {what}", markup=False))
+    _write_description(folder, _description(use, built))
+    use.close()
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep two demos out of one folder: the second could take the first one's building for an abandoned one."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = os.open(folder, os.O_RDONLY)  # the folder itself: no file to be left over, and free when we are gone
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise NotPossible(f"A demo runs in {folder}.", next_step="Stop it, or name another --data.") from None
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
 def _clear_unfinished(folder: Path) -> None:
-    """A build that was killed half-way has been seen by nobody: begin anew."""
-    if (folder / BUILDING).exists() and not (folder / DESCRIPTION).exists():
-        shutil.rmtree(folder)
+    """A build that was killed half-way has been seen by nobody: begin anew. The folder was empty when it began."""
+    if not (folder / BUILDING).exists() or (folder / DESCRIPTION).exists():
+        return
+    deadline = time.monotonic() + LEFTOVERS_SECONDS
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == BUILDING):  # the mark goes last
+        while path.exists():
+            try:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)  # the killed run's store is ending right now, and tidies up
 
 
 def _make(folder: Path, port: int | None) -> None:
+    if any(folder.iterdir()):
+        # It would be cleared if we were killed while building.
+        raise NotPossible(f"{folder} is not empty, and holds no demo.", next_step="Name a new folder with --data.")
+    if port is not None:
+        require_free(f"127.0.0.1:{port}")  # before a folder is filled that would keep the port for good
     port = port or (WEB_PORT if is_free(WEB_PORT) else free_port())
     store_port = STORE_PORT if is_free(STORE_PORT) and port != STORE_PORT else free_port({port})
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     (folder / BUILDING).touch()
     made = making.write_settings(
         folder,
@@ -144,6 +192,9 @@ def _text(description: dict[str, Any], folder: Path) -> str:
     )
     tokens = "\n".join(f"  {key:<10} {token}" for key, token in description["tokens"].items())
     token = description["tokens"]["cleared"]
+    # `make demo` is run without the environment's programs on the path.
+    program = "weightgate-server" if shutil.which("weightgate-server") else f"{shlex.quote(sys.executable)} -m server"
+    operator = f"{program} --data {shlex.quote(str(folder))}"
     return f"""
 Weightgate is ready at {endpoint}
 
@@ -166,8 +217,8 @@ What this token may have, and why not the rest:
 
 The operator's side (the password of {description["people"]["admin"]["email"]} is above):
 
-  weightgate-server --data {folder} clearance list --as {description["people"]["admin"]["email"]}
-  weightgate-server --data {folder} doctor
+  {operator} clearance list --as {description["people"]["admin"]["email"]}
+  {operator} doctor
 
 The same for programs: {folder / DESCRIPTION}
 Ctrl-C stops everything; the same command continues with the same data.

@@ -5,6 +5,7 @@ import sys
 import click
 
 from server import migrations
+from server.cli import instance as making
 from server.cli.terminal import Instance, console, show_list, with_json
 from server.domain import checkup
 from server.domain.checkup import Finding
@@ -17,13 +18,15 @@ from server.storage.database import Database, DatabaseUnavailable
 @with_json
 @click.pass_obj
 def doctor(instance: Instance, as_json: bool) -> None:
-    """Examine the instance: settings, keys, database, clock, store. Exit 1 when something is wrong.
+    """Examine the instance: settings, keys, database, proxy, clock, store. Exit 1 when something is wrong.
 
     It tries what must not work, too: writing with the signer's key, reading without a signature, an expired URL.
     """
     made = instance.settings  # settings that cannot be used end here, with the sentence that says why
     findings = [Finding("settings", True, f"{made.folder} is complete and safe"), _schema(made)]
-    findings += checkup.examine(Resources(made))
+    use = Resources(made)
+    findings += checkup.examine(use)
+    use.close()
     if as_json:
         show_list(True, ("name", "ok", "sentence"), [(f.name, f.ok, f.sentence) for f in findings])
     else:
@@ -38,7 +41,7 @@ def _schema(made: Settings) -> Finding:
     database = Database(made.database_url)
     try:
         with database.reading():
-            current = migrations.is_current(made.database_url)
+            current = making.has_schema(made)
     except DatabaseUnavailable as error:
         return Finding("migrations", False, f"{error}: start it, or correct database_url")
     finally:

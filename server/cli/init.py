@@ -12,9 +12,12 @@ from server.domain import beginning, people
 from server.domain.beginning import FirstAdmin
 from server.domain.errors import NotPossible
 from server.domain.resources import Resources
-from server.settings import FILE_NAME, Settings
+from server.settings import FILE_NAME, Settings, SettingsError
 from server.storage import keys
+from server.storage.database import DatabaseUnavailable
 from server.storage.embedded import EmbeddedStore, free_port
+
+PORT_BEHIND_PROXY = 8333  # on 127.0.0.1; deploy/nginx-store.conf names it, too
 
 
 @click.command()
@@ -27,18 +30,26 @@ from server.storage.embedded import EmbeddedStore, free_port
 @click.option("--bucket", default="weights", show_default=True, help="Made if it is not there.")
 @click.option("--s3-endpoint-url", help="The store's address; AWS when left out with --s3-region.")
 @click.option("--s3-region", help="The bucket's region. Without endpoint and region, an embedded store is used.")
-@click.option("--s3-addressing", type=click.Choice(["virtual", "path"]), default="virtual", show_default=True)
+@click.option(
+    "--s3-addressing", type=click.Choice(["virtual", "path"]), default="virtual", show_default=True,
+    help="Where the bucket's name stands: in the host name, which AWS wants, or in the path.",
+)  # fmt: skip
+@click.option("--store-url", help="Where clients reach the embedded store through your proxy; loopback if left out.")
 @click.option("--signer-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="JSON, may only read.")
 @click.option("--publisher-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="JSON, may write.")
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, help="The address the web server binds.")
+@click.option(
+    "--trusted-proxy", "trusted_proxies", multiple=True, metavar="NETWORK",
+    help="Whose X-Forwarded-For to believe: 127.0.0.1/32 behind nginx.",
+)  # fmt: skip
 @click.pass_obj
 def init(instance: Instance, /, **options: Any) -> None:
     """Begin an instance in the data folder; prints the admins' passwords, once."""
     folder = instance.folder.absolute()
-    if (folder / FILE_NAME).exists():
+    _require_sensible(options)
+    if (folder / FILE_NAME).exists() and _in_use(instance):
         raise NotPossible(f"{folder} holds an instance already.", next_step="Name another folder with --data.")
-    if len(options["admins"]) != 2:
-        raise click.UsageError("Give --admin exactly twice: one alone could approve nothing.")
+    # From here to the first admins' commit, an interruption leaves what the same command takes up again.
     made = making.write_settings(folder, _settings(folder, options))
     try:
         making.write_keys(made)
@@ -46,15 +57,44 @@ def init(instance: Instance, /, **options: Any) -> None:
         making.write_schema(made)
         admins = _begin(made, options)
     except BaseException:
-        (folder / FILE_NAME).unlink()  # so that the same command can be given again
+        (folder / FILE_NAME).unlink()
         raise
     _print(made, admins)
 
 
+def _require_sensible(options: dict[str, Any]) -> None:
+    if len({admin.strip().lower() for admin in options["admins"]}) != 2 or len(options["admins"]) != 2:
+        raise click.UsageError("Give --admin exactly twice, for two people: one alone could approve nothing.")
+    keys_given = [options["signer_key"], options["publisher_key"]]
+    if _embedded(options):
+        if any(keys_given):
+            raise click.UsageError("The embedded store makes its own keys: give --s3-endpoint-url or --s3-region, too.")
+    elif options["store_url"] is not None:
+        raise click.UsageError("--store-url is for the embedded store: leave it out, or leave out --s3-….")
+    elif not all(keys_given):
+        raise click.UsageError("Give --signer-key and --publisher-key: JSON files with the store's credentials.")
+
+
+def _embedded(options: dict[str, Any]) -> bool:
+    return not options["s3_endpoint_url"] and not options["s3_region"]
+
+
+def _in_use(instance: Instance) -> bool:
+    """Whether the settings that lie there belong to an instance with people in it, as far as can be told."""
+    try:
+        use = Resources(instance.settings)
+        try:
+            return beginning.has_begun(use)
+        finally:
+            use.close()
+            instance.__dict__.pop("settings", None)
+    except (SettingsError, DatabaseUnavailable):
+        return True
+
+
 def _settings(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
-    embedded = not options["s3_endpoint_url"] and not options["s3_region"]
-    port = free_port() if embedded else 0
-    store = EmbeddedStore(folder / "store", port, options["bucket"])
+    embedded = _embedded(options)
+    store = EmbeddedStore(folder / "store", free_port(), options["bucket"])
     return {
         "public_url": options["public_url"],
         "listen": options["listen"],
@@ -62,7 +102,8 @@ def _settings(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
         "log_host": urlsplit(options["public_url"]).hostname,
         "database_url": options["database_url"],
         "embedded_store": embedded,
-        "s3_endpoint_url": store.endpoint_url if embedded else options["s3_endpoint_url"],
+        "trusted_proxies": list(options["trusted_proxies"]),
+        "s3_endpoint_url": (options["store_url"] or store.endpoint_url) if embedded else options["s3_endpoint_url"],
         "s3_region": options["s3_region"] or "us-east-1",
         "s3_bucket": options["bucket"],
         "s3_addressing": "path" if embedded else options["s3_addressing"],
@@ -77,27 +118,36 @@ def _prepare_store(folder: Path, made: Settings, options: dict[str, Any]) -> Non
         with store_of(folder, made):
             return
     for name, target in (("signer_key", made.signer_key_file), ("publisher_key", made.publisher_key_file)):
-        if options[name] is None:
-            raise click.UsageError(f"Give --{name.replace('_', '-')}: a JSON file with the store's credentials.")
-        keys.write_s3_credentials(target, keys.read_s3_credentials(options[name]))
-    Resources(made).store.ensure_bucket()
+        credentials = keys.read_s3_credentials(options[name])
+        target.unlink(missing_ok=True)  # of an earlier try
+        keys.write_s3_credentials(target, credentials)
+    use = Resources(made)
+    use.store.ensure_bucket()
+    use.close()
 
 
 def store_of(folder: Path, made: Settings) -> EmbeddedStore:
-    """The embedded store of an instance, not yet started."""
-    return EmbeddedStore(folder / "store", urlsplit(str(made.s3_endpoint_url)).port or 0, made.s3_bucket)
+    """The embedded store of an instance, not yet started. Behind a proxy its address says nothing of its own port."""
+    address = urlsplit(str(made.s3_endpoint_url))
+    port = (address.port if address.scheme == "http" else None) or PORT_BEHIND_PROXY
+    return EmbeddedStore(folder / "store", port, made.s3_bucket)
 
 
 def _begin(made: Settings, options: dict[str, Any]) -> list[FirstAdmin]:
     admins = [FirstAdmin(email, email.partition("@")[0], people.new_password()) for email in options["admins"]]
-    return beginning.begin(Resources(made), options["lab"], options["lab_name"], admins)
+    use = Resources(made)
+    try:
+        return beginning.begin(use, options["lab"], options["lab_name"], admins)
+    finally:
+        use.close()
 
 
 def _print(made: Settings, admins: list[FirstAdmin]) -> None:
     console.print(f"An instance has begun in {made.folder}.\n", markup=False)
     console.print("The first two admins; their secrets are not shown again:", markup=False)
     for admin in admins:
-        console.print(f"  {admin.email}\n    password     {admin.password}\n    TOTP secret  {admin.totp_secret}")
+        lines = f"  {admin.email}\n    password     {admin.password}\n    TOTP secret  {admin.totp_secret}"
+        console.print(lines, markup=False)
     console.print("\nNext: `weightgate-server serve`, then `weightgate-server doctor`.", markup=False)
 
 

@@ -5,9 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from server import migrations, settings
-from server.settings import FILE_NAME, Settings
+from server.settings import FILE_NAME, Settings, SettingsError
 from server.storage import keys
+from server.storage.database import DatabaseUnavailable
 
 HEAD = """\
 # Settings of this Weightgate instance. Every key, with its meaning, unit and bounds: config/example.toml.
@@ -16,25 +19,50 @@ HEAD = """\
 
 
 def write_settings(folder: Path, values: Mapping[str, Any]) -> Settings:
-    """Write the settings file and read it back, so that nothing is written that would not be accepted."""
+    """Write the settings file and read it back; what would not be accepted is not left there."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     lines = [f"{key} = {_toml(value)}" for key, value in values.items() if value is not None]
     path = folder / FILE_NAME
     path.touch(mode=0o600)  # a database URL may hold a password
     path.write_text(HEAD + "\n".join(lines) + "\n", encoding="utf-8")
-    return settings.load(folder)
+    try:
+        return settings.load(folder)
+    except SettingsError:
+        path.unlink()
+        raise
 
 
 def write_keys(made: Settings) -> None:
     """Create each key file that is not there yet; one that is there is kept."""
     if not made.secret_file.exists():
         keys.write_secret(made.secret_file)
+    for path in (made.log_key_file, made.receipt_key_file):
+        if not path.exists():
+            keys.write_note_key(path)
     if not made.manifest_key_file.exists():
         keys.write_manifest_key(made.manifest_key_file, made.manifest_public_key_file)
 
 
 def write_schema(made: Settings) -> None:
-    migrations.upgrade(made.migration_database_url or made.database_url)
+    """Bring the database to this version's schema. Raises DatabaseUnavailable with the database's own first line."""
+    try:
+        migrations.upgrade(made.migration_database_url or made.database_url)
+    except SQLAlchemyError as error:
+        raise DatabaseUnavailable(_first_line(error)) from None
+
+
+def has_schema(made: Settings) -> bool:
+    """Whether the database has this version's schema. Raises DatabaseUnavailable."""
+    try:
+        return migrations.is_current(made.database_url)
+    except SQLAlchemyError as error:
+        raise DatabaseUnavailable(_first_line(error)) from None
+
+
+def _first_line(error: SQLAlchemyError) -> str:
+    """Its statements and parameters stay out; the reason, such as `permission denied`, is what helps."""
+    reason = str(getattr(error, "orig", None) or type(error).__name__).strip().partition("\n")[0]
+    return f"the database refused: {reason}"
 
 
 def _toml(value: Any) -> str:

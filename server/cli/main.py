@@ -1,8 +1,10 @@
 """The command line put together; the one place that turns an error into a line and an exit code."""
 
+import os
 import sys
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 from server.cli import (
     agreement,
@@ -23,7 +25,7 @@ from server.cli import (
     worker,
 )
 from server.cli.terminal import Instance
-from server.domain.errors import Refused
+from server.domain.errors import InvalidRequest, NotFound, Refused
 from server.domain.manifests import ManifestError
 from server.domain.source_files import NotPublishable
 from server.log.entries import NoLog
@@ -41,6 +43,11 @@ EXPECTED = (
     SettingsError, KeyFileError, NotPublishable, ManifestError, ObjectStoreError, EmbeddedStoreError, NoLog,
     SigningMismatch, SnapshotError,
 )  # fmt: skip
+# What a refusal advises by default is written for callers of the API.
+NEXT_STEPS: dict[type[Refused], str] = {
+    NotFound: "Check the spelling; the `list` commands show what is there.",
+    InvalidRequest: "Correct what is named above; `--help` describes the command.",
+}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -51,7 +58,7 @@ def commands(context: click.Context, data: str) -> None:
 
     Exit codes: 0 done, 1 refused or failed, 2 wrong use.
     """
-    context.obj = Instance(data)
+    context.obj = context.with_resource(Instance(data))
 
 
 for module in (
@@ -64,22 +71,38 @@ for module in (
 
 def main() -> None:
     """Run one command and exit."""
+    os.umask(0o077)  # whatever a command makes, a backup or a database, is for the operator alone
     try:
         commands.main(standalone_mode=False)
+    except NoArgsIsHelpError as error:
+        error.show()  # the whole help: who gives no command wants to read
+        sys.exit(error.exit_code)
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "weightgate-server"
+        _say(f"{error.format_message().rstrip('.')}. `{path} --help` describes it.")
+        sys.exit(error.exit_code)
     except click.ClickException as error:
-        error.show()
+        _say(error.format_message())
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _say("stopped")
         sys.exit(1)
     except Refused as refused:
-        _say(f"{refused.detail} {refused.next_step.replace('{contact}', 'an admin')}")
+        step = refused.next_step
+        if step == type(refused).next_step:
+            step = NEXT_STEPS.get(type(refused), step)
+        _say(f"{refused.detail} {step.replace('{contact}', 'an admin')}")
         sys.exit(1)
     except DatabaseUnavailable as error:
         _say(f"{error}: is it running, and not locked? Nothing was changed that the log does not show; try again")
         sys.exit(1)
     except EXPECTED as error:
         _say(str(error))
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is None:  # not about a file that the operator could make room for or open
+            raise
+        _say(f"{error.strerror}: {os.fsdecode(error.filename)}. Correct that, then give the command again")
         sys.exit(1)
 
 

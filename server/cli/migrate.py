@@ -3,16 +3,17 @@
 import click
 
 from server import migrations
-from server.cli.terminal import Instance, show
+from server.cli import instance as making
+from server.cli.terminal import Instance, show, with_json
 
 
 @click.command()
+@with_json
 @click.pass_obj
-def migrate(instance: Instance) -> None:
+def migrate(instance: Instance, as_json: bool) -> None:
     """Bring the database to this version's schema. Back up first; safe to run again."""
-    url = instance.settings.migration_database_url or instance.settings.database_url
-    migrations.upgrade(url)
-    show(False, {}, f"The database is at schema {migrations.newest()}.")
+    making.write_schema(instance.settings)
+    show(as_json, {"schema": migrations.newest()}, f"The database is at schema {migrations.newest()}.")
 
 
 COMMANDS = [migrate]

@@ -2,7 +2,7 @@
 
 import click
 
-from server.cli.terminal import Instance, acting, show, show_list, with_json
+from server.cli.terminal import COUNT, LARGE_COUNT, Instance, acting, show, show_list, with_json
 from server.domain import organizations
 from server.domain.callers import Caller
 from server.domain.paging import Slice
@@ -57,8 +57,8 @@ def resume(instance: Instance, caller: Caller, slug: str) -> None:
 
 @organization.command()
 @click.argument("slug")
-@click.option("--bytes-per-day", type=int, help="Bytes issued in any 24 hours; no limit when left out.")
-@click.option("--requests-per-minute", type=int, help="Downloads asked for in a minute; no limit when left out.")
+@click.option("--bytes-per-day", type=LARGE_COUNT, help="Bytes issued in any 24 hours; no limit when left out.")
+@click.option("--requests-per-minute", type=COUNT, help="Downloads asked for in a minute; no limit when left out.")
 @acting
 def quota(
     instance: Instance, caller: Caller, slug: str, bytes_per_day: int | None, requests_per_minute: int | None
@@ -68,6 +68,16 @@ def quota(
         instance.use, caller, slug, bytes_per_day=bytes_per_day, requests_per_minute=requests_per_minute
     )
     show(False, {}, f"Limits of {slug} replaced.")
+
+
+@organization.command()
+@click.argument("slug")
+@click.argument("networks", nargs=-1)
+@acting
+def networks(instance: Instance, caller: Caller, slug: str, networks: tuple[str, ...]) -> None:
+    """Replace the NETWORKS that SLUG fetches from; a fetch from elsewhere raises an alarm. None: left open."""
+    organizations.set_networks(instance.use, caller, slug, networks)
+    show(False, {}, f"{slug} fetches from {', '.join(networks)}." if networks else f"{slug} has no registered network.")
 
 
 COMMANDS = [organization]

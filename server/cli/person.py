@@ -17,8 +17,11 @@ def person() -> None:
 @person.command()
 @click.argument("email_of_person", metavar="EMAIL")
 @click.option("--organization", required=True, help="The id of their organization.")
-@click.option("--name", required=True)
-@click.option("--role", type=click.Choice([str(role) for role in Role]), required=True)
+@click.option("--name", required=True, help="Their name in full.")
+@click.option(
+    "--role", type=click.Choice([str(role) for role in Role]), required=True,
+    help="owner or member in a partner; admin, publisher or auditor in the lab.",
+)  # fmt: skip
 @with_json
 @acting
 def add(

@@ -1,22 +1,27 @@
 """Processes: one parent that starts web, worker and embedded store, keeps them running, and stops them together."""
 
+import contextlib
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 
+from server.domain.errors import NotPossible
 from server.settings import Settings
 
 logger = structlog.get_logger(__name__)
 GUNICORN_CONFIG = Path(__file__).parents[2] / "config" / "gunicorn.conf.py"
 STOP_SECONDS = 15
 WATCH_SECONDS = 0.5
+LEFTOVERS_SECONDS = 5
 _PR_SET_PDEATHSIG = 1
 
 
@@ -73,6 +78,33 @@ class Processes:
                 logger.warning("had to be killed", process=name)
                 child.kill()
                 child.wait()
+            # Its group outlives it: gunicorn's workers would go on answering for a while after a killed master.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+
+
+def require_free(listen: str) -> None:
+    """Raise NotPossible when another program has the web server's port: gunicorn would only try again and again."""
+    host, _, port = listen.rpartition(":")
+    deadline = time.monotonic() + LEFTOVERS_SECONDS
+    while not _can_bind(host.strip("[]"), int(port)):
+        if time.monotonic() > deadline:  # after a kill -9 of us the system is ending our children right now
+            raise NotPossible(
+                f"The address {listen} is taken or not this machine's.",
+                next_step="Stop what listens there (`ss -ltnp` names it), or choose another port.",
+            )
+        time.sleep(0.1)
+
+
+def _can_bind(host: str, port: int) -> bool:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gunicorn does
+            probe.bind((host, port))
+    except OSError:
+        return False
+    return True
 
 
 def _web_command(made: Settings) -> list[str]:

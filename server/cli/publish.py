@@ -37,7 +37,9 @@ class _Bars(Progress):
 
     def __init__(self, *, quiet: bool) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-        super().__init__(*columns, console=Console(stderr=True), disable=quiet)
+        console = Console(stderr=True)
+        # In a file or a pipe, bars would only be empty lines around the one that matters.
+        super().__init__(*columns, console=console, disable=quiet or not console.is_terminal)
         self._bars: dict[str, TaskID] = {}
 
     def advance_named(self, what: str, done_bytes: int, all_bytes: int) -> None:

@@ -3,12 +3,14 @@
 import contextlib
 import signal
 import sys
+import threading
 
 import click
 
 from server.cli.init import store_of
-from server.cli.processes import Processes
+from server.cli.processes import WATCH_SECONDS, Processes, require_free
 from server.cli.terminal import Instance
+from server.storage.embedded import EmbeddedStoreError
 
 
 @click.command()
@@ -16,6 +18,8 @@ from server.cli.terminal import Instance
 def serve(instance: Instance) -> None:
     """Serve the instance until interrupted. In production, systemd runs the parts (deploy/README.md)."""
     made = instance.use.settings
+    require_free(made.listen)
+    instance.use.open_for_web()  # a key it cannot use ends here in one line, not in each web process
     with contextlib.ExitStack() as stack:
         alive = stack.enter_context(store_of(made.folder, made)).alive if made.embedded_store else lambda: True
         code = Processes(made).run(alive)
@@ -29,8 +33,13 @@ def store(instance: Instance) -> None:
     made = instance.settings
     if not made.embedded_store:
         raise click.UsageError("This instance has no embedded store: its settings name another one.")
-    with store_of(made.folder, made):
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    with store_of(made.folder, made) as running:
+        while not stopping.wait(WATCH_SECONDS):
+            if not running.alive():
+                raise EmbeddedStoreError(f"the embedded store ended: read {made.folder}/store/logs")
 
 
 COMMANDS = [serve, store]

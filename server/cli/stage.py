@@ -2,7 +2,7 @@
 
 import click
 
-from server.cli.terminal import Instance, acting, show, show_list, with_json
+from server.cli.terminal import COUNT, LARGE_COUNT, Instance, acting, show, show_list, with_json
 from server.domain import access, stages
 from server.domain.callers import Caller
 from server.domain.paging import Slice
@@ -28,8 +28,8 @@ def add_model(instance: Instance, caller: Caller, name: str, title: str) -> None
 @click.argument("name", metavar="MODEL/STAGE")
 @click.option("--tier", required=True, help="The tier that partners need.")
 @click.option("--agreement", help="The agreement that partners must have signed.")
-@click.option("--ordinal", type=int, help="Its place on the ladder; after the last when left out.")
-@click.option("--parameters", type=int, help="How many parameters it has.")
+@click.option("--ordinal", type=COUNT, help="Its place on the ladder; after the last when left out.")
+@click.option("--parameters", type=LARGE_COUNT, help="How many parameters it has.")
 @click.option("--announced", is_flag=True, help="Let everyone see its name and plan while it is planned.")
 @click.option("--plan", help="When it is meant to be released, in words.")
 @acting

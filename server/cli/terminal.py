@@ -2,18 +2,21 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from server import logger, migrations, settings
+from server import logger, settings
+from server.cli import instance as making
 from server.domain import people
 from server.domain.callers import Caller
 from server.domain.resources import Resources
@@ -31,6 +34,13 @@ class Instance:
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if "use" in self.__dict__:
+            self.use.close()
+
     @cached_property
     def settings(self) -> Settings:
         loaded = settings.load(self.folder)
@@ -43,7 +53,8 @@ class Instance:
         use = Resources(self.settings)
         with use.database.reading():  # a database that is down says so, before it counts as old
             pass
-        if not migrations.is_current(self.settings.database_url):
+        if not making.has_schema(self.settings):
+            use.close()
             raise SettingsError("the database has not this version's schema: run `weightgate-server migrate`")
         return use
 
@@ -51,6 +62,8 @@ class Instance:
         """Prove the person the command acts for. The log says `via: cli`."""
         password = os.environ.get(PASSWORD_VARIABLE)
         if password is None:
+            if not sys.stdin.isatty():
+                raise click.UsageError(f"There is no terminal to ask for a password: put it into {PASSWORD_VARIABLE}.")
             password = click.prompt(f"Password of {email}", hide_input=True, err=True)
         return people.sign_in_for_command(self.use, email, password)
 
@@ -83,13 +96,13 @@ def show(as_json: bool, body: Mapping[str, Any], sentence: str) -> None:
 def show_list(as_json: bool, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print a list: a table for people, a list of objects for scripts."""
     if as_json:
-        click.echo(json.dumps([dict(zip(columns, map(_plain, row), strict=True)) for row in rows], ensure_ascii=False))
+        click.echo(json.dumps([dict(zip(columns, map(plain, row), strict=True)) for row in rows], ensure_ascii=False))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*["" if value is None else str(_plain(value)) for value in row])
+        table.add_row(*[Text(_printable(value)) for value in row])
     console.print(table)
 
 
@@ -100,9 +113,9 @@ class Moment(click.ParamType[datetime]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         text = str(value)
-        if text[:-1].isdigit() and text[-1] in "dh":
-            return datetime.now(UTC) + timedelta(**{"days" if text[-1] == "d" else "hours": int(text[:-1])})
         try:
+            if span := re.fullmatch(r"([0-9]{1,9})([dh])", text):
+                return datetime.now(UTC) + timedelta(**{"days" if span[2] == "d" else "hours": int(span[1])})
             moment = datetime.fromisoformat(text)
         except (ValueError, OverflowError):
             self.fail(f"{text!r} is no moment: write 2027-01-31, 2027-01-31T12:00:00Z, or 90d from now", param, ctx)
@@ -110,7 +123,17 @@ class Moment(click.ParamType[datetime]):
 
 
 MOMENT = Moment()
+# What the database can hold: beyond, it would fail rather than refuse.
+COUNT = click.IntRange(1, 2**31 - 1)
+LARGE_COUNT = click.IntRange(1, 2**53 - 1)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """As JSON and tables show it: a moment in RFC 3339, the rest as it is."""
     return value.strftime("%Y-%m-%dT%H:%M:%SZ") if isinstance(value, datetime) else value
+
+
+def _printable(value: Any) -> str:
+    """As text for a terminal: partners choose names, and a control sequence in one could rewrite what an admin sees."""
+    text = "" if value is None else str(plain(value))
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import click
 
-from server.cli.terminal import Instance, acting, show, show_list, with_json
+from server.cli.terminal import Instance, acting, plain, show, show_list, with_json
 from server.domain import tokens
 from server.domain.callers import Caller
 from server.domain.paging import Slice
@@ -19,7 +19,10 @@ def token() -> None:
 
 @token.command()
 @click.argument("name")
-@click.option("--scope", "scopes", type=click.Choice([str(s) for s in Scope]), multiple=True, required=True)
+@click.option(
+    "--scope", "scopes", type=click.Choice([str(s) for s in Scope]), multiple=True, required=True,
+    help="What it may be used for; repeatable.",
+)  # fmt: skip
 @click.option("--days", type=int, default=30, show_default=True, help="How long it works.")
 @click.option("--network", "networks", multiple=True, help="Work only from here, like 192.0.2.0/24; repeatable.")
 @with_json
@@ -78,7 +81,7 @@ def take_over(instance: Instance, caller: Caller, token_id: str) -> None:
 
 
 def _show_new(made: NewToken, as_json: bool) -> None:
-    body = {"id": made.token.public_id, "token": made.text, "expires_at": made.token.expires_at.isoformat()}
+    body = {"id": made.token.public_id, "token": made.text, "expires_at": plain(made.token.expires_at)}
     show(as_json, body, f"Token {made.token.public_id}, shown this once:\n{made.text}")
 
 

@@ -1,0 +1,227 @@
+"""`backup` and `restore`: consistent while running, whole or not at all."""
+
+import json
+import os
+import shutil
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from sqlalchemy import select
+
+from server import settings
+from server.cli.init import store_of
+from server.domain import backups, downloads
+from server.domain.resources import Resources
+from server.log.entries import LogEntry
+from server.settings import FILE_NAME, Settings
+from server.storage.embedded import free_port
+from server.storage.objects import ObjectStoreUnavailable, S3Objects
+from tests.cli.operator import Operator
+from tests.postgres import PostgreSQL, reachable_binaries
+from tests.world import DATABASES, World, copied_world, write_settings
+
+# Where `init` puts the embedded store's keys; the others lie where the settings say when nobody names them.
+KEYS = {"signer_key_file": "store/keys/signer-s3.json", "publisher_key_file": "store/keys/publisher-s3.json"}
+
+
+@pytest.fixture(params=DATABASES)
+def running(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """A world like an instance that `init` made: the session's store is its embedded one, its keys in its folder."""
+    yield from as_instance(request, tmp_path, request.param)
+
+
+@pytest.fixture
+def sqlite_running(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """The same on SQLite alone."""
+    yield from as_instance(request, tmp_path, "sqlite")
+
+
+def as_instance(request: pytest.FixtureRequest, folder: Path, kind: str) -> Iterator[World]:
+    for world in copied_world(request, folder, kind):
+        files = {name for name in Settings.model_fields if name.endswith("_file")}
+        places = {name: KEYS.get(name, str(Settings.model_fields[name].default)) for name in files}
+        for name, place in places.items():
+            source, target = getattr(world.settings, name), world.folder / place
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if source.exists():
+                shutil.copy(source, target)
+        url = "sqlite:///weightgate.sqlite3" if kind == "sqlite" else world.settings.database_url
+        write_settings(world.template, world.folder, url, embedded_store=True, **places)
+        if kind == "postgresql":
+            tools = reachable_binaries(folder)
+            request.getfixturevalue("monkeypatch").setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
+        yield world
+
+
+@pytest.fixture
+def another_machine(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, newcomer: Operator
+) -> Iterator[Operator]:
+    """A new folder, whose store has a port of its own; for PostgreSQL with a new, empty database."""
+    monkeypatch.setenv("WEIGHTGATE_S3_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    if request.node.callspec.params["running"] == "sqlite":
+        yield newcomer
+        return
+    postgres: PostgreSQL = request.getfixturevalue("postgres")
+    name = f"restored_{os.urandom(4).hex()}"
+    monkeypatch.setenv("WEIGHTGATE_DATABASE_URL", postgres.create(name))
+    yield newcomer
+    postgres.drop(name)
+
+
+def entries(use: Resources) -> dict[int, bytes]:
+    with use.database.reading() as session:
+        return {entry.id: entry.record for entry in session.scalars(select(LogEntry).order_by(LogEntry.id))}
+
+
+def backed_up(operator: Operator, folder: Path) -> Path:
+    operator("backup", folder)
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def at(world: World, newcomer: Operator) -> Operator:
+    """The newcomer, at the world's folder."""
+    there = newcomer.elsewhere(world.folder)
+    return there.knows(world)
+
+
+def test_a_backup_under_load_comes_back_with_the_same_bytes_and_entries(
+    running: World, newcomer: Operator, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Downloads go on while it is taken; what is restored is the log's exact beginning, and serves every byte."""
+    stop, failures = threading.Event(), list[BaseException]()
+
+    def keep_issuing() -> None:
+        try:
+            while not stop.is_set():
+                downloads.issue(running.use, running.caller("cleared"), running.order())
+        except BaseException as error:
+            failures.append(error)
+
+    writer = threading.Thread(target=keep_issuing)
+    writer.start()
+    body = at(running, newcomer)("backup", tmp_path / "backup", "--json").body
+    stop.set()
+    writer.join()
+    assert failures == []
+    assert (body["new_objects"] > 0, body["not_copied"]) == (True, [])
+
+    there: Operator = request.getfixturevalue("another_machine")
+    assert there("restore", tmp_path / "backup", "--json").body["objects"] == body["new_objects"]
+    use = Resources(settings.load(there.folder))
+    with store_of(there.folder, use.settings):
+        known, restored = entries(running.use), entries(use)
+        assert list(restored.items()) == list(known.items())[: len(restored)]
+        issued = downloads.issue(use, running.caller("cleared"), running.order("mini-gpt/base"))
+        for file, url in zip(issued.files, issued.urls, strict=True):
+            source = running.template.sources / "mini-gpt" / "base" / file.path
+            assert requests.get(url, timeout=10).content == source.read_bytes()
+        assert "WRONG" not in there("doctor").out
+    use.close()
+
+
+def test_a_backup_is_for_its_owner_alone(sqlite_running: World, newcomer: Operator, tmp_path: Path) -> None:
+    """Everything in it is unreadable for others, but the public key."""
+    target = backed_up(at(sqlite_running, newcomer), tmp_path / "backup")
+    assert stat.S_IMODE(target.stat().st_mode) == 0o700
+    private = [path for path in target.rglob("*") if path.is_file() and not path.name.endswith(".pub.pem")]
+    assert {path.name for path in private} >= {"database", FILE_NAME, "secret", "signer-s3.json", "manifest.key.pem"}
+    assert {oct(stat.S_IMODE(path.stat().st_mode)) for path in private} == {"0o600"}
+
+
+def test_a_second_backup_copies_only_what_is_new(sqlite_running: World, newcomer: Operator, tmp_path: Path) -> None:
+    """Objects never change: given again, only those of a new checkpoint are fetched."""
+    operator = at(sqlite_running, newcomer)
+    assert operator("backup", tmp_path / "backup", "--json").body["new_objects"] > 0
+    assert operator("backup", tmp_path / "backup", "--json").body["new_objects"] == 0
+
+
+def test_an_interrupted_backup_keeps_the_one_before(
+    sqlite_running: World, newcomer: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the store dies in the middle, the folder still holds the previous backup, whole."""
+    operator = at(sqlite_running, newcomer)
+    target = backed_up(operator, tmp_path / "backup")
+    before = contents(target)
+    sqlite_running.api("POST", "/downloads", json={"stage": "gpt-2/774M"})
+    shutil.rmtree(target / backups.OBJECTS / "checkpoints" / "mini-gpt")
+
+    def die(*_: object) -> None:
+        raise ObjectStoreUnavailable("the object store did not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(S3Objects, "download", die)
+        assert "did not answer" in operator("backup", target, code=1).line
+    assert contents(target)["database"] == before["database"]
+    operator("backup", target)
+    assert contents(target)["database"] != before["database"]
+    backups.require_whole(target)
+
+
+def test_what_lies_outside_the_folder_is_named(operator: Operator, tmp_path: Path) -> None:
+    """Keys that the settings name elsewhere are not copied, and the operator is told which."""
+    assert "NOT copied" in operator("backup", tmp_path / "backup").out
+    named = operator("backup", tmp_path / "backup", "--json").body["not_copied"]
+    assert any(path.endswith("signer-s3.json") for path in named)
+
+
+def test_a_backup_into_the_instance_is_refused(operator: Operator) -> None:
+    """A backup beside what it is a backup of would be lost with it, and grow with each other one."""
+    for target in (operator.folder, operator.folder / "backup"):
+        assert "lies inside" in operator("backup", target, code=1).line
+
+
+def test_restoring_into_what_is_there_is_refused(sqlite_running: World, newcomer: Operator, tmp_path: Path) -> None:
+    """A folder with anything in it is left exactly as it was."""
+    operator = at(sqlite_running, newcomer)
+    target = backed_up(operator, tmp_path / "backup")
+    before = contents(sqlite_running.folder)
+    assert "is not empty" in operator("restore", target, code=1).line
+    assert contents(sqlite_running.folder) == before
+
+
+@pytest.mark.parametrize("missing", ["database", FILE_NAME, backups.INDEX])
+def test_an_incomplete_backup_is_refused(
+    sqlite_running: World, newcomer: Operator, tmp_path: Path, missing: str
+) -> None:
+    """Without its database, settings or index it is no backup, and the new folder stays empty."""
+    target = backed_up(at(sqlite_running, newcomer), tmp_path / "backup")
+    (target / missing).unlink()
+    line = newcomer("restore", target, code=1).line
+    assert "holds no complete backup" in line or "is missing or damaged" in line
+    assert not newcomer.folder.exists() or list(newcomer.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", ["changed", "removed", "truncated"])
+def test_a_tampered_object_is_refused(sqlite_running: World, newcomer: Operator, tmp_path: Path, damage: str) -> None:
+    """One byte of one object is enough: nothing is restored, and the object is named."""
+    target = backed_up(at(sqlite_running, newcomer), tmp_path / "backup")
+    item = json.loads((target / backups.INDEX).read_bytes())["objects"][-1]
+    path = target / backups.OBJECTS / item["object_key"]
+    content = path.read_bytes()
+    path.unlink()
+    if damage != "removed":
+        path.write_bytes(content[:-1] + (b"" if damage == "truncated" else bytes([content[-1] ^ 1])))
+    assert f"{item['object_key']} is missing or not what was published" in newcomer("restore", target, code=1).line
+    assert list(newcomer.folder.iterdir()) == []
+
+
+def test_an_object_that_is_lost_in_the_store_stops_the_backup(
+    sqlite_running: World, newcomer: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup without an object that somebody published would pass for whole: it is not made."""
+
+    def lost(_: object, key: str, path: Path) -> None:
+        raise KeyError(key)
+
+    monkeypatch.setattr(S3Objects, "download", lost)
+    assert "is not in the store" in at(sqlite_running, newcomer)("backup", tmp_path / "backup", code=1).line
+    assert not (tmp_path / "backup" / "database").exists()

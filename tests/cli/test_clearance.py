@@ -1,0 +1,37 @@
+"""`clearance`: propose, approve, revoke, list."""
+
+from tests.cli.operator import Operator
+from tests.world import World
+
+PROPOSE = ("clearance", "propose", "cedar-systems", "gpt-2", "research", "--until", "30d", "--purpose", "Study.")
+
+
+def test_a_clearance_takes_two_admins(operator: Operator) -> None:
+    """What one proposes, the same one cannot approve, and another can."""
+    proposed = operator(*PROPOSE, "--json", by="admin").body
+    assert proposed["state"] == "proposed"
+    operator("clearance", "approve", proposed["id"], by="admin", code=1)
+    assert "is active" in operator("clearance", "approve", proposed["id"], by="admin2").out
+
+
+def test_a_revocation_stops_the_next_request(operator: Operator, sqlite_world: World) -> None:
+    """Revoking acts on the running instance, and the command says what still works for how long."""
+    listed = operator("clearance", "list", "--json", by="cleared").body
+    (gpt2,) = [row["id"] for row in listed if row["model"] == "gpt-2"]
+    assert "for up to 300 seconds" in operator("clearance", "revoke", gpt2, by="admin").out
+    answer = sqlite_world.api("POST", "/downloads", json={"stage": "gpt-2/774M"})
+    assert answer.json["code"] in {"not_cleared", "clearance_expired"}
+
+
+def test_the_list_shows_a_partner_its_own(operator: Operator) -> None:
+    """A partner sees its own clearances; staff see all."""
+    own = operator("clearance", "list", "--json", by="cleared").body
+    assert {row["organization"] for row in own} == {"aurora-institute"}
+    everyone = operator("clearance", "list", "--json", by="auditor").body
+    assert {row["organization"] for row in everyone} == {"aurora-institute", "birch-university"}
+    assert all(row["expires_at"].endswith("Z") for row in everyone)
+
+
+def test_an_unknown_clearance_is_refused(operator: Operator) -> None:
+    """A number that nothing has is one line."""
+    assert "There is no clearance 4711" in operator("clearance", "revoke", 4711, by="admin", code=1).line

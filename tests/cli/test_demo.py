@@ -1,0 +1,278 @@
+"""The demo, as a newcomer meets it: one command, real parts, and an end that leaves nothing running."""
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from server.cli import processes
+from server.storage.embedded import free_port
+from tests.cli.operator import Operator
+from tests.cli.started import READY_SECONDS, Started, answers
+
+pytestmark = pytest.mark.xdist_group("demo")  # what is built once for this file is used by all of it
+KEYS = {
+    "endpoint", "s3_endpoint", "bucket", "database_url", "people", "tokens", "stages", "sources", "log_origin",
+    "manifest_public_key",
+}  # fmt: skip
+SEALED_LOG_KEYS = {"log_vkey", "receipt_vkey"}  # there from the sealed log's issue on
+PEOPLE = {"admin", "admin2", "auditor", "publisher", "cleared", "unsigned", "uncleared"}
+
+
+@dataclass
+class Demo:
+    """A demo of its own ports, and whether its description was there first."""
+
+    started: Started
+    port: int
+    store_port: int
+    complete_before_ready: bool = False
+
+    @property
+    def description(self) -> dict[str, Any]:
+        body: dict[str, Any] = json.loads((self.started.folder / "demo.json").read_bytes())
+        return body
+
+    def again(self) -> "Demo":
+        """Start another run on the same folder."""
+        return start(self.started.folder, self.port, self.store_port)
+
+    def wait(self) -> "Demo":
+        """Until it is ready and has said so, watching what is there when."""
+        self.started.until(self._is_ready)
+        self.started.until(lambda: "Weightgate is ready" in self.started.out)
+        return self
+
+    def _is_ready(self) -> bool:
+        described = (self.started.folder / "demo.json").exists()
+        if described:
+            assert set(self.description) >= KEYS  # complete whenever it is there
+        if not is_ready(self.port):
+            return False
+        self.complete_before_ready = described
+        return True
+
+    def get(self, path: str, token: str) -> requests.Response:
+        headers = {"Authorization": f"Bearer {self.description['tokens'][token]}"}
+        return requests.get(f"http://127.0.0.1:{self.port}/api/v1{path}", headers=headers, timeout=10)
+
+
+def start(folder: Path, port: int, store_port: int, *arguments: str) -> Demo:
+    # The store's port is given: 8333, which is tried first, may be another test's in a moment.
+    more = {"WEIGHTGATE_S3_ENDPOINT_URL": f"http://127.0.0.1:{store_port}", "WEIGHTGATE_WEB_WORKERS": "1"}
+    return Demo(Started(folder, "demo", *arguments, **more), port, store_port)
+
+
+def is_ready(port: int) -> bool:
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/readyz", timeout=2).status_code == 200
+    except (requests.ConnectionError, requests.Timeout):  # it listens before it answers
+        return False
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """A run, still running, on a folder whose first run was killed outright, children and all, while it built."""
+    port = free_port()
+    folder, store_port = tmp_path_factory.mktemp("demo") / "data", free_port({port})
+    killed = start(folder, port, store_port, "--port", str(port))
+    try:
+        killed.started.until(lambda: "gpt-2/774M" in killed.started.out)
+    finally:
+        killed.started.kill()
+    assert not (folder / "demo.json").exists()
+    again = start(folder, port, store_port, "--port", str(port))
+    try:
+        yield again.wait()
+    finally:
+        again.started.kill()
+
+
+@pytest.fixture(scope="module")
+def stopped(demo: Demo) -> tuple[dict[str, Any], int]:
+    """The same after Ctrl-C: what its file said, and its exit code. Tests below this line need it stopped."""
+    return demo.description, demo.started.interrupt()
+
+
+def test_a_run_after_kill_9_in_the_middle_of_building_works(demo: Demo) -> None:
+    """What was half built is cleared, and the example is built anew and whole."""
+    for stage in demo.description["sources"]:
+        assert demo.get(f"/stages/{stage}/checkpoints/main", "publisher").status_code == 200
+
+
+def test_it_describes_itself_completely_before_it_is_ready(demo: Demo) -> None:
+    """Programs that wait for /readyz find demo.json complete, private, and with exactly the keys of the design."""
+    assert demo.complete_before_ready
+    assert set(demo.description) - SEALED_LOG_KEYS == KEYS
+    assert stat.S_IMODE((demo.started.folder / "demo.json").stat().st_mode) == 0o600
+    assert set(demo.description["people"]) == PEOPLE
+    assert {frozenset(person) for person in demo.description["people"].values()} == {
+        frozenset({"email", "password", "totp_secret"})
+    }
+    assert set(demo.description["tokens"]) == PEOPLE - {"admin2"} | {"expired"}
+    assert demo.description["endpoint"] == f"http://localhost:{demo.port}"
+    assert demo.description["s3_endpoint"] == f"http://127.0.0.1:{demo.store_port}"
+
+
+def test_the_printed_command_fetches_the_very_files(demo: Demo, tmp_path: Path) -> None:
+    """What is printed to be pasted, pasted into a real shell, downloads files with the sources' hashes."""
+    printed = demo.started.out.partition("into ./gpt-2/774M:\n\n")[2].partition("\n\n")[0]
+    subprocess.run(["/bin/bash", "-c", f"set -o pipefail; {printed}"], cwd=tmp_path, check=True, capture_output=True)
+    source = Path(demo.description["sources"]["gpt-2/774M"])
+    assert hashes(tmp_path / "gpt-2" / "774M") == hashes(source)
+    assert len(hashes(source)) == 7
+
+
+def test_the_printed_commands_of_the_operator_work(demo: Demo, tmp_path: Path) -> None:
+    """They name a program that is there, and the doctor finds the demo well."""
+    printed = [line.strip() for line in demo.started.out.splitlines() if " --data " in line]
+    password = demo.description["people"]["admin"]["password"]
+    store = f"http://127.0.0.1:{demo.store_port}"
+    environment = os.environ | {"WEIGHTGATE_PASSWORD": password, "WEIGHTGATE_S3_ENDPOINT_URL": store}
+    assert len(printed) == 2
+    for command in printed:
+        subprocess.run(["/bin/bash", "-c", command], cwd=tmp_path, check=True, capture_output=True, env=environment)
+
+
+def test_sources_are_exactly_main(demo: Demo) -> None:
+    """For every stage, the files in `sources` are those of its `main`, by path and hash."""
+    for stage, folder in demo.description["sources"].items():
+        files = demo.get(f"/stages/{stage}/checkpoints/main", "publisher").json()["files"]
+        assert {file["path"]: file["sha256"] for file in files} == hashes(Path(folder))
+    assert set(demo.description["stages"].values()) <= set(demo.description["sources"])
+
+
+def test_a_file_of_mini_gpt_is_large_enough_to_resume(demo: Demo) -> None:
+    """The largest file of mini-gpt/base has at least a megabyte."""
+    assert max(path.stat().st_size for path in Path(demo.description["sources"]["mini-gpt/base"]).iterdir()) >= 10**6
+
+
+def test_each_token_is_what_its_name_says(demo: Demo) -> None:
+    """The expired token is refused as such, and every other one is accepted."""
+    assert demo.get("/me", "expired").json()["code"] == "invalid_credentials"
+    assert {demo.get("/me", name).status_code for name in demo.description["tokens"] if name != "expired"} == {200}
+
+
+def test_everything_listens_on_loopback_only(demo: Demo) -> None:
+    """No process of the demo can be reached from another machine."""
+    links = [link for pid in demo.started.processes() for link in Path(f"/proc/{pid}/fd").iterdir()]
+    inodes = {str(link.readlink()) for link in links if link.is_symlink()}
+    rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+    listening = [row[1].rpartition(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes]
+    assert len(listening) > 2
+    assert set(listening) == {"0100007F"}
+
+
+def test_no_secret_is_in_its_messages(demo: Demo) -> None:
+    """Tokens and passwords are printed for the newcomer, and never written to standard error."""
+    demo.get("/stages", "cleared")
+    secrets = [*demo.description["tokens"].values(), *(p["password"] for p in demo.description["people"].values())]
+    assert not [secret for secret in secrets if secret in demo.started.err]
+
+
+def test_a_second_demo_in_the_folder_is_refused(demo: Demo, newcomer: Operator) -> None:
+    """Two at once would take the same data for theirs; the first goes on."""
+    assert "A demo runs in" in newcomer.elsewhere(demo.started.folder)("demo", code=1).line
+    assert is_ready(demo.port)
+
+
+def test_a_worker_that_is_killed_is_started_again(demo: Demo) -> None:
+    """The parent starts another one, and the web server is not disturbed."""
+    (before,) = demo.started.named(r"-m server .*worker")
+    (web,) = demo.started.named("gunicorn")
+    os.kill(before, signal.SIGKILL)
+    demo.started.began = demo.started.began + READY_SECONDS
+    demo.started.until(lambda: demo.started.named(r"-m server .*worker") not in ([], [before]))
+    assert demo.started.named("gunicorn") == [web]
+    assert is_ready(demo.port)
+
+
+def test_ctrl_c_stops_everything_with_exit_code_0(demo: Demo, stopped: tuple[dict[str, Any], int]) -> None:
+    """No process that was started still runs, its ports are free, and nothing was complained about."""
+    assert stopped[1] == 0
+    assert demo.started.leftovers() == set()
+    assert not answers(demo.port)
+    assert not answers(demo.store_port)
+    assert "Stopped. The same command continues with the same data." in demo.started.out
+
+
+@pytest.fixture(scope="module")
+def second(demo: Demo, stopped: tuple[dict[str, Any], int]) -> Iterator[Demo]:
+    """A second run on the same folder, without naming the port again."""
+    again = demo.again()
+    try:
+        yield again.wait()
+    finally:
+        again.started.kill()
+
+
+def test_a_second_run_keeps_data_ports_and_tokens(second: Demo, stopped: tuple[dict[str, Any], int]) -> None:
+    """It says the same as before, builds nothing, and the tokens from before work."""
+    assert second.description == stopped[0]
+    assert "Building" not in second.started.out
+    assert second.get("/me", "cleared").json()["organization"] == "aurora-institute"
+
+
+@pytest.fixture(scope="module")
+def third(second: Demo) -> Iterator[Demo]:
+    """A run on the same folder after kill -9 of everything."""
+    second.started.kill()
+    again = second.again()
+    try:
+        yield again.wait()
+    finally:
+        again.started.kill()
+
+
+def test_a_run_after_kill_9_of_everything_works(third: Demo, stopped: tuple[dict[str, Any], int]) -> None:
+    """Stale locks, sockets and process ids of the killed run are in nobody's way, and no data is lost."""
+    assert third.description == stopped[0]
+    assert third.get("/stages/gpt-2/774M/checkpoints/main", "cleared").status_code == 200
+
+
+def test_a_web_server_that_dies_ends_all_with_exit_code_1(third: Demo) -> None:
+    """A demo without its web server would only look alive: everything else is stopped, too."""
+    (web,) = third.started.named("gunicorn")
+    os.kill(web, signal.SIGKILL)
+    assert third.started.process.wait(40) == 1
+    assert third.started.leftovers() == set()
+    assert "the web server ended" in third.started.err
+
+
+def test_a_taken_port_is_one_line_and_takes_no_folder(newcomer: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The port is named with what to do, and the same command with another port works on the same folder."""
+    monkeypatch.setattr(processes, "LEFTOVERS_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        line = newcomer("demo", "--port", port, code=1).line
+    assert f"127.0.0.1:{port} is taken" in line
+    assert "choose another port" in line
+    assert list(newcomer.folder.iterdir()) == []
+
+
+def test_a_folder_with_anything_else_in_it_is_refused(newcomer: Operator) -> None:
+    """A demo that is killed while it builds is cleared: that must never be somebody's home."""
+    newcomer.folder.mkdir()
+    (newcomer.folder / "thesis.txt").write_text("All my work.")
+    assert "is not empty" in newcomer("demo", code=1).line
+    assert (newcomer.folder / "thesis.txt").read_text() == "All my work."
+
+
+def test_an_instance_that_is_no_demo_is_refused(operator: Operator) -> None:
+    """The example's people and tokens do not come into an instance that somebody made for work."""
+    assert "is no demo" in operator("demo", code=1).line
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

@@ -1,0 +1,238 @@
+"""The command line as a whole: help, exit codes, and errors of one line."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from server.cli.main import commands
+from server.settings import FILE_NAME
+from server.storage.embedded import free_port
+from tests.cli.operator import Operator
+from tests.world import World
+
+
+def every_command(
+    group: click.Group = commands, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    for name, command in group.commands.items():
+        yield (*path, name), command
+        if isinstance(command, click.Group):
+            yield from every_command(command, (*path, name))
+
+
+PATHS = [path for path, _ in every_command()]
+
+
+@pytest.mark.parametrize("path", PATHS, ids=" ".join)
+def test_every_command_explains_itself(newcomer: Operator, path: tuple[str, ...]) -> None:
+    """`--help` of each command works without an instance and begins with its usage."""
+    answer = newcomer(*path, "--help")
+    assert answer.out.startswith("Usage: weightgate-server " + " ".join(path))
+    assert answer.err == ""
+
+
+def test_every_option_says_what_it_is() -> None:
+    """No option and no command of the whole tree is without a sentence."""
+    for path, command in every_command():
+        assert command.help, path
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help, (path, parameter.name)
+
+
+def test_all_commands_of_the_design_are_there() -> None:
+    """Each command that the design names exists."""
+    wanted = (
+        "init serve demo migrate doctor worker store organization person tier clearance agreement stage hold token "
+        "publish backup restore"
+    )
+    assert set(wanted.split()) == set(commands.commands)
+
+
+def test_no_command_at_all_shows_the_help(newcomer: Operator) -> None:
+    """Who gives no command reads which there are, and a script learns that this was wrong use."""
+    answer = newcomer.raw(["weightgate-server"])
+    assert answer.code == 2
+    assert "Exit codes: 0 done, 1 refused or failed, 2 wrong use." in answer.err
+
+
+WRONG_USE = [
+    (("bogus",), "No such command 'bogus'"),
+    (("tier", "add", "gold"), "Missing option '--rank'"),
+    (("tier", "add", "gold", "--rank", "much"), "'much' is not a valid integer"),
+    (("tier", "list"), "Missing option '--as'"),
+    (("clearance", "approve", str(2**64)), "not in the range"),
+    (("clearance", "propose", "x", "y", "z", "--purpose", "p", "--until", "9999999999d"), "is no moment"),
+    (("clearance", "propose", "x", "y", "z", "--purpose", "p", "--until", "999999999d"), "is no moment"),
+    (("clearance", "propose", "x", "y", "z", "--purpose", "p", "--until", "\u00b2d"), "is no moment"),
+    (("stage", "move", "gpt-2/774M", "planned", "--rationale", "back"), "'planned' is not one of"),
+    (("demo", "--port", "70000"), "not in the range"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), WRONG_USE, ids=lambda value: str(value)[:40])
+def test_wrong_use_is_one_line_that_leads_to_the_help(
+    newcomer: Operator, arguments: tuple[str, ...], sentence: str
+) -> None:
+    """Wrong use ends with code 2 and one line that names the fault and the help to read."""
+    line = newcomer(*arguments, code=2).line
+    assert sentence in line
+    assert "--help` describes it." in line
+
+
+def test_a_wrong_password_and_an_unknown_person_sound_alike(operator: Operator) -> None:
+    """Whoever guesses learns from neither answer whether the person exists."""
+    operator.people["guess"] = {"email": operator.people["admin"]["email"], "password": "not the password"}
+    operator.people["nobody"] = {"email": "nobody@example-lab.example", "password": "not the password"}
+    wrong, unknown = operator("tier", "list", by="guess", code=1), operator("tier", "list", by="nobody", code=1)
+    assert wrong == unknown
+    assert "do not match" in wrong.line
+    assert "not the password" not in wrong.err
+
+
+def test_a_script_without_a_password_is_told_where_to_put_it(operator: Operator) -> None:
+    """Without a terminal to ask at, the command names the variable instead of waiting or dying."""
+    command = [sys.executable, "-m", "server", "--data", str(operator.folder), "tier", "list", "--as", "a@b.example"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "put it into WEIGHTGATE_PASSWORD" in done.stderr
+
+
+UNSIGNED = "birch-university"
+REFUSED_BY_ROLE = [
+    ("tier", "add", "gold", "--rank", 99),
+    ("organization", "add", "new-lab", "--name", "New"),
+    ("organization", "suspend", "aurora-institute", "--reason", "x"),
+    ("organization", "resume", "aurora-institute"),
+    ("organization", "quota", "aurora-institute"),
+    ("organization", "networks", "aurora-institute", "192.0.2.0/24"),
+    ("person", "add", "new@birch.example", "--organization", UNSIGNED, "--name", "N", "--role", "member"),
+    ("person", "disable", f"owner@{UNSIGNED}.example"),
+    ("person", "enable", f"owner@{UNSIGNED}.example"),
+    ("person", "reset-password", f"owner@{UNSIGNED}.example"),
+    ("clearance", "propose", "aurora-institute", "gpt-2", "partner", "--until", "30d", "--purpose", "x"),
+    ("clearance", "approve", 1),
+    ("clearance", "revoke", 1),
+    ("agreement", "publish", "other", __file__),
+    (
+        "agreement", "record-signature", UNSIGNED, "model-sharing", "--signer-name", "B", "--signer-title", "D",
+        "--signed-on", "2026-01-01", "--document", __file__,
+    ),
+    ("agreement", "end-signature", 1),
+    ("stage", "add-model", "new", "--title", "New"),
+    ("stage", "add", "gpt-2/9B", "--tier", "research"),
+    ("stage", "alias", "gpt-2/774M", "other"),
+    ("stage", "move", "gpt-2/774M", "public", "--rationale", "x"),
+    ("stage", "announce", "gpt-2/1558M", "--not-announced"),
+    ("hold", "lay", "everything", "--reason", "x"),
+    ("hold", "lift", "everything"),
+    ("publish", str(Path(__file__).parent), "mini-gpt/base"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", REFUSED_BY_ROLE, ids=lambda value: " ".join(map(str, value[:2])))
+def test_a_partner_at_the_command_line_is_still_a_partner(
+    operator: Operator, sqlite_world: World, arguments: tuple[object, ...]
+) -> None:
+    """A partner's owner who reaches the host's command line can do nothing that the policy gives to the lab."""
+    before = len(sqlite_world.entries())
+    line = operator(*arguments, by="cleared", code=1).line
+    assert "does not include" in line or "own organization only" in line
+    assert len(sqlite_world.entries()) == before
+
+
+def test_the_matrix_above_holds_every_changing_command() -> None:
+    """A command that is added to the tree has to be added to the test of roles, too."""
+    by_everyone = {("token", name) for name in ("create", "list", "rotate", "revoke", "take-over")}
+    without_person = {
+        (name,) for name in ("init", "serve", "store", "worker", "demo", "migrate", "doctor", "backup", "restore")
+    }
+    tested = {
+        tuple(map(str, arguments[:2])) if arguments[0] != "publish" else ("publish",) for arguments in REFUSED_BY_ROLE
+    }
+    leaves = {path for path, command in every_command() if not isinstance(command, click.Group)}
+    reading = {path for path in leaves if path[-1] == "list"}
+    assert leaves - reading - by_everyone - without_person == tested
+
+
+def test_a_folder_without_an_instance_names_init(newcomer: Operator) -> None:
+    """Where there is nothing yet, the line says how to begin."""
+    assert "make them with `weightgate-server init`" in newcomer("doctor", code=1).line
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(newcomer: Operator, tmp_path: Path) -> None:
+    """A path through a file is the operator's mistake, not a traceback."""
+    (tmp_path / "file").write_text("")
+    newcomer.folder = tmp_path / "file" / "new"
+    assert f"Not a directory: {tmp_path}/file" in newcomer("demo", code=1).line
+
+
+def test_a_setting_out_of_bounds_stops_every_command(operator: Operator) -> None:
+    """One unsafe key is named with its bounds, and nothing is done."""
+    path = operator.folder / FILE_NAME
+    path.write_text(path.read_text().replace("url_lifetime_seconds = 300", "url_lifetime_seconds = 9000"))
+    assert "url_lifetime_seconds" in operator("tier", "list", by="admin", code=1).line
+
+
+def test_a_database_that_is_down_is_one_line_without_its_password(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A closed port at the database's address ends commands in one line that never quotes the URL's password."""
+    url = f"postgresql+psycopg://app:very-secret-word@127.0.0.1:{free_port()}/weightgate"
+    monkeypatch.setenv("WEIGHTGATE_DATABASE_URL", url)
+    for arguments in (("tier", "list"), ("migrate",)):
+        answer = operator(*arguments, by="admin" if arguments[0] == "tier" else None, code=1)
+        assert "is it running" in answer.line
+        assert "very-secret-word" not in answer.err
+
+
+def test_a_database_of_another_version_names_migrate(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty database is not worked on: the line names the command that brings the schema."""
+    monkeypatch.setenv("WEIGHTGATE_DATABASE_URL", "sqlite:///empty.sqlite3")
+    assert "run `weightgate-server migrate`" in operator("tier", "list", by="admin", code=1).line
+
+
+def test_a_database_that_is_none_is_one_line(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that SQLite cannot read ends in one line."""
+    (operator.folder / "noise.sqlite3").write_bytes(b"noise " * 1000)
+    monkeypatch.setenv("WEIGHTGATE_DATABASE_URL", "sqlite:///noise.sqlite3")
+    assert "file is not a database" in operator("tier", "list", by="admin", code=1).line
+
+
+def test_a_store_that_is_down_is_one_line(
+    operator: Operator, sqlite_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Publishing to a closed port ends in one line, and nobody sees anything of it."""
+    monkeypatch.setenv("WEIGHTGATE_S3_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    folder = sqlite_world.template.sources / "mini-gpt" / "large"
+    operator("stage", "add", "mini-gpt/small", "--tier", "research", by="admin")
+    answer = operator("publish", folder, "mini-gpt/small", "--json", by="publisher", code=1)
+    assert "the object store did not answer" in answer.line
+    assert sqlite_world.api("GET", "/stages/mini-gpt/small/checkpoints", "publisher").json["items"] == []
+
+
+def test_whatever_a_command_makes_is_private(tmp_path: Path) -> None:
+    """The command line makes its files for its own user alone, whatever umask it was started with."""
+    code = "import os, sys; os.umask(0o022); from server.cli import main; sys.argv[1:] = ['--help']\n"
+    code += "try: main()\nexcept SystemExit: pass\nfinally: print(oct(os.umask(0)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ)
+    )
+    assert done.stdout.endswith("0o77\n")
+
+
+def test_a_name_cannot_write_to_the_terminal(operator: Operator) -> None:
+    """Control sequences and markup in a name that a partner chose are shown, not obeyed."""
+    operator("organization", "add", "sly", "--name", "[red]\x1b[2J[/]", by="admin")
+    assert "[red]\N{REPLACEMENT CHARACTER}[2J[/]" in operator("organization", "list", by="admin").out
+
+
+def test_a_disabled_person_proves_nothing(operator: Operator) -> None:
+    """The right password of a disabled person is no longer worth anything."""
+    operator("person", "disable", operator.people["auditor"]["email"], by="admin")
+    assert "is disabled" in operator("tier", "list", by="auditor", code=1).line

@@ -1,0 +1,51 @@
+"""`organization`: add, list, suspend, resume, limit."""
+
+from tests.cli.operator import Operator
+from tests.world import World
+
+
+def test_an_organization_is_added_and_listed(operator: Operator) -> None:
+    """What was added stands in the list, for scripts and for people."""
+    added = operator("organization", "add", "dover-lab", "--name", "Dover Lab", "--json", by="admin")
+    assert added.body == {"id": "dover-lab", "name": "Dover Lab"}
+    listed = {row["id"]: row for row in operator("organization", "list", "--json", by="auditor").body}
+    assert listed["dover-lab"]["kind"] == "partner"
+    assert listed["dover-lab"]["suspended_at"] is None
+    assert "Dover Lab" in operator("organization", "list", by="auditor").out
+
+
+def test_an_owner_lists_the_own_organization_only(operator: Operator) -> None:
+    """A partner learns of no other partner at the command line either."""
+    assert [row["id"] for row in operator("organization", "list", "--json", by="cleared").body] == ["aurora-institute"]
+
+
+def test_suspension_stops_the_next_request_and_resuming_ends_it(operator: Operator, sqlite_world: World) -> None:
+    """The commands act on the running instance: refused after the one, served after the other."""
+    order = {"stage": "gpt-2/774M"}
+    suspended = operator("organization", "suspend", "aurora-institute", "--reason", "audit", by="admin")
+    assert "URLs issued before still work for up to 300 seconds" in suspended.out
+    assert sqlite_world.api("POST", "/downloads", json=order).json["code"] == "organization_suspended"
+    operator("organization", "resume", "aurora-institute", by="admin")
+    assert sqlite_world.api("POST", "/downloads", json=order).status_code == 201
+
+
+def test_a_quota_is_set_and_taken_away(operator: Operator, sqlite_world: World) -> None:
+    """A limit holds from the next request on, and leaving it out removes it."""
+    order = {"stage": "gpt-2/774M"}
+    operator("organization", "quota", "aurora-institute", "--bytes-per-day", 1, by="admin")
+    assert sqlite_world.api("POST", "/downloads", json=order).json["code"] == "quota_exceeded"
+    operator("organization", "quota", "aurora-institute", by="admin")
+    assert sqlite_world.api("POST", "/downloads", json=order).status_code == 201
+
+
+def test_what_is_there_already_is_refused(operator: Operator) -> None:
+    """Adding the same organization again changes nothing and says so."""
+    line = operator("organization", "add", "aurora-institute", "--name", "Again", by="admin", code=1).line
+    assert "There is an organization aurora-institute already." in line
+
+
+def test_the_log_says_that_it_was_done_here(operator: Operator, sqlite_world: World) -> None:
+    """An act at the command line is logged with the person and `via: cli`."""
+    operator("organization", "add", "dover-lab", "--name", "Dover Lab", by="admin")
+    actor = sqlite_world.records("organization.add")[-1]["actor"]
+    assert (actor["via"], actor["person"]) == ("cli", operator.people["admin"]["email"])

@@ -1,0 +1,55 @@
+"""`person`: add, list, disable, enable, reset a password."""
+
+from tests.cli.operator import Operator
+from tests.world import World
+
+ADD = ("person", "add", "nora@aurora-institute.example", "--organization", "aurora-institute", "--name", "Nora N")
+
+
+def test_a_person_signs_in_with_what_was_printed(operator: Operator) -> None:
+    """The password that `person add` prints is the one that works."""
+    body = operator(*ADD, "--role", "member", "--json", by="admin").body
+    operator.people["nora"] = body
+    operator("tier", "list", by="nora")
+
+
+def test_secrets_are_printed_once_and_never_again(operator: Operator) -> None:
+    """The first password and the TOTP secret stand in the answer of `add`, and in no later one."""
+    printed = operator(*ADD, "--role", "owner", by="cleared").out
+    password, totp = (line.split()[-1] for line in printed.splitlines()[1:])
+    later = operator("person", "list", by="admin").out + operator("person", "list", "--json", by="admin").out
+    assert "nora@" in later
+    assert password not in later
+    assert totp not in later
+
+
+def test_a_password_reset_ends_the_old_one(operator: Operator) -> None:
+    """After a reset the new password works and the old one does not."""
+    email = operator.people["auditor"]["email"]
+    body = operator("person", "reset-password", email, "--json", by="admin").body
+    operator("tier", "list", by="auditor", code=1)
+    operator.people["auditor"] = body
+    operator("tier", "list", by="auditor")
+
+
+def test_disabling_revokes_the_tokens_and_enabling_brings_none_back(operator: Operator, sqlite_world: World) -> None:
+    """A disabled person's tokens are gone for good, and the command says how many."""
+    email = operator.people["uncleared"]["email"]
+    operator(
+        *ADD[:2], "second@cedar-systems.example", *ADD[3:4], "cedar-systems", *ADD[5:], "--role", "owner", by="admin"
+    )
+    assert "tokens revoked: 1" in operator("person", "disable", email, by="admin").out
+    operator("person", "enable", email, by="admin")
+    assert sqlite_world.api("GET", "/me", "uncleared").status_code == 401
+
+
+def test_a_role_of_the_other_side_is_refused(operator: Operator) -> None:
+    """A partner has no admins."""
+    assert "does not exist in a partner" in operator(*ADD, "--role", "admin", by="admin", code=1).line
+
+
+def test_unknown_people_are_refused(operator: Operator) -> None:
+    """A misspelled address is named, with what to look at."""
+    line = operator("person", "disable", "nobody@example.org", by="admin", code=1).line
+    assert "There is no person nobody@example.org." in line
+    assert "`list`" in line

@@ -1,0 +1,111 @@
+"""The systemd units: what they run is there, and systemd understands them."""
+
+import configparser
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import click
+import pytest
+
+from server.cli.main import commands
+from server.settings import FILE_NAME
+
+ROOT = Path(__file__).parents[2]
+INSTALLED, DATA = "/opt/weightgate", "/var/lib/weightgate"  # where deploy/README.md puts them
+UNITS = sorted((ROOT / "deploy").glob("*.service"))
+HARDENED = {
+    "NoNewPrivileges": "yes",
+    "ProtectSystem": "strict",
+    "ReadWritePaths": DATA,
+    "ProtectHome": "yes",
+    "PrivateTmp": "yes",
+    "PrivateDevices": "yes",
+    "CapabilityBoundingSet": "",
+    "UMask": "0077",
+    "Restart": "on-failure",
+    "User": "weightgate",
+}
+
+
+def read(unit: Path) -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # systemd's keys have capitals
+    parser.read(unit)
+    return parser
+
+
+def command_of(unit: Path) -> list[str]:
+    return shlex.split(read(unit)["Service"]["ExecStart"].replace(INSTALLED, str(ROOT)))
+
+
+def test_there_is_a_unit_for_each_part() -> None:
+    """Web, worker and the embedded store have one each."""
+    assert [unit.name for unit in UNITS] == [f"weightgate-{name}.service" for name in ("store", "web", "worker")]
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_a_unit_runs_a_program_that_is_there(unit: Path) -> None:
+    """Its program is one that `make install` makes, and our own command knows what it is asked for."""
+    program, *arguments = command_of(unit)
+    assert os.access(program, os.X_OK)
+    if Path(program).name == "weightgate-server":
+        command = commands.commands[arguments[0]]
+        assert isinstance(command, click.Command)
+        command.make_context(arguments[0], arguments[1:])  # raises when it does not know an option
+
+
+def test_the_web_unit_runs_the_one_gunicorn_configuration() -> None:
+    """gunicorn reads the file of this repository, and its app is ours."""
+    program, flag, path, app = command_of(ROOT / "deploy" / "weightgate-web.service")
+    assert (Path(program).name, flag, app) == ("gunicorn", "-c", "server.wsgi:app")
+    assert Path(path) == ROOT / "config" / "gunicorn.conf.py"
+    assert Path(path).exists()
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_a_unit_can_write_nothing_but_the_instance(unit: Path) -> None:
+    """Each of them runs as the server's user, without privileges, and is started again when it fails."""
+    service = read(unit)["Service"]
+    assert {name: service[name] for name in HARDENED} == HARDENED
+    assert f"WEIGHTGATE_DATA={DATA}" in unit.read_text()
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_systemd_understands_the_unit(unit: Path, tmp_path: Path) -> None:
+    """systemd's own checker has nothing to say; where it is missing, every line is at least a known form."""
+    text = unit.read_text().replace(INSTALLED, str(ROOT))
+    if shutil.which("systemd-analyze") is None:
+        assert set(read(unit).sections()) == {"Unit", "Service", "Install"}
+        return
+    (tmp_path / unit.name).write_text(text)
+    command = ["systemd-analyze", "verify", "--man=no", str(tmp_path / unit.name)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert unit.name not in done.stderr  # it may have something to say about the machine's own units
+    assert done.returncode == 0
+
+
+def test_the_readme_names_every_file_here() -> None:
+    """Whoever installs by the README copies each file of this folder, and the paths in it are the units'."""
+    readme = (ROOT / "deploy" / "README.md").read_text()
+    for path in (ROOT / "deploy").iterdir():
+        if path.name in {"nginx.conf", "nginx-store.conf"} or path.suffix == ".service":
+            assert path.name in readme
+    for word in (INSTALLED, DATA, FILE_NAME, "make -C", "certbot", "ufw", "doctor", "backup", "restore", "migrate"):
+        assert word in readme
+
+
+def test_every_command_in_the_readme_exists() -> None:
+    """Each `weightgate-server …` that the README tells to give is a command with those options."""
+    readme = (ROOT / "deploy" / "README.md").read_text().replace("\\\n", " ")
+    given = [
+        line.partition("weightgate-server ")[2] for line in readme.splitlines() if line.startswith("weightgate-server ")
+    ]
+    assert len(given) > 6
+    for line in given:
+        words = shlex.split(line.partition(" && ")[0], comments=True)
+        command = commands.commands[words[0]]
+        known = {name for parameter in command.params for name in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= known, line
