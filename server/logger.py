@@ -1,25 +1,30 @@
 """The program's own messages: one JSON line each on standard error, with everything secret taken out on the way."""
 
+import json
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
-from typing import Any
+from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
+from typing import Any, TextIO
 
 import structlog
 
 # A message is read by more people than may use what it could quote: tokens, signed URLs, passwords inside URLs.
 _SECRETS = re.compile(
-    r"(?P<token>wg[ks]_[0-9A-Za-z]{2,12})[0-9A-Za-z_]*"
-    r"|(?P<signed>X-Amz-(?:Signature|Security-Token|Credential)=)[^&\s\"']+"
-    r"|(?P<bearer>[Bb]earer\s+)[^\s\"',}]+"
-    r"|(?P<url>://[^\s:/@]+:)[^\s@/]+(?=@)"
+    r"wg[ks]_(?P<token>[0-9A-Za-z]{2,12})[0-9A-Za-z_]*"
+    r"|(?P<signed>X-Amz-(?:Signature|Security-Token|Credential)(?:=|%3D))[^&\s\"']+"
+    r"|(?P<bearer>\bbearer\s+)[^\s\"',}]+"
+    r"|(?P<header>\bauthorization[\"']?\s*[:=]\s*[\"']?)[^\"'\r\n}]+"
+    r"|(?P<url>://[^\s:/@\"']*:)[^\s/\"']+(?=@)",
+    re.IGNORECASE,
 )
+_SECRET_NAMES = frozenset({"authorization", "cookie", "password", "secret", "secret_access_key", "totp_secret"})
 
 
 def redact(text: str) -> str:
-    """Return the text with tokens, signatures, bearer credentials and passwords in URLs replaced by `[redacted]`."""
-    return _SECRETS.sub(lambda match: (match[match.lastgroup or 0] or "") + "[redacted]", text)
+    """Return the text without tokens, of which the id stays, signatures, credentials in headers and in URLs."""
+    return _SECRETS.sub(_replacement, text)
 
 
 def configure(level: str) -> None:
@@ -34,7 +39,7 @@ def configure(level: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -51,7 +56,39 @@ def configure(level: str) -> None:
     root.setLevel(level.upper())
     for name in ("botocore", "boto3", "urllib3", "s3transfer"):
         logging.getLogger(name).setLevel(logging.WARNING)  # their debug messages hold whole requests
+    for name in ("gunicorn.error", "gunicorn.access"):
+        # gunicorn prints by itself, and quotes malformed requests: also its messages take the way through redaction.
+        logging.getLogger(name).handlers[:] = []
+        logging.getLogger(name).propagate = True
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    def handleError(self, record: logging.LogRecord) -> None:
+        # logging's own way prints the message as it was, secrets and all.
+        with suppress(OSError, ValueError):
+            self.stream.write(json.dumps({"event": "message_lost", "logger": record.name}) + "\n")
+
+
+def _replacement(match: re.Match[str]) -> str:
+    if match.lastgroup == "token":
+        return f"[redacted token {match['token']}]"
+    return (match[match.lastgroup or 0] or "") + "[redacted]"
 
 
 def _redact_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return {key: redact(value) if isinstance(value, str) else value for key, value in event.items()}
+    return {key: _redacted(value, key) for key, value in event.items()}
+
+
+def _redacted(value: Any, name: str = "") -> Any:
+    """The value without secrets, however deep they lie; what JSON has no form for, as text."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if name.lower() in _SECRET_NAMES:
+        return "[redacted]"
+    if isinstance(value, Mapping):
+        return {redact(str(key)): _redacted(item, str(key)) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_redacted(item) for item in value]
+    if isinstance(value, bytes):
+        return redact(value.decode("utf-8", "replace"))
+    return redact(value if isinstance(value, str) else repr(value))

@@ -22,7 +22,8 @@ class SettingsError(Exception):
 
 
 def _network(text: str) -> str:
-    ipaddress.ip_network(text)
+    if ipaddress.ip_network(text).prefixlen == 0:
+        raise ValueError("this is everybody: anyone could then choose the address that is logged; name your proxies")
     return text
 
 
@@ -59,6 +60,8 @@ class Settings(BaseModel):
     manifest_key_file: Path = Path("keys/manifest.key.pem")
     manifest_public_key_file: Path = Path("keys/manifest.pub.pem")
     secret_file: Path = Path("keys/secret")
+    log_key_file: Path = Path("keys/log.key.pem")
+    receipt_key_file: Path = Path("keys/receipt.key.pem")
 
     url_lifetime_seconds: int = Field(default=300, ge=10, le=900)
     public_stages_need_sign_in: bool = False
@@ -69,12 +72,7 @@ class Settings(BaseModel):
     @field_validator("public_url")
     @classmethod
     def _public_url(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path not in {"", "/"} or parts.query:
-            raise ValueError("write scheme and host only, like https://weights.example.org")
-        if parts.scheme == "http" and not _is_loopback(parts.hostname):
-            raise ValueError("use https://: over plain http anyone on the way reads tokens and signed URLs")
-        return value.rstrip("/")
+        return _origin(value, like="https://weights.example.org", readable="tokens and signed URLs")
 
     @field_validator("listen")
     @classmethod
@@ -87,21 +85,15 @@ class Settings(BaseModel):
     @field_validator("database_url", "migration_database_url")
     @classmethod
     def _database_url(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("sqlite:///", "postgresql+psycopg://")):
+        # Without a file's name SQLite keeps all in memory, the log too.
+        if value is not None and not re.match(r"(sqlite:///|postgresql\+psycopg://)[^\s?]", value):
             raise ValueError("write sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME")
         return value
 
     @field_validator("s3_endpoint_url")
     @classmethod
     def _endpoint(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path not in {"", "/"}:
-            raise ValueError("write scheme, host and port only, like https://s3.example.org")
-        if parts.scheme == "http" and not _is_loopback(parts.hostname):
-            raise ValueError("use https://: over plain http anyone on the way reads the weights")
-        return value.rstrip("/")
+        return None if value is None else _origin(value, like="https://s3.example.org", readable="the weights")
 
     @model_validator(mode="after")
     def _paths_start_at_the_folder(self) -> "Settings":
@@ -123,7 +115,8 @@ def load(folder: Path, environment: Mapping[str, str] | None = None) -> Settings
     """
     environment = os.environ if environment is None else environment
     folder = folder.absolute()
-    values = _from_file(folder / FILE_NAME) | _from_environment(environment)
+    variables = _from_environment(environment)
+    values = _from_file(folder / FILE_NAME) | variables
     if "debug" in values or environment.get("FLASK_DEBUG", "0") not in {"", "0"}:
         raise SettingsError(
             "debug is not a setting: it shows code and secrets to callers; remove it (also FLASK_DEBUG)"
@@ -131,7 +124,7 @@ def load(folder: Path, environment: Mapping[str, str] | None = None) -> Settings
     try:
         return Settings(folder=folder, **values)
     except ValidationError as error:
-        raise SettingsError("; ".join(_sentence(item) for item in error.errors())) from None
+        raise SettingsError("; ".join(_sentence(item, variables) for item in error.errors())) from None
 
 
 def _from_file(path: Path) -> dict[str, Any]:
@@ -163,13 +156,27 @@ def _is_list(name: str) -> bool:
     return name == "trusted_proxies"
 
 
-def _sentence(error: Any) -> str:
+def _sentence(error: Any, variables: Mapping[str, Any]) -> str:
     key = ".".join(str(part) for part in error["loc"]) or "settings"
+    if key.partition(".")[0] in variables:
+        key += f" (from {PREFIX}{key.partition('.')[0].upper()})"
     if error["type"] == "missing":
         return f"{key}: missing; add it to {FILE_NAME} (config/example.toml says what it means)"
     if error["type"] == "extra_forbidden":
         return f"{key}: unknown key; remove it or correct its spelling (config/example.toml lists all)"
     return f"{key}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def _origin(value: str, *, like: str, readable: str) -> str:
+    """The value without a closing slash. Raises ValueError unless it is a scheme, a host and perhaps a port."""
+    parts = urlsplit(value)
+    bare = value.rstrip("/") == f"{parts.scheme}://{parts.netloc}" and parts.port != 0
+    plain = re.fullmatch(r"[A-Za-z0-9.:\[\]-]+", parts.netloc)  # no name and password before the host either
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not bare or not plain:
+        raise ValueError(f"write scheme, host and port only, like {like}")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise ValueError(f"use https://: over plain http anyone on the way reads {readable}")
+    return value.rstrip("/")
 
 
 def _is_loopback(host: str) -> bool:

@@ -43,10 +43,12 @@ def create(use: Resources) -> WeightgateApp:
     app.config["AUTO_404_RESPONSE"] = False
     app.config["OPENAPI_VERSION"] = "3.1.0"
     app.extensions["weightgate"] = use
+    app.url_map.merge_slashes = False  # `//` is a wrong address; correcting it would answer a POST with a redirect
     safety.register(app)
     errors.register(app)
     app.register_blueprint(health.bp)
     for module in API:
         app.register_blueprint(module.bp)
     identity.require_declared(app)
+    description.describe(app)
     return app

@@ -1,21 +1,23 @@
 """Errors: the one place that turns a refusal or a failure into an HTTP answer (RFC 9457)."""
 
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
 import structlog
 from apiflask import APIFlask
 from apiflask.exceptions import _ValidationError
 from flask import Response, g, request
+from pydantic import BaseModel, Field
 from werkzeug.exceptions import HTTPException
 
 from server.domain import errors, refusals
 from server.domain.errors import Refused
 from server.log.entries import NoLog
-from server.storage.database import DatabaseUnavailable
+from server.logger import redact
+from server.storage.database import DATABASE_ERRORS, DatabaseUnavailable
 from server.storage.keys import KeyFileError
-from server.web.identity import known_caller, resources
+from server.web.identity import known_caller, printable, resources
 
 logger = structlog.get_logger(__name__)
 
@@ -50,12 +52,26 @@ _HTTP_CODES = {
 }
 
 
+class Problem(BaseModel):
+    """Why nothing came of a request (RFC 9457), and what to do now."""
+
+    type: str
+    status: int
+    code: Annotated[str, Field(description="For programs; stays as it is.")]
+    title: str
+    detail: str
+    next_step: str
+    request_id: Annotated[str, Field(description="Quote it when you ask about this answer.")]
+
+
 def register(app: APIFlask) -> None:
     """Answer every way in which a request can end badly. No exception's text leaves but our own sentences."""
     app.register_error_handler(Refused, _refused)
     app.register_error_handler(DatabaseUnavailable, _unavailable)
     app.register_error_handler(NoLog, _unavailable)
     app.register_error_handler(KeyFileError, _unavailable)
+    for kind in DATABASE_ERRORS:
+        app.register_error_handler(kind, _broken)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(Exception, _unexpected)
     app.register_error_handler(_ValidationError, _invalid)  # APIFlask has no public name for it
@@ -74,8 +90,8 @@ def as_problem(refused: Refused) -> dict[str, Any]:
 
 def _refused(refused: Refused) -> Response:
     try:
-        refusals.record(resources(), known_caller(), refused, f"{request.method} {request.path}")
-    except DatabaseUnavailable:
+        refusals.record(resources(), known_caller(), refused, _fit(f"{request.method} {request.path}"))
+    except (DatabaseUnavailable, *DATABASE_ERRORS):
         # It stays a refusal: that it could not be noted is no reason to say anything else.
         logger.warning("refusal_not_recorded", code=refused.code, request_id=g.request_id)
     response = _problem(STATUS[type(refused)], **as_problem(refused))
@@ -88,6 +104,18 @@ def _refused(refused: Refused) -> Response:
 
 def _unavailable(error: Exception) -> Response:
     logger.error("unavailable", error=type(error).__name__, detail=str(error), request_id=g.request_id)
+    return _try_again()
+
+
+def _broken(error: Exception) -> Response:
+    """The database refused a statement: a failure of ours, and nothing of the request is stored."""
+    # Without the driver's own text, which may quote what was to be written.
+    statement = getattr(error, "statement", None)
+    logger.error("database_refused", error=type(error).__name__, statement=statement, request_id=g.request_id)
+    return _try_again()
+
+
+def _try_again() -> Response:
     response = _problem(503, **as_problem(errors.LogUnavailable("The server cannot record anything right now.")))
     response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response
@@ -95,15 +123,21 @@ def _unavailable(error: Exception) -> Response:
 
 def _invalid(error: Any) -> Response:
     faults = [f"{field}: {', '.join(texts)}" for field, texts in _flat(error.detail)]
-    return _refused(errors.InvalidRequest("; ".join(faults)[:1000]))
+    return _refused(errors.InvalidRequest(_fit("; ".join(faults)[:1000])))
 
 
 def _flat(detail: Any) -> list[tuple[str, list[str]]]:
-    return [(str(field), texts) for place in detail.values() for field, texts in place.items()]
+    return [
+        (str(field), [text.removeprefix("Value error, ") for text in texts])
+        for place in detail.values()
+        for field, texts in place.items()
+    ]
 
 
 def _http(error: HTTPException) -> Response:
     status = error.code or 500
+    if status >= 500:
+        return _unexpected(error)
     code, next_step = _HTTP_CODES.get(status, ("invalid_request", errors.InvalidRequest.next_step))
     response = _problem(
         status, code=code, title=HTTPStatus(status).phrase, detail=HTTPStatus(status).description, next_step=next_step
@@ -123,6 +157,11 @@ def _unexpected(error: Exception) -> Response:
         detail="Nothing was issued.",
         next_step=f"Try again later; if it goes on, quote the request id to {resources().settings.contact}.",
     )
+
+
+def _fit(text: str) -> str:
+    """What a client sent, fit to be kept and to be sent back: a token among it must not go further."""
+    return redact(printable(text))
 
 
 def _problem(status: int, **parts: Any) -> Response:

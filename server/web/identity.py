@@ -12,6 +12,7 @@ from server.domain.errors import InvalidCredentials, InvalidRequest
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
 from server.domain.tokens import FORM
+from server.logger import redact
 from server.web.requests import client_address
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -34,7 +35,7 @@ def stranger() -> Caller:
     return Caller(
         via="anonymous",
         address=client_address(request.remote_addr, request.headers.get("X-Forwarded-For", ""), trusted),
-        user_agent=_printable(request.headers.get("User-Agent", ""))[:300] or None,
+        user_agent=redact(printable(request.headers.get("User-Agent", "")))[:300] or None,
         request_id=g.request_id,
     )
 
@@ -70,12 +71,23 @@ def require_declared(app: Flask) -> None:
 
 def refuse_credentials_in_the_address() -> None:
     """Addresses end up in histories and logs of every machine on the way: a token there is a leaked token."""
-    for name, value in request.args.items(multi=True):
-        if name.lower() in _QUERY_NAMES or FORM.search(value):
-            raise InvalidRequest(
-                "Credentials do not belong into the address.",
-                next_step="Send it as `Authorization: Bearer …`, and revoke this one: others may have seen it.",
-            )
+    named = any(name.lower() in _QUERY_NAMES for name in request.args)
+    texts = [request.path, *(text for pair in request.args.items(multi=True) for text in pair)]
+    if named or any(FORM.search(text) for text in texts):
+        raise InvalidRequest(
+            "Credentials do not belong into the address.",
+            next_step="Send it as `Authorization: Bearer …`, and revoke this one: others may have seen it.",
+        )
+
+
+def refuse_unread_queries() -> None:
+    """A parameter that nobody reads, or of which only one is read, is a caller's mistake about what it asked for."""
+    if any(len(values) > 1 for _, values in request.args.lists()):
+        raise InvalidRequest("A query parameter is given twice.")
+    if request.args and request.url_rule is not None and request.path.startswith("/api/v1/"):
+        view = current_app.view_functions[request.url_rule.endpoint]
+        if not getattr(view, "_spec", {}).get("args"):  # where APIFlask keeps what a view declares to read
+            raise InvalidRequest("This address takes no query parameters.")
 
 
 def _identified() -> Caller:
@@ -101,5 +113,6 @@ def known_caller() -> Caller:
     return g.get("caller") or stranger()
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """What a database, a terminal and JSON can all hold: without control characters and lone surrogates."""
     return "".join(character for character in text if character.isprintable())

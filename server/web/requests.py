@@ -10,6 +10,9 @@ from werkzeug.exceptions import UnsupportedMediaType
 from server.domain.errors import InvalidRequest
 
 BODY_BYTES_AT_MOST = 1_000_000  # a thousand paths of 512 characters fit well
+KEYS_AT_MOST = 100  # in one object: each unknown one costs a sentence
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class StrictRequest(Request):
@@ -21,7 +24,7 @@ class StrictRequest(Request):
         if self.mimetype != "application/json":
             raise UnsupportedMediaType("Send JSON with `Content-Type: application/json`.")
         try:
-            return json.loads(
+            body = json.loads(
                 self.get_data().decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_no_constant
             )
         except UnicodeDecodeError:
@@ -30,6 +33,11 @@ class StrictRequest(Request):
             raise InvalidRequest(f"The body is not JSON: {error.msg} at character {error.pos}.") from None
         except RecursionError:
             raise InvalidRequest("The body is nested too deeply.") from None
+        except ValueError:  # what Python's parser says of a number with thousands of digits
+            raise InvalidRequest("The body holds a number that is too long.") from None
+        if not isinstance(body, dict):  # also null, which APIFlask would take for an empty object
+            raise InvalidRequest("The body is not a JSON object.")
+        return body
 
 
 def client_address(peer: str | None, forwarded_for: str, trusted: tuple[str, ...]) -> str | None:
@@ -40,23 +48,25 @@ def client_address(peer: str | None, forwarded_for: str, trusted: tuple[str, ...
     """
     networks = [ipaddress.ip_network(network) for network in trusted]
     hops = [hop.strip() for hop in forwarded_for.split(",") if hop.strip()]
-    address = peer
-    while hops and _lies_in(address, networks):
-        address = hops.pop()
+    here = _address(peer)
+    while hops and here is not None and any(here in network for network in networks):
+        here = _address(hops.pop())
+    return None if here is None else str(here)
+
+
+def _address(text: str | None) -> Address | None:
+    """Return the address in the one form that networks and the log know: no zone, no IPv4 in IPv6's clothes."""
     try:
-        return str(ipaddress.ip_address(address or ""))
+        address = ipaddress.ip_address((text or "").partition("%")[0])
     except ValueError:
         return None
-
-
-def _lies_in(address: str | None, networks: list[Any]) -> bool:
-    try:
-        return any(ipaddress.ip_address(address or "") in network for network in networks)
-    except ValueError:
-        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > KEYS_AT_MOST:
+        raise InvalidRequest(f"An object in the body has more than {KEYS_AT_MOST} keys.")
     found = dict(pairs)
     if len(found) != len(pairs):
         raise InvalidRequest("An object in the body has the same key twice.")

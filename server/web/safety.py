@@ -4,7 +4,7 @@ import secrets
 
 from flask import Flask, Response, g
 
-from server.web.identity import refuse_credentials_in_the_address, resources
+from server.web.identity import refuse_credentials_in_the_address, refuse_unread_queries, resources
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -18,6 +18,7 @@ HEADERS = {
 def register(app: Flask) -> None:
     app.before_request(_begin)
     app.before_request(refuse_credentials_in_the_address)
+    app.before_request(refuse_unread_queries)
     app.after_request(_harden)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeVar
 
 import orjson
 from flask import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from server.domain.errors import InvalidRequest
 from server.domain.paging import Page, Slice
@@ -14,6 +14,12 @@ from server.domain.paging import Page, Slice
 Item = TypeVar("Item")
 LIMIT_DEFAULT = 50
 LIMIT_AT_MOST = 200
+
+
+def _digits(value: object) -> object:
+    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+        raise ValueError("write it in digits only")  # int() would also take 1_0, +1 and spaces
+    return value
 
 
 class Body(BaseModel):
@@ -33,15 +39,18 @@ class ListQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: Annotated[int, Field(ge=1, le=LIMIT_AT_MOST, description="How many items at most.")] = LIMIT_DEFAULT
+    limit: Annotated[
+        int, BeforeValidator(_digits), Field(ge=1, le=LIMIT_AT_MOST, description="How many items at most.")
+    ] = LIMIT_DEFAULT
     cursor: Annotated[
-        str | None, Field(max_length=20, description="`next_cursor` of the answer before; from the start without it.")
+        str | None,
+        Field(pattern=r"^[0-9]{1,19}$", description="`next_cursor` of the answer before; from the start without it."),
     ] = None
 
     def as_slice(self) -> Slice:
         if self.cursor is None:
             return Slice(self.limit)
-        if not self.cursor.isascii() or not self.cursor.isdigit() or int(self.cursor) >= 2**63:
+        if int(self.cursor) >= 2**63:
             raise InvalidRequest("The cursor is not one that we gave out.", next_step="Begin again without a cursor.")
         return Slice(self.limit, int(self.cursor))
 

@@ -14,6 +14,9 @@ from server.web.identity import allow, resources
 
 bp = APIBlueprint("checkpoints", __name__, url_prefix="/api/v1/stages/<model>/<stage>/checkpoints", tag="checkpoints")
 BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+BUNDLE: dict[int | str, Any] = {
+    200: {"description": "A Sigstore bundle.", "content": {BUNDLE_TYPE: {"schema": {"type": "object"}}}}
+}
 
 
 class CheckpointItem(Answer):
@@ -78,6 +81,7 @@ def show(caller: Caller, model: str, stage: str, checkpoint: str) -> Response:
 
 @bp.get("/<checkpoint>/manifest")
 @allow(Permission.CHECKPOINT_READ)
+@bp.doc(responses=BUNDLE)
 def manifest(caller: Caller, model: str, stage: str, checkpoint: str) -> Response:
     """The signed manifest, byte for byte: an OpenSSF Model Signing bundle. Its SHA-256 begins with the id."""
     return _manifest(caller, f"{model}/{stage}", checkpoint, ManifestForm.FILES)
@@ -85,6 +89,7 @@ def manifest(caller: Caller, model: str, stage: str, checkpoint: str) -> Respons
 
 @bp.get("/<checkpoint>/manifest/chunks")
 @allow(Permission.CHECKPOINT_READ)
+@bp.doc(responses=BUNDLE)
 def manifest_chunks(caller: Caller, model: str, stage: str, checkpoint: str) -> Response:
     """The same in the library's shards form at 64 MiB, so that a range can be verified as it arrives."""
     return _manifest(caller, f"{model}/{stage}", checkpoint, ManifestForm.CHUNKS)

@@ -1,16 +1,61 @@
 """The API's own description, made from the code."""
 
-from apiflask import APIBlueprint
+import re
+from typing import Any
+
+import orjson
+from apiflask import APIBlueprint, APIFlask
 from flask import Response, current_app
 
-from server.web.api.answers import answer
+from server.domain.permissions import POLICY
+from server.web.errors import Problem
 from server.web.identity import open_to_all
 
-bp = APIBlueprint("description", __name__, url_prefix="/api/v1")
+bp = APIBlueprint("description", __name__, url_prefix="/api/v1", tag="description")
+DOCUMENT: dict[int | str, Any] = {
+    200: {"description": "OpenAPI 3.1.", "content": {"application/json": {"schema": {"type": "object"}}}}
+}
+PROBLEM = {
+    "description": str(Problem.__doc__),
+    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
 
 
 @bp.get("/openapi.json")
 @open_to_all
-@bp.doc(hide=True)
+@bp.doc(responses=DOCUMENT)
 def openapi() -> Response:
-    return answer(current_app.spec)  # type: ignore[attr-defined]  # APIFlask's own property
+    """This description."""
+    return Response(current_app.extensions["openapi"], mimetype="application/json")
+
+
+def describe(app: APIFlask) -> None:
+    """Make the document, once and for all: what it says depends on the code alone, never on a request."""
+    app.config["AUTO_VALIDATION_ERROR_RESPONSE"] = False  # ours are problems, not what APIFlask would answer
+    app.servers = [{"url": app.extensions["weightgate"].settings.public_url}]
+    app.security_schemes = {"token": {"type": "http", "scheme": "bearer", "description": "`wgk_…`, made by a person."}}
+    app.spec_processor(lambda spec: _completed(app, spec))
+    app.extensions["openapi"] = orjson.dumps(app.spec)
+
+
+def _completed(app: APIFlask, spec: Any) -> Any:
+    """Add what APIFlask cannot know: how we refuse, and which routes take a token."""
+    spec["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+    spec["components"]["responses"] = {"Problem": PROBLEM}
+    for rule in app.url_map.iter_rules():
+        path = re.sub(r"<(?:[^<:]+:)?([^>]+)>", r"{\1}", rule.rule)
+        for method in (rule.methods or set()) & {"GET", "POST"}:
+            operation = spec["paths"].get(path, {}).get(method.lower())
+            if operation is not None:
+                operation["responses"]["default"] = {"$ref": "#/components/responses/Problem"}
+                operation["security"] = _security(app.view_functions[rule.endpoint])
+                if "requestBody" in operation:
+                    operation["requestBody"]["required"] = True
+    return spec
+
+
+def _security(view: Any) -> list[dict[str, list[str]]]:
+    """Which credentials a view takes; `{}` stands for none."""
+    if view.permission is None:
+        return []
+    return [{"token": []}, {}] if POLICY[view.permission].anonymous else [{"token": []}]

@@ -1,0 +1,45 @@
+"""The log's public part in the forms of C2SP tlog-tiles: head, tiles, entry bundles. Anyone may read it."""
+
+from collections.abc import Callable
+
+from flask import Blueprint, Response
+from sqlalchemy.orm import Session
+
+from server.domain.errors import NotFound
+from server.log import published, tiles
+from server.log.entries import Log
+from server.log.published import NotPublished
+from server.web.identity import open_to_all, resources
+
+bp = Blueprint("log", __name__, url_prefix="/log")
+FOR_EVER = "public, max-age=31536000, immutable"
+
+
+@bp.get("/checkpoint")
+@bp.get("/<name>/checkpoint", endpoint="past_checkpoint")
+@open_to_all
+def checkpoint(name: str | None = None) -> Response:
+    """The newest signed head. `checkpoint` is C2SP's word for it."""
+    note = _read(name, lambda session, log: published.head(session, log).note.encode())
+    return Response(note, mimetype="text/plain")
+
+
+@bp.get("/tile/<path:path>")
+@bp.get("/<name>/tile/<path:path>", endpoint="past_tile")
+@open_to_all
+def tile(path: str, name: str | None = None) -> Response:
+    """A tile or an entry bundle; it never changes, so it may be kept for ever."""
+    try:
+        asked = tiles.parse_path(f"tile/{path}")
+    except tiles.NotATile:
+        raise NotFound("This is no tile's address.") from None
+    data = _read(name, lambda session, log: published.tile(session, log, asked))
+    return Response(data, mimetype="application/octet-stream", headers={"Cache-Control": FOR_EVER})
+
+
+def _read(name: str | None, what: Callable[[Session, Log], bytes]) -> bytes:
+    with resources().database.reading() as session:
+        try:
+            return what(session, published.find(session, name))
+        except NotPublished:
+            raise NotFound("The log has not come that far, or there is no such log.") from None

@@ -1,0 +1,311 @@
+"""Settings: read once, frozen, and every doubtful one stops the start, naming itself and never a secret."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from server import create_app, settings
+from server.domain.resources import Resources
+from server.settings import FILE_NAME, Settings, SettingsError
+from server.storage.keys import KeyFileError
+from tests.world import World
+
+EXAMPLE = Path(__file__).parents[1] / "config" / "example.toml"
+GOOD = """\
+public_url = "https://weights.example.org"
+contact = "clearance@lab.example.org"
+s3_bucket = "weights"
+log_host = "weights.example.org"
+"""
+
+
+def load(folder: Path, more: str = "", environment: Mapping[str, str] | None = None, good: str = GOOD) -> Settings:
+    (folder / FILE_NAME).write_text(good + more)
+    return settings.load(folder, environment or {})
+
+
+def without(key: str) -> str:
+    return re.sub(rf"^{key} = .*\n", "", GOOD, flags=re.MULTILINE)
+
+
+def test_four_keys_are_enough(tmp_path: Path) -> None:
+    """All others have a default that is safe to start with."""
+    loaded = load(tmp_path)
+    assert loaded.url_lifetime_seconds == 300
+    assert loaded.trusted_proxies == ()
+    assert loaded.listen.startswith("127.0.0.1:")
+    assert loaded.secret_file == tmp_path / "keys/secret"
+    assert loaded.database_url == f"sqlite:///{tmp_path}/weightgate.sqlite3"
+
+
+@pytest.mark.parametrize("key", ["public_url", "contact", "s3_bucket", "log_host"])
+def test_a_missing_key_names_itself(tmp_path: Path, key: str) -> None:
+    """There is no default for what only the operator can know."""
+    with pytest.raises(SettingsError, match=rf"^{key}: missing; add it to {FILE_NAME}"):
+        load(tmp_path, good=without(key))
+
+
+BAD = {
+    "public_url": [
+        '"http://weights.example.org"', '"weights.example.org"', '"https://weights.example.org/gate"', '"https://"',
+        '""',
+        '"https://user:word@weights.example.org"', '"https://weights.example.org?x"', '"https://weights.example.org#x"',
+        '"HTTPS://weights.example.org"', '"https://weights.example.org:99999"', '"https://[::1"', '"ftp://localhost"',
+        '"http://localhost.example.org"', '"https://a b"', "7", "[]",
+    ],
+    "listen": ['"8080"', '"127.0.0.1"', '"127.0.0.1:0"', '"127.0.0.1:65536"', '"127.0.0.1:http"', '":8080"', "8080"],
+    "web_workers": ["0", "65", "-1", "2.5", '"many"', "[]"],
+    "web_threads": ["0", "65", '"many"'],
+    "trusted_proxies": [
+        '["127.0.0.1/8"]', '["nginx"]', '"10.0.0.0/8"', '["0.0.0.0/0"]', '["::/0"]', "7", '["10.0.0.0/8", "x"]',
+    ],
+    "contact": ['"x"', '""', "7", f'"{"x" * 201}"'],
+    "logger_level": ['"DEBUG"', '"verbose"', "10"],
+    "database_url": [
+        '"sqlite://"', '"sqlite:///"', '"mysql://app:hush@db/x"', '"postgresql://app:hush@db/x"',
+        '"weightgate.sqlite3"', '"sqlite:///?mode=memory"',
+    ],
+    "migration_database_url": ['"mysql://owner:hush@db/x"', "7"],
+    "embedded_store": ['"perhaps"', "[]", "2"],
+    "s3_endpoint_url": ['"http://s3.example.org"', '"s3.example.org"', '"https://s3.example.org/x"', '"https://u:p@s3"'],
+    "s3_region": ['"X"', '"us east"', '""'],
+    "s3_bucket": ['"x"', '"Weights"', '"a_b"', '"-weights"', f'"{"x" * 64}"'],
+    "s3_addressing": ['"dns"', "true"],
+    "signer_key_file": ["7", "[]"],
+    "url_lifetime_seconds": ["9", "901", "0", "-300", "1000000", '"soon"', "300.5", "nan", "inf"],
+    "public_stages_need_sign_in": ['"perhaps"', "2"],
+    "second_person_tier": ['""', '"Research"', '"-x"'],
+    "token_lifetime_days": ["0", "91", '"long"'],
+    "log_host": ['"Weights.example.org"', '"a/b"', '""', '"a b"', '"https://x"'],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in BAD.items() for value in values])
+def test_a_bad_value_names_its_key(tmp_path: Path, key: str, value: str) -> None:
+    """Out of bounds, of a wrong type or unsafe: the start stops, and what could be secret is not repeated."""
+    with pytest.raises(SettingsError, match=rf"^{key}(\.\d+)?: .{{8,}}") as refused:
+        load(tmp_path, f"{key} = {value}\n", good=without(key))
+    assert "hush" not in str(refused.value)
+    assert refused.value.__cause__ is None
+
+
+def test_every_key_has_its_bad_values() -> None:
+    """No setting is without a test of what it refuses, but the paths, which are all alike."""
+    paths = {name for name in Settings.model_fields if name.endswith("_file")} - set(BAD)
+    assert set(Settings.model_fields) - paths - {"folder"} == set(BAD)
+
+
+def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
+    """Nobody has to start the server once for each."""
+    with pytest.raises(SettingsError) as refused:
+        load(tmp_path, 'web_workers = 0\nurl_lifetime = 5\nlogger_level = "loud"\n', good=without("contact"))
+    told = [sentence.partition(":")[0] for sentence in str(refused.value).split("; ") if ": " in sentence]
+    assert set(told) == {"web_workers", "url_lifetime", "logger_level", "contact"}
+
+
+@pytest.mark.parametrize("line", ["url_lifetime = 300", "[web]\nworkers = 2", '"" = 1', "Public_url = 1"])
+def test_an_unknown_key_names_itself(tmp_path: Path, line: str) -> None:
+    """A misspelt key is not silently the default."""
+    with pytest.raises(SettingsError, match="unknown key; remove it or correct its spelling"):
+        load(tmp_path, line + "\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "environment"),
+    [
+        ("debug = true", {}),
+        ("debug = false", {}),
+        ("", {"WEIGHTGATE_DEBUG": "1"}),
+        ("", {"FLASK_DEBUG": "1"}),
+        ("", {"FLASK_DEBUG": "true"}),
+    ],
+)
+def test_debug_stops_the_start(tmp_path: Path, line: str, environment: dict[str, str]) -> None:
+    """In whatever way it was asked for."""
+    with pytest.raises(SettingsError, match=r"debug is not a setting.*FLASK_DEBUG"):
+        load(tmp_path, line + "\n", environment)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "no settings at .*weightgate.toml: make them with `weightgate-server init`"),
+        (b'public_url = "https://\xff"', "cannot read .*weightgate.toml: UnicodeDecodeError"),
+        (b"public_url = ", "weightgate.toml is not TOML"),
+        (b'contact = "hush hush\n', "weightgate.toml is not TOML"),
+        (b'contact = "a"\ncontact = "b"\n', "weightgate.toml is not TOML"),
+        (b'folder = "/tmp"\n', "folder: unknown key"),
+    ],
+)
+def test_a_file_that_cannot_be_read_says_so(tmp_path: Path, content: bytes | None, said: str) -> None:
+    """Its path and what is wrong, not what stands in it."""
+    if content is not None:
+        (tmp_path / FILE_NAME).write_bytes(content)
+    with pytest.raises(SettingsError, match=said) as refused:
+        settings.load(tmp_path, {})
+    assert "hush" not in str(refused.value)
+
+
+def test_a_folder_in_place_of_the_file_says_so(tmp_path: Path) -> None:
+    """Also what the operating system refuses is told in a line."""
+    (tmp_path / FILE_NAME).mkdir()
+    with pytest.raises(SettingsError, match=r"cannot read .*IsADirectoryError"):
+        settings.load(tmp_path, {})
+
+
+def test_a_variable_wins(tmp_path: Path) -> None:
+    """WEIGHTGATE_<KEY> over the file, as text of the same meaning."""
+    environment = {
+        "WEIGHTGATE_URL_LIFETIME_SECONDS": "60",
+        "WEIGHTGATE_PUBLIC_STAGES_NEED_SIGN_IN": "true",
+        "WEIGHTGATE_TRUSTED_PROXIES": "10.0.0.0/8, 192.0.2.1 ,",
+        "WEIGHTGATE_LISTEN": "[::1]:80",
+        "WEIGHTGATE_SECRET_FILE": "/run/secret",
+        "WEIGHTGATE_DATA": "elsewhere",
+        "WEIGHTGATE_PASSWORD": "hush",
+        "WEIGHTGATE_TOKEN": "hush",
+        "OTHER_WEB_WORKERS": "0",
+    }
+    loaded = load(tmp_path, 'url_lifetime_seconds = 900\ntrusted_proxies = ["127.0.0.1"]\n', environment)
+    assert loaded.url_lifetime_seconds == 60
+    assert loaded.public_stages_need_sign_in is True
+    assert loaded.trusted_proxies == ("10.0.0.0/8", "192.0.2.1")
+    assert loaded.listen == "[::1]:80"
+    assert loaded.secret_file == Path("/run/secret")
+
+
+def test_the_environment_is_read_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without one given, the process's own."""
+    monkeypatch.setenv("WEIGHTGATE_WEB_WORKERS", "7")
+    (tmp_path / FILE_NAME).write_text(GOOD)
+    assert settings.load(tmp_path).web_workers == 7
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "said"),
+    [
+        ("WEIGHTGATE_URL_LIFETIME_SECONDS", "901", r"url_lifetime_seconds \(from WEIGHTGATE_URL_LIFETIME_SECONDS\): "),
+        ("WEIGHTGATE_TRUSTED_PROXIES", "10.0.0.0/8,x", r"trusted_proxies.1 \(from WEIGHTGATE_TRUSTED_PROXIES\): "),
+        ("WEIGHTGATE_URL_LIFETIME", "60", r"url_lifetime \(from WEIGHTGATE_URL_LIFETIME\): unknown key"),
+        ("WEIGHTGATE_FOLDER", "/tmp", "WEIGHTGATE_FOLDER: unknown variable; use WEIGHTGATE_DATA"),
+        ("WEIGHTGATE_DATABASE_URL", "mysql://app:hush@db/x", r"database_url \(from WEIGHTGATE_DATABASE_URL\): "),
+    ],
+)
+def test_a_bad_variable_names_itself(tmp_path: Path, variable: str, text: str, said: str) -> None:
+    """Nobody searches the file for what the environment said."""
+    with pytest.raises(SettingsError, match=said) as refused:
+        load(tmp_path, environment={variable: text})
+    assert "hush" not in str(refused.value)
+
+
+def test_settings_are_frozen(tmp_path: Path) -> None:
+    """Nothing changes them after the start."""
+    loaded = load(tmp_path)
+    with pytest.raises(ValidationError):
+        loaded.url_lifetime_seconds = 900  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        loaded.trusted_proxies.append("0.0.0.0/0")  # type: ignore[attr-defined]
+
+
+def test_no_password_is_printed(tmp_path: Path) -> None:
+    """Settings can be shown: the databases' URLs, which hold passwords, stay out."""
+    url = "postgresql+psycopg://app:hush@db.example.org/weightgate"
+    loaded = load(tmp_path, f'database_url = "{url}"\nmigration_database_url = "{url}"\n')
+    assert loaded.database_url == loaded.migration_database_url == url
+    for shown in (repr(loaded), str(loaded), f"{loaded}"):
+        assert "hush" not in shown
+
+
+def example_keys() -> dict[str, str]:
+    """Each key of the example, also the commented ones, with the comment above it."""
+    found: dict[str, str] = {}
+    comment: list[str] = []
+    for line in EXAMPLE.read_text(encoding="utf-8").splitlines():
+        if key := re.match(r"(?:# )?([a-z0-9_]+) = ", line):
+            found[key[1]] = "\n".join(comment)
+            comment = []
+        elif line.startswith("# "):
+            comment.append(line)
+        else:
+            comment = []
+    return found
+
+
+def test_the_example_has_exactly_the_keys(tmp_path: Path) -> None:
+    """Every key of the class and no other, in its order, each with a comment of its own."""
+    found = example_keys()
+    assert list(found) == [key for key in Settings.model_fields if key != "folder"]
+    assert [key for key, comment in found.items() if len(comment) < 20] == []
+
+
+def test_the_example_loads(tmp_path: Path) -> None:
+    """As it stands, and with the commented keys too; what it shows as default is the default."""
+    text = EXAMPLE.read_text(encoding="utf-8")
+    loaded = load(tmp_path, good=text)
+    load(tmp_path, good=re.sub(r"^# ([a-z0-9_]+ = )", r"\1", text, flags=re.MULTILINE))
+    bare: dict[str, Any] = load(tmp_path).model_dump()
+    chosen = {"trusted_proxies", "s3_endpoint_url"}  # shown as they are behind nginx, with a store of one's own
+    written = set(tomllib.loads(text)) - chosen
+    assert {key: bare[key] for key in written} == {key: loaded.model_dump()[key] for key in written}
+
+
+@pytest.mark.parametrize(("key", "bound"), [("url_lifetime_seconds", "10 to 900"), ("web_workers", "1 to 64")])
+def test_the_example_tells_the_bounds(key: str, bound: str) -> None:
+    """What the class refuses stands in the comment."""
+    assert bound in example_keys()[key]
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660])
+def test_a_key_file_that_others_can_read_stops_the_start(sqlite_world: World, mode: int) -> None:
+    """A key that others could read is no longer a secret; the sentence says how to mend it."""
+    copied = sqlite_world.settings.folder / "signer.json"
+    copied.write_bytes(sqlite_world.settings.signer_key_file.read_bytes())
+    copied.chmod(mode)
+    use = Resources(sqlite_world.settings.model_copy(update={"signer_key_file": copied}))
+    with pytest.raises(KeyFileError, match=rf"mode {mode:04o}.*chmod 600 {re.escape(str(copied))}"):
+        use.open_for_web()
+    use.close()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "weightgate-server init"),
+        (b"not JSON: hush", "access_key_id"),
+        (b'{"access_key_id": "hush"}', "secret_acc"),
+    ],
+)
+def test_a_key_file_that_is_none_stops_the_start(sqlite_world: World, content: bytes | None, said: str) -> None:
+    """It names the file and the fix, and never what stands in it."""
+    path = sqlite_world.settings.folder / "signer.json"
+    if content is not None:
+        path.write_bytes(content)
+        path.chmod(0o600)
+    use = Resources(sqlite_world.settings.model_copy(update={"signer_key_file": path}))
+    with pytest.raises(KeyFileError, match=said) as refused:
+        use.open_for_web()
+    assert str(path) in str(refused.value)
+    assert "hush" not in str(refused.value)
+    use.close()
+
+
+def test_a_short_secret_is_refused(sqlite_world: World) -> None:
+    """Fewer than 32 bytes cannot be random enough to seal anything."""
+    path = sqlite_world.settings.folder / "secret"
+    path.write_bytes(b"change-me")
+    path.chmod(0o600)
+    use = Resources(sqlite_world.settings.model_copy(update={"secret_file": path}))
+    with pytest.raises(KeyFileError, match="9 bytes: at least 32") as refused:
+        _ = use.secret
+    assert "change-me" not in str(refused.value)
+
+
+def test_the_app_does_not_start_without_settings(tmp_path: Path) -> None:
+    """`create_app` is settings, then resources, then web: the first that fails ends it."""
+    with pytest.raises(SettingsError):
+        create_app(tmp_path)

@@ -1,0 +1,73 @@
+"""Stages over HTTP: what a caller may know of, and whether it is open to them."""
+
+from typing import Any
+
+import pytest
+
+from server.domain import holds, stages
+from tests.world import World
+
+KEYS = {
+    "name", "model", "stage", "state", "plan", "ordinal", "parameters", "state_since", "held", "tier", "agreement",
+    "may_download", "refusal",
+}  # fmt: skip
+ALL = ["gpt-2/124M", "gpt-2/355M", "gpt-2/774M", "gpt-2/1558M", "mini-gpt/base", "mini-gpt/large"]
+PUBLIC = ["gpt-2/124M", "gpt-2/355M"]
+
+
+def listed(world: World, token: str | None) -> dict[str, Any]:
+    return {item["name"]: item for item in world.api("GET", "/stages", token).json["items"]}
+
+
+@pytest.mark.parametrize(
+    ("token", "names", "open_ones"),
+    [
+        ("admin", ALL, PUBLIC),
+        ("cleared", ALL, [*PUBLIC, "gpt-2/774M", "mini-gpt/base"]),
+        ("unsigned", ALL, PUBLIC),
+        ("uncleared", ALL, PUBLIC),
+        (None, PUBLIC, PUBLIC),
+    ],
+)
+def test_the_ladder_shows_what_is_open(world: World, token: str | None, names: list[str], open_ones: list[str]) -> None:
+    """Every stage the caller may know of, with why not where it is not open; and issuing agrees."""
+    items = listed(world, token)
+    assert list(items) == names
+    assert [name for name in names if items[name]["may_download"]] == open_ones
+    for name, item in items.items():
+        assert set(item) == KEYS
+        assert (item["refusal"] is None) == item["may_download"]
+        assert world.api("GET", f"/stages/{name}", token).json == item
+        issued = world.api("POST", "/downloads", token, json={"stage": name})
+        assert (issued.status_code == 201) == item["may_download"]
+        if item["refusal"] is not None:
+            assert set(item["refusal"]) == {"code", "title", "detail", "next_step"}
+            assert item["refusal"]["code"] == issued.json["code"]
+
+
+def test_an_announced_plan_shows_name_and_plan_only(sqlite_world: World) -> None:
+    """To partners nothing else of a planned stage exists; staff see all."""
+    item = listed(sqlite_world, "cleared")["gpt-2/1558M"]
+    shown = {key for key in KEYS if item[key] is not None}
+    assert shown == {"name", "model", "stage", "state", "plan", "may_download", "refusal"}
+    assert item["state"] == "planned"
+    assert listed(sqlite_world, "auditor")["gpt-2/1558M"]["parameters"] is not None
+
+
+@pytest.mark.parametrize("token", ["cleared", "uncleared", None])
+def test_a_plan_that_is_not_announced_does_not_exist(sqlite_world: World, token: str | None) -> None:
+    """Neither in the list nor by name, and by name like one that never was."""
+    stages.announce(sqlite_world.use, sqlite_world.admin, "gpt-2/1558M", announced=False, plan=None)
+    assert "gpt-2/1558M" not in listed(sqlite_world, token)
+    secret, never = (sqlite_world.api("GET", f"/stages/gpt-2/{name}", token) for name in ("1558M", "1559M"))
+    assert {**secret.json, "request_id": ""} == {**never.json, "request_id": ""}
+    assert "gpt-2/1558M" in listed(sqlite_world, "auditor")
+
+
+def test_a_hold_shows(sqlite_world: World) -> None:
+    """From the next request on, with its refusal, and the reason stays with staff."""
+    holds.lay(sqlite_world.use, sqlite_world.admin, "gpt-2", "a secret reason")
+    items = listed(sqlite_world, "cleared")
+    assert {name for name, item in items.items() if item["held"]} == {"gpt-2/124M", "gpt-2/355M", "gpt-2/774M"}
+    assert items["gpt-2/774M"]["refusal"]["code"] == "stage_held"
+    assert "secret reason" not in str(items)
