@@ -205,7 +205,9 @@ def _counts(clearance: AnyRow, stage: AnyRow) -> bool:
 def _agreement_refusal(facts: Facts) -> Refused | None:
     if _existing(facts.stage).agreement_id is None:
         return None
-    if facts.agreement is not None and _signature(facts, facts.agreement) is not None:
+    if facts.agreement is None:  # demanded and not found: nobody can have signed it
+        return AgreementUnsigned()
+    if _signature(facts, facts.agreement) is not None:
         return None
     return AgreementOutdated() if any(row.ended_at is None for row in facts.signatures) else AgreementUnsigned()
 

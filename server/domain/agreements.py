@@ -117,7 +117,7 @@ def record_signature(
         if signed_on > at.date():
             raise InvalidRequest(f"{signed_on} has not come yet: give the day on which the document was signed.")
         partner = organizations.get(session, organization)
-        text = get(session, agreement)
+        text = get(session, agreement, lock=True)  # neither a new version nor a second signature comes between
         version = _version(session, text, number)
         if in_force(session, partner.id, version.id):
             raise NotPossible(f"{organization} has signed version {version.number} of {agreement} already.")
@@ -176,9 +176,10 @@ def in_force(session: Session, organization_id: int, version_id: int) -> bool:
     )
 
 
-def get(session: Session, name: str) -> Agreement:
+def get(session: Session, name: str, *, lock: bool = False) -> Agreement:
     """Raises NotFound."""
-    agreement = session.scalar(select(Agreement).where(Agreement.name == name))
+    query = select(Agreement).where(Agreement.name == name)
+    agreement = session.scalar(query.with_for_update() if lock else query)
     if agreement is None:
         raise NotFound(f"There is no agreement {name}.")
     return agreement

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import inspect, select
+from sqlalchemy.orm import Session
 
 from server.domain import organizations, people
 from server.domain.callers import Caller
@@ -25,8 +26,13 @@ class FirstAdmin:
 
 
 def has_begun(use: Resources) -> bool:
+    """Whether there is a log; without a schema there is none."""
     with use.database.reading() as session:
-        return session.scalar(select(Log.id).limit(1)) is not None
+        return inspect(session.connection()).has_table(Log.__tablename__) and has_log(session)
+
+
+def has_log(session: Session) -> bool:
+    return session.scalar(select(Log.id).limit(1)) is not None
 
 
 def log_origin(use: Resources) -> str:
@@ -37,11 +43,11 @@ def log_origin(use: Resources) -> str:
 
 def begin(use: Resources, lab: str, lab_name: str, admins: list[FirstAdmin]) -> list[FirstAdmin]:
     """Make the rows that everything else builds on, all or none. Two admins, since many acts take two people."""
-    if len({admin.email.strip().lower() for admin in admins}) != 2:
+    if len(admins) != 2 or len({admin.email.strip().lower() for admin in admins}) != 2:
         raise InvalidRequest("An instance begins with exactly two admins: one alone could approve nothing.")
     hashes = [people.hash_password(admin.password) for admin in admins]
     with use.database.transaction() as session:
-        if session.scalar(select(Log.id).limit(1)) is not None:
+        if has_log(session):
             raise NotPossible("This instance has begun already.")
         at = use.clock()
         session.add(Everything(id=1))

@@ -6,12 +6,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+from sqlalchemy import text
+
 from server.domain import beginning
 from server.domain.resources import Resources
 from server.storage import keys, probes
 from server.storage.database import DatabaseUnavailable
 from server.storage.keys import KeyFileError
-from server.storage.objects import ObjectStoreError, ObjectStoreRefused
+from server.storage.objects import ObjectStoreError, ObjectStoreRefused, ObjectStoreUnavailable
 from server.storage.probes import ProbeFailed
 from server.storage.signing import StoredObject, UrlSigner
 from server.storage.signing_check import SigningMismatch
@@ -34,10 +36,17 @@ class Finding:
 
 
 def examine(use: Resources) -> Iterator[Finding]:
-    """Run every check, one after the other, whatever the others found."""
+    """Run every check, whatever the others found; but a store that does not answer is waited for only once."""
+    store_answers = True
     for name, check in CHECKS:
+        if name in OF_THE_STORE and not store_answers:
+            yield Finding(name, False, "not examined: the store does not answer")
+            continue
         try:
             yield Finding(name, True, check(use))
+        except ObjectStoreUnavailable as error:
+            store_answers = False
+            yield Finding(name, False, str(error))
         except (Wrong, KeyFileError, ObjectStoreError, DatabaseUnavailable, ProbeFailed, SigningMismatch) as error:
             yield Finding(name, False, str(error))
 
@@ -54,15 +63,30 @@ def _keys(use: Resources) -> str:
 
 def _database(use: Resources) -> str:
     """The database answers and can be written."""
-    with use.database.transaction():
-        pass
+    try:
+        with use.database.transaction() as session:
+            # SQLite has taken the writer's lock by now; PostgreSQL connects, and may be a replica.
+            if use.database.dialect == "postgresql" and session.scalar(text("SHOW transaction_read_only")) == "on":
+                raise Wrong("the database can only be read: name the one that takes writes in database_url")
+    except DatabaseUnavailable as error:
+        raise Wrong(f"{error}: start it, or correct database_url") from None
     return f"{use.database.dialect} answers and takes a transaction"
 
 
 def _begun(use: Resources) -> str:
     if not beginning.has_begun(use):
-        raise Wrong("there is no log yet: run `weightgate-server init`")
+        raise Wrong("there is no log yet: run `weightgate-server init`, or correct database_url")
     return f"the log {beginning.log_origin(use)} is there"
+
+
+def _proxy(use: Resources) -> str:
+    """Whoever serves https has a proxy in front: this server speaks plain HTTP."""
+    made = use.settings
+    if not made.public_url.startswith("https://"):
+        return "none is needed: this server is reached on loopback only"
+    if not made.trusted_proxies:
+        raise Wrong("every caller is logged under the proxy's address: name its network in trusted_proxies")
+    return f"X-Forwarded-For is believed from {', '.join(made.trusted_proxies)} only"
 
 
 def _bucket(use: Resources) -> str:
@@ -149,9 +173,11 @@ CHECKS: tuple[tuple[str, Callable[[Resources], str]], ...] = (
     ("keys", _keys),
     ("database", _database),
     ("log", _begun),
+    ("proxy", _proxy),
     ("bucket", _bucket),
     ("clock", _clock),
     ("signer", _signer_reads_only),
     ("public access", _closed),
     ("signed URLs", _urls),
 )
+OF_THE_STORE = frozenset({"bucket", "clock", "signer", "public access", "signed URLs"})

@@ -8,7 +8,7 @@ from server.domain.callers import Caller
 from server.domain.errors import InvalidRequest, NotFound, NotPossible
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
-from server.domain.stages import Everything, Holdable, Model
+from server.domain.stages import Everything, Holdable, Model, Stage
 from server.log import entries
 
 EVERYTHING = "everything"
@@ -30,6 +30,7 @@ def _set(use: Resources, caller: Caller, on: str, reason: str | None) -> None:
     caller.require(Permission.STAGE_HOLD)
     with use.database.transaction() as session:
         held = _locked(session, on)
+        on = held.full_name if isinstance(held, Stage) else on  # not an alias: the log is searched by it
         if (held.held_at is not None) == (reason is not None):
             raise NotPossible(f"{on} is {'held already' if reason else 'not held'}.")
         at = use.clock()

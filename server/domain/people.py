@@ -59,9 +59,11 @@ def sign_in_for_command(use: Resources, email: str, password: str) -> Caller:
     """
     with use.database.reading() as session:
         person = session.scalar(select(Person).where(Person.email == email.strip().lower()))
+        if len(password) > PASSWORD_CHARACTERS_AT_MOST:  # nobody's; its start is hashed all the same, to take as long
+            person, password = None, password[:PASSWORD_CHARACTERS_AT_MOST]
         with _hashing:
             try:
-                _hasher.verify(person.password_hash if person else _NOBODY, password[:PASSWORD_CHARACTERS_AT_MOST])
+                _hasher.verify(person.password_hash if person else _NOBODY, password)
             except argon2.exceptions.VerificationError:
                 person = None
         if person is None:
@@ -204,10 +206,12 @@ def _require_another(session: Session, person: Person) -> None:
     """The last owner of a partner and the last two admins of the lab stay: nobody could act in their place."""
     if person.role not in {Role.OWNER, Role.ADMIN}:
         return
+    # Two who disable each other at the same moment would otherwise both still count the other.
+    session.get_one(Organization, person.organization_id, with_for_update={"key_share": True}, populate_existing=True)
     same = select(func.count()).where(
         Person.organization_id == person.organization_id, Person.role == person.role, Person.disabled_at.is_(None)
     )
-    kept = 2 if person.role is Role.ADMIN else 1
+    kept = 2 if person.role == Role.ADMIN else 1  # `==`: a loaded role is a plain string
     if (session.scalar(same) or 0) <= kept:
         raise NotPossible(f"{person.email} is one of the last who can act as {person.role}: add another first.")
 

@@ -73,6 +73,13 @@ FETCHING = frozenset({Scope.STAGES_READ, Scope.DOWNLOADS_CREATE, Scope.CHECKPOIN
 ISSUING = frozenset({Scope.DOWNLOADS_CREATE})
 LOOKING_BACK = frozenset({Scope.STAGES_READ, Scope.LOG_READ})
 
+PURPOSE = {  # what a scope is made for: a role that lacks this has no use for the scope
+    Scope.STAGES_READ: Permission.STAGE_READ,
+    Scope.DOWNLOADS_CREATE: Permission.DOWNLOAD_CREATE,
+    Scope.LOG_READ: Permission.DOWNLOAD_READ,
+    Scope.CHECKPOINTS_PUBLISH: Permission.CHECKPOINT_PUBLISH,
+}
+
 POLICY: dict[Permission, Rule] = {
     Permission.ME_READ: Rule("See who one is, and what one's organization is cleared for.", EVERYONE, ANY_SCOPE),
     Permission.STAGE_READ: Rule("See the stages one may know of.", EVERYONE, FETCHING, anonymous=True),

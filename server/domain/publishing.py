@@ -5,6 +5,7 @@ what the store does not have yet, verified by the store; compare with the manife
 A run that dies anywhere before the last step leaves a draft that nobody sees and that the next run continues.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,17 +13,17 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from server.domain import checkpoints, formats, hashing, manifests, stages
+from server.domain import authentication, checkpoints, formats, hashing, manifests, stages
 from server.domain.callers import Caller
-from server.domain.checkpoints import FILES_AT_MOST, Checkpoint, CheckpointFile, CheckpointManifest, ManifestForm
+from server.domain.checkpoints import Checkpoint, CheckpointFile, CheckpointManifest, ManifestForm
 from server.domain.errors import InvalidRequest, NotPossible
 from server.domain.hashing import FileHashes
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
-from server.domain.source_files import NotPublishable, SourceFile
+from server.domain.source_files import NotPublishable, SourceFile, open_unchanged
 from server.domain.stages import Stage, StageState
 from server.log import entries
-from server.storage.objects import ChecksumMismatch, ObjectInfo
+from server.storage.objects import ChecksumMismatch, ObjectInfo, ObjectStoreError
 
 Progress = Callable[[str, int, int], None]  # what is being done, bytes just done, bytes in all
 
@@ -65,22 +66,17 @@ def publish(
     with use.database.reading() as session:
         stage = _open_stage(session, full_name)
         name = stage.full_name  # an alias was resolved
-    files = _scan(folder)
+    files = formats.scan(folder)
     size_bytes = sum(file.size_bytes for file in files)
     hashes = hashing.hash_files(files, lambda done: progress("checking", done, size_bytes))
     draft = _draft(use, caller, name, hashes, note)
     versions = _upload(use, draft, name, files, hashes, lambda done: progress("uploading", done, size_bytes))
-    _make_visible(use, caller, draft, name, versions, size_bytes)
+    _make_visible(use, caller, draft, name, versions, size_bytes, note)
+    if draft.resumed:
+        # What runs before this one had begun to send. It costs space only: no reason to call this one failed.
+        with contextlib.suppress(ObjectStoreError):
+            use.store.abort_uploads(checkpoints.object_key(name, draft.checkpoint_id, ""))
     return Published(name, draft.checkpoint_id, len(files), size_bytes, draft.resumed)
-
-
-def _scan(folder: Path) -> list[SourceFile]:
-    files = formats.scan(folder)
-    if len(files) > FILES_AT_MOST:
-        raise NotPublishable(
-            str(folder), f"has {len(files)} files", f"a checkpoint has at most {FILES_AT_MOST}: shard it less finely"
-        )
-    return files
 
 
 def _draft(use: Resources, caller: Caller, name: str, hashes: Mapping[str, FileHashes], note: str | None) -> _Draft:
@@ -144,31 +140,65 @@ def _upload(
         raise ChecksumMismatch("the files are not those of the kept manifest; nothing was published")
     for file in files:
         key = checkpoints.object_key(name, draft.checkpoint_id, file.path)
-        versions[file.path] = _stored(use, key, file, hashes[file.path].sha256, progress).version_id
+        try:
+            versions[file.path] = _stored(use, key, file, hashes[file.path].sha256, progress).version_id
+        except ObjectStoreError:
+            _require_draft(use, draft)  # another run that finishes first clears away what this one was sending
+            raise
     return versions
 
 
 def _stored(use: Resources, key: str, file: SourceFile, sha256: str, progress: Callable[[int], None]) -> ObjectInfo:
     """The object as the store holds it, with this very content; uploaded unless an earlier run has done it."""
-    kept = use.store.already_there(key, file.location, sha256, file.size_bytes)
-    if kept is None:
-        return use.store.upload(key, file.location, sha256, file.size_bytes, progress)
+    open_unchanged(file).close()  # says so before gigabytes are sent; the upload's own hash is what counts
+    try:
+        kept = use.store.already_there(key, file.location, sha256, file.size_bytes)
+        if kept is None:
+            return use.store.upload(key, file.location, sha256, file.size_bytes, progress)
+    except OSError as error:  # of the file: the store's errors are types of ours
+        raise NotPublishable(
+            file.path,
+            f"could not be read ({error.strerror})",
+            "leave the folder alone while it is published, and retry",
+        ) from None
     progress(file.size_bytes)
     return kept
 
 
+def _require_draft(use: Resources, draft: _Draft) -> None:
+    with use.database.reading() as session:
+        _require_unpublished(session.get_one(Checkpoint, draft.key))
+
+
+def _require_unpublished(checkpoint: Checkpoint) -> None:
+    if checkpoint.published_at is not None:
+        raise NotPossible(
+            f"Another run has just published this as {checkpoint.checkpoint_id}.", next_step="Nothing needs to be done."
+        )
+
+
 def _make_visible(
-    use: Resources, caller: Caller, draft: _Draft, name: str, versions: Mapping[str, str | None], size_bytes: int
+    use: Resources,
+    caller: Caller,
+    draft: _Draft,
+    name: str,
+    versions: Mapping[str, str | None],
+    size_bytes: int,
+    note: str | None,
 ) -> None:
     with use.database.transaction() as session:
+        # Uploads take hours: whoever was disabled meanwhile publishes nothing any more.
+        standing = authentication.standing(session, caller, lock=True)
+        if refused := authentication.fault(standing, caller, use.clock()):
+            raise refused
         stage = _open_stage(session, name, lock=True)
         checkpoint = session.get_one(Checkpoint, draft.key, with_for_update=True)
-        if checkpoint.published_at is not None:
-            raise NotPossible(f"Another run has just published this as {checkpoint.checkpoint_id}.")
+        _require_unpublished(checkpoint)
         at = use.clock()
         for file in session.scalars(select(CheckpointFile).where(CheckpointFile.checkpoint_id == checkpoint.id)):
             file.version_id = versions[file.path]
         checkpoint.published_at, checkpoint.published_by = at, str(caller.person)
+        checkpoint.note = note or checkpoint.note  # a run that continues another's may say it anew
         stage.main_checkpoint_id = checkpoint.id
         record = {
             "actor": caller.as_record(), "stage": name, "checkpoint": checkpoint.checkpoint_id,

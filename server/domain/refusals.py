@@ -38,11 +38,16 @@ def record(use: Resources, caller: Caller, refused: Refused, asked: str) -> None
                 refused_at=use.clock(),
                 request_id=caller.request_id,
                 code=refused.code,
-                detail=refused.detail[:1000],
-                asked=asked[:500],
+                detail=_storable(refused.detail)[:1000],
+                asked=_storable(asked)[:500],
                 organization_id=caller.organization_id,
                 person_id=caller.person_id,
                 token_id=caller.token_id,
                 address=caller.address,
             )
         )
+
+
+def _storable(text: str) -> str:
+    """What was asked may hold anything; PostgreSQL stores neither NUL nor lone surrogates."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)

@@ -2,20 +2,26 @@
 
 from server.domain import (
     agreements,
+    alarms,
     checkpoints,
     clearances,
+    deliveries,
+    following,
     organizations,
     people,
     quotas,
+    reconciliation_run,
     refusals,
+    seen_reads,
     stages,
     tiers,
     tokens,
 )
-from server.log import entries
+from server.log import entries, sealing
 from server.storage.database import Base
 
 MODULES = (
-    agreements, checkpoints, clearances, entries, organizations, people, quotas, refusals, stages, tiers, tokens,
+    agreements, alarms, checkpoints, clearances, deliveries, entries, following, organizations, people, quotas,
+    reconciliation_run, refusals, sealing, seen_reads, stages, tiers, tokens,
 )  # fmt: skip
 METADATA = Base.metadata

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 MAX_FILE_BYTES = 50_000_000_000  # Hugging Face clients refuse a larger file before they ask for it
-MAX_FILES = 10_000
+MAX_FILES = 1000  # checkpoints.FILES_AT_MOST: one request and one log entry must hold them all
 MAX_PATH_CHARACTERS = 512
 
 _PART = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
@@ -117,7 +117,9 @@ class _Budget:
             self.files += 1
         if max(self.files, self.folders) > MAX_FILES:
             raise NotPublishable(
-                path, f"is one more than the {MAX_FILES} files or folders a checkpoint may have", "publish fewer files"
+                path,
+                f"is one more than the {MAX_FILES} files or folders a checkpoint may have",
+                "shard it less finely, or name the right folder",
             )
 
 

@@ -24,6 +24,8 @@ FIRST_SEGMENTS = {
     "kernels", "log", "metrics", "models", "organizations", "password", "people", "readyz", "requests", "sessions",
     "sign-in", "sign-out", "spaces", "stages", "static", "tokens",
 }  # fmt: skip
+NOT_MODELS = FIRST_SEGMENTS | {"everything"}  # what a hold on everything is called
+ORDINAL_AT_MOST = 1_000_000
 STAGE_WORDS = {"resolve", "tree", "raw", "refs", "commit", "commits", "revision", "blob", "discussions"}
 
 
@@ -111,7 +113,7 @@ class StageAlias(Base):
 def add_model(use: Resources, caller: Caller, name: str, title: str) -> Model:
     """Add a model. Its name is the first part of addresses, so names that are routes are refused."""
     caller.require(Permission.STAGE_MANAGE)
-    if not NAME.fullmatch(name) or name.lower() in FIRST_SEGMENTS:
+    if not NAME.fullmatch(name) or name.lower() in NOT_MODELS:
         raise InvalidRequest(f"{name!r} cannot name a model: use letters, digits, '.', '_', '-', and no route's name.")
     if not title.strip() or len(title) > 200:
         raise InvalidRequest("A model needs a title of at most 200 characters.")
@@ -140,30 +142,18 @@ def add(
     """Add a planned stage. ordinal: its place on the ladder, None for the next one."""
     caller.require(Permission.STAGE_MANAGE)
     model_name, name = split(full_name)
-    if not NAME.fullmatch(name) or name.lower() in STAGE_WORDS:
-        raise InvalidRequest(f"{name!r} cannot be a stage's name: use letters, digits, '.', '_' and '-'.")
-    if plan is not None and len(plan) > 500:
-        raise InvalidRequest("A plan has at most 500 characters.")
+    _require_stage_name(name)
+    _require_in_bounds(plan, ordinal, parameters)
     with use.database.transaction() as session:
         model = _model(session, model_name)
         _require_free(session, model, name)
-        highest = session.scalar(select(func.max(Stage.ordinal)).where(Stage.model_id == model.id))
         at = use.clock()
         stage = Stage(
-            model=model,
-            name=name,
-            ordinal=(highest or 0) + 1 if ordinal is None else ordinal,
-            parameters=parameters,
-            state=StageState.PLANNED,
-            state_since=at,
-            announced=announced,
-            plan=plan,
-            tier=tiers.get(session, tier),
+            model=model, name=name, ordinal=_free_ordinal(session, model, ordinal), parameters=parameters,
+            state=StageState.PLANNED, state_since=at, announced=announced, plan=plan,
+            tier=tiers.get(session, tier), created_at=at,
             agreement=agreements.get(session, agreement) if agreement else None,
-            created_at=at,
-        )
-        if session.scalar(select(Stage.id).where(Stage.model_id == model.id, Stage.ordinal == stage.ordinal)):
-            raise NotPossible(f"Another stage of {model_name} has the ordinal {stage.ordinal}.")
+        )  # fmt: skip
         session.add(stage)
         session.flush()
         _record(
@@ -176,8 +166,7 @@ def add(
 def add_alias(use: Resources, caller: Caller, full_name: str, alias: str) -> None:
     """Let a stage be found under another name as well."""
     caller.require(Permission.STAGE_MANAGE)
-    if not NAME.fullmatch(alias) or alias.lower() in STAGE_WORDS:
-        raise InvalidRequest(f"{alias!r} cannot be a stage's name: use letters, digits, '.', '_' and '-'.")
+    _require_stage_name(alias)
     with use.database.transaction() as session:
         stage = get(session, full_name)
         _require_free(session, stage.model, alias)
@@ -242,7 +231,29 @@ def _model(session: Session, name: str) -> Model:
     return model
 
 
+def _require_stage_name(name: str) -> None:
+    if not NAME.fullmatch(name) or name.lower() in STAGE_WORDS:
+        raise InvalidRequest(f"{name!r} cannot be a stage's name: use letters, digits, '.', '_' and '-'.")
+
+
+def _require_in_bounds(plan: str | None, ordinal: int | None, parameters: int | None) -> None:
+    if plan is not None and len(plan) > 500:
+        raise InvalidRequest("A plan has at most 500 characters.")
+    if ordinal is not None and not 0 < ordinal <= ORDINAL_AT_MOST:
+        raise InvalidRequest(f"An ordinal is a whole number from 1 to {ORDINAL_AT_MOST}.")
+    if parameters is not None and not 0 < parameters < 2**53:
+        raise InvalidRequest("The number of parameters is above 0 and below 2^53.")
+
+
+def _free_ordinal(session: Session, model: Model, wanted: int | None) -> int:
+    taken = set(session.scalars(select(Stage.ordinal).where(Stage.model_id == model.id)))
+    if wanted in taken:
+        raise NotPossible(f"Another stage of {model.name} has the ordinal {wanted}.")
+    return wanted or max(taken, default=0) + 1
+
+
 def _require_free(session: Session, model: Model, name: str) -> None:
+    session.refresh(model, with_for_update=True)  # two who add at the same moment cannot take one name for two stages
     names = select(func.lower(Stage.name)).where(Stage.model_id == model.id)
     aliases = select(func.lower(StageAlias.name)).where(StageAlias.model_id == model.id)
     if name.lower() in {*session.scalars(names), *session.scalars(aliases)}:

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from server.domain.callers import Caller
 from server.domain.errors import InvalidRequest, NotFound, NotPermitted, NotPossible
 from server.domain.paging import Page, Slice, page
-from server.domain.permissions import ANY_SCOPE, POLICY, STAFF, Permission, Role, Scope
+from server.domain.permissions import POLICY, PURPOSE, STAFF, Permission, Role, Scope
 from server.domain.resources import Resources
 from server.log import entries
 from server.storage.database import Base, Key, Moment
@@ -208,8 +208,7 @@ def _require_sensible(
 
 def _require_carried(scopes: Collection[Scope], role: Role) -> None:
     for scope in scopes:
-        rules = (rule for rule in POLICY.values() if scope in rule.scopes and rule.scopes != ANY_SCOPE)
-        if not any(role in rule.roles for rule in rules):
+        if role not in POLICY[PURPOSE[scope]].roles:
             raise InvalidRequest(f"Your role, {role}, has no use for the scope {scope}.")
 
 

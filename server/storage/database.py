@@ -131,7 +131,9 @@ class Database:
         """Yield a session on one consistent state that cannot write."""
         with _typed_errors(), Session(self._readers, autoflush=False) as session:
             if self.dialect == "postgresql":
-                session.connection(execution_options={"postgresql_readonly": True})
+                session.connection(
+                    execution_options={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+                )
             yield session
 
     def _own_reader(self) -> Session:

@@ -4,6 +4,7 @@ Access log: one JSON object a line, written when the answer has ended. Text come
 that are not UTF-8: read with `errors="replace"`.
 
     ended_at            seconds since 1970, UTC, to the millisecond
+    request_id          32 hex digits, a name for this request alone
     duration_seconds    from the request's first byte to the answer's last
     remote_address      who connected
     method              "GET", …
@@ -143,7 +144,7 @@ http {
         "~(?:^|&)x-download-id=[^&]*%" 1;
     }
 
-    log_format deliveries escape=json '{"ended_at":$msec,"duration_seconds":$request_time,'
+    log_format deliveries escape=json '{"ended_at":$msec,"request_id":"$request_id","duration_seconds":$request_time,'
         '"remote_address":"$remote_addr","method":"$request_method","bucket":"$bucket","key":"$object_key",'
         '"download_id":"$download_id","access_key_id":"$access_key_id","status":$status,'
         '"bytes_sent":$body_bytes_sent,"range":"$http_range","object_size_bytes":$object_size_bytes,'

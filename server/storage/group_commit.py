@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from server.storage.statements import DRIVER
@@ -142,17 +143,28 @@ class GroupCommit:
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
         """Yield the writing connection inside a transaction; what is not committed in the block is rolled back."""
+        deadline = time.monotonic() + self._wait_seconds  # for the turn and the lock together
         if not self._writing.acquire(timeout=self._wait_seconds):
             raise WriterBusy
         try:
-            self._lock()
+            self._lock(deadline)
             try:
-                with self._engine.connect() as connection, connection.begin():
-                    yield connection
+                with self._engine.connect() as connection:
+                    yield from self._begun(connection)
             finally:
                 self._unlock()
         finally:
             self._writing.release()
+
+    def _begun(self, connection: Connection) -> Iterator[Connection]:
+        try:
+            with connection.begin():
+                yield connection
+        except WriterBusy:
+            # A commit that failed, or work that was lost, may leave a transaction open, and with it SQLite's lock:
+            # what state the connection is in is known only once it is closed.
+            connection.invalidate()
+            raise
 
     def _commit_or_fail(self, connection: Connection) -> None:
         try:
@@ -163,10 +175,9 @@ class GroupCommit:
     def _commit(self, connection: Connection) -> None:
         connection.commit()
 
-    def _lock(self) -> None:
+    def _lock(self, deadline: float) -> None:
         if self._descriptor is None:
             self._descriptor = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        deadline = time.monotonic() + self._wait_seconds
         while True:
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -208,19 +219,18 @@ def _savepoint(connection: Connection) -> Iterator[Session]:
         yield session
         if session.in_transaction() or session.new:
             session.commit()
+        session.close()
         driver.execute("RELEASE member")
     except BaseException:
-        session.close()
-        _undo(driver)
+        _undo(session, driver)
         raise
-    finally:
-        session.close()
 
 
-def _undo(driver: Any) -> None:
+def _undo(session: Session, driver: Any) -> None:
     """Take back one member's work. A full disk makes SQLite undo everybody's: then the whole group has failed."""
     try:
+        session.close()  # rolls back to its own savepoint, which is gone as well when SQLite has undone everything
         driver.execute("ROLLBACK TO member")
         driver.execute("RELEASE member")
-    except sqlite3.Error as error:
+    except (sqlite3.Error, DBAPIError) as error:
         raise WriterBusy from error

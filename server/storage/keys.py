@@ -8,9 +8,10 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 SECRET_BYTES = 32
@@ -68,12 +69,14 @@ def read_s3_credentials(path: Path) -> S3Credentials:
     """Read `{"access_key_id": …, "secret_access_key": …, "session_token"?: …}`."""
     content = read_private(path)
     try:
-        return S3Credentials(**json.loads(content))
-    except (ValueError, TypeError):
-        # The parser's own message could quote the secret.
+        credentials = S3Credentials(**json.loads(content))
+    except (ValueError, TypeError):  # the parser's own message could quote the secret
+        credentials = S3Credentials("", "")
+    if not all(isinstance(part, str) and part for part in (credentials.access_key_id, credentials.secret_access_key)):
         raise KeyFileError(
             f"key file {path} is not an S3 credential: write JSON with access_key_id and secret_access_key"
-        ) from None
+        )
+    return credentials
 
 
 def write_secret(path: Path) -> None:
@@ -100,6 +103,27 @@ def write_manifest_key(private: Path, public: Path) -> None:
     public.write_bytes(
         key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     )
+
+
+def write_note_key(path: Path) -> None:
+    """Create an Ed25519 key for signing notes: heads of the log, or receipts."""
+    key = ed25519.Ed25519PrivateKey.generate()
+    write_private(
+        path,
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+    )
+
+
+def read_note_key(path: Path) -> ed25519.Ed25519PrivateKey:
+    """Raises KeyFileError when it is open to others or holds no Ed25519 key."""
+    content = read_private(path)
+    try:
+        key = serialization.load_pem_private_key(content, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, ed25519.Ed25519PrivateKey):
+        raise KeyFileError(f"key file {path} holds no Ed25519 key in PEM: `weightgate-server init` makes one")
+    return key
 
 
 def seal(secret: bytes, purpose: str, content: bytes) -> bytes:

@@ -1,10 +1,9 @@
 """The object store: where the files of a checkpoint live. What leaves this module are our own types, never boto3's."""
 
-import base64
 import hashlib
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +27,14 @@ from server.storage.object_errors import (
     status_of,
     typed_errors,
 )
+from server.storage.object_parts import (
+    MIB,
+    SINGLE_PUT_BELOW_BYTES,
+    base64_of,
+    part_size_bytes,
+    read_parts,
+    store_checksum,
+)
 
 __all__ = [
     "MIB",
@@ -41,9 +48,6 @@ __all__ = [
     "part_size_bytes",
 ]
 
-MIB = 1024 * 1024
-SINGLE_PUT_BELOW_BYTES = 16 * MIB
-PARTS_AT_MOST = 10_000  # S3's own limit
 PARTS_IN_FLIGHT = 4  # memory: one part more than this is held at once
 
 Progress = Callable[[int], None]
@@ -187,11 +191,11 @@ class S3Objects:
             return None
         whole, digests = hashlib.sha256(), []
         with path.open("rb") as stream:
-            for part in _parts(stream, size_bytes):
+            for part in read_parts(stream, size_bytes):
                 whole.update(part)
                 digests.append(hashlib.sha256(part).digest())
         _require_unchanged(path, whole.hexdigest(), sha256_hex)
-        return found if found.checksum == _store_checksum(digests, size_bytes) else None
+        return found if found.checksum == store_checksum(digests, size_bytes) else None
 
     def upload(self, key: str, path: Path, sha256_hex: str, size_bytes: int, progress: Progress) -> ObjectInfo:
         """Put a file there and return what the store then says of it. `progress` gets each count of bytes sent.
@@ -209,7 +213,7 @@ class S3Objects:
     def put_bytes(self, key: str, content: bytes) -> ObjectInfo:
         digest = hashlib.sha256(content)
         self._put(key, content, digest.digest(), digest.hexdigest())
-        return self._require_stored(key, _b64(digest.digest()), digest.hexdigest(), len(content))
+        return self._require_stored(key, base64_of(digest.digest()), digest.hexdigest(), len(content))
 
     def get_bytes(self, key: str) -> bytes:
         """Return a small object's content. Raises KeyError when there is none."""
@@ -258,12 +262,12 @@ class S3Objects:
     def _upload_whole(
         self, key: str, stream: BinaryIO, path: Path, sha256_hex: str, size_bytes: int, progress: Progress
     ) -> str:
-        content = b"".join(_parts(stream, size_bytes))
+        content = b"".join(read_parts(stream, size_bytes))
         digest = hashlib.sha256(content)
         _require_unchanged(path, digest.hexdigest(), sha256_hex)
         self._put(key, content, digest.digest(), sha256_hex)
         progress(size_bytes)
-        return _b64(digest.digest())
+        return base64_of(digest.digest())
 
     def _put(self, key: str, content: bytes, digest: bytes, sha256_hex: str) -> None:
         with typed_errors(f"store {key}"):
@@ -271,7 +275,7 @@ class S3Objects:
                 Bucket=self.bucket,
                 Key=key,
                 Body=content,
-                ChecksumSHA256=_b64(digest),
+                ChecksumSHA256=base64_of(digest),
                 Metadata={"sha256": sha256_hex},
             )
 
@@ -293,7 +297,7 @@ class S3Objects:
             # Ctrl-C as well: parts that nobody names are paid for until somebody finds them.
             self._abort_quietly(key, upload_id)
             raise
-        return _store_checksum(digests, size_bytes)
+        return store_checksum(digests, size_bytes)
 
     def _send_parts(
         self, key: str, upload_id: str, stream: BinaryIO, size_bytes: int, progress: Progress
@@ -309,7 +313,7 @@ class S3Objects:
 
         with ThreadPoolExecutor(PARTS_IN_FLIGHT, thread_name_prefix="upload") as pool:
             try:
-                for number, part in enumerate(_parts(stream, size_bytes), start=1):
+                for number, part in enumerate(read_parts(stream, size_bytes), start=1):
                     whole.update(part)
                     digests.append(hashlib.sha256(part).digest())
                     if len(flying) == PARTS_IN_FLIGHT:
@@ -332,9 +336,9 @@ class S3Objects:
                 UploadId=upload_id,
                 PartNumber=number,
                 Body=part,
-                ChecksumSHA256=_b64(digest),
+                ChecksumSHA256=base64_of(digest),
             )
-        return {"PartNumber": number, "ETag": answer["ETag"], "ChecksumSHA256": _b64(digest)}
+        return {"PartNumber": number, "ETag": answer["ETag"], "ChecksumSHA256": base64_of(digest)}
 
     def _require_stored(self, key: str, checksum: str, sha256_hex: str, size_bytes: int) -> ObjectInfo:
         """Return what is there, or remove it: a store that cannot show our checksum has not verified it."""
@@ -364,34 +368,10 @@ class S3Objects:
             return  # the first error is the one to tell; `abort_uploads` finds what is left
 
 
-def part_size_bytes(size_bytes: int) -> int:
-    """Return the size of a file's parts: 16 MiB, or as many whole MiB as keep it within S3's 10,000 parts."""
-    return max(SINGLE_PUT_BELOW_BYTES, -(-size_bytes // (PARTS_AT_MOST * MIB)) * MIB)
-
-
-def _parts(stream: BinaryIO, size_bytes: int) -> Iterator[bytes]:
-    """Read a file in parts, up to its promised size plus one byte: a file that grew then fails its hash, unread."""
-    left = size_bytes + 1
-    while left and (part := stream.read(min(part_size_bytes(size_bytes), left))):
-        left -= len(part)
-        yield part
-
-
 def _require_unchanged(path: Path, found_hex: str, promised_hex: str) -> None:
     # A longer or shorter file has another hash: the size needs no comparison of its own.
     if found_hex != promised_hex:
         raise ChecksumMismatch(f"{path} is not the file it was when it was hashed: leave it alone and publish again")
-
-
-def _store_checksum(digests: list[bytes], size_bytes: int) -> str:
-    """Return the SHA-256 checksum S3 gives a file: its own, or that of its parts' digests, and their number."""
-    if size_bytes < SINGLE_PUT_BELOW_BYTES:
-        return _b64(digests[0] if digests else hashlib.sha256().digest())
-    return f"{_b64(hashlib.sha256(b''.join(digests)).digest())}-{len(digests)}"
-
-
-def _b64(digest: bytes) -> str:
-    return base64.b64encode(digest).decode()
 
 
 def _config(endpoint_url: str | None, addressing: str, attempts: int) -> Config:

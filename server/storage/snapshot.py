@@ -56,8 +56,9 @@ def _postgresql(command: list[str], url: URL) -> None:
     if shutil.which(command[0]) is None:
         raise SnapshotError(f"{command[0]} is not installed: install the server's PostgreSQL client tools")
     environment = os.environ | {"PGPASSWORD": str(url.password or "")}
-    address = url.set(drivername="postgresql", password=None).render_as_string()  # sslmode and the like stay in it
-    command = [command[0], f"--dbname={address}", *command[1:]]
+    # `query` holds sslmode and the like.
+    address = URL.create("postgresql", url.username, None, url.host, url.port, url.database, url.query)
+    command = [command[0], f"--dbname={address.render_as_string()}", *command[1:]]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or ["no message"]

@@ -68,7 +68,7 @@ class _Compiled:
                 self._constants[name] = self._inward[name](value)
         columns = list(statement.selected_columns) if isinstance(statement, Select) else []
         # The rows' class is made from the query's own names, which no annotation can foresee.
-        row: Any = namedtuple("Row", " ".join(str(column.key) for column in columns))  # type: ignore[misc]  # noqa: PYI024
+        row: Any = namedtuple("Row", " ".join(str(column.key) for column in columns))  # type: ignore[misc]
         self._make = row._make
         outward = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
         self._outward: list[tuple[int, Callable[[Any], Any]]] = [

@@ -254,6 +254,7 @@ def test_a_delivery_is_one_line_with_its_download_id(embedded_store: EmbeddedSto
     line = lines_about(embedded_store, key)[-1]
     assert abs(line.pop("ended_at") - now().timestamp()) < 5
     assert line.pop("duration_seconds") < 5
+    assert re.fullmatch(r"[0-9a-f]{32}", line.pop("request_id"))
     assert line == {
         "remote_address": "127.0.0.1",
         "method": "GET",

@@ -1,0 +1,186 @@
+"""The house's order, as far as a machine can see it."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SERVER = ROOT / "server"
+DOMAIN = SERVER / "domain"
+MODULES = sorted(SERVER.rglob("*.py"))
+OWN = sorted([*MODULES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "config").rglob("*.py")])
+LINES_AT_MOST = 400
+FUNCTION_LINES_AT_MOST = 40
+ON_LINUX = re.compile(r'pytest\.mark\.skipif\(sys\.platform != "linux", reason="reads /proc"\)')
+BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "misc"}
+# Tests of `domain` that are about more than one concept, each with the module that it begins from.
+MORE_THAN_ONE = {
+    "test_locks": "access", "test_races": "access", "test_revocation": "access", "test_policy": "permissions",
+}  # fmt: skip
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (node for node in ast.walk(parsed(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield f"{node.module}"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_imports_go_down() -> None:
+    """Every contract of .importlinter is kept. In a process of its own: it silences every logger."""
+    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    subprocess.run(command, cwd=ROOT, check=True, timeout=120)
+
+
+def test_there_are_modules_to_look_at() -> None:
+    """The tests below do not pass because they see nothing."""
+    assert len(MODULES) > 50
+    assert DOMAIN / "access.py" in MODULES
+
+
+def test_modules_are_short() -> None:
+    """At most 400 lines: then they are split."""
+    lines = {named(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
+    assert {name: count for name, count in lines.items() if count > LINES_AT_MOST} == {}
+
+
+def test_functions_are_short() -> None:
+    """At most 40 lines; migrations, which are never edited again, apart."""
+    long = {
+        f"{named(path)}:{function.name}"
+        for path in MODULES
+        if "versions" not in path.parts
+        for function in functions(path)
+        if (function.end_lineno or 0) - function.lineno + 1 > FUNCTION_LINES_AT_MOST
+    }
+    assert long == set()
+
+
+def test_modules_say_what_they_are() -> None:
+    """Each begins with a docstring, and the server's with one sentence in its first line."""
+    docstrings = {path: ast.get_docstring(parsed(path)) or "" for path in OWN if path.read_text().strip()}
+    assert {named(path) for path, text in docstrings.items() if not text} == set()
+    assert {named(path) for path in MODULES if not docstrings[path].partition("\n")[0].endswith((".", ":"))} == set()
+
+
+def test_names_say_something() -> None:
+    """No utils, helpers, common or manager, as a module or as a folder."""
+    names = {named(path): {*path.relative_to(ROOT).parts[:-1], path.stem} for path in OWN}
+    assert {name for name, parts in names.items() if parts & BANNED_NAMES} == set()
+
+
+def test_a_concept_s_tests_bear_its_name() -> None:
+    """A test file of `domain` is called after a module of `domain`."""
+    concepts = {path.stem for path in DOMAIN.glob("*.py")}
+    tests = {path.stem for path in (ROOT / "tests" / "domain").glob("test_*.py")}
+    assert {name for name in tests - set(MORE_THAN_ONE) if name.removeprefix("test_") not in concepts} == set()
+
+
+@pytest.mark.parametrize("layer", ["web", "web/api", "storage", "log"])
+def test_a_module_s_tests_bear_its_name(layer: str) -> None:
+    """The tests mirror the tree in the other layers too."""
+    modules = {path.stem for path in (SERVER / layer).glob("*.py")}
+    tests = {path.stem.removeprefix("test_") for path in (ROOT / "tests" / layer).glob("test_*.py")}
+    assert tests - modules == set()
+
+
+def test_what_is_left_to_do_names_its_issue() -> None:
+    """A note that nobody can look up is never done."""
+    note = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b(?!.*\b(issue|#)\s*\d+)")
+    places = {
+        f"{named(path)}:{number}"
+        for path in OWN
+        if path != Path(__file__)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if note.search(line)
+    }
+    assert places == set()
+
+
+def test_nothing_is_mocked() -> None:
+    """Real parts, with fakes at the outer edge only."""
+    mocking = {
+        named(path)
+        for path in OWN
+        if any(name.partition(".")[0] in {"mock", "pytest_mock"} or "unittest" in name for name in imports(path))
+    }
+    assert mocking == set()
+
+
+def calls(path: Path) -> Iterator[tuple[str, int]]:
+    """Every dotted name that is called or stands as a decorator or mark, with its line."""
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Store):
+            yield ast.unparse(node), node.lineno
+
+
+def test_nothing_is_skipped() -> None:
+    """A test runs or it is not there; parts that are missing (`tests/parts.py`) and other systems fail in CI."""
+    skipping = {
+        f"{named(path)}:{line}"
+        for path in OWN
+        if path.name != "parts.py"
+        for name, line in calls(path)
+        if re.fullmatch(r"pytest\.(mark\.)?(skip|skipif|xfail|importorskip)", name)
+        and not ON_LINUX.search(path.read_text(encoding="utf-8").splitlines()[line - 1])
+    }
+    assert skipping == set()
+
+
+def test_every_test_says_what_it_proves() -> None:
+    """In a sentence below its name, or with a name that is one."""
+    silent = {
+        f"{named(path)}:{function.name}"
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for function in functions(path)
+        if function.name.startswith("test_") and not ast.get_docstring(function) and function.name.count("_") < 4
+    }
+    assert silent == set()
+
+
+def test_no_clock_but_the_resources_one() -> None:
+    """Below `web`, the time comes from `use.clock()`: a rule that reads its own clock cannot be tested or locked."""
+    reading = {
+        f"{named(path)}:{line}"
+        for path in sorted(DOMAIN.glob("*.py"))
+        if path.name != "resources.py"
+        for name, line in calls(path)
+        if re.fullmatch(r"(datetime|date|time)\.(now|utcnow|today|time)|datetime\.datetime\.(now|utcnow)", name)
+    }
+    assert reading == set()
+
+
+def test_flask_s_globals_stay_in_web() -> None:
+    """What a function needs stands in its signature."""
+    using = {
+        named(path)
+        for path in MODULES
+        if "web" not in path.parts and any(name.startswith("flask") for name in imports(path))
+    }
+    assert using == set()
+
+
+def test_warnings_are_errors() -> None:
+    """In every test run, without a list of exceptions."""
+    configured = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    assert configured["filterwarnings"] == ["error"]
