@@ -48,7 +48,7 @@ def imports(path: Path) -> Iterator[str]:
 
 def test_imports_go_down() -> None:
     """Every contract of .importlinter is kept. In a process of its own: it silences every logger."""
-    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
     subprocess.run(command, cwd=ROOT, check=True, timeout=120)
 
 
