@@ -28,6 +28,7 @@ def _network(text: str) -> str:
 
 
 Network = Annotated[str, AfterValidator(_network)]
+BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
 HostName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]
 
 
@@ -47,16 +48,19 @@ class Settings(BaseModel):
     logger_level: Literal["debug", "info", "warning", "error"] = "info"
 
     database_url: str = Field(default="sqlite:///weightgate.sqlite3", repr=False)
+    sealer_database_url: str | None = Field(default=None, repr=False)
     migration_database_url: str | None = Field(default=None, repr=False)
 
     embedded_store: bool = False
     s3_endpoint_url: str | None = None
     s3_region: str = Field(default="us-east-1", pattern=r"^[a-z0-9-]{3,32}$")
-    s3_bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+    s3_bucket: str = Field(pattern=BUCKET)
     s3_addressing: Literal["virtual", "path"] = "virtual"
+    anchor_bucket: str | None = Field(default=None, pattern=BUCKET)
 
     signer_key_file: Path = Path("keys/signer.json")
     publisher_key_file: Path = Path("keys/publisher.json")
+    anchor_key_file: Path = Path("keys/anchor.json")
     manifest_key_file: Path = Path("keys/manifest.key.pem")
     manifest_public_key_file: Path = Path("keys/manifest.pub.pem")
     secret_file: Path = Path("keys/secret")
@@ -82,7 +86,7 @@ class Settings(BaseModel):
             raise ValueError("write address:port, like 127.0.0.1:8080")
         return value
 
-    @field_validator("database_url", "migration_database_url")
+    @field_validator("database_url", "sealer_database_url", "migration_database_url")
     @classmethod
     def _database_url(cls, value: str | None) -> str | None:
         # Without a file's name SQLite keeps all in memory, the log too.
@@ -101,7 +105,7 @@ class Settings(BaseModel):
             value = getattr(self, name)
             if isinstance(value, Path):
                 object.__setattr__(self, name, self.folder / value)
-        for name in ("database_url", "migration_database_url"):
+        for name in ("database_url", "sealer_database_url", "migration_database_url"):
             value = getattr(self, name)
             if value is not None and (match := re.fullmatch(r"sqlite:///([^/].*)", value)):
                 object.__setattr__(self, name, f"sqlite:///{self.folder / match[1]}")

@@ -1,5 +1,6 @@
 """A real PostgreSQL for the tests: binaries from PyPI, started by us on loopback, gone afterwards."""
 
+import contextlib
 import importlib.util
 import os
 import secrets
@@ -24,11 +25,28 @@ NOBODY = 65534  # PostgreSQL refuses to run as root
 class PostgreSQL:
     """One server; `create` gives out databases of it."""
 
-    def __init__(self, port: int, password: str, folder: Path, process: "subprocess.Popen[bytes]") -> None:
+    def __init__(self, binaries: Path, port: int, password: str, folder: Path) -> None:
         self.port = port
         self.folder = folder
-        self.process = process
+        self._binaries = binaries
         self._password = password
+        self.start_again()
+
+    def start_again(self) -> None:
+        """Start it, and wait until it has recovered."""
+        self.process = start(self._binaries, self.folder / "data", self.port)
+        _wait(self.port, self._password, self.process)
+
+    def kill(self) -> None:
+        """kill -9 of all its processes, as when the machine fails."""
+        leader = self.process.pid
+        children = [int(one) for one in Path(f"/proc/{leader}/task/{leader}/children").read_text().split()]
+        for process in [leader, *children]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        self.process.wait()
+        while any(Path(f"/proc/{child}").exists() for child in children):  # their shared memory is in the way
+            time.sleep(0.01)
 
     def url(self, database: str) -> str:
         return f"postgresql+psycopg://app:{self._password}@127.0.0.1:{self.port}/{database}"
@@ -56,15 +74,13 @@ def started() -> Iterator[PostgreSQL]:
     password = secrets.token_hex(16)
     try:
         binaries = reachable_binaries(folder)
-        data = initialize(binaries, folder, password)
-        port = _free_port()
-        process = start(binaries, data, port)
+        initialize(binaries, folder, password)
+        server = PostgreSQL(binaries, _free_port(), password, folder)
         try:
-            _wait(port, password, process)
-            yield PostgreSQL(port, password, folder, process)
+            yield server
         finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(START_SECONDS)
+            server.process.send_signal(signal.SIGINT)
+            server.process.wait(START_SECONDS)
     finally:
         shutil.rmtree(folder)
 

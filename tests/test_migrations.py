@@ -46,6 +46,14 @@ def test_the_migrations_make_the_tables_of_the_code(url: str) -> None:
     assert tables(url) == {*METADATA.tables, "alembic_version"}
 
 
+def is_current(url: str) -> bool:
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        current = migrations.is_current(connection)
+    engine.dispose()
+    return current
+
+
 def test_a_second_upgrade_changes_nothing(url: str) -> None:
     """An operator may run it again at any time."""
     migrations.upgrade(url)
@@ -53,7 +61,7 @@ def test_a_second_upgrade_changes_nothing(url: str) -> None:
     before = tables(url)
     migrations.upgrade(url)
     assert tables(url) == before
-    assert migrations.is_current(url)
+    assert is_current(url)
     engine = create_engine(url)
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT name FROM agreements")) == "kept"
@@ -62,10 +70,10 @@ def test_a_second_upgrade_changes_nothing(url: str) -> None:
 
 def test_an_empty_database_is_not_current(url: str) -> None:
     """Nor is one that another version of this code has made."""
-    assert not migrations.is_current(url)
+    assert not is_current(url)
     migrations.upgrade(url)
     run(url, "UPDATE alembic_version SET version_num = '9999'")
-    assert not migrations.is_current(url)
+    assert not is_current(url)
 
 
 def test_a_migration_that_dies_leaves_nothing(url: str) -> None:
@@ -74,10 +82,10 @@ def test_a_migration_that_dies_leaves_nothing(url: str) -> None:
     with pytest.raises(Exception, match="tokens"):
         migrations.upgrade(url)
     assert tables(url) <= {"tokens", "alembic_version"}
-    assert not migrations.is_current(url)
+    assert not is_current(url)
     run(url, "DROP TABLE tokens")
     migrations.upgrade(url)
-    assert migrations.is_current(url)
+    assert is_current(url)
 
 
 def test_a_table_that_was_changed_by_hand_is_noticed(url: str) -> None:

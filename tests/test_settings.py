@@ -71,6 +71,8 @@ BAD = {
         '"weightgate.sqlite3"', '"sqlite:///?mode=memory"',
     ],
     "migration_database_url": ['"mysql://owner:hush@db/x"', "7"],
+    "anchor_bucket": ['""', '"ab"', '"Anchors"', "3"],
+    "sealer_database_url": ['"sqlite://"', '"mysql://a/b"', "3"],
     "embedded_store": ['"perhaps"', "[]", "2"],
     "s3_endpoint_url": ['"http://s3.example.org"', '"s3.example.org"', '"https://s3.example.org/x"', '"https://u:p@s3"'],
     "s3_region": ['"X"', '"us east"', '""'],

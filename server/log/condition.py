@@ -1,5 +1,6 @@
 """The log's condition: whether it can be relied on now, so that what must be logged may be done."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -15,8 +16,19 @@ class LogUnsound(Exception):
     """The log is stopped, or is not being sealed. The text says which."""
 
 
-def require_sound(session: Session, at: datetime) -> None:
-    """Raise LogUnsound when the log was found changed, or its oldest unsealed entry is too old; NoLog without one."""
+@dataclass(frozen=True, slots=True)
+class SoundLog:
+    """The log that may be appended to now. receipt_vkey: of the key that signs receipts for its entries."""
+
+    id: int
+    origin: str
+    receipt_vkey: str
+
+
+def require_sound(session: Session, at: datetime) -> SoundLog:
+    """Return the newest log. Raises LogUnsound when it was found changed, or its oldest unsealed entry is too old;
+    NoLog when there is none.
+    """
     row = _CONDITION.first(session)
     if row is None:
         raise NoLog("no log to append to: run `weightgate-server init`")
@@ -24,9 +36,19 @@ def require_sound(session: Session, at: datetime) -> None:
         raise LogUnsound(f"the log is stopped: {row.stop_reason}")
     if row.oldest is not None and at - row.oldest > SEALED_WITHIN:
         raise LogUnsound(f"the log has not been sealed since {row.oldest:%H:%M:%S} UTC: is the worker running?")
+    return SoundLog(row.id, row.origin, row.receipt_vkey)
 
 
 _OLDEST = (
-    select(LogEntry.appended_at).where(LogEntry.leaf_index.is_(None)).order_by(LogEntry.id).limit(1).scalar_subquery()
+    select(LogEntry.appended_at)
+    .where(LogEntry.leaf_index.is_(None), LogEntry.log_id == Log.id)  # what an abandoned log left is sealed no more
+    .order_by(LogEntry.id)
+    .limit(1)
+    .correlate(Log)
+    .scalar_subquery()
 )
-_CONDITION = Statement(select(Log.stop_reason, _OLDEST.label("oldest")).order_by(Log.id.desc()).limit(1))
+_CONDITION = Statement(
+    select(Log.id, Log.origin, Log.receipt_vkey, Log.stop_reason, _OLDEST.label("oldest"))
+    .order_by(Log.id.desc())
+    .limit(1)
+)

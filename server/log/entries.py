@@ -7,7 +7,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, String, UniqueConstraint, bindparam, insert, select
+from sqlalchemy import (
+    ColumnElement,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    TypeDecorator,
+    UniqueConstraint,
+    bindparam,
+    cast,
+    insert,
+    select,
+    type_coerce,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from server.log import canonical
@@ -16,6 +29,16 @@ from server.storage.statements import Statement
 
 COMMITMENT_PREFIX = b"weightgate-commit/v1\n"
 SALT_BYTES = 32
+
+
+class Bytes(TypeDecorator[bytes]):
+    """Bytes, also where SQLite holds text in a column of bytes: what edits by hand leave there is read and compared."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        return type_coerce(cast(column, LargeBinary), self)
 
 
 class NoLog(Exception):
@@ -30,6 +53,9 @@ class Log(Base):
     name: Mapped[str] = mapped_column(String(64), unique=True)
     origin: Mapped[str] = mapped_column(String(300), unique=True)
     created_at: Mapped[datetime] = mapped_column(Moment)
+    vkey: Mapped[str] = mapped_column(String(400))  # C2SP signed-note verifier key of its heads
+    receipt_vkey: Mapped[str] = mapped_column(String(400))  # and of the receipts for its entries
+    closed_at: Mapped[datetime | None] = mapped_column(Moment)  # when the log after it was opened
     stopped_at: Mapped[datetime | None] = mapped_column(Moment)  # set when it was found to have been changed
     stop_reason: Mapped[str | None] = mapped_column(String(1000))
 
@@ -41,31 +67,40 @@ class LogEntry(Base):
     __table_args__ = (
         UniqueConstraint("log_id", "leaf_index"),
         Index("ix_log_entries_organization_id_kind_id", "organization_id", "kind", "id"),
+        Index("ix_log_entries_organization_id_id", "organization_id", "id"),
         Index("ix_log_entries_kind_id", "kind", "id"),
+        Index("ix_log_entries_person_id", "person", "id"),
+        Index("ix_log_entries_stage_id", "stage", "id"),
     )
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     log_id: Mapped[int] = mapped_column(ForeignKey("logs.id"))
     kind: Mapped[str] = mapped_column(String(64))
     subject: Mapped[str | None] = mapped_column(String(200), index=True)  # what the act is about, e.g. a download's id
     organization_id: Mapped[int | None] = mapped_column(Key)
-    appended_at: Mapped[datetime] = mapped_column(Moment)
-    record: Mapped[bytes] = mapped_column(LargeBinary)
-    salt: Mapped[bytes] = mapped_column(LargeBinary)
-    commitment: Mapped[bytes] = mapped_column(LargeBinary)
+    person: Mapped[str | None] = mapped_column(String(254))  # who acted, by the record's `actor`
+    stage: Mapped[str | None] = mapped_column(String(200))
+    code: Mapped[str | None] = mapped_column(String(64))  # which of its kind, e.g. what an alarm is about
+    appended_at: Mapped[datetime] = mapped_column(Moment, index=True)
+    record: Mapped[bytes] = mapped_column(Bytes)
+    salt: Mapped[bytes] = mapped_column(Bytes)
+    commitment: Mapped[bytes] = mapped_column(Bytes)
     leaf_index: Mapped[int | None] = mapped_column(Key)  # given by the sealer, never by a sequence
 
 
+Index("ix_log_entries_code_id", LogEntry.code, LogEntry.id, sqlite_where=LogEntry.code.is_not(None),
+      postgresql_where=LogEntry.code.is_not(None))  # fmt: skip
 Index("ix_log_entries_unsealed", LogEntry.id, sqlite_where=LogEntry.leaf_index.is_(None),
       postgresql_where=LogEntry.leaf_index.is_(None))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """What the caller needs to prove later that its act is in the log."""
+    """What the caller needs to prove later that its act is in the log. time_ms: as in the record."""
 
     record: bytes
     salt: bytes
     commitment: bytes
+    time_ms: int
 
 
 def commitment_of(salt: bytes, record: bytes) -> bytes:
@@ -73,9 +108,11 @@ def commitment_of(salt: bytes, record: bytes) -> bytes:
     return hashlib.sha256(COMMITMENT_PREFIX + salt + record).digest()
 
 
-def open_log(session: Session, origin: str, at: datetime) -> Log:
-    """Begin a log; entries go to the newest from now on. `origin` is `<host>/<name>`."""
-    log = Log(name=origin.partition("/")[2], origin=origin, created_at=at)
+def open_log(session: Session, vkey: str, receipt_vkey: str, at: datetime) -> Log:
+    """Begin a log; entries go to the newest from now on. Its origin `<host>/downloads/<name>` is its key's name."""
+    origin = vkey.partition("+")[0]
+    name = origin.rpartition("/")[2]
+    log = Log(name=name, origin=origin, vkey=vkey, receipt_vkey=receipt_vkey, created_at=at)
     session.add(log)
     session.flush()
     return log
@@ -89,29 +126,51 @@ def append(
     record: Mapping[str, Any],
     organization_id: int | None = None,
     subject: str | None = None,
+    stage: str | None = None,
+    code: str | None = None,
+    log_id: int | None = None,
 ) -> Appended:
     """Append one entry as part of the caller's transaction; make it the last statement, so its order is the log's.
 
-    `version`, `kind` and `time` (unix milliseconds) are written into the record here. Raises NoLog, NotCanonical.
+    `version`, `kind` and `time` (unix milliseconds) are written into the record here. log_id: the newest log when left
+    out. Raises NoLog, also when the log was closed a moment ago (try again), and NotCanonical.
     """
-    content = canonical.encode({**record, "version": 1, "kind": kind, "time": int(at.timestamp() * 1000)})
+    time_ms = int(at.timestamp() * 1000)
+    content = canonical.encode({**record, "version": 1, "kind": kind, "time": time_ms})
     salt = secrets.token_bytes(SALT_BYTES)
     commitment = commitment_of(salt, content)
     session.flush()  # what the act changed is written before the entry that tells of it
     try:
-        appended = _APPEND.run(
-            session, kind=kind, subject=subject, organization_id=organization_id, appended_at=at,
-            record=content, salt=salt, commitment=commitment,
-        )  # fmt: skip
+        values = {
+            "kind": kind, "subject": subject, "organization_id": organization_id, "appended_at": at,
+            "person": record.get("actor", {}).get("person"), "stage": stage, "code": code,
+            "record": content, "salt": salt, "commitment": commitment,
+        }  # fmt: skip
+        if log_id is None:
+            appended = _APPEND.run(session, **values)
+        else:
+            appended = _APPEND_TO.run(session, log_id=log_id, **values)
     except DATABASE_ERRORS as error:  # a guard, a broken table, a full disk: without an entry nothing may follow
         raise NoLog(f"the log did not take the entry ({type(error).__name__})") from None
     if appended != 1:
         raise NoLog("no log to append to: run `weightgate-server init`")
-    return Appended(content, salt, commitment)
+    return Appended(content, salt, commitment, time_ms)
 
 
-_GIVEN = ("kind", "subject", "organization_id", "appended_at", "record", "salt", "commitment")
+_GIVEN = (
+    "kind",
+    "subject",
+    "organization_id",
+    "person",
+    "stage",
+    "code",
+    "appended_at",
+    "record",
+    "salt",
+    "commitment",
+)
 _NEWEST = select(Log.id, *(bindparam(name, type_=LogEntry.__table__.c[name].type) for name in _GIVEN))
 _APPEND = Statement(
     insert(LogEntry).from_select(["log_id", *_GIVEN], _NEWEST.order_by(Log.id.desc()).limit(1), include_defaults=False)
 )
+_APPEND_TO = Statement(insert(LogEntry).inline().values({name: bindparam(name) for name in ("log_id", *_GIVEN)}))

@@ -26,6 +26,11 @@ class Head:
         if self.size == 0 and self.root != tree.EMPTY_ROOT:
             raise Malformed("the head of an empty log has the empty root")
 
+    @classmethod
+    def empty(cls, origin: str) -> Self:
+        """What a log says before its first entry."""
+        return cls(origin, 0, tree.EMPTY_ROOT)
+
     @property
     def text(self) -> str:
         """The three lines that are signed. Extension lines are never written: some verifiers misread them."""

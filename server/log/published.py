@@ -16,7 +16,9 @@ class NotPublished(Exception):
 
 def find(session: Session, name: str | None) -> Log:
     """Return a log by its name (the year), or the one that is appended to now. Raises NotPublished."""
-    query = select(Log) if name is None else select(Log).where(Log.name.in_([name, f"downloads/{name}"]))
+    if name is not None and not name.isprintable():  # PostgreSQL would not even be asked about a NUL
+        raise NotPublished
+    query = select(Log) if name is None else select(Log).where(Log.name == name)
     log = session.scalar(query.order_by(Log.id.desc()).limit(1))
     if log is None:
         raise NotPublished
@@ -54,4 +56,4 @@ def proof(session: Session, entry: LogEntry) -> bytes:
         raise NotPublished
     read = tiles.hashes(lambda level, index: read_tile(session, log.id, level, index))
     path = tree.inclusion_proof(entry.leaf_index, newest.size, read)
-    return Proof(entry.leaf_index, tuple(path), newest.note.encode(), entry.salt).encode()
+    return Proof(entry.leaf_index, tuple(path), newest.note.encode(), entry.salt or None).encode()

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, LargeBinary, String, UniqueConstraint, bindparam, insert, select, update
+from sqlalchemy import ForeignKey, String, UniqueConstraint, insert, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from server.log import heads, tiles, tree
-from server.log.entries import Log, LogEntry, commitment_of
+from server.log.entries import Bytes, Log, LogEntry, commitment_of
 from server.log.heads import Head
 from server.log.notes import Signer, VerifierKey
 from server.storage.database import Base, Database, Key, Moment
@@ -33,7 +33,7 @@ class LogTile(Base):
     log_id: Mapped[int] = mapped_column(ForeignKey("logs.id"), primary_key=True)
     level: Mapped[int] = mapped_column(primary_key=True)
     number: Mapped[int] = mapped_column(Key, primary_key=True)
-    data: Mapped[bytes] = mapped_column(LargeBinary)
+    data: Mapped[bytes] = mapped_column(Bytes)
 
 
 class LogHead(Base):
@@ -44,7 +44,7 @@ class LogHead(Base):
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     log_id: Mapped[int] = mapped_column(ForeignKey("logs.id"))
     size: Mapped[int] = mapped_column(Key)
-    root: Mapped[bytes] = mapped_column(LargeBinary)
+    root: Mapped[bytes] = mapped_column(Bytes)
     note: Mapped[str] = mapped_column(String(2000))
     sealed_at: Mapped[datetime] = mapped_column(Moment)
 
@@ -64,23 +64,31 @@ def seal(database: Database, signer: Signer, clock: Callable[[], datetime]) -> i
         log = session.scalar(
             select(Log).where(Log.origin == signer.key.name).with_for_update(key_share=True, skip_locked=True)
         )
-        if log is None:
-            return 0
-        if log.stop_reason is not None:
-            raise SealingStopped(log.stop_reason)
-        head = _head(session, log, signer.key)
-        edge = _edge(session, log.id, head)
-        unsealed = _unsealed(session, log.id)
-        if not unsealed.ids and head.size:
-            return 0
-        grown = tiles.append(edge, head.size, unsealed.leaves)
-        size = head.size + len(unsealed.leaves)
-        _write_tiles(session, log.id, edge, grown)
-        _number(session, unsealed.ids, head.size)
-        after = Head(log.origin, size, tiles.root_from_edge(size, edge | grown))
-        note = heads.sign(after, signer).decode()
-        session.add(LogHead(log_id=log.id, size=size, root=after.root, note=note, sealed_at=clock()))
-        return len(unsealed.ids)
+        return 0 if log is None else seal_round(session, log, signer, clock())
+
+
+def seal_round(session: Session, log: Log, signer: Signer, at: datetime) -> int:
+    """Seal one round inside the caller's transaction, which has locked the log's row; returns how many entries.
+
+    Raises SealingStopped.
+    """
+    if log.stop_reason is not None:
+        raise SealingStopped(log.stop_reason)
+    signed = _head(session, log, signer.key)
+    head = signed or Head.empty(log.origin)
+    edge = _edge(session, log.id, head)
+    _require_numbers(session, log.id, head.size)
+    unsealed = _unsealed(session, log.id)
+    if not unsealed.ids and signed is not None:
+        return 0
+    grown = tiles.append(edge, head.size, unsealed.leaves)
+    size = head.size + len(unsealed.leaves)
+    _write_tiles(session, log.id, edge, grown)
+    _number(session, unsealed.ids, head.size)
+    after = Head(log.origin, size, tiles.root_from_edge(size, edge | grown))
+    note = heads.sign(after, signer).decode()
+    session.add(LogHead(log_id=log.id, size=size, root=after.root, note=note, sealed_at=at))
+    return len(unsealed.ids)
 
 
 def stop(database: Database, origin: str, reason: str, at: datetime) -> None:
@@ -106,14 +114,14 @@ def read_tile(session: Session, log_id: int, level: int, number: int) -> bytes:
     return data
 
 
-def _head(session: Session, log: Log, key: VerifierKey) -> Head:
+def _head(session: Session, log: Log, key: VerifierKey) -> Head | None:
     """What was signed last, from the note and not from the columns beside it. Raises SealingStopped."""
     newest = newest_head(session, log.id)
     if newest is None:
-        return Head(log.origin, 0, tree.EMPTY_ROOT)
+        return None
     try:
         head = heads.verify(newest.note.encode(), key)
-    except ValueError:
+    except (ValueError, AttributeError):  # SQLite gives bytes where somebody put some
         raise SealingStopped(f"the head of size {newest.size} is not signed by the log's key") from None
     if (head.size, head.root) != (newest.size, newest.root):
         raise SealingStopped(f"the head of size {newest.size} is not what its signature covers")
@@ -133,6 +141,14 @@ def _edge(session: Session, log_id: int, head: Head) -> dict[tuple[int, int], by
     if not unchanged:
         raise SealingStopped(f"the tiles at the edge do not give the root that was signed for size {head.size}")
     return edge
+
+
+def _require_numbers(session: Session, log_id: int, size: int) -> None:
+    """See that nobody else gave an entry a place: it would never be sealed, yet look it. Raises SealingStopped."""
+    for outside in (LogEntry.leaf_index >= size, LogEntry.leaf_index < 0):
+        stray = session.scalar(select(LogEntry.id).where(LogEntry.log_id == log_id, outside).limit(1))
+        if stray is not None:
+            raise SealingStopped(f"entry {stray} has a place outside the {size} that were sealed")
 
 
 def _unsealed(session: Session, log_id: int) -> _Unsealed:
@@ -172,16 +188,27 @@ def _write_tiles(
                 .values(data=data)
             )
         else:
+            _require_no_tile(session, log_id, level, number)
             session.execute(insert(LogTile).values(log_id=log_id, level=level, number=number, data=data))
 
 
+def _require_no_tile(session: Session, log_id: int, level: int, number: int) -> None:
+    try:
+        read_tile(session, log_id, level, number)
+    except KeyError:
+        return
+    raise SealingStopped(f"the tile {(level, number)} lies where the tree has not grown to yet")
+
+
 def _number(session: Session, ids: list[int], first: int) -> None:
-    """Give the entries their places in the tree."""
-    if ids:
-        connection = session.connection()
-        connection.execute(
-            update(LogEntry.__table__)  # type: ignore[arg-type]  # a table it is
-            .where(LogEntry.__table__.c.id == bindparam("entry_id"))
-            .values(leaf_index=bindparam("place")),
-            [{"entry_id": entry_id, "place": first + offset} for offset, entry_id in enumerate(ids)],
-        )
+    """Give the entries their places in the tree: a statement for each run of ids without a gap, mostly one."""
+    start = 0
+    for place in range(1, len(ids) + 1):
+        if place == len(ids) or ids[place] != ids[place - 1] + 1:
+            session.execute(
+                update(LogEntry)
+                .where(LogEntry.id.between(ids[start], ids[place - 1]))
+                .values(leaf_index=LogEntry.id + (first + start - ids[start])),
+                execution_options={"synchronize_session": False},
+            )
+            start = place

@@ -6,6 +6,7 @@ What the bytes mean is `domain/audit.py`'s.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import orjson
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -17,6 +18,11 @@ from server.log.tree import CompactRange
 from server.storage.database import AnyRow
 
 ROWS_AT_ONCE = 2000
+ERASURE = "entry.erase"  # its subject is the id of the entry that was emptied
+_COLUMNS = (
+    LogEntry.id, LogEntry.record, LogEntry.salt, LogEntry.commitment, LogEntry.kind, LogEntry.person,
+    LogEntry.appended_at,
+)  # fmt: skip
 Progress = Callable[[int, int], None]  # entries verified, entries in all
 
 
@@ -48,7 +54,7 @@ def verify(session: Session, log: Log, key: VerifierKey, progress: Progress = la
         grown.extend([leaf])
         tile += leaf
         if len(tile) == tiles.TILE_BYTES or index == size - 1:
-            yield from _tile_fault(session, log.id, level0, bytes(tile))
+            yield from _level0_fault(session, log.id, level0, bytes(tile))
             tile, level0 = bytearray(), level0 + 1
         while waiting and waiting[0].size == index + 1:
             yield from _root_fault(waiting.pop(0), grown.root())
@@ -56,6 +62,7 @@ def verify(session: Session, log: Log, key: VerifierKey, progress: Progress = la
             progress(index, size)
     progress(size, size)
     yield from _upper_tile_faults(session, log.id, size)
+    yield from _stray_faults(session, log.id, size)
     yield from _tail_faults(session, log.id)
     for head in waiting:
         yield Fault(f"head of size {head.size}", "it was signed over more entries than there are")
@@ -65,7 +72,7 @@ def _head_faults(all_heads: Sequence[LogHead], key: VerifierKey) -> Iterator[Fau
     for row in all_heads:
         try:
             signed = heads.verify(row.note.encode(), key)
-        except ValueError:
+        except (ValueError, AttributeError):  # SQLite gives bytes where somebody put some
             yield Fault(f"head of size {row.size}", "its note is not signed by the log's key")
             continue
         if (signed.size, signed.root) != (row.size, row.root):
@@ -82,7 +89,7 @@ def _sealed(session: Session, log_id: int, size: int) -> Iterator[tuple[int, Any
     expected = 0
     while expected < size:
         rows = session.execute(
-            select(LogEntry.id, LogEntry.leaf_index, LogEntry.record, LogEntry.salt, LogEntry.commitment)
+            select(LogEntry.leaf_index, *_COLUMNS)
             .where(LogEntry.log_id == log_id, LogEntry.leaf_index >= expected)
             .order_by(LogEntry.leaf_index)
             .limit(ROWS_AT_ONCE)
@@ -92,10 +99,7 @@ def _sealed(session: Session, log_id: int, size: int) -> Iterator[tuple[int, Any
         for row in rows:
             if row.leaf_index != expected:
                 raise MissingEntries(f"the entry at place {expected} is missing")
-            fault = None
-            if commitment_of(row.salt, row.record) != row.commitment:
-                fault = Fault(f"entry {row.id}", f"its record or salt was changed (place {expected} of the tree)")
-            yield expected, row, fault
+            yield expected, row, _entry_fault(session, row)
             expected += 1
             if expected == size:
                 return
@@ -105,30 +109,98 @@ class MissingEntries(Exception):
     """The tree has a hole: nothing after it can be verified. The text names the place."""
 
 
-def _tile_fault(session: Session, log_id: int, number: int, expected: bytes) -> Iterator[Fault]:
-    stored = session.scalar(
-        select(LogTile.data).where(LogTile.log_id == log_id, LogTile.level == 0, LogTile.number == number)
-    )
-    if stored != expected:
+def _level0_fault(session: Session, log_id: int, number: int, expected: bytes) -> Iterator[Fault]:
+    if _stored_tile(session, log_id, 0, number) != expected:
         yield Fault(f"tile 0/{number}", "it is not what the entries give")
 
 
 def _upper_tile_faults(session: Session, log_id: int, size: int) -> Iterator[Fault]:
     """Every higher tile against the tiles below it, which are verified already."""
-
-    def stored(level: int, number: int) -> bytes:
-        query = select(LogTile.data).where(LogTile.log_id == log_id, LogTile.level == level, LogTile.number == number)
-        return session.scalar(query) or b""
-
     for tile in tiles.tiles_of(size):
         if tile.level > 0:
             below = (
-                stored(tile.level - 1, tile.index * tiles.WIDTH + offset)[: tiles.TILE_BYTES]
+                _stored_tile(session, log_id, tile.level - 1, tile.index * tiles.WIDTH + offset)
                 for offset in range(tile.width)
             )
             expected = b"".join(_tile_root(data) for data in below)
-            if stored(tile.level, tile.index) != expected:
+            if _stored_tile(session, log_id, tile.level, tile.index) != expected:
                 yield Fault(f"tile {tile.level}/{tile.index}", "it is not what the tiles below it give")
+
+
+def tile_count(size: int) -> int:
+    """How many tiles of level 0 a tree of this size has."""
+    return -(-size // tiles.WIDTH)
+
+
+def tile_fault(session: Session, log_id: int, number: int, size: int) -> Fault | None:
+    """Verify one tile of level 0 with its entries, and its way up through the tiles above it; the first fault, or None.
+
+    size: of the newest head, whose root the edge was seen to give.
+    """
+    first = number * tiles.WIDTH
+    rows = session.execute(
+        select(*_COLUMNS)
+        .where(LogEntry.log_id == log_id, LogEntry.leaf_index >= first, LogEntry.leaf_index < first + tiles.WIDTH)
+        .order_by(LogEntry.leaf_index)
+    ).all()
+    for row in rows:
+        if (fault := _entry_fault(session, row)) is not None:
+            return fault
+    hashes = b"".join(tree.leaf_hash(row.commitment) for row in rows)
+    if len(rows) < min(tiles.WIDTH, size - first):
+        return Fault(f"tile 0/{number}", "entries of it are missing")
+    level = offset = 0
+    while True:
+        stored = _stored_tile(session, log_id, level, number)
+        width = tiles.width(level, number, size)
+        if len(stored) != width * tree.HASH_BYTES or stored[offset : offset + len(hashes)] != hashes:
+            return Fault(f"tile {level}/{number}", "it is not what the entries give")
+        if width < tiles.WIDTH:
+            return None
+        hashes, offset = _tile_root(stored), number % tiles.WIDTH * tree.HASH_BYTES
+        level, number = level + 1, number // tiles.WIDTH
+
+
+def _stored_tile(session: Session, log_id: int, level: int, number: int) -> bytes:
+    query = select(LogTile.data).where(LogTile.log_id == log_id, LogTile.level == level, LogTile.number == number)
+    return session.scalar(query) or b""
+
+
+def _entry_fault(session: Session, row: AnyRow) -> Fault | None:
+    """What is wrong with a sealed entry's record, if anything; it may be empty when the log says that it was erased."""
+    if commitment_of(row.salt, row.record) == row.commitment:
+        return _column_fault(row)
+    if not row.record and not row.salt:
+        return None if _is_erased(session, row.id) else Fault(f"entry {row.id}", "it was emptied, and no entry says so")
+    return Fault(f"entry {row.id}", "its record or salt was changed")
+
+
+def _column_fault(row: AnyRow) -> Fault | None:
+    """What the row is looked up by and its record does not say; a person may be missing, as in rows of old."""
+    try:
+        record = orjson.loads(row.record)
+        kind, time, person = record["kind"], record["time"], record.get("actor", {}).get("person")
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return Fault(f"entry {row.id}", "its record is none that this log writes")
+    if row.kind != kind:
+        wrong = "kind"
+    elif int(row.appended_at.timestamp() * 1000) != time:
+        wrong = "time"
+    elif row.person is not None and row.person != person:
+        wrong = "person"
+    else:
+        return None
+    return Fault(f"entry {row.id}", f"it is listed under another {wrong} than its record says")
+
+
+def _is_erased(session: Session, entry_id: int) -> bool:
+    """Whether a sealed entry, itself whole, tells of the erasure."""
+    rows = session.execute(
+        select(LogEntry.record, LogEntry.salt, LogEntry.commitment).where(
+            LogEntry.kind == ERASURE, LogEntry.subject == str(entry_id), LogEntry.leaf_index.is_not(None)
+        )
+    )
+    return any(commitment_of(row.salt, row.record) == row.commitment for row in rows)
 
 
 def _tile_root(data: bytes) -> bytes:
@@ -138,13 +210,22 @@ def _tile_root(data: bytes) -> bytes:
     return row
 
 
+def _stray_faults(session: Session, log_id: int, size: int) -> Iterator[Fault]:
+    """Entries that have a number and yet no place in the tree: neither sealed nor waiting for it."""
+    for outside in (LogEntry.leaf_index >= size, LogEntry.leaf_index < 0):
+        for stray in session.scalars(select(LogEntry.id).where(LogEntry.log_id == log_id, outside)):
+            yield Fault(f"entry {stray}", f"it has a place outside the {size} that were sealed")
+
+
 def _tail_faults(session: Session, log_id: int) -> Iterator[Fault]:
     """The entries that are not sealed yet: few, and each must be what was committed to."""
     rows = session.execute(
-        select(LogEntry.id, LogEntry.record, LogEntry.salt, LogEntry.commitment)
+        select(*_COLUMNS)
         .where(LogEntry.log_id == log_id, LogEntry.leaf_index.is_(None))
         .execution_options(yield_per=200)
     )
     for row in rows:
         if commitment_of(row.salt, row.record) != row.commitment:
             yield Fault(f"entry {row.id}", "its record or salt was changed before it was sealed")
+        elif (fault := _column_fault(row)) is not None:
+            yield fault

@@ -1,12 +1,13 @@
 """Migrations: the same ones on SQLite and on PostgreSQL."""
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, pool
+from sqlalchemy import Connection
 
 
 def upgrade(url: str) -> None:
@@ -19,16 +20,12 @@ def check(url: str) -> None:
     command.check(_config(url))
 
 
-def is_current(url: str) -> bool:
+def is_current(connection: Connection) -> bool:
     """Whether the database has the schema that this code was written for."""
-    engine = create_engine(url, poolclass=pool.NullPool, hide_parameters=True)
-    try:
-        with engine.connect() as connection:
-            return MigrationContext.configure(connection).get_current_revision() == newest()
-    finally:
-        engine.dispose()
+    return MigrationContext.configure(connection).get_current_revision() == newest()
 
 
+@cache
 def newest() -> str | None:
     return ScriptDirectory.from_config(_config("")).get_current_head()
 

@@ -7,7 +7,7 @@ time are those of the answer's end, to the second, and time-taken leads back to 
 import re
 from calendar import timegm
 
-from server.storage.access_logs import GET, SUCCESS, Read, decoded, signed_id
+from server.storage.access_logs import GET, SUCCESS, Read, decoded, possible, signed_id
 
 _FIELDS = b"#Fields:"
 _MOMENT = re.compile(rb"(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)")
@@ -42,7 +42,7 @@ class CloudFrontFormat:
         code, bytes_sent = int(status), _number(sent)
         word = method.decode("ascii")
         is_get = word == GET and code in SUCCESS
-        return Read(
+        return possible(Read(
             request_key,
             self._moment(date + b" " + time) - (0 if taken is None else round(float(taken) * 1000)),
             word if word != "COPY" else "copy",  # a client's own word; to us it means the store's own copying
@@ -55,7 +55,7 @@ class CloudFrontFormat:
             None,
             None if start in (None, b"-") or end is None else f"bytes={start.decode()}-{end.decode()}",
             None if agent is None else decoded(agent),
-        )
+        ))  # fmt: skip
 
     def _name(self, line: bytes) -> None:
         names = line[len(_FIELDS) :].split()

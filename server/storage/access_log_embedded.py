@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from server.storage.access_logs import COPY, GET, SUCCESS, Read
+from server.storage.access_logs import COPY, GET, SUCCESS, Read, possible
 
 
 def of(line: bytes) -> "EmbeddedFormat | None":
@@ -30,21 +30,24 @@ class EmbeddedFormat:
             return None
         is_get = method == GET and status in SUCCESS
         request_id = told.get("request_id")
-        return Read(
+        agent, id_told = told["user_agent"], told["download_id"]
+        if not isinstance(agent, str) or not isinstance(id_told, str):
+            raise TypeError("what should be text is none")
+        return possible(Read(
             # Lines of before there was an id: a line that comes twice is at least the same twice.
-            hashlib.blake2b(line, digest_size=16).digest() if request_id is None else request_id.encode(),
+            hashlib.blake2b(line, digest_size=16).digest() if request_id is None else str(request_id).encode(),
             round((told["ended_at"] - told["duration_seconds"]) * 1000),
             method if method != COPY else "copy",  # a client's own word; to us it means the store's own copying
             status,
             int(told["bytes_sent"]),
             key,
             str(told["remote_address"]),
-            (told["download_id"] or None) if is_get else None,
+            (id_told or None) if is_get else None,
             str(told["access_key_id"]) if status in SUCCESS or status == 404 else "",
             str(told["bucket"]),
-            told["range"] or None,
-            told["user_agent"] or None,
-        )
+            str(told["range"]) or None,
+            agent or None,
+        ))  # fmt: skip
 
 
 def _loaded(line: bytes) -> Any:

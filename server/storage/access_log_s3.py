@@ -11,7 +11,7 @@ is looked at. A request's target cannot hold a space (the store answers 400), so
 import re
 from calendar import timegm
 
-from server.storage.access_logs import COPY, GET, SUCCESS, Read, decoded, signed_id
+from server.storage.access_logs import BYTES_AT_MOST, COPY, GET, SUCCESS, Read, decoded, signed_id
 
 _START = re.compile(rb"[^ ]+ [^ ]+ \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d \+0000\] [^ ]+ ")
 _MINUTE = re.compile(rb"\[(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d):(\d\d):")
@@ -49,9 +49,9 @@ class S3Format:
         at_ms = (self._minute(moment[:19]) if minute is None else minute) + int(moment[19:]) * 1000
         if parts[9] == b'"-"' or key == b"-":  # nobody's request (a lifecycle rule), or one about no object
             return None
-        status = int(parts[12])
-        if parts[9][:1] != b'"' or parts[11][-1:] != b'"':
-            raise ValueError("the request is not method, target and protocol")
+        status, bytes_sent = int(parts[12]), 0 if parts[14] == b"-" else int(parts[14])
+        if parts[9][:1] != b'"' or parts[11][-1:] != b'"' or not 0 <= bytes_sent <= BYTES_AT_MOST:
+            raise ValueError("the request is not method, target and protocol, or no number of bytes follows")
         method = _METHODS.get(operation) or operation.decode("ascii")
         # Half the time that Read(…) takes, on every line.
         return tuple.__new__(
@@ -61,7 +61,7 @@ class S3Format:
                 at_ms,
                 method,
                 status,
-                0 if parts[14] == b"-" else int(parts[14]),
+                bytes_sent,
                 decoded(key) if b"%" in key else key.decode(),
                 parts[4].decode(),
                 signed_id(parts[10]) if method == GET and status in SUCCESS else None,

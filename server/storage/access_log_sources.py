@@ -83,8 +83,8 @@ def total_bytes(places: Sequence[str]) -> int:
 def reads(source: Source, tally: Tally, advance: Advance = lambda _: None) -> Iterator[list[Read]]:
     """Yield the reads of one log, block by block, unpacking it if needed.
 
-    Raises SourceError when it is damaged, after what was whole. A last line without its end is read too: what was
-    copied whole may lack it.
+    Raises SourceError when it is damaged, after most of what was whole. A last line without its end is read too: what
+    was copied whole may lack it.
     """
     try:
         with source.open() as raw:

@@ -11,6 +11,8 @@ from typing import NamedTuple, Protocol
 from urllib.parse import unquote
 
 EXAMPLES_AT_MOST = 5
+BYTES_AT_MOST = 1 << 46  # of one answer: no store has objects of 64 TiB; sums stay far from what a database can hold
+MOMENTS_MS = range(253_402_300_800_000)  # to the end of the year 9999, the last that can be told
 LOOKED_AT_AT_MOST = 100  # lines of a block in which a known format is looked for
 SUCCESS = (200, 206)
 GET, COPY = "GET", "COPY"  # how an object's content leaves; COPY: into another object, by the store itself
@@ -42,11 +44,15 @@ class Read(NamedTuple):
         return self.agent[start:end].decode("utf-8", "replace") if 3 <= start <= end else None
 
 
+# Whatever a broken line makes of a parser.
+BROKEN = (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError)
+
+
 class Format(Protocol):
     """Reads the lines of one kind of log, in their order."""
 
     def read(self, line: bytes) -> Read | None:
-        """Return the request, None for a line about none. Raises ValueError, IndexError, KeyError or TypeError."""
+        """Return the request, None for a line about none. Raises one of BROKEN."""
         ...
 
 
@@ -86,7 +92,7 @@ class LogReader:
             try:
                 if (request := read(line)) is not None:
                     take(request)
-            except (ValueError, IndexError, KeyError, TypeError):  # whatever a broken line makes of a parser
+            except BROKEN:
                 if line:
                     self._tally.refuse(line)
                 else:
@@ -102,6 +108,13 @@ class LogReader:
                 if (found := known(line)) is not None:
                     return found
         return None
+
+
+def possible(read: Read) -> Read:
+    """Return a read as it is. Raises ValueError where a number in it is none that a store writes."""
+    if not 0 <= read.bytes_sent <= BYTES_AT_MOST or read.at_ms not in MOMENTS_MS:
+        raise ValueError("no such moment or number of bytes")
+    return read
 
 
 def _nothing_known(_line: bytes) -> Read | None:
@@ -120,11 +133,14 @@ def signed_id(target: bytes) -> str | None:
     One that is there twice is the id of nothing: both are returned, joined.
     """
     # As our signer writes it, found without taking the query apart: this is asked of every line.
-    at = target.find(_PLAIN)
+    query_at = target.find(b"?")
+    if query_at < 0:
+        return None
+    at = target.find(_PLAIN, query_at)
     start, end = at + len(_PLAIN), at + len(_PLAIN) + _ID_LENGTH
-    if at > 0 and target[at - 1] in _BEFORE and target[end : end + 1] in _AFTER:
+    if at > 0 and target[at - 1] in _BEFORE and target[end : end + 1] in _AFTER and target.find(_PLAIN, end) < 0:
         return target[start:end].decode("ascii", "replace")
-    query = target.partition(b"?")[2].decode("utf-8", "replace")
+    query = target[query_at + 1 :].decode("utf-8", "replace")
     pairs = (part.partition("=") for part in query.split("&"))
     values = [unquote(value) for name, _, value in pairs if unquote(name) == _NAME]
     return ",".join(values) if values else None

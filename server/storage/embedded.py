@@ -49,7 +49,7 @@ class EmbeddedStore:
     def __init__(self, folder: Path, port: int, bucket: str) -> None:
         self._folder = folder.absolute()
         self._port = port
-        self._bucket = bucket
+        self.bucket = bucket
         self._weed: subprocess.Popen[bytes] | None = None
         self._nginx: subprocess.Popen[bytes] | None = None
         self._lock: int | None = None
@@ -59,6 +59,8 @@ class EmbeddedStore:
         self.access_log = self._folder / "logs" / "access.log"
         self.publisher_key_file = self._folder / "keys" / "publisher-s3.json"
         self.signer_key_file = self._folder / "keys" / "signer-s3.json"
+        self.anchor_key_file = self._folder / "keys" / "anchor-s3.json"
+        self.anchor_bucket = f"{bucket[:55]}-anchors"
 
     def __enter__(self) -> Self:
         self.start()
@@ -127,7 +129,7 @@ class EmbeddedStore:
             )
 
     def _write_configuration(self) -> None:
-        for path in (self.publisher_key_file, self.signer_key_file):
+        for path in (self.publisher_key_file, self.signer_key_file, self.anchor_key_file):
             if not path.exists():
                 keys.write_s3_credentials(path, keys.new_s3_credentials())
         self.ports = self._choose_ports()
@@ -139,8 +141,10 @@ class EmbeddedStore:
         publisher = keys.read_s3_credentials(self.publisher_key_file)
         signer = keys.read_s3_credentials(self.signer_key_file)
         _replace(conf / "security.toml", config.security_toml())
-        _replace(conf / "s3.json", config.s3_identities(publisher, signer, self._bucket))
-        _replace(conf / "nginx.conf", config.nginx_conf(self._port, self.ports["s3"]))
+        anchor = keys.read_s3_credentials(self.anchor_key_file)
+        identities = config.s3_identities(publisher, signer, anchor, self.bucket, self.anchor_bucket)
+        _replace(conf / "s3.json", identities)
+        _replace(conf / "nginx.conf", config.nginx_conf(self._port, self.ports["s3"], self.anchor_bucket))
         _replace(run / "ports.json", json.dumps(self.ports))
 
     def _choose_ports(self) -> dict[str, int]:
@@ -195,8 +199,9 @@ class EmbeddedStore:
             if time.monotonic() > deadline:
                 raise EmbeddedStoreError(f"the embedded store did not answer within {START_SECONDS} s: {logs}")
             time.sleep(0.05)
-        with self._bucket_as_publisher(self._bucket) as objects:
-            objects.ensure_bucket()
+        for bucket in (self.bucket, self.anchor_bucket):
+            with self._bucket_as_publisher(bucket) as objects:
+                objects.ensure_bucket()
         if self._anonymous_status() != http.client.FORBIDDEN:
             raise EmbeddedStoreError("the embedded store answers without credentials: it was stopped")
 
@@ -235,7 +240,7 @@ class EmbeddedStore:
     def _anonymous_status(self) -> int:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)
         try:
-            connection.request("GET", f"/{self._bucket}")
+            connection.request("GET", f"/{self.bucket}")
             return connection.getresponse().status
         except OSError:
             return 0

@@ -80,8 +80,13 @@ def security_toml() -> str:
     return "\n".join([*sections, "[access]\nui = false\n", "[filer.expose_directory_metadata]\nenabled = false\n"])
 
 
-def s3_identities(publisher: S3Credentials, signer: S3Credentials, bucket: str) -> str:
-    """Return who may do what: the signer can read objects of one bucket, and so can its URLs; nobody is anonymous."""
+def s3_identities(
+    publisher: S3Credentials, signer: S3Credentials, anchor: S3Credentials, bucket: str, anchor_bucket: str
+) -> str:
+    """Return who may do what: the signer can read objects of one bucket, and so can its URLs; nobody is anonymous.
+
+    That anchors are created and never replaced is the proxy's to enforce: SeaweedFS knows no such right.
+    """
 
     def identity(name: str, credentials: S3Credentials, actions: list[str]) -> dict[str, object]:
         pair = {"accessKey": credentials.access_key_id, "secretKey": credentials.secret_access_key}
@@ -90,13 +95,15 @@ def s3_identities(publisher: S3Credentials, signer: S3Credentials, bucket: str) 
     identities = [
         identity("publisher", publisher, ["Admin", "Read", "List", "Tagging", "Write"]),
         identity("signer", signer, [f"Read:{bucket}"]),
+        identity("anchor", anchor, [f"{action}:{anchor_bucket}" for action in ("Read", "List", "Write")]),
     ]
     return json.dumps({"identities": identities}, indent=2)
 
 
-def nginx_conf(public_port: int, s3_port: int) -> str:
+def nginx_conf(public_port: int, s3_port: int, anchor_bucket: str) -> str:
     """Return nginx' settings; every path in it is relative to the store's folder, which is its prefix."""
     values = {"@user@": _user_line(), "@public@": str(public_port), "@s3@": str(s3_port)}
+    values["@anchors@"] = anchor_bucket
     text = _NGINX
     for name, value in values.items():
         text = text.replace(name, value)
@@ -144,6 +151,15 @@ http {
         "~(?:^|&)x-download-id=[^&]*%" 1;
     }
 
+    # An anchor is created and then stays: through here nobody replaces or removes one, or lets the bucket do so (its
+    # life cycle). What is not for reading, for creating an object or for creating the bucket is refused.
+    map $bucket $of_anchors { default 0; "@anchors@" 1; }
+    map $uri $of_object { default ""; "~^/[^/]+/[\s\S]" object; }
+    map "$of_anchors $request_method $of_object$is_args$http_if_none_match" $against_anchors {
+        default 0;
+        "~^1 (?!(?:GET|HEAD) |PUT object\*$|PUT $)" 1;
+    }
+
     log_format deliveries escape=json '{"ended_at":$msec,"request_id":"$request_id","duration_seconds":$request_time,'
         '"remote_address":"$remote_addr","method":"$request_method","bucket":"$bucket","key":"$object_key",'
         '"download_id":"$download_id","access_key_id":"$access_key_id","status":$status,'
@@ -169,6 +185,7 @@ http {
         merge_slashes off;
         client_max_body_size 0;
         if ($disguised) { return 400; }
+        if ($against_anchors) { return 403; }
 
         location / {
             proxy_pass http://store;

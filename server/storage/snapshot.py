@@ -58,7 +58,8 @@ def _postgresql(command: list[str], url: URL) -> None:
     environment = os.environ | {"PGPASSWORD": str(url.password or "")}
     # `query` holds sslmode and the like.
     address = URL.create("postgresql", url.username, None, url.host, url.port, url.database, url.query)
-    command = [command[0], f"--dbname={address.render_as_string()}", *command[1:]]
+    named = address.render_as_string().replace(" ", "%20")  # which SQLAlchemy leaves as it is, and libpq refuses
+    command = [command[0], f"--dbname={named}", *command[1:]]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or ["no message"]

@@ -18,7 +18,7 @@ from server.storage.database import Database, DatabaseUnavailable
 from tests.world import World
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "log.json").read_text(encoding="utf-8"))["cases"]
-AT = datetime(2026, 1, 1, 0, 0, 0, 1999, tzinfo=UTC)
+AT = datetime(2090, 1, 1, 0, 0, 0, 1999, tzinfo=UTC)  # after everything in the worked example
 REFUSED = (DBAPIError, DatabaseUnavailable)
 
 
@@ -41,7 +41,7 @@ def append(world: World, kind: str = "test", **more: Any) -> entries.Appended:
 def test_an_entry_is_stored_as_it_was_hashed(world: World) -> None:
     """The record's bytes, the salt and the commitment that the caller gets are those of the row."""
     made = append(world, b="ü", a=[1, None, True])
-    assert made.record == '{"a":[1,null,true],"b":"ü","kind":"test","time":1767225600001,"version":1}'.encode()
+    assert made.record == '{"a":[1,null,true],"b":"ü","kind":"test","time":3786912000001,"version":1}'.encode()
     assert len(made.salt) == 32
     entry = world.entries()[-1]
     assert (entry.record, entry.salt, entry.commitment) == (made.record, made.salt, made.commitment)
@@ -62,7 +62,7 @@ def test_a_caller_cannot_give_itself_another_kind_or_time(sqlite_world: World) -
     with sqlite_world.use.database.transaction() as session:
         own = {"version": 9, "kind": "download", "time": 0}
         made = entries.append(session, kind="test", at=AT, record=own)
-    assert json.loads(made.record) == {"version": 1, "kind": "test", "time": 1767225600001}
+    assert json.loads(made.record) == {"version": 1, "kind": "test", "time": 3786912000001}
 
 
 def test_without_a_log_nothing_is_appended(world: World, tmp_path: Path) -> None:
@@ -93,14 +93,15 @@ def test_an_act_that_is_undone_leaves_no_entry(world: World) -> None:
 
 def test_entries_keep_the_order_of_their_acts(world: World) -> None:
     """The next entry has the next id, and goes to the newest log."""
+    world.tampered = True  # nobody has the second log's key
     with world.use.database.transaction() as session:
         for number in range(3):
             entries.append(session, kind="test", at=AT, record={"number": number})
     last = world.entries("test")
     assert [json.loads(entry.record)["number"] for entry in last] == [0, 1, 2]
     with world.use.database.transaction() as session:
-        log = entries.open_log(session, "localhost/downloads/2090", AT)
-        assert (log.name, log.origin) == ("downloads/2090", "localhost/downloads/2090")
+        log = entries.open_log(session, "localhost/downloads/2090+", "", AT)
+        assert (log.name, log.origin) == ("2090", "localhost/downloads/2090")
     append(world)
     assert world.entries()[-1].log_id == log.id
 
@@ -109,12 +110,14 @@ def test_entries_keep_the_order_of_their_acts(world: World) -> None:
 
 COLUMNS = {
     "id": "9999", "log_id": "2", "kind": "'other'", "subject": "'other'", "organization_id": "7",
+    "person": "'eve@example.org'", "stage": "'gpt-2/124M'", "code": "'other'",
     "appended_at": "'2026-01-01 00:00:00+00:00'", "record": "'00'", "salt": "'00'", "commitment": "'00'",
 }  # fmt: skip
 BYTES = {"record", "salt", "commitment"}
 
 
 def run(world: World, statement: str, **values: Any) -> int:
+    world.tampered = True
     with world.use.database.transaction() as session:
         done = session.execute(text(statement), values)
         return int(done.rowcount)  # type: ignore[attr-defined]
@@ -137,7 +140,7 @@ def contents(world: World) -> list[Any]:
 def two_logs(world: World) -> World:
     """A second log, so that `log_id` could be changed to something; it is not appended to by the guards' tests."""
     with world.use.database.transaction() as session:
-        entries.open_log(session, "localhost/downloads/2090", AT)
+        entries.open_log(session, "localhost/downloads/2090+", "", AT)
     return world
 
 
@@ -170,13 +173,19 @@ def test_no_entry_is_deleted(world: World) -> None:
         refuse(world, "TRUNCATE logs CASCADE")
 
 
+def unsealed(world: World) -> int:
+    append(world)
+    return world.entries()[-1].id
+
+
 def test_the_leaf_index_is_given_once(world: World) -> None:
     """Null to a number is the sealer's; another number, null again, or the same number elsewhere is nobody's."""
-    assert run(world, "UPDATE log_entries SET leaf_index = 0 WHERE id = 1") == 1
-    for value in ("1", "NULL", "0"):
-        refuse(world, f"UPDATE log_entries SET leaf_index = {value} WHERE id = 1")  # noqa: S608
-    refuse(world, "UPDATE log_entries SET leaf_index = 0 WHERE id = 2")
-    refuse(world, "UPDATE log_entries SET leaf_index = NULL WHERE id = 2")
+    first, second = unsealed(world), unsealed(world)
+    assert run(world, "UPDATE log_entries SET leaf_index = 9000 WHERE id = :id", id=first) == 1
+    for value in ("9001", "NULL", "9000"):
+        refuse(world, f"UPDATE log_entries SET leaf_index = {value} WHERE id = :id", id=first)  # noqa: S608
+    refuse(world, "UPDATE log_entries SET leaf_index = 9000 WHERE id = :id", id=second)
+    refuse(world, "UPDATE log_entries SET leaf_index = NULL WHERE id = :id", id=second)
 
 
 COPY = "(id, log_id, kind, appended_at, record, salt, commitment, leaf_index) SELECT :id, log_id, 'forged', appended_at, record, salt, commitment, :leaf FROM log_entries WHERE id = 2"  # noqa: E501
@@ -185,13 +194,13 @@ COPY = "(id, log_id, kind, appended_at, record, salt, commitment, leaf_index) SE
 @pytest.mark.parametrize(("key", "leaf"), [(1, None), (1, 7), (9999, 0)])
 def test_no_entry_is_replaced(world: World, key: int, leaf: int | None) -> None:
     """Inserting over an entry is changing it: each database's own way of doing so is refused."""
-    run(world, "UPDATE log_entries SET leaf_index = 0 WHERE id = 1")
+    waiting = unsealed(world)
     values = {"id": key, "leaf": leaf}
     refuse(world, f"INSERT INTO log_entries {COPY}", **values)
     if world.kind == "sqlite":
         refuse(world, f"INSERT OR REPLACE INTO log_entries {COPY}", **values)
         refuse(world, f"REPLACE INTO log_entries {COPY}", **values)
-        refuse(world, "UPDATE OR REPLACE log_entries SET leaf_index = 0 WHERE id = 2")
+        refuse(world, "UPDATE OR REPLACE log_entries SET leaf_index = 0 WHERE id = :id", id=waiting)
     else:
         clash = "(id)" if key == 1 else "(log_id, leaf_index)"
         refuse(world, f"INSERT INTO log_entries {COPY} ON CONFLICT {clash} DO UPDATE SET kind = 'forged'", **values)
@@ -199,8 +208,7 @@ def test_no_entry_is_replaced(world: World, key: int, leaf: int | None) -> None:
 
 def test_a_later_entry_still_goes_in(world: World) -> None:
     """The guards stop nobody who appends, before and after sealing."""
-    append(world)
-    run(world, "UPDATE log_entries SET leaf_index = 3 WHERE id = 1")
+    run(world, "UPDATE log_entries SET leaf_index = 9000 WHERE id = :id", id=unsealed(world))
     append(world)
     assert len(world.entries("test")) == 2
 

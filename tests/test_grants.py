@@ -1,0 +1,290 @@
+"""Grants: with three real PostgreSQL roles everything works, and the database refuses what is another role's to do."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import errors, sql
+from sqlalchemy import make_url
+
+from server import settings
+from server.cli import instance
+from server.domain import checkup, downloads, following, heartbeat, holds, organizations, sealer
+from server.domain.deliveries import Delivery
+from server.domain.holds import EVERYTHING
+from server.domain.resources import Resources
+from server.migrations import grants
+from server.settings import Settings
+from server.storage.embedded import EmbeddedStore
+from server.web import app as web
+from tests import access_log_lines as lines
+from tests.cli.operator import Operator
+from tests.cli.test_init import BASIC
+from tests.e2e.working import anchor
+from tests.postgres import PostgreSQL, reachable_binaries
+from tests.world import WatchedResources, World, copied_world, write_settings
+
+# Names that break whoever does not quote them.
+NAMES = ("owner", 'we"b 100%', "sealer; --")
+PLACE = "the place of an entry in the tree"
+FORBIDDEN = {
+    "web": {
+        PLACE: "UPDATE log_entries SET leaf_index = 1000000 WHERE leaf_index IS NULL",
+        "an entry with its place": "INSERT INTO log_entries (log_id, kind, appended_at, record, salt, commitment, "
+        "leaf_index) VALUES (1, 'x', now(), '', '', '', 1000000)",
+        "an entry's record": "UPDATE log_entries SET record = ''",
+        "no entry": "DELETE FROM log_entries",
+        "no entries": "TRUNCATE log_entries",
+        "a tile": "INSERT INTO log_tiles VALUES (1, 5, 5, '')",
+        "a grown tile": "UPDATE log_tiles SET data = data || '1'",
+        "a head": "INSERT INTO log_heads (log_id, size, root, note, sealed_at) VALUES (1, 1000000, '', '', now())",
+        "another head": "UPDATE log_heads SET size = 1000000",
+        "a stopped log": "UPDATE logs SET stop_reason = 'stopped'",
+        "a log that goes on": "UPDATE logs SET stop_reason = NULL, stopped_at = NULL",
+        "a log": "INSERT INTO logs (name, origin, created_at, vkey, receipt_vkey) VALUES ('x', 'x', now(), '', '')",
+        "another schema version": "UPDATE alembic_version SET version_num = '0001'",
+        "no guard": "ALTER TABLE log_entries DISABLE TRIGGER USER",
+        "another guard": "CREATE OR REPLACE FUNCTION log_entries_guard() RETURNS trigger LANGUAGE plpgsql "
+        "AS 'BEGIN RETURN NEW; END'",
+        "a table": "CREATE TABLE mine (id integer)",
+    },
+    "sealer": {
+        "an entry's record": "UPDATE log_entries SET record = ''",
+        "an entry with its place": "INSERT INTO log_entries (log_id, kind, appended_at, record, salt, commitment, "
+        "leaf_index) VALUES (1, 'x', now(), '', '', '', 1000000)",
+        "no entry": "DELETE FROM log_entries",
+        "no tile": "DELETE FROM log_tiles",
+        "another head": "UPDATE log_heads SET size = 1000000",
+        "another key": "UPDATE logs SET vkey = ''",
+        "an open log": "UPDATE logs SET closed_at = NULL",
+        "a clearance": "INSERT INTO clearances SELECT * FROM clearances",
+        "a longer clearance": "UPDATE clearances SET expires_at = now() + interval '1 year'",
+        "a lifted hold": "UPDATE everything SET held_at = NULL",
+        "a token": "UPDATE tokens SET revoked_at = NULL",
+        "no guard": "ALTER TABLE log_entries DISABLE TRIGGER USER",
+    },
+}
+
+
+@dataclass
+class Roles:
+    """A copy of the worked example whose tables one role owns, and which two others work on."""
+
+    world: World
+    settings: Settings
+    use: WatchedResources
+
+    def url(self, role: str) -> str:
+        urls = {
+            "web": self.settings.database_url,
+            "sealer": self.settings.sealer_database_url,
+            "owner": self.settings.migration_database_url,
+        }
+        return str(urls[role])
+
+    def run(self, role: str, statement: str) -> list[Any]:
+        """Run a statement as a role, and undo it."""
+        with connect(self.url(role)) as connection:
+            cursor = connection.execute(statement)
+            rows = cursor.fetchall() if cursor.description else []
+            connection.rollback()
+            return rows
+
+
+@pytest.fixture
+def names(postgres: PostgreSQL) -> Iterator[list[str]]:
+    """Three roles that can sign in and nothing else: owner, web, sealer."""
+    named = [f"{name} {secrets.token_hex(4)}" for name in NAMES]
+    for name in named:
+        postgres.run(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'pass'").format(sql.Identifier(name)).as_string())
+    yield named
+    for name in named:
+        postgres.run(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)).as_string())
+
+
+def urls(database_url: str, names: list[str]) -> list[str]:
+    """The same database as each of the roles."""
+    url = make_url(database_url)
+    return [url.set(username=name, password="pass").render_as_string(hide_password=False) for name in names]
+
+
+@pytest.fixture
+def roles(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    postgres: PostgreSQL,
+    embedded_store: EmbeddedStore,
+    names: list[str],
+) -> Iterator[Roles]:
+    for world in copied_world(request, tmp_path, "postgresql"):
+        anchor(world, embedded_store)
+        name = str(make_url(world.settings.database_url).database)
+        postgres.run(OWNED.format(owner=sql.Identifier(names[0]).as_string()), name)
+        owner, web_url, sealer_url = urls(world.settings.database_url, names)
+        more = {"sealer_database_url": sealer_url, "migration_database_url": owner}
+        made = write_settings(world.template, world.folder, web_url, **more)
+        instance.write_schema(made)
+        use = WatchedResources(made, world.clock)
+        yield Roles(world, made, use)
+        world.use.watched.urls += use.watched.urls
+        use.close()
+
+
+RIGHTS = "SELECT grantee, table_name, privilege_type FROM information_schema.table_privileges ORDER BY 1, 2, 3"
+OWNED = """
+DO $$
+DECLARE one record;
+BEGIN
+  FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+    EXECUTE format('ALTER TABLE %I OWNER TO {owner}', one.tablename);
+  END LOOP;
+  FOR one IN SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace LOOP
+    EXECUTE format('ALTER FUNCTION %I OWNER TO {owner}', one.proname);
+  END LOOP;
+  ALTER SCHEMA public OWNER TO {owner};
+END $$
+"""
+
+
+def test_the_whole_way_works_with_three_roles(roles: Roles) -> None:
+    """The web decides, issues and proves; the worker seals, beats, anchors, looks again and counts what was fetched."""
+    world, use, admin = roles.world, roles.use, roles.world.admin
+    sealing_use = use.as_sealer()
+    issued = downloads.issue(use, world.caller("cleared"), world.order())
+    assert sealer.seal(sealing_use) == 1
+    sealer.anchor(sealing_use)
+    assert sealer.Recheck(sealing_use).step() is None
+    heartbeat.beat(sealing_use)
+    access_log = world.folder / "access.log"
+    read = lines.Wanted(use.clock(), issued.files[0].stored.key, issued.id, 7)
+    ghost = lines.Wanted(use.clock(), issued.files[0].stored.key, None, 7, "another")
+    access_log.write_text(lines.embedded_line(read) + "\n" + lines.embedded_line(ghost) + "\n")
+    following.follow(sealing_use, access_log)
+    with use.database.reading() as session:
+        assert [row.bytes_sent for row in session.query(Delivery)] == [7]
+        assert downloads.proof(session, world.caller("cleared"), issued.id)
+    assert {"ghost_read"} <= {record["alarm"] for record in world.records("alarm")}
+    organizations.add(use, admin, "ebro-lab", "Ebro Lab")
+    organizations.set_quota(use, admin, "aurora-institute", bytes_per_day=None, requests_per_minute=600)
+    downloads.issue(use, world.caller("cleared"), world.order())
+    holds.lay(use, admin, EVERYTHING, "A pause.")
+    headers = {"Authorization": f"Bearer {world.example.tokens['cleared']}"}
+    client = web.create(use).test_client()
+    assert client.post("/api/v1/downloads", json={"stage": "gpt-2/774M"}, headers=headers).status_code == 451
+    assert client.get("/readyz").status_code == 200
+    assert len(world.refusals()) == 1
+    findings = {finding.name: finding for finding in checkup.examine(use)}
+    assert [findings[name].ok for name in ("database", "log", "anchors")] == [True] * 3
+    sealer.seal(sealing_use)
+    assert world.faults() == []
+    sealing_use.close()
+
+
+def test_the_database_refuses_what_is_another_role_s(roles: Roles) -> None:
+    """Not our code but PostgreSQL says no, whatever somebody makes a role's process ask for."""
+    done = []
+    for role, acts in FORBIDDEN.items():
+        for what, statement in acts.items():
+            try:
+                roles.run(role, statement)
+            except errors.InsufficientPrivilege:
+                continue
+            done.append((role, what))
+    assert done == []
+
+
+def test_the_same_acts_are_the_owner_s_to_do(roles: Roles) -> None:
+    """The statements above are refused for want of a right, not because they are wrong: guards apart, the owner may."""
+    for what in ("a stopped log", "another schema version", "a table", "no guard"):
+        roles.run("owner", FORBIDDEN["web"][what])
+    roles.run("sealer", FORBIDDEN["web"]["a stopped log"])
+    roles.run("sealer", FORBIDDEN["web"]["a grown tile"])
+
+
+def test_migrating_again_takes_back_what_was_given_by_hand(roles: Roles) -> None:
+    """Rights are what the code says, however often it runs: one that somebody gave in a hurry does not stay."""
+    statement = sql.SQL("GRANT UPDATE (leaf_index) ON log_entries TO {}")
+    web_role = sql.Identifier(str(make_url(roles.url("web")).username))
+    with connect(roles.url("owner")) as connection:
+        connection.execute(statement.format(web_role))
+    roles.run("web", FORBIDDEN["web"][PLACE])
+    instance.write_schema(roles.settings)
+    with pytest.raises(errors.InsufficientPrivilege):
+        roles.run("web", FORBIDDEN["web"][PLACE])
+
+
+def test_one_role_for_all_is_left_as_it_is(roles: Roles) -> None:
+    """Whoever runs everything as one user gave that user its rights, and keeps them."""
+    owner, web_url = roles.url("owner"), roles.url("web")
+    before = roles.run("owner", RIGHTS)
+    grants.give(owner, owner, owner)
+    grants.give(owner, web_url, web_url)
+    grants.give("sqlite:///none.sqlite3", "sqlite:///none.sqlite3", "sqlite:///none.sqlite3")
+    assert roles.run("owner", RIGHTS) == before
+    assert before
+
+
+@pytest.fixture
+def databases(postgres: PostgreSQL, names: list[str]) -> Iterator[list[str]]:
+    """Two new, empty databases of the owner's."""
+    made = [f"roles_{secrets.token_hex(4)}" for _ in range(2)]
+    owner = sql.Identifier(names[0]).as_string()
+    for name in made:
+        postgres.run(f'CREATE DATABASE "{name}" OWNER {owner} TEMPLATE template0')
+    yield [postgres.url(name) for name in made]
+    for name in made:
+        postgres.drop(name)
+
+
+def test_an_instance_begins_and_is_restored_with_three_roles(
+    databases: list[str],
+    names: list[str],
+    embedded_store: EmbeddedStore,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """`init` and `restore` leave the web's role what it needs, and no more."""
+    monkeypatch.setenv("PATH", f"{reachable_binaries(tmp_path)}{os.pathsep}{os.environ['PATH']}")
+    operator = Operator(tmp_path / "begun", monkeypatch, capsys)
+    signer, publisher = embedded_store.signer_key_file, embedded_store.publisher_key_file
+    store = ("--s3-endpoint-url", embedded_store.endpoint_url, "--signer-key", signer, "--publisher-key", publisher)
+    backup, restored = tmp_path / "backup", operator.elsewhere(tmp_path / "restored")
+
+    set_roles(monkeypatch, urls(databases[0], names))
+    operator(*BASIC, *store, "--s3-addressing", "path")
+    require_well(operator)
+    operator("backup", backup)
+    set_roles(monkeypatch, urls(databases[1], names))
+    restored("restore", backup)
+    require_well(restored)
+
+
+def set_roles(monkeypatch: pytest.MonkeyPatch, roles: list[str]) -> None:
+    for key, url in zip(("migration_database_url", "database_url", "sealer_database_url"), roles, strict=True):
+        monkeypatch.setenv(f"WEIGHTGATE_{key.upper()}", url)
+
+
+def require_well(operator: Operator) -> None:
+    """The worker seals, the doctor finds the log sound, and the web's role cannot stop it."""
+    use = Resources(settings.load(operator.folder))
+    sealing_use = use.as_sealer()
+    sealer.seal(sealing_use)
+    sealing_use.close()
+    findings = {finding.name: finding.ok for finding in checkup.examine(use)}
+    assert (findings["database"], findings["log"]) == (True, True)
+    with connect(use.settings.database_url) as connection, pytest.raises(errors.InsufficientPrivilege):
+        connection.execute(FORBIDDEN["web"]["a stopped log"])
+    use.close()
+
+
+def connect(url: str) -> "psycopg.Connection[Any]":
+    parts = make_url(url)
+    return psycopg.connect(
+        host=parts.host, port=parts.port, user=parts.username, password=parts.password, dbname=parts.database
+    )
