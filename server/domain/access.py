@@ -246,7 +246,7 @@ def _existing(stage: AnyRow | None) -> AnyRow:
 
 def _file_list(session: Session, use: Resources, stage: AnyRow, checkpoint: str) -> FileList:
     key = checkpoints.find(session, stage.id, stage.main_checkpoint_id, checkpoint)
-    return checkpoints.file_list(use.database, key)
+    return checkpoints.file_list(session, use.database, key)
 
 
 def _files(listed: FileList, paths: Sequence[str] | None) -> list[File]:

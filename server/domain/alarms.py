@@ -4,6 +4,7 @@ The entry belongs to no organization, so that no partner learns from its own log
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from server.storage.database import Base, Key, Moment
 
 KIND = "alarm"
 ASKED_AT_ONCE = 500
+FOREIGN_TEXT_AT_MOST = 10_000  # looked at; far less is kept
 
 
 class AlarmKind(StrEnum):
@@ -123,7 +125,7 @@ def _known(session: Session, causes: list[str]) -> set[str]:
 
 def _raise(session: Session, cause: str, about: Suspicion, at: datetime) -> None:
     alarm = Alarm(
-        cause_sha256=cause, kind=about.kind, reason=about.reason[:300], raised_at=at,
+        cause_sha256=cause, kind=about.kind, reason=_printable(about.reason, 300), raised_at=at,
         read_at=datetime.fromtimestamp(about.at_ms / 1000, UTC), download_id=about.download_id,
         organization_id=about.organization_id, object_key=_plain(about.object_key, 1024),
         address=_plain(about.address, 64), signed_by=_plain(about.by, 300),
@@ -136,15 +138,17 @@ def _raise(session: Session, cause: str, about: Suspicion, at: datetime) -> None
         "download": about.download_id, "organization": about.organization,
     }  # fmt: skip
     record = {key: value for key, value in told.items() if value is not None}
-    entries.append(session, kind=KIND, at=at, record=record, subject=about.download_id)
+    entries.append(session, kind=KIND, at=at, record=record, subject=about.download_id, code=about.kind)
 
 
-_LINKS = ("?", "://")
+# Where a link begins, or what signs one; written plainly or once more encoded.
+_LINK = re.compile(r"(\?|://|%3f|%3a%2f%2f|x-amz-).*", re.IGNORECASE | re.DOTALL)
 
 
 def _plain(text: str, characters: int) -> str:
     """Foreign text for a record: cut, printable, and no link or token in it, whatever a client put there."""
-    for mark in _LINKS:
-        text = text.partition(mark)[0] + ("…" if mark in text else "")
-    text = redact(text)[:characters]
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    return _printable(redact(_LINK.sub("…", text[:FOREIGN_TEXT_AT_MOST])), characters)
+
+
+def _printable(text: str, characters: int) -> str:
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text[:characters])

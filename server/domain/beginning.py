@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
-from server.domain import organizations, people
+from server.domain import logs, organizations, people
 from server.domain.callers import Caller
 from server.domain.errors import InvalidRequest, NotPossible
 from server.domain.permissions import Role
@@ -35,12 +35,6 @@ def has_log(session: Session) -> bool:
     return session.scalar(select(Log.id).limit(1)) is not None
 
 
-def log_origin(use: Resources) -> str:
-    """The origin of the log that is appended to now."""
-    with use.database.reading() as session:
-        return session.scalars(select(Log.origin).order_by(Log.id.desc()).limit(1)).one()
-
-
 def begin(use: Resources, lab: str, lab_name: str, admins: list[FirstAdmin]) -> list[FirstAdmin]:
     """Make the rows that everything else builds on, all or none. Two admins, since many acts take two people."""
     if len(admins) != 2 or len({admin.email.strip().lower() for admin in admins}) != 2:
@@ -51,7 +45,7 @@ def begin(use: Resources, lab: str, lab_name: str, admins: list[FirstAdmin]) -> 
             raise NotPossible("This instance has begun already.")
         at = use.clock()
         session.add(Everything(id=1))
-        log = entries.open_log(session, f"{use.settings.log_host}/downloads/{at.year}", at)
+        log = logs.open_next(session, use, at)
         home = organizations.create(session, lab, lab_name, is_lab=True, at=at)
         made = []
         for admin, hashed in zip(admins, hashes, strict=True):
@@ -59,6 +53,7 @@ def begin(use: Resources, lab: str, lab_name: str, admins: list[FirstAdmin]) -> 
             made.append(FirstAdmin(admin.email, admin.name, admin.password, totp_secret))
         record = {
             "actor": Caller(via="cli").as_record(), "origin": log.origin, "organization": lab,
+            "vkey": log.vkey, "receipt_vkey": log.receipt_vkey, "second_person_tier": use.settings.second_person_tier,
             "admins": [admin.email.strip().lower() for admin in admins],
         }  # fmt: skip
         entries.append(session, kind="instance.begin", at=at, record=record, organization_id=home.id, subject=lab)

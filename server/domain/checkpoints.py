@@ -4,7 +4,6 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from functools import lru_cache
 
 from sqlalchemy import ForeignKey, LargeBinary, String, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
@@ -18,6 +17,7 @@ from server.storage.signing import StoredObject
 
 MAIN = "main"  # the newest published checkpoint of a stage
 CHECKPOINT_ID = re.compile(r"[0-9a-f]{40}")
+FILE_LISTS_KEPT = 64
 FILES_AT_MOST = 1000  # in one checkpoint, so that one request and one log entry can always hold them all
 
 
@@ -111,18 +111,29 @@ def find(session: Session, stage_pk: int, main_pk: int | None, name: str) -> int
     return found
 
 
-@lru_cache(maxsize=64)
-def file_list(database: Database, checkpoint_pk: int) -> FileList:
-    """Return a published checkpoint's files. Cached, because they never change; whether one may have them is not."""
-    with database.reading() as session:
-        checkpoint = session.get_one(Checkpoint, checkpoint_pk)
-        if checkpoint.published_at is None:
-            raise NotFound("This stage has no such checkpoint.")
-        rows = session.scalars(
-            select(CheckpointFile).where(CheckpointFile.checkpoint_id == checkpoint_pk).order_by(CheckpointFile.path)
-        )
-        files = {row.path: _file(row) for row in rows}
-        return FileList(checkpoint.id, checkpoint.checkpoint_id, checkpoint.published_at, checkpoint.note, files)
+def file_list(session: Session, database: Database, checkpoint_pk: int) -> FileList:
+    """Return a published checkpoint's files. Kept, because they never change; whether one may have them is not."""
+    found = _kept.get((database, checkpoint_pk))
+    if found is None:
+        found = _read_files(session, checkpoint_pk)
+        while len(_kept) >= FILE_LISTS_KEPT:
+            _kept.pop(next(iter(_kept)), None)  # the oldest; another thread may have been quicker
+        _kept[database, checkpoint_pk] = found
+    return found
+
+
+_kept: dict[tuple[Database, int], FileList] = {}
+
+
+def _read_files(session: Session, checkpoint_pk: int) -> FileList:
+    checkpoint = session.get_one(Checkpoint, checkpoint_pk)
+    if checkpoint.published_at is None:
+        raise NotFound("This stage has no such checkpoint.")
+    rows = session.scalars(
+        select(CheckpointFile).where(CheckpointFile.checkpoint_id == checkpoint_pk).order_by(CheckpointFile.path)
+    )
+    files = {row.path: _file(row) for row in rows}
+    return FileList(checkpoint.id, checkpoint.checkpoint_id, checkpoint.published_at, checkpoint.note, files)
 
 
 def published(session: Session, stage_pk: int, part: Slice) -> Page[Checkpoint]:

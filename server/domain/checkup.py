@@ -8,8 +8,11 @@ from datetime import timedelta
 
 from sqlalchemy import text
 
-from server.domain import beginning
+from server.domain import beginning, sealer
 from server.domain.resources import Resources
+from server.log import condition
+from server.log.anchors import BehindAnchor, Forked
+from server.log.condition import LogUnsound
 from server.storage import keys, probes
 from server.storage.database import DatabaseUnavailable
 from server.storage.keys import KeyFileError
@@ -24,6 +27,12 @@ KEY_PREFIX = "checkpoints/doctor/"
 
 class Wrong(Exception):
     """A check failed; the text says what is wrong and what to do."""
+
+
+FAILURES = (
+    Wrong, KeyFileError, ObjectStoreError, DatabaseUnavailable, ProbeFailed, SigningMismatch, LogUnsound, BehindAnchor,
+    Forked,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +56,7 @@ def examine(use: Resources) -> Iterator[Finding]:
         except ObjectStoreUnavailable as error:
             store_answers = False
             yield Finding(name, False, str(error))
-        except (Wrong, KeyFileError, ObjectStoreError, DatabaseUnavailable, ProbeFailed, SigningMismatch) as error:
+        except FAILURES as error:
             yield Finding(name, False, str(error))
 
 
@@ -76,7 +85,21 @@ def _database(use: Resources) -> str:
 def _begun(use: Resources) -> str:
     if not beginning.has_begun(use):
         raise Wrong("there is no log yet: run `weightgate-server init`, or correct database_url")
-    return f"the log {beginning.log_origin(use)} is there"
+    with use.database.reading() as session:
+        log = condition.require_sound(session, use.clock())
+    return f"the log {log.origin} is sound and sealed"
+
+
+def _anchors(use: Resources) -> str:
+    """The log is the one that was anchored, and its newest head can be anchored now."""
+    if use.anchor_bucket is None:
+        return "none are kept: a restored older backup would go unnoticed; name an anchor_bucket"
+    sealing = use.as_sealer()  # the web's role could not stop the log
+    try:
+        sealer.anchor(sealing)
+    finally:
+        sealing.close()
+    return f"the log agrees with what {use.settings.anchor_bucket} keeps"
 
 
 def _proxy(use: Resources) -> str:
@@ -175,9 +198,10 @@ CHECKS: tuple[tuple[str, Callable[[Resources], str]], ...] = (
     ("log", _begun),
     ("proxy", _proxy),
     ("bucket", _bucket),
+    ("anchors", _anchors),
     ("clock", _clock),
     ("signer", _signer_reads_only),
     ("public access", _closed),
     ("signed URLs", _urls),
 )
-OF_THE_STORE = frozenset({"bucket", "clock", "signer", "public access", "signed URLs"})
+OF_THE_STORE = frozenset({"bucket", "anchors", "clock", "signer", "public access", "signed URLs"})

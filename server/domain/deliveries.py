@@ -84,7 +84,9 @@ class Fetched:
         self.bytes_sent += bytes_sent
         self.first_ms = first_ms if self.first_ms is None else min(self.first_ms, first_ms)
         self.last_ms = last_ms if self.last_ms is None else max(self.last_ms, last_ms)
-        address = "".join(address.split())[:45]
+        address = address[:45]
+        if not address.isprintable() or " " in address:  # no store writes such a one
+            address = "".join(letter for letter in address if letter.isprintable() and letter != " ")
         if address not in self.addresses:
             if len(self.addresses) >= ADDRESSES_AT_MOST:
                 self.other_requests += requests
@@ -121,7 +123,7 @@ def of_download(session: Session, download_id: str) -> DeliveriesOfDownload | No
     """Return what was fetched under a download; None where the log has no such download."""
     query = select(LogEntry.record, LogEntry.organization_id)
     found = session.execute(query.where(LogEntry.subject == download_id, LogEntry.kind == downloads.KIND)).first()
-    if found is None:
+    if found is None or not found.record:  # or erased
         return None
     record = orjson.loads(found.record)
     fetched = stored(session, [download_id])

@@ -16,14 +16,18 @@ from server.domain import access
 from server.domain.access import Grant
 from server.domain.callers import Caller
 from server.domain.checkpoints import FILES_AT_MOST, MAIN, File
-from server.domain.errors import InvalidRequest, NotFound
+from server.domain.errors import InvalidRequest, NotFound, NotSealedYet
 from server.domain.paging import Page, Slice, page
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
-from server.log import entries
+from server.log import condition, entries, published, receipts, tree
+from server.log.condition import SoundLog
 from server.log.entries import Appended, LogEntry
+from server.log.published import NotPublished
+from server.log.receipts import Receipt
 
 KIND = "download"
+PROMISED_SEALED_WITHIN_SECONDS = 60  # the receipt's maximum merge delay
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -39,11 +43,12 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """What was issued. The URLs work until `expires_at`; `entry` is the caller's side of the log."""
+    """What was issued. The URLs work until `expires_at`; `entry` and `receipt` are the caller's side of the log."""
 
     id: str
     expires_at: datetime
     entry: Appended
+    receipt: bytes
     files: list[File]
     urls: list[str]
 
@@ -54,14 +59,16 @@ def issue(use: Resources, caller: Caller, order: Order) -> Download:
     _require_sensible(order.paths)
     download_id, lifetime_seconds = str(_uuid7(use.clock())), use.settings.url_lifetime_seconds
 
-    def decide_and_log(session: Session) -> tuple[Grant, Appended]:
+    def decide_and_log(session: Session) -> tuple[Grant, SoundLog, Appended]:
         grant = access.require(session, use, caller, order.stage, order.checkpoint, order.paths)
+        log = condition.require_sound(session, grant.at)
         record = _record(caller, grant, download_id, order.renews, lifetime_seconds)
-        return grant, entries.append(
-            session, kind=KIND, at=grant.at, record=record, organization_id=caller.organization_id, subject=download_id
-        )
+        return grant, log, entries.append(
+            session, kind=KIND, at=grant.at, record=record, organization_id=caller.organization_id,
+            subject=download_id, stage=f"{grant.model}/{grant.stage}", log_id=log.id,
+        )  # fmt: skip
 
-    grant, entry = use.database.together(decide_and_log)
+    grant, log, entry = use.database.together(decide_and_log)
     # The entry is committed: from here on a crash loses a URL, never a record.
     urls = use.signer.sign(
         [file.stored for file in grant.files],
@@ -70,7 +77,7 @@ def issue(use: Resources, caller: Caller, order: Order) -> Download:
         moment=grant.at,  # so that they end when the entry says, however late they are signed
     )
     expires_at = grant.at.replace(microsecond=0) + timedelta(seconds=lifetime_seconds)
-    return Download(download_id, expires_at, entry, grant.files, urls)
+    return Download(download_id, expires_at, entry, _receipt(use, log, entry), grant.files, urls)
 
 
 def renew(use: Resources, caller: Caller, download_id: str, paths: Sequence[str] | None) -> Download:
@@ -87,9 +94,23 @@ def renew(use: Resources, caller: Caller, download_id: str, paths: Sequence[str]
     return issue(use, caller, Order(stage, before["checkpoint"], wanted, renews=download_id))
 
 
+def proof(session: Session, caller: Caller, download_id: str) -> bytes:
+    """Return the tlog-proof of a download's entry. Raises NotFound, NotSealedYet."""
+    query = select(LogEntry).where(LogEntry.subject == download_id, LogEntry.kind == KIND)
+    if not caller.is_staff:
+        query = query.where(LogEntry.organization_id == caller.organization_id)
+    entry = session.scalar(query)
+    if entry is None:
+        raise NotFound("There is no such download of your organization.")
+    try:
+        return published.proof(session, entry)
+    except NotPublished:
+        raise NotSealedYet from None
+
+
 def visible(session: Session, caller: Caller, part: Slice) -> Page[dict[str, Any]]:
     """The records of one's own organization's downloads, newest first; for staff everybody's."""
-    query = select(LogEntry.id, LogEntry.record).where(LogEntry.kind == KIND)
+    query = select(LogEntry.id, LogEntry.record).where(LogEntry.kind == KIND, LogEntry.record != b"")  # not the erased
     if not caller.is_staff:
         query = query.where(LogEntry.organization_id == caller.organization_id)
     found = page(session, query, LogEntry.id, part, newest_first=True, scalars=False)
@@ -100,6 +121,11 @@ def issued_at(record: dict[str, Any]) -> datetime:
     return datetime.fromtimestamp(record["time"] / 1000, UTC)
 
 
+def _receipt(use: Resources, log: SoundLog, entry: Appended) -> bytes:
+    promise = Receipt(log.origin, tree.leaf_hash(entry.commitment), entry.time_ms, PROMISED_SEALED_WITHIN_SECONDS)
+    return receipts.sign(promise, use.receipt_signer(log.receipt_vkey))
+
+
 def _earlier(session: Session, caller: Caller, download_id: str) -> dict[str, Any]:
     mine = LogEntry.organization_id == caller.organization_id
     if caller.organization_id is None:
@@ -107,7 +133,7 @@ def _earlier(session: Session, caller: Caller, download_id: str) -> dict[str, An
     query = select(LogEntry.record).where(LogEntry.subject == download_id, LogEntry.kind == KIND, mine)
     # What is no id is the id of nothing; PostgreSQL would not even be asked about a NUL.
     record = session.scalar(query) if ID.fullmatch(download_id) else None
-    if record is None:
+    if not record:  # or erased
         raise NotFound("There is no such download of your organization.")
     loaded: dict[str, Any] = orjson.loads(record)
     return loaded

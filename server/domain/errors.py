@@ -74,6 +74,16 @@ class NotFound(Refused):
     next_step = "Check the spelling; `GET /api/v1/stages` lists what you may know of."
 
 
+class NotSealedYet(Refused):
+    """The entry is written, but not sealed into the log yet."""
+
+    code = "not_sealed_yet"
+    next_step = "Ask again in a second; a receipt promises it within a minute."
+
+    def __init__(self) -> None:
+        super().__init__(retry_after_seconds=1)
+
+
 class StageHeld(Refused):
     """A hold lies on this stage: nobody may download it for now."""
 

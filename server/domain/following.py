@@ -1,7 +1,9 @@
 """Following: an access log that grows on this machine, read on from where the last look ended. Cheap each second."""
 
+import glob
 import hashlib
 import os
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from io import FileIO
 from pathlib import Path
@@ -20,7 +22,7 @@ from server.storage.database import Base, Key, Moment
 
 BYTES_AT_ONCE = 64 << 20  # then the caller gets its turn; the next look goes on
 RECORDED_EVERY = timedelta(hours=1)  # with what was found since; alarms are entries of their own, at once
-_TAIL_BYTES = 256
+_TAIL_BYTES = 4096  # several lines: the end of one alone may be like that of another
 
 
 class FollowedLog(Base):
@@ -35,6 +37,15 @@ class FollowedLog(Base):
     recorded_at: Mapped[datetime | None] = mapped_column(Moment)
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """How far which file was read."""
+
+    inode: int
+    position: int
+    tail_sha256: str
+
+
 def follow(use: Resources, path: Path) -> Summary:
     """Count what was appended to the embedded proxy's access log since the last call; one that is not there is empty.
 
@@ -47,27 +58,35 @@ def follow(use: Resources, path: Path) -> Summary:
     try:
         with path.open("rb", buffering=0) as stream:
             state = os.fstat(stream.fileno())
-            if mark is not None and (mark.inode, mark.position) == (state.st_ino, state.st_size):
+            nothing_new = mark is not None and (mark.inode, mark.position) == (state.st_ino, state.st_size)
+            if nothing_new and not _waits_to_be_told(mark, use.clock()):
                 return Summary()
             run = Run(use, None)
             run.summary.sources = [name]
-            start = 0
-            if mark is not None and mark.inode != state.st_ino:
-                _read_renamed(run, path, mark)
-            elif mark is not None and _tail(stream, mark.position) == mark.tail_sha256:
-                start = mark.position
-            position = _read(run, stream, start)
-            reached = FollowedLog(
-                path=name, inode=state.st_ino, position=position, tail_sha256=_tail(stream, position), recorded_at=None
-            )
+            reached = _go_on(run, path, stream, state, mark)
     except FileNotFoundError:
         return Summary()
-    if run.summary.lines or mark is None or mark.inode != reached.inode or mark.position != position:
+    if nothing_new or run.summary.lines or mark is None or (mark.inode, mark.position) != (
+        reached.inode, reached.position,
+    ):  # fmt: skip
         run.flush(lambda session, at: _remember(session, at, run.summary, reached))
     return run.summary
 
 
-def _read(run: Run, stream: FileIO, start: int) -> int:
+def _go_on(run: Run, path: Path, stream: FileIO, state: os.stat_result, mark: FollowedLog | None) -> _Place:
+    start = 0
+    if mark is not None and mark.inode != state.st_ino:
+        renamed = _read_renamed(run, path, mark)
+        # The proxy writes to the renamed file until it opens the new one, so until there is a line in that, more may
+        # come. `state` is from before the renamed one was read.
+        if renamed is not None and (state.st_size == 0 or renamed.position - mark.position >= BYTES_AT_ONCE):
+            return renamed
+    elif mark is not None and _tail(stream, mark.position) == mark.tail_sha256:
+        start = mark.position
+    return _read(run, stream, start)
+
+
+def _read(run: Run, stream: FileIO, start: int) -> _Place:
     """Take whole lines from a position on; return where the next one will begin."""
     tally = Tally()
     reader = LogReader((access_log_embedded.always,), tally)
@@ -80,15 +99,18 @@ def _read(run: Run, stream: FileIO, start: int) -> int:
         position = stream.tell() - len(rest)
         run.take(reader.reads(lines))
     run.add(tally)
-    return position
+    return _Place(os.fstat(stream.fileno()).st_ino, position, _tail(stream, position))
 
 
-def _read_renamed(run: Run, path: Path, mark: FollowedLog) -> None:
-    """Take what is left of a file that was renamed beside its successor, as log rotation does."""
-    for beside in sorted(path.parent.glob(f"{path.name}?*")):
+def _read_renamed(run: Run, path: Path, mark: FollowedLog) -> _Place | None:
+    """Take what is left of a file that was renamed beside its successor, as log rotation does; None: it is gone."""
+    for beside in sorted(path.parent.glob(f"{glob.escape(path.name)}?*")):
+        if not beside.is_file() or beside.stat().st_ino != mark.inode:
+            continue
         with beside.open("rb", buffering=0) as stream:
-            if os.fstat(stream.fileno()).st_ino == mark.inode and _tail(stream, mark.position) == mark.tail_sha256:
-                _read(run, stream, mark.position)
+            if _tail(stream, mark.position) == mark.tail_sha256:
+                return _read(run, stream, mark.position)
+    return None
 
 
 def _tail(stream: FileIO, position: int) -> str:
@@ -97,14 +119,25 @@ def _tail(stream: FileIO, position: int) -> str:
     return hashlib.sha256(stream.read(position - start)).hexdigest()
 
 
-def _remember(session: Session, at: datetime, summary: Summary, mark: FollowedLog) -> None:
+def _waits_to_be_told(mark: FollowedLog | None, at: datetime) -> bool:
+    """Return whether the log went quiet before what was found in it was told."""
+    if mark is None or mark.recorded_at is None or at - mark.recorded_at < RECORDED_EVERY:
+        return False
+    return bool(orjson.loads(mark.since)["lines"])
+
+
+def _remember(session: Session, at: datetime, summary: Summary, reached: _Place) -> None:
     """Write how far it was read, and tell the log now and then what was found."""
-    before = session.get(FollowedLog, mark.path)
-    since = Summary(sources=[mark.path])
+    name = summary.sources[0]
+    mark = FollowedLog(
+        path=name, inode=reached.inode, position=reached.position, tail_sha256=reached.tail_sha256, recorded_at=None
+    )
+    since = Summary(sources=[name])
     since.add(summary.as_record())
-    if before is not None:
+    if (before := session.get(FollowedLog, name)) is not None:
         since.add(orjson.loads(before.since))
         mark.recorded_at = before.recorded_at
+    since.logs = 1  # not one for each look
     if mark.recorded_at is None or at - mark.recorded_at >= RECORDED_EVERY:
         reconciliation_run.record(session, since, at)
         since, mark.recorded_at = Summary(), at

@@ -38,7 +38,8 @@ def _set(use: Resources, caller: Caller, on: str, reason: str | None) -> None:
             (None, None, None) if reason is None else (at, caller.person, reason)
         )
         record = {"actor": caller.as_record(), "on": on, "reason": reason}
-        entries.append(session, kind="hold.lift" if reason is None else "hold.lay", at=at, record=record, subject=on)
+        kind, stage = "hold.lift" if reason is None else "hold.lay", on if isinstance(held, Stage) else None
+        entries.append(session, kind=kind, at=at, record=record, subject=on, stage=stage)
 
 
 def _locked(session: Session, on: str) -> Holdable:

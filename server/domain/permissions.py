@@ -31,6 +31,7 @@ class Permission(StrEnum):
     CHECKPOINT_READ = "checkpoint.read"
     DOWNLOAD_CREATE = "download.create"
     DOWNLOAD_READ = "download.read"
+    LOG_READ = "log.read"
     ORGANIZATION_READ = "organization.read"
     PERSON_READ = "person.read"
     CLEARANCE_READ = "clearance.read"
@@ -49,6 +50,8 @@ class Permission(StrEnum):
     CLEARANCE_REVOKE = "clearance.revoke"
     STAGE_MANAGE = "stage.manage"
     STAGE_HOLD = "stage.hold"
+    LOG_MANAGE = "log.manage"
+    LOG_ERASE = "log.erase"
     CHECKPOINT_PUBLISH = "checkpoint.publish"
 
 
@@ -76,7 +79,7 @@ LOOKING_BACK = frozenset({Scope.STAGES_READ, Scope.LOG_READ})
 PURPOSE = {  # what a scope is made for: a role that lacks this has no use for the scope
     Scope.STAGES_READ: Permission.STAGE_READ,
     Scope.DOWNLOADS_CREATE: Permission.DOWNLOAD_CREATE,
-    Scope.LOG_READ: Permission.DOWNLOAD_READ,
+    Scope.LOG_READ: Permission.LOG_READ,
     Scope.CHECKPOINTS_PUBLISH: Permission.CHECKPOINT_PUBLISH,
 }
 
@@ -90,6 +93,9 @@ POLICY: dict[Permission, Rule] = {
         "Exchange a clearance for signed URLs.", EVERYONE - {Role.AUDITOR}, ISSUING, anonymous=True
     ),
     Permission.DOWNLOAD_READ: Rule("See one's organization's downloads; staff: everybody's.", EVERYONE, LOOKING_BACK),
+    Permission.LOG_READ: Rule(
+        "Read the log's entries that concern one's organization; staff: all.", EVERYONE, frozenset({Scope.LOG_READ})
+    ),
     Permission.ORGANIZATION_READ: Rule("See one's own organization; staff: every one.", EVERYONE, READING),
     Permission.PERSON_READ: Rule("See the people of one's own organization; staff: everybody.", EVERYONE, READING),
     Permission.CLEARANCE_READ: Rule("See one's own organization's clearances; staff: all.", EVERYONE, READING),
@@ -113,6 +119,8 @@ POLICY: dict[Permission, Rule] = {
     Permission.CLEARANCE_REVOKE: Rule("Revoke a clearance.", ADMIN),
     Permission.STAGE_MANAGE: Rule("Add models and stages, and move a stage.", ADMIN),
     Permission.STAGE_HOLD: Rule("Lay a hold on a stage, a model or everything, and lift it.", ADMIN),
+    Permission.LOG_MANAGE: Rule("Open the next log with new keys, and let a stopped log go on.", ADMIN),
+    Permission.LOG_ERASE: Rule("Empty an entry of the log where the law demands it.", ADMIN),
     Permission.CHECKPOINT_PUBLISH: Rule(
         "Publish a checkpoint.", frozenset({Role.ADMIN, Role.PUBLISHER}), frozenset({Scope.CHECKPOINTS_PUBLISH})
     ),

@@ -204,7 +204,8 @@ def _make_visible(
             "actor": caller.as_record(), "stage": name, "checkpoint": checkpoint.checkpoint_id,
             "content_sha256": checkpoint.content_sha256, "files": len(versions), "size_bytes": size_bytes,
         }  # fmt: skip
-        entries.append(session, kind="checkpoint.publish", at=at, record=record, subject=checkpoint.checkpoint_id)
+        subject = checkpoint.checkpoint_id
+        entries.append(session, kind="checkpoint.publish", at=at, record=record, subject=subject, stage=name)
 
 
 def _open_stage(session: Session, name: str, *, lock: bool = False) -> Stage:

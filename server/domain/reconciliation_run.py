@@ -18,7 +18,7 @@ from server.domain.deliveries import DeliveryState, Fetched
 from server.domain.read_batches import ReadBatch
 from server.domain.resources import Resources
 from server.domain.suspicions import Issued
-from server.log import entries
+from server.log import canonical, entries
 from server.storage import keys
 from server.storage.access_logs import COPY, GET, SUCCESS, Read, Tally
 from server.storage.database import Base, Key, Moment
@@ -28,6 +28,7 @@ OBJECT_PREFIX = "checkpoints/"  # of `checkpoints.object_key`; what else lies in
 BATCH_LINES = 50_000  # that count or alarm; a transaction writes what they come to
 ALARMS_AT_ONCE = 200  # in one transaction
 NAMES_AT_MOST, EXAMPLES_AT_MOST = 20, 20
+OBJECTS_AT_ONCE = 2000  # remembered in one transaction
 OBJECTS_REMEMBERED = timedelta(days=400)
 
 
@@ -69,8 +70,9 @@ class Summary:
     def as_record(self) -> dict[str, Any]:
         """What the log keeps of a run."""
         return {
-            "sources": [name[:200] for name in self.sources[:NAMES_AT_MOST]],
-            **{name: getattr(self, name) for name in _COUNTS},
+            # A file's name may hold bytes that are no text.
+            "sources": [name[:200].encode("utf-8", "replace").decode() for name in self.sources[:NAMES_AT_MOST]],
+            **{name: min(getattr(self, name), canonical.BIGGEST_INTEGER) for name in _COUNTS},
             "alarms": {str(kind): count for kind, count in self.alarms.items()},
             "problems": len(self.problems),
         }
@@ -139,6 +141,8 @@ class Run:
         """A log was taken to its end; with a name it is not fetched again once its lines are counted."""
         if name is not None:
             self._finished.append(name)
+        if len(self._finished) >= OBJECTS_AT_ONCE:  # S3 writes many small ones
+            self.flush()
 
     def known_objects(self, names: Sequence[str]) -> set[str]:
         """Return those among the names of objects that were read to their end before."""
@@ -163,10 +167,9 @@ class Run:
         with self._locked() as (session, at):
             if len(batch):
                 self._count(session, batch, issued, at)
-            if finished:
-                rows = [{"name": name, "read_at": at} for name in dict.fromkeys(finished)]
-                session.execute(delete(ReadObject).where(ReadObject.name.in_([row["name"] for row in rows])))
-                session.execute(insert(ReadObject), rows)
+            for names in deliveries.in_parts(dict.fromkeys(finished)):
+                session.execute(delete(ReadObject).where(ReadObject.name.in_(names)))
+                session.execute(insert(ReadObject), [{"name": name, "read_at": at} for name in names])
             also(session, at)
         self._batch, self._suspicions, self._finished = ReadBatch(), {}, []
 

@@ -3,16 +3,26 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
+from typing import Literal, TypedDict
 
 from sqlalchemy import text
 
+from server.log.notes import Signer, VerifierKey
 from server.settings import Settings
 from server.storage import keys, signing_check
+from server.storage.anchor_bucket import AnchorBucket
 from server.storage.database import Database
 from server.storage.objects import ObjectStore, S3Objects
 from server.storage.signing import UrlSigner
 
 Clock = Callable[[], datetime]
+
+
+class _StoreAddress(TypedDict):
+    endpoint_url: str | None
+    region: str
+    addressing: Literal["virtual", "path"]
 
 
 def utc_now() -> datetime:
@@ -25,10 +35,23 @@ class Resources:
     def __init__(self, settings: Settings, clock: Clock = utc_now) -> None:
         self.settings = settings
         self.clock = clock
+        self._note_signers: dict[str, Signer] = {}
 
     @cached_property
     def database(self) -> Database:
         return Database(self.settings.database_url)
+
+    def as_sealer(self) -> "Resources":
+        """The same with the worker's database role, which alone may write the tree."""
+        return self._with_role(self.settings.sealer_database_url)
+
+    def as_owner(self) -> "Resources":
+        """The same with the role that owns the tables: for what changes a log as a whole."""
+        return self._with_role(self.settings.migration_database_url)
+
+    def _with_role(self, database_url: str | None) -> "Resources":
+        update = {"database_url": database_url or self.settings.database_url}
+        return type(self)(self.settings.model_copy(update=update), self.clock)
 
     @cached_property
     def signer(self) -> UrlSigner:
@@ -60,21 +83,52 @@ class Resources:
         """The publisher's store: can write. Never touched by the web."""
         return self.store_as(keys.read_s3_credentials(self.settings.publisher_key_file))
 
+    @cached_property
+    def anchor_bucket(self) -> AnchorBucket | None:
+        """Where heads are kept out of the database's reach; None when the settings name no bucket for it."""
+        settings = self.settings
+        if settings.anchor_bucket is None:
+            return None
+        credentials = keys.read_s3_credentials(settings.anchor_key_file)
+        return AnchorBucket(**self._store_address(), bucket=settings.anchor_bucket, credentials=credentials)
+
+    def log_signer(self, vkey: str) -> Signer:
+        """The worker's: signs heads. Raises KeyFileError when the key file is not the key that the log names."""
+        return self._note_signer(self.settings.log_key_file, vkey)
+
+    def receipt_signer(self, vkey: str) -> Signer:
+        """The web's: signs receipts. Raises KeyFileError when the key file is not the key that the log names."""
+        return self._note_signer(self.settings.receipt_key_file, vkey)
+
+    def _note_signer(self, path: Path, vkey: str) -> Signer:
+        signer = self._note_signers.get(vkey)
+        if signer is None:
+            key = VerifierKey.parse(vkey)
+            private = keys.read_note_key(path)
+            if private.public_key().public_bytes_raw() != key.public:
+                raise keys.KeyFileError(
+                    f"key file {path} is not the key of {key.name}: put the right one back, "
+                    "or finish what was begun with `weightgate-server keys rotate`"
+                )
+            signer = self._note_signers[vkey] = Signer(key, private.sign)
+        return signer
+
     def close(self) -> None:
         """Let go of what was opened."""
-        for name in ("database", "store"):
-            if name in self.__dict__:
-                self.__dict__.pop(name).close()
+        for name in ("database", "store", "anchor_bucket"):
+            if opened := self.__dict__.pop(name, None):
+                opened.close()
 
     def store_as(self, credentials: keys.S3Credentials) -> ObjectStore:
+        return S3Objects(**self._store_address(), bucket=self.settings.s3_bucket, credentials=credentials)
+
+    def _store_address(self) -> "_StoreAddress":
         settings = self.settings
-        return S3Objects(
-            endpoint_url=settings.s3_endpoint_url,
-            region=settings.s3_region,
-            bucket=settings.s3_bucket,
-            addressing=settings.s3_addressing,
-            credentials=credentials,
-        )
+        return {
+            "endpoint_url": settings.s3_endpoint_url,
+            "region": settings.s3_region,
+            "addressing": settings.s3_addressing,
+        }
 
     @cached_property
     def secret(self) -> bytes:

@@ -5,6 +5,7 @@ A line is known by the store's own name for its request and the minute in which 
 older lines therefore not counted: nobody could tell any more whether they had been.
 """
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,9 +27,7 @@ Mask = npt.NDArray[np.bool_]
 
 _KEY_BYTES = 64  # of a request's name; the stores' have 16 to 56
 # Fixed: a line has the same digest in ten years. Stores choose the names at random, so none needs to be hard to find.
-_MULTIPLIERS = np.random.Generator(np.random.PCG64(20_261_123)).integers(
-    1, 2**64 - 1, size=_KEY_BYTES // 8, dtype=np.uint64
-) | np.uint64(1)
+_MULTIPLIERS = np.frombuffer(hashlib.sha512(b"weightgate-seen-reads/v1").digest(), dtype="<u8") | np.uint64(1)
 
 
 class SeenMinute(Base):
@@ -53,6 +52,8 @@ def oldest_counted_ms(now_ms: int) -> int:
 
 def take(session: Session, at_ms: Integers, digests: Digests) -> Mask:
     """Return which of the lines are new, and remember them. Whoever calls holds the lock of all reconciling."""
+    if not len(at_ms):  # all lines of a batch may be too old
+        return np.zeros(0, dtype=np.bool_)
     minutes = at_ms // MINUTE_MS
     order = np.lexsort((digests, minutes))
     sorted_minutes, sorted_digests = minutes[order], digests[order]

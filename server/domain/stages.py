@@ -262,4 +262,5 @@ def _require_free(session: Session, model: Model, name: str) -> None:
 
 def _record(session: Session, caller: Caller, kind: str, subject: str, at: datetime, **more: object) -> None:
     record = {"actor": caller.as_record(), "stage": subject, **more}
-    entries.append(session, kind=kind, at=at, record=record, subject=subject)
+    stage = subject if "/" in subject else None  # of a model it is the name alone
+    entries.append(session, kind=kind, at=at, record=record, subject=subject, stage=stage)

@@ -7,6 +7,7 @@ import ipaddress
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -17,27 +18,36 @@ from server.domain import downloads
 from server.domain.alarms import AlarmKind, Suspicion
 from server.domain.deliveries import in_parts
 from server.domain.organizations import Organization
+from server.domain.people import Person
 from server.log.entries import LogEntry
 from server.storage.access_logs import Read
 
 CLOCKS_APART_MS = 15 * 60_000  # the store refuses signatures from a clock further away than this
 IPV4_PREFIX, IPV6_PREFIX = 24, 48
 
-_STARTS = {
+_STARTS = {  # what takes away, and of what
     "clearance.revoke": "clearance",
     "hold.lay": "hold",
     "organization.suspend": "organization",
+    "person.disable": "person",
+    "signature.end": "signature",
     "stage.move": "stage",
+    "token.revoke": "token",
+    "token.revoke_leaked": "token",
 }
-_ENDS = {"hold.lift": "hold", "organization.resume": "organization"}
+_ENDS = {"hold.lift": "hold", "organization.resume": "organization", "person.enable": "person"}
 _WORDS = {
     "clearance.revoke": "the clearance was revoked",
     "hold.lay": "a hold was laid",
     "organization.suspend": "the organization was suspended",
+    "person.disable": "the person who asked for it was disabled",
+    "signature.end": "the signature of the agreement was ended",
     "stage.move": "the stage was withdrawn",
+    "token.revoke": "the token that asked for it was revoked",
+    "token.revoke_leaked": "the token that asked for it was revoked as leaked",
 }
 
-Subject = tuple[str, str]  # what an act is about: clearance, hold, organization or stage, and which
+Subject = tuple[str, str]  # what an act is about: one of the words above, and which
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,7 @@ class Issued:
     files: dict[str, tuple[str, int]]  # object key: path and size in bytes
     networks: tuple[str, ...] = ()  # registered for the organization
     acts: list[list[Act]] = field(default_factory=list)  # a list for each thing it rested on
+    erased: bool = False  # then nothing can be said of its reads
 
     @property
     def at_ms(self) -> int:
@@ -79,11 +90,14 @@ def issued(session: Session, wanted: Mapping[str, set[str]]) -> dict[str, Issued
     query = select(LogEntry.subject, LogEntry.organization_id, LogEntry.record).where(LogEntry.kind == downloads.KIND)
     found: dict[str, Issued] = {}
     for some in in_parts(key for key in wanted if downloads.ID.fullmatch(key)):
-        for row in session.execute(query.where(LogEntry.subject.in_(some))):
-            record = orjson.loads(row.record)
+        # A few at a time: a record of a thousand files has some 300 KB.
+        for row in session.execute(query.where(LogEntry.subject.in_(some)).execution_options(yield_per=20)):
+            record = orjson.loads(row.record or b'{"files":[]}')
             keys = wanted[row.subject]
             files = {f["object_key"]: (f["path"], f["size_bytes"]) for f in record["files"] if f["object_key"] in keys}
-            found[row.subject] = Issued(row.subject, row.organization_id, {**record, "files": None}, files)
+            found[row.subject] = Issued(
+                row.subject, row.organization_id, {**record, "files": None}, files, erased=not row.record
+            )
     _add_networks(session, found)
     _add_acts(session, found)
     return found
@@ -91,6 +105,8 @@ def issued(session: Session, wanted: Mapping[str, set[str]]) -> dict[str, Issued
 
 def of_group(read: Read, times_ms: Sequence[int], found: Issued | None) -> Iterator[Suspicion]:
     """Yield what is wrong with a group of successful reads. read: any of them; times_ms: when each began."""
+    if found is not None and found.erased:
+        return
     if found is None or read.object_key not in found.files:
         yield _ghost(read, times_ms[0], found)
         return
@@ -115,12 +131,13 @@ def of_decoy(read: Read) -> Suspicion:
     return _suspicion(AlarmKind.DECOY_TOUCHED, cause, reason, read, read.at_ms, None)
 
 
-def of_amount(found: Issued, read: Read, path: str, bytes_sent: int, size_bytes: int, at_ms: int) -> Suspicion:
+def of_amount(found: Issued, read: Read, path: str, size_bytes: int, bytes_sent: int, at_ms: int) -> Suspicion:
     """More than one and a half times a file was fetched."""
     reason = f"{bytes_sent} bytes of {path[:150]} were fetched, which has {size_bytes}."
     return _suspicion(AlarmKind.OVER_READ, (found.id,), reason, read, at_ms, found)
 
 
+@lru_cache(maxsize=4096)  # of many groups of lines: the same few addresses
 def network_of(address: str) -> str:
     """Return the /24 or, for IPv6, the /48 around an address; what is no address stands for itself."""
     here = _address(address)
@@ -196,29 +213,45 @@ def _add_networks(session: Session, found: dict[str, Issued]) -> None:
 
 
 def _add_acts(session: Session, found: dict[str, Issued]) -> None:
-    rested = {each.id: _rested_on(each.record) for each in found.values()}
+    people = _people(session, found)
+    rested = {each.id: [] if each.erased else _rested_on(each.record, people) for each in found.values()}
     wanted = {name for subjects in rested.values() for _, name in subjects}
     acts: defaultdict[Subject, list[Act]] = defaultdict(list)
-    query = select(LogEntry.id, LogEntry.kind, LogEntry.subject, LogEntry.record)
+    query = select(LogEntry.id, LogEntry.kind, LogEntry.subject, LogEntry.record, LogEntry.appended_at)
     query = query.where(LogEntry.kind.in_([*_STARTS, *_ENDS])).order_by(LogEntry.id)
     for some in in_parts(wanted):
         for row in session.execute(query.where(LogEntry.subject.in_(some))):
-            record = orjson.loads(row.record)
-            if row.kind != "stage.move" or record.get("to") == "withdrawn":
+            if row.kind != "stage.move" or orjson.loads(row.record).get("to") == "withdrawn":
                 family = _STARTS.get(row.kind) or _ENDS[row.kind]
-                acts[family, row.subject].append(Act(row.id, row.kind, record["time"]))
+                # Not by the record: that of a token or a person may have been erased.
+                acts[family, row.subject].append(Act(row.id, row.kind, int(row.appended_at.timestamp() * 1000)))
     for each in found.values():
         after = ([act for act in acts[subject] if act.at_ms >= each.at_ms] for subject in rested[each.id])
         each.acts = [some for some in after if some]
 
 
-def _rested_on(record: Mapping[str, Any]) -> list[Subject]:
+def _people(session: Session, found: Mapping[str, Issued]) -> dict[str, str]:
+    """Return by which number the log names those who asked for downloads, by their addresses."""
+    emails = {each.record["actor"].get("person") for each in found.values() if not each.erased} - {None}
+    people: dict[str, str] = {}
+    for some in in_parts(emails):
+        query = select(Person.id, Person.email).where(Person.email.in_(some))
+        people.update((row.email, str(row.id)) for row in session.execute(query))
+    return people
+
+
+def _rested_on(record: Mapping[str, Any], people: Mapping[str, str]) -> list[Subject]:
     stage = f"{record['model']}/{record['stage']}"
     subjects = [("hold", stage), ("hold", record["model"]), ("hold", "everything"), ("stage", stage)]
     if (organization := record["actor"].get("organization")) is not None:
         subjects.append(("organization", organization))
-    if (clearance := record.get("clearance")) is not None:
-        subjects.append(("clearance", str(clearance)))
+    if (person := people.get(record["actor"].get("person"))) is not None:
+        subjects.append(("person", person))
+    if (token := record["actor"].get("token")) is not None:
+        subjects.append(("token", token))
+    for family in ("clearance", "signature"):
+        if (number := record.get(family)) is not None:
+            subjects.append((family, str(number)))
     return subjects
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from server import migrations
 from server.cli import instance
-from server.domain import beginning, people
+from server.domain import beginning, logs, people
 from server.domain.beginning import FirstAdmin
 from server.domain.errors import InvalidRequest, NotPossible, Refused
 from server.domain.organizations import Organization
@@ -47,7 +47,8 @@ def test_an_instance_begins_with_all_that_the_rest_builds_on(sqlite_world: World
         made = beginning.begin(use, "the-lab", "The Lab", [ADA, BEN])
         assert beginning.has_begun(use)
         assert counted(use) == [1, 1, 1, 2, 1]
-        assert beginning.log_origin(use) == f"localhost/downloads/{use.clock().year}"
+        with use.database.reading() as session:
+            assert logs.current(session).origin == f"localhost/downloads/{use.clock().year}"
         assert people.sign_in_for_command(use, "ada@lab.example", ADA.password).organization == "the-lab"
         assert [bool(admin.totp_secret) for admin in made] == [True, True]
         with use.database.reading() as session:

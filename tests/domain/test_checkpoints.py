@@ -102,6 +102,7 @@ def test_two_databases_do_not_share_what_is_remembered(world: World) -> None:
     """The cache knows whose checkpoint 1 it holds."""
     first = listed(world)
     other = Database(world.settings.database_url)
-    assert checkpoints.file_list(other, first.checkpoint_pk) is not first
+    with other.reading() as session:
+        assert checkpoints.file_list(session, other, first.checkpoint_pk) is not first
     assert listed(world) is first
     other.close()

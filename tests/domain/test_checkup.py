@@ -96,7 +96,7 @@ def test_a_bucket_that_is_not_there_is_named(examine: Examine) -> None:
 def test_a_store_that_is_down_leaves_the_rest_examined(examine: Examine) -> None:
     """It is waited for once, every check that needs it says so, and the others still pass."""
     found = wrong(examine(s3_endpoint_url=f"http://127.0.0.1:{free_port()}"))
-    assert set(found) == {"bucket", "clock", "signer", "public access", "signed URLs"}
+    assert set(found) == {"bucket", "anchors", "clock", "signer", "public access", "signed URLs"}
     assert "check that it runs" in found["bucket"]
     assert found["signer"] == "not examined: the store does not answer"
 

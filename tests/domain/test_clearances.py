@@ -38,7 +38,7 @@ def test_a_tier_at_or_above_the_one_in_the_settings_takes_two_people(
 ) -> None:
     """Below it one admin is enough; when the settings name a tier that is not there, two always are needed."""
     world = sqlite_world
-    world.use.settings = world.settings.model_copy(update={"second_person_tier": settings_tier})
+    world.settings = world.use.settings = world.settings.model_copy(update={"second_person_tier": settings_tier})
     approved = {tier for tier in ("registered", "research", "partner") if propose(world, tier).approved_at is not None}
     assert approved == alone
 

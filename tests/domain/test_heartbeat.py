@@ -23,3 +23,7 @@ def test_a_clock_that_was_set_back_does_not_stop_the_heart(world: World) -> None
     assert heartbeat.beat(world.use)
     world.clock.advance(-timedelta(days=1))
     assert heartbeat.beat(world.use)
+    world.seal()
+    (fault,) = world.faults()  # it shows, though
+    assert "its time is more than a minute before" in fault.sentence
+    world.tampered = True
