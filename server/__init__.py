@@ -9,12 +9,19 @@ if TYPE_CHECKING:
 
 def create_app(folder: Path) -> "WeightgateApp":
     """Return the web application of the instance in `folder`: settings, then resources, then web."""
+    import structlog
+
     from server import logger, settings
     from server.domain.resources import Resources
+    from server.storage.database import DatabaseUnavailable
     from server.web import app
 
     loaded = settings.load(folder)
     logger.configure(loaded.logger_level)
     use = Resources(loaded)
-    use.open_for_web()
+    try:
+        use.open_for_web()
+    except DatabaseUnavailable as error:
+        # Whatever else ends a process at its start ends gunicorn, too. This passes: until then each request is a 503.
+        structlog.get_logger(__name__).warning("started without the database", reason=str(error))
     return app.create(use)

@@ -20,6 +20,7 @@ stage.read            yes    yes      yes    yes        yes      yes      yes   
 checkpoint.read       yes    yes      yes    yes        yes      yes      yes          yes               -         yes
 download.create       yes    yes      yes    yes        -        yes      -            yes               -         -
 download.read         yes    yes      yes    yes        yes      -        yes          -                 yes       -
+log.read              yes    yes      yes    yes        yes      -        -            -                 yes       -
 organization.read     yes    yes      yes    yes        yes      -        yes          -                 -         -
 person.read           yes    yes      yes    yes        yes      -        yes          -                 -         -
 clearance.read        yes    yes      yes    yes        yes      -        yes          -                 -         -
@@ -38,6 +39,8 @@ clearance.approve     -      -        yes    -          -        -        -     
 clearance.revoke      -      -        yes    -          -        -        -            -                 -         -
 stage.manage          -      -        yes    -          -        -        -            -                 -         -
 stage.hold            -      -        yes    -          -        -        -            -                 -         -
+log.manage            -      -        yes    -          -        -        -            -                 -         -
+log.erase             -      -        yes    -          -        -        -            -                 -         -
 checkpoint.publish    -      -        yes    yes        -        -        -            -                 -         yes
 """  # noqa: E501
 ROWS = [line.split() for line in MATRIX.strip().splitlines()[2:]]
@@ -45,7 +48,7 @@ ROWS = [line.split() for line in MATRIX.strip().splitlines()[2:]]
 MADE_FOR = {
     Scope.STAGES_READ: Permission.STAGE_READ,
     Scope.DOWNLOADS_CREATE: Permission.DOWNLOAD_CREATE,
-    Scope.LOG_READ: Permission.DOWNLOAD_READ,
+    Scope.LOG_READ: Permission.LOG_READ,
     Scope.CHECKPOINTS_PUBLISH: Permission.CHECKPOINT_PUBLISH,
 }
 

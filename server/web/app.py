@@ -3,13 +3,14 @@
 from apiflask import APIFlask
 
 from server.domain.resources import Resources
-from server.web import errors, health, identity, safety
+from server.web import errors, health, identity, log, safety
 from server.web.api import (
     agreements,
     checkpoints,
     clearances,
     description,
     downloads,
+    log_entries,
     me,
     organizations,
     people,
@@ -21,8 +22,8 @@ from server.web.api import (
 from server.web.requests import StrictRequest
 
 API = (
-    agreements, checkpoints, clearances, description, downloads, me, organizations, people, public_keys, stages, tiers,
-    tokens,
+    agreements, checkpoints, clearances, description, downloads, log_entries, me, organizations, people, public_keys,
+    stages, tiers, tokens,
 )  # fmt: skip
 
 
@@ -47,6 +48,7 @@ def create(use: Resources) -> WeightgateApp:
     safety.register(app)
     errors.register(app)
     app.register_blueprint(health.bp)
+    app.register_blueprint(log.bp)
     for module in API:
         app.register_blueprint(module.bp)
     identity.require_declared(app)

@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 
 from server.domain import errors, refusals
 from server.domain.errors import Refused
+from server.log.condition import LogUnsound
 from server.log.entries import NoLog
 from server.logger import redact
 from server.storage.database import DATABASE_ERRORS, DatabaseUnavailable
@@ -30,6 +31,7 @@ STATUS: dict[type[Refused], int] = {
     errors.NotPermitted: 403,
     errors.InsufficientScope: 403,
     errors.NotFound: 404,
+    errors.NotSealedYet: 404,
     errors.StageHeld: 451,
     errors.StageWithdrawn: 451,
     errors.NotCleared: 403,
@@ -69,6 +71,7 @@ def register(app: APIFlask) -> None:
     app.register_error_handler(Refused, _refused)
     app.register_error_handler(DatabaseUnavailable, _unavailable)
     app.register_error_handler(NoLog, _unavailable)
+    app.register_error_handler(LogUnsound, _unavailable)
     app.register_error_handler(KeyFileError, _unavailable)
     for kind in DATABASE_ERRORS:
         app.register_error_handler(kind, _broken)

@@ -3,7 +3,9 @@
 from flask import Blueprint, Response
 
 from server import migrations
-from server.domain import beginning
+from server.log import condition
+from server.log.condition import LogUnsound
+from server.log.entries import NoLog
 from server.storage.database import DatabaseUnavailable
 from server.web.identity import open_to_all, resources
 
@@ -19,10 +21,13 @@ def healthz() -> Response:
 @bp.get("/readyz")
 @open_to_all
 def readyz() -> Response:
-    """Whether a download could be issued now."""
+    """Whether a download could be issued now: schema, and a log that is sound and sealed."""
     use = resources()
     try:
-        ready = beginning.has_begun(use) and migrations.is_current(use.settings.database_url)
-    except DatabaseUnavailable:
+        with use.database.reading() as session:
+            ready = migrations.is_current(session.connection())
+            if ready:
+                condition.require_sound(session, use.clock())
+    except (DatabaseUnavailable, NoLog, LogUnsound):
         ready = False
     return Response("ready\n" if ready else "not ready\n", status=200 if ready else 503, mimetype="text/plain")

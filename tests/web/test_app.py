@@ -9,6 +9,7 @@ from server.domain.permissions import Permission
 from tests.world import World
 
 CALLERS = ("admin", "auditor", "publisher", "cleared", "unsigned", "uncleared", "expired", None)
+NO_DOWNLOAD = "01a2085b-32d1-7f32-b637-be648e3e2e95"
 HELD = "/stages/gpt-2/774M/checkpoints"
 PLANNED = "/stages/gpt-2/1558M"
 ABOVE = "/stages/mini-gpt/large/checkpoints"
@@ -36,6 +37,8 @@ MATRIX = {
     f"{PLANNED}/checkpoints/main": (200, 200, 200, 404, 404, 404, 401, 401),
     f"{PLANNED}/checkpoints/main/manifest": (200, 200, 200, 404, 404, 404, 401, 401),
     "/downloads": (200, 200, 200, 200, 200, 200, 401, 401),
+    f"/downloads/{NO_DOWNLOAD}/proof": (404, 404, 404, 404, 404, 404, 401, 401),
+    "/log/entries": (200, 200, 200, 200, 200, 200, 401, 401),
     "/organizations": (200, 200, 200, 200, 200, 200, 401, 401),
     "/people": (200, 200, 200, 200, 200, 200, 401, 401),
     "/clearances": (200, 200, 200, 200, 200, 200, 401, 401),
@@ -83,13 +86,14 @@ def api_rules(world: World) -> list[Rule]:
 
 
 def test_every_route_declares_who_may_call_it(sqlite_world: World) -> None:
-    """A permission of the policy, or that it is open to all: there are exactly five of these."""
+    """A permission of the policy, or that it is open to all: there are few of these, and all are named here."""
     app = sqlite_world.client.application
     views: dict[str, Any] = {rule.rule: app.view_functions[rule.endpoint] for rule in app.url_map.iter_rules()}
     declared = {rule: view.permission for rule, view in views.items()}
     assert all(isinstance(permission, Permission | None) for permission in declared.values())
     assert {rule for rule, permission in declared.items() if permission is None} == {
         "/healthz", "/readyz", "/api/v1/keys", "/api/v1/openapi.json", "/api/v1/tokens/leaked",
+        "/log/checkpoint", "/log/tile/<path:path>", "/log/<name>/checkpoint", "/log/<name>/tile/<path:path>",
     }  # fmt: skip
 
 

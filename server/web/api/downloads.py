@@ -10,7 +10,7 @@ from pydantic import Field
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import NotAcceptable
 
-from server.domain import downloads
+from server.domain import deliveries, downloads
 from server.domain.callers import Caller
 from server.domain.checkpoints import MAIN
 from server.domain.downloads import Download, Order
@@ -24,6 +24,9 @@ JSON = "application/json"
 # fail_fast: a fault each for half a million numbers would take seconds and 700 MB.
 Paths = Annotated[list[Annotated[str, Field(max_length=512)]], Field(fail_fast=True)]
 CURL: dict[int | str, Any] = {201: {"content": {curl_config.MIME_TYPE: {"schema": {"type": "string"}}}}}
+PROOF: dict[int | str, Any] = {
+    200: {"description": "tlog-proof.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+}
 
 
 class DownloadOrder(Body):
@@ -52,6 +55,7 @@ class Issued(Answer):
     expires_at: Annotated[str, Field(description="A transfer must have begun by then.")]
     record: Annotated[str, Field(description="The log entry's exact text.")]
     salt: Annotated[str, Field(description="Base64. SHA-256 of a prefix, salt and record is the entry's commitment.")]
+    receipt: Annotated[str, Field(description="A signed note: the promise that the entry will be in the log.")]
     files: list[IssuedFile]
 
 
@@ -103,7 +107,19 @@ def renew(caller: Caller, download_id: UUID, order: RenewalOrder) -> Response:
 def index(caller: Caller, query: ListQuery) -> Response:
     """One's own organization's downloads, newest first; for staff everybody's."""
     with resources().database.reading() as session:
-        return listing(downloads.visible(session, caller, query.as_slice()), _render_item)
+        found = downloads.visible(session, caller, query.as_slice())
+        sent = deliveries.delivered(session, [record["download"] for record in found.items])
+    return listing(found, lambda record: _render_item(record, sent.get(record["download"])))
+
+
+@bp.get("/<uuid:download_id>/proof")
+@allow(Permission.DOWNLOAD_READ)
+@bp.doc(responses=PROOF)
+def proof(caller: Caller, download_id: UUID) -> Response:
+    """The proof that the entry is in the log, as C2SP tlog-proof; until it is sealed, 404 with Retry-After."""
+    with resources().database.reading() as session:
+        text = downloads.proof(session, caller, str(download_id))
+    return Response(text, mimetype="text/plain")
 
 
 def _wanted_form() -> str:
@@ -126,6 +142,7 @@ def _render(download: Download, form: str) -> Response:
             "expires_at": moment(download.expires_at),
             "record": download.entry.record.decode(),
             "salt": base64.b64encode(download.entry.salt).decode(),
+            "receipt": download.receipt.decode(),
             "files": [
                 {"path": file.path, "size_bytes": file.size_bytes, "sha256": file.sha256, "url": url}
                 for file, url in zip(download.files, download.urls, strict=True)
@@ -135,7 +152,7 @@ def _render(download: Download, form: str) -> Response:
     )
 
 
-def _render_item(record: dict[str, Any]) -> dict[str, Any]:
+def _render_item(record: dict[str, Any], delivered_bytes: int | None) -> dict[str, Any]:
     actor = record["actor"]
     return {
         "id": record["download"],
@@ -149,5 +166,5 @@ def _render_item(record: dict[str, Any]) -> dict[str, Any]:
         "renews": record.get("renews"),
         "files": len(record["files"]),
         "size_bytes": sum(file["size_bytes"] for file in record["files"]),
-        "delivered_bytes": None,
+        "delivered_bytes": delivered_bytes,
     }

@@ -1,8 +1,12 @@
 """The keys that outsiders verify with."""
 
+from typing import Annotated
+
 from apiflask import APIBlueprint
 from flask import Response
+from pydantic import Field
 
+from server.domain import logs
 from server.web.api.answers import Answer, answer
 from server.web.identity import open_to_all, resources
 
@@ -10,12 +14,27 @@ bp = APIBlueprint("public_keys", __name__, url_prefix="/api/v1", tag="keys")
 
 
 class Keys(Answer):
-    manifest_public_key: str
+    """The log's are those of the one that is appended to now."""
+
+    log_origin: str
+    log_vkey: Annotated[str, Field(description="Signs the log's heads. C2SP signed-note verifier key.")]
+    receipt_vkey: Annotated[str, Field(description="Signs the receipts. C2SP signed-note verifier key.")]
+    manifest_public_key: Annotated[str, Field(description="PEM.")]
 
 
 @bp.get("/keys")
 @open_to_all
 @bp.output(Keys)
 def index() -> Response:
-    """The public key of the manifests, as PEM."""
-    return answer({"manifest_public_key": resources().manifest_public_key})
+    """What heads, receipts and manifests are verified with."""
+    use = resources()
+    with use.database.reading() as session:
+        log = logs.current(session)
+    return answer(
+        {
+            "log_origin": log.origin,
+            "log_vkey": log.vkey,
+            "receipt_vkey": log.receipt_vkey,
+            "manifest_public_key": use.manifest_public_key,
+        }
+    )

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from server.domain import logs
 from tests.world import World
 
 CLEARANCE = {
@@ -79,10 +80,16 @@ def test_a_signature_is_shown_to_its_own_side(sqlite_world: World) -> None:
     assert (signature["organization"], signature["signer_name"]) == ("aurora-institute", "Sol Signer")
 
 
-def test_the_public_key_is_the_manifests_one(sqlite_world: World) -> None:
-    """Handed to everyone as PEM, and the private one to nobody."""
+def test_the_public_keys_are_those_that_verify(sqlite_world: World) -> None:
+    """The manifests' as PEM, the log's and the receipts' as verifier keys: to everyone, and private ones to nobody."""
     body = sqlite_world.api("GET", "/keys", None).json
-    assert body == {"manifest_public_key": sqlite_world.settings.manifest_public_key_file.read_text()}
+    with sqlite_world.use.database.reading() as session:
+        log = logs.current(session)
+    assert body == {
+        "log_origin": log.origin, "log_vkey": log.vkey, "receipt_vkey": log.receipt_vkey,
+        "manifest_public_key": sqlite_world.settings.manifest_public_key_file.read_text(),
+    }  # fmt: skip
+    assert body["log_vkey"].startswith(f"{log.origin}+")
     assert body["manifest_public_key"].startswith("-----BEGIN PUBLIC KEY-----")
 
 

@@ -23,7 +23,7 @@ FILES = [
     "checkpoint", "encoder.json", "hparams.json", "model.ckpt.data-00000-of-00001", "model.ckpt.index",
     "model.ckpt.meta", "vocab.bpe",
 ]  # fmt: skip
-ISSUED = {"id", "expires_at", "record", "salt", "files"}
+ISSUED = {"id", "expires_at", "record", "salt", "receipt", "files"}
 FILE = {"path", "size_bytes", "sha256", "url"}
 ITEM = {
     "id", "issued_at", "organization", "person", "token", "address", "stage", "checkpoint", "renews", "files",

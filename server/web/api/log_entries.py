@@ -1,0 +1,89 @@
+"""Reading the log's entries. Its public part, without them, is `web/log.py`."""
+
+import base64
+import re
+from typing import Annotated, Any
+
+from apiflask import APIBlueprint
+from flask import Response
+from pydantic import AwareDatetime, BeforeValidator, Field
+
+from server.domain import log_entries
+from server.domain.callers import Caller
+from server.domain.log_entries import Wanted
+from server.domain.permissions import Permission
+from server.log.entries import LogEntry
+from server.web.api.answers import Answer, Listing, ListQuery, listing, moment
+from server.web.identity import allow, resources
+
+bp = APIBlueprint("log_entries", __name__, url_prefix="/api/v1/log", tag="log")
+# No control characters: PostgreSQL would not even be asked about a NUL.
+Word = Annotated[str | None, Field(min_length=1, max_length=254, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+def _written_out(value: object) -> object:
+    if isinstance(value, str) and not re.match(r"(19[7-9]|[2-8][0-9]{2})[0-9]-[0-9]{2}-[0-9]{2}[Tt]", value):
+        raise ValueError("write it like 2026-01-31T00:00:00Z")  # a number would be taken for seconds
+    return value
+
+
+When = Annotated[AwareDatetime | None, BeforeValidator(_written_out), Field(description="RFC 3339, with its zone.")]
+
+
+class EntriesQuery(ListQuery):
+    """Which entries; each filter narrows further."""
+
+    organization: Annotated[Word, Field(description="Its id.")] = None
+    person: Annotated[Word, Field(description="Who acted, by e-mail address.")] = None
+    stage: Annotated[Word, Field(description="`model/stage`.")] = None
+    kind: Annotated[Word, Field(description="Like `download` or `clearance.approve`.")] = None
+    code: Annotated[Word, Field(description="Which of its kind: of an alarm, what it is about.")] = None
+    since: When = None
+    until: When = None
+
+    def as_wanted(self) -> Wanted:
+        return Wanted(self.organization, self.person, self.stage, self.kind, self.code, self.since, self.until)
+
+
+class Entry(Answer):
+    id: int
+    index: Annotated[int | None, Field(description="Its place in the tree; null until it is sealed.")]
+    kind: str
+    time: str
+    stage: str | None
+    code: str | None
+    record: Annotated[str, Field(description="The exact text that was committed to; empty when it was erased.")]
+    salt: Annotated[str, Field(description="Base64.")]
+    commitment: Annotated[str, Field(description="Base64; what the public log holds.")]
+
+
+class Entries(Listing):
+    items: list[Entry]
+
+
+@bp.get("/entries")
+@allow(Permission.LOG_READ)
+@bp.input(EntriesQuery, location="query", arg_name="query")
+@bp.output(Entries)
+def index(caller: Caller, query: EntriesQuery) -> Response:
+    """The entries that concern one's own organization, newest first; for staff all."""
+    with resources().database.reading() as session:
+        return listing(log_entries.visible(session, caller, query.as_wanted(), query.as_slice()), _render)
+
+
+def _render(entry: LogEntry) -> dict[str, Any]:
+    return {
+        "id": entry.id,
+        "index": entry.leaf_index,
+        "kind": entry.kind,
+        "time": moment(entry.appended_at),
+        "stage": entry.stage,
+        "code": entry.code,
+        "record": entry.record.decode(),
+        "salt": _text(entry.salt),
+        "commitment": _text(entry.commitment),
+    }
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
