@@ -56,6 +56,7 @@ def configure(level: str) -> None:
     root.setLevel(level.upper())
     for name in ("botocore", "boto3", "urllib3", "s3transfer"):
         logging.getLogger(name).setLevel(logging.WARNING)  # their debug messages hold whole requests
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it greets whenever the schema is looked at
     for name in ("gunicorn.error", "gunicorn.access"):
         # gunicorn prints by itself, and quotes malformed requests: also its messages take the way through redaction.
         logging.getLogger(name).handlers[:] = []

@@ -11,8 +11,10 @@ from pathlib import Path
 import click
 
 from server import settings
+from server.cli import instance as making
 from server.cli.init import store_of
 from server.cli.terminal import Instance, show, with_json
+from server.cli.worker import require_anchored
 from server.domain import backups
 from server.domain.errors import NotPossible
 from server.domain.resources import Resources
@@ -59,6 +61,7 @@ def restore(instance: Instance, source: Path, as_json: bool) -> None:
     """Make the backup in the folder SOURCE an instance in the data folder, which must be new.
 
     For PostgreSQL, set WEIGHTGATE_DATABASE_URL (and WEIGHTGATE_MIGRATION_DATABASE_URL) to a new, empty database.
+    Exit 4: it is restored, but later heads of its log were anchored, so nothing is issued from it.
     """
     folder = instance.folder.absolute()
     if not (source / DATABASE).exists() or not (source / FILE_NAME).exists():
@@ -76,6 +79,7 @@ def restore(instance: Instance, source: Path, as_json: bool) -> None:
     also = f" with {objects} objects" if objects else ""
     body = {"folder": str(folder), "objects": objects}
     show(as_json, body, f"Restored to {folder}{also}. Next: `weightgate-server --data {folder} doctor`.")
+    _require_anchored(folder)
 
 
 def _put_back(source: Path, folder: Path) -> int:
@@ -92,7 +96,20 @@ def _put_back(source: Path, folder: Path) -> int:
             use.close()
     # Last, because it alone cannot be taken back: a database on another machine would no longer be empty.
     snapshot.put_back(source / DATABASE, made.migration_database_url or made.database_url)
+    making.write_grants(made)
     return objects
+
+
+def _require_anchored(folder: Path) -> None:
+    """Stop the restored log at once when later heads were anchored: a web server may be started before the worker.
+
+    Raises BehindAnchor, Forked. An embedded store is as old as its backup, and knows nothing.
+    """
+    made = settings.load(folder)
+    if not made.embedded_store:
+        use = Resources(made)
+        require_anchored(use)
+        use.close()
 
 
 def _require_outside(target: Path, folder: Path) -> None:

@@ -22,11 +22,12 @@ from server.cli import worked_example
 from server.cli.init import store_of
 from server.cli.processes import LEFTOVERS_SECONDS, Processes, require_free
 from server.cli.terminal import Instance, console
-from server.domain import beginning
+from server.cli.worker import require_anchored
+from server.domain import logs
 from server.domain.errors import NotPossible
 from server.domain.resources import Resources
 from server.settings import FILE_NAME, Settings
-from server.storage.embedded import free_port, is_free
+from server.storage.embedded import EmbeddedStore, free_port, is_free
 
 DESCRIPTION = "demo.json"
 BUILDING = "demo.building"  # lies in the folder until everything in it is made
@@ -68,6 +69,9 @@ def _run(folder: Path, made: Settings) -> int:
             _build(folder, made)
         (folder / BUILDING).unlink(missing_ok=True)
         description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        use = Resources(made)
+        require_anchored(use)
+        use.close()
         threading.Thread(target=_announce, args=(description, folder), daemon=True).start()
         return Processes(made).run(store.alive)
 
@@ -119,6 +123,7 @@ def _make(folder: Path, port: int | None) -> None:
         require_free(f"127.0.0.1:{port}")  # before a folder is filled that would keep the port for good
     port = port or (WEB_PORT if is_free(WEB_PORT) else free_port())
     store_port = STORE_PORT if is_free(STORE_PORT) and port != STORE_PORT else free_port({port})
+    store = EmbeddedStore(folder / "store", store_port, f"weights-{secrets.token_hex(4)}")
     (folder / BUILDING).touch()
     made = making.write_settings(
         folder,
@@ -129,11 +134,13 @@ def _make(folder: Path, port: int | None) -> None:
             "log_host": "localhost",
             "logger_level": "warning",
             "embedded_store": True,
-            "s3_endpoint_url": f"http://127.0.0.1:{store_port}",
-            "s3_bucket": f"weights-{secrets.token_hex(4)}",
+            "s3_endpoint_url": store.endpoint_url,
+            "s3_bucket": store.bucket,
             "s3_addressing": "path",
             "signer_key_file": "store/keys/signer-s3.json",
             "publisher_key_file": "store/keys/publisher-s3.json",
+            "anchor_bucket": store.anchor_bucket,
+            "anchor_key_file": "store/keys/anchor-s3.json",
         },
     )
     making.write_keys(made)
@@ -150,9 +157,15 @@ def _description(use: Resources, built: worked_example.Example) -> dict[str, Any
         "tokens": built.tokens,
         "stages": built.stages,
         "sources": built.sources,
-        "log_origin": beginning.log_origin(use),
+        **_log_keys(use),
         "manifest_public_key": use.manifest_public_key,
     }
+
+
+def _log_keys(use: Resources) -> dict[str, str]:
+    with use.database.reading() as session:
+        log = logs.current(session)
+    return {"log_origin": log.origin, "log_vkey": log.vkey, "receipt_vkey": log.receipt_vkey}
 
 
 def _write_description(folder: Path, description: dict[str, Any]) -> None:
@@ -185,17 +198,33 @@ def _answers(endpoint: str) -> bool:
     return False
 
 
+def _command(name: str, here: Path) -> str:
+    # `make demo` is run without the environment's programs on the path.
+    return name if shutil.which(name) else shlex.quote(str(here))
+
+
 def _text(description: dict[str, Any], folder: Path) -> str:
     endpoint, stage = description["endpoint"], description["stages"]["partners"]
-    accounts = "\n".join(
-        f"  {key:<10} {person['email']:<34} {person['password']}" for key, person in description["people"].items()
-    )
-    tokens = "\n".join(f"  {key:<10} {token}" for key, token in description["tokens"].items())
-    token = description["tokens"]["cleared"]
-    # `make demo` is run without the environment's programs on the path.
-    program = "weightgate-server" if shutil.which("weightgate-server") else f"{shlex.quote(sys.executable)} -m server"
-    operator = f"{program} --data {shlex.quote(str(folder))}"
-    return f"""
+    admin, token = description["people"]["admin"]["email"], description["tokens"]["cleared"]
+    here = Path(sys.executable).parent
+    client = _command("weightgate", here / "weightgate")
+    operator = f"{_command('weightgate-server', here / 'weightgate-server')} --data {shlex.quote(str(folder))}"
+    return TEXT.format(
+        endpoint=endpoint, stage=stage, token=token, client=client, operator=operator, admin=admin,
+        accounts=_accounts(description), tokens=_tokens(description), file=folder / DESCRIPTION,
+    )  # fmt: skip
+
+
+def _accounts(description: dict[str, Any]) -> str:
+    lines = (f"  {key:<10} {one['email']:<34} {one['password']}" for key, one in description["people"].items())
+    return "\n".join(lines)
+
+
+def _tokens(description: dict[str, Any]) -> str:
+    return "\n".join(f"  {key:<10} {token}" for key, token in description["tokens"].items())
+
+
+TEXT = """
 Weightgate is ready at {endpoint}
 
 People (password; TOTP secrets are in demo.json):
@@ -211,16 +240,26 @@ Download {stage} as the cleared partner, into ./{stage}:
     -H 'Content-Type: application/json' -H 'Accept: text/x-curl-config' \\
     -d '{{"stage": "{stage}"}}' | curl -K - --output-dir {stage}
 
+See, a second later, how much of it was fetched; then prove that the log holds a download, as its partner can:
+
+  curl -sS '{endpoint}/api/v1/downloads?limit=1' -H 'Authorization: Bearer {token}'
+
+  export WEIGHTGATE_ENDPOINT={endpoint} WEIGHTGATE_TOKEN={token}
+  curl -sSfX POST {endpoint}/api/v1/downloads -H "Authorization: Bearer $WEIGHTGATE_TOKEN" \\
+    -H 'Content-Type: application/json' -d '{{"stage": "{stage}"}}' -o answer.json
+  sleep 1; {client} log verify answer.json
+
 What this token may have, and why not the rest:
 
   curl -sS {endpoint}/api/v1/stages -H 'Authorization: Bearer {token}'
 
-The operator's side (the password of {description["people"]["admin"]["email"]} is above):
+The operator's side (the password of {admin} is above):
 
-  {operator} clearance list --as {description["people"]["admin"]["email"]}
+  {operator} clearance list --as {admin}
   {operator} doctor
+  {operator} log verify
 
-The same for programs: {folder / DESCRIPTION}
+The same for programs: {file}
 Ctrl-C stops everything; the same command continues with the same data.
 """
 

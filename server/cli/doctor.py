@@ -40,8 +40,7 @@ def doctor(instance: Instance, as_json: bool) -> None:
 def _schema(made: Settings) -> Finding:
     database = Database(made.database_url)
     try:
-        with database.reading():
-            current = making.has_schema(made)
+        current = making.has_schema(database)
     except DatabaseUnavailable as error:
         return Finding("migrations", False, f"{error}: start it, or correct database_url")
     finally:

@@ -37,6 +37,11 @@ PORT_BEHIND_PROXY = 8333  # on 127.0.0.1; deploy/nginx-store.conf names it, too
 @click.option("--store-url", help="Where clients reach the embedded store through your proxy; loopback if left out.")
 @click.option("--signer-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="JSON, may only read.")
 @click.option("--publisher-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="JSON, may write.")
+@click.option("--anchor-bucket", help="A bucket of its own, where the log's heads are kept. Strongly advised.")
+@click.option(
+    "--anchor-key", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON, may create, read and list objects in the anchor bucket.",
+)  # fmt: skip
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, help="The address the web server binds.")
 @click.option(
     "--trusted-proxy", "trusted_proxies", multiple=True, metavar="NETWORK",
@@ -66,8 +71,10 @@ def _require_sensible(options: dict[str, Any]) -> None:
     if len({admin.strip().lower() for admin in options["admins"]}) != 2 or len(options["admins"]) != 2:
         raise click.UsageError("Give --admin exactly twice, for two people: one alone could approve nothing.")
     keys_given = [options["signer_key"], options["publisher_key"]]
+    if bool(options["anchor_bucket"]) != bool(options["anchor_key"]):
+        raise click.UsageError("Give --anchor-bucket and --anchor-key together.")
     if _embedded(options):
-        if any(keys_given):
+        if any([*keys_given, options["anchor_key"]]):
             raise click.UsageError("The embedded store makes its own keys: give --s3-endpoint-url or --s3-region, too.")
     elif options["store_url"] is not None:
         raise click.UsageError("--store-url is for the embedded store: leave it out, or leave out --s3-….")
@@ -109,6 +116,8 @@ def _settings(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
         "s3_addressing": "path" if embedded else options["s3_addressing"],
         "signer_key_file": str(store.signer_key_file.relative_to(folder)) if embedded else None,
         "publisher_key_file": str(store.publisher_key_file.relative_to(folder)) if embedded else None,
+        "anchor_bucket": store.anchor_bucket if embedded else options["anchor_bucket"],
+        "anchor_key_file": str(store.anchor_key_file.relative_to(folder)) if embedded else None,
     }
 
 
@@ -117,7 +126,10 @@ def _prepare_store(folder: Path, made: Settings, options: dict[str, Any]) -> Non
     if made.embedded_store:
         with store_of(folder, made):
             return
-    for name, target in (("signer_key", made.signer_key_file), ("publisher_key", made.publisher_key_file)):
+    named = [("signer_key", made.signer_key_file), ("publisher_key", made.publisher_key_file)]
+    if options["anchor_key"]:
+        named.append(("anchor_key", made.anchor_key_file))
+    for name, target in named:
         credentials = keys.read_s3_credentials(options[name])
         target.unlink(missing_ok=True)  # of an earlier try
         keys.write_s3_credentials(target, credentials)
@@ -135,7 +147,7 @@ def store_of(folder: Path, made: Settings) -> EmbeddedStore:
 
 def _begin(made: Settings, options: dict[str, Any]) -> list[FirstAdmin]:
     admins = [FirstAdmin(email, email.partition("@")[0], people.new_password()) for email in options["admins"]]
-    use = Resources(made)
+    use = Resources(made).as_owner()  # the web's role opens no log
     try:
         return beginning.begin(use, options["lab"], options["lab_name"], admins)
     finally:

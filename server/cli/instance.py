@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from server import migrations, settings
+from server.migrations import grants
 from server.settings import FILE_NAME, Settings, SettingsError
 from server.storage import keys
-from server.storage.database import DatabaseUnavailable
+from server.storage.database import Database, DatabaseUnavailable
 
 HEAD = """\
 # Settings of this Weightgate instance. Every key, with its meaning, unit and bounds: config/example.toml.
@@ -44,17 +45,31 @@ def write_keys(made: Settings) -> None:
 
 
 def write_schema(made: Settings) -> None:
-    """Bring the database to this version's schema. Raises DatabaseUnavailable with the database's own first line."""
+    """Bring the database to this version's schema, and its roles to their rights.
+
+    Raises DatabaseUnavailable with the database's own first line.
+    """
     try:
         migrations.upgrade(made.migration_database_url or made.database_url)
     except SQLAlchemyError as error:
         raise DatabaseUnavailable(_first_line(error)) from None
+    write_grants(made)
 
 
-def has_schema(made: Settings) -> bool:
-    """Whether the database has this version's schema. Raises DatabaseUnavailable."""
+def write_grants(made: Settings) -> None:
+    """Give each PostgreSQL role that the settings name its rights. Raises DatabaseUnavailable."""
+    web = made.database_url
     try:
-        return migrations.is_current(made.database_url)
+        grants.give(made.migration_database_url or web, web, made.sealer_database_url or web)
+    except SQLAlchemyError as error:
+        raise DatabaseUnavailable(_first_line(error)) from None
+
+
+def has_schema(database: Database) -> bool:
+    """Whether the database has this version's schema. Raises DatabaseUnavailable, also for a file that is none."""
+    try:
+        with database.reading() as session:
+            return migrations.is_current(session.connection())
     except SQLAlchemyError as error:
         raise DatabaseUnavailable(_first_line(error)) from None
 

@@ -14,6 +14,8 @@ from server.cli import (
     doctor,
     hold,
     init,
+    keys,
+    log,
     migrate,
     organization,
     person,
@@ -28,7 +30,10 @@ from server.cli.terminal import Instance
 from server.domain.errors import InvalidRequest, NotFound, Refused
 from server.domain.manifests import ManifestError
 from server.domain.source_files import NotPublishable
+from server.log.anchors import BehindAnchor, Forked
+from server.log.condition import LogUnsound
 from server.log.entries import NoLog
+from server.log.sealing import SealingStopped
 from server.logger import redact
 from server.settings import SettingsError
 from server.storage.database import DatabaseUnavailable
@@ -41,8 +46,9 @@ from server.storage.snapshot import SnapshotError
 # Whatever an operator can do something about. Anything else is a fault of ours and shows where.
 EXPECTED = (
     SettingsError, KeyFileError, NotPublishable, ManifestError, ObjectStoreError, EmbeddedStoreError, NoLog,
-    SigningMismatch, SnapshotError,
+    LogUnsound, SealingStopped, Forked, SigningMismatch, SnapshotError,
 )  # fmt: skip
+BEHIND_ANCHOR = 4  # the exit code
 # What a refusal advises by default is written for callers of the API.
 NEXT_STEPS: dict[type[Refused], str] = {
     NotFound: "Check the spelling; the `list` commands show what is there.",
@@ -56,14 +62,14 @@ NEXT_STEPS: dict[type[Refused], str] = {
 def commands(context: click.Context, data: str) -> None:
     """Run a Weightgate instance: gated, logged distribution of model weights.
 
-    Exit codes: 0 done, 1 refused or failed, 2 wrong use.
+    Exit codes: 0 done, 1 refused, failed or refuted, 2 wrong use, 4 the log is behind its anchor.
     """
     context.obj = context.with_resource(Instance(data))
 
 
 for module in (
     init, serve, worker, demo, migrate, doctor, publish, organization, person, tier, clearance, agreement, stage, hold,
-    token, backup,
+    token, log, keys, backup,
 ):  # fmt: skip
     for command in module.COMMANDS:
         commands.add_command(command)
@@ -96,6 +102,9 @@ def main() -> None:
     except DatabaseUnavailable as error:
         _say(f"{error}: is it running, and not locked? Nothing was changed that the log does not show; try again")
         sys.exit(1)
+    except BehindAnchor as error:
+        _say(f"{error}. Restore a newer backup, or see `An older backup was restored` in deploy/README.md")
+        sys.exit(BEHIND_ANCHOR)
     except EXPECTED as error:
         _say(str(error))
         sys.exit(1)

@@ -5,6 +5,8 @@ import click
 from server import migrations
 from server.cli import instance as making
 from server.cli.terminal import Instance, show, with_json
+from server.domain import logs
+from server.domain.resources import Resources
 
 
 @click.command()
@@ -13,6 +15,11 @@ from server.cli.terminal import Instance, show, with_json
 def migrate(instance: Instance, as_json: bool) -> None:
     """Bring the database to this version's schema. Back up first; safe to run again."""
     making.write_schema(instance.settings)
+    owner = Resources(instance.settings).as_owner()
+    try:
+        logs.complete(owner)
+    finally:
+        owner.close()
     show(as_json, {"schema": migrations.newest()}, f"The database is at schema {migrations.newest()}.")
 
 

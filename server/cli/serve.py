@@ -10,6 +10,7 @@ import click
 from server.cli.init import store_of
 from server.cli.processes import WATCH_SECONDS, Processes, require_free
 from server.cli.terminal import Instance
+from server.cli.worker import require_anchored
 from server.storage.embedded import EmbeddedStoreError
 
 
@@ -22,6 +23,7 @@ def serve(instance: Instance) -> None:
     instance.use.open_for_web()  # a key it cannot use ends here in one line, not in each web process
     with contextlib.ExitStack() as stack:
         alive = stack.enter_context(store_of(made.folder, made)).alive if made.embedded_store else lambda: True
+        require_anchored(instance.use)
         code = Processes(made).run(alive)
     sys.exit(code)
 

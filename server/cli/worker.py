@@ -1,33 +1,101 @@
-"""The worker: what must happen regularly, apart from requests."""
+"""The worker: what must happen regularly, apart from requests. Any number may run; locks let one work at a time."""
 
 import signal
+import sys
 import threading
+from collections.abc import Callable, Iterator
 
 import click
 import structlog
 
+from server.cli.init import store_of
 from server.cli.terminal import Instance
-from server.domain import heartbeat
-from server.storage.database import DatabaseUnavailable
+from server.domain import following, heartbeat, sealer
+from server.domain.resources import Resources
+from server.log.anchors import BehindAnchor, Forked
+from server.log.entries import NoLog
+from server.log.sealing import SealingStopped
+from server.storage.database import DATABASE_ERRORS, DatabaseUnavailable
+from server.storage.keys import KeyFileError
+from server.storage.objects import ObjectStoreError
 
 logger = structlog.get_logger(__name__)
+FOLLOW_EVERY_SECONDS = 1
+AFTER_AN_ERROR_SECONDS = 5
+# What passes, or what only people can mend: either way the other jobs go on, and this one tries again.
+_FAILURES = (
+    DatabaseUnavailable, ObjectStoreError, NoLog, KeyFileError, SealingStopped, BehindAnchor, Forked, OSError,
+    *DATABASE_ERRORS,
+)  # fmt: skip
 
 
 @click.command()
 @click.pass_obj
 def worker(instance: Instance) -> None:
-    """Do the regular work until interrupted: an entry each minute, so that a stopped log shows."""
-    stopping = threading.Event()
+    """Seal the log, anchor it, look at it again, and follow what is fetched, until interrupted."""
+    use = instance.use.as_sealer()
+    require_anchored(use)
+    stopping, failed = threading.Event(), threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
-    use = instance.use
+    threads = [threading.Thread(target=_repeat, args=(stopping, failed, *job), name=job[0]) for job in _jobs(use)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    use.close()
+    sys.exit(int(failed.is_set()))
+
+
+def require_anchored(use: Resources) -> None:
+    """Raise BehindAnchor or Forked before anything is issued; anchors that cannot be read are asked again later."""
+    sealing = use.as_sealer()  # whoever asks: the web's role could not stop the log
+    try:
+        sealer.require_anchored(sealing)
+    except ObjectStoreError as error:
+        logger.warning("the anchors cannot be read", reason=str(error))
+    finally:
+        sealing.close()
+
+
+def _jobs(use: Resources) -> Iterator[tuple[str, float, Callable[[], object]]]:
+    """Each with its interval in seconds."""
+    yield "seal", sealer.SEAL_EVERY_SECONDS, lambda: sealer.seal(use)
+    yield "heartbeat", heartbeat.INTERVAL_SECONDS, lambda: heartbeat.beat(use)
+    yield "anchor", sealer.ANCHOR_EVERY_SECONDS, lambda: sealer.anchor(use)
+    recheck = sealer.Recheck(use)
+    yield "recheck", sealer.RECHECK_EVERY_SECONDS, lambda: _recheck(recheck)
+    made = use.settings
+    if made.embedded_store:
+        access_log = store_of(made.folder, made).access_log
+        yield "follow", FOLLOW_EVERY_SECONDS, lambda: following.follow(use, access_log)
+
+
+def _repeat(
+    stopping: threading.Event,
+    failed: threading.Event,
+    name: str,
+    every_seconds: float,
+    work: Callable[[], object],
+) -> None:
     while not stopping.is_set():
+        wait = every_seconds
         try:
-            heartbeat.beat(use)
-        except DatabaseUnavailable as error:
-            # The database may be restarting: the next round will tell, and a missed beat is what shows it.
-            logger.warning("no heartbeat", reason=str(error))
-        stopping.wait(heartbeat.INTERVAL_SECONDS)
+            work()
+        except _FAILURES as error:
+            logger.warning("could not be done", job=name, error=type(error).__name__, reason=str(error))
+            wait = max(every_seconds, AFTER_AN_ERROR_SECONDS)
+        except BaseException:
+            # A fault of ours: a worker that lives on without one of its jobs would be noticed by nobody.
+            failed.set()
+            stopping.set()
+            raise
+        stopping.wait(wait)
+
+
+def _recheck(recheck: sealer.Recheck) -> None:
+    if (fault := recheck.step()) is not None:
+        raise SealingStopped(f"{fault.row}: {fault.sentence}")
 
 
 COMMANDS = [worker]

@@ -23,9 +23,8 @@ from tests.cli.started import READY_SECONDS, Started, answers
 pytestmark = pytest.mark.xdist_group("demo")  # what is built once for this file is used by all of it
 KEYS = {
     "endpoint", "s3_endpoint", "bucket", "database_url", "people", "tokens", "stages", "sources", "log_origin",
-    "manifest_public_key",
+    "log_vkey", "receipt_vkey", "manifest_public_key",
 }  # fmt: skip
-SEALED_LOG_KEYS = {"log_vkey", "receipt_vkey"}  # there from the sealed log's issue on
 PEOPLE = {"admin", "admin2", "auditor", "publisher", "cleared", "unsigned", "uncleared"}
 
 
@@ -113,7 +112,7 @@ def test_a_run_after_kill_9_in_the_middle_of_building_works(demo: Demo) -> None:
 def test_it_describes_itself_completely_before_it_is_ready(demo: Demo) -> None:
     """Programs that wait for /readyz find demo.json complete, private, and with exactly the keys of the design."""
     assert demo.complete_before_ready
-    assert set(demo.description) - SEALED_LOG_KEYS == KEYS
+    assert set(demo.description) == KEYS
     assert stat.S_IMODE((demo.started.folder / "demo.json").stat().st_mode) == 0o600
     assert set(demo.description["people"]) == PEOPLE
     assert {frozenset(person) for person in demo.description["people"].values()} == {
@@ -133,13 +132,64 @@ def test_the_printed_command_fetches_the_very_files(demo: Demo, tmp_path: Path) 
     assert len(hashes(source)) == 7
 
 
+def test_what_was_fetched_is_known_within_seconds(demo: Demo) -> None:
+    """By the store's own account; and where it went to another network than the one that asked, there is an alarm."""
+    order = {"stage": "gpt-2/774M", "paths": ["hparams.json", "encoder.json"]}
+    headers = {"Authorization": f"Bearer {demo.description['tokens']['cleared']}"}
+    issued = requests.post(f"http://127.0.0.1:{demo.port}/api/v1/downloads", json=order, headers=headers, timeout=10)
+    near, far = issued.json()["files"]
+    assert requests.get(near["url"], timeout=10).status_code == 200
+    demo.started.until(lambda: delivered(demo, issued.json()["id"]) == near["size_bytes"])
+    assert alarms(demo, issued.json()["id"]) == []
+    with requests.Session() as elsewhere:
+        elsewhere.mount("http://", From("127.1.0.1"))
+        assert elsewhere.get(far["url"], timeout=10).status_code == 200
+    demo.started.until(lambda: delivered(demo, issued.json()["id"]) == near["size_bytes"] + far["size_bytes"])
+    (alarm,) = alarms(demo, issued.json()["id"])
+    assert (alarm["alarm"], alarm["address"]) == ("foreign_address", "127.1.0.1")
+
+
+class From(requests.adapters.HTTPAdapter):
+    """Connects from another address of this machine."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, source_address=(self._address, 0), **kwargs)
+
+
+def delivered(demo: Demo, download: str) -> int | None:
+    items = demo.get("/downloads", "cleared").json()["items"]
+    found: int | None = next(item["delivered_bytes"] for item in items if item["id"] == download)
+    return found
+
+
+def alarms(demo: Demo, download: str) -> list[dict[str, Any]]:
+    items = demo.get("/log/entries?kind=alarm", "auditor").json()["items"]
+    records = [json.loads(item["record"]) for item in items]
+    return [record for record in records if record["download"] == download]
+
+
+def test_the_printed_commands_prove_a_download(demo: Demo, tmp_path: Path) -> None:
+    """Pasted into a shell, they ask for a download and find it in the log, with the client's own verifier."""
+    printed = demo.started.out.partition("  export WEIGHTGATE_ENDPOINT")[2].partition("\n\n")[0]
+    environment = os.environ | {"WEIGHTGATE_STATE": str(tmp_path / "state")}
+    done = subprocess.run(
+        ["/bin/bash", "-c", f"set -e; export WEIGHTGATE_ENDPOINT{printed}"],
+        cwd=tmp_path, check=True, capture_output=True, text=True, env=environment,
+    )  # fmt: skip
+    assert done.stdout.startswith("proven: ")
+
+
 def test_the_printed_commands_of_the_operator_work(demo: Demo, tmp_path: Path) -> None:
     """They name a program that is there, and the doctor finds the demo well."""
     printed = [line.strip() for line in demo.started.out.splitlines() if " --data " in line]
     password = demo.description["people"]["admin"]["password"]
     store = f"http://127.0.0.1:{demo.store_port}"
     environment = os.environ | {"WEIGHTGATE_PASSWORD": password, "WEIGHTGATE_S3_ENDPOINT_URL": store}
-    assert len(printed) == 2
+    assert len(printed) == 3
     for command in printed:
         subprocess.run(["/bin/bash", "-c", command], cwd=tmp_path, check=True, capture_output=True, env=environment)
 

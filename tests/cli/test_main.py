@@ -49,7 +49,7 @@ def test_all_commands_of_the_design_are_there() -> None:
     """Each command that the design names exists."""
     wanted = (
         "init serve demo migrate doctor worker store organization person tier clearance agreement stage hold token "
-        "publish backup restore"
+        "publish backup restore log keys"
     )
     assert set(wanted.split()) == set(commands.commands)
 
@@ -58,7 +58,7 @@ def test_no_command_at_all_shows_the_help(newcomer: Operator) -> None:
     """Who gives no command reads which there are, and a script learns that this was wrong use."""
     answer = newcomer.raw(["weightgate-server"])
     assert answer.code == 2
-    assert "Exit codes: 0 done, 1 refused or failed, 2 wrong use." in answer.err
+    assert "Exit codes: 0 done, 1 refused, failed or refuted, 2 wrong use, 4" in answer.err
 
 
 WRONG_USE = [
@@ -131,6 +131,9 @@ REFUSED_BY_ROLE = [
     ("stage", "announce", "gpt-2/1558M", "--not-announced"),
     ("hold", "lay", "everything", "--reason", "x"),
     ("hold", "lift", "everything"),
+    ("log", "resume", "--because", "x"),
+    ("log", "erase", 1, "--because", "x"),
+    ("keys", "rotate", "--because", "x"),
     ("publish", str(Path(__file__).parent), "mini-gpt/base"),
 ]  # fmt: skip
 
@@ -149,9 +152,10 @@ def test_a_partner_at_the_command_line_is_still_a_partner(
 def test_the_matrix_above_holds_every_changing_command() -> None:
     """A command that is added to the tree has to be added to the test of roles, too."""
     by_everyone = {("token", name) for name in ("create", "list", "rotate", "revoke", "take-over")}
-    without_person = {
+    without_person: set[tuple[str, ...]] = {
         (name,) for name in ("init", "serve", "store", "worker", "demo", "migrate", "doctor", "backup", "restore")
     }
+    without_person |= {("keys", "show"), *(("log", name) for name in ("verify", "export", "reconcile", "status"))}
     tested = {
         tuple(map(str, arguments[:2])) if arguments[0] != "publish" else ("publish",) for arguments in REFUSED_BY_ROLE
     }

@@ -101,11 +101,15 @@ def test_every_command_in_the_readme_exists() -> None:
     """Each `weightgate-server …` that the README tells to give is a command with those options."""
     readme = (ROOT / "deploy" / "README.md").read_text().replace("\\\n", " ")
     given = [
-        line.partition("weightgate-server ")[2] for line in readme.splitlines() if line.startswith("weightgate-server ")
+        line.partition("weightgate-server ")[2]
+        for line in map(str.strip, readme.splitlines())
+        if line.startswith("weightgate-server ")
     ]
     assert len(given) > 6
     for line in given:
         words = shlex.split(line.partition(" && ")[0], comments=True)
-        command = commands.commands[words[0]]
+        command: click.Command = commands
+        while isinstance(command, click.Group):
+            command = command.commands[words.pop(0)]
         known = {name for parameter in command.params for name in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= known, line

@@ -1,0 +1,58 @@
+"""The instance's public keys: show them, and rotate those of the log."""
+
+import click
+
+from server.cli.log import BECAUSE
+from server.cli.terminal import Instance, acting, show, with_json
+from server.domain import logs, rotation
+from server.domain.callers import Caller
+from server.domain.rotation import Rotated
+
+
+@click.group()
+def keys() -> None:
+    """Show what outsiders verify with, and rotate the keys of the log and of the receipts."""
+
+
+@keys.command("show")
+@with_json
+@click.pass_obj
+def show_keys(instance: Instance, as_json: bool) -> None:
+    """Show the public keys: of this log, of the ones before it, and of the manifests. Publish them elsewhere, too."""
+    with instance.use.database.reading() as session:
+        known = logs.newest_first(session)
+    named = [{"origin": log.origin, "log_vkey": log.vkey, "receipt_vkey": log.receipt_vkey} for log in known]
+    pem = instance.use.manifest_public_key
+    lines = [f"{name:<12}  {value}" for log in named for name, value in log.items()]
+    body = {"logs": named, "manifest_public_key": pem}
+    show(as_json, body, "\n".join([*lines, pem.rstrip()]))
+
+
+@keys.command()
+@click.option("--abandon", is_flag=True, help="Leave a log that cannot go on as it is: nothing more is sealed in it.")
+@BECAUSE
+@with_json
+@acting
+def rotate(instance: Instance, caller: Caller, because: str, abandon: bool, as_json: bool) -> None:
+    """Close the log and open the next one with new keys. A run that was interrupted is finished by the same command.
+
+    The old log stays readable under its name. The services need no restart.
+    """
+    done = rotation.rotate(instance.use, caller, because, abandon=abandon)
+    body = {
+        "origin": done.origin, "log_vkey": done.vkey, "receipt_vkey": done.receipt_vkey, "before": done.before,
+        "finished": done.finished, "anchored": done.anchored,
+    }  # fmt: skip
+    show(as_json, body, _told(done))
+
+
+def _told(done: Rotated) -> str:
+    begun = "An interrupted rotation is finished: e" if done.finished else "E"
+    lines = [f"{begun}ntries go to {done.origin} now, after {done.before}.", f"log_vkey      {done.vkey}"]
+    lines.append(f"receipt_vkey  {done.receipt_vkey}")
+    if done.anchored is False:
+        lines.append("The store did not take the anchors; the worker tries again each minute.")
+    return "\n".join(lines)
+
+
+COMMANDS = [keys]

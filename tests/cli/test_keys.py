@@ -1,0 +1,59 @@
+"""`keys`: what outsiders verify with, and the next log with new ones."""
+
+from server.log.notes import VerifierKey
+from tests.cli.operator import Operator
+from tests.own_keys import KEY_FILES, give_own_keys
+from tests.world import World
+
+
+def test_the_public_keys_are_those_of_the_api(operator: Operator, sqlite_world: World) -> None:
+    """Log, receipts and manifests; nothing secret is among them."""
+    body = operator("keys", "show", "--json").body
+    served = sqlite_world.api("GET", "/keys", None).json
+    (log,) = body["logs"]
+    assert log == {
+        "origin": served["log_origin"], "log_vkey": served["log_vkey"], "receipt_vkey": served["receipt_vkey"],
+    }  # fmt: skip
+    assert body["manifest_public_key"] == served["manifest_public_key"]
+    out = operator("keys", "show").out
+    assert f"log_vkey      {log['log_vkey']}\n" in out
+    assert "BEGIN PUBLIC KEY" in out
+    assert "PRIVATE" not in out + operator("keys", "show", "--json").out
+
+
+def test_a_rotation_prints_the_new_keys(operator: Operator, sqlite_world: World) -> None:
+    """They are those that the API serves from then on; both logs are shown, the newest first, and verify."""
+    give_own_keys(sqlite_world)
+    before = operator("keys", "show", "--json").body["logs"][0]
+    body = operator("keys", "rotate", "--because", "A new year.", "--json", by="admin").body
+    assert (body["before"], body["finished"], body["anchored"]) == (before["origin"], False, None)
+    served = sqlite_world.api("GET", "/keys", None).json
+    assert {name: body[name] for name in ("log_vkey", "receipt_vkey")} == {
+        name: served[name] for name in ("log_vkey", "receipt_vkey")
+    }
+    shown = operator("keys", "show", "--json").body["logs"]
+    assert [log["origin"] for log in shown] == [body["origin"], before["origin"]]
+    assert VerifierKey.parse(body["log_vkey"]).public != VerifierKey.parse(before["log_vkey"]).public
+    sqlite_world.seal()
+    assert operator("log", "verify", "--json").body["ok"] is True
+    out = operator("keys", "rotate", "--because", "Another.", by="admin").out
+    assert out.startswith(f"Entries go to {body['origin'][:-1]}3 now, after {body['origin']}.\n")
+
+
+def test_a_rotation_that_was_interrupted_says_so(operator: Operator, sqlite_world: World) -> None:
+    """With the new keys still beside the old ones, the same command puts them in their place and rotates no further."""
+    give_own_keys(sqlite_world)
+    first = operator("keys", "rotate", "--because", "A new year.", "--json", by="admin").body
+    for name in KEY_FILES:
+        path = getattr(sqlite_world.settings, name)
+        path.rename(path.with_name(f"{path.name}.new"))
+    out = operator("keys", "rotate", "--because", "A new year.", by="admin").out
+    assert out.startswith(f"An interrupted rotation is finished: entries go to {first['origin']} now")
+    assert len(sqlite_world.entries("log.open")) == 1
+
+
+def test_a_sound_log_is_not_abandoned(operator: Operator, sqlite_world: World) -> None:
+    """The line says what to leave out."""
+    give_own_keys(sqlite_world)
+    line = operator("keys", "rotate", "--because", "Impatience.", "--abandon", by="admin", code=1).line
+    assert "Leave out --abandon" in line

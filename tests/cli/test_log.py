@@ -1,0 +1,224 @@
+"""`log`: verify, export, reconcile, status, resume, erase; what they print, and their exit codes."""
+
+import json
+import os
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from server.cli.log import Bars
+from server.domain import downloads, rotation, sealer, verifying
+from server.domain.verifying import Verified
+from server.log import sealing
+from server.log.anchors import Forked
+from server.log.verification import Fault
+from tests import tampering
+from tests.access_log_lines import SIGNER, Wanted, s3_line
+from tests.cli.operator import Operator
+from tests.own_keys import give_own_keys
+from tests.world import World
+
+
+def flip(world: World, entry_id: int = 3) -> None:
+    """Change a sealed entry past every guard."""
+    world.tampered = True
+    tampering.flip(world.settings.database_url, "log_entries", "record", f"id = {entry_id}", at=-2)
+
+
+def stop(world: World, reason: str = "a test") -> None:
+    sealing.stop(world.use.database, f"localhost/downloads/{world.clock().year}", reason, world.clock())
+
+
+def test_a_whole_log_verifies(operator: Operator, sqlite_world: World) -> None:
+    """Exit 0, with how much was verified; nothing on standard error but a terminal's bars."""
+    count = len(sqlite_world.entries())
+    answer = operator("log", "verify")
+    assert answer.out == f"Verified {count} sealed entries in 1 log: whole.\n"
+    assert answer.err == ""
+    body = operator("log", "verify", "--json").body
+    assert body["ok"] is True
+    assert body["faults"] == []
+    assert body["logs"] == [
+        {"origin": f"localhost/downloads/{sqlite_world.clock().year}", "size": count, "abandoned": False}
+    ]
+
+
+def test_a_row_that_was_edited_is_named(operator: Operator, sqlite_world: World) -> None:
+    """Exit 1 and the entry, for people and for scripts."""
+    flip(sqlite_world)
+    origin = f"localhost/downloads/{sqlite_world.clock().year}"
+    answer = operator("log", "verify", code=1)
+    assert f"FAULT: {origin}: entry 3: its record or salt was changed\n" in answer.out
+    assert answer.out.endswith(": 1 fault.\n")
+    body = operator("log", "verify", "--json", code=1).body
+    first = {"log": origin, "row": "entry 3", "sentence": "its record or salt was changed", "known": False}
+    assert (body["ok"], body["faults"][0]) == (False, first)
+
+
+def test_faults_of_an_abandoned_log_are_known(operator: Operator, sqlite_world: World) -> None:
+    """Exit 0: the next log begins with the entry that tells of it."""
+    give_own_keys(sqlite_world)
+    flip(sqlite_world)
+    sealer.Recheck(sqlite_world.use).step()
+    rotation.rotate(sqlite_world.use, sqlite_world.admin, "It was changed.", abandon=True)
+    answer = operator("log", "verify")
+    assert "abandoned: localhost/downloads/" in answer.out
+    assert answer.out.endswith(": no new fault.\n")
+    assert [fault["known"] for fault in operator("log", "verify", "--json").body["faults"]] == [True]
+
+
+def test_behind_an_anchor_is_exit_code_4(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its sentence and the way out; also when other faults were found."""
+    sentence = "the log x has 1 entries, but 2 were anchored: an older backup was restored"
+    found = [Verified("x", 1, faults=[Fault("entry 1", "y")], behind=sentence)]
+    monkeypatch.setattr(verifying, "verify", lambda *_: found)
+    answer = operator("log", "verify", "--json", code=4)
+    assert (answer.body["ok"], answer.body["behind_anchor"]) == (False, sentence)
+    assert sentence in answer.err
+    assert "An older backup was restored" in answer.err
+    found[0].abandoned = True
+    assert operator("log", "verify", "--json").body["ok"] is True
+
+
+def test_an_export_is_written_whole_and_private(operator: Operator, sqlite_world: World, tmp_path: Path) -> None:
+    """Mode 0600, as many lines as sealed entries; a file that is there is replaced, and nothing lies beside it."""
+    target = tmp_path / "out" / "log.jsonl"
+    target.parent.mkdir()
+    target.with_name("log.jsonl.new").write_text("of a run that was killed")
+    for _ in range(2):
+        answer = operator("log", "export", "--to", target)
+        assert answer.out == f"Exported {len(sqlite_world.entries())} entries to {target}.\n"
+    lines = [json.loads(line) for line in target.read_text().splitlines()]
+    assert len(lines) == len(sqlite_world.entries())
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert os.listdir(target.parent) == ["log.jsonl"]  # noqa: PTH208  # names alone
+    assert operator("log", "export").out == target.read_text()
+    late = operator("log", "export", "--since", (sqlite_world.clock() + timedelta(days=1)).isoformat())
+    assert late.out == ""
+    answer = operator("log", "export", "--format", "csv", "--to", target)
+    assert f"Exported {len(lines)} entries" in answer.out
+    assert target.read_text().startswith("log,index,time,kind,")
+
+
+def test_an_export_that_fails_leaves_the_file_before_it(
+    operator: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line, and neither a half file nor one beside."""
+    target = tmp_path / "log.jsonl"
+    target.write_text("before")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device", str(target))
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert "No space left on device" in operator("log", "export", "--to", target, code=1).line
+    assert target.read_text() == "before"
+    assert list(tmp_path.glob("*.new")) == []
+
+
+def test_access_logs_are_reconciled_once(operator: Operator, sqlite_world: World, tmp_path: Path) -> None:
+    """What was fetched is counted, an unknown read is an alarm, and a second run finds nothing new."""
+    made = downloads.issue(sqlite_world.use, sqlite_world.caller("cleared"), sqlite_world.order())
+    record = json.loads(made.entry.record)
+    file = record["files"][0]
+    at = datetime.fromtimestamp(record["time"] / 1000 + 2, UTC)
+    lines = [
+        s3_line(Wanted(at, file["object_key"], made.id, file["size_bytes"])),
+        s3_line(Wanted(at, "checkpoints/none", None, 10, request_id="8")),
+        "\x1b[2J no line of any format",
+    ]
+    (tmp_path / "access.log").write_text("\n".join(lines) + "\n")
+    out = operator("log", "reconcile", tmp_path / "access.log").out
+    assert f"1 new reads under a download, {file['size_bytes']} bytes; 1 under none." in out
+    assert "ALARM: ghost_read, 1 new" in out
+    assert "\x1b" not in out
+    body = operator("log", "reconcile", tmp_path / "access.log", "--json").body
+    assert (body["lines"], body["matched"], body["duplicates"], body["alarms"]) == (3, 0, 2, {})
+    status = operator("log", "status", "--json").body
+    assert status["alarms"]["ghost_read"] == 1
+    assert status["reconciled_at"] is not None
+    sqlite_world.seal()
+    (fault,) = operator("log", "verify", "--json", code=1).body["faults"]
+    assert "the signing key may be in other hands" in fault["sentence"]
+
+
+def test_whose_reads_need_no_download_can_be_named(operator: Operator, tmp_path: Path) -> None:
+    """The publisher of a store that logs no access key ids raises no alarm."""
+    line = s3_line(Wanted(datetime.now(UTC), "checkpoints/none", None, 10, request_id="8"))
+    (tmp_path / "access.log").write_text(line + "\n")
+    body = operator("log", "reconcile", tmp_path / "access.log", "--own", SIGNER, "--json").body
+    assert (body["own"], body["unmatched"], body["alarms"]) == (1, 0, {})
+
+
+def test_a_log_that_cannot_be_read_to_its_end_is_exit_code_1(operator: Operator, tmp_path: Path) -> None:
+    """The others are read all the same; a place that is not there is one line."""
+    (tmp_path / "cut.gz").write_bytes(b"\x1f\x8b\x08\x00")
+    assert "PROBLEM: " in operator("log", "reconcile", tmp_path, code=1).out
+    assert "cannot be read" in operator("log", "reconcile", tmp_path / "none", code=1).line
+
+
+def test_status_says_whether_anything_can_be_issued(operator: Operator, sqlite_world: World) -> None:
+    """Exit 0 while it can; 1 with the reason once the log is stopped."""
+    sqlite_world.seal()
+    body = operator("log", "status", "--json").body
+    assert body["can_issue"] is True
+    assert (body["size"], body["stopped_at"], body["oldest_unsealed_at"]) == (len(sqlite_world.entries()), None, None)
+    assert "none are kept" in operator("log", "status").out
+    stop(sqlite_world, "entry 3: its record or salt was changed")
+    sqlite_world.tampered = True
+    out = operator("log", "status", code=1).out
+    assert "PROBLEM: the log is stopped: entry 3: its record or salt was changed" in out
+    body = operator("log", "status", "--json", code=1).body
+    assert body["can_issue"] is False
+    assert body["stop_reason"] == "entry 3: its record or salt was changed"
+
+
+def test_resuming_refuses_while_anything_is_wrong(operator: Operator, sqlite_world: World) -> None:
+    """The fault is named; once it is undone, the same command lets the log go on."""
+    flip(sqlite_world)
+    stop(sqlite_world)
+    resume = ("log", "resume", "--because", "Mended.")
+    assert "entry 3: its record or salt was changed" in operator(*resume, by="admin", code=1).line
+    flip(sqlite_world)
+    assert "goes on" in operator(*resume, by="admin").out
+    assert operator("log", "status", "--json").body["can_issue"] is True
+    assert "not stopped" in operator(*resume, by="admin", code=1).line
+    sqlite_world.tampered = False
+
+
+def test_a_fork_is_one_line(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of the anchors ends like every other that an operator can act on."""
+
+    def forked(*_: object) -> None:
+        raise Forked("the log is not the one whose head was anchored at 7 entries")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(verifying, "verify", forked)
+        assert "anchored at 7 entries" in operator("log", "verify", code=1).line
+
+
+def test_a_download_is_erased_by_its_id(operator: Operator, sqlite_world: World) -> None:
+    """The line says which entry; the log verifies; a second time is refused."""
+    made = downloads.issue(sqlite_world.use, sqlite_world.caller("cleared"), sqlite_world.order())
+    sqlite_world.seal()
+    erase = ("log", "erase", made.id, "--because", "A request.")
+    assert "of kind download, is erased" in operator(*erase, by="admin").out
+    assert "erased already" in operator(*erase, by="admin", code=1).line
+    operator("log", "verify")
+    assert sqlite_world.records("entry.erase")[0]["actor"]["via"] == "cli"
+
+
+def test_bars_show_what_is_done(capsys: pytest.CaptureFixture[str]) -> None:
+    """One bar for each thing, set or advanced; none where nobody watches."""
+    with Bars(quiet=True) as bars:
+        bars.set("bytes", 1, 10)
+        bars.set("bytes", 4, 10)
+        bars.advance_named("reading", 5, 0)
+        bars.advance_named("reading", 5, 0)
+        assert [(task.description, task.completed, task.total) for task in bars.tasks] == [
+            ("bytes", 4, 10),
+            ("reading", 10, None),
+        ]
+    assert capsys.readouterr().err == ""

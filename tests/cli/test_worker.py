@@ -1,0 +1,122 @@
+"""`weightgate-server worker`: seals soon, whoever else does; outlives what passes; and ends when told."""
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from server.domain import downloads, sealer
+from server.domain.heartbeat import KIND as HEARTBEAT
+from server.log import sealing
+from server.log.entries import Log
+from server.storage.embedded import EmbeddedStore
+from tests import tampering
+from tests.e2e.working import anchor, anchors_of, unsealed, working
+from tests.postgres import PostgreSQL
+from tests.world import World, copied_world
+
+SOON_SECONDS = 1.5  # "within 1 s", and a little for a busy machine
+RECOVERY_SECONDS = 20
+END_SECONDS = 5
+
+
+@pytest.fixture
+def postgresql_world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    yield from copied_world(request, tmp_path, "postgresql")
+
+
+def issue(world: World) -> None:
+    downloads.issue(world.use, world.caller("cleared"), world.order())
+
+
+def stop_reason(world: World) -> str | None:
+    with world.use.database.reading() as session:
+        return session.query(Log.stop_reason).scalar()  # type: ignore[no-any-return]
+
+
+def test_two_workers_seal_each_entry_within_a_second(sqlite_world: World) -> None:
+    """Any number may run: one of them seals, every place is given once, and both end soon when they are told to."""
+    world = sqlite_world
+    with working(world, 2) as workers:
+        workers[0].until(lambda: len(world.entries(HEARTBEAT)) > 0 and unsealed(world) == 0)
+        took = []
+        for _ in range(5):
+            issue(world)
+            took.append(workers[0].until(lambda: unsealed(world) == 0))
+        assert sorted(took)[2] < SOON_SECONDS
+        began = time.monotonic()
+        assert [worker.end(signal.SIGTERM) for worker in workers] == [0, 0]
+        assert time.monotonic() - began < END_SECONDS
+    places = [entry.leaf_index for entry in world.entries()]
+    assert places == list(range(len(places)))
+    assert len(world.entries(HEARTBEAT)) == 1
+
+
+def test_a_stopped_log_is_told_and_sealed_again_once_it_may(sqlite_world: World) -> None:
+    """Stopped, the worker says so and why, seals nothing and goes on beating; when people lift it, it seals again."""
+    world = sqlite_world
+    sealing.stop(world.use.database, world_origin(world), "somebody has changed it", world.clock())
+    with working(world) as (worker,):
+        worker.until(lambda: "somebody has changed it" in worker.messages)
+        told = json.loads(worker.messages.splitlines()[0])
+        assert (told["job"], told["error"]) == ("seal", "SealingStopped")
+        worker.until(lambda: len(world.entries(HEARTBEAT)) > 0)
+        assert unsealed(world) == 1
+        tampering.run(world.settings.database_url, "UPDATE logs SET stop_reason = NULL, stopped_at = NULL")
+        worker.until(lambda: unsealed(world) == 0)
+
+
+def test_a_restart_of_the_database_is_waited_for(postgresql_world: World, postgres: PostgreSQL) -> None:
+    """Killed outright and started again, PostgreSQL finds the same worker sealing on."""
+    world = postgresql_world
+    postgres.run("CHECKPOINT")  # the sequences of a database that was copied lose their lead in a crash before one
+    with working(world) as (worker,):
+        worker.until(lambda: len(world.entries(HEARTBEAT)) > 0 and unsealed(world) == 0)
+        postgres.kill()
+        time.sleep(1)  # so that it asks while nobody is there
+        postgres.start_again()
+        issue(world)
+        worker.until(lambda: unsealed(world) == 0, RECOVERY_SECONDS)
+        assert "DatabaseUnavailable" in worker.messages
+        assert worker.end() == 0
+
+
+def test_heads_are_anchored_and_an_older_log_is_refused(
+    sqlite_world: World, embedded_store: EmbeddedStore, tmp_path: Path
+) -> None:
+    """The newest head goes to the anchors when the worker begins; behind them it refuses to begin, with exit code 4."""
+    world = sqlite_world
+    anchor(world, embedded_store)
+    world.seal()
+    bucket = str(world.settings.anchor_bucket)
+    size = len(world.entries())
+    with working(world) as (worker,), anchors_of(embedded_store, bucket) as objects:
+        worker.until(lambda: objects.list_keys("anchors/"))
+        assert worker.end() == 0
+        assert size <= int(objects.list_keys("anchors/")[-1].rpartition("/")[2]) <= size + 1
+    behind = {"places": size - 1}
+    world.seal()
+    sealer.anchor(world.use)
+    tampering.run(world.settings.database_url, "DELETE FROM log_heads WHERE size > :places", **behind)
+    world.tampered = True
+    with working(world) as (worker,):
+        assert worker.wait() == 4
+        assert "an older backup was restored" in worker.messages
+    assert "an older backup was restored" in str(stop_reason(world))
+
+
+def test_a_fault_in_one_job_ends_the_worker(sqlite_world: World) -> None:
+    """What nobody foresaw ends it with exit code 1, so that whoever started it starts it anew: it never idles on."""
+    sqlite_world.tampered = True
+    tampering.run(sqlite_world.settings.database_url, "UPDATE logs SET vkey = 'no key'")
+    with working(sqlite_world) as (worker,):
+        assert worker.wait() == 1
+        assert "Traceback" in worker.messages
+
+
+def world_origin(world: World) -> str:
+    with world.use.database.reading() as session:
+        return str(session.query(Log.origin).scalar())
