@@ -42,11 +42,14 @@ test: lint ## Lint, then every test on real parts; installs what they need
 
 faults: install ## The long fault runs
 	$(BIN)/python -m tests.prepare
-	$(BIN)/pytest -m fault --override-ini addopts="-ra --strict-markers --import-mode=importlib" tests/faults
+	$(BIN)/pytest -m fault --override-ini addopts="-ra --strict-markers --import-mode=importlib" tests
 
 bench: install ## Measure against peers and floors; writes tests/bench/RESULTS.md
 	$(BIN)/python -m tests.bench.sign
 	$(BIN)/python -m tests.bench.issue
+	$(BIN)/python -m tests.bench.issue --database postgresql
+	$(BIN)/python -m tests.bench.log
+	$(BIN)/python -m tests.bench.reconcile
 
 lock: install ## Write requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \

@@ -1,10 +1,15 @@
 """Lines of access logs as the three stores write them, for tests and the bench."""
 
 import json
+import uuid
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 from urllib.parse import quote
+
+from server.domain.downloads import Download
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 SIGNED = (
@@ -129,3 +134,18 @@ def embedded_line(wanted: Wanted, **more: object) -> str:
         "user_agent": wanted.user_agent,
     }
     return json.dumps(told | more, ensure_ascii=False, separators=(",", ":"))
+
+
+def read_of(download: Download, at: datetime, path: str | None = None, **more: Any) -> Wanted:
+    """A whole fetch of one file of a download, by who asked for it; `more` replaces what it tells."""
+    file = next(file for file in download.files if path in (None, file.path))
+    request_id = uuid.uuid4().hex[:16].upper()
+    told: dict[str, Any] = {"bytes_sent": file.size_bytes, "address": "127.0.0.1", "request_id": request_id}
+    return Wanted(at, file.stored.key, download.id)._replace(**told | more)
+
+
+def write_log(path: Path, wanted: Iterable[Wanted], line: Callable[[Wanted], str] = s3_line) -> str:
+    """Write a log of these lines, and return its name."""
+    head = CLOUDFRONT_HEAD if line is cloudfront_line else ""
+    path.write_text(head + "".join(line(each) + "\n" for each in wanted), encoding="utf-8")
+    return str(path)

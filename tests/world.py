@@ -3,7 +3,7 @@
 import copy
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -18,7 +18,7 @@ from sqlalchemy import select
 
 from server.cli import instance, worked_example
 from server.cli.worked_example import Example
-from server.domain import authentication, organizations, people
+from server.domain import audit, authentication, organizations, people, sealer, verifying
 from server.domain.callers import Caller
 from server.domain.downloads import Order
 from server.domain.people import Person
@@ -27,6 +27,7 @@ from server.domain.refusals import Refusal
 from server.domain.resources import Resources
 from server.log import canonical
 from server.log.entries import LogEntry, commitment_of
+from server.log.verification import Fault
 from server.settings import Settings
 from server.storage.embedded import EmbeddedStore
 from server.storage.signing import UrlSigner
@@ -41,11 +42,13 @@ class Clock:
 
     def __init__(self) -> None:
         self.offset = timedelta(0)
+        self.before: Callable[[], object] = lambda: None  # what happens as time goes by
 
     def __call__(self) -> datetime:
         return datetime.now(UTC) + self.offset
 
     def advance(self, by: timedelta) -> None:
+        self.before()
         self.offset += by
 
 
@@ -99,6 +102,8 @@ class World:
         self.clock = Clock()
         self.use = WatchedResources(self.settings, self.clock)
         self.kind = template.kind
+        self.clock.before = self.seal
+        self.tampered = False  # a test that changes what nobody may change says so, and checks for itself
 
     @property
     def signed_urls(self) -> list[str]:
@@ -164,10 +169,26 @@ class World:
             headers["Authorization"] = f"Bearer {self.example.tokens.get(token, token)}"
         return self.client.open(f"/api/v1{path}", method=method, headers=headers, **more)
 
+    def seal(self) -> int:
+        """What the worker does all the time."""
+        return sealer.seal(self.use)
+
+    def faults(self) -> list[Fault]:
+        """What `log verify` finds, but for what is known of logs that were abandoned."""
+        found = verifying.verify(self.use)
+        return [fault for result in found if not result.abandoned for fault in result.faults]
+
     def check(self) -> None:
-        """Every entry is canonical and committed to, and no URL was signed that the log does not know."""
+        """The log verifies once it is sealed, every entry is canonical, and no URL was signed that it does not know."""
+        if self.tampered:
+            return
+        self.seal()
+        assert [fault for fault in self.faults() if fault.sentence != audit.GHOST_READ] == []
         issued = set()
         for entry in self.entries():
+            if not entry.record:  # erased; that it may be is among the faults if not
+                issued.add(entry.subject)
+                continue
             record = orjson.loads(entry.record)
             assert canonical.encode(record) == entry.record
             assert commitment_of(entry.salt, entry.record) == entry.commitment
@@ -213,6 +234,7 @@ def build_template(kind: str, folder: Path, url: str, store: EmbeddedStore) -> T
     instance.write_schema(made)
     use = Resources(made)
     example = worked_example.build(use, folder / "sources")
+    sealer.seal(use)
     use.close()
     return Template(kind, folder, made, example, folder / "sources")
 

@@ -60,7 +60,7 @@ def _instance(folder: Path) -> Resources:
     instance.write_schema(made)
     use = Resources(made)
     with use.database.transaction() as session:
-        entries.open_log(session, "localhost/downloads/bench", use.clock())
+        entries.open_log(session, "localhost/downloads/bench+", "", use.clock())
     return use
 
 

@@ -21,7 +21,7 @@ from tests.world import World
 MIB = 1 << 20
 REAL_STAGE = "minilm/L6-v2"
 TRUE_SIZE_STAGE = "gpt-2/124M"
-LIFETIME = timedelta(seconds=301)  # one second longer than a URL lives
+LIFETIME_SECONDS = 10  # of the first URLs, which have ended when they are used
 
 
 @pytest.fixture(scope="session")
@@ -50,9 +50,12 @@ def open_stage(world: World, name: str) -> None:
 
 def download_with_ended_urls(world: World, stage: str, target: Path, range_bytes: int) -> dict[str, Any]:
     """Fetch all files; the first URLs have ended already, so that every transfer is resumed with fresh ones."""
-    world.clock.advance(-LIFETIME)
+    usual = world.use.settings
+    world.use.settings = usual.model_copy(update={"url_lifetime_seconds": LIFETIME_SECONDS})
+    world.clock.advance(-timedelta(seconds=LIFETIME_SECONDS + 1))
     issued = fetching.order(world, stage)
-    world.clock.advance(LIFETIME)
+    world.clock.advance(timedelta(seconds=LIFETIME_SECONDS + 1))
+    world.use.settings = usual
     for file in issued["files"]:
         path = file["path"]
 

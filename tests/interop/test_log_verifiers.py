@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from server.log import heads, notes, tree
+from server.log import entries, heads, notes, tiles, tree
 from server.log.heads import Head
 from server.log.notes import Signer, VerifierKey
 from server.log.proofs import Proof
@@ -24,6 +24,7 @@ from tests.interop.log_folder import WrittenLog, write
 from tests.log.test_tree import LEAVES, READ, ROOTS, spoiled
 from tests.parts import missing
 from tests.prepare import GO_VERIFIERS, LOG_VERIFIERS
+from tests.world import World
 
 pytestmark = pytest.mark.xdist_group("log_verifiers")  # the logs are written once
 
@@ -159,6 +160,33 @@ def test_our_log_is_accepted(size: int, verifier: Verifier, logs: Logs) -> None:
     """Head, entries and every tile of a log that our code wrote are what others compute."""
     result = verifier(logs(size).folder, VKEY)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_the_log_is_accepted_as_the_server_serves_it(verifier: Verifier, sqlite_world: World, tmp_path: Path) -> None:
+    """Sealed in the database and fetched over HTTP, every tile of it; and refused when one commitment is another."""
+    vkey = fetch_all(sqlite_world, tmp_path)
+    done = verifier(tmp_path, vkey)
+    assert done.returncode == 0, done.stderr
+    flip(tmp_path / "tile" / "entries" / "000")
+    assert verifier(tmp_path, vkey).returncode == 1
+
+
+def fetch_all(world: World, folder: Path) -> str:
+    """Everything of a log of more than one tile, as it is served, into a folder; returns the log's key."""
+    with world.use.database.transaction() as session:
+        for number in range(300):
+            entries.append(session, kind="test", at=world.clock(), record={"number": number})
+    world.seal()
+    head = world.client.get("/log/checkpoint").data
+    (folder / "checkpoint").write_bytes(head)
+    size = int(head.split(b"\n")[1])
+    for tile in (*tiles.tiles_of(size), *tiles.bundles_of(size)):
+        path = folder / tile.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        answer = world.client.get(f"/log/{tile.path}")
+        assert (answer.status_code, answer.mimetype) == (200, "application/octet-stream")
+        path.write_bytes(answer.data)
+    return str(world.api("GET", "/keys", None).json["log_vkey"])
 
 
 @pytest.mark.parametrize("size", [EARLIER, 256, SMALL])

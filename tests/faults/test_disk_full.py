@@ -1,0 +1,150 @@
+"""The database's disk runs full under the running server: what is acknowledged is stored, and nothing else is said."""
+
+import os
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.log import published
+from tests.e2e.serving import Served, served
+from tests.e2e.working import unsealed, working
+from tests.faults.test_log_writes import ORDER
+from tests.parts import missing
+from tests.postgres import NOBODY, PostgreSQL
+from tests.world import DATABASES, Template, World
+
+DISK_BYTES = 48 << 20
+ASKED_AT_MOST = 3000  # until what was free inside of files is used up
+ASKED_WHILE_FULL = 20
+RECOVERY_SECONDS = 10
+
+
+class Disk:
+    """A file system of its own, small enough to be filled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._ballast = folder / "ballast"
+
+    def fill(self) -> None:
+        """Leave not one block."""
+        with self._ballast.open("wb", buffering=0) as ballast:
+            try:
+                while True:
+                    ballast.write(bytes(4096))
+            except OSError:
+                pass
+
+    def make_room(self) -> None:
+        self._ballast.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def disk() -> Iterator[Disk]:
+    if os.getuid() != 0:
+        missing("a small file system, which only root can mount")
+    folder = Path(tempfile.mkdtemp(prefix="wg-disk-"))
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=755", "tmpfs", str(folder)], check=True)
+    try:
+        yield Disk(folder)
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+        folder.rmdir()
+
+
+@pytest.fixture(params=DATABASES)
+def world(request: pytest.FixtureRequest, tmp_path: Path, disk: Disk) -> Iterator[World]:
+    """A copy of the worked example whose database, and nothing else, lies on the small disk."""
+    template: Template = request.getfixturevalue(f"{request.param}_template")
+    with copied(request, template, disk) as url:
+        world = World(template, tmp_path / "instance", url)
+        try:
+            yield world
+            disk.make_room()
+            world.check()
+        finally:
+            world.close()
+
+
+@contextmanager
+def copied(request: pytest.FixtureRequest, template: Template, disk: Disk) -> Iterator[str]:
+    if template.kind == "sqlite":
+        path = disk.folder / "weightgate.sqlite3"
+        path.write_bytes(Path(template.settings.database_url.removeprefix("sqlite:///")).read_bytes())
+        yield f"sqlite:///{path}"
+        return
+    postgres: PostgreSQL = request.getfixturevalue("postgres")
+    name = f"small_{uuid.uuid4().hex}"
+    place = disk.folder / "tablespace"
+    place.mkdir(mode=0o700)
+    os.chown(place, NOBODY, NOBODY)
+    postgres.run(f"CREATE TABLESPACE {name} LOCATION '{place}'")
+    postgres.run(f"CREATE DATABASE {name} TEMPLATE template_world TABLESPACE {name}")
+    try:
+        yield postgres.url(name)
+    finally:
+        postgres.drop(name)
+        postgres.run("CHECKPOINT")  # what is left of its files goes with it
+        postgres.run(f"DROP TABLESPACE {name}")
+
+
+class Client:
+    """Asks for downloads, and keeps the ids of those that were acknowledged."""
+
+    def __init__(self, world: World, server: Served) -> None:
+        self._world, self._server = world, server
+        self.acknowledged: set[str] = set()
+
+    def ask(self) -> int:
+        status, answer = self._server.ask("POST", "/api/v1/downloads", self._world.example.tokens["cleared"], ORDER)
+        if status == 201:
+            self.acknowledged.add(answer["id"])
+        else:
+            assert status == 503
+            assert "url" not in str(answer)
+        return status
+
+
+def head(world: World) -> tuple[int, str]:
+    with world.use.database.reading() as session:
+        newest = published.head(session, published.find(session, None))
+        return newest.size, newest.note
+
+
+def stored(world: World) -> set[Any]:
+    return {entry.subject for entry in world.entries("download")}
+
+
+def test_a_full_disk_stops_issuing_and_sealing_and_loses_nothing(world: World, disk: Disk) -> None:
+    """201 means stored, then 503 without a URL, and no head is signed; with room both go on by themselves."""
+    with served(world) as server:
+        client, before = Client(world, server), head(world)
+        assert client.ask() == 201
+        disk.fill()
+        asked = 1
+        while client.ask() == 201:
+            asked += 1
+            assert asked < ASKED_AT_MOST
+        assert {client.ask() for _ in range(ASKED_WHILE_FULL)} == {503}
+        with working(world) as (worker,):
+            worker.until(lambda: '"job": "seal"' in worker.messages)  # it could not
+            assert head(world) == before
+            assert unsealed(world) >= len(client.acknowledged)  # a heartbeat may have fitted in
+            assert stored(world) == client.acknowledged
+            disk.make_room()
+            began = time.monotonic()
+            while client.ask() != 201:
+                assert time.monotonic() - began < RECOVERY_SECONDS
+            took = time.monotonic() - began
+            worker.until(lambda: unsealed(world) == 0, RECOVERY_SECONDS)
+    assert stored(world) == client.acknowledged
+    assert head(world)[0] == len(world.entries()) > before[0]
+    print(f"{world.kind}: {len(client.acknowledged)} acknowledged, {len(stored(world))} stored, full after {asked} "
+          f"requests, issuing again {took:.2f} s after there was room")  # fmt: skip
