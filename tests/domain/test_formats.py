@@ -164,7 +164,7 @@ def test_what_is_not_on_the_list_is_refused(tmp_path: Path, name: str) -> None:
         *(pickle.dumps(Runs(), protocol) for protocol in range(6)),
         *(pickle.dumps({"weights": [1.5] * 9}, protocol) for protocol in range(2, 6)),
         zipped(),
-        gzip.compress(b"text"),
+        gzip.compress(b"text", mtime=0),
         b"\x7fELF\x02\x01\x01" + bytes(60),
         b"\x89HDF\r\n\x1a\n" + bytes(8),
         b"\x93NUMPY\x01\0",
