@@ -22,7 +22,6 @@ from server.storage.signing import StoredObject, UrlSigner
 from server.storage.signing_check import SigningMismatch
 
 CLOCK_SKEW_SECONDS = 5  # more shortens or lengthens the life of URLs noticeably
-KEY_PREFIX = "checkpoints/doctor/"
 
 
 class Wrong(Exception):
@@ -133,7 +132,7 @@ def _signer_reads_only(use: Resources) -> str:
             ("write", lambda: store.put_bytes(f"{key}-written", b"x")),
             ("overwrite", lambda: store.put_bytes(key, b"x")),
             ("delete", lambda: store.delete(key)),
-            ("list", lambda: store.list_keys(KEY_PREFIX)),
+            ("list", lambda: store.list_keys(probes.PROBE_PREFIX)),
         ]
         for what, attempt in attempts:
             try:
@@ -184,7 +183,7 @@ def _signed(use: Resources, key: str, age: timedelta = timedelta(0)) -> str:
 @contextmanager
 def _probe(use: Resources) -> Iterator[str]:
     """An object to try things on, for as long as they are tried."""
-    key = f"{KEY_PREFIX}{secrets.token_hex(8)}"
+    key = f"{probes.PROBE_PREFIX}{secrets.token_hex(8)}"
     use.store.put_bytes(key, b"A probe of `weightgate-server doctor`.\n")
     try:
         yield key

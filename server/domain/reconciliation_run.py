@@ -22,6 +22,7 @@ from server.log import canonical, entries
 from server.storage import keys
 from server.storage.access_logs import COPY, GET, SUCCESS, Read, Tally
 from server.storage.database import Base, Key, Moment
+from server.storage.probes import PROBE_PREFIX
 
 KIND = "reconciliation"
 OBJECT_PREFIX = "checkpoints/"  # of `checkpoints.object_key`; what else lies in the bucket is not for downloads
@@ -113,7 +114,8 @@ class Run:
         summary, batch, decoys, own = self.summary, self._batch, self._decoys, self._own
         for read in reads:
             key, bucket = read.object_key, read.bucket
-            if not key.startswith(OBJECT_PREFIX) or (bucket is not None and bucket != self._bucket):
+            elsewhere = bucket is not None and bucket != self._bucket
+            if not key.startswith(OBJECT_PREFIX) or key.startswith(PROBE_PREFIX) or elsewhere:
                 summary.other += 1
                 continue
             is_own = read.download_id is None and read.by in own

@@ -24,7 +24,7 @@ FIRST_SEGMENTS = {
     "kernels", "log", "metrics", "models", "organizations", "password", "people", "readyz", "requests", "sessions",
     "sign-in", "sign-out", "spaces", "stages", "static", "tokens",
 }  # fmt: skip
-NOT_MODELS = FIRST_SEGMENTS | {"everything"}  # what a hold on everything is called
+NOT_MODELS = FIRST_SEGMENTS | {"everything", "doctor"}  # what a hold on everything is called; `storage/probes.py`
 ORDINAL_AT_MOST = 1_000_000
 STAGE_WORDS = {"resolve", "tree", "raw", "refs", "commit", "commits", "revision", "blob", "discussions"}
 

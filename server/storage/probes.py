@@ -4,6 +4,8 @@ import http.client
 from urllib.parse import urlsplit
 
 TIMEOUT_SECONDS = 5
+# Where the objects lie that are tried: no model may bear the name, so no weights ever lie there.
+PROBE_PREFIX = "checkpoints/doctor/"
 
 
 class ProbeFailed(Exception):

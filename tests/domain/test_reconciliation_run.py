@@ -23,6 +23,7 @@ def publisher(world: World) -> str:
 
 KINDS: list[tuple[dict[str, object], str]] = [
     ({"object_key": "anchors/1"}, "other"),
+    ({"object_key": "checkpoints/doctor/0123"}, "other"),
     ({"bucket": "elsewhere"}, "other"),
     ({"bucket": None}, "unmatched"),
     ({"status": 403}, "other"),

@@ -33,7 +33,7 @@ def found(world: World, full_name: str) -> Stage:
 def test_a_model_s_name_is_an_address_and_no_other_address(sqlite_world: World) -> None:
     """Odd names, the portal's first segments in any case, and the word for a hold on all are refused."""
     admin = sqlite_world.admin
-    for name in [*BAD_NAMES, *FIRST_SEGMENTS, "Admin", "API", "everything"]:
+    for name in [*BAD_NAMES, *FIRST_SEGMENTS, "Admin", "API", "everything", "doctor"]:
         with pytest.raises(InvalidRequest):
             stages.add_model(sqlite_world.use, admin, name, "A title")
 
