@@ -83,7 +83,7 @@ FILTERS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", FILTERS)
 def test_a_filter_leaves_what_it_names(busy: World, name: str) -> None:
     """All of it and nothing else, for staff and within what a partner sees; two filters leave what both leave."""
-    append(busy, busy.clock(), kind="alarm", code="ghost_read", stage="gpt-2/124M",
+    append(busy, busy.clock(), kind="alarm", code="ghost_read", stage="gpt-2/124M", record={"alarm": "ghost_read"},
            organization_id=busy.person("cleared").organization_id)  # fmt: skip
     (column, value), auditor = next(iter(FILTERS[name].items())), busy.caller("auditor")
     if column == "organization":
