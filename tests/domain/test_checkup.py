@@ -18,6 +18,7 @@ from server.domain.resources import Resources
 from server.settings import Settings
 from server.storage import keys
 from server.storage.embedded import EmbeddedStore, free_port
+from server.storage.probes import PROBE_PREFIX
 from tests.postgres import PostgreSQL
 from tests.world import Clock, World, write_settings
 
@@ -58,7 +59,7 @@ def own_key(world: World, name: str, **changed: str) -> Path:
 def test_a_good_instance_has_nothing_wrong(world: World) -> None:
     """Every check passes on both databases, and no probe is left in the store."""
     assert wrong({finding.name: finding for finding in checkup.examine(world.use)}) == {}
-    assert world.use.store.list_keys(checkup.KEY_PREFIX) == []
+    assert world.use.store.list_keys(PROBE_PREFIX) == []
 
 
 def test_a_key_that_others_can_read_is_named_with_the_fix(sqlite_world: World, examine: Examine) -> None:
@@ -79,7 +80,7 @@ def test_a_signer_that_can_write_is_found_and_leaves_nothing(sqlite_world: World
     found = wrong(examine(signer_key_file=str(sqlite_world.settings.publisher_key_file)))
     assert list(found) == ["signer"]
     assert "give it s3:GetObject on this bucket and nothing else" in found["signer"]
-    assert sqlite_world.use.store.list_keys(checkup.KEY_PREFIX) == []
+    assert sqlite_world.use.store.list_keys(PROBE_PREFIX) == []
 
 
 def test_a_signer_whom_the_store_does_not_know_is_found(sqlite_world: World, examine: Examine) -> None:
