@@ -211,6 +211,7 @@ def race(world: World, second: Resources, stoppable: Stoppable, rounds: int) -> 
             stopped_at = time.monotonic()
             issuers.wait_for(lambda: issuers.refused, ISSUERS)  # some of them have begun after the stop
             issuers.going.clear()  # letting is no race: it only has to be quick
+            stoppable.world.keep_sealed()
         closed.append((stopped_at, time.monotonic()))
     finally:
         issuers.ending.set()
