@@ -13,6 +13,7 @@ import structlog
 # A message is read by more people than may use what it could quote: tokens, signed URLs, passwords inside URLs.
 _SECRETS = re.compile(
     r"wg[ks]_(?P<token>[0-9A-Za-z]{2,12})[0-9A-Za-z_]*"
+    r"|(?P<link>/(?:invitations|password)/)[A-Za-z0-9_-]{30,}"
     r"|(?P<signed>X-Amz-(?:Signature|Security-Token|Credential)(?:=|%3D))[^&\s\"']+"
     r"|(?P<bearer>\bbearer\s+)[^\s\"',}]+"
     r"|(?P<header>\bauthorization[\"']?\s*[:=]\s*[\"']?)[^\"'\r\n}]+"

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 FILE_NAME = "weightgate.toml"
 PREFIX = "WEIGHTGATE_"
@@ -26,6 +35,11 @@ def _network(text: str) -> str:
         raise ValueError("this is everybody: anyone could then choose the address that is logged; name your proxies")
     return text
 
+
+# One plain address: no name, no list, nothing that could begin a header or another command, encoded or not.
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+MAIL_ADDRESS = re.compile(rf"(?=.{{1,254}}\Z)(?!.*=\?){_ATOM}(\.{_ATOM})*@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+SMTP_PORTS = {"smtps": 465, "smtp+starttls": 587, "smtp": 25}  # the ways to a mail server, and where it listens
 
 Network = Annotated[str, AfterValidator(_network)]
 BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
@@ -46,6 +60,8 @@ class Settings(BaseModel):
     trusted_proxies: tuple[Network, ...] = ()
     contact: str = Field(min_length=3, max_length=200)
     logger_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    redis_url: str | None = Field(default=None, repr=False, pattern=r"^rediss?://[^\s/]+(/\d+)?$")
 
     database_url: str = Field(default="sqlite:///weightgate.sqlite3", repr=False)
     sealer_database_url: str | None = Field(default=None, repr=False)
@@ -73,6 +89,11 @@ class Settings(BaseModel):
     token_lifetime_days: int = Field(default=90, ge=1, le=90)
     log_host: HostName
 
+    smtp_url: str | None = None
+    smtp_password_file: Path | None = Field(default=None, validate_default=True)
+    mail_from: str | None = Field(default=None, validate_default=True)
+    development_mails: bool = False
+
     @field_validator("public_url")
     @classmethod
     def _public_url(cls, value: str) -> str:
@@ -98,6 +119,36 @@ class Settings(BaseModel):
     @classmethod
     def _endpoint(cls, value: str | None) -> str | None:
         return None if value is None else _origin(value, like="https://s3.example.org", readable="the weights")
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _smtp_url(cls, value: str | None) -> str | None:
+        return None if value is None else _mail_server(value)
+
+    @field_validator("smtp_password_file")
+    @classmethod
+    def _smtp_password_file(cls, value: Path | None, known: ValidationInfo) -> Path | None:
+        if (value is not None) != ("@" in (known.data.get("smtp_url") or "")):
+            raise ValueError("name the user in smtp_url, and the file with its password here; or neither")
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _mail_from(cls, value: str | None, known: ValidationInfo) -> str | None:
+        if value is None and known.data.get("smtp_url") is not None:
+            raise ValueError("missing; name the address that mails come from, like weights@lab.example.org")
+        if value is not None and not MAIL_ADDRESS.fullmatch(value):
+            raise ValueError("write one plain address, like weights@lab.example.org")
+        return value
+
+    @field_validator("development_mails")
+    @classmethod
+    def _development_mails(cls, value: bool, known: ValidationInfo) -> bool:
+        if value and not str(known.data.get("public_url", "")).startswith("http://"):
+            raise ValueError("only for a public_url on loopback, with http: it shows everybody's mails to anybody")
+        if value and known.data.get("smtp_url") is not None:
+            raise ValueError("leave it out, or leave out smtp_url: mails are shown, or they are sent")
+        return value
 
     @model_validator(mode="after")
     def _paths_start_at_the_folder(self) -> "Settings":
@@ -178,12 +229,23 @@ def _origin(value: str, *, like: str, readable: str) -> str:
     plain = re.fullmatch(r"[A-Za-z0-9.:\[\]-]+", parts.netloc)  # no name and password before the host either
     if parts.scheme not in {"http", "https"} or not parts.hostname or not bare or not plain:
         raise ValueError(f"write scheme, host and port only, like {like}")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ValueError(f"use https://: over plain http anyone on the way reads {readable}")
     return value.rstrip("/")
 
 
-def _is_loopback(host: str) -> bool:
+def _mail_server(value: str) -> str:
+    parts = urlsplit(value)
+    bare = re.fullmatch(r"([A-Za-z0-9.!#$%&*+=?^_~-]{1,254}@)?[A-Za-z0-9.:\[\]-]+", parts.netloc)
+    if not bare or not parts.hostname or value != f"{parts.scheme}://{parts.netloc}" or parts.port == 0:
+        raise ValueError("write smtps://USER@HOST or smtp+starttls://USER@HOST:PORT, the password into a file")
+    if parts.scheme not in SMTP_PORTS or (parts.scheme == "smtp" and not is_loopback(parts.hostname)):
+        raise ValueError("use smtps:// or smtp+starttls://; smtp:// is for loopback only: mails hold links that open")
+    return value
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine and no other."""
     if host == "localhost":
         return True
     try:

@@ -112,6 +112,12 @@ def refusal_for(session: Session, use: Resources, caller: Caller, stage: AnyRow,
     return _refusal_now(use, gather(session, caller, stage, lock=False), at)
 
 
+def open_until(session: Session, caller: Caller, stage: AnyRow, at: datetime) -> datetime | None:
+    """When the clearance that opens this stage now ends; None where none does, or none is needed."""
+    clearance = _clearance(gather(session, caller, stage, lock=False), stage, at)
+    return None if clearance is None else clearance.expires_at
+
+
 def visible_stages(session: Session, use: Resources, caller: Caller, part: Slice) -> Page[AnyRow]:
     """The stages that exist for this caller by name and plan, in the order in which they were added."""
     query = _STAGE
@@ -328,6 +334,7 @@ _SIGNATURES = Statement(
     select(Signature.id, Signature.version_id, Signature.ended_at).where(
         Signature.organization_id == bindparam("organization_id"),
         Signature.agreement_id == bindparam("agreement_id"),
+        Signature.countersigned_at.is_not(None),
     ),
     share=[Signature],
 )

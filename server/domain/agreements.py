@@ -4,22 +4,25 @@ import hashlib
 import re
 from collections.abc import Sequence
 from datetime import date, datetime
+from enum import StrEnum
 
-from sqlalchemy import Date, ForeignKey, String, Text, UniqueConstraint, func, select
-from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
+from sqlalchemy import Date, ForeignKey, Index, String, Text, UniqueConstraint, func, select
+from sqlalchemy.orm import Mapped, Session, defer, joinedload, mapped_column, relationship, undefer
 
-from server.domain import organizations
+from server.domain import organizations, signed_copies
 from server.domain.callers import Caller
 from server.domain.errors import InvalidRequest, NotFound, NotPossible
 from server.domain.organizations import Organization
 from server.domain.paging import Page, Slice, page
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
+from server.domain.signed_copies import Signing
 from server.log import entries
 from server.storage.database import Base, Key, Moment
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
+REASON_CHARACTERS_AT_MOST = 1000
 
 
 class Agreement(Base):
@@ -46,10 +49,22 @@ class AgreementVersion(Base):
     published_by: Mapped[str] = mapped_column(String(254))
 
 
+class Standing(StrEnum):
+    """Where an organization stands with an agreement's current version."""
+
+    UNSIGNED = "unsigned"
+    WAITING = "waiting"  # signed, and the lab has not countersigned yet
+    IN_FORCE = "in force"
+    OUTDATED = "outdated"  # what was signed is an older version
+    DECLINED = "declined"
+    ENDED = "ended"
+
+
 class Signature(Base):
-    """An organization signed one version: by whom, when, on which paper; countersigned by the admin who recorded it."""
+    """An organization signed one version: by whom, when, on which paper. In force once the lab has countersigned."""
 
     __tablename__ = "signatures"
+    __table_args__ = (Index("ix_signatures_version_id_id", "version_id", "id"),)
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"), index=True)
     agreement_id: Mapped[int] = mapped_column(ForeignKey("agreements.id"))
@@ -58,11 +73,28 @@ class Signature(Base):
     signer_title: Mapped[str] = mapped_column(String(200))
     signed_on: Mapped[date] = mapped_column(Date)
     document_sha256: Mapped[str] = mapped_column(String(64))
-    countersigned_by: Mapped[str] = mapped_column(String(254))
-    countersigned_at: Mapped[datetime] = mapped_column(Moment)
+    signed_by: Mapped[int | None] = mapped_column(Key)  # the person who signed in the portal; None: on paper
+    statement: Mapped[str | None] = mapped_column(String(1000))  # what they typed to sign
+    document: Mapped[str | None] = mapped_column(Text, deferred=True)  # the signed copy; None: it is on paper
+    countersigned_by: Mapped[str | None] = mapped_column(String(254))
+    countersigned_at: Mapped[datetime | None] = mapped_column(Moment)
+    declined_because: Mapped[str | None] = mapped_column(String(REASON_CHARACTERS_AT_MOST))  # then it ended as well
     ended_at: Mapped[datetime | None] = mapped_column(Moment)  # no longer in force from then on
     organization: Mapped[Organization] = relationship()
     version: Mapped[AgreementVersion] = relationship()
+
+    @property
+    def standing(self) -> Standing:
+        """What has become of it, whichever version is the current one."""
+        if self.declined_because is not None:
+            return Standing.DECLINED
+        if self.ended_at is not None:
+            return Standing.ENDED
+        return Standing.WAITING if self.countersigned_at is None else Standing.IN_FORCE
+
+
+_WAITING = Signature.countersigned_at.is_(None) & Signature.ended_at.is_(None)
+Index("ix_signatures_waiting", Signature.id, sqlite_where=_WAITING, postgresql_where=_WAITING)
 
 
 def publish(use: Resources, caller: Caller, name: str, text: str) -> AgreementVersion:
@@ -132,19 +164,130 @@ def record_signature(
         return signature
 
 
+def sign(
+    use: Resources, caller: Caller, name: str, version_sha256: str, signer_name: str, signer_title: str, statement: str
+) -> Signature:
+    """Sign the version that the caller read, for their organization. It is in force once the lab has countersigned.
+
+    statement: typed by the caller, word for word as `signed_copies.statement_for` gives it. Raises NotPossible when
+    another version has become the current one, or when this one is signed already.
+    """
+    caller.require(Permission.AGREEMENT_SIGN)
+    for what, value in (("name", signer_name), ("title", signer_title)):
+        if not value.strip() or len(value) > 200 or not value.isprintable():
+            raise InvalidRequest(f"Your {what} is needed, in one line of at most 200 characters.")
+    with use.database.transaction() as session:
+        partner = session.get_one(Organization, caller.organization_id)
+        if statement != (wanted := signed_copies.statement_for(partner.name)):
+            raise InvalidRequest(f"Type the statement word for word: {wanted}")
+        text = get(session, name, lock=True)  # neither a new version nor a second signature comes between
+        at, version = use.clock(), _version(session, text, None)
+        if version.sha256 != version_sha256:
+            raise NotPossible(
+                f"Version {version.number} was published while you read: nothing was signed.",
+                next_step="Read the new version below, and sign that one.",
+            )
+        _require_unsigned(session, partner, version)
+        signing = Signing(
+            name, version.number, version.text, version.sha256, (partner.name, partner.slug), signer_name.strip(),
+            signer_title.strip(), str(caller.person), at, statement,
+        )  # fmt: skip
+        document = signed_copies.write(signing)
+        signature = Signature(
+            organization_id=partner.id, agreement_id=text.id, version_id=version.id, signer_name=signing.name,
+            signer_title=signing.title, signed_on=at.date(), signed_by=caller.person_id, statement=statement,
+            document=document, document_sha256=hashlib.sha256(document.encode()).hexdigest(),
+        )  # fmt: skip
+        session.add(signature)
+        session.flush()
+        _record(session, caller, "signature.sign", signature, partner.slug, version, at)
+        return signature
+
+
+def countersign(use: Resources, caller: Caller, signature_id: int) -> Signature:
+    """Put a signature into force: from the next request on, the agreement counts as signed."""
+    caller.require(Permission.SIGNATURE_RECORD)
+    with use.database.transaction() as session:
+        signature, agreement = _waiting(session, signature_id)
+        version = session.get_one(AgreementVersion, signature.version_id)
+        if version.id != agreement.current_version_id:
+            raise NotPossible(
+                f"Version {version.number} was replaced since it was signed.",
+                next_step="Decline this signature: the organization then signs the current version.",
+            )
+        partner = session.get_one(Organization, signature.organization_id)
+        if in_force(session, partner.id, version.id):
+            raise NotPossible(f"{partner.slug} has another signature of version {version.number} in force already.")
+        signature.countersigned_by, signature.countersigned_at = str(caller.person), use.clock()
+        _record(session, caller, "signature.countersign", signature, partner.slug, version, signature.countersigned_at)
+        return signature
+
+
+def decline_signature(use: Resources, caller: Caller, signature_id: int, because: str) -> None:
+    """Refuse to countersign: the organization sees why, and can sign again."""
+    caller.require(Permission.SIGNATURE_RECORD)
+    if not because.strip() or len(because) > REASON_CHARACTERS_AT_MOST:
+        raise InvalidRequest(f"Say why, in at most {REASON_CHARACTERS_AT_MOST} characters: the organization reads it.")
+    with use.database.transaction() as session:
+        signature, _ = _waiting(session, signature_id)
+        signature.ended_at, signature.declined_because = use.clock(), because.strip()
+        partner = session.get_one(Organization, signature.organization_id)
+        version = session.get_one(AgreementVersion, signature.version_id)
+        _record(
+            session, caller, "signature.decline", signature, partner.slug, version, signature.ended_at,
+            because=signature.declined_because,
+        )  # fmt: skip
+
+
 def end_signature(use: Resources, caller: Caller, signature_id: int) -> None:
     """End a signature: from the next request on, the agreement counts as unsigned."""
     caller.require(Permission.SIGNATURE_RECORD)
     with use.database.transaction() as session:
-        signature = session.get(Signature, signature_id, with_for_update=True)
-        if signature is None:
-            raise NotFound(f"There is no signature {signature_id}.")
+        signature = _existing(session.get(Signature, signature_id, with_for_update=True), signature_id)
         if signature.ended_at is not None:
             raise NotPossible(f"Signature {signature_id} has ended already.")
+        if signature.countersigned_at is None:
+            raise NotPossible(f"Signature {signature_id} was never in force: decline it instead.")
         signature.ended_at = use.clock()
         partner = session.get_one(Organization, signature.organization_id)
         version = session.get_one(AgreementVersion, signature.version_id)
         _record(session, caller, "signature.end", signature, partner.slug, version, signature.ended_at)
+
+
+def find_signature(session: Session, caller: Caller, signature_id: int) -> Signature:
+    """One signature, with its `document`; to another organization's people it does not exist. Raises NotFound."""
+    query = select(Signature).where(Signature.id == signature_id).options(*_WITH_NAMES, undefer(Signature.document))
+    if not caller.is_staff:
+        query = query.where(Signature.organization_id == caller.organization_id)
+    return _existing(session.scalar(query), signature_id)
+
+
+def standing(version: AgreementVersion, signatures: Sequence[Signature]) -> tuple[Standing, Signature | None]:
+    """Where one organization stands with the current version, and the signature that says so.
+
+    signatures: that organization's, of every version, oldest first.
+    """
+    mine = [signature for signature in signatures if signature.version_id == version.id]
+    for wanted in (Standing.IN_FORCE, Standing.WAITING):
+        if found := [signature for signature in mine if signature.standing is wanted]:
+            return wanted, found[-1]
+    if mine:
+        return mine[-1].standing, mine[-1]
+    if older := [signature for signature in signatures if signature.standing is Standing.IN_FORCE]:
+        return Standing.OUTDATED, older[-1]
+    return Standing.UNSIGNED, None
+
+
+def find_version(session: Session, name: str, number: int | None = None) -> tuple[Agreement, AgreementVersion]:
+    """An agreement and one wording of it; None: the current one. Raises NotFound."""
+    agreement = get(session, name)
+    return agreement, _version(session, agreement, number)
+
+
+def versions(session: Session, agreement: Agreement) -> Sequence[AgreementVersion]:
+    """Every wording, newest first; without the texts."""
+    query = select(AgreementVersion).where(AgreementVersion.agreement_id == agreement.id)
+    return session.scalars(query.options(defer(AgreementVersion.text)).order_by(AgreementVersion.number.desc())).all()
 
 
 def current(session: Session, part: Slice) -> Page[tuple[int, Agreement, AgreementVersion]]:
@@ -158,10 +301,13 @@ def current(session: Session, part: Slice) -> Page[tuple[int, Agreement, Agreeme
 def signatures_of(session: Session, caller: Caller, agreement_ids: Sequence[int]) -> Sequence[Signature]:
     """Who signed these agreements: one's own organization's signatures, for staff all."""
     query = select(Signature).where(Signature.agreement_id.in_(agreement_ids)).order_by(Signature.id)
-    query = query.options(joinedload(Signature.organization), joinedload(Signature.version))
+    query = query.options(*_WITH_NAMES)
     if not caller.is_staff:
         query = query.where(Signature.organization_id == caller.organization_id)
     return session.scalars(query).all()
+
+
+_WITH_NAMES = (joinedload(Signature.organization), joinedload(Signature.version).defer(AgreementVersion.text))
 
 
 def in_force(session: Session, organization_id: int, version_id: int) -> bool:
@@ -170,6 +316,7 @@ def in_force(session: Session, organization_id: int, version_id: int) -> bool:
             select(Signature.id).where(
                 Signature.organization_id == organization_id,
                 Signature.version_id == version_id,
+                Signature.countersigned_at.is_not(None),
                 Signature.ended_at.is_(None),
             )
         )
@@ -179,7 +326,7 @@ def in_force(session: Session, organization_id: int, version_id: int) -> bool:
 def get(session: Session, name: str, *, lock: bool = False) -> Agreement:
     """Raises NotFound."""
     query = select(Agreement).where(Agreement.name == name)
-    agreement = session.scalar(query.with_for_update() if lock else query)
+    agreement = session.scalar(query.with_for_update() if lock else query) if NAME.fullmatch(name) else None
     if agreement is None:
         raise NotFound(f"There is no agreement {name}.")
     return agreement
@@ -206,15 +353,36 @@ def _version(session: Session, agreement: Agreement, number: int | None) -> Agre
     return version
 
 
+def _existing(signature: Signature | None, signature_id: int) -> Signature:
+    if signature:
+        return signature
+    raise NotFound(f"There is no signature {signature_id}.")
+
+
+def _require_unsigned(session: Session, partner: Organization, version: AgreementVersion) -> None:
+    mine = select(Signature).where(Signature.organization_id == partner.id, Signature.version_id == version.id)
+    state, _ = standing(version, session.scalars(mine.order_by(Signature.id)).all())
+    if state in {Standing.IN_FORCE, Standing.WAITING}:
+        raise NotPossible(
+            f"{partner.name} has signed version {version.number} already.",
+            next_step="Wait for the lab's countersignature, if it is not in force yet.",
+        )
+
+
+def _waiting(session: Session, signature_id: int) -> tuple[Signature, Agreement]:
+    """A signature that waits, and its agreement: both locked, in the order in which issuing locks them."""
+    known = _existing(session.get(Signature, signature_id), signature_id)
+    agreement = session.get_one(Agreement, known.agreement_id, with_for_update=True)
+    signature = session.get_one(Signature, signature_id, with_for_update=True, populate_existing=True)
+    if signature.standing is not Standing.WAITING:
+        raise NotPossible(f"Signature {signature_id} is {signature.standing}: only one that waits can be decided.")
+    return signature, agreement
+
+
 def _record(
-    session: Session,
-    caller: Caller,
-    kind: str,
-    about: Signature,
-    organization: str,
-    version: AgreementVersion,
-    at: datetime,
-) -> None:
+    session: Session, caller: Caller, kind: str, about: Signature, organization: str, version: AgreementVersion,
+    at: datetime, **more: str,
+) -> None:  # fmt: skip
     record = {
         "actor": caller.as_record(),
         "signature": about.id,
@@ -225,6 +393,7 @@ def _record(
         "signer_title": about.signer_title,
         "signed_on": about.signed_on.isoformat(),
         "document_sha256": about.document_sha256,
+        **more,
     }
     entries.append(
         session, kind=kind, at=at, record=record, organization_id=about.organization_id, subject=str(about.id)

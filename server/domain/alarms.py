@@ -10,17 +10,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
+import orjson
 from sqlalchemy import ForeignKey, Index, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
+from server.domain.callers import Caller
+from server.domain.errors import InvalidRequest, NotFound, NotPossible
 from server.domain.organizations import Organization
 from server.domain.paging import Page, Slice, page
+from server.domain.permissions import Permission
+from server.domain.resources import Resources
 from server.log import entries
+from server.log.entries import LogEntry
 from server.logger import redact
 from server.storage.database import Base, Key, Moment
 
 KIND = "alarm"
 ASKED_AT_ONCE = 500
+RESOLUTION_CHARACTERS_AT_MOST = 1000
 FOREIGN_TEXT_AT_MOST = 10_000  # looked at; far less is kept
 
 
@@ -47,7 +54,11 @@ class Alarm(Base):
     """One cause, raised once."""
 
     __tablename__ = "alarms"
-    __table_args__ = (Index("ix_alarms_organization_id_id", "organization_id", "id"),)
+    __table_args__ = (
+        Index("ix_alarms_organization_id_id", "organization_id", "id"),
+        Index("ix_alarms_kind_id", "kind", "id"),
+        Index("ix_alarms_raised_at", "raised_at"),
+    )
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     cause_sha256: Mapped[str] = mapped_column(String(64), unique=True)
     kind: Mapped[AlarmKind] = mapped_column(String(32))
@@ -62,7 +73,15 @@ class Alarm(Base):
         String(300)
     )  # the identity as the store's log names it; "" where it does not
     user_agent: Mapped[str] = mapped_column(String(200))
+    resolved_at: Mapped[datetime | None] = mapped_column(Moment)  # an admin has looked into it
+    resolved_by: Mapped[str | None] = mapped_column(String(254))
+    resolution: Mapped[str | None] = mapped_column(String(1000))
     organization: Mapped[Organization | None] = relationship(lazy="joined")
+
+
+for _name, _state in (("ix_alarms_open", Alarm.resolved_at.is_(None)),
+                      ("ix_alarms_resolved", Alarm.resolved_at.is_not(None))):  # fmt: skip
+    Index(_name, Alarm.id, sqlite_where=_state, postgresql_where=_state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +119,17 @@ def raise_new(session: Session, suspicions: Iterable[Suspicion], at: datetime) -
 
 
 def listed(
-    session: Session, part: Slice, *, kind: AlarmKind | None = None, organization_id: int | None = None
+    session: Session,
+    part: Slice,
+    *,
+    kind: AlarmKind | None = None,
+    organization_id: int | None = None,
+    resolved: bool | None = None,
 ) -> Page[Alarm]:
     """Alarms, newest first. For admins and auditors alone: whoever calls has asked the policy."""
     query = select(Alarm)
+    if resolved is not None:
+        query = query.where(Alarm.resolved_at.is_not(None) if resolved else Alarm.resolved_at.is_(None))
     if kind is not None:
         query = query.where(Alarm.kind == kind)
     if organization_id is not None:
@@ -113,6 +139,61 @@ def listed(
 
 def of_download(session: Session, download_id: str) -> Sequence[Alarm]:
     return session.scalars(select(Alarm).where(Alarm.download_id == download_id).order_by(Alarm.id)).all()
+
+
+def get(session: Session, caller: Caller, alarm_id: int) -> Alarm:
+    """Raises NotFound."""
+    caller.require(Permission.ALARM_READ)
+    alarm = session.get(Alarm, alarm_id)
+    if alarm is None:
+        raise NotFound(f"There is no alarm {alarm_id}.")
+    return alarm
+
+
+def entry_of(session: Session, alarm: Alarm) -> LogEntry | None:
+    """The log entry that was written when the alarm was raised."""
+    told = LogEntry.appended_at == alarm.raised_at, LogEntry.kind == KIND, LogEntry.code == alarm.kind
+    return next((entry for entry in session.scalars(select(LogEntry).where(*told)) if _tells(entry, alarm)), None)
+
+
+def of_entry(session: Session, entry: LogEntry) -> Alarm | None:
+    """The alarm that an entry tells of."""
+    raised = session.scalars(select(Alarm).where(Alarm.raised_at == entry.appended_at, Alarm.kind == entry.code))
+    return next((alarm for alarm in raised if _tells(entry, alarm)), None)
+
+
+def resolve(use: Resources, caller: Caller, alarm_id: int, resolution: str) -> Alarm:
+    """Say what came of an alarm. It stays in the list and in the log; nobody resolves it twice."""
+    caller.require(Permission.ALARM_RESOLVE)
+    if not resolution.strip() or len(resolution) > RESOLUTION_CHARACTERS_AT_MOST:
+        raise InvalidRequest(f"Say what came of it, in at most {RESOLUTION_CHARACTERS_AT_MOST} characters.")
+    with use.database.transaction() as session:
+        alarm = session.get(Alarm, alarm_id, with_for_update={"of": Alarm}, populate_existing=True)
+        if alarm is None:
+            raise NotFound(f"There is no alarm {alarm_id}.")
+        if alarm.resolved_at is not None:
+            raise NotPossible(
+                f"{alarm.resolved_by} resolved it already: {alarm.resolution}", next_step="Nothing is left to do here."
+            )
+        alarm.resolved_at, alarm.resolved_by, alarm.resolution = use.clock(), caller.person, resolution.strip()
+        record = {
+            "actor": caller.as_record(), "resolved": alarm.id, "alarm": alarm.kind, "download": alarm.download_id,
+            "organization": alarm.organization.slug if alarm.organization else None, "resolution": alarm.resolution,
+        }  # fmt: skip
+        entries.append(
+            session, kind="alarm.resolve", at=alarm.resolved_at, subject=alarm.download_id, code=alarm.kind,
+            record={key: value for key, value in record.items() if value is not None},
+        )  # fmt: skip
+        return alarm
+
+
+def _tells(entry: LogEntry, alarm: Alarm) -> bool:
+    """Whether it is this alarm's: several may be raised at one moment."""
+    if not entry.record:
+        return False
+    said = orjson.loads(entry.record)
+    mine = {"object_key": alarm.object_key, "address": alarm.address, "reason": alarm.reason}
+    return entry.subject == alarm.download_id and {name: said.get(name) for name in mine} == mine
 
 
 def _known(session: Session, causes: list[str]) -> set[str]:

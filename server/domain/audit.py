@@ -54,6 +54,7 @@ class Replay:
     clearances: dict[int, _Clearance] = field(default_factory=dict)
     stages: dict[str, _Stage] = field(default_factory=dict)
     current: dict[str, str] = field(default_factory=dict)  # agreement → sha256 of its current version
+    offered: dict[int, tuple[str, str]] = field(default_factory=dict)  # the same before the lab countersigned
     signed: dict[int, tuple[str, str]] = field(default_factory=dict)  # signature → organization, sha256
     held: set[str] = field(default_factory=set)
     suspended: set[str] = field(default_factory=set)
@@ -73,13 +74,21 @@ class Replay:
         return threshold is None or self.ranks.get(tier, 0) >= threshold
 
 
-def verify(session: Session, log: Log, second_person_tier: str, replay: Replay | None = None) -> Iterator[Fault]:
+def verify(
+    session: Session,
+    log: Log,
+    second_person_tier: str,
+    replay: Replay | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Iterator[Fault]:
     """Yield every sealed or young entry whose act was not allowed by the entries before it.
 
-    replay: the state at the end of the log before, when this one continues it.
+    replay: the state at the end of the log before, when this one continues it. progress: entries replayed.
     """
     replay = replay or Replay(second_person_tier)
-    for entry_id, text in records(session, log):
+    for count, (entry_id, text) in enumerate(records(session, log)):
+        if count % ROWS_AT_ONCE == 0:
+            progress(count)
         try:
             for sentence in replay.take(orjson.loads(text)):
                 yield Fault(f"entry {entry_id}", sentence)
@@ -150,6 +159,24 @@ def _agreement_publish(world: Replay, record: Record) -> Iterable[str]:
 def _signature_record(world: Replay, record: Record) -> Iterable[str]:
     world.signed[record["signature"]] = (record["organization"], record["agreement_sha256"])
     return ()
+
+
+def _signature_sign(world: Replay, record: Record) -> Iterable[str]:
+    world.offered[record["signature"]] = (record["organization"], record["agreement_sha256"])
+    return ()
+
+
+def _signature_countersign(world: Replay, record: Record) -> Iterator[str]:
+    offered = world.offered.pop(record["signature"], None)
+    if offered is None or offered != (record["organization"], record["agreement_sha256"]):
+        yield "it countersigns a signature that was never given"
+        return
+    world.signed[record["signature"]] = offered
+
+
+def _signature_decline(world: Replay, record: Record) -> Iterator[str]:
+    if world.offered.pop(record["signature"], None) is None:
+        yield "it declines a signature that was never given"
 
 
 def _signature_end(world: Replay, record: Record) -> Iterator[str]:
@@ -240,6 +267,9 @@ _RULES: dict[str, Callable[[Replay, Record], Iterable[str]]] = {
     "clearance.revoke": _clearance_revoke,
     "agreement.publish": _agreement_publish,
     "signature.record": _signature_record,
+    "signature.sign": _signature_sign,
+    "signature.countersign": _signature_countersign,
+    "signature.decline": _signature_decline,
     "signature.end": _signature_end,
     "stage.add": _stage_add,
     "stage.move": _stage_move,

@@ -1,4 +1,4 @@
-"""Authentication: from a token's text to a caller, and whether that caller still stands: rows 1 and 2 of the rule."""
+"""Authentication: from a token or a session to a caller, and whether they still stand: rows 1 and 2 of the rule."""
 
 import ipaddress
 from dataclasses import replace
@@ -7,13 +7,21 @@ from datetime import datetime
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from server.domain import tokens
+from server.domain import sessions, tokens
 from server.domain.callers import Caller
-from server.domain.errors import InvalidCredentials, NetworkNotAllowed, OrganizationSuspended, PersonDisabled, Refused
+from server.domain.errors import (
+    AuthenticationRequired,
+    InvalidCredentials,
+    NetworkNotAllowed,
+    OrganizationSuspended,
+    PersonDisabled,
+    Refused,
+)
 from server.domain.organizations import Organization
 from server.domain.people import Person
 from server.domain.permissions import Role, Scope
 from server.domain.resources import Resources
+from server.domain.sessions import SignIn
 from server.domain.tokens import Token
 from server.storage.database import AnyRow
 from server.storage.statements import Statement
@@ -43,6 +51,29 @@ def identify(use: Resources, text: str, stranger: Caller) -> tuple[Caller, Refus
         scopes=frozenset(Scope(scope) for scope in row.scopes.split()),
     )
     return caller, _fault(row, caller, use.clock())
+
+
+def identify_session(use: Resources, secret: str, stranger: Caller) -> tuple[Caller, Refused | None]:
+    """Return whose session this is, and the refusal if it no longer works. `stranger` is what is known without it."""
+    row = use.database.look_up(_BY_SECRET, secret_sha256=sessions.sha256(secret))
+    at = use.clock()
+    if row is None or sessions.is_over(row, at):
+        return stranger, AuthenticationRequired("Your session has ended.", next_step="Sign in again.")
+    caller = replace(
+        stranger,
+        via="session",
+        organization_id=row.organization_id,
+        organization=row.slug,
+        person_id=row.person_id,
+        person=row.email,
+        name=row.name,
+        role=Role(row.role),
+        session_id=row.id,
+        fresh=at < row.proved_at + sessions.FRESH_FOR,
+    )
+    if at >= row.seen_at + sessions.TOUCH_EVERY:
+        sessions.touch(use, row.id, at)
+    return caller, _fault(row, caller, at)
 
 
 def standing(session: Session, caller: Caller, *, lock: bool) -> AnyRow | None:
@@ -84,6 +115,26 @@ _TOKEN = (
 _BY_PUBLIC_ID = Statement(_TOKEN.where(Token.public_id == bindparam("public_id")))
 # Locked in this order, which is that of disabling a person: else the two could wait for each other.
 _BY_TOKEN = Statement(_TOKEN.where(Token.id == bindparam("token_id")), share=[Person, Organization, Token])
+_BY_SECRET = Statement(
+    select(
+        SignIn.id,
+        SignIn.began_at,
+        SignIn.seen_at,
+        SignIn.proved_at,
+        SignIn.ended_at,
+        Person.id.label("person_id"),
+        Person.email,
+        Person.name,
+        Person.role,
+        Person.disabled_at,
+        Organization.id.label("organization_id"),
+        Organization.slug,
+        Organization.suspended_at,
+    )
+    .join(Person, Person.id == SignIn.person_id)
+    .join(Organization, Organization.id == Person.organization_id)
+    .where(SignIn.secret_sha256 == bindparam("secret_sha256"))
+)
 _BY_PERSON = Statement(
     select(Person.disabled_at, Organization.suspended_at)
     .join(Organization, Organization.id == Person.organization_id)

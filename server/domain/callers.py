@@ -16,10 +16,13 @@ class Caller:
     organization: str | None = None  # its slug
     person_id: int | None = None
     person: str | None = None  # the e-mail address
+    name: str | None = None  # the person's, for greeting; never in a record
     role: Role | None = None
     token_id: int | None = None
     token_public_id: str | None = None
     scopes: frozenset[Scope] = frozenset()
+    session_id: int | None = None
+    fresh: bool = False  # whether they proved themselves a few minutes ago, as acts of the lab demand
     address: str | None = None
     user_agent: str | None = None
     request_id: str | None = None

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import ForeignKey, LargeBinary, String, UniqueConstraint, select
-from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
+from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
 
 from server.domain.errors import NotFound
 from server.domain.paging import Page, Slice, page
@@ -140,6 +140,16 @@ def published(session: Session, stage_pk: int, part: Slice) -> Page[Checkpoint]:
     """A stage's checkpoints, newest first."""
     query = select(Checkpoint).where(Checkpoint.stage_id == stage_pk, Checkpoint.published_at.is_not(None))
     return page(session, query, Checkpoint.id, part, newest_first=True)
+
+
+def get(session: Session, checkpoint_id: str) -> Checkpoint:
+    """A published checkpoint of any stage, by its id; for staff. Raises NotFound."""
+    query = select(Checkpoint).where(Checkpoint.checkpoint_id == checkpoint_id, Checkpoint.published_at.is_not(None))
+    query = query.options(joinedload(Checkpoint.stage).joinedload(Stage.model))
+    checkpoint = session.scalar(query) if CHECKPOINT_ID.fullmatch(checkpoint_id) else None
+    if checkpoint is None:
+        raise NotFound("There is no such checkpoint.")
+    return checkpoint
 
 
 def manifest(session: Session, checkpoint_pk: int, form: ManifestForm) -> bytes:

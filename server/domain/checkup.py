@@ -8,14 +8,15 @@ from datetime import timedelta
 
 from sqlalchemy import text
 
-from server.domain import beginning, sealer
+from server.domain import beginning, mails, sealer
 from server.domain.resources import Resources
 from server.log import condition
 from server.log.anchors import BehindAnchor, Forked
 from server.log.condition import LogUnsound
 from server.storage import keys, probes
-from server.storage.database import DatabaseUnavailable
+from server.storage.database import DATABASE_ERRORS, DatabaseUnavailable
 from server.storage.keys import KeyFileError
+from server.storage.mail import MailServerUnavailable
 from server.storage.objects import ObjectStoreError, ObjectStoreRefused, ObjectStoreUnavailable
 from server.storage.probes import ProbeFailed
 from server.storage.signing import StoredObject, UrlSigner
@@ -30,7 +31,7 @@ class Wrong(Exception):
 
 FAILURES = (
     Wrong, KeyFileError, ObjectStoreError, DatabaseUnavailable, ProbeFailed, SigningMismatch, LogUnsound, BehindAnchor,
-    Forked,
+    Forked, MailServerUnavailable,
 )  # fmt: skip
 
 
@@ -109,6 +110,27 @@ def _proxy(use: Resources) -> str:
     if not made.trusted_proxies:
         raise Wrong("every caller is logged under the proxy's address: name its network in trusted_proxies")
     return f"X-Forwarded-For is believed from {', '.join(made.trusted_proxies)} only"
+
+
+def _mail(use: Resources) -> str:
+    """The mail server lets us in; no mail is sent."""
+    if use.settings.development_mails:
+        return "none are sent: /mails and the worker show them, as development_mails says"
+    server = mails.server_of(use.settings)
+    if server is None:
+        return f"none are sent{_outbox(use)}: invitations and resets reach nobody; name an smtp_url"
+    with server:
+        server.check()
+    return f"{server.name} lets us in{_outbox(use)}"
+
+
+def _outbox(use: Resources) -> str:
+    try:
+        with use.database.reading() as session:
+            wait, given_up = mails.waiting(session)
+    except (DatabaseUnavailable, *DATABASE_ERRORS):
+        return ""  # what is wrong with it stands in its own lines
+    return f", {wait} wait, {given_up} were given up"
 
 
 def _bucket(use: Resources) -> str:
@@ -196,6 +218,7 @@ CHECKS: tuple[tuple[str, Callable[[Resources], str]], ...] = (
     ("database", _database),
     ("log", _begun),
     ("proxy", _proxy),
+    ("mail", _mail),
     ("bucket", _bucket),
     ("anchors", _anchors),
     ("clock", _clock),

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 import orjson
-from sqlalchemy import String, UniqueConstraint, bindparam, func, insert, select, update
+from sqlalchemy import String, UniqueConstraint, bindparam, case, func, insert, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from server.domain import downloads
@@ -111,6 +111,23 @@ class DeliveriesOfDownload:
         return at >= self.final_at
 
 
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What was fetched of a whole download. over: whether of any file far more than it has."""
+
+    bytes_sent: int = 0
+    complete_files: int = 0
+    over: bool = False
+
+    def state_for(self, files: int) -> DeliveryState:
+        """The state of a download of so many files: complete once each of them is."""
+        if self.over:
+            return DeliveryState.OVER
+        if self.complete_files >= files:
+            return DeliveryState.COMPLETE
+        return DeliveryState.PARTIAL if self.bytes_sent else DeliveryState.UNUSED
+
+
 def state_of(requests: int, bytes_sent: int, size_bytes: int) -> DeliveryState:
     if requests == 0:
         return DeliveryState.UNUSED
@@ -140,6 +157,18 @@ def delivered(session: Session, download_ids: Iterable[str]) -> dict[str, int]:
     known: dict[str, int] = {}
     for some in in_parts(download_ids):
         known.update((key, int(sent)) for key, sent in session.execute(total.where(Delivery.download_id.in_(some))))
+    return known
+
+
+def summaries(session: Session, download_ids: Iterable[str]) -> dict[str, Summary]:
+    """Return what was fetched under each of these downloads of which any fetch is known, over all its files."""
+    whole = func.sum(case((Delivery.bytes_sent >= Delivery.size_bytes, 1), else_=0))
+    most = func.max(Delivery.bytes_sent - OVER_FACTOR * Delivery.size_bytes)
+    query = select(Delivery.download_id, func.sum(Delivery.bytes_sent), whole, most).group_by(Delivery.download_id)
+    known: dict[str, Summary] = {}
+    for some in in_parts(download_ids):
+        rows = session.execute(query.where(Delivery.download_id.in_(some)))
+        known.update((key, Summary(int(sent), int(complete), over > 0)) for key, sent, complete, over in rows)
     return known
 
 

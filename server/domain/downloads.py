@@ -25,6 +25,7 @@ from server.log.condition import SoundLog
 from server.log.entries import Appended, LogEntry
 from server.log.published import NotPublished
 from server.log.receipts import Receipt
+from server.storage.signing import StoredObject
 
 KIND = "download"
 PROMISED_SEALED_WITHIN_SECONDS = 60  # the receipt's maximum merge delay
@@ -33,12 +34,17 @@ ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a caller asks for. paths: None for all files; renews: the download whose URLs have run out."""
+    """What a caller asks for.
+
+    paths: None for all files. renews: the download whose URLs have run out. for_browser: a browser saves the files
+    under their names, whatever it could show of them.
+    """
 
     stage: str
     checkpoint: str = MAIN
     paths: Sequence[str] | None = None
     renews: str | None = None
+    for_browser: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,7 @@ def issue(use: Resources, caller: Caller, order: Order) -> Download:
     grant, log, entry = use.database.together(decide_and_log)
     # The entry is committed: from here on a crash loses a URL, never a record.
     urls = use.signer.sign(
-        [file.stored for file in grant.files],
+        [_saved(file) if order.for_browser else file.stored for file in grant.files],
         download_id=download_id,
         lifetime_seconds=lifetime_seconds,
         moment=grant.at,  # so that they end when the entry says, however late they are signed
@@ -96,16 +102,21 @@ def renew(use: Resources, caller: Caller, download_id: str, paths: Sequence[str]
 
 def proof(session: Session, caller: Caller, download_id: str) -> bytes:
     """Return the tlog-proof of a download's entry. Raises NotFound, NotSealedYet."""
+    try:
+        return published.proof(session, find(session, caller, download_id))
+    except NotPublished:
+        raise NotSealedYet from None
+
+
+def find(session: Session, caller: Caller, download_id: str) -> LogEntry:
+    """The entry of a download of one's own organization; for staff of any. Raises NotFound."""
     query = select(LogEntry).where(LogEntry.subject == download_id, LogEntry.kind == KIND)
     if not caller.is_staff:
         query = query.where(LogEntry.organization_id == caller.organization_id)
     entry = session.scalar(query)
     if entry is None:
         raise NotFound("There is no such download of your organization.")
-    try:
-        return published.proof(session, entry)
-    except NotPublished:
-        raise NotSealedYet from None
+    return entry
 
 
 def visible(session: Session, caller: Caller, part: Slice) -> Page[dict[str, Any]]:
@@ -119,6 +130,10 @@ def visible(session: Session, caller: Caller, part: Slice) -> Page[dict[str, Any
 
 def issued_at(record: dict[str, Any]) -> datetime:
     return datetime.fromtimestamp(record["time"] / 1000, UTC)
+
+
+def _saved(file: File) -> StoredObject:
+    return file.stored._replace(filename=file.path.rpartition("/")[2])
 
 
 def _receipt(use: Resources, log: SoundLog, entry: Appended) -> bytes:

@@ -140,6 +140,13 @@ class RateLimited(Refused):
     next_step = "Wait as long as Retry-After says; ask for many files in one request."
 
 
+class TooManyAttempts(Refused):
+    """There were too many attempts from here, or for this account. Nothing was looked at."""
+
+    code = "too_many_attempts"
+    next_step = "Wait as long as Retry-After says; if it was not you who tried, tell {contact}."
+
+
 class InvalidRequest(Refused):
     """The request is not well formed."""
 

@@ -3,13 +3,14 @@
 import glob
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from io import FileIO
 from pathlib import Path
 
 import orjson
-from sqlalchemy import LargeBinary, String
+from sqlalchemy import LargeBinary, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from server.domain import reconciliation_run
@@ -71,6 +72,11 @@ def follow(use: Resources, path: Path) -> Summary:
     ):  # fmt: skip
         run.flush(lambda session, at: _remember(session, at, run.summary, reached))
     return run.summary
+
+
+def followed(session: Session) -> Sequence[FollowedLog]:
+    """The logs that are followed, and how far each was read."""
+    return session.scalars(select(FollowedLog).order_by(FollowedLog.path)).all()
 
 
 def _go_on(run: Run, path: Path, stream: FileIO, state: os.stat_result, mark: FollowedLog | None) -> _Place:

@@ -41,7 +41,20 @@ class Status:
 
 
 def status(use: Resources) -> Status:
-    """Look at the log. Raises NoLog, DatabaseUnavailable."""
+    """Look at the log and at its anchors. Raises NoLog, DatabaseUnavailable."""
+    found = known(use)
+    _look_at_anchors(use, found)
+    return found
+
+
+def open_alarms(session: Session) -> dict[str, int]:
+    """How many alarms of each kind nobody has resolved."""
+    query = select(Alarm.kind, func.count()).where(Alarm.resolved_at.is_(None)).group_by(Alarm.kind)
+    return dict(session.execute(query).all())
+
+
+def known(use: Resources) -> Status:
+    """What the database knows of it, without the anchors, which the web cannot read. Raises NoLog."""
     at = use.clock()
     with use.database.reading() as session:
         log = logs.current(session)
@@ -59,7 +72,6 @@ def status(use: Resources) -> Status:
             condition.require_sound(session, at)
         except LogUnsound as error:
             found.problems.append(str(error))
-    _look_at_anchors(use, found)
     return found
 
 

@@ -5,13 +5,27 @@ from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from server.domain.errors import NotFound
+from server.domain.paging import Page, Slice, page
 from server.domain.resources import Resources
 from server.log import entries
 from server.log.entries import Log
 from server.log.notes import VerifierKey
+from server.log.sealing import LogHead
 from server.storage import keys
+from server.storage.database import AnyRow, Base, Key, Moment
+
+
+class AnchoredLog(Base):
+    """The newest head of a log that the worker has kept where the database cannot reach. Told, not proven: the anchors
+    themselves are in a bucket that the web cannot read."""
+
+    __tablename__ = "anchored_logs"
+    log_id: Mapped[int] = mapped_column(Key, primary_key=True, autoincrement=False)
+    size: Mapped[int] = mapped_column(Key)
+    anchored_at: Mapped[datetime] = mapped_column(Moment)
 
 
 def current(session: Session) -> Log:
@@ -29,6 +43,32 @@ def before(session: Session, log: Log) -> Log | None:
 
 def newest_first(session: Session) -> Sequence[Log]:
     return session.scalars(select(Log).order_by(Log.id.desc())).all()
+
+
+def named(session: Session, name: str | None) -> Log:
+    """A log by its name, or the one that is appended to now. Raises NotFound."""
+    if name is None:
+        return current(session)
+    log = session.scalar(select(Log).where(Log.name == name))
+    if log is None:
+        raise NotFound("There is no such log.")
+    return log
+
+
+def anchored(session: Session, log: Log) -> AnchoredLog | None:
+    """What the worker wrote when it last anchored this log."""
+    return session.get(AnchoredLog, log.id)
+
+
+def note_anchored(session: Session, log_id: int, size: int, at: datetime) -> None:
+    """Write that a head of this size is anchored."""
+    session.merge(AnchoredLog(log_id=log_id, size=size, anchored_at=at))
+
+
+def heads(session: Session, log: Log, part: Slice) -> Page[AnyRow]:
+    """A log's signed heads, newest first; each has its size as `id`, which no two of a log share."""
+    query = select(LogHead.size.label("id"), LogHead.root, LogHead.note, LogHead.sealed_at)
+    return page(session, query.where(LogHead.log_id == log.id), LogHead.size, part, newest_first=True, scalars=False)
 
 
 def next_name(session: Session, use: Resources, at: datetime, is_taken: Callable[[str], bool] = lambda _: False) -> str:

@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import String, select
@@ -139,10 +139,37 @@ def visible(session: Session, caller: Caller, part: Slice) -> Page[Organization]
     return page(session, query, Organization.id, part)
 
 
+def newest(session: Session, caller: Caller, part: Slice) -> Page[Organization]:
+    """Every organization, newest first; for staff alone."""
+    caller.require(Permission.ORGANIZATION_READ)
+    mine = [] if caller.is_staff else [Organization.id == caller.organization_id]
+    return page(session, select(Organization).where(*mine), Organization.id, part, newest_first=True)
+
+
+def partners(session: Session, at_most: int) -> Sequence[Organization]:
+    """The newest partners, to choose from."""
+    query = select(Organization).where(~Organization.is_lab).order_by(Organization.id.desc())
+    return session.scalars(query.limit(at_most)).all()
+
+
+def the_lab(session: Session) -> Organization:
+    return session.scalars(select(Organization).where(Organization.is_lab)).one()
+
+
+def of_id(session: Session, organization_id: int) -> Organization:
+    """The organization that another row belongs to."""
+    return session.get_one(Organization, organization_id)
+
+
+def quota_of(session: Session, organization: Organization) -> Quota:
+    return session.get_one(Quota, organization.id)
+
+
 def get(session: Session, slug: str, *, lock: bool = False) -> Organization:
     """Raises NotFound."""
     query = select(Organization).where(Organization.slug == slug)
-    organization = session.scalar(query.with_for_update() if lock else query)
+    # What is no id is the id of nothing; PostgreSQL would not even be asked about a NUL.
+    organization = session.scalar(query.with_for_update() if lock else query) if SLUG.fullmatch(slug) else None
     if organization is None:
         raise NotFound(f"There is no organization {slug}.")
     return organization

@@ -2,6 +2,7 @@
 
 import secrets
 import threading
+from collections.abc import Collection
 from datetime import datetime
 
 import argon2
@@ -9,7 +10,7 @@ import pyotp
 from sqlalchemy import ForeignKey, LargeBinary, String, func, select
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
 
-from server.domain import organizations, tokens
+from server.domain import organizations, sessions, tokens
 from server.domain.callers import Caller
 from server.domain.errors import (
     InvalidCredentials,
@@ -47,39 +48,41 @@ class Person(Base):
     role: Mapped[Role] = mapped_column(String(16))
     password_hash: Mapped[str] = mapped_column(String(200))
     totp_secret_sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    totp_step: Mapped[int | None] = mapped_column(Key)  # the time step of the last accepted code: none works twice
     created_at: Mapped[datetime] = mapped_column(Moment)
     disabled_at: Mapped[datetime | None] = mapped_column(Moment)
     organization: Mapped[Organization] = relationship()
 
 
-def sign_in_for_command(use: Resources, email: str, password: str) -> Caller:
-    """Prove a person for one act on the operator's command line.
+def prove(use: Resources, email: str, password: str) -> Person:
+    """Return whose password this is.
 
-    Raises InvalidCredentials, alike in text and time for an unknown person and a wrong password.
+    Raises InvalidCredentials, alike in text and time for an unknown person and a wrong password; then PersonDisabled
+    and OrganizationSuspended.
     """
     with use.database.reading() as session:
-        person = session.scalar(select(Person).where(Person.email == email.strip().lower()))
-        if len(password) > PASSWORD_CHARACTERS_AT_MOST:  # nobody's; its start is hashed all the same, to take as long
-            person, password = None, password[:PASSWORD_CHARACTERS_AT_MOST]
-        with _hashing:
-            try:
-                _hasher.verify(person.password_hash if person else _NOBODY, password)
-            except argon2.exceptions.VerificationError:
-                person = None
-        if person is None:
-            raise InvalidCredentials("E-mail address and password do not match.", next_step="Try again.")
-        if person.disabled_at is not None:
-            raise PersonDisabled
-        if person.organization.suspended_at is not None:
-            raise OrganizationSuspended
-        return Caller(
-            via="cli",
-            organization_id=person.organization_id,
-            organization=person.organization.slug,
-            person_id=person.id,
-            person=person.email,
-            role=Role(person.role),
-        )
+        known = select(Person).where(Person.email == email.strip().lower()).options(joinedload(Person.organization))
+        person = session.scalar(known)
+    if not _is_password_of(person, password) or person is None:
+        raise InvalidCredentials("E-mail address and password do not match.", next_step="Try again.")
+    if person.disabled_at is not None:
+        raise PersonDisabled
+    if person.organization.suspended_at is not None:
+        raise OrganizationSuspended
+    return person
+
+
+def sign_in_for_command(use: Resources, email: str, password: str) -> Caller:
+    """Prove a person for one act on the operator's command line. Raises what `prove` raises."""
+    person = prove(use, email, password)
+    return Caller(
+        via="cli",
+        organization_id=person.organization_id,
+        organization=person.organization.slug,
+        person_id=person.id,
+        person=person.email,
+        role=Role(person.role),
+    )
 
 
 def add(
@@ -92,24 +95,25 @@ def add(
         home = organizations.get(session, organization)
         _require_manager(caller, home.id)
         person, totp_secret = create(session, use, home, email, name, role, hashed)
-        _record(session, caller, "person.add", person, use.clock())
+        record(session, caller, "person.add", person, use.clock())
     return password, totp_secret
 
 
 def create(
-    session: Session, use: Resources, home: Organization, email: str, name: str, role: Role, password_hash: str
-) -> tuple[Person, str]:
-    """Insert a person; see `add`. Used alone only by `init`, for the first two admins."""
+    session: Session, use: Resources, home: Organization, email: str, name: str, role: Role, password_hash: str,
+    totp_secret: str | None = None,
+) -> tuple[Person, str]:  # fmt: skip
+    """Insert a person; see `add`. Used alone by `init`, for the first two admins, and by whoever was invited.
+
+    totp_secret: the one that the person set up already; otherwise one is made.
+    """
     email = email.strip().lower()
-    if role not in (STAFF if home.is_lab else PARTNERS):
-        raise InvalidRequest(f"The role {role} does not exist in {'the lab' if home.is_lab else 'a partner'}.")
-    if "@" not in email or len(email) > 254 or any(c.isspace() for c in email):
-        raise InvalidRequest(f"{email!r} is no e-mail address.")
+    require_fit(home, email, role)
     if not name.strip() or len(name) > 200:
         raise InvalidRequest("A person needs a name of at most 200 characters.")
     if session.scalar(select(Person.id).where(Person.email == email)):
         raise NotPossible(f"There is a person {email} already.")
-    totp_secret = pyotp.random_base32()
+    totp_secret = pyotp.random_base32() if totp_secret is None else totp_secret
     person = Person(
         organization_id=home.id,
         email=email,
@@ -124,6 +128,14 @@ def create(
     return person, totp_secret
 
 
+def require_fit(home: Organization, email: str, role: Role) -> None:
+    """Raise InvalidRequest for a role that the organization has not, and for what is no e-mail address."""
+    if role not in (STAFF if home.is_lab else PARTNERS):
+        raise InvalidRequest(f"The role {role} does not exist in {'the lab' if home.is_lab else 'a partner'}.")
+    if "@" not in email or len(email) > 254 or any(c.isspace() or not c.isprintable() for c in email):
+        raise InvalidRequest(f"{email!r} is no e-mail address.")
+
+
 def disable(use: Resources, caller: Caller, email: str) -> int:
     """Stop a person and revoke the tokens they made; returns how many. Take tokens over first to keep them."""
     with use.database.transaction() as session:
@@ -136,7 +148,8 @@ def disable(use: Resources, caller: Caller, email: str) -> int:
         at = use.clock()
         person.disabled_at = at
         revoked = tokens.revoke_made_by(session, person.id, at)
-        _record(session, caller, "person.disable", person, at, tokens_revoked=revoked)
+        sessions.end_all(session, person.id, at, "the person was disabled")
+        record(session, caller, "person.disable", person, at, tokens_revoked=revoked)
         return revoked
 
 
@@ -147,7 +160,22 @@ def enable(use: Resources, caller: Caller, email: str) -> None:
         if person.disabled_at is None:
             raise NotPossible(f"{person.email} is not disabled.")
         person.disabled_at = None
-        _record(session, caller, "person.enable", person, use.clock())
+        record(session, caller, "person.enable", person, use.clock())
+
+
+def change_role(use: Resources, caller: Caller, email: str, role: Role) -> None:
+    """Make somebody another role of their organization. Never oneself, and never the last who can act as they do."""
+    with use.database.transaction() as session:
+        person = _managed(session, caller, email)
+        require_fit(person.organization, person.email, role)
+        if person.role == role:
+            raise NotPossible(f"{person.email} is {role} already.")
+        if caller.person_id == person.id:
+            raise NotPossible("Nobody changes their own role: ask somebody else to.")
+        if person.disabled_at is None:
+            _require_another(session, person)
+        before, person.role = str(person.role), role
+        record(session, caller, "person.change_role", person, use.clock(), before=before)
 
 
 def reset_password(use: Resources, caller: Caller, email: str, password: str | None = None) -> str:
@@ -157,8 +185,28 @@ def reset_password(use: Resources, caller: Caller, email: str, password: str | N
     with use.database.transaction() as session:
         person = _managed(session, caller, email)
         person.password_hash = hashed
-        _record(session, caller, "person.reset_password", person, use.clock())
+        at = use.clock()
+        sessions.end_all(session, person.id, at, "the password was reset")
+        record(session, caller, "person.reset_password", person, at)
     return password
+
+
+def change_password(use: Resources, caller: Caller, present: str, password: str) -> None:
+    """Replace one's own password. Every other session of the person ends."""
+    caller.require(Permission.ACCOUNT_MANAGE)
+    with use.database.reading() as session:
+        before = session.get_one(Person, caller.person_id)
+    if not _is_password_of(before, present):
+        raise InvalidRequest("The present password is not right.", next_step="Type it again; nothing was changed.")
+    hashed = hash_password(password)
+    with use.database.transaction() as session:
+        person = session.get_one(Person, caller.person_id, with_for_update=True)
+        if person.password_hash != before.password_hash:
+            raise NotPossible("The password was changed a moment ago, by another request.")
+        person.password_hash = hashed
+        at = use.clock()
+        sessions.end_all(session, person.id, at, "the password was changed", but=caller.session_id)
+        record(session, caller, "person.password_change", person, at)
 
 
 def visible(session: Session, caller: Caller, part: Slice) -> Page[Person]:
@@ -167,6 +215,25 @@ def visible(session: Session, caller: Caller, part: Slice) -> Page[Person]:
     if not caller.is_staff:
         query = query.where(Person.organization_id == caller.organization_id)
     return page(session, query, Person.id, part)
+
+
+def of_organization(session: Session, organization_id: int, part: Slice) -> Page[Person]:
+    query = select(Person).where(Person.organization_id == organization_id)
+    return page(session, query, Person.id, part)
+
+
+def by_id(session: Session, caller: Caller, person_id: int) -> Person:
+    """Somebody whom the caller may know of. Raises NotFound."""
+    caller.require(Permission.PERSON_READ)
+    person = session.get(Person, person_id, options=[joinedload(Person.organization)])
+    if person is None or not (caller.is_staff or person.organization_id == caller.organization_id):
+        raise NotFound("There is no such person.")
+    return person
+
+
+def named(session: Session, person_ids: Collection[int]) -> dict[int, Person]:
+    """These people, by id; what may be shown of them is for whoever asks to know."""
+    return {person.id: person for person in session.scalars(select(Person).where(Person.id.in_(person_ids)))}
 
 
 def new_password() -> str:
@@ -181,6 +248,18 @@ def hash_password(password: str) -> str:
         )
     with _hashing:
         return _hasher.hash(password)
+
+
+def _is_password_of(person: Person | None, password: str) -> bool:
+    """Whether it is; for nobody, and for a text that is too long to be anybody's, the answer takes as long."""
+    if len(password) > PASSWORD_CHARACTERS_AT_MOST:
+        person, password = None, password[:PASSWORD_CHARACTERS_AT_MOST]
+    with _hashing:
+        try:
+            _hasher.verify(person.password_hash if person else _NOBODY, password)
+        except argon2.exceptions.VerificationError:
+            return False
+    return person is not None
 
 
 def _managed(session: Session, caller: Caller, email: str) -> Person:
@@ -216,8 +295,7 @@ def _require_another(session: Session, person: Person) -> None:
         raise NotPossible(f"{person.email} is one of the last who can act as {person.role}: add another first.")
 
 
-def _record(session: Session, caller: Caller, kind: str, about: Person, at: datetime, **more: int) -> None:
-    record = {"actor": caller.as_record(), "person": about.email, "role": str(about.role), **more}
-    entries.append(
-        session, kind=kind, at=at, record=record, organization_id=about.organization_id, subject=str(about.id)
-    )
+def record(session: Session, caller: Caller, kind: str, about: Person, at: datetime, **more: str | int) -> None:
+    """Append to the log what was done to a person, or by them for themselves."""
+    told = {"actor": caller.as_record(), "person": about.email, "role": str(about.role), **more}
+    entries.append(session, kind=kind, at=at, record=told, organization_id=about.organization_id, subject=str(about.id))

@@ -53,6 +53,14 @@ class Permission(StrEnum):
     LOG_MANAGE = "log.manage"
     LOG_ERASE = "log.erase"
     CHECKPOINT_PUBLISH = "checkpoint.publish"
+    ACCOUNT_MANAGE = "account.manage"
+    AGREEMENT_SIGN = "agreement.sign"
+    ACCESS_REQUEST_READ = "access_request.read"
+    ACCESS_REQUEST_CREATE = "access_request.create"
+    ACCESS_REQUEST_DECIDE = "access_request.decide"
+    ALARM_READ = "alarm.read"
+    ALARM_RESOLVE = "alarm.resolve"
+    LOG_AUDIT = "log.audit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,5 +131,15 @@ POLICY: dict[Permission, Rule] = {
     Permission.LOG_ERASE: Rule("Empty an entry of the log where the law demands it.", ADMIN),
     Permission.CHECKPOINT_PUBLISH: Rule(
         "Publish a checkpoint.", frozenset({Role.ADMIN, Role.PUBLISHER}), frozenset({Scope.CHECKPOINTS_PUBLISH})
+    ),
+    Permission.ACCOUNT_MANAGE: Rule("Manage how one signs in: password, factors, sessions.", EVERYONE),
+    Permission.AGREEMENT_SIGN: Rule("Sign an agreement for one's organization.", frozenset({Role.OWNER})),
+    Permission.ACCESS_REQUEST_READ: Rule("See what one's organization has asked for; staff: all.", EVERYONE),
+    Permission.ACCESS_REQUEST_CREATE: Rule("Ask for access for one's organization, and take it back.", PARTNERS),
+    Permission.ACCESS_REQUEST_DECIDE: Rule("Turn a request for access into a clearance, or decline it.", ADMIN),
+    Permission.ALARM_READ: Rule("See the alarms.", ADMIN | frozenset({Role.AUDITOR})),
+    Permission.ALARM_RESOLVE: Rule("Say what came of an alarm.", ADMIN),
+    Permission.LOG_AUDIT: Rule(
+        "Audit the log: verify it, export it, and see who could have taken what.", ADMIN | frozenset({Role.AUDITOR})
     ),
 }

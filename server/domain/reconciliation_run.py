@@ -4,15 +4,15 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
 from sqlalchemy import String, delete, insert, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from server.domain import alarms, deliveries, seen_reads, suspicions
-from server.domain.alarms import Suspicion
+from server.domain import alarms, deliveries, letters, seen_reads, statistics, suspicions
+from server.domain.alarms import AlarmKind, Suspicion
 from server.domain.checkpoints import CheckpointFile
 from server.domain.deliveries import DeliveryState, Fetched
 from server.domain.read_batches import ReadBatch
@@ -187,8 +187,14 @@ class Run:
     def _raise(self, suspected: list[Suspicion]) -> None:
         for start in range(0, len(suspected), ALARMS_AT_ONCE):
             with self._locked() as (session, at):
-                new = alarms.raise_new(session, suspected[start : start + ALARMS_AT_ONCE], at)
+                new = self._tell(session, suspected[start : start + ALARMS_AT_ONCE], at)
             self.summary.alarms.update(new)
+
+    def _tell(self, session: Session, suspected: list[Suspicion], at: datetime) -> list[AlarmKind]:
+        """Raise what is new, and queue the mails of it."""
+        new = alarms.raise_new(session, suspected, at)
+        letters.alarms_raised(session, self._use, (alarms.SENTENCES[kind] for kind in new), at)
+        return new
 
     def _count(self, session: Session, batch: ReadBatch, issued: dict[str, Issued], at: datetime) -> None:
         summary, at_ms = self.summary, batch.at_ms
@@ -200,6 +206,7 @@ class Run:
         before = deliveries.stored(session, issued)
         changed: dict[tuple[str, str], Fetched] = {}
         over: list[Suspicion] = []
+        by_day: Counter[statistics.Counted] = Counter()
         for read, requests, bytes_sent, first_ms, last_ms in batch.counted(new):
             found = issued.get(read.download_id or "")
             file = None if found is None else found.files.get(read.object_key)
@@ -211,10 +218,12 @@ class Run:
             fetched.add(requests, bytes_sent, first_ms, last_ms, read.address)
             summary.matched += requests
             summary.bytes_sent += bytes_sent
+            by_day[_day(first_ms), found.organization_id, found.stage] += bytes_sent
             if fetched.state is DeliveryState.OVER:
                 over.append(suspicions.of_amount(found, read, *file, fetched.bytes_sent, last_ms))
         deliveries.store(session, changed, changed.keys() - before.keys())
-        summary.alarms.update(alarms.raise_new(session, over, at))
+        statistics.add_fetched(session, by_day)
+        summary.alarms.update(self._tell(session, over, at))
 
     @contextmanager
     def _locked(self) -> Iterator[tuple[Session, datetime]]:
@@ -229,6 +238,10 @@ def _publisher(use: Resources) -> frozenset[str]:
         return frozenset({keys.read_s3_credentials(use.settings.publisher_key_file).access_key_id})
     except keys.KeyFileError:
         return frozenset()
+
+
+def _day(at_ms: int) -> date:
+    return statistics.day_of(datetime.fromtimestamp(at_ms / 1000, UTC))
 
 
 def _ms(at: datetime) -> int:

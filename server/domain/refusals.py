@@ -10,12 +10,17 @@ from server.domain.errors import Refused
 from server.domain.resources import Resources
 from server.storage.database import Base, Key, Moment
 
+_OF_NOBODY = frozenset({"authentication_required", "invalid_credentials", "too_many_attempts"})
+
 
 class Refusal(Base):
     """One "no"."""
 
     __tablename__ = "refusals"
-    __table_args__ = (Index("ix_refusals_organization_id_id", "organization_id", "id"),)
+    __table_args__ = (
+        Index("ix_refusals_organization_id_id", "organization_id", "id"),
+        Index("ix_refusals_refused_at_code", "refused_at", "code"),
+    )
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     refused_at: Mapped[datetime] = mapped_column(Moment)
     request_id: Mapped[str | None] = mapped_column(String(64))
@@ -30,7 +35,7 @@ class Refusal(Base):
 
 def record(use: Resources, caller: Caller, refused: Refused, asked: str) -> None:
     """Remember a refusal. Callers whom we do not know at all leave no row: anyone could fill the table."""
-    if caller.organization_id is None and refused.code in {"authentication_required", "invalid_credentials"}:
+    if caller.organization_id is None and refused.code in _OF_NOBODY:
         return
     with use.database.transaction() as session:
         session.add(

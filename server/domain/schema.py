@@ -1,27 +1,39 @@
 """The whole schema: every module with tables is imported here, so that migrations see them all."""
 
 from server.domain import (
+    access_requests,
     agreements,
     alarms,
+    ceremonies,
     checkpoints,
     clearances,
     deliveries,
+    factors,
     following,
+    invitations,
+    logs,
+    mails,
     organizations,
+    password_resets,
     people,
     quotas,
     reconciliation_run,
     refusals,
     seen_reads,
+    sessions,
     stages,
+    statistics,
     tiers,
+    token_uses,
     tokens,
+    verifications,
 )
 from server.log import entries, sealing
 from server.storage.database import Base
 
 MODULES = (
-    agreements, alarms, checkpoints, clearances, deliveries, entries, following, organizations, people, quotas,
-    reconciliation_run, refusals, sealing, seen_reads, stages, tiers, tokens,
+    access_requests, agreements, alarms, ceremonies, checkpoints, clearances, deliveries, entries, factors, following,
+    invitations, logs, mails, organizations, password_resets, people, quotas, reconciliation_run, refusals, sealing,
+    seen_reads, sessions, stages, statistics, tiers, token_uses, tokens, verifications,
 )  # fmt: skip
 METADATA = Base.metadata

@@ -86,6 +86,8 @@ def anchor(use: Resources) -> None:
     except Forked as forked:
         _stop(use, log, str(forked))
         raise
+    with use.database.transaction() as session:
+        logs.note_anchored(session, log.id, newest.size, use.clock())
 
 
 class Recheck:

@@ -1,11 +1,12 @@
 """Models and their stages: what is released in which order, in which state, to which tier, under which agreement."""
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import ForeignKey, String, UniqueConstraint, func, select
-from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
+from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
 
 from server.domain import agreements, tiers
 from server.domain.agreements import Agreement
@@ -20,9 +21,9 @@ from server.storage.database import Base, Key, Moment
 # What the Hugging Face client accepts as one part of a repository's name, so that every stage can be one.
 NAME = re.compile(r"(?!.*(--|\.\.))(?!.*\.git$)[A-Za-z0-9]([A-Za-z0-9._-]{0,94}[A-Za-z0-9])?")
 FIRST_SEGMENTS = {
-    "admin", "agreements", "api", "audit", "checkpoints", "datasets", "downloads", "findings", "healthz", "invitations",
-    "kernels", "log", "metrics", "models", "organizations", "password", "people", "readyz", "requests", "sessions",
-    "sign-in", "sign-out", "spaces", "stages", "static", "tokens",
+    "account", "admin", "agreements", "api", "appearance", "audit", "checkpoints", "datasets", "downloads",
+    "findings", "healthz", "invitations", "kernels", "log", "mails", "metrics", "models", "organizations", "password",
+    "people", "readyz", "requests", "sessions", "sign-in", "sign-out", "spaces", "stages", "static", "tokens",
 }  # fmt: skip
 NOT_MODELS = FIRST_SEGMENTS | {"everything", "doctor"}  # what a hold on everything is called; `storage/probes.py`
 ORDINAL_AT_MOST = 1_000_000
@@ -216,6 +217,28 @@ def get(session: Session, full_name: str, *, lock: bool = False) -> Stage:
     return stage
 
 
+def all_models(session: Session) -> Sequence[Model]:
+    """Every model, in the order in which they were added: there are few."""
+    return session.scalars(select(Model).order_by(Model.id)).all()
+
+
+def get_model(session: Session, name: str) -> Model:
+    """Raises NotFound."""
+    return _model(session, name)
+
+
+def opened_by(session: Session, model: Model, tier: Tier) -> Sequence[Stage]:
+    """The stages that a clearance is needed for and this one opens, now or once they are released to partners."""
+    query = select(Stage).join(Stage.tier).where(Stage.model_id == model.id, Tier.rank <= tier.rank)
+    query = query.where(Stage.state.in_([StageState.PLANNED, StageState.PARTNERS]))
+    return session.scalars(query.options(joinedload(Stage.model)).order_by(Stage.ordinal)).all()
+
+
+def aliases(session: Session, stage: Stage) -> Sequence[str]:
+    """The other names under which a stage is found."""
+    return session.scalars(select(StageAlias.name).where(StageAlias.stage_id == stage.id).order_by(StageAlias.id)).all()
+
+
 def split(full_name: str) -> tuple[str, str]:
     """Return model and stage. Raises NotFound: what is no name is the name of nothing."""
     model, separator, stage = full_name.partition("/")
@@ -225,7 +248,7 @@ def split(full_name: str) -> tuple[str, str]:
 
 
 def _model(session: Session, name: str) -> Model:
-    model = session.scalar(select(Model).where(Model.name == name))
+    model = session.scalar(select(Model).where(Model.name == name)) if NAME.fullmatch(name) else None
     if model is None:
         raise NotFound(f"There is no model {name}: add it first.")
     return model

@@ -80,6 +80,11 @@ class Issued:
         return self.at_ms + int(self.record["lifetime_seconds"]) * 1000
 
     @property
+    def stage(self) -> str:
+        """Its full name."""
+        return f"{self.record['model']}/{self.record['stage']}"
+
+    @property
     def organization(self) -> str | None:
         name: str | None = self.record["actor"].get("organization")
         return name

@@ -1,6 +1,7 @@
 """Tiers: named ranks of access, defined by the lab."""
 
 import re
+from collections.abc import Sequence
 
 from sqlalchemy import String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -44,6 +45,11 @@ def add(use: Resources, caller: Caller, name: str, rank: int) -> Tier:
 
 def all_of_them(session: Session, part: Slice) -> Page[Tier]:
     return page(session, select(Tier), Tier.id, part)
+
+
+def ranked(session: Session) -> Sequence[Tier]:
+    """Every tier, the lowest first: there are few."""
+    return session.scalars(select(Tier).order_by(Tier.rank)).all()
 
 
 def get(session: Session, name: str) -> Tier:

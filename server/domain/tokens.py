@@ -10,11 +10,12 @@ import ipaddress
 import re
 import secrets
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ForeignKey, LargeBinary, String, select, update
+from sqlalchemy import ColumnElement, ForeignKey, LargeBinary, String, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from server.domain.callers import Caller
@@ -27,6 +28,7 @@ from server.storage.database import Base, Key, Moment
 
 PREFIX = "wgk_"
 FORM = re.compile(r"wgk_([0-9A-Za-z]{12})_[0-9A-Za-z]{49}")
+PUBLIC_ID = re.compile(r"[0-9A-Za-z]{12}")
 ROTATION_OVERLAP = timedelta(hours=24)
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -46,6 +48,7 @@ class Token(Base):
     created_at: Mapped[datetime] = mapped_column(Moment)
     expires_at: Mapped[datetime] = mapped_column(Moment)  # the first moment at which it no longer works
     revoked_at: Mapped[datetime | None] = mapped_column(Moment)
+    made_with: Mapped[str | None] = mapped_column(String(64), unique=True)  # a form's key: sent twice, it makes one
 
 
 @dataclass(frozen=True)
@@ -82,21 +85,27 @@ def create(
     scopes: Collection[Scope],
     lifetime: timedelta,
     networks: Collection[str] = (),
+    made_with: str | None = None,
 ) -> NewToken:
-    """Make a token for the caller, who must be a person. It lives for `lifetime`, at most as settings allow."""
+    """Make a token for the caller, who must be a person. It lives for `lifetime`, at most as settings allow.
+
+    made_with: the key of the form that asks, of which no second token is made.
+    """
     caller.require(Permission.TOKEN_CREATE)
     if caller.person_id is None or caller.organization_id is None or caller.role is None or caller.via == "token":
         raise NotPermitted("Only a person makes tokens.")
     _require_sensible(name, scopes, lifetime, networks, caller.role, use.settings.token_lifetime_days)
     with use.database.transaction() as session:
         at = use.clock()
-        made = _insert(session, caller.organization_id, caller.person_id, name, scopes, networks, at, at + lifetime)
+        made = _insert(
+            session, caller.organization_id, caller.person_id, name, scopes, networks, at, at + lifetime, made_with
+        )
         _record(session, caller, "token.create", made.token, at)
         return made
 
 
-def rotate(use: Resources, caller: Caller, public_id: str) -> NewToken:
-    """Make a token like the given one and let the old one work for 24 hours more."""
+def rotate(use: Resources, caller: Caller, public_id: str, made_with: str | None = None) -> NewToken:
+    """Make a token like the given one and let the old one work for 24 hours more. made_with: see `create`."""
     with use.database.transaction() as session:
         old = _managed(session, caller, public_id)
         at = use.clock()
@@ -107,8 +116,9 @@ def rotate(use: Resources, caller: Caller, public_id: str) -> NewToken:
         scopes = {Scope(scope) for scope in old.scopes.split()}
         lifetime = min(old.expires_at - old.created_at, timedelta(days=use.settings.token_lifetime_days))
         made = _insert(
-            session, old.organization_id, old.person_id, old.name, scopes, old.networks.split(), at, at + lifetime
-        )
+            session, old.organization_id, old.person_id, old.name, scopes, old.networks.split(), at, at + lifetime,
+            made_with,
+        )  # fmt: skip
         old.expires_at = min(old.expires_at, at + ROTATION_OVERLAP)
         _record(session, caller, "token.rotate", old, at, successor=made.token.public_id)
         return made
@@ -164,6 +174,7 @@ def _insert(
     networks: Collection[str],
     at: datetime,
     expires_at: datetime,
+    made_with: str | None,
 ) -> NewToken:
     public_id = "".join(secrets.choice(_BASE62) for _ in range(12))
     text = render(public_id, secrets.token_bytes(32))
@@ -177,9 +188,16 @@ def _insert(
         networks=" ".join(str(ipaddress.ip_network(network)) for network in networks),
         created_at=at,
         expires_at=expires_at,
+        made_with=made_with,
     )
     session.add(token)
-    session.flush()
+    try:
+        session.flush()
+    except IntegrityError:
+        raise NotPossible(
+            "This form has made its token already, and showed it then: no second one was made.",
+            next_step="If you did not copy it, revoke it in the list of tokens and make another one.",
+        ) from None
     return NewToken(token, text)
 
 
@@ -216,15 +234,9 @@ def _managed(session: Session, caller: Caller, public_id: str) -> Token:
     """The token, if the caller may change it; to all others it does not exist."""
     caller.require(Permission.TOKEN_REVOKE)
     token = session.scalar(select(Token).where(Token.public_id == public_id).with_for_update())
-    if token is None or not _may_change(caller, token):
+    if token is None or not may_change(caller, token):
         raise NotFound(f"There is no token {public_id} that you may change.")
     return token
-
-
-def _may_change(caller: Caller, token: Token) -> bool:
-    if caller.role is Role.ADMIN or caller.person_id == token.person_id:
-        return True
-    return caller.role is Role.OWNER and caller.organization_id == token.organization_id
 
 
 def by_key(session: Session, key: int | None) -> Token:
@@ -234,12 +246,46 @@ def by_key(session: Session, key: int | None) -> Token:
 
 def visible(session: Session, caller: Caller, part: Slice) -> Page[Token]:
     """One's own tokens; for owners their organization's; for staff all."""
-    query = select(Token)
-    if caller.role not in STAFF:
-        query = query.where(Token.organization_id == caller.organization_id)
-        if caller.role is not Role.OWNER:
-            query = query.where(Token.person_id == caller.person_id)
+    return page(session, select(Token).where(*_may_see(caller)), Token.id, part, newest_first=True)
+
+
+def of_person(session: Session, person_id: int | None, part: Slice) -> Page[Token]:
+    return page(session, select(Token).where(Token.person_id == person_id), Token.id, part, newest_first=True)
+
+
+def of_organization(session: Session, organization_id: int, part: Slice) -> Page[Token]:
+    query = select(Token).where(Token.organization_id == organization_id)
     return page(session, query, Token.id, part, newest_first=True)
+
+
+def find(session: Session, caller: Caller, public_id: str) -> Token:
+    """One of the `visible` ones. Raises NotFound."""
+    # What is no id is the id of nothing; PostgreSQL would not even be asked about a NUL.
+    query = select(Token).where(Token.public_id == public_id, *_may_see(caller))
+    token = session.scalar(query) if PUBLIC_ID.fullmatch(public_id) else None
+    if token is None:
+        raise NotFound("There is no such token that you may see.", next_step="Look at the list of tokens.")
+    return token
+
+
+def live_of(session: Session, person_id: int, at: datetime) -> Sequence[Token]:
+    """A person's tokens that still work, newest first."""
+    live = Token.person_id == person_id, Token.revoked_at.is_(None), Token.expires_at > at
+    return session.scalars(select(Token).where(*live).order_by(Token.id.desc())).all()
+
+
+def may_change(caller: Caller, token: Token) -> bool:
+    """Whether the caller may revoke this token."""
+    if caller.role is Role.ADMIN or caller.person_id == token.person_id:
+        return True
+    return caller.role is Role.OWNER and caller.organization_id == token.organization_id
+
+
+def _may_see(caller: Caller) -> list[ColumnElement[bool]]:
+    if caller.role in STAFF:
+        return []
+    own = [Token.organization_id == caller.organization_id]
+    return own if caller.role is Role.OWNER else [*own, Token.person_id == caller.person_id]
 
 
 def _base62(number: int, width: int) -> str:

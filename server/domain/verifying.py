@@ -64,8 +64,9 @@ def verify(use: Resources, progress: Progress = lambda *_: None) -> list[Verifie
             if is_last:
                 result.add(_key_file_fault(use, log))
             result.add(_link_faults(session, before, log))
-            progress(f"{log.name}: meaning", 0, result.size)
-            result.add(audit.verify(session, log, use.settings.second_person_tier, replay))
+            result.add(
+                audit.verify(session, log, use.settings.second_person_tier, replay, _meaning(log, result, progress))
+            )
             progress(f"{log.name}: meaning", result.size, result.size)
     for log, result in zip(all_logs, found, strict=True):
         _anchored(use, log, result, progress)
@@ -126,6 +127,10 @@ def require_whole(found: list[Verified]) -> None:
                 f"The log {result.origin} does not verify: {fault.row}: {fault.sentence}.",
                 next_step="`weightgate-server log verify` names every fault; deploy/README.md says what to do.",
             )
+
+
+def _meaning(log: Log, result: Verified, progress: Progress) -> Callable[[int], None]:
+    return lambda done: progress(f"{log.name}: meaning", min(done, result.size), result.size)
 
 
 def _bytes(session: Session, log: Log, progress: Progress) -> Iterator[Fault]:

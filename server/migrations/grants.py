@@ -26,6 +26,15 @@ SEALER_WRITES: dict[str, tuple[str, ...]] = {
     "read_objects": WRITE,
     "followed_logs": WRITE,
     "reconciliation_lock": WRITE,
+    "mails": WRITE,
+    "verifications": WRITE,
+    "ceremonies": ("DELETE",),
+    "password_resets": ("DELETE",),
+    "sessions": ("DELETE",),
+    "traffic_days": WRITE,
+    "sealing_days": WRITE,
+    "counted_logs": WRITE,
+    "anchored_logs": WRITE,
 }
 
 

@@ -128,17 +128,18 @@ def read_note_key(path: Path) -> ed25519.Ed25519PrivateKey:
 
 def seal(secret: bytes, purpose: str, content: bytes) -> bytes:
     """Encrypt what the database may hold but a copy of it must not reveal. `purpose` keeps uses apart."""
-    return Fernet(_derived(secret, purpose)).encrypt(content)
+    return Fernet(derive(secret, purpose)).encrypt(content)
 
 
 def unseal(secret: bytes, purpose: str, sealed: bytes) -> bytes:
     """Raises KeyFileError when it was sealed with another secret."""
     try:
-        return Fernet(_derived(secret, purpose)).decrypt(sealed)
+        return Fernet(derive(secret, purpose)).decrypt(sealed)
     except InvalidToken:
         raise KeyFileError(f"cannot unseal {purpose}: the secret file is not the one it was sealed with") from None
 
 
-def _derived(secret: bytes, purpose: str) -> bytes:
+def derive(secret: bytes, purpose: str) -> bytes:
+    """Return a key of its own for each purpose, from the one secret; as Fernet takes it."""
     key = HKDF(hashes.SHA256(), length=32, salt=None, info=f"weightgate {purpose}".encode()).derive(secret)
     return base64.urlsafe_b64encode(key)

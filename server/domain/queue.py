@@ -1,0 +1,86 @@
+"""The queue: what waits for an admin, and for which of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session, joinedload
+
+from server.domain.access_requests import AccessRequest
+from server.domain.agreements import Signature
+from server.domain.alarms import Alarm
+from server.domain.callers import Caller
+from server.domain.clearances import Clearance
+from server.domain.permissions import Permission
+
+SHOWN = 50
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting(Generic[Item]):
+    """The oldest of those that wait; `more`: there are others behind them."""
+
+    items: Sequence[Item]
+    more: bool
+
+    @property
+    def count(self) -> str:
+        """Honest, and never slow: `50+`."""
+        return f"{len(self.items)}{'+' if self.more else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """What this admin can decide, and what they proposed and another one must."""
+
+    requests: Waiting[AccessRequest]
+    clearances: Waiting[Clearance]
+    signatures: Waiting[Signature]
+    alarms: Waiting[Alarm]
+    for_another: Waiting[Clearance]
+
+    @property
+    def is_empty(self) -> bool:
+        return not any(part.items for part in (self.requests, self.clearances, self.signatures, self.alarms))
+
+
+def waiting(session: Session, caller: Caller, at: datetime) -> Queue:
+    """What waits for this caller, oldest first."""
+    caller.require(Permission.CLEARANCE_APPROVE)
+    own = Clearance.proposed_by == caller.person_id
+    return Queue(
+        requests=_oldest(session, OPEN_REQUESTS, AccessRequest.id),
+        clearances=_oldest(session, PROPOSED.where(Clearance.expires_at > at, ~own), Clearance.id),
+        signatures=_oldest(session, UNCOUNTERSIGNED, Signature.id),
+        alarms=_oldest(session, UNRESOLVED, Alarm.id),
+        for_another=_oldest(session, PROPOSED.where(Clearance.expires_at > at, own), Clearance.id),
+    )
+
+
+OPEN_REQUESTS = (
+    select(AccessRequest)
+    .where(AccessRequest.decided_at.is_(None), AccessRequest.withdrawn_at.is_(None))
+    .options(joinedload(AccessRequest.organization), joinedload(AccessRequest.model), joinedload(AccessRequest.tier))
+)
+PROPOSED = (
+    select(Clearance)
+    .where(Clearance.approved_at.is_(None), Clearance.revoked_at.is_(None))
+    .options(
+        joinedload(Clearance.organization), joinedload(Clearance.model), joinedload(Clearance.tier),
+        joinedload(Clearance.proposer),
+    )
+)  # fmt: skip
+UNCOUNTERSIGNED = (
+    select(Signature)
+    .where(Signature.countersigned_at.is_(None), Signature.ended_at.is_(None))
+    .options(joinedload(Signature.organization), joinedload(Signature.version))
+)
+UNRESOLVED = select(Alarm).where(Alarm.resolved_at.is_(None))
+
+
+def _oldest(session: Session, query: Select[Any], key: Any) -> Waiting[Any]:
+    rows = session.scalars(query.order_by(key).limit(SHOWN + 1)).all()
+    return Waiting(rows[:SHOWN], len(rows) > SHOWN)
