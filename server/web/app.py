@@ -1,6 +1,7 @@
 """The web application, put together."""
 
 from apiflask import APIFlask
+from werkzeug.routing import IntegerConverter, Map
 
 from server.domain.resources import Resources
 from server.web import errors, health, identity, log, safety
@@ -19,12 +20,46 @@ from server.web.api import (
     tiers,
     tokens,
 )
+from server.web.portal import (
+    account,
+    admin,
+    appearance,
+    audit,
+    door,
+    factors,
+    home,
+    invitations,
+    mails,
+    password,
+    rendering,
+    sessions,
+    sign_in,
+    static_files,
+)
+from server.web.portal import agreements as agreement_pages
+from server.web.portal import downloads as download_pages
+from server.web.portal import people as people_pages
+from server.web.portal import requests as request_pages
+from server.web.portal import stages as stage_pages
+from server.web.portal import tokens as token_pages
 from server.web.requests import StrictRequest
 
 API = (
     agreements, checkpoints, clearances, description, downloads, log_entries, me, organizations, people, public_keys,
     stages, tiers, tokens,
 )  # fmt: skip
+PARTNERS = (agreement_pages, download_pages, people_pages, request_pages, stage_pages, token_pages)
+PORTAL = (
+    *PARTNERS, *admin.MODULES, account, appearance, *audit.MODULES, factors, home, invitations, password, sessions,
+    sign_in, static_files,
+)  # fmt: skip
+
+
+class RowNumber(IntegerConverter):
+    """A row's number in an address. One that no database can hold leads nowhere, like any other that is not there."""
+
+    def __init__(self, map: Map, max: int = 2**63 - 1) -> None:
+        super().__init__(map, max=max)
 
 
 class WeightgateApp(APIFlask):
@@ -40,17 +75,24 @@ def create(use: Resources) -> WeightgateApp:
         spec_path=None,
         docs_path=None,
         static_folder=None,  # type: ignore[arg-type]  # its annotation forgot it
+        template_folder="templates",
     )
     app.config["AUTO_404_RESPONSE"] = False
     app.config["OPENAPI_VERSION"] = "3.1.0"
     app.extensions["weightgate"] = use
     app.url_map.merge_slashes = False  # `//` is a wrong address; correcting it would answer a POST with a redirect
+    app.url_map.converters["int"] = RowNumber
     safety.register(app)
     errors.register(app)
     app.register_blueprint(health.bp)
     app.register_blueprint(log.bp)
-    for module in API:
+    door.register(app, use)
+    rendering.register(app, use)
+    static_files.register(app)
+    for module in (*API, *PORTAL):
         app.register_blueprint(module.bp)
+    if use.settings.development_mails:
+        app.register_blueprint(mails.bp)
     identity.require_declared(app)
     description.describe(app)
     return app

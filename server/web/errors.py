@@ -8,6 +8,7 @@ import structlog
 from apiflask import APIFlask
 from apiflask.exceptions import _ValidationError
 from flask import Response, g, request
+from flask_wtf.csrf import CSRFError
 from pydantic import BaseModel, Field
 from werkzeug.exceptions import HTTPException
 
@@ -19,6 +20,8 @@ from server.logger import redact
 from server.storage.database import DATABASE_ERRORS, DatabaseUnavailable
 from server.storage.keys import KeyFileError
 from server.web.identity import known_caller, printable, resources
+from server.web.portal import refused as pages
+from server.web.portal.door import is_portal
 
 logger = structlog.get_logger(__name__)
 
@@ -40,6 +43,7 @@ STATUS: dict[type[Refused], int] = {
     errors.AgreementOutdated: 403,
     errors.QuotaExceeded: 429,
     errors.RateLimited: 429,
+    errors.TooManyAttempts: 429,
     errors.InvalidRequest: 400,
     errors.NotPossible: 409,
     errors.LogUnavailable: 503,
@@ -76,6 +80,7 @@ def register(app: APIFlask) -> None:
     for kind in DATABASE_ERRORS:
         app.register_error_handler(kind, _broken)
     app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(CSRFError, _form_expired)
     app.register_error_handler(Exception, _unexpected)
     app.register_error_handler(_ValidationError, _invalid)  # APIFlask has no public name for it
 
@@ -97,7 +102,7 @@ def _refused(refused: Refused) -> Response:
     except (DatabaseUnavailable, *DATABASE_ERRORS):
         # It stays a refusal: that it could not be noted is no reason to say anything else.
         logger.warning("refusal_not_recorded", code=refused.code, request_id=g.request_id)
-    response = _problem(STATUS[type(refused)], **as_problem(refused))
+    response = _problem(STATUS[type(refused)], wait_seconds=refused.retry_after_seconds, **as_problem(refused))
     if response.status_code == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     if refused.retry_after_seconds:
@@ -151,6 +156,17 @@ def _http(error: HTTPException) -> Response:
     return response
 
 
+def _form_expired(_: CSRFError) -> Response:
+    """A form without our sign in it, or with one that has expired."""
+    return _problem(
+        400,
+        code="form_expired",
+        title="This form is too old, or not ours.",
+        detail="It does not carry the sign that it came from a page of ours, made for you in the last hours.",
+        next_step="Load the page again, and send the form from there.",
+    )
+
+
 def _unexpected(error: Exception) -> Response:
     logger.error("unexpected", exc_info=error, request_id=g.request_id)
     return _problem(
@@ -167,6 +183,11 @@ def _fit(text: str) -> str:
     return redact(printable(text))
 
 
-def _problem(status: int, **parts: Any) -> Response:
+def _problem(status: int, *, wait_seconds: int = 0, **parts: Any) -> Response:
+    if is_portal():
+        # A person reads it: who is not signed in is asked to, and everything else has its page.
+        if status == 401 and request.method == "GET":
+            return pages.to_sign_in()
+        return pages.page(status, wait_seconds=wait_seconds, **parts)
     body = {"type": f"urn:weightgate:{parts['code']}", "status": status, **parts, "request_id": g.request_id}
     return Response(orjson.dumps(body), status=status, mimetype="application/problem+json")

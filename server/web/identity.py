@@ -4,9 +4,9 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
-from flask import Flask, current_app, g, request
+from flask import Flask, Response, after_this_request, current_app, g, request
 
-from server.domain import authentication
+from server.domain import authentication, token_uses
 from server.domain.callers import Caller
 from server.domain.errors import InvalidCredentials, InvalidRequest
 from server.domain.permissions import Permission
@@ -105,7 +105,19 @@ def _identified() -> Caller:
     if refused is not None:
         raise refused
     caller: Caller = g.caller
+    _note_use(caller)
     return caller
+
+
+def _note_use(caller: Caller) -> None:
+    """Have the token's use noted once the answer has left: nobody waits for it."""
+    use = resources()
+    if token_uses.is_due(use, caller):
+
+        @after_this_request
+        def note_later(response: Response) -> Response:
+            response.call_on_close(lambda: token_uses.note(use, caller))
+            return response
 
 
 def known_caller() -> Caller:

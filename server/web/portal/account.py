@@ -1,0 +1,131 @@
+"""Account: how one signs in, where one is signed in, and what one has done."""
+
+import orjson
+from flask import Blueprint, Response, flash, redirect, request, url_for
+from wtforms import HiddenField, PasswordField
+from wtforms.validators import InputRequired, Length
+
+from server.domain import factors, log_entries, people
+from server.domain.callers import Caller
+from server.domain.log_entries import Wanted
+from server.domain.permissions import Permission
+from server.log.entries import LogEntry
+from server.web.identity import resources
+from server.web.portal import freshness, limits, paging
+from server.web.portal.door import page
+from server.web.portal.forms import Form
+from server.web.portal.freshness import require_fresh
+from server.web.portal.invitations import new_password
+from server.web.portal.limits import Limit
+from server.web.portal.refused import local_path
+from server.web.portal.rendering import as_page, render
+from server.web.portal.sessions import recent
+from server.web.portal.sign_in import passkey_options
+
+bp = Blueprint("account", __name__, url_prefix="/account")
+
+
+class PasswordForm(Form):
+    present_password = PasswordField(
+        "Present password",
+        [InputRequired("This is needed."), Length(max=people.PASSWORD_CHARACTERS_AT_MOST, message="It is too long.")],
+        render_kw={"autocomplete": "current-password"},
+    )
+    new_password = new_password()
+
+
+class ConfirmForm(Form):
+    next = HiddenField()
+
+
+@bp.get("")
+@page(Permission.ACCOUNT_MANAGE)
+def show(caller: Caller) -> Response:
+    """All of it at a glance."""
+    with resources().database.reading() as session:
+        return render(
+            "account/show.html",
+            passkeys=factors.passkeys(session, caller.person_id),
+            codes_left=sum(code.used_at is None for code in factors.recovery_codes(session, caller)),
+            recent=recent(session, caller),
+        )
+
+
+@bp.get("/activity")
+@page(Permission.ACCOUNT_MANAGE)
+def activity(caller: Caller) -> Response:
+    """What one has done, by the log."""
+    with resources().database.reading() as session:
+        found = log_entries.visible(session, caller, Wanted(person=caller.person), paging.part())
+        entries = [(entry, _about(entry)) for entry in found.items]
+        signed_in = recent(session, caller)
+    return render("account/activity.html", entries=entries, next_cursor=paging.next_cursor(found), recent=signed_in)
+
+
+@bp.get("/password")
+@page(Permission.ACCOUNT_MANAGE)
+def password_form(caller: Caller) -> Response:
+    """Ask for the present and the new one."""
+    require_fresh(caller)
+    return render("account/password.html", form=PasswordForm())
+
+
+@bp.post("/password")
+@page(Permission.ACCOUNT_MANAGE, fresh=True)
+def password(caller: Caller) -> Response:
+    """Replace it."""
+    form = PasswordForm()
+    if not form.is_sent_well():
+        return render("account/password.html", 422, form=form)
+    limits.count(Limit.PASSWORD_OF_PERSON, caller.person_id)
+    present, new = form.present_password.data or "", form.new_password.data or ""
+
+    def act() -> bool:
+        people.change_password(resources(), caller, present, new)
+        return True
+
+    if form.attempt(caller, act) is None:
+        return render("account/password.html", 422, form=form)
+    limits.forgive(Limit.PASSWORD_OF_PERSON, caller.person_id)
+    flash("Your password is changed. You stay signed in here, and are signed out everywhere else.", "done")
+    return to_account()
+
+
+@bp.get("/confirm")
+@page(Permission.ACCOUNT_MANAGE)
+def confirm_form(caller: Caller) -> Response:
+    """Ask for proof before a page that needs it."""
+    wanted = local_path(request.args.get("next"))
+    if caller.fresh:
+        return as_page(redirect(wanted, 303))  # type: ignore[arg-type]
+    return freshness.ask(url_for("account.confirm"), [("next", wanted)], None)
+
+
+@bp.post("/confirm")
+@page(Permission.ACCOUNT_MANAGE, fresh=True)
+def confirm(caller: Caller) -> Response:
+    """The proof was right: go on to the page."""
+    del caller
+    form = ConfirmForm()
+    form.is_sent_well()
+    return as_page(redirect(local_path(form.next.data), 303))  # type: ignore[arg-type]
+
+
+@bp.post("/confirm/passkey")
+@page(Permission.ACCOUNT_MANAGE)
+def confirm_passkey(caller: Caller) -> Response:
+    """What the browser is to answer with one of the person's passkeys."""
+    limits.count(Limit.PASSKEY_OF_PERSON, caller.person_id)
+    return passkey_options(caller.person_id)
+
+
+def _about(entry: LogEntry) -> str:
+    """What of an entry tells its person which one it is."""
+    record = orjson.loads(entry.record) if entry.record else {}
+    told = [record.get(name) for name in ("stage", "factor", "name", "person", "agreement")]
+    known = [text for text in told if isinstance(text, str) and text != record.get("actor", {}).get("person")]
+    return ", ".join(known) or entry.subject or ""
+
+
+def to_account() -> Response:
+    return as_page(redirect(url_for("account.show"), 303))  # type: ignore[arg-type]

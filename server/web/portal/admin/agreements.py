@@ -1,0 +1,154 @@
+"""Agreements: the texts, what has changed between two of them, and publishing the next."""
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from flask import Blueprint, Response, request, url_for
+from wtforms import HiddenField
+from wtforms.validators import AnyOf
+
+from server.domain import agreements, signatures
+from server.domain.agreements import AgreementVersion
+from server.domain.callers import Caller
+from server.domain.errors import NotFound
+from server.domain.paging import Slice
+from server.domain.permissions import Permission
+from server.web.identity import resources
+from server.web.portal import paging
+from server.web.portal.admin.lab import done, lab_page, status
+from server.web.portal.forms import Form, long_text, text
+from server.web.portal.rendering import render
+
+bp = Blueprint("admin_agreements", __name__, url_prefix="/admin")
+ONE = "/agreements/<name>"
+SHOWN = Slice(50)
+TEXT_AT_MOST = 500_000
+LINES_COMPARED_AT_MOST = 5000  # of more, comparing takes too long for a page
+
+
+class NewVersion(Form):
+    """The next wording. Its first line is its title."""
+
+    name = text("Agreement", 64, "Its id, such as model-sharing. A new one begins a new agreement.")
+    text = long_text(
+        "Text", TEXT_AT_MOST, "The first line is its title. It is kept as it is, and never changed.",
+        render_kw={"rows": 24},
+    )  # fmt: skip
+    act = HiddenField(validators=[AnyOf(["compare", "publish"], "Choose one of the buttons.")])  # the buttons say it
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a comparison. kind: same, del, ins or gap."""
+
+    kind: str
+    text: str
+
+
+@bp.get("/agreements")
+@lab_page(Permission.AGREEMENT_READ)
+def index(caller: Caller) -> Response:
+    """Every agreement with its current version, and the signatures that wait."""
+    with resources().database.reading() as session:
+        waiting = signatures.listed(session, caller, signatures.Wanted(waiting=True), SHOWN)
+        return render(
+            "admin/agreements/index.html", page_of=agreements.current(session, paging.part()), waiting=waiting
+        )
+
+
+@bp.get("/publish-agreement")
+@lab_page(Permission.AGREEMENT_MANAGE)
+def publish_form(caller: Caller) -> Response:
+    """The form, with the present text where there is one."""
+    del caller
+    form = NewVersion()
+    form.name.data = request.args.get("agreement", "")[:64]
+    with resources().database.reading() as session:
+        version = _current(session, form.name.data)
+        form.text.data = "" if version is None else version.text
+    return _publishing(form)
+
+
+@bp.post("/publish-agreement")
+@lab_page(Permission.AGREEMENT_MANAGE, fresh=True)
+def publish(caller: Caller) -> Response:
+    """Make the text the current version; whoever signed an older one must sign again."""
+    form, made = NewVersion(), None
+    well, wording = form.is_sent_well(), _as_kept(form.text.data or "")
+    if well and form.act.data == "compare":
+        return _publishing(form, wording)
+    if well:
+        made = form.attempt(caller, lambda: agreements.publish(resources(), caller, form.name.data, wording))
+    if made is None:
+        return _publishing(form)
+    return done(_address(form.name.data), f"{form.name.data} is now at version {made.number}.")
+
+
+@bp.get(ONE)
+@lab_page(Permission.AGREEMENT_READ)
+def show(caller: Caller, name: str) -> Response:
+    """The current version, those before it, and who signed it."""
+    return _version(caller, name, None)
+
+
+@bp.get(f"{ONE}/<int:number>")
+@lab_page(Permission.AGREEMENT_READ)
+def version(caller: Caller, name: str, number: int) -> Response:
+    """One version, and what it changed."""
+    return _version(caller, name, number)
+
+
+def _version(caller: Caller, name: str, number: int | None) -> Response:
+    with resources().database.reading() as session:
+        agreement, shown = agreements.find_version(session, name, number)
+        before = agreements.find_version(session, name, shown.number - 1)[1] if shown.number > 1 else None
+        wanted = signatures.Wanted(version_id=shown.id)
+        return render(
+            "admin/agreements/show.html", agreement=agreement, version=shown, before=before,
+            changes=None if before is None else compared(before.text, shown.text),
+            is_current=shown.id == agreement.current_version_id, versions=agreements.versions(session, agreement),
+            page_of=signatures.listed(session, caller, wanted, paging.part()),
+        )  # fmt: skip
+
+
+def _as_kept(typed: str) -> str:
+    """Browsers send CRLF and no last line end, whatever the text was that they were given."""
+    return typed.replace("\r\n", "\n") + "\n"
+
+
+def _publishing(form: NewVersion, wording: str | None = None) -> Response:
+    """The form, with who must sign again; wording: what to compare with the present text."""
+    with resources().database.reading() as session:
+        version = _current(session, form.name.data)
+        affected = None if version is None else signatures.in_force(session, version.id, SHOWN)
+        return render(
+            "admin/agreements/publish.html", status(form), form=form, version=version, affected=affected,
+            compares=wording is not None,
+            changes=None if wording is None or version is None else compared(version.text, wording),
+        )  # fmt: skip
+
+
+def _current(session: object, name: str | None) -> AgreementVersion | None:
+    try:
+        return agreements.find_version(session, name or "")[1]  # type: ignore[arg-type]
+    except NotFound:
+        return None
+
+
+def compared(old: str, new: str) -> list[Line] | None:
+    """What was taken out and put in, line by line, with a little around it; None where that would take too long."""
+    before, after = old.splitlines(), new.splitlines()
+    if max(len(before), len(after)) > LINES_COMPARED_AT_MOST:
+        return None
+    return list(_lines(before, after))
+
+
+def _lines(before: list[str], after: list[str]) -> Iterator[Line]:
+    kinds = {" ": "same", "-": "del", "+": "ins", "@": "gap"}
+    for line in list(difflib.unified_diff(before, after, n=3, lineterm=""))[2:]:
+        yield Line(kinds[line[0]], "" if line[0] == "@" else line[1:])
+
+
+def _address(name: str) -> str:
+    return url_for("admin_agreements.show", name=name)

@@ -1,0 +1,42 @@
+"""Checkpoints: one, with its files, its manifest, who published it and how often it was taken."""
+
+from flask import Blueprint, Response
+
+from server.domain import bytes_taken, checkpoints
+from server.domain.callers import Caller
+from server.domain.checkpoints import ManifestForm
+from server.domain.permissions import Permission
+from server.web.identity import resources
+from server.web.portal.admin.lab import lab_page
+from server.web.portal.rendering import render
+
+bp = Blueprint("admin_checkpoints", __name__, url_prefix="/admin/checkpoints")
+
+
+@bp.get("/<checkpoint_id>")
+@lab_page(Permission.CHECKPOINT_READ)
+def show(caller: Caller, checkpoint_id: str) -> Response:
+    """Everything that is known of a checkpoint."""
+    del caller
+    use = resources()
+    with use.database.reading() as session:
+        checkpoint = checkpoints.get(session, checkpoint_id)
+        stage = checkpoint.stage.full_name
+        taken, at_least = bytes_taken.downloads_of_checkpoint(session, stage, checkpoint_id)
+        return render(
+            "admin/checkpoints/show.html", checkpoint=checkpoint, stage=stage, taken=taken, at_least=at_least,
+            files=list(checkpoints.file_list(session, use.database, checkpoint.id).files.values()),
+            is_main=checkpoint.stage.main_checkpoint_id == checkpoint.id,
+        )  # fmt: skip
+
+
+@bp.get("/<checkpoint_id>/manifest")
+@lab_page(Permission.CHECKPOINT_READ)
+def manifest(caller: Caller, checkpoint_id: str) -> Response:
+    """The signed manifest, byte for byte."""
+    del caller
+    with resources().database.reading() as session:
+        content = checkpoints.manifest(session, checkpoints.get(session, checkpoint_id).id, ManifestForm.FILES)
+    response = Response(content, mimetype="application/octet-stream")
+    response.headers["Content-Disposition"] = f'attachment; filename="{checkpoint_id}.sigstore.json"'
+    return response

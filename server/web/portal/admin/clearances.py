@@ -1,0 +1,233 @@
+"""Clearances: the list, one with its two steps, and proposing, approving, extending, revoking."""
+
+from typing import Any
+
+from flask import Blueprint, Response, request, url_for
+from wtforms import SelectField
+from wtforms.validators import ValidationError
+
+from server.domain import clearances, live_urls, organizations, stages, tiers
+from server.domain.callers import Caller
+from server.domain.clearances import STATES
+from server.domain.permissions import Permission
+from server.web.identity import resources
+from server.web.portal import paging
+from server.web.portal.admin.dossier import dossier_of
+from server.web.portal.admin.lab import Act, carried_out, done, filters, found, lab_page, status
+from server.web.portal.forms import Form, date, end_of, long_text, text
+from server.web.portal.rendering import render
+
+bp = Blueprint("admin_clearances", __name__, url_prefix="/admin/clearances")
+ONE = "/<int:clearance_id>"
+
+
+class Filters(Form):
+    """What narrows the list."""
+
+    state = SelectField("State", choices={"": "Any", **{state: state for state in STATES}})
+    organization = text("Organization", 64, required=False)
+    model = SelectField("Model")
+
+
+class Proposal(Form):
+    """What a clearance says."""
+
+    organization = text("Organization", 64, "Its id, such as aurora-institute.", render_kw={"list": "organizations"})
+    model = SelectField("Model")
+    tier = SelectField("Tier", description="It opens the stages of this tier, and of those below it.")
+    last_day = date("Last day", "The access ends when this day ends, in UTC.")
+    purpose = long_text("Purpose", 1000, "What the organization needs it for. The log keeps it; its people read it.")
+
+
+class Extension(Form):
+    """Until when instead."""
+
+    last_day = date("New last day", "Later than the present one. The access ends when this day ends, in UTC.")
+
+
+class Revocation(Form):
+    """Asks for the name of what is about to lose its access."""
+
+    confirmation = text("Type the organization’s id to confirm", 64)
+
+    def __init__(self, wanted: str) -> None:
+        super().__init__()
+        self.wanted = wanted
+
+    def validate_confirmation(self, field: Any) -> None:
+        if field.data != self.wanted:
+            raise ValidationError(f"This is not {self.wanted}.")
+
+
+@bp.get("")
+@lab_page(Permission.CLEARANCE_READ)
+def index(caller: Caller) -> Response:
+    """Every clearance, newest first."""
+    use = resources()
+    at = use.clock()
+    with use.database.reading() as session:
+        form = filters(Filters)
+        models = {model.name: model for model in stages.all_models(session)}
+        form.model.choices = {"": "Any", **{name: name for name in models}}
+        form.state.data, form.model.data = form.state.data or "", form.model.data or ""
+        named: list[organizations.Organization] = []
+        well = form.validate()
+        if well and form.organization.data:
+            well = found(form.organization, lambda: named.append(organizations.get(session, form.organization.data)))
+        shown = None
+        if well:
+            wanted = clearances.Wanted(
+                state=form.state.data or None,
+                organization_id=named[0].id if named else None,
+                model_id=models[form.model.data].id if form.model.data else None,
+            )
+            shown = clearances.listed(session, caller, wanted, paging.part(), at)
+        return render("admin/clearances/index.html", 200 if well else 422, form=form, page_of=shown, now=at)
+
+
+@bp.get("/propose")
+@lab_page(Permission.CLEARANCE_PROPOSE)
+def propose_form(caller: Caller) -> Response:
+    """The form; arriving from an organization's page, it is named already."""
+    del caller
+    form = Proposal()
+    form.organization.data = request.args.get("organization", "")[:64]
+    return _proposal(form)
+
+
+@bp.post("/propose")
+@lab_page(Permission.CLEARANCE_PROPOSE, fresh=True)
+def propose(caller: Caller) -> Response:
+    """Propose; in force at once where the tier does not take two people."""
+    use = resources()
+    form = Proposal()
+    with use.database.reading() as session:
+        _offer(form, session)
+        well = form.is_sent_well()
+        well = well and found(form.organization, lambda: organizations.get(session, form.organization.data))
+    if not well:
+        return _proposal(form)
+    made = form.attempt(
+        caller,
+        lambda: clearances.propose(
+            use, caller, form.organization.data, form.model.data, form.tier.data,
+            expires_at=end_of(form.last_day.data), purpose=form.purpose.data,
+        ),
+    )  # fmt: skip
+    if made is None:
+        return _proposal(form)
+    return done(_address(made.id), _proposed(made))
+
+
+@bp.get(ONE)
+@lab_page(Permission.CLEARANCE_READ)
+def show(caller: Caller, clearance_id: int) -> Response:
+    """One clearance, with all that is needed to decide it."""
+    return _shown(caller, clearance_id, Act())
+
+
+@bp.post(f"{ONE}/approve")
+@lab_page(Permission.CLEARANCE_APPROVE, fresh=True)
+def approve(caller: Caller, clearance_id: int) -> Response:
+    """The second step; never by whoever did the first."""
+    form = Act()
+    use = resources()
+    if not form.is_sent_well():
+        return _shown(caller, clearance_id, form)
+    approved = form.attempt(caller, lambda: clearances.approve(use, caller, clearance_id))
+    if approved is None:
+        return _shown(caller, clearance_id, form)
+    return done(_address(clearance_id), f"Clearance {clearance_id} is {approved.state_at(use.clock())}.")
+
+
+@bp.get(f"{ONE}/extend")
+@lab_page(Permission.CLEARANCE_PROPOSE)
+def extend_form(caller: Caller, clearance_id: int) -> Response:
+    """What extending means, and until when."""
+    return _act(caller, clearance_id, Extension(), "extend")
+
+
+@bp.post(f"{ONE}/extend")
+@lab_page(Permission.CLEARANCE_PROPOSE, fresh=True)
+def extend(caller: Caller, clearance_id: int) -> Response:
+    """Propose the same with a later end."""
+    form = Extension()
+    if not form.is_sent_well():
+        return _act(caller, clearance_id, form, "extend")
+    expires_at = end_of(form.last_day.data)
+    made = form.attempt(caller, lambda: clearances.extend(resources(), caller, clearance_id, expires_at))
+    if made is None:
+        return _act(caller, clearance_id, form, "extend")
+    return done(_address(made.id), _proposed(made))
+
+
+@bp.get(f"{ONE}/revoke")
+@lab_page(Permission.CLEARANCE_REVOKE)
+def revoke_form(caller: Caller, clearance_id: int) -> Response:
+    """What revoking does at once, and what it does not."""
+    return _act(caller, clearance_id, Revocation(""), "revoke")
+
+
+@bp.post(f"{ONE}/revoke")
+@lab_page(Permission.CLEARANCE_REVOKE, fresh=True)
+def revoke(caller: Caller, clearance_id: int) -> Response:
+    """End it at once."""
+    use = resources()
+    with use.database.reading() as session:
+        wanted = clearances.get(session, caller, clearance_id).organization.slug
+    form = Revocation(wanted)
+    if not carried_out(form, caller, lambda: clearances.revoke(use, caller, clearance_id)):
+        return _act(caller, clearance_id, form, "revoke")
+    return done(_address(clearance_id), f"Clearance {clearance_id} is revoked. Nothing is issued under it any more.")
+
+
+def _shown(caller: Caller, clearance_id: int, form: Form) -> Response:
+    use = resources()
+    at = use.clock()
+    with use.database.reading() as session:
+        clearance = clearances.get(session, caller, clearance_id)
+        return render(
+            "admin/clearances/show.html", status(form), form=form, clearance=clearance,
+            state=clearance.state_at(at), now=at, file=dossier_of(session, caller, clearance.organization, at),
+            opens=stages.opened_by(session, clearance.model, clearance.tier),
+            live=live_urls.under_clearance(session, clearance.id, clearance.organization_id, at),
+            takes_two=tiers.needs_second_person(session, clearance.tier, use.settings.second_person_tier),
+        )  # fmt: skip
+
+
+def _act(caller: Caller, clearance_id: int, form: Form, name: str) -> Response:
+    use = resources()
+    at = use.clock()
+    with use.database.reading() as session:
+        clearance = clearances.get(session, caller, clearance_id)
+        return render(
+            f"admin/clearances/{name}.html", status(form), form=form, clearance=clearance,
+            state=clearance.state_at(at),
+            live=live_urls.under_clearance(session, clearance.id, clearance.organization_id, at),
+            takes_two=tiers.needs_second_person(session, clearance.tier, use.settings.second_person_tier),
+        )  # fmt: skip
+
+
+def _proposal(form: Proposal) -> Response:
+    use = resources()
+    with use.database.reading() as session:
+        _offer(form, session)
+        return render(
+            "admin/clearances/propose.html", status(form), form=form,
+            two_from=use.settings.second_person_tier, known=organizations.partners(session, 200),
+        )  # fmt: skip
+
+
+def _offer(form: Proposal, session: Any) -> None:
+    form.model.choices = {model.name: f"{model.name}: {model.title}" for model in stages.all_models(session)}
+    form.tier.choices = {tier.name: tier.name for tier in tiers.ranked(session)}
+
+
+def _proposed(made: clearances.Clearance) -> str:
+    if made.approved_at is not None:
+        return f"Clearance {made.id} is in force: its tier takes one admin."
+    return f"Clearance {made.id} is proposed. Another admin approves it; you cannot."
+
+
+def _address(clearance_id: int) -> str:
+    return url_for("admin_clearances.show", clearance_id=clearance_id)

@@ -1,0 +1,41 @@
+"""The dossier: what an admin needs to know of an organization to decide anything about it, bounded and on one page."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from server.domain import alarms, bytes_taken, clearances, signatures
+from server.domain.agreements import Signature
+from server.domain.alarms import Alarm
+from server.domain.bytes_taken import BytesTaken
+from server.domain.callers import Caller
+from server.domain.clearances import Clearance
+from server.domain.organizations import Organization
+from server.domain.paging import Page, Slice
+from server.domain.permissions import POLICY, Permission
+
+NEWEST = Slice(10)
+
+
+@dataclass(frozen=True, slots=True)
+class Dossier:
+    """The newest of each; alarms are None for those who may not see them."""
+
+    organization: Organization
+    clearances: Page[Clearance]
+    signatures: Page[Signature]
+    alarms: Page[Alarm] | None
+    taken: BytesTaken
+
+
+def dossier_of(session: Session, caller: Caller, organization: Organization, at: datetime) -> Dossier:
+    sees_alarms = caller.role in POLICY[Permission.ALARM_READ].roles
+    wanted = clearances.Wanted(organization_id=organization.id)
+    return Dossier(
+        organization=organization,
+        clearances=clearances.listed(session, caller, wanted, NEWEST, at),
+        signatures=signatures.listed(session, caller, signatures.Wanted(organization_id=organization.id), NEWEST),
+        alarms=alarms.listed(session, NEWEST, organization_id=organization.id) if sees_alarms else None,
+        taken=bytes_taken.by_organization(session, organization.id, at),
+    )

@@ -1,0 +1,85 @@
+"""Holds: laying one on a stage, a model or everything, and lifting it."""
+
+from flask import Blueprint, Response, request, url_for
+from wtforms import HiddenField
+from wtforms.validators import InputRequired, Length
+
+from server.domain import holds, live_urls, stages
+from server.domain.callers import Caller
+from server.domain.holds import EVERYTHING
+from server.domain.permissions import Permission
+from server.web.identity import resources
+from server.web.portal.admin.lab import carried_out, done, lab_page, status
+from server.web.portal.forms import Form, long_text
+from server.web.portal.rendering import render
+
+bp = Blueprint("admin_holds", __name__, url_prefix="/admin/holds")
+
+
+class Laying(Form):
+    """On what, and why."""
+
+    on = HiddenField(validators=[InputRequired(), Length(max=200)])
+    reason = long_text("Reason", 1000, "The log keeps it, and staff read it. Partners are told that a hold lies.")
+
+
+class Lifting(Form):
+    """From what."""
+
+    on = HiddenField(validators=[InputRequired(), Length(max=200)])
+
+
+@bp.get("/lay")
+@lab_page(Permission.STAGE_HOLD)
+def lay_form(caller: Caller) -> Response:
+    """What a hold stops at once, and what it does not."""
+    del caller
+    return _act(Laying(), request.args.get("on", ""), "lay")
+
+
+@bp.post("/lay")
+@lab_page(Permission.STAGE_HOLD, fresh=True)
+def lay(caller: Caller) -> Response:
+    """Stop issuing from the next request on."""
+    form = Laying()
+    on = form.on.data or ""
+    if not carried_out(form, caller, lambda: holds.lay(resources(), caller, on, form.reason.data)):
+        return _act(form, on, "lay")
+    return done(_after(on), f"A hold lies on {on}: nothing of it is issued.")
+
+
+@bp.get("/lift")
+@lab_page(Permission.STAGE_HOLD)
+def lift_form(caller: Caller) -> Response:
+    """What lifting gives back."""
+    del caller
+    return _act(Lifting(), request.args.get("on", ""), "lift")
+
+
+@bp.post("/lift")
+@lab_page(Permission.STAGE_HOLD, fresh=True)
+def lift(caller: Caller) -> Response:
+    """Let the state underneath count again."""
+    form = Lifting()
+    on = form.on.data or ""
+    if not carried_out(form, caller, lambda: holds.lift(resources(), caller, on)):
+        return _act(form, on, "lift")
+    return done(_after(on), f"The hold on {on} is lifted.")
+
+
+def _act(form: Laying | Lifting, on: str, name: str) -> Response:
+    use = resources()
+    with use.database.reading() as session:
+        on, lying = holds.state_of(session, on)
+        form.on.data = on
+        return render(
+            f"admin/holds/{name}.html", status(form), form=form, on=on, lying=lying, back=_after(on),
+            is_everything=on == EVERYTHING, live=live_urls.of_held(session, on, use.clock()),
+        )  # fmt: skip
+
+
+def _after(on: str) -> str:
+    if "/" not in on:
+        return url_for("admin_stages.index")
+    model, stage = stages.split(on)
+    return url_for("admin_stages.show", model=model, stage=stage)

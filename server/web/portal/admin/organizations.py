@@ -1,0 +1,244 @@
+"""Organizations: the list, one with everything that belongs to it, and adding, limiting, suspending, resuming."""
+
+import re
+from decimal import Decimal
+
+from flask import Blueprint, Response, url_for
+from wtforms import IntegerField
+from wtforms.validators import NumberRange, Optional
+
+from server.domain import (
+    bytes_taken,
+    invitations,
+    live_urls,
+    log_entries,
+    organizations,
+    people,
+    tokens,
+)
+from server.domain.callers import Caller
+from server.domain.errors import InvalidRequest
+from server.domain.log_entries import Wanted
+from server.domain.organizations import REQUESTS_PER_MINUTE_AT_MOST
+from server.domain.paging import Slice
+from server.domain.permissions import POLICY, Permission
+from server.web.identity import resources
+from server.web.portal import paging
+from server.web.portal.admin.dossier import dossier_of
+from server.web.portal.admin.lab import Act, WholeForm, carried_out, done, lab_page, status
+from server.web.portal.forms import Form, long_text, text
+from server.web.portal.rendering import render
+
+bp = Blueprint("admin_organizations", __name__, url_prefix="/admin")
+ONE = "/organizations/<slug>"
+SHOWN = Slice(20)
+UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "PB": 10**15}
+_SIZE = re.compile(r"([0-9]{1,16}(?:\.[0-9]{1,3})?) ?(B|kB|MB|GB|TB|PB)?", re.ASCII)
+
+
+class NewOrganization(Form):
+    """A partner."""
+
+    name = text("Name", 200, "In full, as people know it.")
+    slug = text("Id", 64, "Letters a-z, digits and '-'. It stands in addresses and in the log, and never changes.")
+
+
+class Suspension(Form):
+    """Why."""
+
+    reason = long_text("Reason", 1000, "The log keeps it. The organization's people are told to ask you.")
+
+
+class Limits(WholeForm):
+    """What an organization may take; an empty field is no limit."""
+
+    bytes_per_day = text(
+        "Bytes issued in any 24 hours", 30, "A number with its unit, such as 500 GB. Empty: no limit.", required=False
+    )
+    requests_per_minute = IntegerField(
+        "Downloads asked for in a minute",
+        [Optional(), NumberRange(1, REQUESTS_PER_MINUTE_AT_MOST, "A whole number from 1 to %(max)s.")],
+        description="Empty: no limit.",
+    )
+
+
+class Networks(WholeForm):
+    """Where an organization fetches from."""
+
+    networks = long_text(
+        "Networks", 2000, "One a line, such as 192.0.2.0/24. A fetch from elsewhere raises an alarm. Empty: left open.",
+        required=False,
+    )  # fmt: skip
+
+
+@bp.get("/organizations")
+@lab_page(Permission.ORGANIZATION_READ)
+def index(caller: Caller) -> Response:
+    """Every organization, newest first."""
+    with resources().database.reading() as session:
+        return render("admin/organizations/index.html", page_of=organizations.newest(session, caller, paging.part()))
+
+
+@bp.get("/add-organization")
+@lab_page(Permission.ORGANIZATION_MANAGE)
+def add_form(caller: Caller) -> Response:
+    """The form."""
+    del caller
+    return render("admin/organizations/add.html", form=NewOrganization())
+
+
+@bp.post("/add-organization")
+@lab_page(Permission.ORGANIZATION_MANAGE, fresh=True)
+def add(caller: Caller) -> Response:
+    """Add a partner; it can do nothing until it is cleared and has signed."""
+    form = NewOrganization()
+    made = None
+    if form.is_sent_well():
+        made = form.attempt(caller, lambda: organizations.add(resources(), caller, form.slug.data, form.name.data))
+    if made is None:
+        return render("admin/organizations/add.html", status(form), form=form)
+    return done(_address(made.slug), f"{made.name} is added. Next: invite its owner.")
+
+
+@bp.get(ONE)
+@lab_page(Permission.ORGANIZATION_READ)
+def show(caller: Caller, slug: str) -> Response:
+    """Everything that belongs to it, the newest of each."""
+    use = resources()
+    at, manages = use.clock(), caller.role in POLICY[Permission.PERSON_MANAGE].roles
+    with use.database.reading() as session:
+        organization = organizations.get(session, slug)
+        return render(
+            "admin/organizations/show.html", organization=organization, now=at,
+            file=dossier_of(session, caller, organization, at),
+            people=people.of_organization(session, organization.id, SHOWN),
+            invitations=invitations.of_organization(session, caller, organization.id, SHOWN) if manages else None,
+            tokens=tokens.of_organization(session, organization.id, SHOWN),
+            quota=organizations.quota_of(session, organization),
+            live=live_urls.of_organization(session, organization.id, at),
+            history=log_entries.visible(session, caller, Wanted(organization=slug), SHOWN),
+        )  # fmt: skip
+
+
+@bp.get(f"{ONE}/suspend")
+@lab_page(Permission.ORGANIZATION_MANAGE)
+def suspend_form(caller: Caller, slug: str) -> Response:
+    """What suspending does at once, and what it does not."""
+    del caller
+    return _act(slug, Suspension(), "suspend")
+
+
+@bp.post(f"{ONE}/suspend")
+@lab_page(Permission.ORGANIZATION_MANAGE, fresh=True)
+def suspend(caller: Caller, slug: str) -> Response:
+    """Stop everything it does from its next request on."""
+    form = Suspension()
+    if not carried_out(form, caller, lambda: organizations.suspend(resources(), caller, slug, form.reason.data)):
+        return _act(slug, form, "suspend")
+    return done(_address(slug), f"{slug} is suspended: its next request is refused.")
+
+
+@bp.get(f"{ONE}/resume")
+@lab_page(Permission.ORGANIZATION_MANAGE)
+def resume_form(caller: Caller, slug: str) -> Response:
+    """What resuming gives back."""
+    del caller
+    return _act(slug, Act(), "resume")
+
+
+@bp.post(f"{ONE}/resume")
+@lab_page(Permission.ORGANIZATION_MANAGE, fresh=True)
+def resume(caller: Caller, slug: str) -> Response:
+    """End a suspension."""
+    form = Act()
+    if not carried_out(form, caller, lambda: organizations.resume(resources(), caller, slug)):
+        return _act(slug, form, "resume")
+    return done(_address(slug), f"{slug} may act again.")
+
+
+@bp.get(f"{ONE}/quota")
+@lab_page(Permission.ORGANIZATION_MANAGE)
+def quota_form(caller: Caller, slug: str) -> Response:
+    """The limits as they are."""
+    del caller
+    form = Limits()
+    with resources().database.reading() as session:
+        quota = organizations.quota_of(session, organizations.get(session, slug))
+    form.bytes_per_day.data = "" if quota.bytes_per_day is None else _in_unit(quota.bytes_per_day)
+    form.requests_per_minute.data = quota.requests_per_minute
+    return _act(slug, form, "quota")
+
+
+@bp.post(f"{ONE}/quota")
+@lab_page(Permission.ORGANIZATION_MANAGE, fresh=True)
+def quota(caller: Caller, slug: str) -> Response:
+    """Replace the limits."""
+    form = Limits()
+    if not carried_out(
+        form,
+        caller,
+        lambda: organizations.set_quota(
+            resources(),
+            caller,
+            slug,
+            bytes_per_day=_size(form.bytes_per_day.data),
+            requests_per_minute=form.requests_per_minute.data,
+        ),
+    ):
+        return _act(slug, form, "quota")
+    return done(_address(slug), f"The limits of {slug} are replaced.")
+
+
+@bp.get(f"{ONE}/networks")
+@lab_page(Permission.ORGANIZATION_MANAGE)
+def networks_form(caller: Caller, slug: str) -> Response:
+    """The networks as they are."""
+    del caller
+    form = Networks()
+    with resources().database.reading() as session:
+        form.networks.data = "\n".join(organizations.get(session, slug).networks.split())
+    return _act(slug, form, "networks")
+
+
+@bp.post(f"{ONE}/networks")
+@lab_page(Permission.ORGANIZATION_MANAGE, fresh=True)
+def networks(caller: Caller, slug: str) -> Response:
+    """Replace the networks."""
+    form = Networks()
+    if not carried_out(
+        form, caller, lambda: organizations.set_networks(resources(), caller, slug, form.networks.data.split())
+    ):
+        return _act(slug, form, "networks")
+    return done(_address(slug), f"The networks of {slug} are replaced.")
+
+
+def _act(slug: str, form: Form, name: str) -> Response:
+    use = resources()
+    at = use.clock()
+    with use.database.reading() as session:
+        organization = organizations.get(session, slug)
+        return render(
+            f"admin/organizations/{name}.html", status(form), form=form, organization=organization,
+            live=live_urls.of_organization(session, organization.id, at),
+            taken=bytes_taken.by_organization(session, organization.id, at),
+        )  # fmt: skip
+
+
+def _size(typed: str | None) -> int | None:
+    """`500 GB` as a number of bytes; None for nothing. Raises InvalidRequest."""
+    if not typed:
+        return None
+    match = _SIZE.fullmatch(typed)
+    if match is None:
+        raise InvalidRequest("Write the bytes as a number with its unit, such as 500 GB or 1.5 TB.")
+    return int(Decimal(match[1]) * UNITS[match[2] or "B"])
+
+
+def _in_unit(size_bytes: int) -> str:
+    """The shortest way to write a number of bytes exactly."""
+    unit = max((name for name in UNITS if size_bytes % UNITS[name] == 0), key=lambda name: UNITS[name])
+    return f"{size_bytes // UNITS[unit]} {unit}"
+
+
+def _address(slug: str) -> str:
+    return url_for("admin_organizations.show", slug=slug)

@@ -1,0 +1,188 @@
+"""People: the lab's own, one of anybody's, and inviting, disabling, enabling, changing a role."""
+
+from flask import Blueprint, Response, flash, redirect, request, url_for
+from wtforms import HiddenField, SelectField
+from wtforms.validators import InputRequired, Regexp
+
+from server.domain import invitations, organizations, people, tokens
+from server.domain.callers import Caller
+from server.domain.organizations import SLUG
+from server.domain.paging import Slice
+from server.domain.permissions import Permission, Role
+from server.web.identity import resources
+from server.web.portal import paging
+from server.web.portal.admin.lab import Act, carried_out, done, found, lab_page, status
+from server.web.portal.forms import Form, text
+from server.web.portal.rendering import as_page, render
+
+bp = Blueprint("admin_people", __name__, url_prefix="/admin/people")
+ONE = "/<int:person_id>"
+PARTNER_ROLES = (Role.OWNER, Role.MEMBER)
+LAB_ROLES = (Role.ADMIN, Role.PUBLISHER, Role.AUDITOR)
+INVITATIONS_SHOWN = Slice(20)
+
+
+class Invitation(Form):
+    """Who is to come."""
+
+    organization = text("Organization", 64, "Its id; the lab's own for staff.")
+    email = text("E-mail address", 254, "A link that works once is sent there.", render_kw={"type": "email"})
+    role = SelectField("Role", choices={str(role): str(role) for role in (*PARTNER_ROLES, *LAB_ROLES)})
+
+
+class Withdrawal(Form):
+    """Which page to go back to."""
+
+    organization = HiddenField(validators=[InputRequired(), Regexp(SLUG)])
+
+
+class RoleChange(Form):
+    """What somebody is from now on."""
+
+    role = SelectField("Role")
+
+
+@bp.get("")
+@lab_page(Permission.PERSON_MANAGE)
+def index(caller: Caller) -> Response:
+    """The lab's own people, and who is invited."""
+    with resources().database.reading() as session:
+        lab, at = organizations.the_lab(session), resources().clock()
+        return render(
+            "admin/people/index.html", organization=lab, page_of=people.of_organization(session, lab.id, paging.part()),
+            invitations=invitations.of_organization(session, caller, lab.id, INVITATIONS_SHOWN), now=at,
+        )  # fmt: skip
+
+
+@bp.get("/invite")
+@lab_page(Permission.PERSON_MANAGE)
+def invite_form(caller: Caller) -> Response:
+    """The form; arriving from an organization's page, it is named already."""
+    form = Invitation()
+    form.organization.data = request.args.get("organization", "")[:64] or caller.organization
+    return _invitation(form)
+
+
+@bp.post("/invite")
+@lab_page(Permission.PERSON_MANAGE, fresh=True)
+def invite(caller: Caller) -> Response:
+    """Send somebody a link that makes them a person of an organization."""
+    use, form = resources(), Invitation()
+    well = form.is_sent_well()
+    if well:
+        with use.database.reading() as session:
+            well = found(form.organization, lambda: organizations.get(session, form.organization.data))
+    slug, email = form.organization.data, form.email.data
+    if (
+        not well
+        or form.attempt(caller, lambda: invitations.invite(use, caller, slug, email, Role(form.role.data))) is None
+    ):
+        return _invitation(form)
+    return done(_home(slug, caller), f"An invitation is on its way to {email}.")
+
+
+@bp.get(ONE)
+@lab_page(Permission.PERSON_READ)
+def show(caller: Caller, person_id: int) -> Response:
+    """Somebody, and what can be done about them."""
+    return _shown(caller, person_id, Act(), "show")
+
+
+@bp.get(f"{ONE}/disable")
+@lab_page(Permission.PERSON_MANAGE)
+def disable_form(caller: Caller, person_id: int) -> Response:
+    """What disabling does at once."""
+    return _shown(caller, person_id, Act(), "disable")
+
+
+@bp.post(f"{ONE}/disable")
+@lab_page(Permission.PERSON_MANAGE, fresh=True)
+def disable(caller: Caller, person_id: int) -> Response:
+    """Stop a person, their sessions and their tokens."""
+    form, email = Act(), _email(caller, person_id)
+    revoked = form.attempt(caller, lambda: people.disable(resources(), caller, email)) if form.is_sent_well() else None
+    if revoked is None:
+        return _shown(caller, person_id, form, "disable")
+    return done(_address(person_id), f"{email} is disabled; {revoked} of their tokens were revoked.")
+
+
+@bp.post(f"{ONE}/enable")
+@lab_page(Permission.PERSON_MANAGE, fresh=True)
+def enable(caller: Caller, person_id: int) -> Response:
+    """Let a disabled person act again."""
+    form, email = Act(), _email(caller, person_id)
+    if not carried_out(form, caller, lambda: people.enable(resources(), caller, email)):
+        return _shown(caller, person_id, form, "show")
+    return done(_address(person_id), f"{email} may act again. Revoked tokens stay revoked.")
+
+
+@bp.get(f"{ONE}/role")
+@lab_page(Permission.PERSON_MANAGE)
+def role_form(caller: Caller, person_id: int) -> Response:
+    """The role as it is."""
+    return _shown(caller, person_id, RoleChange(), "role")
+
+
+@bp.post(f"{ONE}/role")
+@lab_page(Permission.PERSON_MANAGE, fresh=True)
+def role(caller: Caller, person_id: int) -> Response:
+    """Make somebody another role of their organization."""
+    form, email = RoleChange(), _email(caller, person_id)
+    with resources().database.reading() as session:
+        _offer(form, people.by_id(session, caller, person_id))
+    if not carried_out(form, caller, lambda: people.change_role(resources(), caller, email, Role(form.role.data))):
+        return _shown(caller, person_id, form, "role")
+    return done(_address(person_id), f"{email} is now {form.role.data}.")
+
+
+@bp.post("/invitations/<int:invitation_id>/withdraw")
+@lab_page(Permission.PERSON_MANAGE, fresh=True)
+def withdraw_invitation(caller: Caller, invitation_id: int) -> Response:
+    """Make an invitation's link worthless."""
+    use, form = resources(), Withdrawal()
+    slug = str(form.organization.data)  # of the page to go back to
+    if carried_out(form, caller, lambda: invitations.withdraw(use, caller, invitation_id)):
+        return done(_home(slug, caller), "The invitation is withdrawn: its link is worthless.")
+    if form.refused is not None:
+        flash(form.refused.detail, "bad")  # the page it leads to shows how things are now
+    return as_page(redirect(_home(slug, caller), 303))  # type: ignore[arg-type]
+
+
+def _shown(caller: Caller, person_id: int, form: Form, name: str) -> Response:
+    use = resources()
+    at = use.clock()
+    with use.database.reading() as session:
+        person = people.by_id(session, caller, person_id)
+        if isinstance(form, RoleChange):
+            _offer(form, person)
+        return render(
+            f"admin/people/{name}.html", status(form), form=form, person=person,
+            live_tokens=tokens.live_of(session, person.id, at),
+        )  # fmt: skip
+
+
+def _offer(form: RoleChange, person: people.Person) -> None:
+    roles = LAB_ROLES if person.organization.is_lab else PARTNER_ROLES
+    form.role.choices = {str(role): str(role) for role in roles}
+    if form.role.data is None or not form.is_submitted():
+        form.role.data = str(person.role)
+
+
+def _invitation(form: Invitation) -> Response:
+    return render("admin/people/invite.html", status(form), form=form)
+
+
+def _email(caller: Caller, person_id: int) -> str:
+    with resources().database.reading() as session:
+        return people.by_id(session, caller, person_id).email
+
+
+def _home(slug: str, caller: Caller) -> str:
+    """The page that lists an organization's people."""
+    if slug == caller.organization:
+        return url_for("admin_people.index")
+    return url_for("admin_organizations.show", slug=slug, _anchor="people")
+
+
+def _address(person_id: int) -> str:
+    return url_for("admin_people.show", person_id=person_id)

@@ -1,0 +1,160 @@
+"""Signatures: one with all that is needed to countersign it, and countersigning, declining, ending, recording."""
+
+from flask import Blueprint, Response, request, url_for
+from wtforms import IntegerField, SelectField
+from wtforms.validators import NumberRange, Optional
+
+from server.domain import agreements, organizations, signatures
+from server.domain.callers import Caller
+from server.domain.paging import Slice
+from server.domain.permissions import Permission
+from server.web.identity import resources
+from server.web.portal.admin.dossier import dossier_of
+from server.web.portal.admin.lab import Act, carried_out, done, found, lab_page, status
+from server.web.portal.forms import Form, date, long_text, text
+from server.web.portal.rendering import render
+
+bp = Blueprint("admin_signatures", __name__, url_prefix="/admin/signatures")
+ONE = "/<int:signature_id>"
+ALL = Slice(1000)
+
+
+class Declining(Form):
+    """Why not."""
+
+    because = long_text("Reason", 1000, "Say what must be different the next time.")
+
+
+class PaperSignature(Form):
+    """What stands on a paper that was signed."""
+
+    organization = text("Organization", 64, "Its id, such as aurora-institute.")
+    agreement = SelectField("Agreement")
+    number = IntegerField(
+        "Version", [Optional(), NumberRange(1, 1_000_000, "A whole number from 1.")],
+        description="Which version was signed. Empty: the current one.",
+    )  # fmt: skip
+    signer_name = text("Signing officer", 200, "As on the paper.")
+    signer_title = text("Their office", 200, "As on the paper.")
+    signed_on = date("Signed on", "The day on the paper.")
+    document_sha256 = text(
+        "SHA-256 of the signed document", 64, "As `sha256sum` prints it, so that the log knows which paper this was."
+    )
+
+
+@bp.get("/record")
+@lab_page(Permission.SIGNATURE_RECORD)
+def record_form(caller: Caller) -> Response:
+    """The form; arriving from an organization's page, it is named already."""
+    del caller
+    form = PaperSignature()
+    form.organization.data = request.args.get("organization", "")[:64]
+    return _recording(form)
+
+
+@bp.post("/record")
+@lab_page(Permission.SIGNATURE_RECORD, fresh=True)
+def record(caller: Caller) -> Response:
+    """Record, and by that countersign, what was signed on paper."""
+    use, form, made = resources(), PaperSignature(), None
+    with use.database.reading() as session:
+        _offer(form, session)
+        well = form.is_sent_well()
+        well = well and found(form.organization, lambda: organizations.get(session, form.organization.data))
+        well = well and found(
+            form.number, lambda: agreements.find_version(session, form.agreement.data, form.number.data)
+        )
+    if well:
+        made = form.attempt(
+            caller,
+            lambda: agreements.record_signature(
+                use, caller, form.organization.data, form.agreement.data, signer_name=form.signer_name.data,
+                signer_title=form.signer_title.data, signed_on=form.signed_on.data,
+                document_sha256=form.document_sha256.data, number=form.number.data,
+            ),
+        )  # fmt: skip
+    if made is None:
+        return _recording(form)
+    return done(_address(made.id), f"Signature {made.id} of {form.organization.data} is in force.")
+
+
+@bp.get(ONE)
+@lab_page(Permission.AGREEMENT_READ)
+def show(caller: Caller, signature_id: int) -> Response:
+    """One signature."""
+    return _shown(caller, signature_id, Act(), Declining(formdata=None))
+
+
+@bp.post(f"{ONE}/countersign")
+@lab_page(Permission.SIGNATURE_RECORD, fresh=True)
+def countersign(caller: Caller, signature_id: int) -> Response:
+    """Put it into force."""
+    form = Act()
+    if not carried_out(form, caller, lambda: agreements.countersign(resources(), caller, signature_id)):
+        return _shown(caller, signature_id, form, Declining(formdata=None))
+    return done(_address(signature_id), f"Signature {signature_id} is in force.")
+
+
+@bp.post(f"{ONE}/decline")
+@lab_page(Permission.SIGNATURE_RECORD, fresh=True)
+def decline(caller: Caller, signature_id: int) -> Response:
+    """Refuse to countersign, and say why."""
+    form = Declining()
+    if not carried_out(
+        form, caller, lambda: agreements.decline_signature(resources(), caller, signature_id, form.because.data)
+    ):
+        return _shown(caller, signature_id, Act(formdata=None), form)
+    return done(_address(signature_id), f"Signature {signature_id} is declined.")
+
+
+@bp.get(f"{ONE}/end")
+@lab_page(Permission.SIGNATURE_RECORD)
+def end_form(caller: Caller, signature_id: int) -> Response:
+    """What ending it does at once, and what it does not."""
+    return _ending(caller, signature_id, Act())
+
+
+@bp.post(f"{ONE}/end")
+@lab_page(Permission.SIGNATURE_RECORD, fresh=True)
+def end(caller: Caller, signature_id: int) -> Response:
+    """From the next request on, the agreement counts as unsigned."""
+    form = Act()
+    if not carried_out(form, caller, lambda: agreements.end_signature(resources(), caller, signature_id)):
+        return _ending(caller, signature_id, form)
+    return done(_address(signature_id), f"Signature {signature_id} has ended.")
+
+
+def _shown(caller: Caller, signature_id: int, form: Act, declining: Declining) -> Response:
+    use = resources()
+    at = use.clock()
+    with use.database.reading() as session:
+        signature = agreements.find_signature(session, caller, signature_id)
+        agreement = signatures.agreement_of(session, signature)
+        return render(
+            "admin/signatures/show.html", max(status(form), status(declining)), form=form, declining=declining,
+            signature=signature, agreement=agreement, now=at,
+            is_current=agreement.current_version_id == signature.version_id,
+            file=dossier_of(session, caller, signature.organization, at),
+        )  # fmt: skip
+
+
+def _ending(caller: Caller, signature_id: int, form: Act) -> Response:
+    with resources().database.reading() as session:
+        signature = agreements.find_signature(session, caller, signature_id)
+        agreement = signatures.agreement_of(session, signature)
+        return render("admin/signatures/end.html", status(form), form=form, signature=signature, agreement=agreement)
+
+
+def _recording(form: PaperSignature) -> Response:
+    with resources().database.reading() as session:
+        _offer(form, session)
+        return render("admin/signatures/record.html", status(form), form=form)
+
+
+def _offer(form: PaperSignature, session: object) -> None:
+    named = [agreement.name for _, agreement, _ in agreements.current(session, ALL).items]  # type: ignore[arg-type]
+    form.agreement.choices = {name: name for name in named}
+
+
+def _address(signature_id: int) -> str:
+    return url_for("admin_signatures.show", signature_id=signature_id)

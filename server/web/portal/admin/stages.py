@@ -1,0 +1,276 @@
+"""Models and stages: the ladders, one stage with who may have it, and adding, announcing, naming, moving."""
+
+from typing import Any
+
+from flask import Blueprint, Response, request, url_for
+from wtforms import BooleanField, IntegerField, RadioField, SelectField
+from wtforms.validators import InputRequired, NumberRange, Optional
+
+from server.domain import (
+    access,
+    agreements,
+    bytes_taken,
+    checkpoints,
+    clearances,
+    holds,
+    live_urls,
+    log_entries,
+    stages,
+    tiers,
+)
+from server.domain.callers import Caller
+from server.domain.log_entries import Wanted
+from server.domain.paging import Slice
+from server.domain.permissions import Permission
+from server.domain.stages import MOVES, ORDINAL_AT_MOST, StageState
+from server.web.identity import resources
+from server.web.portal import paging
+from server.web.portal.admin.lab import WholeForm, carried_out, done, found, lab_page, status
+from server.web.portal.forms import Form, long_text, text
+from server.web.portal.rendering import render
+
+bp = Blueprint("admin_stages", __name__, url_prefix="/admin/stages")
+ONE = "/<model>/<stage>"
+ALL = Slice(1000)
+SHOWN = Slice(20)
+HAPPENS = {
+    StageState.PARTNERS: "Partners with a clearance and a signature can download it from the next request on.",
+    StageState.PUBLIC: "Anyone can download it from the next request on, without sign-in unless settings demand it.",
+    StageState.WITHDRAWN: "Nobody can download it any more, for good. There is no way back.",
+}
+
+
+class NewModel(Form):
+    """A family that is released in stages."""
+
+    name = text("Name", 96, "The first part of addresses, such as gpt-2. It never changes.")
+    title = text("Title", 200, "What people call it.")
+
+
+class NewStage(Form):
+    """One step of a model's release; it begins as planned."""
+
+    model = SelectField("Model")
+    name = text("Name", 96, "Such as 774M.")
+    tier = SelectField("Tier", description="What partners need to be cleared for.")
+    agreement = SelectField("Agreement", description="What partners must have signed.")
+    ordinal = IntegerField(
+        "Place on the ladder",
+        [Optional(), NumberRange(1, ORDINAL_AT_MOST, "A whole number from 1 to %(max)s.")],
+        description="Empty: after the last one.",
+    )
+    parameters = IntegerField(
+        "Parameters", [Optional(), NumberRange(1, 2**53 - 1, "A whole number from 1.")], description="How many it has."
+    )
+    announced = BooleanField("Show its name and plan to everyone while it is planned")
+    plan = text("Plan", 500, "When it is meant to be released, in words.", required=False)
+
+
+class Announcement(WholeForm):
+    """What the others see of a planned stage."""
+
+    announced = BooleanField("Show its name and plan to everyone while it is planned")
+    plan = long_text("Plan", 500, "When it is meant to be released, in words. Empty: none.", required=False)
+
+
+class Alias(Form):
+    """Another name."""
+
+    alias = text("Alias", 96, "Addresses with this name lead to the stage, for good.")
+
+
+class Move(Form):
+    """Where to, and why."""
+
+    to = RadioField("New state", validators=[InputRequired("Choose where it moves.")])
+    rationale = long_text("Rationale", 10_000, "Why now: what was considered, and what would change the decision.")
+
+
+@bp.get("")
+@lab_page(Permission.STAGE_READ)
+def index(caller: Caller) -> Response:
+    """Every model's ladder, and the holds that lie."""
+    use = resources()
+    with use.database.reading() as session:
+        known = access.visible_stages(session, use, caller, ALL).items
+        ladders = [
+            (model, sorted((s for s in known if s.model_id == model.id), key=lambda stage: stage.ordinal))
+            for model in stages.all_models(session)
+        ]
+        return render("admin/stages/index.html", ladders=ladders, holds=holds.lying(session, caller))
+
+
+@bp.get("/add-model")
+@lab_page(Permission.STAGE_MANAGE)
+def add_model_form(caller: Caller) -> Response:
+    """The form."""
+    del caller
+    return render("admin/stages/add_model.html", form=NewModel())
+
+
+@bp.post("/add-model")
+@lab_page(Permission.STAGE_MANAGE, fresh=True)
+def add_model(caller: Caller) -> Response:
+    """Add a model, to be released in stages."""
+    form, made = NewModel(), None
+    if form.is_sent_well():
+        made = form.attempt(caller, lambda: stages.add_model(resources(), caller, form.name.data, form.title.data))
+    if made is None:
+        return render("admin/stages/add_model.html", status(form), form=form)
+    return done(url_for("admin_stages.add_form", model=made.name), f"Model {made.name} is added. Now its first stage.")
+
+
+@bp.get("/add")
+@lab_page(Permission.STAGE_MANAGE)
+def add_form(caller: Caller) -> Response:
+    """The form; arriving from a model's ladder, it is chosen already."""
+    del caller
+    form = NewStage()
+    with resources().database.reading() as session:
+        _offer(form, session)
+    form.model.data, form.agreement.data = request.args.get("model", ""), ""
+    return render("admin/stages/add.html", form=form)
+
+
+@bp.post("/add")
+@lab_page(Permission.STAGE_MANAGE, fresh=True)
+def add(caller: Caller) -> Response:
+    """Add a planned stage."""
+    use, form, made = resources(), NewStage(), None
+    with use.database.reading() as session:
+        _offer(form, session)
+    well = form.is_sent_well()
+    if well and found(form.name, lambda: stages.split(f"{form.model.data}/{form.name.data}")):
+        made = form.attempt(
+            caller,
+            lambda: stages.add(
+                use, caller, f"{form.model.data}/{form.name.data}", tier=form.tier.data,
+                ordinal=form.ordinal.data, agreement=form.agreement.data or None, parameters=form.parameters.data,
+                announced=form.announced.data, plan=form.plan.data or None,
+            ),
+        )  # fmt: skip
+    if made is None:
+        return render("admin/stages/add.html", status(form), form=form)
+    return done(_address(made.full_name), f"{made.full_name} is planned, as number {made.ordinal} of its ladder.")
+
+
+@bp.get(ONE)
+@lab_page(Permission.CHECKPOINT_READ)
+def show(caller: Caller, model: str, stage: str) -> Response:
+    """One stage: its state, its checkpoints, who is cleared for it now, and what was taken of it."""
+    use = resources()
+    at = use.clock()
+    with use.database.reading() as session:
+        known = access.require_known(session, use, caller, f"{model}/{stage}")
+        row = stages.get(session, f"{model}/{stage}")
+        return render(
+            "admin/stages/show.html", stage=row, aliases=stages.aliases(session, row), now=at,
+            held=bool(known.held_at or known.model_held_at or known.everything_held_at),
+            holds=[hold for hold in holds.lying(session, caller) if hold.on in _above(row.full_name)],
+            moves=MOVES[StageState(row.state)], checkpoints=checkpoints.published(session, row.id, paging.part()),
+            opening=clearances.opening(session, row, SHOWN, at),
+            taken=bytes_taken.of_stage(session, row.full_name, at),
+            live=live_urls.of_held(session, row.full_name, at),
+            history=log_entries.visible(session, caller, Wanted(stage=row.full_name), SHOWN),
+        )  # fmt: skip
+
+
+@bp.get(f"{ONE}/announce")
+@lab_page(Permission.STAGE_MANAGE)
+def announce_form(caller: Caller, model: str, stage: str) -> Response:
+    """The announcement as it is."""
+    del caller
+    form = Announcement()
+    with resources().database.reading() as session:
+        row = stages.get(session, f"{model}/{stage}")
+        form.announced.data, form.plan.data = row.announced, row.plan
+        return render("admin/stages/announce.html", form=form, stage=row)
+
+
+@bp.post(f"{ONE}/announce")
+@lab_page(Permission.STAGE_MANAGE, fresh=True)
+def announce(caller: Caller, model: str, stage: str) -> Response:
+    """Replace what the others see."""
+    form = Announcement()
+    if not carried_out(
+        form,
+        caller,
+        lambda: stages.announce(
+            resources(), caller, f"{model}/{stage}", announced=form.announced.data, plan=form.plan.data or None
+        ),
+    ):
+        return _act(form, model, stage, "announce")
+    return done(_address(f"{model}/{stage}"), "The announcement is replaced.")
+
+
+@bp.get(f"{ONE}/alias")
+@lab_page(Permission.STAGE_MANAGE)
+def alias_form(caller: Caller, model: str, stage: str) -> Response:
+    """The form."""
+    del caller
+    return _act(Alias(), model, stage, "alias")
+
+
+@bp.post(f"{ONE}/alias")
+@lab_page(Permission.STAGE_MANAGE, fresh=True)
+def alias(caller: Caller, model: str, stage: str) -> Response:
+    """Let it be found under another name as well."""
+    form = Alias()
+    if not carried_out(
+        form, caller, lambda: stages.add_alias(resources(), caller, f"{model}/{stage}", form.alias.data)
+    ):
+        return _act(form, model, stage, "alias")
+    return done(_address(f"{model}/{stage}"), f"It is also found as {model}/{form.alias.data}.")
+
+
+@bp.get(f"{ONE}/move")
+@lab_page(Permission.STAGE_MANAGE)
+def move_form(caller: Caller, model: str, stage: str) -> Response:
+    """What moving it does at once, and what it does not."""
+    del caller
+    return _act(Move(), model, stage, "move")
+
+
+@bp.post(f"{ONE}/move")
+@lab_page(Permission.STAGE_MANAGE, fresh=True)
+def move(caller: Caller, model: str, stage: str) -> Response:
+    """Move it up its ladder, or withdraw it for good."""
+    form = Move()
+    form.to.choices = {str(state): str(state) for state in HAPPENS}  # what is possible now is for the domain to say
+    if not carried_out(
+        form,
+        caller,
+        lambda: stages.move(resources(), caller, f"{model}/{stage}", StageState(form.to.data), form.rationale.data),
+    ):
+        return _act(form, model, stage, "move")
+    return done(_address(f"{model}/{stage}"), f"{model}/{stage} is now {form.to.data}.")
+
+
+def _act(form: Form, model: str, stage: str, name: str) -> Response:
+    use = resources()
+    with use.database.reading() as session:
+        row = stages.get(session, f"{model}/{stage}")
+        if isinstance(form, Move):
+            possible = [state for state in HAPPENS if state in MOVES[StageState(row.state)]]
+            form.to.choices = {str(state): f"{state}: {HAPPENS[state]}" for state in possible}
+        return render(
+            f"admin/stages/{name}.html", status(form), form=form, stage=row,
+            live=live_urls.of_held(session, row.full_name, use.clock()),
+        )  # fmt: skip
+
+
+def _offer(form: NewStage, session: Any) -> None:
+    form.model.choices = {model.name: model.name for model in stages.all_models(session)}
+    form.tier.choices = {tier.name: tier.name for tier in tiers.ranked(session)}
+    named = [agreement.name for _, agreement, _ in agreements.current(session, ALL).items]
+    form.agreement.choices = {"": "None", **{name: name for name in named}}
+
+
+def _above(full_name: str) -> set[str]:
+    """Whatever a hold on which covers a stage."""
+    return {full_name, full_name.partition("/")[0], holds.EVERYTHING}
+
+
+def _address(full_name: str) -> str:
+    model, stage = stages.split(full_name)
+    return url_for("admin_stages.show", model=model, stage=stage)

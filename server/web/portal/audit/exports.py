@@ -1,0 +1,78 @@
+"""Exports: the openings of entries as a file, and who took such files before."""
+
+from collections.abc import Iterator
+
+from flask import Blueprint, Response
+from wtforms import RadioField
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
+
+from server.domain import exports, log_entries
+from server.domain.callers import Caller
+from server.domain.exports import Format
+from server.domain.log_entries import Wanted
+from server.domain.permissions import Permission
+from server.web.identity import resources
+from server.web.portal.audit import records
+from server.web.portal.audit.filters import EntryFilters
+from server.web.portal.door import page
+from server.web.portal.paging import next_cursor, part
+from server.web.portal.rendering import render
+
+bp = Blueprint("audit_exports", __name__, url_prefix="/audit/exports")
+PART_CHARACTERS = 65_536
+_TYPES = {"jsonl": "application/jsonl", "csv": "text/csv"}
+
+
+class Export(EntryFilters):
+    """Which entries, and as what."""
+
+    format = RadioField(
+        "Format", default="jsonl",
+        choices=[
+            SelectChoice("jsonl", "JSON lines: exactly what opens each commitment"),
+            SelectChoice("csv", "CSV: to read in a spreadsheet"),
+        ],
+    )  # fmt: skip
+
+
+@bp.get("")
+@page(Permission.LOG_AUDIT)
+def index(caller: Caller) -> Response:
+    """The form, and the exports before."""
+    return _page(caller, Export())
+
+
+@bp.post("")
+@page(Permission.LOG_AUDIT, fresh=True)
+def create(caller: Caller) -> Response:
+    """The file, as it is read: an export is an act, and the log has it before the first line leaves."""
+    asked, use = Export(), resources()
+    with use.database.reading() as session:
+        well = asked.is_sent_well() and asked.is_of(session, caller)
+    if not well:
+        return _page(caller, asked, 422)
+    form: Format = asked.format.data
+    lines = exports.chosen(use, caller, form, asked.as_wanted())
+    name = f"log-{use.clock():%Y-%m-%dT%H%M%SZ}.{form}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+    return Response(_in_parts(lines), mimetype=_TYPES[form], headers=headers)
+
+
+def _in_parts(lines: Iterator[str]) -> Iterator[bytes]:
+    """Some lines at a time: each part is a write to the network."""
+    for line in lines:
+        together, size = [line], len(line)
+        while size < PART_CHARACTERS and (more := next(lines, None)) is not None:
+            together.append(more)
+            size += len(more)
+        yield "".join(together).encode()
+
+
+def _page(caller: Caller, form: Export, status: int = 200) -> Response:
+    with resources().database.reading() as session:
+        found = log_entries.visible(session, caller, Wanted(kind=exports.KIND), part())
+    before = [(entry, records.of(entry)) for entry in found.items]
+    return render(
+        "audit/exports/index.html", status, form=form, before=before, next_cursor=next_cursor(found),
+        kinds=records.KINDS,
+    )  # fmt: skip

@@ -1,0 +1,85 @@
+"""The log's entries: the list with its filters, and one entry with its record, its leaf and its proof."""
+
+from flask import Blueprint, Response
+from sqlalchemy.orm import Session
+
+from server.domain import alarms, log_entries
+from server.domain.callers import Caller
+from server.domain.errors import NotSealedYet
+from server.domain.permissions import Permission
+from server.log.entries import LogEntry
+from server.web.identity import resources
+from server.web.portal.audit import records
+from server.web.portal.audit.filters import EntryFilters, of_address
+from server.web.portal.door import page
+from server.web.portal.paging import next_cursor, part
+from server.web.portal.rendering import render
+
+bp = Blueprint("audit_log", __name__, url_prefix="/audit/log")
+
+
+@bp.get("")
+@page(Permission.LOG_READ)
+def index(caller: Caller) -> Response:
+    """The entries, newest first: for staff all, for partners those of their organization."""
+    form: EntryFilters = of_address(EntryFilters)
+    with resources().database.reading() as session:
+        if not (form.validate() and form.is_of(session, caller)):
+            return render("audit/log/index.html", 422, form=form, found=None, kinds=records.KINDS)
+        found = log_entries.visible(session, caller, form.as_wanted(), part())
+        return render(
+            "audit/log/index.html", form=form, found=found, next_cursor=next_cursor(found), kinds=records.KINDS,
+            in_words=records.in_words, about=records.about, slugs=log_entries.slugs(session, found.items),
+        )  # fmt: skip
+
+
+@bp.get("/<int:entry_id>")
+@page(Permission.LOG_READ)
+def show(caller: Caller, entry_id: int) -> Response:
+    """One entry by its id, which no two entries of any log share."""
+    with resources().database.reading() as session:
+        return _shown(session, caller, log_entries.get(session, caller, entry_id))
+
+
+@bp.get("/<name>/<int:place>")
+@page(Permission.LOG_READ)
+def at_place(caller: Caller, name: str, place: int) -> Response:
+    """The same by its place in the tree of a log."""
+    with resources().database.reading() as session:
+        return _shown(session, caller, log_entries.at_place(session, caller, name, place))
+
+
+@bp.get("/<int:entry_id>/proof")
+@page(Permission.LOG_READ)
+def proof(caller: Caller, entry_id: int) -> Response:
+    """The file that proves the entry's place, to be checked without asking anybody."""
+    with resources().database.reading() as session:
+        checked = log_entries.check(session, log_entries.get(session, caller, entry_id))
+    if checked.proof is None:
+        raise NotSealedYet
+    return _file(checked.proof, f"entry-{entry_id}.tlog-proof")
+
+
+@bp.get("/<int:entry_id>/record")
+@page(Permission.LOG_READ)
+def record(caller: Caller, entry_id: int) -> Response:
+    """The exact bytes that were committed to."""
+    with resources().database.reading() as session:
+        entry = log_entries.get(session, caller, entry_id)
+    return _file(entry.record, f"entry-{entry_id}.json")
+
+
+def _shown(session: Session, caller: Caller, entry: LogEntry) -> Response:
+    is_alarm = entry.kind == alarms.KIND and caller.is_staff
+    told = records.of(entry)
+    return render(
+        "audit/log/show.html", entry=entry, record=told, facts=records.facts(told),
+        checked=log_entries.check(session, entry), words=records.in_words(entry.kind),
+        alarm=alarms.of_entry(session, entry) if is_alarm else None,
+        slug=log_entries.slugs(session, [entry]).get(entry.organization_id or 0),
+    )  # fmt: skip
+
+
+def _file(content: bytes, name: str) -> Response:
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+    return Response(content, mimetype="application/octet-stream", headers=headers)

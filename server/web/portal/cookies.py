@@ -1,0 +1,53 @@
+"""Cookies: the session's secret in one of its own; what forms, messages and ceremonies need in another, signed."""
+
+from flask import Response, session
+
+from server.domain import sessions
+from server.domain.resources import Resources
+from server.domain.sign_in import SignedIn
+from server.web.identity import resources
+
+
+def name(use: Resources, which: str) -> str:
+    """What a cookie is called: with the prefix a browser takes it from this host alone, over TLS."""
+    return f"__Host-{which}" if is_secure(use) else f"weightgate-{which}"
+
+
+def is_secure(use: Resources) -> bool:
+    return use.settings.public_url.startswith("https://")
+
+
+def give(response: Response, signed_in: SignedIn) -> None:
+    """Give the browser its session, for as long as that can last."""
+    use = resources()
+    response.set_cookie(
+        name(use, "session"), signed_in.secret, path="/", secure=is_secure(use), httponly=True, samesite="Lax",
+        max_age=int(sessions.limits_of(signed_in.role).absolute.total_seconds()),
+    )  # fmt: skip
+
+
+def give_first(response: Response, signed_in: SignedIn) -> None:
+    """The same at sign-in. What the visitor's cookie held before is forgotten, so that nobody can plant it."""
+    session.clear()
+    give(response, signed_in)
+
+
+def take(response: Response) -> None:
+    """Take the browser's session away; that it has ended is written where it counts, in its row."""
+    session.clear()
+    use = resources()
+    response.delete_cookie(name(use, "session"), path="/", secure=is_secure(use), httponly=True, samesite="Lax")
+
+
+def keep_ceremony(kind: str, secret: str) -> None:
+    """Let the browser hold a ceremony's secret: only it can go on with what it began."""
+    session[f"ceremony-{kind}"] = secret
+
+
+def drop_ceremony(kind: str) -> None:
+    session.pop(f"ceremony-{kind}", None)
+
+
+def ceremony(kind: str) -> str | None:
+    secret = session.get(f"ceremony-{kind}")
+    return secret if isinstance(secret, str) else None

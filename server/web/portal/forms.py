@@ -1,0 +1,93 @@
+"""Forms: what the pages send us, read strictly; a refused form keeps what was typed."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from flask import request
+from flask_wtf import FlaskForm
+from wtforms import DateField, Field, StringField, TextAreaField
+from wtforms.validators import InputRequired, Length, ValidationError
+
+from server.domain import refusals
+from server.domain.callers import Caller
+from server.domain.errors import InvalidRequest, NotPossible
+from server.logger import redact
+from server.web.identity import printable, resources
+
+Result = TypeVar("Result")
+LAST_YEAR = 9000
+# What may stand beside a form's own fields: the token that shows it is ours, and the proof that an act may ask for.
+ALWAYS_KNOWN = frozenset({"csrf_token", "proof_code", "proof_passkey"})
+
+
+class Form(FlaskForm):  # type: ignore[misc]
+    """A form of a page. `refused` is set when the domain said no to what it asks; it stands above the fields."""
+
+    refused: InvalidRequest | NotPossible | None = None
+
+    def is_sent_well(self) -> bool:
+        """Whether every field is as it should be. Raises InvalidRequest for a field that the page does not have."""
+        unknown = set(request.form) - {field.name for field in self} - ALWAYS_KNOWN
+        if unknown or any(len(values) > 1 for name, values in request.form.lists() if not self._takes_many(name)):
+            raise InvalidRequest(
+                "The form holds a field that this page does not have, or one twice.",
+                next_step="Go back, load the page again, and fill it in there.",
+            )
+        return bool(self.validate())
+
+    def attempt(self, caller: Caller, act: Callable[[], Result]) -> Result | None:
+        """Do what the form asks. Returns None when the domain refuses something that a person can correct here."""
+        try:
+            return act()
+        except (InvalidRequest, NotPossible) as refused:
+            refusals.record(resources(), caller, refused, redact(printable(f"{request.method} {request.path}")))
+            if refused.next_step == InvalidRequest.next_step:  # that one speaks to programs
+                refused.next_step = "Correct it below, and send the form again."
+            self.refused = refused
+            return None
+
+    def _takes_many(self, name: str) -> bool:
+        field = self._fields.get(name)
+        return bool(field is not None and getattr(field.widget, "multiple", False)) or hasattr(field, "option_widget")
+
+
+def text(label: str, most: int, description: str = "", *, required: bool = True, **more: Any) -> Field:
+    """One line of at most `most` characters."""
+    return StringField(label, _validators(most, required), [_stripped], description=description, **more)
+
+
+def long_text(label: str, most: int, description: str = "", *, required: bool = True, **more: Any) -> Field:
+    """Several lines."""
+    return TextAreaField(label, _validators(most, required), [_stripped], description=description, **more)
+
+
+def date(label: str, description: str = "", **more: Any) -> Field:
+    """A day, as browsers send it: 2019-08-20."""
+    return DateField(label, [InputRequired("Give a day."), _countable], description=description, **more)
+
+
+def end_of(chosen: Any) -> datetime:
+    """The first moment after a day, in UTC: what ends on a day still works on it."""
+    return datetime(chosen.year, chosen.month, chosen.day, tzinfo=UTC) + timedelta(days=1)
+
+
+def _validators(most: int, required: bool) -> list[Any]:
+    length = Length(max=most, message=f"At most {most} characters.")
+    return [InputRequired("This is needed."), length, _writable] if required else [length, _writable]
+
+
+def _writable(_: Any, field: Field) -> None:
+    """No control characters: PostgreSQL stores no NUL, and the log's readers print what they find."""
+    if field.data and any(not (letter.isprintable() or letter in "\r\n\t") for letter in field.data):
+        raise ValidationError("This holds a character that cannot be written down.")
+
+
+def _countable(_: Any, field: Field) -> None:
+    """A day that has one after it, for as long as calendars can say."""
+    if field.data and field.data.year > LAST_YEAR:
+        raise ValidationError(f"Give a day up to the year {LAST_YEAR}.")
+
+
+def _stripped(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value

@@ -1,0 +1,117 @@
+"""Invitations: what an invited person sees: choose a password, set up the second factor, and be signed in."""
+
+import io
+
+import segno
+from flask import Blueprint, Response, flash, redirect, url_for
+from markupsafe import Markup
+from wtforms import PasswordField
+from wtforms.validators import InputRequired, Length
+
+from server.domain import factors, invitations, people
+from server.domain.callers import Caller
+from server.domain.errors import NotPossible
+from server.domain.invitations import Invitation
+from server.web.identity import resources
+from server.web.portal import cookies, limits
+from server.web.portal.door import public_page
+from server.web.portal.forms import Form, text
+from server.web.portal.limits import Limit
+from server.web.portal.rendering import as_page, render
+
+bp = Blueprint("invitations", __name__)
+CODE = {"autocomplete": "one-time-code", "inputmode": "numeric", "spellcheck": "false", "autocapitalize": "off"}
+
+
+def new_password(label: str = "New password") -> PasswordField:
+    """A field for a password that somebody chooses."""
+    return PasswordField(
+        label,
+        [
+            InputRequired("This is needed."),
+            Length(
+                people.PASSWORD_CHARACTERS_AT_LEAST,
+                people.PASSWORD_CHARACTERS_AT_MOST,
+                f"A password has {people.PASSWORD_CHARACTERS_AT_LEAST} to {people.PASSWORD_CHARACTERS_AT_MOST} "
+                "characters.",
+            ),
+        ],
+        description=f"At least {people.PASSWORD_CHARACTERS_AT_LEAST} characters, of any kind. Four or five words that "
+        "nobody else would put together are good; a password manager's own are better.",
+        render_kw={"autocomplete": "new-password"},
+    )
+
+
+class AcceptForm(Form):
+    name = text("Your name", 200, "As others will see it here.", render_kw={"autocomplete": "name"})
+    password = new_password("Password")
+    code = text("Code that the app now shows", 20, "Six digits. It shows us that the app is set up.", render_kw=CODE)
+
+
+@bp.get("/invitations/<secret>")
+@public_page
+def form(caller: Caller, secret: str) -> Response:
+    """What an invited person fills in."""
+    del caller
+    limits.count_here(Limit.LINK_OF_ADDRESS)
+    return _form(secret, AcceptForm())
+
+
+@bp.post("/invitations/<secret>")
+@public_page
+def accept(caller: Caller, secret: str) -> Response:
+    """Make the person, and sign them in."""
+    form = AcceptForm()
+    limits.count_here(Limit.LINK_OF_ADDRESS)
+    if not form.is_sent_well():
+        return _form(secret, form, 422)
+    name, password, code = form.name.data, form.password.data or "", form.code.data
+    done = form.attempt(caller, lambda: invitations.accept(resources(), caller, secret, name, password, code))
+    if done is None:
+        return _form(secret, form, 409 if isinstance(form.refused, NotPossible) else 422)
+    response = as_page(redirect(url_for("factors.recovery_codes"), 303))  # type: ignore[arg-type]
+    cookies.give_first(response, done)
+    flash("Welcome. You are signed in; your password and your app work from now on.", "done")
+    return response
+
+
+def qr(content: str) -> Markup:
+    """A QR code as inline SVG: black on white in both themes, as cameras want it."""
+    out = io.BytesIO()
+    segno.make(content, error="m").save(
+        out, kind="svg", scale=5, border=4, dark="#000", light="#fff", xmldecl=False, svgns=True, nl=False,
+        svgclass="qr", lineclass=None, omitsize=True, title="QR code for your authenticator app",
+    )  # fmt: skip
+    return Markup(out.getvalue().decode())  # noqa: S704  # the library's own drawing
+
+
+def without_referrer(response: Response) -> Response:
+    """For pages whose address holds a secret: no other page learns it, not even one of ours."""
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+def _form(secret: str, form: AcceptForm, status: int = 200) -> Response:
+    with resources().database.reading() as session:
+        invitation = invitations.find(session, secret)
+    state = None if invitation is None else invitation.state_at(resources().clock())
+    if invitation is None or state != "open":
+        return without_referrer(_over(invitation, state))
+    totp = invitations.totp_secret(resources(), secret)
+    drawing = qr(factors.totp_address(totp, invitation.email))
+    return without_referrer(
+        render("invitations/form.html", status, form=form, invitation=invitation, totp_secret=totp, qr=drawing)
+    )
+
+
+def _over(invitation: Invitation | None, state: str | None) -> Response:
+    """Each way in which a link can be of no use, in its own words."""
+    what, now = {
+        "accepted": ("This invitation was accepted", "Sign in with the password that you chose then."),
+        "withdrawn": ("This invitation was withdrawn", "Ask whoever invited you why, or for another one."),
+        "expired": ("This invitation has expired", "Ask whoever invited you for another one: links work for a week."),
+    }.get(state or "", ("There is no such invitation", "Open the link in your mail again: it must be whole."))
+    if invitation is not None and state != "accepted":
+        now = f"{now} It was {invitation.inviter.name}, {invitation.inviter.email}."
+    values = {"code": "invitation_over", "title": what, "now": now, "can_sign_in": state == "accepted"}
+    return render("invitations/over.html", 404 if invitation is None else 410, **values)

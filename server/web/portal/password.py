@@ -1,0 +1,95 @@
+"""Password: what to do when it is forgotten: ask for a link by mail, and choose a new one with the second factor."""
+
+from flask import Blueprint, Response, flash, redirect, url_for
+
+from server.domain import password_resets
+from server.domain.callers import Caller
+from server.domain.errors import NotPossible
+from server.web.identity import resources
+from server.web.portal import limits
+from server.web.portal.door import public_page
+from server.web.portal.forms import Form, text
+from server.web.portal.invitations import new_password, without_referrer
+from server.web.portal.limits import Limit
+from server.web.portal.rendering import as_page, render
+
+bp = Blueprint("password", __name__, url_prefix="/password")
+
+
+class ForgottenForm(Form):
+    email = text("E-mail address", 254, "The one that you sign in with.",
+                 render_kw={"type": "email", "autocomplete": "username"})  # fmt: skip
+
+
+class ResetForm(Form):
+    password = new_password()
+    code = text("Code from your authenticator app, or a recovery code", 60, "A link alone changes nothing.",
+                render_kw={"autocomplete": "one-time-code", "spellcheck": "false"})  # fmt: skip
+
+
+@bp.get("/forgotten")
+@public_page
+def forgotten_form(caller: Caller) -> Response:
+    """Ask for the address."""
+    del caller
+    return render("password/forgotten.html", form=ForgottenForm())
+
+
+@bp.post("/forgotten")
+@public_page
+def forgotten(caller: Caller) -> Response:
+    """Send a link, if there is such a person; the answer does not tell."""
+    del caller
+    form = ForgottenForm()
+    limits.count_here(Limit.MAIL_OF_ADDRESS)
+    if not form.is_sent_well():
+        return render("password/forgotten.html", 422, form=form)
+    limits.count(Limit.MAIL_OF_ACCOUNT, form.email.data)
+    password_resets.ask(resources(), form.email.data)
+    return as_page(redirect(url_for("password.sent"), 303))  # type: ignore[arg-type]
+
+
+@bp.get("/sent")
+@public_page
+def sent(caller: Caller) -> Response:
+    """What happens now, whoever asked."""
+    del caller
+    return render("password/sent.html")
+
+
+@bp.get("/<secret>")
+@public_page
+def reset_form(caller: Caller, secret: str) -> Response:
+    """Ask for the new password."""
+    del caller
+    limits.count_here(Limit.LINK_OF_ADDRESS)
+    return _form(secret, ResetForm())
+
+
+@bp.post("/<secret>")
+@public_page
+def reset(caller: Caller, secret: str) -> Response:
+    """Replace the password."""
+    form = ResetForm()
+    limits.count_here(Limit.LINK_OF_ADDRESS)
+    if not form.is_sent_well():
+        return _form(secret, form, 422)
+
+    def act() -> bool:
+        password_resets.reset(resources(), caller, secret, form.password.data or "", form.code.data)
+        return True
+
+    if form.attempt(caller, act) is None:
+        return _form(secret, form, 422)
+    flash("Your password is replaced, and you are signed out everywhere. Sign in with the new one.", "done")
+    return as_page(redirect(url_for("sign_in.form"), 303))  # type: ignore[arg-type]
+
+
+def _form(secret: str, form: ResetForm, status: int = 200) -> Response:
+    try:
+        with resources().database.reading() as session:
+            password_resets.require_open(session, resources(), secret)
+    except NotPossible as over:
+        values = {"code": "password_reset_over", "title": "This link no longer works", "detail": over.detail}
+        return without_referrer(render("password/over.html", 410, **values))
+    return without_referrer(render("password/reset.html", status, form=form))
