@@ -120,7 +120,7 @@ def _require_outside(target: Path, folder: Path) -> None:
 def _own_files(made: Settings) -> tuple[list[Path], list[Path]]:
     """Settings and keys: those in the folder, relative to it, and those elsewhere, which are not ours to copy."""
     keys = [getattr(made, name) for name in Settings.model_fields if name.endswith("_file")]
-    named = [made.folder / FILE_NAME, *(path for path in keys if path.exists())]
+    named = [made.folder / FILE_NAME, *(path for path in keys if path is not None and path.exists())]
     inside = [path.relative_to(made.folder) for path in named if path.is_relative_to(made.folder)]
     return inside, [path for path in named if not path.is_relative_to(made.folder)]
 

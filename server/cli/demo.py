@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import secrets
 import shlex
 import shutil
@@ -23,7 +24,7 @@ from server.cli.init import store_of
 from server.cli.processes import LEFTOVERS_SECONDS, Processes, require_free
 from server.cli.terminal import Instance, console
 from server.cli.worker import require_anchored
-from server.domain import logs
+from server.domain import logs, mails
 from server.domain.errors import NotPossible
 from server.domain.resources import Resources
 from server.settings import FILE_NAME, Settings
@@ -51,6 +52,7 @@ def demo(instance: Instance, port: int | None) -> None:
             _make(folder, port)
         elif not (folder / DESCRIPTION).exists():
             raise NotPossible(f"{folder} holds an instance that is no demo.", next_step="Name another folder: --data.")
+        _show_mails(folder)
         made = instance.settings
         if port is not None and not made.listen.endswith(f":{port}"):
             next_step = "Leave --port out, or name another folder with --data."
@@ -80,6 +82,8 @@ def _build(folder: Path, made: Settings) -> None:
     console.print("Building the worked example:", markup=False)
     use = Resources(made)
     built = worked_example.build(use, folder / "sources", lambda what: console.print(f"  {what}", markup=False))
+    while mails.send_due(use):  # what the example's people were told is history: it stands on /mails, not here
+        pass
     _write_description(folder, _description(use, built))
     use.close()
 
@@ -133,6 +137,7 @@ def _make(folder: Path, port: int | None) -> None:
             "contact": "clearance@example-lab.example",
             "log_host": "localhost",
             "logger_level": "warning",
+            "development_mails": True,
             "embedded_store": True,
             "s3_endpoint_url": store.endpoint_url,
             "s3_bucket": store.bucket,
@@ -144,6 +149,14 @@ def _make(folder: Path, port: int | None) -> None:
         },
     )
     making.write_keys(made)
+
+
+def _show_mails(folder: Path) -> None:
+    """Let a demo that was made before there were mails show them, too."""
+    path = folder / FILE_NAME
+    text = path.read_text(encoding="utf-8")
+    if not re.search(r"^(development_mails|smtp_url) *=", text, re.MULTILINE):
+        path.write_text(f"{text}development_mails = true\n", encoding="utf-8")
 
 
 def _description(use: Resources, built: worked_example.Example) -> dict[str, Any]:
@@ -227,8 +240,14 @@ def _tokens(description: dict[str, Any]) -> str:
 TEXT = """
 Weightgate is ready at {endpoint}
 
-People (password; TOTP secrets are in demo.json):
+Open it in a browser, and sign in as one of these people (password):
 {accounts}
+
+The second factor of each, as an app would show it (the secrets are in demo.json):
+
+  {operator} demo-code cleared
+
+What it would send by e-mail stands on {endpoint}/mails, and here.
 
 Tokens:
 {tokens}

@@ -11,6 +11,7 @@ from server.cli import (
     backup,
     clearance,
     demo,
+    demo_code,
     doctor,
     hold,
     init,
@@ -68,8 +69,8 @@ def commands(context: click.Context, data: str) -> None:
 
 
 for module in (
-    init, serve, worker, demo, migrate, doctor, publish, organization, person, tier, clearance, agreement, stage, hold,
-    token, log, keys, backup,
+    init, serve, worker, demo, demo_code, migrate, doctor, publish, organization, person, tier, clearance, agreement,
+    stage, hold, token, log, keys, backup,
 ):  # fmt: skip
     for command in module.COMMANDS:
         commands.add_command(command)

@@ -100,7 +100,7 @@ def show_list(as_json: bool, columns: Sequence[str], rows: Sequence[Sequence[Any
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*[Text(_printable(value)) for value in row])
+        table.add_row(*[Text(printable(value)) for value in row])
     console.print(table)
 
 
@@ -131,7 +131,7 @@ def plain(value: Any) -> Any:
     return value.strftime("%Y-%m-%dT%H:%M:%SZ") if isinstance(value, datetime) else value
 
 
-def _printable(value: Any) -> str:
+def printable(value: Any) -> str:
     """As text for a terminal: partners choose names, and a control sequence in one could rewrite what an admin sees."""
     text = "" if value is None else str(plain(value))
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

@@ -21,6 +21,10 @@ AGREEMENT_FILE = Path(__file__).parents[2] / "config" / "agreements" / "model-sh
 LAB = "example-lab"
 PARTNERS = {"cleared": "aurora-institute", "unsigned": "birch-university", "uncleared": "cedar-systems"}
 NAMES = {"cleared": "Aurora Institute", "unsigned": "Birch University", "uncleared": "Cedar Systems"}
+PEOPLE = {
+    "publisher": "Pia Marsh", "auditor": "Aron Vale", "cleared": "Iris Okafor", "unsigned": "Bo Lindqvist",
+    "uncleared": "Carla Reyes",
+}  # fmt: skip
 STAFF = {"publisher": Role.PUBLISHER, "auditor": Role.AUDITOR}
 READING = (Scope.STAGES_READ, Scope.LOG_READ)
 SCOPES = {
@@ -77,7 +81,7 @@ def build(use: Resources, sources: Path, say: Callable[[str], None] = lambda _: 
 def _people(use: Resources, example: Example) -> dict[str, Caller]:
     admins = [
         FirstAdmin(f"{name}@{LAB}.example", title, people.new_password())
-        for name, title in (("ada", "Ada Admin"), ("ben", "Ben Admin"))
+        for name, title in (("ada", "Ada Quist"), ("ben", "Ben Tanaka"))
     ]
     for key, made in zip(("admin", "admin2"), beginning.begin(use, LAB, "Example Lab", admins), strict=True):
         example.people[key] = {"email": made.email, "password": made.password, "totp_secret": made.totp_secret}
@@ -91,7 +95,7 @@ def _people(use: Resources, example: Example) -> dict[str, Caller]:
 
 
 def _add(use: Resources, example: Example, admin: Caller, key: str, organization: str, email: str, role: Role) -> None:
-    password, totp_secret = people.add(use, admin, organization, email, f"{key.title()} {role.title()}", role)
+    password, totp_secret = people.add(use, admin, organization, email, PEOPLE[key], role)
     example.people[key] = {"email": email, "password": password, "totp_secret": totp_secret}
 
 

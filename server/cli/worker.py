@@ -9,36 +9,51 @@ import click
 import structlog
 
 from server.cli.init import store_of
-from server.cli.terminal import Instance
-from server.domain import following, heartbeat, sealer
+from server.cli.terminal import Instance, printable
+from server.domain import (
+    ceremonies,
+    following,
+    heartbeat,
+    mails,
+    password_resets,
+    sealer,
+    sessions,
+    statistics,
+    verifications,
+)
+from server.domain.mails import Mail
 from server.domain.resources import Resources
 from server.log.anchors import BehindAnchor, Forked
 from server.log.entries import NoLog
 from server.log.sealing import SealingStopped
 from server.storage.database import DATABASE_ERRORS, DatabaseUnavailable
 from server.storage.keys import KeyFileError
+from server.storage.mail import MailServerUnavailable
 from server.storage.objects import ObjectStoreError
 
 logger = structlog.get_logger(__name__)
 FOLLOW_EVERY_SECONDS = 1
+MAIL_EVERY_SECONDS = 2
+CLEAN_EVERY_SECONDS = 3600
 AFTER_AN_ERROR_SECONDS = 5
 # What passes, or what only people can mend: either way the other jobs go on, and this one tries again.
 _FAILURES = (
     DatabaseUnavailable, ObjectStoreError, NoLog, KeyFileError, SealingStopped, BehindAnchor, Forked, OSError,
-    *DATABASE_ERRORS,
+    MailServerUnavailable, *DATABASE_ERRORS,
 )  # fmt: skip
 
 
 @click.command()
 @click.pass_obj
 def worker(instance: Instance) -> None:
-    """Seal the log, anchor it, look at it again, and follow what is fetched, until interrupted."""
+    """Seal the log, anchor it, look at it again, follow what is fetched, and send mails, until interrupted."""
     use = instance.use.as_sealer()
     require_anchored(use)
     stopping, failed = threading.Event(), threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
-    threads = [threading.Thread(target=_repeat, args=(stopping, failed, *job), name=job[0]) for job in _jobs(use)]
+    jobs = _jobs(use, stopping.is_set)
+    threads = [threading.Thread(target=_repeat, args=(stopping, failed, *job), name=job[0]) for job in jobs]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -58,13 +73,17 @@ def require_anchored(use: Resources) -> None:
         sealing.close()
 
 
-def _jobs(use: Resources) -> Iterator[tuple[str, float, Callable[[], object]]]:
+def _jobs(use: Resources, is_stopping: Callable[[], bool]) -> Iterator[tuple[str, float, Callable[[], object]]]:
     """Each with its interval in seconds."""
     yield "seal", sealer.SEAL_EVERY_SECONDS, lambda: sealer.seal(use)
     yield "heartbeat", heartbeat.INTERVAL_SECONDS, lambda: heartbeat.beat(use)
     yield "anchor", sealer.ANCHOR_EVERY_SECONDS, lambda: sealer.anchor(use)
+    yield "verify", verifications.LOOK_EVERY_SECONDS, lambda: verifications.run_waiting(use, is_stopping)
+    yield "statistics", statistics.COUNT_EVERY_SECONDS, lambda: statistics.count(use)
     recheck = sealer.Recheck(use)
     yield "recheck", sealer.RECHECK_EVERY_SECONDS, lambda: _recheck(recheck)
+    yield "clean", CLEAN_EVERY_SECONDS, lambda: [part.clean(use) for part in (ceremonies, sessions, password_resets)]
+    yield "mail", MAIL_EVERY_SECONDS, lambda: _send_mails(use)
     made = use.settings
     if made.embedded_store:
         access_log = store_of(made.folder, made).access_log
@@ -91,6 +110,20 @@ def _repeat(
             stopping.set()
             raise
         stopping.wait(wait)
+
+
+def _send_mails(use: Resources) -> None:
+    for mail, error in mails.send_due(use):
+        if error is not None:
+            logger.warning("a mail could not be sent", mail=mail.id, kind=mail.kind, reason=error)
+        elif use.settings.development_mails:
+            _show_mail(mail)
+
+
+def _show_mail(mail: Mail) -> None:
+    """One block of plain lines, whole: several processes write to the same terminal."""
+    lines = ["", f"--- Mail {mail.id} to {mail.recipient}", mail.subject, "", *mail.text.splitlines(), "---"]
+    click.echo("\n".join(map(printable, lines)))
 
 
 def _recheck(recheck: sealer.Recheck) -> None:
