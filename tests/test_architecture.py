@@ -96,7 +96,7 @@ def test_a_concept_s_tests_bear_its_name() -> None:
     assert {name for name in tests - set(MORE_THAN_ONE) if name.removeprefix("test_") not in concepts} == set()
 
 
-@pytest.mark.parametrize("layer", ["web", "web/api", "storage", "log"])
+@pytest.mark.parametrize("layer", ["web", "web/api", "web/portal/admin", "web/portal/audit", "storage", "log"])
 def test_a_module_s_tests_bear_its_name(layer: str) -> None:
     """The tests mirror the tree in the other layers too."""
     modules = {path.stem for path in (SERVER / layer).glob("*.py")}

@@ -4,6 +4,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,19 @@ from sqlalchemy import make_url
 
 from server import settings
 from server.cli import instance
-from server.domain import audit, checkup, downloads, following, heartbeat, holds, organizations, sealer
+from server.domain import (
+    access_requests,
+    audit,
+    checkup,
+    downloads,
+    following,
+    heartbeat,
+    holds,
+    mails,
+    organizations,
+    sealer,
+    token_uses,
+)
 from server.domain.deliveries import Delivery
 from server.domain.holds import EVERYTHING
 from server.domain.resources import Resources
@@ -182,6 +195,25 @@ def test_the_whole_way_works_with_three_roles(roles: Roles) -> None:
     assert [findings[name].ok for name in ("database", "log", "anchors")] == [True] * 3
     sealer.seal(sealing_use)
     assert {fault.sentence for fault in world.faults()} == {audit.GHOST_READ}
+    sealing_use.close()
+
+
+def test_people_are_told_with_three_roles(roles: Roles) -> None:
+    """The web takes a request and its decision; the worker, which can decide nothing, sends what tells of it."""
+    world, use = roles.world, roles.use
+    request = access_requests.create(
+        use, world.person("uncleared"), "gpt-2", "registered", purpose="x", wanted_until=use.clock() + timedelta(days=1)
+    )
+    access_requests.approve(use, world.admin, request.id)
+    token_uses.note(use, world.caller("cleared"))
+    sealing_use = use.as_sealer()
+    sealing_use.settings = sealing_use.settings.model_copy(update={"development_mails": True})
+    told = set[str]()
+    while sent := mails.send_due(sealing_use):
+        told |= {outcome.mail.kind for outcome in sent}
+    assert {"access_request", "access_approved"} <= told
+    with use.database.reading() as session:
+        assert token_uses.of(session, [world.caller("cleared").token_id or 0])
     sealing_use.close()
 
 

@@ -42,6 +42,14 @@ stage.hold            -      -        yes    -          -        -        -     
 log.manage            -      -        yes    -          -        -        -            -                 -         -
 log.erase             -      -        yes    -          -        -        -            -                 -         -
 checkpoint.publish    -      -        yes    yes        -        -        -            -                 -         yes
+account.manage        yes    yes      yes    yes        yes      -        -            -                 -         -
+agreement.sign        yes    -        -      -          -        -        -            -                 -         -
+access_request.read   yes    yes      yes    yes        yes      -        -            -                 -         -
+access_request.create yes    yes      -      -          -        -        -            -                 -         -
+access_request.decide -      -        yes    -          -        -        -            -                 -         -
+alarm.read            -      -        yes    -          yes      -        -            -                 -         -
+alarm.resolve         -      -        yes    -          -        -        -            -                 -         -
+log.audit             -      -        yes    -          yes      -        -            -                 -         -
 """  # noqa: E501
 ROWS = [line.split() for line in MATRIX.strip().splitlines()[2:]]
 # The same for what a scope is made for: whoever lacks it gets no such token.

@@ -66,6 +66,7 @@ BAD = {
     ],
     "contact": ['"x"', '""', "7", f'"{"x" * 201}"'],
     "logger_level": ['"DEBUG"', '"verbose"', "10"],
+    "redis_url": ['"redis.example.org"', '"http://redis"', '"redis://"', '"redis://a b"', '"redis://h/x"', "7", '""'],
     "database_url": [
         '"sqlite://"', '"sqlite:///"', '"mysql://app:hush@db/x"', '"postgresql://app:hush@db/x"',
         '"weightgate.sqlite3"', '"sqlite:///?mode=memory"',
@@ -84,6 +85,13 @@ BAD = {
     "second_person_tier": ['""', '"Research"', '"-x"'],
     "token_lifetime_days": ["0", "91", '"long"'],
     "log_host": ['"Weights.example.org"', '"a/b"', '""', '"a b"', '"https://x"'],
+    "smtp_url": [
+        '"mail.example.org"', '"smtp://mail.example.org"', '"http://localhost"', '"smtps://u:hush@mail.example.org"',
+        '"smtps://mail.example.org/x"', '"smtps://"', '"smtps://a b"', '"smtps://m:0"', '"smtps://m:99999"', '""', "7",
+        '"smtps://a@b@c"', '"smtps://m\\r\\nx"',
+    ],
+    "mail_from": ['"weights"', '"a@b, c@d"', '"A <a@b>"', '"a@b\\r\\nBcc: c@d"', '""', '"a@é.example"', "7"],
+    "development_mails": ["true", '"perhaps"', "2"],
 }  # fmt: skip
 
 
@@ -94,6 +102,31 @@ def test_a_bad_value_names_its_key(tmp_path: Path, key: str, value: str) -> None
         load(tmp_path, f"{key} = {value}\n", good=without(key))
     assert "hush" not in str(refused.value)
     assert refused.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ('smtp_url = "smtps://mail.example.org"', "mail_from: missing"),
+        ('smtp_url = "smtps://u@m"\nmail_from = "a@b"', "smtp_password_file: name the user"),
+        ('smtp_url = "smtps://m"\nmail_from = "a@b"\nsmtp_password_file = "x"', "smtp_password_file: name the user"),
+        ('smtp_password_file = "x"', "smtp_password_file: name the user"),
+    ],
+)
+def test_what_mail_needs_goes_together(tmp_path: Path, lines: str, said: str) -> None:
+    """A server without a sender, or a user without a password, would fail at the first mail."""
+    with pytest.raises(SettingsError, match=said):
+        load(tmp_path, lines + "\n")
+
+
+def test_development_mails_are_for_loopback(tmp_path: Path) -> None:
+    """There they need no mail server, and cannot stand beside one."""
+    loopback = re.sub("https://weights.example.org", "http://localhost:8080", GOOD)
+    assert load(tmp_path, "development_mails = true\n", good=loopback).development_mails
+    mail = 'smtp_url = "smtp://localhost"\nmail_from = "a@b"\n'
+    assert load(tmp_path, mail, good=loopback).smtp_url == "smtp://localhost"
+    with pytest.raises(SettingsError, match="development_mails: leave it out"):
+        load(tmp_path, mail + "development_mails = true\n", good=loopback)
 
 
 def test_every_key_has_its_bad_values() -> None:

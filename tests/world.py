@@ -34,6 +34,7 @@ from server.storage.embedded import EmbeddedStore
 from server.storage.signing import UrlSigner
 from server.web import app as web
 from tests.postgres import PostgreSQL
+from tests.visits import Visit, visit
 
 DATABASES = ("sqlite", "postgresql")
 SEALED_AGAIN_AFTER_SECONDS = 15
@@ -172,6 +173,10 @@ class World:
         if token is not None:
             headers["Authorization"] = f"Bearer {self.example.tokens.get(token, token)}"
         return self.client.open(f"/api/v1{path}", method=method, headers=headers, **more)
+
+    def visit(self, name: str | None) -> Visit:
+        """A browser's part of the portal, signed in as a person of the demo (None: nobody), proved just now."""
+        return visit(self.client.application, self.use, None if name is None else self.example.people[name]["email"])
 
     def seal(self) -> int:
         """What the worker does all the time."""

@@ -7,11 +7,13 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyotp
 import pytest
 import requests
 
@@ -189,9 +191,26 @@ def test_the_printed_commands_of_the_operator_work(demo: Demo, tmp_path: Path) -
     password = demo.description["people"]["admin"]["password"]
     store = f"http://127.0.0.1:{demo.store_port}"
     environment = os.environ | {"WEIGHTGATE_PASSWORD": password, "WEIGHTGATE_S3_ENDPOINT_URL": store}
-    assert len(printed) == 3
+    assert len(printed) == 4
     for command in printed:
         subprocess.run(["/bin/bash", "-c", command], cwd=tmp_path, check=True, capture_output=True, env=environment)
+
+
+def test_the_second_factor_is_what_an_app_would_show(demo: Demo, newcomer: Operator) -> None:
+    """For each of the demo's people, and in no other folder."""
+    for name, person in demo.description["people"].items():
+        codes = pyotp.TOTP(person["totp_secret"])
+        shown = {codes.now()}
+        done = subprocess.run(_demo_code(demo.started.folder, name), check=True, capture_output=True, text=True)
+        assert done.stdout[:6] in shown | {codes.now()}
+    unknown = subprocess.run(_demo_code(demo.started.folder, "nobody"), check=False, capture_output=True, text=True)
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert "cleared" in unknown.stderr
+    newcomer("demo-code", "cleared", code=1)
+
+
+def _demo_code(folder: Path, name: str) -> list[str]:
+    return [sys.executable, "-m", "server", "--data", str(folder), "demo-code", name]
 
 
 def test_sources_are_exactly_main(demo: Demo) -> None:
@@ -258,7 +277,9 @@ def test_ctrl_c_stops_everything_with_exit_code_0(demo: Demo, stopped: tuple[dic
 
 @pytest.fixture(scope="module")
 def second(demo: Demo, stopped: tuple[dict[str, Any], int]) -> Iterator[Demo]:
-    """A second run on the same folder, without naming the port again."""
+    """A second run on the same folder, without naming the port again; its settings are from before there were mails."""
+    made = demo.started.folder / "weightgate.toml"
+    made.write_text(made.read_text().replace("development_mails = true\n", ""))
     again = demo.again()
     try:
         yield again.wait()
@@ -271,6 +292,13 @@ def test_a_second_run_keeps_data_ports_and_tokens(second: Demo, stopped: tuple[d
     assert second.description == stopped[0]
     assert "Building" not in second.started.out
     assert second.get("/me", "cleared").json()["organization"] == "aurora-institute"
+
+
+def test_mails_are_shown_on_their_page(second: Demo) -> None:
+    """Also by a demo that was made before; what was told while it was built does not crowd the terminal."""
+    page = requests.get(f"http://127.0.0.1:{second.port}/mails", timeout=10)
+    assert (page.status_code, "Approved: research on gpt-2" in page.text) == (200, True)
+    assert "--- Mail" not in second.started.out
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from server.domain import downloads, sealer
+from server.domain import downloads, mails, sealer
 from server.domain.heartbeat import KIND as HEARTBEAT
 from server.log import sealing
 from server.log.entries import Log
@@ -16,7 +16,7 @@ from server.storage.embedded import EmbeddedStore
 from tests import tampering
 from tests.e2e.working import anchor, anchors_of, unsealed, working
 from tests.postgres import PostgreSQL
-from tests.world import World, copied_world
+from tests.world import World, copied_world, write_settings
 
 SOON_SECONDS = 1.5  # "within 1 s", and a little for a busy machine
 RECOVERY_SECONDS = 20
@@ -120,3 +120,19 @@ def test_a_fault_in_one_job_ends_the_worker(sqlite_world: World) -> None:
 def world_origin(world: World) -> str:
     with world.use.database.reading() as session:
         return str(session.query(Log.origin).scalar())
+
+
+def test_development_mails_are_printed_in_plain_lines(sqlite_world: World) -> None:
+    """Whole, one block each, and without what a terminal would act on."""
+    world = sqlite_world
+    write_settings(world.template, world.folder, world.settings.database_url, development_mails=True)
+    with world.use.database.transaction() as session:
+        text = "Accept it: http://localhost:8080/invitations/abc\n\x1b[2JNothing happened."
+        mails.queue(session, world.use, "invitation", "dora@dover.example", "Join Dover Lab", text, world.clock())
+    with working(world) as (worker,):
+        worker.until(lambda: "Questions:" in worker.messages.partition("Join Dover Lab")[2])
+        assert (
+            " to dora@dover.example\nJoin Dover Lab\n\nAccept it: http://localhost:8080/invitations/abc\n"
+            "\N{REPLACEMENT CHARACTER}[2JNothing happened.\n" in worker.messages
+        )
+        assert worker.end(signal.SIGTERM) == 0

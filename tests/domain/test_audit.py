@@ -99,6 +99,11 @@ ALLOWED: dict[str, list[Record]] = {
         entry("signature.record", signature=2, organization="dover", agreement_sha256=SHA[2]),
         download(agreement_sha256=SHA[2], signature=2),
     ],
+    "a signature that the lab countersigned": [
+        entry("signature.sign", signature=2, organization="dover", agreement_sha256=SHA[1]),
+        entry("signature.countersign", signature=2, organization="dover", agreement_sha256=SHA[1]),
+        download(signature=2),
+    ],
     "of a stage without an agreement": [
         entry("stage.add", stage="gpt/open", tier="research"),
         entry("stage.move", stage="gpt/open", before="planned", to="partners"),
@@ -172,6 +177,19 @@ DENIED: dict[str, tuple[list[Record], list[str]]] = {
     "an approval of nothing": ([clearance("clearance.approve", 2)],
                                ["it approves a clearance that was never proposed"]),
     "a revocation of nothing": ([clearance("clearance.revoke", 2)], ["it revokes a clearance that was never proposed"]),
+    "a signature that waits": (
+        [entry("signature.sign", signature=2, organization="dover", agreement_sha256=SHA[1]), download(signature=2)],
+        [NO_SIGNATURE]),
+    "a countersignature of nothing": (
+        [entry("signature.countersign", signature=2, organization="dover", agreement_sha256=SHA[1])],
+        ["it countersigns a signature that was never given"]),
+    "a countersignature after it was declined": (
+        [entry("signature.sign", signature=2, organization="dover", agreement_sha256=SHA[1]),
+         entry("signature.decline", signature=2),
+         entry("signature.countersign", signature=2, organization="dover", agreement_sha256=SHA[1])],
+        ["it countersigns a signature that was never given"]),
+    "a decline of nothing": (
+        [entry("signature.decline", signature=2)], ["it declines a signature that was never given"]),
     "an end of nothing": ([entry("signature.end", signature=2)], ["it ends a signature that was never recorded"]),
     "an end that came twice": ([entry("signature.end", signature=1)] * 2,
                                ["it ends a signature that was never recorded"]),

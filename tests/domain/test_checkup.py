@@ -19,6 +19,7 @@ from server.settings import Settings
 from server.storage import keys
 from server.storage.embedded import EmbeddedStore, free_port
 from server.storage.probes import PROBE_PREFIX
+from tests.mail_host import mail_host
 from tests.postgres import PostgreSQL
 from tests.world import Clock, World, write_settings
 
@@ -210,3 +211,23 @@ def careless_store() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_address[1]}"
         server.shutdown()
         thread.join()
+
+
+def test_the_mail_server_is_tried_and_sent_nothing(examine: Examine, sqlite_world: World) -> None:
+    """It says what waits; a server that is down or turns us away is wrong, and no password is told."""
+    found = examine()
+    assert (found["mail"].ok, "name an smtp_url" in found["mail"].sentence) == (True, True)
+    with mail_host() as host:
+        known = {"smtp_url": f"smtp://127.0.0.1:{host.port}", "mail_from": "weights@lab.example.org"}
+        found = examine(**known)
+        assert (found["mail"].ok, host.delivered) == (True, [])
+        assert "lets us in" in found["mail"].sentence
+    assert "cannot be reached" in wrong(examine(**known))["mail"]
+    password = sqlite_world.folder / "smtp-password"
+    keys.write_private(password, b"hush hush")
+    with mail_host(user=True) as host:
+        known |= {"smtp_url": f"smtp://gate@127.0.0.1:{host.port}", "smtp_password_file": str(password)}
+        told = wrong(examine(**known))["mail"]
+        assert set(host.passwords) == {"hush hush"}
+    assert "does not let gate in" in told
+    assert "hush" not in told

@@ -184,3 +184,32 @@ def test_a_new_tier_in_between_takes_its_place(sqlite_world: World) -> None:
     tiers.add(world.use, world.admin, "above", 21)
     assert propose(world, "almost").approved_at is not None
     assert propose(world, "above").approved_at is None
+
+
+def test_an_extension_is_a_clearance_of_its_own_under_the_same_rules(world: World) -> None:
+    """With a later end, from now on; what was decided stays as it is, and what is not in force is not extended."""
+    made = propose(world)
+    with pytest.raises(NotPossible):
+        clearances.extend(world.use, world.admin, made.id, world.clock() + 9 * DAY)  # only proposed
+    clearances.approve(world.use, world.admin2, made.id)
+    with pytest.raises(InvalidRequest):
+        clearances.extend(world.use, world.admin, made.id, made.expires_at)
+    longer = clearances.extend(world.use, world.admin2, made.id, made.expires_at + 9 * DAY)
+    assert longer.approved_at is None
+    assert (longer.tier_id, longer.model_id, longer.purpose) == (made.tier_id, made.model_id, made.purpose)
+    assert world.records("clearance.propose")[-1]["extends"] == made.id
+    with pytest.raises(NotPossible, match="another admin"):
+        clearances.approve(world.use, world.admin2, longer.id)
+    clearances.revoke(world.use, world.admin, made.id)
+    with pytest.raises(NotPossible):
+        clearances.extend(world.use, world.admin, made.id, made.expires_at + 99 * DAY)
+
+
+def test_the_same_proposal_sent_twice_is_made_once(world: World) -> None:
+    """One that was revoked may be proposed again."""
+    ends = world.clock() + DAY
+    first = propose(world, expires_at=ends)
+    with pytest.raises(NotPossible, match=f"Clearance {first.id} says the very same"):
+        propose(world, by="admin2", expires_at=ends)
+    clearances.revoke(world.use, world.admin, first.id)
+    assert propose(world, expires_at=ends).id > first.id

@@ -91,3 +91,20 @@ def test_only_admins_lay_and_lift_holds(sqlite_world: World, by: str) -> None:
         holds.lay(sqlite_world.use, sqlite_world.person(by), "everything", "A finding.")
     with pytest.raises(NotPermitted):
         holds.lift(sqlite_world.use, sqlite_world.person(by), "everything")
+
+
+def test_the_holds_that_lie_are_listed_for_staff_with_their_reasons(sqlite_world: World) -> None:
+    """The widest first; partners are told elsewhere that one lies, and never why."""
+    world = sqlite_world
+    for on in ("gpt-2/762M", "mini-gpt", "everything"):
+        holds.lay(world.use, world.admin, on, f"A finding on {on}.")
+    with world.use.database.reading() as session:
+        lying = holds.lying(session, world.person("auditor"))
+        assert [hold.on for hold in lying] == ["everything", "mini-gpt", "gpt-2/774M"]
+        assert [hold.reason for hold in lying][2] == "A finding on gpt-2/762M."
+        assert holds.lying(session, world.person("cleared")) == []
+        assert holds.state_of(session, "gpt-2/762M") == ("gpt-2/774M", lying[2])
+        assert holds.state_of(session, "gpt-2") == ("gpt-2", None)
+        for on in ("gpt-9", "gpt-2/9B", "", "a\0b"):
+            with pytest.raises(NotFound):
+                holds.state_of(session, on)

@@ -1,0 +1,137 @@
+"""What happens in a demo before its pages are looked at: something of everything, so that no page is empty."""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from sqlalchemy import Select, select
+
+from server import settings
+from server.domain import (
+    access_requests,
+    clearances,
+    deliveries,
+    holds,
+    invitations,
+    organizations,
+    password_resets,
+    people,
+    tokens,
+    verifications,
+)
+from server.domain.alarms import Alarm
+from server.domain.callers import Caller
+from server.domain.checkpoints import Checkpoint
+from server.domain.factors import Passkey
+from server.domain.mails import Mail
+from server.domain.permissions import Role, Scope
+from server.domain.resources import Resources
+from server.log.entries import Log, LogEntry
+from tests.browser.demo_portal import until
+
+TIMEOUT_SECONDS = 20
+SECRET = re.compile(r"/(?:invitations|password)/(\S+)")
+
+
+def happen(folder: Path, demo: dict[str, Any]) -> dict[str, str]:
+    """Let it all happen in the demo that runs on `folder`; return the ids that addresses need."""
+    use = Resources(settings.load(folder, {}))
+    try:
+        callers = {
+            name: people.sign_in_for_command(use, person["email"], person["password"])
+            for name, person in demo["people"].items()
+        }
+        fetched, far = _download(demo, "gpt-2/774M", None), _download(demo, "mini-gpt/base", "127.1.0.1")
+        made = _acts(use, callers)
+        until(lambda: _has_been_fetched(use, [fetched, far]))
+        return made | _ids(use, callers["cleared"]) | {"download_id": fetched}
+    finally:
+        use.close()
+
+
+def _download(demo: dict[str, Any], stage: str, source: str | None) -> str:
+    """Issue a stage to the cleared partner, and fetch all of it, from another loopback address if one is named."""
+    headers = {"Authorization": f"Bearer {demo['tokens']['cleared']}"}
+    address = f"{demo['endpoint']}/api/v1/downloads"
+    issued = requests.post(address, json={"stage": stage}, headers=headers, timeout=TIMEOUT_SECONDS)
+    issued.raise_for_status()
+    with requests.Session() as session:
+        if source is not None:
+            session.mount("http://", _From(source))
+        for file in issued.json()["files"]:
+            assert len(session.get(file["url"], timeout=TIMEOUT_SECONDS).content) == file["size_bytes"]
+    return str(issued.json()["id"])
+
+
+class _From(HTTPAdapter):
+    """Connects from one address."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **more: Any) -> None:
+        super().init_poolmanager(*args, **more, source_address=(self._source, 0))
+
+
+def _acts(use: Resources, callers: dict[str, Caller]) -> dict[str, str]:
+    admin, owner, at = callers["admin"], callers["cleared"], use.clock()
+    asked = access_requests.create(
+        use, callers["uncleared"], "gpt-2", "research", purpose="A study of bias in long texts.",
+        wanted_until=at + timedelta(days=90),
+    )  # fmt: skip
+    proposed = clearances.propose(
+        use, admin, "cedar-systems", "mini-gpt", "research", expires_at=at + timedelta(days=60), purpose="A pilot."
+    )
+    people.add(use, owner, "aurora-institute", "noor@aurora-institute.example", "Noor Haddad", Role.MEMBER)
+    invitations.invite(use, owner, "aurora-institute", "emil@aurora-institute.example", Role.MEMBER)
+    password_resets.ask(use, str(owner.person))
+    organizations.add(use, admin, "dover-lab", "Dover Lab")
+    organizations.suspend(use, admin, "dover-lab", "Its agreement is being renewed.")
+    holds.lay(use, admin, "mini-gpt/large", "A finding is looked into.")
+    made = tokens.create(use, owner, "training cluster", [Scope.DOWNLOADS_CREATE], timedelta(days=30), ["192.0.2.0/24"])
+    verifications.request(use, callers["auditor"])
+    with use.database.transaction() as session:
+        session.add(
+            Passkey(
+                person_id=owner.person_id, credential_id=b"shown", public_key=b"shown", sign_count=0,
+                name="laptop", added_at=at,
+            )
+        )  # fmt: skip
+    return {"request_id": str(asked.id), "clearance": str(proposed.id), "public_id": made.token.public_id}
+
+
+def _has_been_fetched(use: Resources, ids: list[str]) -> bool:
+    """Whether the worker has counted both, and raised the alarm."""
+    with use.database.reading() as session:
+        counted = deliveries.delivered(session, ids)
+        return len(counted) == len(ids) and session.scalar(select(Alarm.id)) is not None
+
+
+def _ids(use: Resources, owner: Caller) -> dict[str, str]:
+    with use.database.reading() as session:
+        by_mail = {
+            mail.recipient: found[1]
+            for mail in session.scalars(select(Mail))
+            if (found := SECRET.search(mail.text)) is not None
+        }
+        entry = session.scalars(select(LogEntry).where(LogEntry.kind == "download").order_by(LogEntry.id)).first()
+        assert entry is not None
+        queries: dict[str, Select[Any]] = {
+            "person_id": select(people.Person.id).where(people.Person.name == "Noor Haddad"),
+            "staff_id": select(people.Person.id).where(people.Person.role == Role.PUBLISHER),
+            "passkey_id": select(Passkey.id),
+            "alarm_id": select(Alarm.id),
+            "log": select(Log.name),
+            "checkpoint_id": select(Checkpoint.checkpoint_id),
+        }
+        ids = {name: str(session.scalar(query)) for name, query in queries.items()}
+        return ids | {
+            "entry_id": str(entry.id),
+            "today": use.clock().date().isoformat(),
+            "invitation": by_mail["emil@aurora-institute.example"],
+            "reset": by_mail[str(owner.person)],
+        }

@@ -1,0 +1,43 @@
+"""Every page of the portal, with who looks at it: for screenshots, for axe, and for the test that none is missing."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page
+
+from tests.browser.people import People
+
+TABLE = Path(__file__).with_name("pages.txt")
+SECOND_STEP = ("/sign-in/second-factor", "/sign-in/recovery-code")  # only after a password
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One page. name: of its screenshot; rule: the route; who: of the demo's people, None for nobody."""
+
+    name: str
+    rule: str
+    who: str | None
+    path: str
+    status: int
+
+
+def listed() -> list[Shown]:
+    """All pages, as the table has them; paths are templates for what `happenings` returns."""
+    lines = (line for line in TABLE.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#"))
+    rows = (line.split() for line in lines)
+    return [Shown(row[0], row[1], None if row[2] == "nobody" else row[2], row[3], int(row[4])) for row in rows]
+
+
+@contextmanager
+def opened(people: People, shown: Shown, known: dict[str, str], **options: Any) -> Iterator[tuple[Page, int]]:
+    """Open a page; yield it, and the status it was answered with."""
+    with people.at(shown.who, "/sign-in" if shown.path in SECOND_STEP else None, **options) as page:
+        if shown.path in SECOND_STEP:
+            people.give_password(page, "auditor")
+        answer = page.goto(people.endpoint + shown.path.format(**known))
+        assert answer is not None
+        yield page, answer.status

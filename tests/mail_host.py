@@ -1,0 +1,115 @@
+"""A real SMTP server for tests. It keeps what it was given, and answers as a test says."""
+
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from server.storage.embedded import free_port
+
+PASSWORD = "the password of the mail server"  # of one that lives as long as a test
+FINE = "250 OK"
+
+
+@dataclass
+class Delivered:
+    """One letter as the server got it."""
+
+    message: EmailMessage
+    sender: str
+    recipients: list[str]
+    encrypted: bool
+    user: str | None
+
+
+@dataclass
+class MailHost:
+    """What the server got, and what it answers to a recipient and to a letter."""
+
+    port: int
+    delivered: list[Delivered] = field(default_factory=list)
+    to_recipient: Callable[[str], str] = lambda _: FINE
+    to_letter: Callable[[Delivered], str] = lambda _: FINE
+    passwords: list[str] = field(default_factory=list)
+
+    async def handle_RCPT(
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
+    ) -> str:
+        answer = self.to_recipient(address)
+        if answer == FINE:
+            envelope.rcpt_tos.append(address)
+        return answer
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        message: Any = message_from_bytes(envelope.original_content or b"", policy=policy.default)
+        encrypted = server.transport is not None and server.transport.get_extra_info("ssl_object") is not None
+        user = session.auth_data.login.decode() if session.auth_data else None
+        letter = Delivered(message, str(envelope.mail_from), list(envelope.rcpt_tos), encrypted, user)
+        if (answer := self.to_letter(letter)) == FINE:
+            self.delivered.append(letter)
+        return answer
+
+    def authenticate(self, _server: SMTP, _session: Session, _envelope: Envelope, _how: str, given: Any) -> AuthResult:
+        assert isinstance(given, LoginPassword)
+        self.passwords.append(given.password.decode())
+        right = given.password.decode() == PASSWORD
+        # Some servers quote what they were sent; ours must not end in a message.
+        return AuthResult(success=right, handled=right, message=None if right else f"535 no: {given.password.decode()}",
+                          auth_data=given)  # fmt: skip
+
+
+@contextmanager
+def mail_host(certificate: Path | None = None, *, tls: str = "none", user: bool = False) -> Iterator[MailHost]:
+    """Run one on a free port. tls: `none`, `starttls`, or `tls` from the first byte."""
+    host = MailHost(free_port())
+    context = None
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+    more: dict[str, Any] = {"tls_context": context} if tls == "starttls" else {}
+    controller = Controller(
+        host, "127.0.0.1", host.port, ssl_context=context if tls == "tls" else None,
+        authenticator=host.authenticate if user else None, auth_require_tls=tls == "starttls",
+        data_size_limit=1_000_000, **more,
+    )  # fmt: skip
+    controller.start()
+    try:
+        yield host
+    finally:
+        controller.stop()
+
+
+def write_certificate(path: Path) -> Path:
+    """A certificate for localhost, signed by itself, with its key, for a day."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+    return path

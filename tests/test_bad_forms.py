@@ -1,0 +1,94 @@
+"""Every form of the portal, sent as no page of ours would: refused, nothing done, and never a failure of ours."""
+
+import re
+from typing import Any
+
+import pytest
+
+from server.domain.permissions import POLICY, Role
+from tests.test_matrix import PAGES, Row, acts, theirs
+from tests.visits import Visit
+from tests.world import World
+
+__all__ = ["theirs"]
+FORMS = [row for row in PAGES if row.method == "POST"]
+# Buttons: nothing of them is read but that they were pressed.
+BUTTONS = {
+    "/sign-out", "/appearance", "/sign-in/passkey/begin", "/account/confirm/passkey", "/account/passkeys/begin",
+    "/account/sessions/end-others",
+}  # fmt: skip
+SECOND_STEPS = {"/sign-in/second-factor", "/sign-in/recovery-code"}  # without a first one they lead back to it
+OF_THE_LAB = [row for row in FORMS if row.permission and Role.ADMIN in POLICY[row.permission].roles]
+PRETEND = {"secret": "x" * 43, "path": "x"}
+BAD_VALUES = ["", "x" * 10_001, "\0", "-1", "9" * 40, "2026-02-30", "<script>", "\ud7ff\U0010ffff", "=1+1", "../../etc"]
+
+
+def sender(row: Row) -> str | None:
+    """Who may send a form: somebody with the permission, in the organization that the address is about."""
+    if row.permission is None:
+        return None
+    return "admin" if row in OF_THE_LAB else "cleared"
+
+
+def test_a_form_without_our_token_does_nothing(sqlite_world: World, theirs: dict[str, Any]) -> None:
+    """None, an invented one, and the one of somebody else's browser: each form says that it is too old."""
+    world, before = sqlite_world, acts(sqlite_world)
+    known, foreign = theirs | PRETEND, world.visit("auditor").csrf_token
+    visits = {name: world.visit(name) for name in (None, "admin", "cleared")}
+    for row in FORMS:
+        for token in ("", "invented", foreign):
+            answer = visits[sender(row)].post(row.address(known), {"name": "x"}, csrf=token)
+            assert answer.status_code == 400, (row, token)
+            assert "form" in answer.text.lower(), row
+    assert acts(world) == before
+
+
+def test_a_form_with_a_field_that_no_page_has_does_nothing(sqlite_world: World, theirs: dict[str, Any]) -> None:
+    """It was not one of our pages that sent it."""
+    taken = set()
+    world, before = sqlite_world, acts(sqlite_world)
+    known = theirs | PRETEND
+    for row in FORMS:
+        if row.rule in BUTTONS | SECOND_STEPS:
+            continue
+        answer = world.visit(sender(row)).post(row.address(known), {"is_admin": "1"})
+        if not 400 <= answer.status_code < 500:
+            taken.add(row.rule)
+    assert taken == set()
+    assert acts(world) == before
+
+
+def test_a_form_of_a_megabyte_is_refused_unread(sqlite_world: World, theirs: dict[str, Any]) -> None:
+    """Whatever the field."""
+    world, before = sqlite_world, acts(sqlite_world)
+    known = theirs | PRETEND
+    for row in FORMS:
+        answer = world.visit(sender(row)).post(row.address(known), {"name": "x" * 1_000_001})
+        assert answer.status_code == 413, (row, answer.status_code)
+    assert acts(world) == before
+
+
+@pytest.mark.parametrize("value", BAD_VALUES, ids=range(len(BAD_VALUES)))
+def test_no_value_breaks_a_form(sqlite_world: World, theirs: dict[str, Any], value: str) -> None:
+    """In any field of any form: refused in words, with what was typed; never a failure of ours."""
+    world, known = sqlite_world, theirs | PRETEND
+    visits: dict[str | None, Visit] = {}
+    for row in FORMS:
+        if row.rule in BUTTONS or row.rule.endswith(("/approve", "/countersign")):
+            continue
+        name = sender(row)
+        here = visits.setdefault(name, world.visit(name))
+        fields = dict.fromkeys(_fields(here, row, known), value)
+        answer = here.post(row.address(known), fields)
+        assert answer.status_code < 500, (row, answer.status_code)
+
+
+def _fields(here: Visit, row: Row, known: dict[str, Any]) -> list[str]:
+    """The fields that the page of this form has, or, where the form stands on another page, the usual ones."""
+    page = here.get(row.address(known))
+    if page.status_code != 200:
+        return []
+
+    forms = re.findall(r"<form[^>]*method=\"post\"[^>]*>.*?</form>", page.text, re.DOTALL)
+    found = re.findall(r'name="([a-z_0-9]+)"', " ".join(forms))
+    return [name for name in dict.fromkeys(found) if name not in {"csrf_token", "appearance"}]

@@ -1,0 +1,247 @@
+"""Role × organization × stage × route × foreign id: whoever may not have something gets 403 or 404, at every address.
+
+The table, `matrix.txt`, is written by hand. A route without a row breaks the build, and so does a row without a route.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from server.domain import access_requests, alarms, clearances, downloads, holds, invitations, people, stages, tokens
+from server.domain.agreements import Signature
+from server.domain.alarms import Alarm, AlarmKind, Suspicion
+from server.domain.checkpoints import Checkpoint
+from server.domain.factors import Passkey
+from server.domain.paging import Slice
+from server.domain.permissions import POLICY, Permission, Role, Scope
+from server.domain.sessions import SignIn
+from server.domain.stages import StageState
+from server.log.entries import Log
+from server.web import app as web
+from tests.visits import Visit, visit
+from tests.world import World
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    method: str
+    rule: str
+    permission: Permission | None
+    foreign: str
+
+    @property
+    def names_a_stage(self) -> bool:
+        return "<stage>" in self.rule
+
+    def address(self, known: dict[str, Any]) -> str:
+        return re.sub(r"<(?:\w+:)?(\w+)>", lambda match: str(known[match[1]]), self.rule)
+
+    def refuses(self, role: Role | None) -> bool:
+        """Whether the policy gives the permission to nobody of this role."""
+        if self.permission is None:
+            return False
+        rule = POLICY[self.permission]
+        return not rule.anonymous if role is None else role not in rule.roles
+
+
+def rows() -> Iterator[Row]:
+    for line in (Path(__file__).parent / "matrix.txt").read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            method, rule, permission, foreign = line.split()
+            yield Row(method, rule, None if permission == "-" else Permission(permission), foreign)
+
+
+ROWS = list(rows())
+PAGES = [row for row in ROWS if not row.rule.startswith(("/api/", "/log/", "/healthz", "/readyz"))]
+API = [row for row in ROWS if row.rule.startswith("/api/")]
+DENIED = {403, 404}
+VISITORS: dict[str, Role | None] = {
+    "nobody": None, "uncleared": Role.OWNER, "member": Role.MEMBER, "admin": Role.ADMIN, "publisher": Role.PUBLISHER,
+    "auditor": Role.AUDITOR,
+}  # fmt: skip
+
+
+def routes(app: Flask) -> Iterator[tuple[str, str, Any]]:
+    for rule in app.url_map.iter_rules():
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            yield method, rule.rule, app.view_functions[rule.endpoint]
+
+
+def test_every_route_has_a_row_and_every_row_a_route(sqlite_world: World) -> None:
+    """And the row says which permission the route declares: changing either is thought about twice."""
+    app = web.create(sqlite_world.use)
+    declared = {(method, rule): view.permission for method, rule, view in routes(app)}
+    assert declared == {(row.method, row.rule): row.permission for row in ROWS}
+    assert {row.foreign for row in ROWS} == {"403", "404", "own", "any", "-"}
+    assert all((row.foreign == "-") == (row.permission is None) for row in ROWS)
+
+
+def test_an_act_of_the_lab_needs_a_fresh_sign_in(sqlite_world: World) -> None:
+    """Each POST whose permission only the lab has, and each below /admin/."""
+    app = web.create(sqlite_world.use)
+    partners = {Role.OWNER, Role.MEMBER}
+    stale = {
+        rule
+        for method, rule, view in routes(app)
+        if method == "POST" and not rule.startswith("/api/") and view.permission is not None
+        if rule.startswith("/admin/") or not POLICY[view.permission].roles & partners
+        if not view.fresh
+    }
+    assert stale == {"/audit/verifications"}  # looks at everything, and changes nothing
+
+
+@pytest.fixture
+def theirs(sqlite_world: World) -> dict[str, Any]:
+    """One of everything that belongs to the cleared partner, by the name that addresses give it."""
+    world = sqlite_world
+    owner = world.person("cleared")
+    issued = downloads.issue(world.use, world.caller("cleared"), world.order())
+    people.add(world.use, owner, "aurora-institute", "member@aurora-institute.example", "A Member", Role.MEMBER)
+    made = tokens.create(world.use, owner, "a token", [Scope.STAGES_READ], timedelta(days=1))
+    at = world.use.clock()
+    asked = access_requests.create(
+        world.use, owner, "mini-gpt", "partner", purpose="A study.", wanted_until=at + timedelta(days=30)
+    )
+    invited = invitations.invite(world.use, owner, "aurora-institute", "new@aurora-institute.example", Role.MEMBER)
+    visit(web.create(world.use), world.use, str(owner.person))  # a session of theirs
+    world.seal()
+    with world.use.database.transaction() as session:
+        session.add(
+            Passkey(
+                person_id=owner.person_id, credential_id=b"1", public_key=b"2", sign_count=0, name="Key", added_at=at
+            )
+        )
+        suspicion = Suspicion(
+            AlarmKind.FOREIGN_ADDRESS, ("a",), "From elsewhere.", 0, "k", "192.0.2.1", download_id=issued.id,
+            organization_id=owner.organization_id, organization=owner.organization,
+        )  # fmt: skip
+        alarms.raise_new(session, [suspicion], at)
+    with world.use.database.reading() as session:
+        member = people.visible(session, owner, Slice(9)).items[-1]
+        mine = clearances.visible(session, owner, Slice(1)).items[0]
+        return {
+            "download_id": issued.id,
+            "public_id": made.token.public_id,
+            "request_id": asked.id,
+            "invitation_id": invited.id,
+            "person_id": member.id,
+            "clearance_id": mine.id,
+            "signature_id": session.scalar(select(Signature.id)),
+            "alarm_id": session.scalar(select(Alarm.id)),
+            "passkey_id": session.scalar(select(Passkey.id)),
+            "session_id": session.scalar(select(SignIn.id).where(SignIn.person_id == owner.person_id)),
+            "entry_id": world.entries("download")[-1].id,
+            "place": world.entries("download")[-1].leaf_index,
+            "checkpoint_id": issued.entry and world.records("download")[-1]["checkpoint"],
+            "checkpoint": "main",
+            "name": "model-sharing",
+            "number": 1,
+            "slug": "aurora-institute",
+            "model": "gpt-2",
+            "stage": "774M",
+            "log_name": session.scalar(select(Log.name)),
+        }
+
+
+def at_the_door(world: World, name: str) -> Visit:
+    if name == "member":
+        email = "member@cedar-systems.example"
+        people.add(world.use, world.person("uncleared"), "cedar-systems", email, "C Member", Role.MEMBER)
+        return visit(web.create(world.use), world.use, email)
+    return world.visit(None if name == "nobody" else name)
+
+
+def acts(world: World) -> int:
+    return len([entry for entry in world.entries() if entry.kind not in {"seal", "heartbeat"}])
+
+
+@pytest.mark.parametrize("name", VISITORS)
+def test_a_page_is_denied_to_whoever_may_not_have_it(sqlite_world: World, theirs: dict[str, Any], name: str) -> None:
+    """To a role without the permission, and to a partner whose things the address does not name; nothing happens."""
+    world, role = sqlite_world, VISITORS[name]
+    here = at_the_door(world, name)
+    csrf, before, partner = here.csrf_token, acts(world), role in {Role.OWNER, Role.MEMBER}
+    asked = 0
+    for row in PAGES:
+        known = theirs | ({"name": theirs["log_name"]} if row.rule.startswith("/audit/log/") else {})
+        denied = row.refuses(role) or (partner and row.foreign in {"403", "404"})
+        if not denied:
+            continue
+        asked += 1
+        address = row.address(known)
+        fields = {"path": "vocab.bpe"} if row.rule.endswith("/files") else None
+        answer = here.get(address) if row.method == "GET" else here.post(address, fields, csrf=csrf)
+        if role is None:
+            assert answer.status_code == (303 if row.method == "GET" else 401), address
+            assert answer.headers.get("Location", "/sign-in").startswith("/sign-in"), address
+        elif row.refuses(role) or row.foreign == "403":
+            assert answer.status_code == 403, (row.method, address)
+        else:
+            assert answer.status_code == 404, (row.method, address)
+        assert "Aurora Institute" not in answer.text, address
+    assert asked > 3
+    assert acts(world) == before
+
+
+@pytest.mark.parametrize("name", ["uncleared", "unsigned", "cleared", "expired"])
+def test_the_api_denies_what_is_not_the_caller_s(sqlite_world: World, theirs: dict[str, Any], name: str) -> None:
+    """With a token of another organization, foreign ids are not there; with one that has expired, nothing is."""
+    before = acts(sqlite_world)
+    asked = 0
+    for row in API:
+        if row.permission is None or (name == "cleared") or (name != "expired" and row.foreign not in {"403", "404"}):
+            continue
+        asked += 1
+        body: dict[str, Any] | None = {} if row.method == "POST" else None
+        answer = sqlite_world.api(row.method, row.address(theirs).removeprefix("/api/v1"), name, json=body)
+        assert answer.status_code == 401 if name == "expired" else answer.status_code in DENIED, row
+    assert (asked > 3) == (name != "cleared")
+    assert acts(sqlite_world) == before
+
+
+@pytest.mark.parametrize("name", ["uncleared", "unsigned", "cleared"])
+def test_no_door_opens_a_stage_that_is_closed(sqlite_world: World, name: str) -> None:
+    """Planned, above one's tier, held, withdrawn, not cleared, not signed: at every address of a stage."""
+    world = sqlite_world
+    holds.lay(world.use, world.admin, "gpt-2/355M", "A pause.")
+    stages.move(world.use, world.admin, "gpt-2/124M", StageState.WITHDRAWN, "For good.")
+    closed = {"gpt-2/1558M": DENIED, "mini-gpt/large": DENIED, "gpt-2/355M": {451}, "gpt-2/124M": {451}}
+    if name != "cleared":
+        closed |= {"gpt-2/774M": DENIED, "mini-gpt/base": DENIED}
+    here = world.visit(name)
+    csrf, before, signed = here.csrf_token, acts(world), len(world.signed_urls)
+    for full_name, statuses in closed.items():
+        model, _, stage = full_name.partition("/")
+        for checkpoint in ("main", _newest(world, model, stage)):
+            known = {"model": model, "stage": stage, "checkpoint": checkpoint}
+            for row in ROWS:
+                if row.permission not in {Permission.CHECKPOINT_READ, Permission.DOWNLOAD_CREATE}:
+                    continue
+                if not row.names_a_stage or row.rule.startswith("/admin/"):
+                    continue
+                address = row.address(known)
+                if row.rule.startswith("/api/"):
+                    answer = world.api(row.method, address.removeprefix("/api/v1"), name)
+                elif row.method == "GET":
+                    answer = here.get(address)
+                else:
+                    answer = here.post(address, {"path": "vocab.bpe"}, csrf=csrf)
+                assert answer.status_code in statuses, (row.method, address)
+    assert acts(world) == before
+    assert len(world.signed_urls) == signed
+
+
+def _newest(world: World, model: str, stage: str) -> str:
+    with world.use.database.reading() as session:
+        found = stages.get(session, f"{model}/{stage}")
+        key = session.scalar(select(Checkpoint.checkpoint_id).where(Checkpoint.id == found.main_checkpoint_id))
+    return str(key)

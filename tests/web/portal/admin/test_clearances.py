@@ -1,0 +1,200 @@
+"""Clearances: two steps from the start, each act on a page of its own, and one of two who decide at once sees why."""
+
+from datetime import timedelta
+
+import pytest
+
+from server.domain import clearances, downloads, stages
+from server.domain.clearances import STATES, Wanted
+from server.domain.paging import Slice
+from tests.visits import words
+from tests.web.portal.audit.plans import plans
+from tests.world import World
+
+YEAR = {"last_day": "2030-08-20"}
+PROPOSAL = {"organization": "cedar-systems", "model": "gpt-2", "tier": "partner", "purpose": "Study.", **YEAR}
+
+
+def propose(world: World, **more: str) -> str:
+    """As the first admin; returns the address of what was proposed."""
+    answer = world.visit("admin").post("/admin/clearances/propose", PROPOSAL | more)
+    assert answer.status_code == 303
+    return answer.headers["Location"]
+
+
+def test_two_admins_open_a_stage(sqlite_world: World) -> None:
+    """One proposes, the other approves; the proposer cannot, also not by sending the form."""
+    world = sqlite_world
+    address = propose(world)
+    proposer, other = world.visit("admin"), world.visit("admin2")
+    page = proposer.get(address)
+    assert "you cannot approve it" in words(page)
+    assert "Approve clearance" not in words(page)
+    refused = proposer.post(f"{address}/approve")
+    assert refused.status_code == 409
+    assert "another admin must" in words(refused)
+    assert "Approve clearance" in words(other.get(address))
+    assert other.post(f"{address}/approve").status_code == 303
+    assert "active" in words(other.get(address))
+    assert [record["actor"]["person"] for record in world.records("clearance.approve")[-1:]] == [world.admin2.person]
+
+
+def test_the_second_of_two_who_decide_sees_the_present_state(sqlite_world: World) -> None:
+    """Approving what is approved, and revoking what is revoked, is a page that says so."""
+    world = sqlite_world
+    address = propose(world)
+    world.visit("admin2").post(f"{address}/approve")
+    late = world.visit("admin2").post(f"{address}/approve")
+    assert late.status_code == 409
+    assert "is active: only a proposed one is approved" in words(late)
+    typed = {"confirmation": "cedar-systems"}
+    assert world.visit("admin").post(f"{address}/revoke", typed).status_code == 303
+    late = world.visit("admin2").post(f"{address}/revoke", typed)
+    assert late.status_code == 409
+    assert "revoked already" in words(late)
+
+
+def test_revoking_shows_the_urls_that_still_work_and_asks_for_the_name(sqlite_world: World) -> None:
+    """A wrong name changes nothing and keeps what was typed; the right one ends it at once."""
+    world = sqlite_world
+    issued = downloads.issue(world.use, world.caller("cleared"), world.order())
+    admin = world.visit("admin")
+    page = admin.get("/admin/clearances/1/revoke")
+    assert f"{len(issued.urls)} URLs of 1 download still work" in words(page)
+    assert issued.expires_at.strftime("%H:%M:%S UTC") in words(page)
+    wrong = admin.post("/admin/clearances/1/revoke", {"confirmation": "aurora"})
+    assert wrong.status_code == 422
+    assert 'value="aurora"' in wrong.text
+    assert "active" in words(admin.get("/admin/clearances/1"))
+    assert admin.post("/admin/clearances/1/revoke", {"confirmation": "aurora-institute"}).status_code == 303
+    page = admin.get("/admin/clearances/1")
+    assert "revoked" in words(page)
+    assert "still work" in words(page)
+    assert world.api("POST", "/downloads", json={"stage": "gpt-2/774M"}).status_code == 403
+
+
+def test_extending_proposes_a_clearance_of_its_own(sqlite_world: World) -> None:
+    """With a later end and under the same rules; the old one stays as it is."""
+    world = sqlite_world
+    admin = world.visit("admin")
+    early = admin.post("/admin/clearances/1/extend", {"last_day": "2019-08-20"})
+    assert early.status_code == 422
+    assert "must be later" in words(early)
+    answer = admin.post("/admin/clearances/1/extend", {"last_day": "2031-01-31"})
+    assert answer.status_code == 303
+    page = admin.get(answer.headers["Location"])
+    assert "proposed" in words(page)
+    assert "31 January 2031" in words(page)
+    assert world.records("clearance.propose")[-1]["extends"] == 1
+    assert "active" in words(admin.get("/admin/clearances/1"))
+
+
+def test_a_refused_proposal_keeps_what_was_typed(sqlite_world: World) -> None:
+    """Whatever was wrong with it, and says what."""
+    admin = sqlite_world.visit("admin")
+    for fault, said in (
+        ({"organization": "nobody"}, "There is no organization nobody"),
+        ({"organization": "x\0y"}, "cannot be written down"),
+        ({"tier": "root"}, "Not a valid choice"),
+        ({"last_day": "2019-01-01"}, "must end after it starts"),
+        ({"last_day": "9999-12-31"}, "Give a day up to the year"),
+        ({"last_day": "tomorrow"}, "Not a valid date"),
+        ({"purpose": "x" * 1001}, "At most 1000 characters"),
+        ({"purpose": " "}, "Say what the organization needs it for"),
+    ):
+        answer = admin.post("/admin/clearances/propose", PROPOSAL | {"purpose": "Kept words."} | fault)
+        assert answer.status_code == 422, fault
+        assert said in words(answer)
+        assert "purpose" in fault or "Kept words." in answer.text
+    assert admin.post("/admin/clearances/propose", {}).status_code == 422
+
+
+def test_the_same_proposal_twice_is_proposed_once(sqlite_world: World) -> None:
+    """A double click, or the back button."""
+    world = sqlite_world
+    propose(world)
+    again = world.visit("admin").post("/admin/clearances/propose", PROPOSAL)
+    assert again.status_code == 409
+    assert "says the very same already" in words(again)
+    assert len(world.records("clearance.propose")) == 5
+
+
+def test_the_filters_live_in_the_address(sqlite_world: World) -> None:
+    """Each narrows the list; what they cannot mean is said at the field."""
+    world = sqlite_world
+    propose(world)
+    admin = world.visit("admin")
+    only = admin.get("/admin/clearances?state=proposed&organization=cedar-systems&model=gpt-2")
+    assert "1 active" not in words(only)
+    assert only.text.count('href="/admin/organizations/cedar-systems"') == 1
+    assert 'href="/admin/organizations/aurora-institute"' not in only.text
+    assert admin.get("/admin/clearances?organization=nobody").status_code == 422
+    assert admin.get("/admin/clearances?state=nonsense").status_code == 422
+    assert admin.get("/admin/clearances?cursor=x").status_code == 400
+    empty = words(admin.get("/admin/clearances?state=upcoming"))
+    assert "No clearance is like this" in empty
+
+
+def test_the_states_for_the_database_are_those_for_people(world: World) -> None:
+    """Each clearance is in exactly the list of its own state."""
+    at = world.clock()
+    for number, (starts, ends) in enumerate(((0, 5), (1, 5), (0, 0.5))):
+        made = clearances.propose(
+            world.use, world.admin, "cedar-systems", "gpt-2", "research", purpose=f"Study {number}.",
+            starts_at=at + timedelta(days=starts), expires_at=at + timedelta(days=ends),
+        )  # fmt: skip
+        clearances.approve(world.use, world.admin2, made.id)
+    clearances.revoke(world.use, world.admin, 1)
+    later = at + timedelta(hours=20)
+    with world.use.database.reading() as session:
+        for state in STATES:
+            found = clearances.listed(session, world.admin, Wanted(state=state), Slice(50), later).items
+            assert {one.state_at(later) for one in found} <= {state}
+        every = clearances.listed(session, world.admin, Wanted(), Slice(50), later).items
+        assert {one.state_at(later) for one in every} == {"revoked", "expired", "upcoming", "active"}
+        stage = stages.get(session, "gpt-2/774M")
+        opening = clearances.opening(session, stage, Slice(50), later).items
+        assert {one.organization.slug for one in opening} == {"birch-university", "cedar-systems"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        ("organization=cedar-systems", "ix_clearances_organization_id_id"),
+        ("model=gpt-2", "ix_clearances_model_id_id"),
+        ("state=proposed", "ix_clearances_proposed"),
+        ("state=expired", "PRIMARY KEY"),
+    ],
+)
+def test_each_list_stands_on_an_index(world: World, wanted: str, index: str) -> None:
+    """So that a page costs the same however many there are."""
+    found = plans(world, "clearances", lambda: world.visit("admin").get(f"/admin/clearances?{wanted}&cursor=1000"))
+    assert world.kind == "postgresql" or all(index in plan for plan in found)
+
+
+def test_who_may_only_read_sees_no_buttons_and_partners_no_page(sqlite_world: World) -> None:
+    """A publisher reads and can do nothing; a partner is refused, and a stranger signs in first."""
+    world = sqlite_world
+    address = propose(world)
+    publisher = world.visit("publisher")
+    page = publisher.get(address)
+    assert page.status_code == 200
+    assert not {"Approve clearance", "Extend", "Revoke …"} & set(words(page).split("  "))
+    assert "/revoke" not in page.text
+    for act in ("approve", "revoke", "extend"):
+        assert publisher.post(f"{address}/{act}").status_code == 403
+        assert world.visit("cleared").post(f"{address}/{act}").status_code == 403
+    assert world.visit("cleared").get("/admin/clearances").status_code == 403
+    assert world.visit(None).get("/admin/clearances").status_code == 303
+    for unknown in ("/admin/clearances/999", f"/admin/clearances/{2**70}", "/admin/clearances/x"):
+        assert world.visit("admin").get(unknown).status_code == 404
+
+
+def test_an_act_needs_a_fresh_sign_in(sqlite_world: World) -> None:
+    """Somebody who proved themselves long ago is asked to do it again; nothing happens before."""
+    world = sqlite_world
+    address = propose(world)
+    other = world.visit("admin2")
+    other.grow_stale()
+    assert other.post(f"{address}/approve").status_code not in {200, 303}
+    assert len(world.records("clearance.approve")) == 4

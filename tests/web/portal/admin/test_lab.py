@@ -1,0 +1,49 @@
+"""What all of the lab's pages do alike: refuse what no form of theirs sends, and keep the way back open."""
+
+import pytest
+from flask import Flask
+
+from server.web import app as web
+from tests.world import World
+
+KNOWN = {
+    "clearance_id": "1", "slug": "aurora-institute", "person_id": "5", "model": "gpt-2", "stage": "774M",
+    "name": "model-sharing", "number": "1", "signature_id": "1", "request_id": "1", "invitation_id": "1",
+    "public_id": "aaaaaaaaaaaa", "checkpoint_id": "0" * 40,
+}  # fmt: skip
+
+
+def posts(app: Flask) -> list[str]:
+    """The address of every form of the lab's pages."""
+    adapter = app.url_map.bind("localhost")
+    return [
+        adapter.build(rule.endpoint, {name: KNOWN[name] for name in rule.arguments}, method="POST")
+        for rule in app.url_map.iter_rules()
+        if rule.rule.startswith("/admin/") and "POST" in (rule.methods or ())
+    ]
+
+
+def test_every_form_refuses_what_it_does_not_have(sqlite_world: World) -> None:
+    """Nothing, an unknown field, a field twice, no token of ours, a foreign one, more than a megabyte: no act."""
+    world = sqlite_world
+    admin, before = world.visit("admin"), len(world.entries())
+    addresses = posts(web.create(world.use))
+    assert len(addresses) > 25
+    acts_alone = ("/approve", "/resume", "/disable", "/enable", "/countersign", "/end", "/tokens/aaaaaaaaaaaa/revoke")
+    for address in addresses:
+        if not address.endswith(acts_alone):  # those are a button alone: an empty form is what they send
+            assert admin.post(address).status_code in {303, 400, 404, 409, 422}, address
+        assert admin.post(address, {"unknown": "1"}).status_code in {400, 404}, address
+        assert admin.post(address, {"csrf_token": ["x", "y"]}, csrf="x").status_code in {400, 403}, address
+        assert admin.post(address, csrf="").status_code in {400, 403}, address
+        assert admin.post(address, {"reason": "x" * 1_100_000}).status_code in {400, 404, 413}, address
+    assert len(world.entries()) == before
+
+
+@pytest.mark.parametrize("cursor", ["x", "-1", "9" * 30, "1e3", "١"])
+def test_a_place_in_a_list_that_nobody_gave_out_is_refused(sqlite_world: World, cursor: str) -> None:
+    """On each of the lists."""
+    admin = sqlite_world.visit("admin")
+    for path in ("organizations", "clearances", "people", "requests", "agreements", "stages/gpt-2/774M"):
+        answer = admin.get(f"/admin/{path}", query_string={"cursor": cursor})
+        assert answer.status_code == 400, path

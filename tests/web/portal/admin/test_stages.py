@@ -1,0 +1,102 @@
+"""Stages: the ladders, one stage with who may have it, and moving it, with what that does and what it does not."""
+
+from server.domain import downloads
+from tests.visits import words
+from tests.world import World
+
+STAGE = "/admin/stages/gpt-2/774M"
+
+
+def test_a_model_and_its_first_stage_are_added(sqlite_world: World) -> None:
+    """The first leads to the second; a stage begins as planned."""
+    admin = sqlite_world.visit("admin")
+    answer = admin.post("/admin/stages/add-model", {"name": "gpt-3", "title": "GPT-3"})
+    assert answer.headers["Location"] == "/admin/stages/add?model=gpt-3"
+    assert '<option selected value="gpt-3">' in admin.get(answer.headers["Location"]).text
+    new = {"model": "gpt-3", "name": "1B", "tier": "research", "agreement": "", "parameters": "1000000000", "plan": ""}
+    answer = admin.post("/admin/stages/add", new | {"announced": "y", "plan": "In spring."})
+    assert answer.headers["Location"] == "/admin/stages/gpt-3/1B"
+    page = words(admin.get("/admin/stages/gpt-3/1B"))
+    assert "planned" in page
+    assert "In spring." in page
+    assert "None yet. A publisher makes one" in page
+    assert sqlite_world.visit("cleared").get("/admin/stages/gpt-3/1B").status_code == 403
+
+
+def test_a_refused_stage_keeps_what_was_typed(sqlite_world: World) -> None:
+    """A name that is taken, a name that is none, a place that is taken, a tier that is none."""
+    admin = sqlite_world.visit("admin")
+    new = {"model": "gpt-2", "name": "3B", "tier": "research", "agreement": "model-sharing", "plan": "Kept words."}
+    for fault, status in (
+        ({"name": "774M"}, 409), ({"name": "a b"}, 422), ({"ordinal": "1"}, 409), ({"tier": "root"}, 422),
+        ({"ordinal": "0"}, 422), ({"parameters": "many"}, 422), ({"model": "nothing"}, 422), ({"plan": "x" * 501}, 422),
+    ):  # fmt: skip
+        answer = admin.post("/admin/stages/add", new | fault)
+        assert answer.status_code == status, fault
+        assert "plan" in fault or "Kept words." in answer.text
+    assert admin.post("/admin/stages/add-model", {"name": "admin", "title": "Kept words."}).status_code == 422
+    assert admin.post("/admin/stages/add-model", {"name": "gpt-2", "title": "Again"}).status_code == 409
+
+
+def test_moving_says_what_happens_and_needs_a_rationale(sqlite_world: World) -> None:
+    """Only the states that it can move to are offered; of two who move it at once, the second sees why not."""
+    world = sqlite_world
+    admin = world.visit("admin")
+    downloads.issue(world.use, world.caller("cleared"), world.order())
+    page = admin.get(f"{STAGE}/move")
+    assert "7 URLs of 1 download still work" in words(page)
+    assert 'value="public"' in page.text
+    assert 'value="partners"' not in page.text
+    assert admin.post(f"{STAGE}/move", {"to": "public"}).status_code == 422
+    assert admin.post(f"{STAGE}/move", {"rationale": "x"}).status_code == 422
+    assert admin.post(f"{STAGE}/move", {"to": "nowhere", "rationale": "x"}).status_code == 422
+    both = {"to": "public", "rationale": "Nothing was found."}
+    assert admin.post(f"{STAGE}/move", both).status_code == 303
+    late = world.visit("admin2").post(f"{STAGE}/move", both)
+    assert late.status_code == 409
+    assert "is public and can move to: withdrawn" in words(late)
+    assert "Nothing was found." in late.text
+    assert world.records("stage.move")[-1]["rationale"] == "Nothing was found."
+
+
+def test_its_page_says_who_has_it_now(sqlite_world: World) -> None:
+    """By which clearance, which checkpoints there are, and what was taken of it."""
+    world = sqlite_world
+    downloads.issue(world.use, world.caller("cleared"), world.order())
+    page = words(world.visit("admin").get(STAGE))
+    for part in (
+        "partners since",
+        "762M",
+        "Aurora Institute gpt-2 research active",
+        "7 days 1 3.25 MB",
+        "main",
+        "stage.move",
+    ):
+        assert part in page, part
+    assert "Cedar Systems" not in page
+    reading = words(world.visit("publisher").get(STAGE))
+    assert "Aurora Institute" in reading
+    assert "Move …" not in reading
+
+
+def test_what_others_see_of_it_is_changed(sqlite_world: World) -> None:
+    """Its announcement, its plan, and one more name for it."""
+    admin = sqlite_world.visit("admin")
+    planned = "/admin/stages/gpt-2/1558M"
+    assert "findings from partners" in admin.get(f"{planned}/announce").text
+    assert admin.post(f"{planned}/announce", {"plan": "Never."}).status_code == 303
+    page = words(admin.get(planned))
+    assert "Announced no Plan Never." in page
+    assert admin.post(f"{planned}/alias", {"alias": "1.5B"}).status_code == 303
+    assert "1.5B" in words(admin.get("/admin/stages/gpt-2/1.5B"))
+    assert admin.post(f"{planned}/alias", {"alias": "774M"}).status_code == 409
+    assert admin.post(f"{planned}/alias", {"alias": "a b"}).status_code == 422
+
+
+def test_what_is_not_there_is_not_found(sqlite_world: World) -> None:
+    """By whatever name."""
+    admin = sqlite_world.visit("admin")
+    for name in ("gpt-2/9B", "nothing/774M", "gpt-2/a%00b"):
+        for path in (name, f"{name}/move", f"{name}/announce"):
+            assert admin.get(f"/admin/stages/{path}").status_code == 404, path
+        assert admin.post(f"/admin/stages/{name}/move", {"to": "public", "rationale": "x"}).status_code == 404

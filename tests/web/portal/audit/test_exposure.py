@@ -1,0 +1,52 @@
+"""Who could have taken this: asked on a page, answered in words; what the answer is, tests/domain/test_exposure.py."""
+
+from server.domain import clearances, downloads, stages
+from server.domain.stages import StageState
+from tests.visits import words
+from tests.world import World
+
+PATH = "/audit/exposure"
+
+
+def ask(stage: str, since: str = "2026-01-01", until: str = "2026-12-31") -> str:
+    return f"{PATH}?stage={stage.replace('/', '%2F')}&since={since}&until={until}"
+
+
+def test_the_answer_names_who_under_what(sqlite_world: World) -> None:
+    """The organization, its people, clearance and signature, and who did."""
+    world = sqlite_world
+    downloads.issue(world.use, world.caller("cleared"), world.order())
+    world.visit("auditor").get(PATH)
+    today = f"{world.use.clock():%Y-%m-%d}"
+    page = words(world.visit("auditor").get(ask("gpt-2/774M", today, today)))
+    assert "aurora-institute" in page
+    assert "birch-university" not in page
+    assert world.example.people["cleared"]["email"] in page.partition("Its people")[2].partition("Who did")[0]
+    assert world.example.people["cleared"]["email"] in page.partition("Who did")[2]
+
+
+def test_a_time_before_anything_was_there_has_nobody(sqlite_world: World) -> None:
+    """And a public stage has anyone."""
+    world = sqlite_world
+    visit = world.visit("auditor")
+    assert "Nobody could have" in words(visit.get(ask("gpt-2/774M", "2020-01-01", "2020-02-01")))
+    today = f"{world.use.clock():%Y-%m-%d}"
+    assert "anyone could have taken it" in words(visit.get(ask("gpt-2/124M", today, today)))
+    clearances.revoke(world.use, world.admin, 1)
+    stages.move(world.use, world.admin, "gpt-2/774M", StageState.PUBLIC, "No harm was seen.")
+    both = words(visit.get(ask("gpt-2/774M", today, today)))
+    assert "anyone could have taken it" in both
+    assert "aurora-institute" in both
+
+
+def test_what_cannot_be_asked_is_said(sqlite_world: World) -> None:
+    """A stage that there is not, days that are none, too many, backwards; and it is for those who audit."""
+    visit = sqlite_world.visit("auditor")
+    for path in (ask("gpt-2/1B"), ask("gpt-2/774M", "soon"), ask("gpt-2/774M", "2026-02-01", "2026-01-01"),
+                 ask("gpt-2/774M", "2020-01-01", "2026-01-01"), ask("gpt-2/774M", "", ""),
+                 f"{PATH}?stage=gpt-2%2F774M"):  # fmt: skip
+        page = visit.get(path)
+        assert page.status_code == 422, path
+        assert "to correct" in words(page)
+    for name in ("cleared", "publisher"):
+        assert sqlite_world.visit(name).get(PATH).status_code == 403

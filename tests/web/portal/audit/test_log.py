@@ -1,0 +1,110 @@
+"""The log's pages: whoever may read finds every entry, and its proof is verified before it is called proven."""
+
+import pytest
+
+from server.domain import downloads
+from server.log import notes, proofs, tree
+from server.log.entries import Log
+from tests import tampering
+from tests.visits import words
+from tests.web.portal.audit.plans import plans
+from tests.world import World
+
+
+def test_staff_see_all_and_partners_their_own(sqlite_world: World) -> None:
+    """The same page; another organization's entries, and whether there is such an organization, stay unknown."""
+    world = sqlite_world
+    downloads.issue(world.use, world.caller("cleared"), world.order())
+    world.seal()
+    lab, partner = world.visit("auditor"), world.visit("unsigned")
+    assert "aurora-institute" in words(lab.get("/audit/log?kind=download"))
+    assert "aurora-institute" not in words(partner.get("/audit/log"))
+    assert "Token made" in words(partner.get("/audit/log"))
+    for organization in ("aurora-institute", "nobody"):
+        assert partner.get(f"/audit/log?organization={organization}").status_code == 404
+    foreign = world.entries("download")[0].id
+    for path in (f"/audit/log/{foreign}", f"/audit/log/{foreign}/proof", f"/audit/log/{foreign}/record",
+                 f"/audit/log/2026/{world.entries('download')[0].leaf_index}"):  # fmt: skip
+        assert partner.get(path).status_code == 404
+        assert world.visit("cleared").get(path).status_code == 200
+
+
+def test_an_entry_is_proven_against_the_head(sqlite_world: World) -> None:
+    """Before it is sealed the page says so; afterwards against which head; and the file proves it elsewhere too."""
+    world, visit = sqlite_world, sqlite_world.visit("cleared")
+    downloads.issue(world.use, world.caller("cleared"), world.order())
+    entry = world.entries("download")[0]
+    page = visit.get(f"/audit/log/{entry.id}")
+    assert "not sealed yet" in words(page)
+    assert "Verified for this page" not in words(page)
+    assert visit.get(f"/audit/log/{entry.id}/proof").status_code == 404
+    world.seal()
+    sealed = words(visit.get(f"/audit/log/{entry.id}"))
+    assert f"under its signed head of {len(world.entries())} entries" in sealed
+    assert entry.salt.hex()[:8] in sealed
+    assert entry.record.decode() in sealed
+    with world.use.database.reading() as session:
+        key = notes.VerifierKey.parse(session.get_one(Log, 1).vkey)
+    proof = visit.get(f"/audit/log/{entry.id}/proof").data
+    assert proofs.verify(proof, tree.leaf_hash(entry.commitment), key).size == len(world.entries())
+    assert proofs.Proof.parse(proof).extra == entry.salt
+    assert visit.get(f"/audit/log/{entry.id}/record").data == entry.record
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "where", "said"),
+    [
+        ("log_entries", "record", "id = 5", "this row was changed behind the log's back"),
+        ("log_entries", "commitment", "id = 5", "this row was changed behind the log's back"),
+        ("log_tiles", "data", "level = 0", "The proof does not hold"),
+    ],
+)
+def test_what_was_changed_is_never_called_proven(
+    sqlite_world: World, table: str, column: str, where: str, said: str
+) -> None:
+    """A record, its commitment, or a hash beside it: the page shows it, and no green check."""
+    world = sqlite_world
+    world.seal()
+    world.tampered = True
+    tampering.flip(world.settings.database_url, table, column, where, at=3)
+    page = words(world.visit("auditor").get("/audit/log/5"))
+    assert said in page
+    assert "Verified for this page" not in page
+
+
+def test_filters_stay_and_what_is_wrong_is_said(sqlite_world: World) -> None:
+    """Dates that are none, a year of no calendar, characters that nobody sees: a message, and what was typed."""
+    visit = sqlite_world.visit("auditor")
+    for query in ("since=yesterday", "until=2026-02-30", "since=0001-01-01", "since=9999-12-31",
+                  "since=2026-02-01&until=2026-01-01", "person=%00", "organization=nobody",
+                  "kind=" + "x" * 300):  # fmt: skip
+        page = visit.get(f"/audit/log?kind=download&{query}" if "kind" not in query else f"/audit/log?{query}")
+        assert page.status_code == 422, query
+        assert "to correct" in words(page)
+    page = visit.get("/audit/log?stage=gpt-2%2F774M&since=2020-01-01")
+    assert page.status_code == 200
+    assert 'value="gpt-2/774M"' in page.text
+    assert visit.get("/audit/log?cursor=x").status_code == 400
+    for path in ("/audit/log/0", "/audit/log/999999", f"/audit/log/{2**63 - 1}", f"/audit/log/{2**70}",
+                 "/audit/log/2026/999999", "/audit/log/1999/1", "/audit/log/%00/1"):  # fmt: skip
+        assert visit.get(path).status_code == 404, path
+
+
+def test_the_list_goes_by_an_index(world: World) -> None:
+    """Whatever it is narrowed by, for staff and for partners, and on a later page; on both databases."""
+    lab, partner = world.visit("auditor"), world.visit("cleared")
+    for query in ("", "kind=download", "person=a@b.example", "stage=gpt-2%2F774M", "code=ghost_read",
+                  "organization=aurora-institute", "organization=aurora-institute&kind=download", "cursor=30",
+                  "since=2026-01-01&until=2026-01-31&kind=download"):  # fmt: skip
+        plans(world, "log_entries", lambda query=query: lab.get(f"/audit/log?{query}"))  # type: ignore[misc]
+    plans(world, "log_entries", lambda: partner.get("/audit/log?kind=download"))
+
+
+def test_every_kind_of_the_example_has_words(sqlite_world: World) -> None:
+    """And its page opens."""
+    visit = sqlite_world.visit("auditor")
+    sqlite_world.seal()
+    one_of_each = {entry.kind: entry.id for entry in sqlite_world.entries()}
+    assert len(one_of_each) > 10
+    for entry_id in one_of_each.values():
+        assert "Verified for this page" in words(visit.get(f"/audit/log/{entry_id}"))

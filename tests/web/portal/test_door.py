@@ -1,0 +1,53 @@
+"""The door: cookies that only this host gets, sessions that end without trapping anybody, forms that are ours."""
+
+from datetime import timedelta
+
+from server.domain import sign_in
+from server.domain.permissions import Role
+from server.domain.sessions import PARTNER_LIMITS, STAFF_LIMITS
+from server.web import app as web
+from server.web.portal import cookies
+from tests.visits import visit, words
+from tests.world import WatchedResources, World
+
+
+def test_a_session_that_has_ended_leads_to_signing_in_and_not_in_a_circle(sqlite_world: World) -> None:
+    """Pages say that it has ended; signing in and out still work, and a form that is sent then says what to do."""
+    guest = sqlite_world.visit("cleared")
+    token = guest.csrf_token
+    sqlite_world.clock.advance(timedelta(minutes=31))
+    away = guest.get("/account")
+    assert away.headers["Location"] == "/sign-in?next=/account"
+    assert "Your session has ended" in words(guest.get("/sign-in"))
+    late = guest.post("/account/sessions/end-others", csrf=token)
+    assert late.status_code == 401
+    assert "Sign in, then do it again" in words(late)
+    assert guest.post("/sign-out", csrf=token).status_code == 303
+
+
+def test_a_form_of_nowhere_is_refused_in_words(sqlite_world: World) -> None:
+    """Without our token, with another visitor's, and with one that was altered."""
+    mine, other = sqlite_world.visit("cleared"), sqlite_world.visit("cleared")
+    for token in ("", other.csrf_token, mine.csrf_token + "x"):
+        page = mine.post("/account/sessions/end-others", csrf=token)
+        assert page.status_code == 400
+        assert "load the page again" in words(page)
+
+
+def test_over_tls_cookies_are_bound_to_the_host(sqlite_world: World) -> None:
+    """`__Host-`, Secure, HttpOnly, Lax; and they live no longer than the session can."""
+    settings = sqlite_world.settings.model_copy(update={"public_url": "https://weights.example.org"})
+    app = web.create(WatchedResources(settings, sqlite_world.clock))
+    for role, limits in ((Role.OWNER, PARTNER_LIMITS), (Role.ADMIN, STAFF_LIMITS)):
+        with app.test_request_context():
+            response = app.make_response("")
+            cookies.give(response, sign_in.SignedIn("secret", role))
+        (cookie,) = response.headers.getlist("Set-Cookie")
+        assert cookie.startswith("__Host-session=secret; ")
+        assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= set(cookie.split("; "))
+        assert f"Max-Age={int(limits.absolute.total_seconds())}" in cookie
+        assert "Domain" not in cookie
+    page = visit(app, sqlite_world.use, None).get("/sign-in", base_url="https://weights.example.org")
+    (state,) = [line for line in page.headers.getlist("Set-Cookie") if line.startswith("__Host-visitor=")]
+    assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= set(state.split("; "))
+    app.extensions["weightgate"].close()

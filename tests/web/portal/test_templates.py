@@ -1,0 +1,179 @@
+"""Templates: all of them compile, none holds what the strict policy stops, and every macro renders."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask, render_template_string
+from jinja2 import UndefinedError
+from werkzeug.datastructures import MultiDict
+from wtforms import BooleanField, IntegerField, PasswordField, RadioField, SelectField, SelectMultipleField, widgets
+
+from server.domain.errors import NotPossible
+from server.domain.resources import Resources
+from server.web import app as web
+from server.web.portal.forms import Form, date, long_text, text
+from tests.world import Template
+
+FOLDER = Path(web.__file__).parent / "templates"
+TEMPLATES = sorted(str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.html"))
+TAG = re.compile(r"<[a-z][^<>]*>", re.IGNORECASE)
+# What the policy stops: scripts and styles inside the page, and attributes that hold either.
+INLINE = re.compile(r"<style\b|<script\b(?![^>]*\bsrc=)|\sstyle\s*=|\son[a-z]+\s*=|javascript:", re.IGNORECASE)
+SAFE = re.compile(r"\|\s*safe\b|Markup\(|autoescape")
+AT = datetime(2019, 8, 20, 14, 3, tzinfo=UTC)
+SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+EVIL = '<b title="x">\'&'
+STAGE = {
+    "name": "774M", "href": "/stages/gpt-2/774M", "parameters": "774 million parameters", "state": "partners",
+    "held": False, "since": "with partners since 20 August 2019", "plan": "", "open": False,
+    "reason": "Your agreement v2 was replaced.", "next_text": "Sign v3", "next_href": "/agreements/model-sharing",
+    "ends_soon": "Your access ends in 6 days", "between": "1 finding open",
+}  # fmt: skip
+
+
+class Sample(Form):
+    """A field of each type."""
+
+    name = text("Name", 80, "As it stands in the agreement.")
+    note = long_text("Purpose", 2000, required=False)
+    tier = SelectField("Tier", choices={"research": "research", "partner": "partner"})
+    kind = RadioField("What for", choices={"studies": "studies", "audits": "audits"})
+    scopes = SelectMultipleField(
+        "Scopes", choices={"stages:read": "see stages"}, widget=widgets.ListWidget(prefix_label=False),
+        option_widget=widgets.CheckboxInput(),
+    )  # fmt: skip
+    until = date("Ends on")
+    days = IntegerField("Days")
+    password = PasswordField("Password")
+    sure = BooleanField("I may sign")
+
+
+@pytest.fixture(scope="module")
+def app(sqlite_template: Template) -> Iterator[Flask]:
+    """An app that only reads, so all tests here share it."""
+    use = Resources(sqlite_template.settings)
+    app = web.create(use)
+    app.jinja_env.globals.update(at=AT, sha256=SHA256, evil=EVIL, stage=STAGE)
+    yield app
+    use.close()
+
+
+def rendered(app: Flask, source: str, **values: Any) -> str:
+    """What a page makes of it."""
+    with app.test_request_context("/downloads?stage=gpt-2", headers={"Accept": "text/html"}):
+        app.preprocess_request()
+        return " ".join(render_template_string(source, **values).split())
+
+
+def macro(app: Flask, file: str, call: str, **values: Any) -> str:
+    return rendered(app, f'{{% import "macros/{file}.html" as m with context %}}{call}', **values)
+
+
+def test_every_template_compiles(app: Flask) -> None:
+    """With every filter that it names, and every template that it builds on."""
+    assert len(TEMPLATES) > 25
+    for name in TEMPLATES:
+        app.jinja_env.get_template(name)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_template_holds_nothing_inline(name: str) -> None:
+    """No script, no style, no handler: the policy would stop it. Nothing is called safe without saying why."""
+    source = (FOLDER / name).read_text()
+    markup = re.sub(r"\{#.*?#\}", "", source, flags=re.DOTALL)
+    tags = TAG.findall(re.sub(r"\{\{.*?\}\}|\{%.*?%\}", "", markup, flags=re.DOTALL))
+    assert [tag for tag in tags if INLINE.search(tag)] == []
+    lines = source.splitlines()
+    assert [line for line in lines if SAFE.search(line.split("{#")[0]) and "{#" not in line] == []
+    for form in re.findall(r"<form\b[^>]*method=.post.*?</form>", source, re.DOTALL | re.IGNORECASE):
+        assert "csrf" in form, "a form that posts carries the token"
+
+
+@pytest.mark.parametrize(
+    ("file", "call", "parts"),
+    [
+        ("page", "{{ m.head('Tokens', lead=evil) }}", ["<h1>Tokens</h1>", "&lt;b title"]),
+        ("page", "{% call m.head('Tokens') %}<a>Make</a>{% endcall %}", ['<div class="head-action"><a>Make</a>']),
+        ("page", "{{ m.crumbs([('Home', '/'), (evil, none)]) }}", ['<a href="/">Home</a>', 'current="page">&lt;b']),
+        ("page", "{% call m.section('Files', 'files') %}inside{% endcall %}", ['id="files"', "<h2>Files</h2> inside"]),
+        ("page", "{{ m.appearance('dark', '/x') }}", ['"dark" aria-pressed="true"', '"light" aria-pressed="false"']),
+        ("forms", "{{ m.csrf() }}", ['<input type="hidden" name="csrf_token" value="']),
+        ("forms", "{{ m.submit('Revoke it', 'danger') }}", ['<button type="submit" class="button danger">Revoke it<']),
+        ("forms", "{{ m.button('/x', 'End', fields={'id': evil}) }}", ['"post" action="/x"', "csrf_token", '"&lt;b']),
+        ("forms", "{% call m.filters() %}<i></i>{% endcall %}", ['<form method="get"', "<i></i>", "Filter</button>"]),
+        ("data", "{{ m.moment(at) }}", ['datetime="2019-08-20T14:03:00+00:00" title="20 August 2019, 14:03:00 UTC"']),
+        ("data", "{{ m.moment(none) }}{{ m.on(none) }}{{ m.bytes(none) }}", ["–––"]),
+        ("data", "{{ m.on(at) }}", [">20 August 2019</time>"]),
+        ("data", "{{ m.bytes(1234567) }}", ['value="1234567"', ">1.23 MB<"]),
+        ("data", "{{ m.short(sha256) }}", [f'title="{SHA256}"', f'data-copy="{SHA256}"', ">9f86d081…b0f00a08<"]),
+        ("data", "{{ m.copy(evil) }}", ['data-copy="&lt;b title=&#34;x&#34;&gt;&#39;&amp;"', "Copy"]),
+        ("data", "{{ m.badge(evil, 'good') }}", ['class="badge good">&lt;b']),
+        ("data", "{{ m.state('partners') }}", ["state-partners", "</svg>partners"]),
+        ("data", "{{ m.state('public', true) }}", ["state-held", "</svg>held", "public before"]),
+        ("data", "{{ m.bar(1200000000, 3100000000, 'fetched') }}", ["1.2 GB of 3.1 GB, 38 %", 'aria-label="fetched"']),
+        ("data", "{{ m.bar(5, 0, in_bytes=false) }}", ["5 of 0, 0 %", 'max="1"']),
+        ("data", "{{ m.command(evil) }}", ["<code>&lt;b", "data-copy"]),
+        ("data", "{{ m.empty('None yet.') }}", ["None yet."]),
+        ("data", "{{ m.pager('c2', {'stage': 'gpt-2'}) }}", ['href="?stage=gpt-2&amp;cursor=c2"', "Older"]),
+        ("data", "{{ m.pager(none, {'cursor': 'c'}) }}", ["Newest", "This is the oldest"]),
+        ("data", "{{ m.secret('wgk_x') }}", ["Shown once", 'data-copy="wgk_x"', 'data-save="wgk_x"']),
+        ("data", "{{ m.facts([('A', evil), ('B', none), ('C', m.bytes(1))]) }}", ["<dd>&lt;b", "<dd>–<", "<dd><data"]),
+        ("data", "{{ m.person('Rita', 'r@x.example') }}", ["Rita", "r@x.example"]),
+        ("icons", "{{ m.icon('download') }}", ['aria-hidden="true"', "<path"]),
+        ("ladder", "{{ m.ladder([stage, stage]) }}", ["<ol", "774M", "Sign v3", "replaced", "1 finding", "6 days"]),
+        ("charts", "{{ m.chart('Bytes a day', 'stacked', ['Day', 'A'], [['1 May', 2000], ['2 May', none]], 'bytes') }}",
+         ["<figcaption><h2", ">Bytes a day<", 'data-value="2000">2 kB', 'data-value="">–', 'scope="row">1 May']),
+        ("charts", "{{ m.scripts() }}", ["/static/vendor/chartjs/chart.umd.min.js?v=", "/static/charts.js?v="]),
+    ],
+)  # fmt: skip
+def test_every_macro_renders(app: Flask, file: str, call: str, parts: list[str]) -> None:
+    """With what its first line promises, and with what others wrote escaped."""
+    made = macro(app, file, call)
+    for part in parts:
+        assert part in made, made
+    assert EVIL not in made
+    assert not any(INLINE.search(tag) for tag in TAG.findall(made))
+
+
+def test_every_icon_is_drawn(app: Flask) -> None:
+    """Those that pages may use; a name that nobody drew stops the page."""
+    names = (
+        "check cross clock lock key download file people person shield alert log building copy external menu sun moon "
+        "pause ladder chart mail edit plus"
+    )  # fmt: skip
+    for name in names.split():
+        assert re.search("<(path|circle|rect)", macro(app, "icons", f"{{{{ m.icon('{name}') }}}}"))
+    with pytest.raises(UndefinedError):
+        macro(app, "icons", "{{ m.icon('nothing') }}")
+
+
+def test_a_form_that_comes_back_says_what_is_wrong(app: Flask) -> None:
+    """Each field keeps what was typed, is marked, and is linked from the top; a password is not shown again."""
+    call = "{{ m.summary(form) }}{% for f in form if f.type != 'CSRFTokenField' %}{{ m.field(f) }}{% endfor %}"
+    sent = {"name": "", "note": EVIL, "tier": "none", "until": "no", "days": "x", "password": "hunter2"}
+    with app.test_request_context("/", method="POST"):
+        form = Sample(MultiDict(sent))
+        form.validate()
+        form.refused = NotPossible("It was decided already.", next_step="Ask {contact}.")
+        app.preprocess_request()
+        made = " ".join(
+            render_template_string(f'{{% import "macros/forms.html" as m with context %}}{call}', form=form).split()
+        )
+    assert 'role="alert" tabindex="-1"' in made
+    assert "It was decided already. Ask clearance@example-lab.example." in made
+    for field, target in (("name", "name"), ("tier", "tier"), ("kind", "kind-0"), ("until", "until"), ("days", "days")):
+        assert f'<a href="#{target}">' in made, field
+        assert f'id="{target}"' in made, field
+        assert f'id="{field}-error"' in made, field
+    assert 'aria-describedby="name-hint name-error"' in made
+    assert 'aria-invalid="true"' in made
+    assert "&lt;b title" in made
+    assert EVIL not in made
+    assert "hunter2" not in made
+    assert "CSRF" not in made
+    assert 'Purpose <span class="optional">(optional)</span>' in made
+    assert made.count("<fieldset") == made.count("<legend>") == 2
