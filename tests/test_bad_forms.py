@@ -1,5 +1,6 @@
 """Every form of the portal, sent as no page of ours would: refused, nothing done, and never a failure of ours."""
 
+import io
 import re
 from typing import Any
 
@@ -65,6 +66,25 @@ def test_a_form_of_a_megabyte_is_refused_unread(sqlite_world: World, theirs: dic
     for row in FORMS:
         answer = world.visit(sender(row)).post(row.address(known), {"name": "x" * 1_000_001})
         assert answer.status_code == 413, (row, answer.status_code)
+    assert acts(world) == before
+
+
+def test_a_form_is_fields_and_nothing_in_their_place(sqlite_world: World) -> None:
+    """Neither JSON, whose fields nobody has checked, nor a file under a field's name: refused, and nothing done."""
+    world, before = sqlite_world, acts(sqlite_world)
+    sent: list[tuple[str | None, str, dict[str, Any]]] = [
+        (None, "/sign-in", {"email": 5, "password": ["x"]}),
+        ("admin", "/admin/tiers", {"name": "new", "rank": 77, "is_admin": 1}),
+        ("cleared", "/tokens/new", {"made_with": "x" * 22, "name": {}, "days": 5, "networks": 1, "scopes": 5}),
+    ]
+    for name, path, fields in sent:
+        here = world.visit(name)
+        headers = {"Accept": "text/html", "X-CSRFToken": here.csrf_token}
+        assert here.client.post(path, json=fields, headers=headers).status_code == 422, path
+        for field in fields:
+            data = {**dict.fromkeys(fields, "x"), field: (io.BytesIO(b"x"), "x.txt")}
+            answer = here.client.post(path, data=data, headers=headers, content_type="multipart/form-data")
+            assert answer.status_code in {400, 422}, (path, field)
     assert acts(world) == before
 
 

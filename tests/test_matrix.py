@@ -15,13 +15,13 @@ from flask import Flask
 from sqlalchemy import select
 
 from server.domain import access_requests, alarms, clearances, downloads, holds, invitations, people, stages, tokens
-from server.domain.agreements import Signature
 from server.domain.alarms import Alarm, AlarmKind, Suspicion
 from server.domain.checkpoints import Checkpoint
 from server.domain.factors import Passkey
 from server.domain.paging import Slice
 from server.domain.permissions import POLICY, Permission, Role, Scope
 from server.domain.sessions import SignIn
+from server.domain.signatures import Signature
 from server.domain.stages import StageState
 from server.log.entries import Log
 from server.web import app as web

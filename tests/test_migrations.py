@@ -2,15 +2,43 @@
 
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, inspect, text
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import MetaData, Table, create_engine, inspect, select, text
 
 from server import migrations
 from server.domain.schema import METADATA
 from tests.postgres import PostgreSQL
 from tests.world import DATABASES
+
+AT, DAY = datetime(2026, 1, 1, tzinfo=UTC), date(2026, 1, 1)
+PERSON = {"id": 1, "organization_id": 1, "email": "ada@example.org", "name": "Ada", "role": "owner",
+          "password_hash": "hash", "totp_secret_sealed": b"sealed", "created_at": AT}  # fmt: skip
+SIGNATURE = {"organization_id": 1, "agreement_id": 1, "version_id": 1, "signer_name": "Ada", "signer_title": "Chief",
+             "signed_on": DAY, "document_sha256": "sha"}  # fmt: skip
+# What an instance of before the portal holds, in an order in which each row finds those that it names.
+BEFORE_THE_PORTAL: dict[str, dict[str, Any]] = {
+    "organizations": {"id": 1, "slug": "aurora", "name": "Aurora", "is_lab": False, "created_at": AT},
+    "people": PERSON,
+    "tokens": {"id": 1, "public_id": "abcdefghijkl", "secret_sha256": b"secret", "organization_id": 1, "person_id": 1,
+               "name": "laptop", "scopes": "stages:read", "networks": "", "created_at": AT, "expires_at": AT},
+    "agreements": {"id": 1, "name": "sharing", "current_version_id": 1},
+    "agreement_versions": {"id": 1, "agreement_id": 1, "number": 1, "sha256": "sha", "title": "Sharing", "text": "text",
+                           "published_at": AT, "published_by": "ada@example.org"},
+    "signatures": {"id": 1, **SIGNATURE, "countersigned_by": "ben@example.org", "countersigned_at": AT},
+    "models": {"id": 1, "name": "gpt-2", "title": "GPT-2", "created_at": AT},
+    "tiers": {"id": 1, "name": "research", "rank": 20},
+    "clearances": {"id": 1, "organization_id": 1, "model_id": 1, "tier_id": 1, "purpose": "study", "starts_at": AT,
+                   "expires_at": AT, "proposed_by": 1, "proposed_at": AT},
+    "alarms": {"id": 1, "cause_sha256": "cause", "kind": "ghost_read", "reason": "why", "raised_at": AT, "read_at": AT,
+               "organization_id": 1, "object_key": "key", "address": "::1", "signed_by": "", "user_agent": ""},
+}  # fmt: skip
+CHANGED_BY_THE_PORTAL = ("people", "tokens", "signatures", "clearances", "alarms")
 
 
 @pytest.fixture(params=DATABASES)
@@ -66,6 +94,61 @@ def test_a_second_upgrade_changes_nothing(url: str) -> None:
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT name FROM agreements")) == "kept"
     engine.dispose()
+
+
+def go_to(url: str, revision: str) -> None:
+    """To this schema: up from an empty database, else back down."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.attributes["url"] = url
+    (command.downgrade if tables(url) else command.upgrade)(config, revision)
+
+
+def insert(url: str, table: str, values: dict[str, Any]) -> None:
+    """A row, into the table as it is now."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(Table(table, MetaData(), autoload_with=connection, resolve_fks=False).insert(), values)
+    engine.dispose()
+
+
+def rows(url: str, table: str) -> list[dict[str, Any]]:
+    """What stands in the table as it is now."""
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        now = Table(table, MetaData(), autoload_with=connection, resolve_fks=False)
+        found = [dict(row) for row in connection.execute(select(now)).mappings()]
+    engine.dispose()
+    return found
+
+
+def test_the_portals_columns_come_and_go_around_what_is_there(url: str) -> None:
+    """An instance of before keeps every row, on the way to the newest schema and back."""
+    go_to(url, "0003")
+    for table, values in BEFORE_THE_PORTAL.items():
+        insert(url, table, values)
+    before = {table: rows(url, table) for table in CHANGED_BY_THE_PORTAL}
+    migrations.upgrade(url)
+    migrations.check(url)
+    for table, (kept,) in before.items():
+        (row,) = rows(url, table)
+        assert {name: row[name] for name in kept} == kept
+    insert(url, "token_uses", {"token_id": 1, "used_at": AT})
+    go_to(url, "0003")
+    assert {table: rows(url, table) for table in CHANGED_BY_THE_PORTAL} == before
+    migrations.upgrade(url)
+    migrations.check(url)
+
+
+def test_the_way_back_drops_what_nobody_countersigned(url: str) -> None:
+    """Before the portal there was no such thing: a signature that waits would count there as one in force."""
+    go_to(url, "0003")
+    for table, values in BEFORE_THE_PORTAL.items():
+        insert(url, table, values)
+    migrations.upgrade(url)
+    insert(url, "signatures", {"id": 2, **SIGNATURE})
+    go_to(url, "0003")
+    assert [row["id"] for row in rows(url, "signatures")] == [1]
 
 
 def test_an_empty_database_is_not_current(url: str) -> None:

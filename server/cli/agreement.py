@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from server.cli.terminal import COUNT, LARGE_COUNT, Instance, acting, show, show_list, with_json
-from server.domain import agreements
+from server.domain import agreements, signatures
 from server.domain.callers import Caller
 from server.domain.errors import InvalidRequest
 from server.domain.paging import Slice
@@ -63,7 +63,7 @@ def record_signature(
         raise click.UsageError("Give either --document or --document-sha256.")
     if document is not None:
         document_sha256 = hashlib.sha256(document.read_bytes()).hexdigest()
-    signature = agreements.record_signature(
+    signature = signatures.record(
         instance.use,
         caller,
         organization,
@@ -82,7 +82,7 @@ def record_signature(
 @acting
 def end_signature(instance: Instance, caller: Caller, signature_id: int) -> None:
     """End a signature: the agreement counts as unsigned from then on."""
-    agreements.end_signature(instance.use, caller, signature_id)
+    signatures.end(instance.use, caller, signature_id)
     show(False, {}, f"Signature {signature_id} has ended.")
 
 
@@ -93,16 +93,16 @@ def list_(instance: Instance, caller: Caller, as_json: bool) -> None:
     """List the agreements, and the signatures you may see."""
     with instance.use.database.reading() as session:
         current = agreements.current(session, Slice(10_000)).items
-        signatures = agreements.signatures_of(session, caller, [key for key, _, _ in current])
+        signed = signatures.of_agreements(session, caller, [key for key, _, _ in current])
         names = {key: found.name for key, found, _ in current}
         rows: list[tuple[object, ...]] = [
             (
                 names[s.agreement_id], s.version.number, s.id, s.organization.slug, s.signer_name, str(s.signed_on),
                 s.ended_at,
             )
-            for s in signatures
+            for s in signed
         ]  # fmt: skip
-        unsigned = names.keys() - {s.agreement_id for s in signatures}
+        unsigned = names.keys() - {s.agreement_id for s in signed}
         rows += [(a.name, v.number, None, None, None, None, None) for key, a, v in current if key in unsigned]
     columns = ("agreement", "version", "signature", "organization", "signer", "signed_on", "ended_at")
     show_list(as_json, columns, rows)

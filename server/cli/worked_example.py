@@ -8,7 +8,18 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
-from server.domain import agreements, beginning, clearances, organizations, people, publishing, stages, tiers, tokens
+from server.domain import (
+    agreements,
+    beginning,
+    clearances,
+    organizations,
+    people,
+    publishing,
+    signatures,
+    stages,
+    tiers,
+    tokens,
+)
 from server.domain.beginning import FirstAdmin
 from server.domain.callers import Caller
 from server.domain.permissions import Role, Scope
@@ -134,7 +145,7 @@ def _clear(use: Resources, admin: Caller, admin2: Caller) -> None:
                 purpose="Study of misuse and bias before the next release.",
             )  # fmt: skip
             clearances.approve(use, admin2, proposed.id)
-    agreements.record_signature(
+    signatures.record(
         use, admin, PARTNERS["cleared"], AGREEMENT, signer_name="Sol Signer", signer_title="Head of Research",
         signed_on=at.date(), document_sha256=hashlib.sha256(secrets.token_bytes(32)).hexdigest(),
     )  # fmt: skip

@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from server.domain import authentication, checkpoints, quotas, stages
-from server.domain.agreements import Agreement, AgreementVersion, Signature
+from server.domain.agreements import Agreement, AgreementVersion
 from server.domain.callers import Caller
 from server.domain.checkpoints import File, FileList
 from server.domain.clearances import Clearance
@@ -30,6 +30,7 @@ from server.domain.errors import (
 from server.domain.organizations import Quota
 from server.domain.paging import Page, Slice, page
 from server.domain.resources import Resources
+from server.domain.signatures import Signature
 from server.domain.stages import Everything, Model, Stage, StageAlias, StageState
 from server.domain.tiers import Tier
 from server.storage.database import AnyRow

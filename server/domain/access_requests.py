@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import ForeignKey, Index, String, select
+from sqlalchemy import ForeignKey, Index, String, func, select
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
 
 from server.domain import clearances, letters, tiers
@@ -20,6 +20,7 @@ from server.log import entries
 from server.storage.database import Base, Key, Moment
 
 LONGEST = timedelta(days=2 * 366)  # of what is asked for; renewing after that is a decision anew
+ASKED_A_DAY_AT_MOST = 20  # by one organization: each is a mail to every admin
 
 
 class AccessRequest(Base):
@@ -78,6 +79,7 @@ def create(
             raise InvalidRequest("The last day must lie in the future, and within two years.")
         family, rank = _model(session, model), tiers.get(session, tier)
         _require_none_open(session, home, family)
+        _require_few(session, home, at)
         request = AccessRequest(
             organization=home, model=family, tier=rank, purpose=purpose, wanted_until=wanted_until,
             asked_by=caller.person_id, asked_at=at,
@@ -149,12 +151,6 @@ def visible(session: Session, caller: Caller, part: Slice) -> Page[AccessRequest
     return page(session, query, AccessRequest.id, part, newest_first=True)
 
 
-def open_ones(session: Session, caller: Caller, part: Slice) -> Page[AccessRequest]:
-    """What waits for a decision, oldest first."""
-    caller.require(Permission.ACCESS_REQUEST_DECIDE)
-    return page(session, _WITH_NAMES.where(_IS_OPEN), AccessRequest.id, part)
-
-
 def get(session: Session, caller: Caller, request_id: int) -> AccessRequest:
     """Raises NotFound, also for what another organization has asked for."""
     caller.require(Permission.ACCESS_REQUEST_READ)
@@ -162,8 +158,8 @@ def get(session: Session, caller: Caller, request_id: int) -> AccessRequest:
     return _seen_by(caller, request, request_id)
 
 
-_IS_OPEN = AccessRequest.decided_at.is_(None) & AccessRequest.withdrawn_at.is_(None)
-Index("ix_access_requests_open", AccessRequest.id, sqlite_where=_IS_OPEN, postgresql_where=_IS_OPEN)
+IS_OPEN = AccessRequest.decided_at.is_(None) & AccessRequest.withdrawn_at.is_(None)
+Index("ix_access_requests_open", AccessRequest.id, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN)
 
 _WITH_NAMES = select(AccessRequest).options(
     joinedload(AccessRequest.organization), joinedload(AccessRequest.model), joinedload(AccessRequest.tier),
@@ -191,13 +187,21 @@ def _seen_by(caller: Caller, request: AccessRequest | None, request_id: int) -> 
 def _require_none_open(session: Session, home: Organization, family: Model) -> None:
     asked = session.scalar(
         select(AccessRequest.id).where(
-            AccessRequest.organization_id == home.id, AccessRequest.model_id == family.id, _IS_OPEN
+            AccessRequest.organization_id == home.id, AccessRequest.model_id == family.id, IS_OPEN
         )
     )
     if asked is not None:
         raise NotPossible(
             f"Request {asked} of your organization for {family.name} is still open.",
             next_step="Wait for the decision, or withdraw that request and ask anew.",
+        )
+
+
+def _require_few(session: Session, home: Organization, at: datetime) -> None:
+    lately = AccessRequest.organization_id == home.id, AccessRequest.asked_at > at - timedelta(days=1)
+    if (session.scalar(select(func.count()).where(*lately)) or 0) >= ASKED_A_DAY_AT_MOST:
+        raise NotPossible(
+            f"Your organization has asked {ASKED_A_DAY_AT_MOST} times within a day.", next_step="Ask again tomorrow."
         )
 
 

@@ -79,9 +79,9 @@ class Alarm(Base):
     organization: Mapped[Organization | None] = relationship(lazy="joined")
 
 
-for _name, _state in (("ix_alarms_open", Alarm.resolved_at.is_(None)),
-                      ("ix_alarms_resolved", Alarm.resolved_at.is_not(None))):  # fmt: skip
-    Index(_name, Alarm.id, sqlite_where=_state, postgresql_where=_state)
+IS_OPEN, IS_RESOLVED = Alarm.resolved_at.is_(None), Alarm.resolved_at.is_not(None)
+Index("ix_alarms_open", Alarm.id, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN)
+Index("ix_alarms_resolved", Alarm.id, sqlite_where=IS_RESOLVED, postgresql_where=IS_RESOLVED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def listed(
     """Alarms, newest first. For admins and auditors alone: whoever calls has asked the policy."""
     query = select(Alarm)
     if resolved is not None:
-        query = query.where(Alarm.resolved_at.is_not(None) if resolved else Alarm.resolved_at.is_(None))
+        query = query.where(IS_RESOLVED if resolved else IS_OPEN)
     if kind is not None:
         query = query.where(Alarm.kind == kind)
     if organization_id is not None:

@@ -22,7 +22,7 @@ class Caller:
     token_public_id: str | None = None
     scopes: frozenset[Scope] = frozenset()
     session_id: int | None = None
-    fresh: bool = False  # whether they proved themselves a few minutes ago, as acts of the lab demand
+    fresh: bool = False  # whether they proved themselves a few minutes ago, as the lab's acts demand
     address: str | None = None
     user_agent: str | None = None
     request_id: str | None = None
@@ -30,6 +30,11 @@ class Caller:
     @property
     def is_staff(self) -> bool:
         return self.role in STAFF
+
+    def may(self, permission: Permission) -> bool:
+        """Whether the policy gives their role the permission: for what a page offers. An act itself asks `require`."""
+        rule = POLICY[permission]
+        return rule.anonymous if self.role is None else self.role in rule.roles
 
     def require(self, permission: Permission) -> None:
         """Raise AuthenticationRequired, NotPermitted or InsufficientScope unless the policy gives the permission."""

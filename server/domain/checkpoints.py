@@ -15,6 +15,7 @@ from server.log import canonical
 from server.storage.database import Base, Database, Key, Moment
 from server.storage.signing import StoredObject
 
+MANIFEST_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 MAIN = "main"  # the newest published checkpoint of a stage
 CHECKPOINT_ID = re.compile(r"[0-9a-f]{40}")
 FILE_LISTS_KEPT = 64

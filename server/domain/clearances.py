@@ -67,8 +67,8 @@ class Clearance(Base):
         return "upcoming" if moment < self.starts_at else "active"
 
 
-_OPEN = Clearance.approved_at.is_(None) & Clearance.revoked_at.is_(None)
-Index("ix_clearances_proposed", Clearance.id, sqlite_where=_OPEN, postgresql_where=_OPEN)
+IS_PROPOSED = Clearance.approved_at.is_(None) & Clearance.revoked_at.is_(None)
+Index("ix_clearances_proposed", Clearance.id, sqlite_where=IS_PROPOSED, postgresql_where=IS_PROPOSED)
 STATES = ("proposed", "upcoming", "active", "expired", "revoked")
 
 

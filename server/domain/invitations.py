@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, String, func, select
+from sqlalchemy import ColumnElement, ForeignKey, Index, LargeBinary, String, func, select
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
 
 from server.domain import factors, mails, organizations, people, sessions
@@ -17,14 +17,17 @@ from server.domain.errors import NotFound, NotPossible, OrganizationSuspended
 from server.domain.organizations import Organization
 from server.domain.paging import Page, Slice, page
 from server.domain.people import Person
-from server.domain.permissions import Permission, Role
+from server.domain.permissions import POLICY, Permission, Role
 from server.domain.resources import Resources
 from server.domain.sign_in import SignedIn
 from server.log import entries
 from server.storage.database import Base, Key, Moment
 
 LIFETIME = timedelta(days=7)
-OPEN_AT_MOST = 100  # an organization's, at once: our mail server is not for writing to the whole world
+# An organization's: our mail server is not for writing to the whole world, nor to one person all day.
+OPEN_AT_MOST = 100
+SENT_A_DAY_AT_MOST = 100
+SENT_A_DAY_TO_ONE_AT_MOST = 5
 State = Literal["open", "accepted", "withdrawn", "expired"]
 
 
@@ -47,14 +50,15 @@ class Invitation(Base):
     inviter: Mapped[Person] = relationship()
 
     def state_at(self, moment: datetime) -> State:
-        """An invitation of somebody who was disabled since then is as good as withdrawn."""
+        """An invitation of somebody who could not invite any more is as good as withdrawn."""
         if self.accepted_at is not None:
             return "accepted"
         if self.withdrawn_at is not None:
             return "withdrawn"
         if moment >= self.expires_at:
             return "expired"
-        return "open" if self.inviter.disabled_at is None else "withdrawn"
+        may_invite = self.inviter.disabled_at is None and self.inviter.role in POLICY[Permission.PERSON_MANAGE].roles
+        return "open" if may_invite else "withdrawn"
 
 
 def invite(use: Resources, caller: Caller, organization_slug: str, email: str, role: Role) -> Invitation:
@@ -92,14 +96,17 @@ def withdraw(use: Resources, caller: Caller, invitation_id: int) -> None:
         if invitation is None:
             raise NotFound("There is no such invitation.", next_step="The list of people shows those that there are.")
         at = use.clock()
-        if (state := invitation.state_at(at)) != "open":
+        # One that its inviter's own end has closed blocks a new one to the same address: it can be withdrawn.
+        if (state := invitation.state_at(at)) != "open" and (state != "withdrawn" or invitation.withdrawn_at):
             raise NotPossible(f"The invitation of {invitation.email} is {state} already.")
         invitation.withdrawn_at = at
         _record(session, caller, "invitation.withdraw", invitation, at)
 
 
-def of_organization(session: Session, caller: Caller, organization_id: int, part: Slice) -> Page[Invitation]:
-    """An organization's invitations, newest first; for its owners, and for admins."""
+def of_organization(
+    session: Session, caller: Caller, organization_id: int, part: Slice, *, waiting_at: datetime | None = None
+) -> Page[Invitation]:
+    """An organization's invitations, newest first; for its owners, and for admins. waiting_at: only those not over."""
     caller.require(Permission.PERSON_MANAGE)
     if caller.role is not Role.ADMIN and caller.organization_id != organization_id:
         raise NotFound("There is no such organization.")
@@ -108,6 +115,8 @@ def of_organization(session: Session, caller: Caller, organization_id: int, part
         .where(Invitation.organization_id == organization_id)
         .options(joinedload(Invitation.inviter), joinedload(Invitation.organization))
     )
+    if waiting_at is not None:
+        query = query.where(*_waiting(waiting_at))
     return page(session, query, Invitation.id, part, newest_first=True)
 
 
@@ -128,7 +137,9 @@ def accept(use: Resources, stranger: Caller, secret: str, name: str, password: s
 
     Raises NotFound, NotPossible (it is over; there is such a person), InvalidRequest, OrganizationSuspended.
     """
-    hashed = people.hash_password(password)  # before the transaction: hashing is slow on purpose
+    with use.database.reading() as session:  # hashing is slow on purpose: not for whoever knows no link
+        _known(find(session, secret))
+    hashed = people.hash_password(password)  # before the transaction
     with use.database.transaction() as session:
         invitation = _lock(session, secret)
         at = use.clock()
@@ -150,7 +161,10 @@ def accept(use: Resources, stranger: Caller, secret: str, name: str, password: s
 
 def _lock(session: Session, secret: str) -> Invitation:
     query = select(Invitation).where(Invitation.secret_sha256 == sessions.sha256(secret)).with_for_update()
-    invitation = session.scalar(query)
+    return _known(session.scalar(query))
+
+
+def _known(invitation: Invitation | None) -> Invitation:
     if invitation is None:
         raise NotFound("There is no such invitation.", next_step="Ask whoever invited you for another one.")
     return invitation
@@ -168,14 +182,21 @@ def _require_new(session: Session, caller: Caller, home: Organization, email: st
     person = session.scalar(select(Person).where(Person.email == email))
     if person is not None and (caller.role is Role.ADMIN or person.organization_id == home.id):
         raise NotPossible(f"There is a person {email} already.", next_step="Nothing needs to be done.")
-    waiting = select(func.count()).where(
-        Invitation.organization_id == home.id, Invitation.accepted_at.is_(None), Invitation.withdrawn_at.is_(None),
-        Invitation.expires_at > at,
-    )  # fmt: skip
+    waiting = select(func.count()).where(Invitation.organization_id == home.id, *_waiting(at))
     if session.scalar(waiting.where(Invitation.email == email)):
         raise NotPossible(f"{email} is invited already.", next_step="To send another mail, withdraw that one first.")
     if (session.scalar(waiting) or 0) >= OPEN_AT_MOST:
         raise NotPossible(f"{OPEN_AT_MOST} invitations wait already.", next_step="Withdraw some first.")
+    sent = select(func.count()).where(
+        Invitation.organization_id == home.id, Invitation.invited_at > at - timedelta(days=1)
+    )
+    to_one = session.scalar(sent.where(Invitation.email == email)) or 0
+    if to_one >= SENT_A_DAY_TO_ONE_AT_MOST or (session.scalar(sent) or 0) >= SENT_A_DAY_AT_MOST:
+        raise NotPossible("Many invitations were sent within a day already.", next_step="Invite them tomorrow.")
+
+
+def _waiting(at: datetime) -> tuple[ColumnElement[bool], ...]:
+    return Invitation.accepted_at.is_(None), Invitation.withdrawn_at.is_(None), Invitation.expires_at > at
 
 
 def _mail(session: Session, use: Resources, caller: Caller, invitation: Invitation, secret: str, at: datetime) -> None:

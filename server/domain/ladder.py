@@ -11,19 +11,20 @@ from enum import StrEnum
 from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
 
-from server.domain import access, agreements
+from server.domain import access, signatures
 from server.domain.access_requests import AccessRequest
-from server.domain.agreements import Agreement, AgreementVersion, Signature, Standing
+from server.domain.agreements import Agreement, AgreementVersion
 from server.domain.callers import Caller
 from server.domain.errors import AgreementOutdated, AgreementUnsigned, ClearanceExpired, NotCleared, Refused
 from server.domain.paging import Slice
 from server.domain.permissions import Role
 from server.domain.resources import Resources
+from server.domain.signatures import Signature, Standing
 from server.domain.stages import Model, StageState
 from server.storage.database import AnyRow
 
 ENDS_SOON = timedelta(days=30)
-STAGES_AT_MOST = 1000
+STAGES_AT_MOST = 1000  # on one page
 
 
 class NextStep(StrEnum):
@@ -76,7 +77,7 @@ class _Known:
     """What is asked of the database once for all stages."""
 
     current: dict[int, AgreementVersion]
-    signatures: dict[int, list[Signature]]
+    signed: dict[int, list[Signature]]
     open_requests: list[AnyRow]
 
 
@@ -125,7 +126,7 @@ def _next_step(
             return NextStep.AWAIT_DECISION, asked
         return NextStep.REQUEST if isinstance(refused, NotCleared) else NextStep.REQUEST_AGAIN, None
     if isinstance(refused, AgreementUnsigned | AgreementOutdated) and row.agreement_id in known.current:
-        standing, _ = agreements.standing(known.current[row.agreement_id], known.signatures.get(row.agreement_id, []))
+        standing, _ = signatures.standing(known.current[row.agreement_id], known.signed.get(row.agreement_id, []))
         if standing is Standing.WAITING:
             return NextStep.AWAIT_COUNTERSIGNATURE, None
         if caller.role is not Role.OWNER:
@@ -138,9 +139,9 @@ def _known(session: Session, caller: Caller, rows: Iterable[AnyRow]) -> _Known:
     if caller.organization_id is None or caller.is_staff:
         return _Known({}, {}, [])
     ids = {row.agreement_id for row in rows if row.agreement_id is not None}
-    signatures: dict[int, list[Signature]] = {}
-    for signature in agreements.signatures_of(session, caller, sorted(ids)):
-        signatures.setdefault(signature.agreement_id, []).append(signature)
+    signed: dict[int, list[Signature]] = {}
+    for signature in signatures.of_agreements(session, caller, sorted(ids)):
+        signed.setdefault(signature.agreement_id, []).append(signature)
     asked = select(AccessRequest.id, AccessRequest.model_id).where(
         AccessRequest.organization_id == caller.organization_id,
         AccessRequest.decided_at.is_(None),
@@ -150,4 +151,4 @@ def _known(session: Session, caller: Caller, rows: Iterable[AnyRow]) -> _Known:
         AgreementVersion, AgreementVersion.id == Agreement.current_version_id
     )
     versions = session.execute(current.where(Agreement.id.in_(ids)).options(defer(AgreementVersion.text)))
-    return _Known(dict(versions.all()), signatures, list(session.execute(asked)))
+    return _Known(dict(versions.all()), signed, list(session.execute(asked)))

@@ -62,7 +62,9 @@ def get(session: Session, caller: Caller, entry_id: int) -> LogEntry:
 
 def at_place(session: Session, caller: Caller, log: str, index: int) -> LogEntry:
     """One entry by its place in a log's tree. Raises NotFound, also for another organization's."""
-    query = select(LogEntry).join(Log, Log.id == LogEntry.log_id).where(Log.name == log)
+    # What is no name is the name of no log; PostgreSQL would not even be asked about a NUL.
+    named = Log.name == (log if log.isprintable() else "")
+    query = select(LogEntry).join(Log, Log.id == LogEntry.log_id).where(named)
     return _one(session, caller, query.where(LogEntry.leaf_index == min(index, KEY_AT_MOST)))
 
 

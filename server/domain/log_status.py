@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from server.domain import logs, reconciliation_run, sealer
+from server.domain import alarms, logs, reconciliation_run, sealer
 from server.domain.alarms import Alarm
 from server.domain.resources import Resources
 from server.log import condition
@@ -49,7 +49,7 @@ def status(use: Resources) -> Status:
 
 def open_alarms(session: Session) -> dict[str, int]:
     """How many alarms of each kind nobody has resolved."""
-    query = select(Alarm.kind, func.count()).where(Alarm.resolved_at.is_(None)).group_by(Alarm.kind)
+    query = select(Alarm.kind, func.count()).where(alarms.IS_OPEN).group_by(Alarm.kind)
     return dict(session.execute(query).all())
 
 

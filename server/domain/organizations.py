@@ -56,11 +56,12 @@ def add(use: Resources, caller: Caller, slug: str, name: str) -> Organization:
 def create(session: Session, slug: str, name: str, *, is_lab: bool, at: datetime) -> Organization:
     if not SLUG.fullmatch(slug):
         raise InvalidRequest(f"{slug!r} is no organization id: use a-z, 0-9 and '-', at most 64 characters.")
-    if not name.strip() or len(name) > 200:
-        raise InvalidRequest("An organization needs a name of at most 200 characters.")
+    name = name.strip()
+    if not name or len(name) > 200 or not name.isprintable():  # mails and signed copies quote it
+        raise InvalidRequest("An organization needs a name of at most 200 characters, in one line.")
     if session.scalar(select(Organization.id).where(Organization.slug == slug)):
         raise NotPossible(f"There is an organization {slug} already.")
-    organization = Organization(slug=slug, name=name.strip(), is_lab=is_lab, created_at=at)
+    organization = Organization(slug=slug, name=name, is_lab=is_lab, created_at=at)
     session.add(organization)
     session.flush()
     session.add(Quota(organization_id=organization.id))

@@ -23,7 +23,8 @@ from server.domain.people import Person
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
 
-CHALLENGE_BYTES = 64
+# What the library ends with over JSON and CBOR that no browser writes; the depth of nesting included.
+_UNREADABLE = (WebAuthnException, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 _ALWAYS = UserVerificationRequirement.REQUIRED  # the library's default would take a device without its PIN
 
 
@@ -60,7 +61,7 @@ def accept(session: Session, use: Resources, begun: Ceremony, answer: str) -> Pe
             credential_current_sign_count=passkey.sign_count,
             require_user_verification=True,
         )
-    except (WebAuthnException, ValueError, KeyError, TypeError):  # whatever somebody makes of the JSON
+    except _UNREADABLE:
         raise _not_accepted() from None
     session.execute(
         update(Passkey).where(Passkey.id == passkey.id).values(sign_count=proven.new_sign_count, used_at=at)
@@ -105,7 +106,7 @@ def add(use: Resources, caller: Caller, ceremony: str | None, answer: str, name:
                 expected_origin=use.settings.public_url,
                 require_user_verification=True,
             )
-        except (WebAuthnException, ValueError, KeyError, TypeError):
+        except _UNREADABLE:
             raise _not_accepted() from None
         person = session.get_one(Person, caller.person_id, with_for_update=True)
         if session.scalar(select(Passkey.id).where(Passkey.credential_id == made.credential_id)):

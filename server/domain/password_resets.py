@@ -77,7 +77,9 @@ def require_open(session: Session, use: Resources, secret: str) -> PasswordReset
 
 def reset(use: Resources, stranger: Caller, secret: str, password: str, code: str) -> None:
     """Replace the password of the link's person, who shows a one-time or a recovery code. Every session ends."""
-    hashed = people.hash_password(password)
+    with use.database.reading() as session:  # hashing is slow on purpose: not for whoever knows no link
+        require_open(session, use, secret)
+    hashed = people.hash_password(password)  # before the try is counted: a password that is too short is none
     open_reset = _attempt(use, secret)
     with use.database.transaction() as session:
         person = session.get_one(Person, open_reset.person_id, with_for_update=True)

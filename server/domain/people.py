@@ -2,7 +2,8 @@
 
 import secrets
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 import argon2
@@ -20,6 +21,7 @@ from server.domain.errors import (
     NotPossible,
     OrganizationSuspended,
     PersonDisabled,
+    TooManyAttempts,
 )
 from server.domain.organizations import Organization
 from server.domain.paging import Page, Slice, page
@@ -33,6 +35,8 @@ PASSWORD_CHARACTERS_AT_LEAST = 15
 PASSWORD_CHARACTERS_AT_MOST = 256  # hashing longer ones would only serve whoever wants to keep us busy
 _hasher = argon2.PasswordHasher()  # argon2id, RFC 9106's second recommendation
 _hashing = threading.BoundedSemaphore(2)  # 64 MiB each: more at once would be a way to exhaust the machine
+_asking = threading.BoundedSemaphore(4)  # those who hash and those who wait for it: other threads have other work
+BUSY_SECONDS = 2
 # Verified when there is no such person, so that both answers take as long.
 _NOBODY = _hasher.hash(secrets.token_urlsafe(24))
 
@@ -109,15 +113,16 @@ def create(
     """
     email = email.strip().lower()
     require_fit(home, email, role)
-    if not name.strip() or len(name) > 200:
-        raise InvalidRequest("A person needs a name of at most 200 characters.")
+    name = name.strip()
+    if not name or len(name) > 200 or not name.isprintable():  # mails of ours quote it
+        raise InvalidRequest("A person needs a name of at most 200 characters, in one line.")
     if session.scalar(select(Person.id).where(Person.email == email)):
         raise NotPossible(f"There is a person {email} already.")
     totp_secret = pyotp.random_base32() if totp_secret is None else totp_secret
     person = Person(
         organization_id=home.id,
         email=email,
-        name=name.strip(),
+        name=name,
         role=role,
         password_hash=password_hash,
         totp_secret_sealed=keys.seal(use.secret, "totp", totp_secret.encode()),
@@ -246,7 +251,7 @@ def hash_password(password: str) -> str:
         raise InvalidRequest(
             f"A password has {PASSWORD_CHARACTERS_AT_LEAST} to {PASSWORD_CHARACTERS_AT_MOST} characters."
         )
-    with _hashing:
+    with _turn():
         return _hasher.hash(password)
 
 
@@ -254,12 +259,27 @@ def _is_password_of(person: Person | None, password: str) -> bool:
     """Whether it is; for nobody, and for a text that is too long to be anybody's, the answer takes as long."""
     if len(password) > PASSWORD_CHARACTERS_AT_MOST:
         person, password = None, password[:PASSWORD_CHARACTERS_AT_MOST]
-    with _hashing:
+    with _turn():
         try:
             _hasher.verify(person.password_hash if person else _NOBODY, password)
         except argon2.exceptions.VerificationError:
             return False
     return person is not None
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    """Wait for a turn to hash, among few: a crowd from everywhere would otherwise hold every thread of the server."""
+    if not _asking.acquire(blocking=False):
+        raise TooManyAttempts(
+            "More people sign in at this moment than the server can look at. Nothing was looked at.",
+            retry_after_seconds=BUSY_SECONDS,
+        )
+    try:
+        with _hashing:
+            yield
+    finally:
+        _asking.release()
 
 
 def _managed(session: Session, caller: Caller, email: str) -> Person:

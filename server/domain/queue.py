@@ -8,12 +8,14 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, joinedload
 
+from server.domain import access_requests, alarms, clearances, signatures
 from server.domain.access_requests import AccessRequest
-from server.domain.agreements import Signature
+from server.domain.agreements import AgreementVersion
 from server.domain.alarms import Alarm
 from server.domain.callers import Caller
 from server.domain.clearances import Clearance
 from server.domain.permissions import Permission
+from server.domain.signatures import Signature
 
 SHOWN = 50
 Item = TypeVar("Item")
@@ -52,33 +54,33 @@ def waiting(session: Session, caller: Caller, at: datetime) -> Queue:
     caller.require(Permission.CLEARANCE_APPROVE)
     own = Clearance.proposed_by == caller.person_id
     return Queue(
-        requests=_oldest(session, OPEN_REQUESTS, AccessRequest.id),
-        clearances=_oldest(session, PROPOSED.where(Clearance.expires_at > at, ~own), Clearance.id),
-        signatures=_oldest(session, UNCOUNTERSIGNED, Signature.id),
-        alarms=_oldest(session, UNRESOLVED, Alarm.id),
-        for_another=_oldest(session, PROPOSED.where(Clearance.expires_at > at, own), Clearance.id),
+        requests=_oldest(session, _OPEN_REQUESTS, AccessRequest.id),
+        clearances=_oldest(session, _PROPOSED.where(Clearance.expires_at > at, ~own), Clearance.id),
+        signatures=_oldest(session, _UNCOUNTERSIGNED, Signature.id),
+        alarms=_oldest(session, _UNRESOLVED, Alarm.id),
+        for_another=_oldest(session, _PROPOSED.where(Clearance.expires_at > at, own), Clearance.id),
     )
 
 
-OPEN_REQUESTS = (
+_OPEN_REQUESTS = (
     select(AccessRequest)
-    .where(AccessRequest.decided_at.is_(None), AccessRequest.withdrawn_at.is_(None))
+    .where(access_requests.IS_OPEN)
     .options(joinedload(AccessRequest.organization), joinedload(AccessRequest.model), joinedload(AccessRequest.tier))
 )
-PROPOSED = (
+_PROPOSED = (
     select(Clearance)
-    .where(Clearance.approved_at.is_(None), Clearance.revoked_at.is_(None))
+    .where(clearances.IS_PROPOSED)
     .options(
         joinedload(Clearance.organization), joinedload(Clearance.model), joinedload(Clearance.tier),
         joinedload(Clearance.proposer),
     )
 )  # fmt: skip
-UNCOUNTERSIGNED = (
+_UNCOUNTERSIGNED = (
     select(Signature)
-    .where(Signature.countersigned_at.is_(None), Signature.ended_at.is_(None))
-    .options(joinedload(Signature.organization), joinedload(Signature.version))
+    .where(signatures.IS_WAITING)
+    .options(joinedload(Signature.organization), joinedload(Signature.version).defer(AgreementVersion.text))
 )
-UNRESOLVED = select(Alarm).where(Alarm.resolved_at.is_(None))
+_UNRESOLVED = select(Alarm).where(alarms.IS_OPEN)
 
 
 def _oldest(session: Session, query: Select[Any], key: Any) -> Waiting[Any]:

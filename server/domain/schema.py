@@ -21,6 +21,7 @@ from server.domain import (
     refusals,
     seen_reads,
     sessions,
+    signatures,
     stages,
     statistics,
     tiers,
@@ -34,6 +35,6 @@ from server.storage.database import Base
 MODULES = (
     access_requests, agreements, alarms, ceremonies, checkpoints, clearances, deliveries, entries, factors, following,
     invitations, logs, mails, organizations, password_resets, people, quotas, reconciliation_run, refusals, sealing,
-    seen_reads, sessions, stages, statistics, tiers, token_uses, tokens, verifications,
+    seen_reads, sessions, signatures, stages, statistics, tiers, token_uses, tokens, verifications,
 )  # fmt: skip
 METADATA = Base.metadata

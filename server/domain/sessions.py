@@ -16,7 +16,7 @@ from server.domain.permissions import STAFF, Role
 from server.domain.resources import Resources
 from server.storage.database import AnyRow, Base, Key, Moment
 
-FRESH_FOR = timedelta(minutes=5)  # how long a sign-in counts as fresh enough for an act of the lab
+FRESH_FOR = timedelta(minutes=5)  # how long a proof counts for acts of the lab, and for changes of how one signs in
 KEPT_FOR = timedelta(days=90)  # a person sees so far back where they were signed in
 TOUCH_EVERY = timedelta(minutes=1)  # how exact "last seen" is; each request would otherwise be a write
 

@@ -104,7 +104,8 @@ def traffic_by_day(session: Session, caller: Caller, days: Days) -> dict[date, T
 def traffic_by_organization(session: Session, caller: Caller, days: Days) -> dict[str | None, Traffic]:
     """By slug, the most bytes first; None: without sign-in."""
     found = dict(_traffic(session, caller, days, TrafficDay.organization_id))
-    slugs = {row.id: row.slug for row in session.execute(select(Organization.id, Organization.slug))}
+    known = select(Organization.id, Organization.slug).where(Organization.id.in_(found))
+    slugs = {row.id: row.slug for row in session.execute(known)}
     ordered = sorted(found.items(), key=lambda pair: -pair[1].issued_bytes)
     return {slugs.get(organization_id): traffic for organization_id, traffic in ordered}
 

@@ -233,7 +233,8 @@ def _require_carried(scopes: Collection[Scope], role: Role) -> None:
 def _managed(session: Session, caller: Caller, public_id: str) -> Token:
     """The token, if the caller may change it; to all others it does not exist."""
     caller.require(Permission.TOKEN_REVOKE)
-    token = session.scalar(select(Token).where(Token.public_id == public_id).with_for_update())
+    query = select(Token).where(Token.public_id == public_id).with_for_update()
+    token = session.scalar(query) if PUBLIC_ID.fullmatch(public_id) else None  # as in `find`
     if token is None or not may_change(caller, token):
         raise NotFound(f"There is no token {public_id} that you may change.")
     return token

@@ -1,20 +1,14 @@
-"""One demo and one Chromium for all tests of this folder; they run in one process, in order."""
+"""One demo and one Chromium for all tests of this folder; they run in one process, in order (xdist_group "browser")."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import sync_playwright
 
-from tests.browser import demo_portal
+from tests.browser import demo_portal, happenings
 from tests.browser.people import People, browsing
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A demo is started once, not once in each process."""
-    for item in items:
-        if "browser" in item.path.parts:
-            item.add_marker(pytest.mark.xdist_group("browser"))
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +21,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
 def everybody(demo: dict[str, Any]) -> Iterator[People]:
     with sync_playwright() as playwright, browsing(playwright, demo) as people:
         yield people
+
+
+@pytest.fixture(scope="session")
+def known(demo: dict[str, Any]) -> dict[str, str]:
+    """The ids that addresses need, of what has happened in the demo."""
+    return happenings.happen(Path(demo["folder"]), demo)
 
 
 @pytest.fixture

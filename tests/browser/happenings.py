@@ -118,7 +118,8 @@ def _ids(use: Resources, owner: Caller) -> dict[str, str]:
             for mail in session.scalars(select(Mail))
             if (found := SECRET.search(mail.text)) is not None
         }
-        entry = session.scalars(select(LogEntry).where(LogEntry.kind == "download").order_by(LogEntry.id)).first()
+        theirs = LogEntry.kind == "download", LogEntry.organization_id == owner.organization_id
+        entry = session.scalars(select(LogEntry).where(*theirs).order_by(LogEntry.id)).first()
         assert entry is not None
         queries: dict[str, Select[Any]] = {
             "person_id": select(people.Person.id).where(people.Person.name == "Noor Haddad"),

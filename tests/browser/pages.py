@@ -1,10 +1,7 @@
 """Every page of the portal, with who looks at it: for screenshots, for axe, and for the test that none is missing."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from playwright.sync_api import Page
 
@@ -32,12 +29,10 @@ def listed() -> list[Shown]:
     return [Shown(row[0], row[1], None if row[2] == "nobody" else row[2], row[3], int(row[4])) for row in rows]
 
 
-@contextmanager
-def opened(people: People, shown: Shown, known: dict[str, str], **options: Any) -> Iterator[tuple[Page, int]]:
-    """Open a page; yield it, and the status it was answered with."""
-    with people.at(shown.who, "/sign-in" if shown.path in SECOND_STEP else None, **options) as page:
-        if shown.path in SECOND_STEP:
-            people.give_password(page, "auditor")
-        answer = page.goto(people.endpoint + shown.path.format(**known))
-        assert answer is not None
-        yield page, answer.status
+def go(people: People, page: Page, shown: Shown, known: dict[str, str]) -> int:
+    """Open a page in a window; return the status it was answered with."""
+    if shown.path in SECOND_STEP:
+        people.give_password(page, "auditor")
+    answer = page.goto(people.endpoint + shown.path.format(**known))
+    assert answer is not None
+    return answer.status

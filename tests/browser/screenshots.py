@@ -29,7 +29,8 @@ def main() -> None:
         for look, options in LOOKS.items():
             (target / look).mkdir(parents=True, exist_ok=True)
             for shown in pages.listed():
-                with pages.opened(people, shown, known, **options) as (page, _):
+                with people.at(shown.who, None, **options) as page:
+                    pages.go(people, page, shown, known)
                     page.wait_for_load_state("networkidle")
                     page.screenshot(path=target / look / f"{shown.name}.png", full_page=True)
             print(f"{target / look}: {len(pages.listed())} pages", flush=True)

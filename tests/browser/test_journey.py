@@ -52,7 +52,7 @@ def ask(people: People) -> None:
         expect(page.get_by_label("Model")).to_have_value(MODEL)
         page.get_by_label("What you need it for").fill("A study of bias in long texts.")
         page.get_by_label("Last day").fill(NEXT_MONTH)
-        press(page, "Send the request")
+        press(page, "Send request")
         expect(page.get_by_text("waits for the lab").first).to_be_visible()
 
 

@@ -1,22 +1,26 @@
-"""Every page in a real browser: it is there, axe finds nothing, nothing is stopped by our policy, and it is light."""
+"""Every page in a real browser: axe finds nothing in either theme, it is light, fits a phone, and needs no mouse."""
 
 import gzip
-from pathlib import Path
+from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
 from typing import Any
 
 import pytest
+import requests
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, Response
+from playwright.sync_api import Page
 
 from server.web import app as web
-from tests.browser import happenings, pages
-from tests.browser.pages import Shown
+from tests.browser import keyboard, pages
 from tests.browser.people import People
 from tests.world import World
 
+pytestmark = pytest.mark.xdist_group("browser")
 PAGES = pages.listed()
 BYTES_AT_MOST = 100_000  # compressed, with style and scripts, without the chart library
 CHART_LIBRARY = "/static/vendor/chart"
+NARROW = (320, 640)  # pixels: a small phone, and 1280 with the zoom at 200 %
 # Routes of the portal that answer a GET with a file, not with a page.
 FILES = {
     "/agreements/<name>/versions/<int:number>/text", "/agreements/signatures/<int:signature_id>/copy",
@@ -27,11 +31,57 @@ FILES = {
     "/stages/<model>/<stage>/<checkpoint>/manifest/chunks",
 }  # fmt: skip
 NOT_PORTAL = ("/api/", "/log/", "/healthz", "/readyz")
+# After two frames: a chart takes one to fit its place.
+OVERFLOW = """() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() =>
+  done(document.documentElement.scrollWidth - innerWidth))))"""
+LOADED = "performance.getEntriesByType('resource').map(one => one.name)"
+axe = Axe()
+
+
+@dataclass
+class Seen:
+    """What was found on one page."""
+
+    status: int
+    violations: dict[str, Any]  # by theme
+    size_bytes: int
+    overflow: dict[int, int]  # pixels, by width
+    missed: list[str]  # by the keyboard
 
 
 @pytest.fixture(scope="module")
-def known(demo: dict[str, Any]) -> dict[str, str]:
-    return happenings.happen(Path(demo["folder"]), demo)
+def seen(everybody: People, known: dict[str, str]) -> dict[str, Seen]:
+    """Every page, looked at once."""
+    found: dict[str, Seen] = {}
+    for who, group in groupby(sorted(PAGES, key=lambda shown: shown.who or ""), key=lambda shown: shown.who):
+        with everybody.at(who, None, viewport={"width": 1280, "height": 800}, reduced_motion="reduce") as page:
+            for shown in group:
+                found[shown.name] = _look(page, pages.go(everybody, page, shown, known))
+    return found
+
+
+def _look(page: Page, status: int) -> Seen:
+    size_bytes = len(gzip.compress(page.content().encode())) + sum(map(_weight, page.evaluate(LOADED)))
+    violations = {}
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme="light" if theme == "light" else "dark")
+        violations[theme] = [
+            (one["id"], [node["html"][:200] for node in one["nodes"]]) for one in axe.run(page).response["violations"]
+        ]
+    missed, overflow = keyboard.missed(page), {}
+    for width in NARROW:
+        page.set_viewport_size({"width": width, "height": 700})
+        overflow[width] = int(page.evaluate(OVERFLOW))
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.emulate_media(color_scheme="light")
+    return Seen(status, violations, size_bytes, overflow, missed)
+
+
+@cache
+def _weight(address: str) -> int:
+    if CHART_LIBRARY in address or address.startswith("data:"):
+        return 0
+    return len(gzip.compress(requests.get(address, timeout=20).content))
 
 
 def test_every_page_is_in_the_table(sqlite_world: World) -> None:
@@ -44,49 +94,36 @@ def test_every_page_is_in_the_table(sqlite_world: World) -> None:
     assert len({shown.name for shown in PAGES}) == len(PAGES)
 
 
+def test_every_page_is_answered_as_it_should_be(seen: dict[str, Seen]) -> None:
+    """With its own status: the refused ones with the one that says why."""
+    assert {shown.name: seen[shown.name].status for shown in PAGES} == {
+        shown.name: 200 if shown.status == 303 else shown.status for shown in PAGES
+    }
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing(people: People, known: dict[str, str], theme: str) -> None:
-    """On any page, in either theme; each is answered with the status that it should have."""
-    found: dict[str, Any] = {}
-    for shown in PAGES:
-        with pages.opened(people, shown, known, color_scheme=theme) as (page, status):
-            assert status == shown.status or shown.status == 303, (shown.name, status)
-            violations = Axe().run(page).response["violations"]
-            if violations:
-                found[shown.name] = [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in violations]
-    assert found == {}
+def test_axe_finds_nothing(seen: dict[str, Seen], theme: str) -> None:
+    """On any page, in either theme."""
+    assert {name: one.violations[theme] for name, one in seen.items() if one.violations[theme]} == {}
 
 
-def test_pages_are_light(people: People, known: dict[str, str]) -> None:
+def test_pages_are_light(seen: dict[str, Seen]) -> None:
     """At most 100 kB compressed, whatever is on them."""
-    heavy = {}
-    for shown in PAGES:
-        size = _compressed(people, shown, known)
-        if size > BYTES_AT_MOST:
-            heavy[shown.name] = size
-    assert heavy == {}
+    assert {name: one.size_bytes for name, one in seen.items() if not 0 < one.size_bytes <= BYTES_AT_MOST} == {}
 
 
-def _compressed(people: People, shown: Shown, known: dict[str, str]) -> int:
-    answers: list[Response] = []
-    with people.at(shown.who, None) as page:
-        page.on("response", lambda answer: answers.append(answer))
-        page.goto(people.endpoint + shown.path.format(**known))
-        page.wait_for_load_state("networkidle")
-        bodies = [one.body() for one in answers if one.status not in {303, 304} and CHART_LIBRARY not in one.url]
-    return sum(len(gzip.compress(body)) for body in bodies)
+@pytest.mark.parametrize("width", NARROW)
+def test_no_page_scrolls_sideways(seen: dict[str, Seen], width: int) -> None:
+    """Wide tables scroll in their own box."""
+    assert {name: one.overflow[width] for name, one in seen.items() if one.overflow[width] > 0} == {}
 
 
-@pytest.mark.parametrize("width", [320, 640])
-def test_no_page_scrolls_sideways(people: People, known: dict[str, str], width: int) -> None:
-    """At 320 px, and at 1280 px with the zoom at 200 %; wide tables scroll in their own box."""
-    wide = []
-    for shown in PAGES:
-        with pages.opened(people, shown, known, viewport={"width": width, "height": 700}) as (page, _):
-            if _overflow(page) > 0:
-                wide.append((shown.name, _overflow(page)))
-    assert wide == []
+def test_tab_reaches_everything_and_shows_where_it_is(seen: dict[str, Seen]) -> None:
+    """In the page's order; a group of radio buttons is one stop, as browsers have it."""
+    assert {name: one.missed for name, one in seen.items() if one.missed} == {}
 
 
-def _overflow(page: Page) -> int:
-    return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+def test_nothing_was_stopped_or_broken(seen: dict[str, Seen], everybody: People) -> None:
+    """Chromium reports no violation of our policy and no error, on any of them."""
+    assert len(seen) == len(PAGES)
+    assert everybody.complaints == []

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pyotp
+import pytest
 from playwright.sync_api import Page
 from sqlalchemy import update
 
@@ -11,6 +11,7 @@ from server.domain.sessions import SignIn
 from server.storage.database import Database
 from tests.browser.people import People
 
+pytestmark = pytest.mark.xdist_group("browser")
 WHO = "publisher"
 
 
@@ -38,7 +39,7 @@ def test_a_passkey_is_added_signs_in_alone_and_confirms(people: People) -> None:
     with people.at(WHO, "/account/passkeys/new") as page:
         plug_in(page)
         if page.get_by_role("button", name="Confirm and go on").is_visible():  # signed in a while ago
-            page.get_by_label("Code").fill(pyotp.TOTP(people.demo["people"][WHO]["totp_secret"]).now())
+            page.get_by_label("Code").fill(people.code(WHO))
             page.get_by_role("button", name="Confirm and go on").click()
         page.get_by_label("Name").fill("the lab's laptop")
         page.get_by_role("button", name="Add a passkey").click()

@@ -42,7 +42,8 @@ def sqlite_running(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[W
 
 def as_instance(request: pytest.FixtureRequest, folder: Path, kind: str) -> Iterator[World]:
     for world in copied_world(request, folder, kind):
-        files = {name for name in Settings.model_fields if name.endswith("_file")}
+        known = {name for name in Settings.model_fields if name.endswith("_file")}
+        files = {name for name in known if getattr(world.settings, name) is not None}
         places = {name: KEYS.get(name, str(Settings.model_fields[name].default)) for name in files}
         for name, place in places.items():
             source, target = getattr(world.settings, name), world.folder / place

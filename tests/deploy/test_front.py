@@ -331,10 +331,13 @@ def test_slow_clients_are_cut_off(front: Front) -> None:
     assert 8 < time.monotonic() - began < 18
 
 
-def statuses(front: Front, source: str, count: int, token: str | None) -> list[Answered]:
+def statuses(
+    front: Front, source: str, count: int, token: str | None, path: str = "/healthz", cookie: str | None = None
+) -> list[Answered]:
     """As many requests as fast as one connection carries them."""
     connection = front.connect(source)
-    answers = [front.send(connection, NAME, "GET", "/healthz", token, None, {}) for _ in range(count)]
+    headers = {} if cookie is None else {"Cookie": cookie}
+    answers = [front.send(connection, NAME, "GET", path, token, None, headers) for _ in range(count)]
     connection.close()
     return answers
 
@@ -353,6 +356,24 @@ def test_a_flood_without_a_token_is_slowed_down(front: Front) -> None:
 def test_moderate_use_is_not_slowed_down(front: Front, source: str, count: int, token: str | None) -> None:
     """A page of requests without a token, and a script's worth with one, all pass."""
     assert {answer.status for answer in statuses(front, source, count, token)} == {200}
+
+
+def test_somebody_signed_in_turns_pages_quickly(front: Front) -> None:
+    """Several people of one organization share an address; a cookie that is not the session's makes no difference."""
+    session = "__Host-visitor=x; __Host-session=made-up"
+    assert {answer.status for answer in statuses(front, "127.0.0.31", 100, None, cookie=session)} == {200}
+    assert 429 in {answer.status for answer in statuses(front, "127.0.0.32", 60, None, cookie="other__Host-session=x")}
+
+
+def test_style_and_scripts_come_compressed_and_do_not_count_as_pages(front: Front) -> None:
+    """A page loads several; what is for one person alone is never compressed."""
+    assert {one.status for one in statuses(front, "127.0.0.33", 60, None, path="/static/portal.css")} == {200}
+    style, page = (
+        front.ask("GET", path, source="127.0.0.34", headers={"Accept-Encoding": "gzip", "Accept": "text/html"})
+        for path in ("/static/portal.css", "/sign-in")
+    )
+    assert (style.status, style.headers["Content-Encoding"]) == (200, "gzip")
+    assert (page.status, page.headers["Content-Encoding"]) == (200, None)
 
 
 def test_a_made_up_token_is_no_way_around_the_limit(front: Front) -> None:

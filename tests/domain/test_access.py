@@ -13,7 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event
 
-from server.domain import access, agreements, clearances, downloads, holds, organizations, people, stages, tokens
+from server.domain import (
+    access,
+    agreements,
+    clearances,
+    downloads,
+    holds,
+    organizations,
+    people,
+    signatures,
+    stages,
+    tokens,
+)
 from server.domain.access import Facts, Grant
 from server.domain.callers import Caller
 from server.domain.errors import (
@@ -320,7 +331,7 @@ ACTS: dict[str, tuple[Callable[[Resources, World], Any], type[Refused]]] = {
     "hold the model": (lambda use, w: holds.lay(use, w.admin, "gpt-2", "A finding."), StageHeld),
     "hold everything": (lambda use, w: holds.lay(use, w.admin, "everything", "A finding."), StageHeld),
     "revoke the clearance": (lambda use, w: clearances.revoke(use, w.admin, CLEARANCE), NotCleared),
-    "end the signature": (lambda use, w: agreements.end_signature(use, w.admin, SIGNATURE), AgreementUnsigned),
+    "end the signature": (lambda use, w: signatures.end(use, w.admin, SIGNATURE), AgreementUnsigned),
     "publish another wording": (lambda use, w: revise(use, w.admin), AgreementOutdated),
     "lower the quota": (
         lambda use, w: organizations.set_quota(
@@ -428,7 +439,7 @@ def test_a_clearance_holds_from_its_first_moment_until_before_its_last(world: Wo
         world.use, world.admin, "cedar-systems", "gpt-2", "research", starts_at=start, expires_at=end, purpose="Study."
     )
     clearances.approve(world.use, world.admin2, made.id)
-    agreements.record_signature(
+    signatures.record(
         world.use, world.admin, "cedar-systems", AGREEMENT, signer_name="Sol", signer_title="Head",
         signed_on=date(2026, 1, 1), document_sha256="0" * 64,
     )  # fmt: skip
@@ -496,7 +507,7 @@ def test_signing_the_new_version_opens_the_stage_again(world: World) -> None:
     revise(world.use, world.admin)
     with pytest.raises(AgreementOutdated):
         decide(world, world.caller("cleared"))
-    signed = agreements.record_signature(
+    signed = signatures.record(
         world.use, world.admin, "aurora-institute", AGREEMENT, signer_name="Sol", signer_title="Head",
         signed_on=world.clock().date(), document_sha256="0" * 64,
     )  # fmt: skip

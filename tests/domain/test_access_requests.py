@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, event, select, text
 
-from server.domain import access_requests, clearances, people
+from server.domain import access_requests, clearances, people, queue
 from server.domain.access_requests import LONGEST, AccessRequest
 from server.domain.errors import InvalidRequest, NotFound, NotPermitted, NotPossible, Refused
 from server.domain.mails import Mail
@@ -131,6 +131,18 @@ def test_one_request_for_a_model_is_open_at_a_time(sqlite_world: World) -> None:
     assert of(world, first.id).state == "withdrawn"
     second = ask(world)
     access_requests.decline(world.use, world.admin, second.id, "No.")
+    ask(world)
+
+
+def test_who_asks_all_day_is_told_to_come_back(sqlite_world: World) -> None:
+    """Each request is a mail to every admin; withdrawing makes no room for more within the day."""
+    world = sqlite_world
+    for _ in range(20):
+        access_requests.withdraw(world.use, world.person("uncleared"), ask(world).id)
+    with pytest.raises(NotPossible, match="within a day"):
+        ask(world)
+    ask(world, by="cleared")
+    world.clock.advance(DAY)
     ask(world)
 
 
@@ -294,41 +306,33 @@ def test_a_request_whose_day_has_passed_needs_another(sqlite_world: World) -> No
 
 
 def test_the_queue_holds_what_is_open_oldest_first(sqlite_world: World) -> None:
-    """Paged, and for admins alone."""
+    """What was decided or taken back waits no longer."""
     world = sqlite_world
     numbers = [ask(world).id, ask(world, by="cleared").id, ask(world, model="mini-gpt").id]
     access_requests.decline(world.use, world.admin, numbers[0], "No.")
     with world.use.database.reading() as session:
-        first = access_requests.open_ones(session, world.admin, Slice(1))
-        rest = access_requests.open_ones(session, world.admin, Slice(10, first.next_after))
-        with pytest.raises(NotPermitted):
-            access_requests.open_ones(session, world.person("cleared"), Slice(1))
-    assert [request.id for request in (*first.items, *rest.items)] == numbers[1:]
+        waiting = queue.waiting(session, world.admin, world.clock()).requests
+    assert [request.id for request in waiting.items] == numbers[1:]
 
 
-@pytest.mark.parametrize(
-    ("by", "index"),
-    [("uncleared", "ix_access_requests_organization_id_id"), ("queue", "ix_access_requests_open")],
-)
-def test_lists_are_read_from_an_index(world: World, by: str, index: str) -> None:
-    """Neither an organization's own list nor the queue reads or sorts all that was ever asked."""
+def test_an_organizations_list_is_read_from_an_index(world: World) -> None:
+    """It neither reads nor sorts all that was ever asked."""
     asked: list[tuple[str, Any]] = []
 
     def remember(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         asked.append((statement, parameters))
 
-    person = world.admin if by == "queue" else world.person(by)
     with world.use.database.reading() as session:
         connection = session.connection()
         if world.kind == "postgresql":  # on a table of no rows it would not look for an index
             connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
             connection.exec_driver_sql("SET LOCAL enable_sort = off")
         event.listen(connection, "before_cursor_execute", remember)
-        (access_requests.open_ones if by == "queue" else access_requests.visible)(session, person, Slice(50, 7))
+        access_requests.visible(session, world.person("uncleared"), Slice(50, 7))
         event.remove(connection, "before_cursor_execute", remember)
         ((query, values),) = asked
         explain = "EXPLAIN QUERY PLAN" if world.kind == "sqlite" else "EXPLAIN"
         plan = "\n".join(str(row) for row in connection.exec_driver_sql(f"{explain} {query}", values))
-    assert index in plan
+    assert "ix_access_requests_organization_id_id" in plan
     assert "TEMP B-TREE" not in plan
     assert "Sort" not in plan

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from server.domain import agreements
-from server.domain.agreements import AgreementVersion, Signature
+from server.domain import agreements, signatures
+from server.domain.agreements import AgreementVersion
 from server.domain.callers import Caller
 from server.domain.errors import InvalidRequest, NotFound, NotPermitted, NotPossible, Refused
 from server.domain.paging import Slice
+from server.domain.signatures import Signature
 from tests.world import World
 
 NAME = "model-sharing"
@@ -23,7 +24,7 @@ def sign(world: World, by: Caller | None = None, **more: Any) -> Signature:
         "organization": "birch-university", "agreement": NAME, "signer_name": " Sol Signer ", "signer_title": "Rector",
         "signed_on": date(2026, 1, 2), "document_sha256": "ab" * 32,
     }  # fmt: skip
-    return agreements.record_signature(world.use, by or world.admin, **(known | more))
+    return signatures.record(world.use, by or world.admin, **(known | more))
 
 
 def in_force(world: World, organization_id: int) -> list[int]:
@@ -116,9 +117,9 @@ def test_a_version_is_signed_once_until_its_signature_ends(world: World) -> None
     made = sign(world)
     with pytest.raises(NotPossible):
         sign(world)
-    agreements.end_signature(world.use, world.admin, made.id)
+    signatures.end(world.use, world.admin, made.id)
     with pytest.raises(NotPossible):
-        agreements.end_signature(world.use, world.admin, made.id)
+        signatures.end(world.use, world.admin, made.id)
     assert in_force(world, made.organization_id) == []
     sign(world)
     assert in_force(world, made.organization_id) == [made.version_id]
@@ -136,7 +137,7 @@ def test_an_older_version_can_be_recorded_by_its_number(world: World) -> None:
 def test_an_unknown_signature_is_not_ended(sqlite_world: World) -> None:
     """No act on nothing."""
     with pytest.raises(NotFound):
-        agreements.end_signature(sqlite_world.use, sqlite_world.admin, 10**6)
+        signatures.end(sqlite_world.use, sqlite_world.admin, 10**6)
 
 
 @pytest.mark.parametrize("by", ["cleared", "auditor", "publisher"])
@@ -148,7 +149,7 @@ def test_only_admins_publish_texts_and_record_signatures(sqlite_world: World, by
     with pytest.raises(NotPermitted):
         sign(world, by=world.person(by))
     with pytest.raises(NotPermitted):
-        agreements.end_signature(world.use, world.person(by), 1)
+        signatures.end(world.use, world.person(by), 1)
 
 
 def test_each_organization_sees_its_own_signatures_and_staff_all(world: World) -> None:
@@ -157,7 +158,7 @@ def test_each_organization_sees_its_own_signatures_and_staff_all(world: World) -
     seen = {}
     for name in ("cleared", "unsigned", "uncleared", "auditor"):
         with world.use.database.reading() as session:
-            rows = agreements.signatures_of(session, world.person(name), [1])
+            rows = signatures.of_agreements(session, world.person(name), [1])
             seen[name] = [row.organization.slug for row in rows]
     assert seen == {
         "cleared": ["aurora-institute"], "unsigned": ["birch-university"], "uncleared": [],

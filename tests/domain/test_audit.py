@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from server.domain import agreements, audit, clearances, downloads, holds, logs, organizations, stages
+from server.domain import agreements, audit, clearances, downloads, holds, logs, organizations, signatures, stages
 from server.domain.audit import Replay
 from server.domain.holds import EVERYTHING
 from server.domain.stages import StageState
@@ -255,7 +255,7 @@ ACTS: dict[str, tuple[Callable[[World], object], str]] = {
                 "it issues to a suspended organization"),
     "hold": (lambda world: holds.lay(world.use, world.admin, "gpt-2/774M", "Wait."), "it issues what a hold lies on"),
     "hold all": (lambda world: holds.lay(world.use, world.admin, EVERYTHING, "Wait."), "it issues what a hold lies on"),
-    "end": (lambda world: agreements.end_signature(world.use, world.admin, 1), NO_SIGNATURE),
+    "end": (lambda world: signatures.end(world.use, world.admin, 1), NO_SIGNATURE),
     "new words": (lambda world: agreements.publish(world.use, world.admin, "model-sharing", "Other words.\n"),
                   NO_SIGNATURE),
     "withdraw": (lambda world: stages.move(world.use, world.admin, "gpt-2/774M", StageState.WITHDRAWN, "It leaked."),

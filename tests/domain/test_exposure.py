@@ -10,7 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from server.domain import access, agreements, clearances, downloads, exposure, holds, organizations, people, stages
+from server.domain import (
+    access,
+    agreements,
+    clearances,
+    downloads,
+    exposure,
+    holds,
+    organizations,
+    people,
+    signatures,
+    stages,
+)
 from server.domain.callers import Caller
 from server.domain.errors import InvalidRequest, NotFound, NotPossible, Refused
 from server.domain.exposure import Exposure, Span
@@ -121,7 +132,7 @@ class History:
     def end_signature(self) -> Callable[[], object]:
         number = max(record["signature"] for record in self.world.records("signature.record"))
         (partner,) = {r["organization"] for r in self.world.records("signature.record") if r["signature"] == number}
-        agreements.end_signature(self.world.use, self.world.admin, number)
+        signatures.end(self.world.use, self.world.admin, number)
         return lambda: self._sign(partner)
 
     def clear_later(self) -> Callable[[], object]:
@@ -163,7 +174,7 @@ class History:
     def _sign(self, *partners: str) -> None:
         for partner in partners:
             with suppress(NotPossible):
-                agreements.record_signature(
+                signatures.record(
                     self.world.use, self.world.admin, partner, "model-sharing", signer_name="S. Officer",
                     signer_title="Dean", signed_on=date(2019, 8, 20), document_sha256="ab" * 32,
                 )  # fmt: skip

@@ -8,7 +8,7 @@ import pyotp
 import pytest
 from sqlalchemy import select, update
 
-from server.domain import authentication, invitations, organizations, people
+from server.domain import authentication, invitations, organizations, password_resets, people
 from server.domain.callers import Caller
 from server.domain.errors import InvalidRequest, NotFound, NotPermitted, NotPossible, OrganizationSuspended, Refused
 from server.domain.mails import Mail
@@ -164,3 +164,45 @@ def test_what_is_typed_wrong_leaves_the_invitation_open(sqlite_world: World) -> 
         session.execute(suspend.values(suspended_at=None))
     world.clock.advance(timedelta(minutes=1))
     assert accept(world, secret).person == NEW
+
+
+def test_an_invitation_ends_with_its_inviter_s_right_to_invite(sqlite_world: World) -> None:
+    """Who was made something less must not come back as somebody else; others can withdraw it, and invite anew."""
+    world, owner = sqlite_world, sqlite_world.person("cleared")
+    for inviter, role in ((world.admin, Role.AUDITOR), (owner, Role.MEMBER)):
+        invitation = invitations.invite(world.use, inviter, AURORA, NEW, Role.OWNER)
+        secret = secret_of(world)
+        with world.use.database.transaction() as session:
+            session.execute(update(Person).where(Person.id == inviter.person_id).values(role=role))
+        with pytest.raises(NotPossible, match="is withdrawn"):
+            accept(world, secret)
+        invitations.withdraw(world.use, world.person("admin2"), invitation.id)
+        with pytest.raises(NotPossible, match="withdrawn already"):
+            invitations.withdraw(world.use, world.person("admin2"), invitation.id)
+
+
+def test_our_mail_server_writes_to_nobody_all_day(sqlite_world: World) -> None:
+    """Nor to everybody: withdrawing makes no room for more mails within the day."""
+    world, owner = sqlite_world, sqlite_world.person("cleared")
+
+    def invite(email: str) -> None:
+        invitations.withdraw(world.use, owner, invitations.invite(world.use, owner, AURORA, email, Role.MEMBER).id)
+
+    for number in range(100):
+        invite(f"x{number // 5}@example.org")
+        if number == 4:
+            with pytest.raises(NotPossible, match="within a day"):
+                invite("X0@example.org")
+    with pytest.raises(NotPossible, match="within a day"):
+        invite(NEW)
+    world.clock.advance(timedelta(days=1))
+    invite("x0@example.org")
+
+
+def test_nothing_is_hashed_for_a_link_of_nobody(sqlite_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashing is slow on purpose: whoever makes links up must not have us do it."""
+    monkeypatch.setattr(people, "hash_password", lambda _: pytest.fail("hashed"))
+    with pytest.raises(NotFound):
+        invitations.accept(sqlite_world.use, STRANGER, "x" * 43, "N", PASSWORD, "123456")
+    with pytest.raises(NotPossible):
+        password_resets.reset(sqlite_world.use, STRANGER, "x" * 43, PASSWORD, "123456")

@@ -59,6 +59,14 @@ def test_staff_see_everything(busy: World, name: str) -> None:
     assert ids(busy, busy.caller(name)) == [entry.id for entry in reversed(busy.entries())]
 
 
+def test_a_place_in_no_log_is_not_found(world: World) -> None:
+    """Nor one in a log whose name no database holds."""
+    with world.use.database.reading() as session:
+        for name in ("no-such-log", "\0", ""):
+            with pytest.raises(NotFound):
+                log_entries.at_place(session, world.admin, name, 0)
+
+
 def test_another_organization_is_unknown_to_a_partner(busy: World) -> None:
     """As one that there is not; its own it may name, and staff any that there is."""
     partner, auditor = busy.caller("cleared"), busy.caller("auditor")

@@ -62,6 +62,13 @@ def test_the_lab_cannot_be_suspended(world: World) -> None:
         organizations.suspend(world.use, world.admin, "example-lab", "For a test.")
 
 
+def test_an_organization_s_name_is_one_line(sqlite_world: World) -> None:
+    """Mails and signed copies quote it: a second line would read as ours."""
+    for name in ("", " ", "x" * 201, "New\n\nOpen https://x.example"):
+        with pytest.raises(InvalidRequest):
+            organizations.add(sqlite_world.use, sqlite_world.admin, "new", name)
+
+
 def test_setting_limits_replaces_them_and_is_logged(world: World) -> None:
     """None takes a limit away."""
     for limits in (

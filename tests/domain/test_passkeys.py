@@ -1,15 +1,18 @@
 """Passkeys: only the right device, unlocked by its person, for this host, with this challenge, once."""
 
+import json
+from base64 import urlsafe_b64decode
 from collections.abc import Callable
 from datetime import timedelta
 
+import cbor2
 import pytest
 
 from server.domain import factors, passkeys, sign_in
 from server.domain.callers import Caller
 from server.domain.errors import InvalidRequest, NotPossible, PersonDisabled
 from server.domain.people import Person
-from tests.authenticator import PRESENT, VERIFIED, Authenticator
+from tests.authenticator import PRESENT, VERIFIED, Authenticator, text
 from tests.world import STRANGER, World
 
 
@@ -77,10 +80,10 @@ def test_an_answer_works_once_in_its_five_minutes(sqlite_world: World) -> None:
         sign_in.by_passkey(use, STRANGER, other, late)
 
 
-NO_ANSWER = ["", "{", "[]", "null", '"x"', "{}", '{"id": 1}', '{"id":"YQ","rawId":"YQ","response":{}}']
+NO_ANSWER = ["", "{", "[]", "null", '"x"', "{}", '{"id": 1}', '{"id":"YQ","rawId":"YQ","response":{}}', "[" * 19_000]
 
 
-@pytest.mark.parametrize("answer", NO_ANSWER)
+@pytest.mark.parametrize("answer", NO_ANSWER, ids=range(len(NO_ANSWER)))
 def test_what_is_no_answer_is_refused(sqlite_world: World, answer: str) -> None:
     """Whatever somebody sends in its place."""
     ceremony, _ = passkeys.ask(sqlite_world.use, None)
@@ -90,6 +93,18 @@ def test_what_is_no_answer_is_refused(sqlite_world: World, answer: str) -> None:
     ceremony, _ = passkeys.ask_new(sqlite_world.use, caller)
     with pytest.raises(InvalidRequest):
         passkeys.add(sqlite_world.use, caller, ceremony, answer, "x")
+
+
+def test_a_device_that_vouches_for_itself_in_nonsense_is_not_added(sqlite_world: World) -> None:
+    """The library reads what such a device says of its maker, and stumbles over what no device writes."""
+    caller = sqlite_world.person("cleared")
+    ceremony, options = passkeys.ask_new(sqlite_world.use, caller)
+    made = json.loads(Authenticator().make(options))
+    told = cbor2.loads(urlsafe_b64decode(made["response"]["attestationObject"] + "=="))
+    told |= {"fmt": "android-safetynet", "attStmt": {"ver": "1", "response": "no bytes"}}
+    made["response"]["attestationObject"] = text(cbor2.dumps(told))
+    with pytest.raises(InvalidRequest, match="not accepted"):
+        passkeys.add(sqlite_world.use, caller, ceremony, json.dumps(made), "x")
 
 
 def test_a_device_that_is_not_unlocked_is_not_added(sqlite_world: World) -> None:

@@ -1,9 +1,10 @@
 """People: passwords, roles, who manages whom, and what the database must not give away."""
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from server.domain.errors import (
     OrganizationSuspended,
     PersonDisabled,
     Refused,
+    TooManyAttempts,
 )
 from server.domain.paging import Slice
 from server.domain.people import Person
@@ -57,6 +59,25 @@ def test_a_password_has_15_to_256_characters_of_any_kind(length: int, accepted: 
     else:
         with pytest.raises(InvalidRequest):
             people.hash_password("é" * length)
+
+
+def test_a_crowd_that_signs_in_does_not_hold_every_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two hash, two wait, and whoever else comes is told to come back at once; then there is room again."""
+    gate, hashed = threading.Event(), argon2.PasswordHasher.hash
+
+    def slow(self: argon2.PasswordHasher, password: str) -> str:
+        gate.wait(10)
+        return hashed(self, password)
+
+    monkeypatch.setattr(argon2.PasswordHasher, "hash", slow)
+    with ThreadPoolExecutor(8) as pool:
+        crowd = [pool.submit(people.hash_password, PASSWORD) for _ in range(8)]
+        with suppress(TimeoutError):
+            for refused in islice(as_completed(crowd, timeout=5), 4):
+                assert isinstance(refused.exception(), TooManyAttempts)
+        gate.set()
+    assert sum(task.exception() is None for task in crowd) == 4
+    assert people.hash_password(PASSWORD).startswith("$argon2id$")
 
 
 def test_a_generated_password_obeys_the_rule_and_is_never_the_same() -> None:
@@ -159,13 +180,13 @@ def test_a_role_belongs_to_the_lab_or_to_partners(sqlite_world: World) -> None:
 BAD_PEOPLE: list[tuple[str, str, type[Refused]]] = [
     ("no address", "New", InvalidRequest), ("a@b c", "New", InvalidRequest),
     ("a" * 250 + "@b.ex", "New", InvalidRequest), ("new@b.example", " ", InvalidRequest),
-    ("new@b.example", "x" * 201, InvalidRequest),
+    ("new@b.example", "x" * 201, InvalidRequest), ("new@b.example", "New\n\nOpen https://x.example", InvalidRequest),
     ("OWNER@aurora-institute.example ", "New", NotPossible),
 ]  # fmt: skip
 
 
 def test_a_person_that_makes_no_sense_is_refused(sqlite_world: World) -> None:
-    """No address, no name, or an address that is taken in another spelling."""
+    """No address, no name, one that would be lines of a mail, or an address that is taken in another spelling."""
     for email, name, code in BAD_PEOPLE:
         with pytest.raises(code):
             people.add(sqlite_world.use, sqlite_world.admin, AURORA, email, name, Role.MEMBER, PASSWORD)

@@ -14,7 +14,7 @@ def test_a_signature_is_in_the_lists_that_it_belongs_to(sqlite_world: World) -> 
     with world.use.database.reading() as session:
         _, version = agreements.find_version(session, "model-sharing")
     birch = world.person("unsigned")
-    made = agreements.sign(
+    made = signatures.sign(
         world.use, birch, "model-sharing", version.sha256, signer_name="Una Signer", signer_title="Dean",
         statement="I sign for Birch University",
     )  # fmt: skip
@@ -29,7 +29,7 @@ def test_a_signature_is_in_the_lists_that_it_belongs_to(sqlite_world: World) -> 
     assert found(Wanted(waiting=True)) == [made.id]
     with world.use.database.reading() as session:
         assert [one.id for one in signatures.in_force(session, version.id, ALL).items] == [1]
-    agreements.countersign(world.use, world.admin, made.id)
+    signatures.countersign(world.use, world.admin, made.id)
     assert found(Wanted(waiting=True)) == []
     with world.use.database.reading() as session:
         assert [one.id for one in signatures.in_force(session, version.id, ALL).items] == [1, made.id]

@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import update
 
 from server.domain import (
-    agreements,
     clearances,
     downloads,
     erasure,
@@ -17,6 +16,7 @@ from server.domain import (
     organizations,
     people,
     reconciliation,
+    signatures,
     stages,
     suspicions,
     tokens,
@@ -152,7 +152,7 @@ ENDS: dict[str, tuple[Callable[[World], Any], str]] = {
               "after the stage was withdrawn"),
     "token": (lambda w: tokens.revoke(w.use, w.person("cleared"), token_id(w)), "the token that asked for it"),
     "leaked token": (lambda w: tokens.revoke_leaked(w.use, STRANGER, w.example.tokens["cleared"]), "revoked as leaked"),
-    "signature": (lambda w: agreements.end_signature(w.use, w.admin, w.records("download")[0]["signature"]),
+    "signature": (lambda w: signatures.end(w.use, w.admin, w.records("download")[0]["signature"]),
                   "the signature of the agreement was ended"),
     "person": (disable, "the person who asked for it was disabled"),
 }  # fmt: skip

@@ -257,6 +257,13 @@ def test_a_token_is_revoked_by_its_maker_its_owner_and_admins(world: World, name
     assert works(world, made.text) is not may
 
 
+def test_what_is_no_id_is_no_token_s(world: World) -> None:
+    """Also one that no database would look for."""
+    for public_id in ("x" * 12, "", "\0", "x" * 10_000):
+        with pytest.raises(NotFound):
+            tokens.revoke(world.use, world.admin, public_id)
+
+
 def test_an_owner_revokes_a_member_s_token(world: World) -> None:
     """The organization's owner answers for its tokens."""
     add_member(world)

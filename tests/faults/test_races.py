@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 
 from server.cli.worked_example import PARTNERS
-from server.domain import agreements, authentication, clearances, downloads, holds, organizations, tokens
+from server.domain import authentication, clearances, downloads, holds, organizations, signatures, tokens
 from server.domain.downloads import Order
 from server.domain.errors import Refused
 from server.domain.holds import EVERYTHING
@@ -74,13 +74,13 @@ class Signature(Stoppable):
         self.stop()
 
     def let(self) -> None:
-        self.number = agreements.record_signature(
+        self.number = signatures.record(
             self.world.use, self.world.admin, PARTNER, "model-sharing", signer_name="Sol Signer",
             signer_title="Head of Research", signed_on=self.world.clock().date(), document_sha256="ab" * 32,
         ).id  # fmt: skip
 
     def stop(self) -> None:
-        agreements.end_signature(self.world.use, self.world.admin, self.number)
+        signatures.end(self.world.use, self.world.admin, self.number)
 
 
 class Standing(Stoppable):

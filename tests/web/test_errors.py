@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
-from server.domain import agreements, clearances, holds, organizations, people, stages, tokens
+from server.domain import agreements, clearances, holds, organizations, people, signatures, stages, tokens
 from server.domain.errors import Refused
 from server.domain.permissions import Role, Scope
 from server.domain.stages import StageState
@@ -61,7 +61,7 @@ def publish_a_new_agreement(world: World) -> None:
 
 
 def end_the_signature(world: World) -> None:
-    agreements.end_signature(world.use, world.admin, 1)
+    signatures.end(world.use, world.admin, 1)
 
 
 def revoke_the_token(world: World) -> None:

@@ -5,10 +5,11 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import Response
 
-from server.domain import agreements
-from server.domain.agreements import Agreement, AgreementVersion, Signature
+from server.domain import agreements, signatures
+from server.domain.agreements import Agreement, AgreementVersion
 from server.domain.callers import Caller
 from server.domain.permissions import Permission
+from server.domain.signatures import Signature
 from server.web.api.answers import Answer, Listing, ListQuery, listing, moment
 from server.web.identity import allow, resources
 
@@ -48,9 +49,9 @@ class Agreements(Listing):
 def index(caller: Caller, query: ListQuery) -> Response:
     """Every agreement's current version, with one's own organization's signatures; for staff everybody's."""
     with resources().database.reading() as session:
-        page = agreements.current(session, query.as_slice())
-        signatures = agreements.signatures_of(session, caller, [row[0] for row in page.items])
-        return listing(page, lambda row: _render(row[1], row[2], [s for s in signatures if s.agreement_id == row[0]]))
+        page = agreements.current(session, query.as_slice(), with_text=True)
+        signed = signatures.of_agreements(session, caller, [row[0] for row in page.items])
+        return listing(page, lambda row: _render(row[1], row[2], [s for s in signed if s.agreement_id == row[0]]))
 
 
 def _render(agreement: Agreement, version: AgreementVersion, signatures: list[Signature]) -> dict[str, Any]:

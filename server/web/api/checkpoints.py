@@ -7,15 +7,14 @@ from flask import Response
 
 from server.domain import access, checkpoints
 from server.domain.callers import Caller
-from server.domain.checkpoints import Checkpoint, FileList, ManifestForm
+from server.domain.checkpoints import MANIFEST_TYPE, Checkpoint, FileList, ManifestForm
 from server.domain.permissions import Permission
 from server.web.api.answers import Answer, Listing, ListQuery, answer, listing, moment
 from server.web.identity import allow, resources
 
 bp = APIBlueprint("checkpoints", __name__, url_prefix="/api/v1/stages/<model>/<stage>/checkpoints", tag="checkpoints")
-BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 BUNDLE: dict[int | str, Any] = {
-    200: {"description": "A Sigstore bundle.", "content": {BUNDLE_TYPE: {"schema": {"type": "object"}}}}
+    200: {"description": "A Sigstore bundle.", "content": {MANIFEST_TYPE: {"schema": {"type": "object"}}}}
 }
 
 
@@ -99,7 +98,7 @@ def _manifest(caller: Caller, stage: str, checkpoint: str, form: ManifestForm) -
     use = resources()
     with use.database.reading() as session:
         _, listed = access.require_reading(session, use, caller, stage, checkpoint)
-        return Response(checkpoints.manifest(session, listed.checkpoint_pk, form), mimetype=BUNDLE_TYPE)
+        return Response(checkpoints.manifest(session, listed.checkpoint_pk, form), mimetype=MANIFEST_TYPE)
 
 
 def _render(name: str, listed: FileList) -> dict[str, Any]:

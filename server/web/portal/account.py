@@ -1,9 +1,7 @@
 """Account: how one signs in, where one is signed in, and what one has done."""
 
-import orjson
-from flask import Blueprint, Response, flash, redirect, request, url_for
-from wtforms import HiddenField, PasswordField
-from wtforms.validators import InputRequired, Length
+from flask import Blueprint, Response, request, url_for
+from wtforms import HiddenField
 
 from server.domain import factors, log_entries, people
 from server.domain.callers import Caller
@@ -11,14 +9,13 @@ from server.domain.log_entries import Wanted
 from server.domain.permissions import Permission
 from server.log.entries import LogEntry
 from server.web.identity import resources
-from server.web.portal import freshness, limits, paging
+from server.web.portal import freshness, limits, paging, records
 from server.web.portal.door import page
-from server.web.portal.forms import Form
+from server.web.portal.forms import Form, carried_out, new_password, present_password, status
 from server.web.portal.freshness import require_fresh
-from server.web.portal.invitations import new_password
 from server.web.portal.limits import Limit
 from server.web.portal.refused import local_path
-from server.web.portal.rendering import as_page, render
+from server.web.portal.rendering import done, go_to, render
 from server.web.portal.sessions import recent
 from server.web.portal.sign_in import passkey_options
 
@@ -26,11 +23,7 @@ bp = Blueprint("account", __name__, url_prefix="/account")
 
 
 class PasswordForm(Form):
-    present_password = PasswordField(
-        "Present password",
-        [InputRequired("This is needed."), Length(max=people.PASSWORD_CHARACTERS_AT_MOST, message="It is too long.")],
-        render_kw={"autocomplete": "current-password"},
-    )
+    present_password = present_password("Present password")
     new_password = new_password()
 
 
@@ -79,16 +72,11 @@ def password(caller: Caller) -> Response:
         return render("account/password.html", 422, form=form)
     limits.count(Limit.PASSWORD_OF_PERSON, caller.person_id)
     present, new = form.present_password.data or "", form.new_password.data or ""
-
-    def act() -> bool:
-        people.change_password(resources(), caller, present, new)
-        return True
-
-    if form.attempt(caller, act) is None:
-        return render("account/password.html", 422, form=form)
+    if not carried_out(form, caller, lambda: people.change_password(resources(), caller, present, new)):
+        return render("account/password.html", status(form), form=form)
     limits.forgive(Limit.PASSWORD_OF_PERSON, caller.person_id)
-    flash("Your password is changed. You stay signed in here, and are signed out everywhere else.", "done")
-    return to_account()
+    sentence = "Your password is changed. You stay signed in here, and are signed out everywhere else."
+    return done(url_for("account.show"), sentence)
 
 
 @bp.get("/confirm")
@@ -97,7 +85,7 @@ def confirm_form(caller: Caller) -> Response:
     """Ask for proof before a page that needs it."""
     wanted = local_path(request.args.get("next"))
     if caller.fresh:
-        return as_page(redirect(wanted, 303))  # type: ignore[arg-type]
+        return go_to(wanted)
     return freshness.ask(url_for("account.confirm"), [("next", wanted)], None)
 
 
@@ -108,7 +96,7 @@ def confirm(caller: Caller) -> Response:
     del caller
     form = ConfirmForm()
     form.is_sent_well()
-    return as_page(redirect(local_path(form.next.data), 303))  # type: ignore[arg-type]
+    return go_to(local_path(form.next.data))
 
 
 @bp.post("/confirm/passkey")
@@ -121,11 +109,7 @@ def confirm_passkey(caller: Caller) -> Response:
 
 def _about(entry: LogEntry) -> str:
     """What of an entry tells its person which one it is."""
-    record = orjson.loads(entry.record) if entry.record else {}
+    record = records.of(entry)
     told = [record.get(name) for name in ("stage", "factor", "name", "person", "agreement")]
     known = [text for text in told if isinstance(text, str) and text != record.get("actor", {}).get("person")]
     return ", ".join(known) or entry.subject or ""
-
-
-def to_account() -> Response:
-    return as_page(redirect(url_for("account.show"), 303))  # type: ignore[arg-type]

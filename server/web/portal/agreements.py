@@ -10,17 +10,17 @@ from sqlalchemy.orm import Session
 from wtforms import BooleanField, HiddenField
 from wtforms.validators import AnyOf, InputRequired, Regexp
 
-from server.domain import agreements, organizations, people, signed_copies
-from server.domain.agreements import SHA256, Agreement, AgreementVersion, Signature
+from server.domain import agreements, organizations, people, signatures, signed_copies
+from server.domain.agreements import Agreement, AgreementVersion
 from server.domain.callers import Caller
 from server.domain.errors import NotFound
 from server.domain.permissions import Permission
+from server.domain.signatures import SHA256, Signature
 from server.web.identity import resources
 from server.web.portal import paging
-from server.web.portal.admin.lab import done, status
 from server.web.portal.door import page
-from server.web.portal.forms import Form, text
-from server.web.portal.rendering import as_page, render
+from server.web.portal.forms import Form, status, text
+from server.web.portal.rendering import done, render, saved
 
 bp = Blueprint("agreement_pages", __name__, url_prefix="/agreements")
 # Without raw HTML, and without images: they would be asked for from elsewhere. Links to scripts are refused by default.
@@ -51,9 +51,9 @@ def index(caller: Caller) -> Response:
     with resources().database.reading() as session:
         found = agreements.current(session, paging.part())
         ids = [agreement_id for agreement_id, _, _ in found.items]
-        mine = [] if caller.is_staff else agreements.signatures_of(session, caller, ids)
+        mine = [] if caller.is_staff else signatures.of_agreements(session, caller, ids)
         rows = [
-            (agreement, version, *agreements.standing(version, [s for s in mine if s.agreement_id == agreement.id]))
+            (agreement, version, *signatures.standing(version, [s for s in mine if s.agreement_id == agreement.id]))
             for _, agreement, version in found.items
         ]
         titles = {agreement.id: (agreement.name, version.title) for agreement, version, *_ in rows}
@@ -87,7 +87,7 @@ def sign(caller: Caller, name: str) -> Response:
     if form.is_sent_well():
         signed = form.attempt(
             caller,
-            lambda: agreements.sign(
+            lambda: signatures.sign(
                 resources(), caller, name, str(form.version_sha256.data), form.signer_name.data,
                 form.signer_title.data, form.statement.data,
             ),
@@ -124,7 +124,7 @@ def text_of(caller: Caller, name: str, number: int) -> Response:
     del caller
     with resources().database.reading() as session:
         _, version = _version(session, name, number)
-    return _saved(version.text, f"{name}-v{number}.md")
+    return saved(version.text, "text/plain", f"{name}-v{number}.md")
 
 
 @bp.get("/signatures/<int:signature_id>")
@@ -132,7 +132,7 @@ def text_of(caller: Caller, name: str, number: int) -> Response:
 def signature(caller: Caller, signature_id: int) -> Response:
     """What was signed, by whom, and what has become of it."""
     with resources().database.reading() as session:
-        found = agreements.find_signature(session, caller, signature_id)
+        found = signatures.find(session, caller, signature_id)
         values = _about(session, found)
     return render("agreements/signature.html", signature=found, **values)
 
@@ -142,10 +142,10 @@ def signature(caller: Caller, signature_id: int) -> Response:
 def copy(caller: Caller, signature_id: int) -> Response:
     """The signed copy, byte for byte."""
     with resources().database.reading() as session:
-        found = agreements.find_signature(session, caller, signature_id)
+        found = signatures.find(session, caller, signature_id)
     if found.document is None:
         raise NotFound("This was signed on paper: the lab has the document.", next_step="Ask {contact} for a copy.")
-    return _saved(found.document, f"signature-{signature_id}.txt")
+    return saved(found.document, "text/plain", f"signature-{signature_id}.txt")
 
 
 def as_html(source: str) -> Markup:
@@ -177,16 +177,11 @@ def _about(session: Session, found: Signature) -> dict[str, Any]:
 def _shown(caller: Caller, name: str, form: Signing) -> Response:
     with resources().database.reading() as session:
         agreement, version = agreements.find_version(session, name)
-        mine = [] if caller.is_staff else agreements.signatures_of(session, caller, [agreement.id])
-        standing, signed = agreements.standing(version, mine)
+        mine = [] if caller.is_staff else signatures.of_agreements(session, caller, [agreement.id])
+        standing, signed = signatures.standing(version, mine)
         organization = organizations.get(session, str(caller.organization))
         others = agreements.versions(session, agreement)
     return render(
         "agreements/show.html", status(form), form=form, agreement=agreement, version=version, versions=others,
         standing=str(standing), signature=signed, organization=organization, text=as_html(version.text),
     )  # fmt: skip
-
-
-def _saved(content: str, name: str) -> Response:
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return as_page(Response(content, mimetype="text/plain", headers=headers))

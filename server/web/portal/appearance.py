@@ -1,13 +1,14 @@
 """Appearance: light, dark, or as the visitor's system has it; kept in a cookie, for nobody but their browser."""
 
-from flask import Blueprint, Response, redirect, request
+from flask import Blueprint, Response, request
 
 from server.domain.callers import Caller
 from server.domain.errors import InvalidRequest
 from server.web.identity import resources
+from server.web.portal import cookies
 from server.web.portal.door import public_page
 from server.web.portal.refused import local_path
-from server.web.portal.rendering import APPEARANCE_COOKIE, APPEARANCES, as_page
+from server.web.portal.rendering import APPEARANCE_COOKIE, APPEARANCES, go_to
 
 bp = Blueprint("appearance", __name__)
 KEPT_SECONDS = 365 * 86_400
@@ -23,9 +24,9 @@ def choose(caller: Caller) -> Response:
         raise InvalidRequest(
             "There is no such appearance.", next_step="Choose light, dark or system in the menu of any page."
         )
-    response = as_page(redirect(local_path(request.form.get("next")), 303))  # type: ignore[arg-type]
+    response = go_to(local_path(request.form.get("next")))
     response.set_cookie(
         APPEARANCE_COOKIE, chosen, max_age=KEPT_SECONDS, path="/", httponly=True, samesite="Lax",
-        secure=resources().settings.public_url.startswith("https://"),
+        secure=cookies.is_secure(resources()),
     )  # fmt: skip
     return response

@@ -20,11 +20,10 @@ from server.domain.permissions import Permission
 from server.log.entries import LogEntry
 from server.log.notes import encode_bytes
 from server.web.identity import resources
-from server.web.portal import paging
-from server.web.portal.audit import filters
+from server.web.portal import filters, paging
 from server.web.portal.door import page
 from server.web.portal.forms import Form, end_of
-from server.web.portal.rendering import as_page, render
+from server.web.portal.rendering import render, saved
 
 bp = Blueprint("download_pages", __name__, url_prefix="/downloads")
 CSV_COLUMNS = (
@@ -111,8 +110,7 @@ def export(caller: Caller) -> Response:
     with resources().database.reading() as session:  # refused before anything is sent
         log_entries.visible(session, caller, wanted, Slice(1))
     lines = stream_with_context(_csv_lines(caller, wanted))
-    headers = {"Content-Disposition": 'attachment; filename="downloads.csv"'}
-    return as_page(Response(lines, mimetype="text/csv", headers=headers))
+    return saved(lines, "text/csv", "downloads.csv")
 
 
 @bp.get("/<uuid:download_id>")
@@ -142,7 +140,7 @@ def record(caller: Caller, download_id: UUID) -> Response:
     """The entry's exact text, as it was committed to."""
     with resources().database.reading() as session:
         entry = _find(session, caller, download_id)
-    return _saved(entry.record, "application/json", f"{download_id}.record.json")
+    return saved(entry.record, "application/json", f"{download_id}.record.json")
 
 
 @bp.get("/<uuid:download_id>/proof")
@@ -151,7 +149,7 @@ def proof(caller: Caller, download_id: UUID) -> Response:
     """The proof that the entry is in the log, as C2SP tlog-proof."""
     with resources().database.reading() as session:
         text = downloads.proof(session, caller, str(download_id))
-    return _saved(text, "text/plain", f"{download_id}.tlog-proof")
+    return saved(text, "text/plain", f"{download_id}.tlog-proof")
 
 
 @bp.get("/<uuid:download_id>/receipt")
@@ -170,7 +168,7 @@ def receipt(caller: Caller, download_id: UUID) -> Response:
         "receipt": note.decode(),
         "files": [{name: file[name] for name in ("path", "size_bytes", "sha256")} for file in known["files"]],
     }
-    return _saved(orjson.dumps(answer), "application/json", f"{download_id}.receipt.json")
+    return saved(orjson.dumps(answer), "application/json", f"{download_id}.receipt.json")
 
 
 def _find(session: Session, caller: Caller, download_id: UUID) -> LogEntry:
@@ -213,8 +211,3 @@ def _cells(row: Row) -> tuple[Any, ...]:
         len(record["files"]), row.size_bytes, row.fetched.bytes_sent, str(row.state),
         "yes" if row.is_final else "no",
     )  # fmt: skip
-
-
-def _saved(content: bytes, mimetype: str, name: str) -> Response:
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return as_page(Response(content, mimetype=mimetype, headers=headers))

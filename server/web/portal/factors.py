@@ -1,6 +1,10 @@
 """Factors: the authenticator app, passkeys and recovery codes of whoever is signed in."""
 
-from flask import Blueprint, Response, flash, redirect, url_for
+import io
+
+import segno
+from flask import Blueprint, Response, flash, url_for
+from markupsafe import Markup
 from wtforms import HiddenField
 from wtforms.validators import InputRequired, Length
 
@@ -12,19 +16,17 @@ from server.domain.factors import Passkey
 from server.domain.permissions import Permission
 from server.web.identity import resources
 from server.web.portal import cookies, limits
-from server.web.portal.account import to_account
 from server.web.portal.door import page
-from server.web.portal.forms import Form, text
+from server.web.portal.forms import Act, Form, carried_out, one_time_code, status, text
 from server.web.portal.freshness import require_fresh
-from server.web.portal.invitations import CODE, qr
 from server.web.portal.limits import Limit
-from server.web.portal.rendering import as_page, render
+from server.web.portal.rendering import as_page, done, go_to, render
 
 bp = Blueprint("factors", __name__, url_prefix="/account")
 
 
 class CodeForm(Form):
-    code = text("Code that the app now shows", 20, "Six digits. Until then the old app counts.", render_kw=CODE)
+    code = one_time_code("Code that the app now shows", "Six digits. Until then the old app counts.")
 
 
 class PasskeyForm(Form):
@@ -43,17 +45,13 @@ class RecoveryForm(Form):
     newest = HiddenField(validators=[Length(max=20)])
 
 
-class EmptyForm(Form):
-    """A form that is one button."""
-
-
 @bp.post("/totp/begin")
 @page(Permission.ACCOUNT_MANAGE, fresh=True)
 def begin_totp(caller: Caller) -> Response:
     """Begin to replace the authenticator app."""
-    EmptyForm().is_sent_well()
+    Act().is_sent_well()
     cookies.keep_ceremony(Kind.TOTP_REPLACE, factors.begin_totp(resources(), caller))
-    return as_page(redirect(url_for("factors.totp_form"), 303))  # type: ignore[arg-type]
+    return go_to(url_for("factors.totp_form"))
 
 
 @bp.get("/totp")
@@ -69,18 +67,10 @@ def totp_form(caller: Caller) -> Response:
 def replace_totp(caller: Caller) -> Response:
     """Let the new app count."""
     form = CodeForm()
-    if not form.is_sent_well():
-        return _totp_form(caller, form, 422)
-    ceremony = cookies.ceremony(Kind.TOTP_REPLACE)
-
-    def act() -> bool:
-        factors.replace_totp(resources(), caller, ceremony, form.code.data or "")
-        return True
-
-    if form.attempt(caller, act) is None:
-        return _totp_form(caller, form, 422)
-    flash("Your new authenticator app works; the old one no longer does. Every other session is ended.", "done")
-    return to_account()
+    ceremony, code = cookies.ceremony(Kind.TOTP_REPLACE), form.code.data or ""
+    if not carried_out(form, caller, lambda: factors.replace_totp(resources(), caller, ceremony, code)):
+        return _totp_form(caller, form)
+    return _changed("Your new authenticator app works; the old one no longer does. Every other session is ended.")
 
 
 @bp.get("/recovery-codes")
@@ -127,18 +117,10 @@ def begin_passkey(caller: Caller) -> Response:
 def add_passkey(caller: Caller) -> Response:
     """Keep what the browser made."""
     form = PasskeyForm()
-    if not form.is_sent_well():
-        return render("factors/new_passkey.html", 422, form=form)
-    ceremony = cookies.ceremony(Kind.PASSKEY_ADD)
-
-    def act() -> bool:
-        passkeys.add(resources(), caller, ceremony, form.answer.data or "", form.name.data or "")
-        return True
-
-    if form.attempt(caller, act) is None:
-        return render("factors/new_passkey.html", 422, form=form)
-    flash("The passkey works: with it you sign in without a password. Every other session is ended.", "done")
-    return to_account()
+    ceremony, answer, name = cookies.ceremony(Kind.PASSKEY_ADD), form.answer.data or "", form.name.data or ""
+    if not carried_out(form, caller, lambda: passkeys.add(resources(), caller, ceremony, answer, name)):
+        return render("factors/new_passkey.html", status(form), form=form)
+    return _changed("The passkey works: with it you sign in without a password. Every other session is ended.")
 
 
 @bp.get("/passkeys/<int:passkey_id>")
@@ -154,36 +136,44 @@ def show_passkey(caller: Caller, passkey_id: int) -> Response:
 def name_passkey(caller: Caller, passkey_id: int) -> Response:
     """Call it something else."""
     form, passkey = NameForm(), _passkey(caller, passkey_id)
-
-    def act() -> bool:
-        factors.name_passkey(resources(), caller, passkey_id, form.name.data or "")
-        return True
-
-    if not form.is_sent_well() or form.attempt(caller, act) is None:
-        return render("factors/passkey.html", 422, passkey=passkey, form=form)
-    flash("The passkey has its new name.", "done")
-    return to_account()
+    name = form.name.data or ""
+    if not carried_out(form, caller, lambda: factors.name_passkey(resources(), caller, passkey_id, name)):
+        return render("factors/passkey.html", status(form), passkey=passkey, form=form)
+    return _changed("The passkey has its new name.")
 
 
 @bp.post("/passkeys/<int:passkey_id>/remove")
 @page(Permission.ACCOUNT_MANAGE, fresh=True)
 def remove_passkey(caller: Caller, passkey_id: int) -> Response:
     """Take it away."""
-    EmptyForm().is_sent_well()
+    Act().is_sent_well()
     factors.remove_passkey(resources(), caller, passkey_id)
-    flash("The passkey opens nothing any more. Every other session is ended.", "done")
-    return to_account()
+    return _changed("The passkey opens nothing any more. Every other session is ended.")
 
 
-def _totp_form(caller: Caller, form: CodeForm, status: int = 200) -> Response:
+def qr(content: str) -> Markup:
+    """A QR code as inline SVG: black on white in both themes, as cameras want it."""
+    out = io.BytesIO()
+    segno.make(content, error="m").save(
+        out, kind="svg", scale=5, border=4, dark="#000", light="#fff", xmldecl=False, svgns=True, nl=False,
+        svgclass="qr", lineclass=None, omitsize=True, title="QR code for your authenticator app",
+    )  # fmt: skip
+    return Markup(out.getvalue().decode())  # noqa: S704  # the library's own drawing
+
+
+def _changed(sentence: str) -> Response:
+    return done(url_for("account.show"), sentence)
+
+
+def _totp_form(caller: Caller, form: CodeForm) -> Response:
     try:
         with resources().database.reading() as session:
             secret = factors.pending_totp(session, resources(), caller, cookies.ceremony(Kind.TOTP_REPLACE))
     except NotPossible as over:
         flash(f"{over.detail} {over.next_step} Your present app still works.", "info")
-        return to_account()
+        return go_to(url_for("account.show"))
     drawing = qr(factors.totp_address(secret, caller.person or ""))
-    return render("factors/totp.html", status, form=form, totp_secret=secret, qr=drawing)
+    return render("factors/totp.html", status(form), form=form, totp_secret=secret, qr=drawing)
 
 
 def _recovery_codes(caller: Caller, form: RecoveryForm, status: int = 200) -> Response:

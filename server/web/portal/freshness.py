@@ -1,9 +1,9 @@
-"""Freshness: an act of the lab needs a person who proved themselves a few minutes ago (step-up)."""
+"""Freshness: acts of the lab, and changes of how one signs in, need a proof of the last minutes (step-up)."""
 
 from dataclasses import replace
 from typing import Any
 
-from flask import Flask, Response, after_this_request, g, redirect, request, url_for
+from flask import Flask, Response, after_this_request, g, request, url_for
 
 from server.domain import sign_in
 from server.domain.callers import Caller
@@ -13,7 +13,7 @@ from server.web.identity import resources
 from server.web.portal import cookies, limits
 from server.web.portal.forms import ALWAYS_KNOWN
 from server.web.portal.limits import Limit
-from server.web.portal.rendering import as_page, render
+from server.web.portal.rendering import go_to, render
 
 
 class ProofNeeded(Exception):
@@ -69,7 +69,7 @@ def typed() -> list[tuple[str, str]]:
 
 def _ask(needed: ProofNeeded) -> Response:
     if request.method != "POST":  # a page that leads to such an act: prove it first, then see the page
-        return as_page(redirect(url_for("account.confirm_form", next=request.full_path.rstrip("?")), 303))  # type: ignore[arg-type]
+        return go_to(url_for("account.confirm_form", next=request.full_path.rstrip("?")))
     return ask(request.full_path.rstrip("?"), typed(), needed.refused)
 
 

@@ -1,51 +1,25 @@
 """Invitations: what an invited person sees: choose a password, set up the second factor, and be signed in."""
 
-import io
+from flask import Blueprint, Response, flash, url_for
 
-import segno
-from flask import Blueprint, Response, flash, redirect, url_for
-from markupsafe import Markup
-from wtforms import PasswordField
-from wtforms.validators import InputRequired, Length
-
-from server.domain import factors, invitations, people
+from server.domain import factors, invitations
 from server.domain.callers import Caller
-from server.domain.errors import NotPossible
 from server.domain.invitations import Invitation
 from server.web.identity import resources
 from server.web.portal import cookies, limits
 from server.web.portal.door import public_page
-from server.web.portal.forms import Form, text
+from server.web.portal.factors import qr
+from server.web.portal.forms import Form, new_password, one_time_code, status, text
 from server.web.portal.limits import Limit
-from server.web.portal.rendering import as_page, render
+from server.web.portal.rendering import go_to, render
 
 bp = Blueprint("invitations", __name__)
-CODE = {"autocomplete": "one-time-code", "inputmode": "numeric", "spellcheck": "false", "autocapitalize": "off"}
-
-
-def new_password(label: str = "New password") -> PasswordField:
-    """A field for a password that somebody chooses."""
-    return PasswordField(
-        label,
-        [
-            InputRequired("This is needed."),
-            Length(
-                people.PASSWORD_CHARACTERS_AT_LEAST,
-                people.PASSWORD_CHARACTERS_AT_MOST,
-                f"A password has {people.PASSWORD_CHARACTERS_AT_LEAST} to {people.PASSWORD_CHARACTERS_AT_MOST} "
-                "characters.",
-            ),
-        ],
-        description=f"At least {people.PASSWORD_CHARACTERS_AT_LEAST} characters, of any kind. Four or five words that "
-        "nobody else would put together are good; a password manager's own are better.",
-        render_kw={"autocomplete": "new-password"},
-    )
 
 
 class AcceptForm(Form):
     name = text("Your name", 200, "As others will see it here.", render_kw={"autocomplete": "name"})
     password = new_password("Password")
-    code = text("Code that the app now shows", 20, "Six digits. It shows us that the app is set up.", render_kw=CODE)
+    code = one_time_code("Code that the app now shows", "Six digits. It shows us that the app is set up.")
 
 
 @bp.get("/invitations/<secret>")
@@ -68,26 +42,10 @@ def accept(caller: Caller, secret: str) -> Response:
     name, password, code = form.name.data, form.password.data or "", form.code.data
     done = form.attempt(caller, lambda: invitations.accept(resources(), caller, secret, name, password, code))
     if done is None:
-        return _form(secret, form, 409 if isinstance(form.refused, NotPossible) else 422)
-    response = as_page(redirect(url_for("factors.recovery_codes"), 303))  # type: ignore[arg-type]
+        return _form(secret, form, status(form))
+    response = go_to(url_for("factors.recovery_codes"))
     cookies.give_first(response, done)
     flash("Welcome. You are signed in; your password and your app work from now on.", "done")
-    return response
-
-
-def qr(content: str) -> Markup:
-    """A QR code as inline SVG: black on white in both themes, as cameras want it."""
-    out = io.BytesIO()
-    segno.make(content, error="m").save(
-        out, kind="svg", scale=5, border=4, dark="#000", light="#fff", xmldecl=False, svgns=True, nl=False,
-        svgclass="qr", lineclass=None, omitsize=True, title="QR code for your authenticator app",
-    )  # fmt: skip
-    return Markup(out.getvalue().decode())  # noqa: S704  # the library's own drawing
-
-
-def without_referrer(response: Response) -> Response:
-    """For pages whose address holds a secret: no other page learns it, not even one of ours."""
-    response.headers["Referrer-Policy"] = "no-referrer"
     return response
 
 
@@ -96,12 +54,10 @@ def _form(secret: str, form: AcceptForm, status: int = 200) -> Response:
         invitation = invitations.find(session, secret)
     state = None if invitation is None else invitation.state_at(resources().clock())
     if invitation is None or state != "open":
-        return without_referrer(_over(invitation, state))
+        return _over(invitation, state)
     totp = invitations.totp_secret(resources(), secret)
     drawing = qr(factors.totp_address(totp, invitation.email))
-    return without_referrer(
-        render("invitations/form.html", status, form=form, invitation=invitation, totp_secret=totp, qr=drawing)
-    )
+    return render("invitations/form.html", status, form=form, invitation=invitation, totp_secret=totp, qr=drawing)
 
 
 def _over(invitation: Invitation | None, state: str | None) -> Response:

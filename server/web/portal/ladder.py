@@ -17,7 +17,7 @@ from server.domain.errors import (
     StageWithdrawn,
 )
 from server.domain.ladder import Ladder, NextStep, Step
-from server.domain.permissions import POLICY, Permission
+from server.domain.permissions import Permission
 from server.domain.stages import StageState
 from server.web.portal.rendering import ago, day, number
 
@@ -76,8 +76,7 @@ def next_of(step: Step, caller: Caller) -> Next | None:
     """What to do now; None where nothing is to be done, or nothing can be."""
     stage = step.stage
     if step.refused is None:
-        may_issue = caller.role is None or caller.role in POLICY[Permission.DOWNLOAD_CREATE].roles
-        return Next("Download", address(step)) if may_issue else None
+        return Next("Download", address(step)) if caller.may(Permission.DOWNLOAD_CREATE) else None
     sign = None if stage.agreement is None else url_for("agreement_pages.show", name=stage.agreement)
     request = url_for("request_pages.new", model=stage.model, tier=stage.tier)
     return {

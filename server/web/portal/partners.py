@@ -1,4 +1,4 @@
-"""What the partners' pages share: whose they are, and whether a form's act was done."""
+"""What the partners' pages share: whose they are."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -8,7 +8,6 @@ from server.domain.callers import Caller
 from server.domain.errors import NotPermitted
 from server.domain.permissions import Permission
 from server.web.portal.door import page
-from server.web.portal.forms import Form
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -26,11 +25,3 @@ def partner_page(permission: Permission) -> Callable[[View], View]:
         return page(permission)(for_partners)  # type: ignore[return-value]
 
     return decorate
-
-
-def is_done(form: Form, caller: Caller, act: Callable[[], object]) -> bool:
-    """Do what the form asks, if it was filled in well. Where not, or when it is refused, the form says why."""
-    if not form.is_sent_well():
-        return False
-    form.attempt(caller, act)
-    return form.refused is None

@@ -1,6 +1,6 @@
 """Password: what to do when it is forgotten: ask for a link by mail, and choose a new one with the second factor."""
 
-from flask import Blueprint, Response, flash, redirect, url_for
+from flask import Blueprint, Response, url_for
 
 from server.domain import password_resets
 from server.domain.callers import Caller
@@ -8,10 +8,9 @@ from server.domain.errors import NotPossible
 from server.web.identity import resources
 from server.web.portal import limits
 from server.web.portal.door import public_page
-from server.web.portal.forms import Form, text
-from server.web.portal.invitations import new_password, without_referrer
+from server.web.portal.forms import Form, carried_out, new_password, text
 from server.web.portal.limits import Limit
-from server.web.portal.rendering import as_page, render
+from server.web.portal.rendering import done, go_to, render
 
 bp = Blueprint("password", __name__, url_prefix="/password")
 
@@ -46,7 +45,7 @@ def forgotten(caller: Caller) -> Response:
         return render("password/forgotten.html", 422, form=form)
     limits.count(Limit.MAIL_OF_ACCOUNT, form.email.data)
     password_resets.ask(resources(), form.email.data)
-    return as_page(redirect(url_for("password.sent"), 303))  # type: ignore[arg-type]
+    return go_to(url_for("password.sent"))
 
 
 @bp.get("/sent")
@@ -72,17 +71,11 @@ def reset(caller: Caller, secret: str) -> Response:
     """Replace the password."""
     form = ResetForm()
     limits.count_here(Limit.LINK_OF_ADDRESS)
-    if not form.is_sent_well():
+    new, code = form.password.data or "", form.code.data
+    if not carried_out(form, caller, lambda: password_resets.reset(resources(), caller, secret, new, code)):
         return _form(secret, form, 422)
-
-    def act() -> bool:
-        password_resets.reset(resources(), caller, secret, form.password.data or "", form.code.data)
-        return True
-
-    if form.attempt(caller, act) is None:
-        return _form(secret, form, 422)
-    flash("Your password is replaced, and you are signed out everywhere. Sign in with the new one.", "done")
-    return as_page(redirect(url_for("sign_in.form"), 303))  # type: ignore[arg-type]
+    sentence = "Your password is replaced, and you are signed out everywhere. Sign in with the new one."
+    return done(url_for("sign_in.form"), sentence)
 
 
 def _form(secret: str, form: ResetForm, status: int = 200) -> Response:
@@ -91,5 +84,5 @@ def _form(secret: str, form: ResetForm, status: int = 200) -> Response:
             password_resets.require_open(session, resources(), secret)
     except NotPossible as over:
         values = {"code": "password_reset_over", "title": "This link no longer works", "detail": over.detail}
-        return without_referrer(render("password/over.html", 410, **values))
-    return without_referrer(render("password/reset.html", status, form=form))
+        return render("password/over.html", 410, **values)
+    return render("password/reset.html", status, form=form)

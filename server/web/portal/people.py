@@ -1,7 +1,5 @@
 """People: everybody of one's organization; its owners invite, change roles, disable and enable."""
 
-from typing import Any
-
 from flask import Blueprint, Response, request
 from sqlalchemy.orm import Session
 from wtforms import RadioField
@@ -16,14 +14,13 @@ from server.domain.people import Person
 from server.domain.permissions import Permission, Role
 from server.web.identity import resources
 from server.web.portal import paging
-from server.web.portal.admin.lab import Act, done, status
-from server.web.portal.forms import Form, text
-from server.web.portal.partners import is_done, partner_page
-from server.web.portal.rendering import render
+from server.web.portal.forms import Act, Form, carried_out, status, text
+from server.web.portal.partners import partner_page
+from server.web.portal.rendering import done, render
 
 bp = Blueprint("people_pages", __name__, url_prefix="/people")
 ONE = "/<int:person_id>"
-INVITATIONS_SHOWN = Slice(50)
+INVITATIONS_SHOWN = Slice(invitations.OPEN_AT_MOST)  # that is all that can wait
 ROLES = [
     SelectChoice(str(Role.MEMBER), "Member: downloads, makes tokens, asks for access"),
     SelectChoice(str(Role.OWNER), "Owner: signs agreements and manages people as well"),
@@ -77,7 +74,7 @@ def invite_form(caller: Caller) -> Response:
 def invite(caller: Caller) -> Response:
     """Send somebody a link that makes them a person of one's organization."""
     form, home = Invitation(), str(caller.organization)
-    if not is_done(
+    if not carried_out(
         form, caller, lambda: invitations.invite(resources(), caller, home, form.email.data, Role(form.role.data))
     ):
         return render("people/invite.html", status(form), form=form)
@@ -107,7 +104,9 @@ def show(caller: Caller, person_id: int) -> Response:
 def change_role(caller: Caller, person_id: int) -> Response:
     """Make somebody an owner, or a member."""
     form, person = RoleChange(), _person(caller, person_id)
-    if not is_done(form, caller, lambda: people.change_role(resources(), caller, person.email, Role(form.role.data))):
+    if not carried_out(
+        form, caller, lambda: people.change_role(resources(), caller, person.email, Role(form.role.data))
+    ):
         return _shown(caller, person_id, "show", form)
     return done(
         f"/people/{person_id}", f"{person.name} is {'an owner' if form.role.data == 'owner' else 'a member'} now."
@@ -139,7 +138,7 @@ def disable(caller: Caller, person_id: int) -> Response:
 def enable(caller: Caller, person_id: int) -> Response:
     """Let a disabled person act again."""
     form, person = Act(), _person(caller, person_id)
-    if not is_done(form, caller, lambda: people.enable(resources(), caller, person.email)):
+    if not carried_out(form, caller, lambda: people.enable(resources(), caller, person.email)):
         shown = RoleChange()
         shown.refused = form.refused
         return _shown(caller, person_id, "show", shown)
@@ -151,13 +150,12 @@ def _person(caller: Caller, person_id: int) -> Person:
         return people.by_id(session, caller, person_id)
 
 
-def _open_invitations(session: Session, caller: Caller) -> list[Any]:
+def _open_invitations(session: Session, caller: Caller) -> list[invitations.Invitation]:
     at, home = resources().clock(), caller.organization_id or 0
-    found = invitations.of_organization(session, caller, home, INVITATIONS_SHOWN).items
-    return [one for one in found if one.accepted_at is None and one.withdrawn_at is None and at < one.expires_at]
+    return list(invitations.of_organization(session, caller, home, INVITATIONS_SHOWN, waiting_at=at).items)
 
 
-def _invitation(session: Session, caller: Caller, invitation_id: int) -> Any:
+def _invitation(session: Session, caller: Caller, invitation_id: int) -> invitations.Invitation:
     """One that still works. To others' owners it does not exist."""
     for one in _open_invitations(session, caller):
         if one.id == invitation_id:

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from flask import Response, current_app, redirect, request, url_for
+from flask import Response, current_app, request, url_for
 from jinja2 import TemplateNotFound
 
-from server.web.portal.rendering import as_page, render
+from server.web.portal.rendering import go_to, render
 
 
 def page(status: int, code: str, **parts: Any) -> Response:
@@ -24,7 +24,7 @@ def page(status: int, code: str, **parts: Any) -> Response:
 def to_sign_in() -> Response:
     """Ask whoever is not signed in to do so, and bring them back here."""
     wanted = request.full_path.rstrip("?") if request.method == "GET" else None
-    return as_page(redirect(url_for("sign_in.form", next=wanted), 303))  # type: ignore[arg-type]
+    return go_to(url_for("sign_in.form", next=wanted))
 
 
 def local_path(wanted: str | None) -> str:

@@ -1,20 +1,21 @@
 """Rendering: from a template to a page, with what every page needs and the headers of pages."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from flask import Flask, Response, current_app, g, make_response, render_template, request
+from flask import Flask, Response, current_app, flash, g, make_response, redirect, render_template, request
 from flask_login import current_user
 from sqlalchemy import select
 
 from server.domain.callers import Caller
 from server.domain.organizations import Organization
-from server.domain.permissions import POLICY, Permission
+from server.domain.permissions import Permission
 from server.domain.resources import Resources
 from server.storage.database import DATABASE_ERRORS, DatabaseUnavailable
 from server.web.identity import resources, stranger
+from server.web.portal import records
 
 APPEARANCE_COOKIE = "appearance"
 APPEARANCES = ("light", "dark", "system")
@@ -25,8 +26,8 @@ def register(app: Flask, use: Resources) -> None:
     """Give templates their filters, and what stands on every page."""
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(
-        ago=ago, bytes=in_bytes, day=day, exact=exact, iso=iso, last_day=last_day, middle=middle, number=number,
-        query=query, wait=wait,
+        ago=ago, alarm_in_words=records.ALARMS.get, bytes=in_bytes, day=day, exact=exact, in_words=records.in_words,
+        iso=iso, last_day=last_day, middle=middle, number=number, query=query, wait=wait,
     )  # fmt: skip
     app.jinja_env.globals.update(contact=use.settings.contact, endpoint=use.settings.public_url)
     app.context_processor(_on_every_page)
@@ -41,13 +42,32 @@ def render(template: str, status: int = 200, **values: Any) -> Response:
 def as_page(response: Response) -> Response:
     """Give an answer the headers of a page."""
     response.headers["Content-Security-Policy"] = current_app.extensions["weightgate_csp"]
-    response.headers["Referrer-Policy"] = "same-origin"  # forms over TLS are told apart by it
+    # No page learns an address that is a secret, not even one of ours: the refusals of such addresses included.
+    is_secret = "secret" in (request.view_args or {})
+    response.headers["Referrer-Policy"] = "no-referrer" if is_secret else "same-origin"
     response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
     response.headers["Permissions-Policy"] = (
         "camera=(), geolocation=(), microphone=(), payment=(), usb=(), "
         "publickey-credentials-create=(self), publickey-credentials-get=(self)"
     )
     return response
+
+
+def go_to(address: str) -> Response:
+    """Send the browser on to another page of ours, whatever it asked for this one with."""
+    return as_page(redirect(address, 303))  # type: ignore[arg-type]
+
+
+def done(address: str, sentence: str) -> Response:
+    """After an act: on to what has changed, with a sentence on it."""
+    flash(sentence, "done")
+    return go_to(address)
+
+
+def saved(content: str | bytes | Iterator[str] | Iterator[bytes], mimetype: str, name: str) -> Response:
+    """An answer that browsers save under this name."""
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return as_page(Response(content, mimetype=mimetype, headers=headers))
 
 
 def content_security_policy(use: Resources) -> str:
@@ -137,7 +157,7 @@ def _on_every_page() -> dict[str, Any]:
     looking = _looking()
     return {
         "caller": looking,
-        "may": lambda permission: _may(looking, permission),
+        "may": lambda permission: looking.may(Permission(permission)),  # whether to show a button
         "visitor": looking,  # the same: inside a call block, Jinja takes `caller` for the block's own caller
         "appearance": appearance(),
         "lab": _lab_name(use),
@@ -145,11 +165,6 @@ def _on_every_page() -> dict[str, Any]:
         "path": request.path,
         "address": request.full_path.rstrip("?"),
     }
-
-
-def _may(looking: Caller, permission: str) -> bool:
-    """For templates: whether to show a button. What it does is refused at the door all the same."""
-    return looking.role is not None and looking.role in POLICY[Permission(permission)].roles
 
 
 def appearance() -> str:

@@ -10,19 +10,18 @@ from wtforms.validators import InputRequired
 
 from server.domain import access, access_requests, tiers
 from server.domain.callers import Caller
+from server.domain.ladder import STAGES_AT_MOST
 from server.domain.paging import Slice
 from server.domain.permissions import Permission
 from server.web.identity import resources
 from server.web.portal import paging
-from server.web.portal.admin.lab import Act, done, status
-from server.web.portal.forms import Form, date, end_of, long_text
-from server.web.portal.partners import is_done, partner_page
-from server.web.portal.rendering import render
+from server.web.portal.forms import Act, Form, carried_out, date, end_of, long_text, status
+from server.web.portal.partners import partner_page
+from server.web.portal.rendering import done, render
 
 bp = Blueprint("request_pages", __name__, url_prefix="/requests")
 ONE = "/<int:request_id>"
 PROPOSED = timedelta(days=180)
-ALL = Slice(1000)
 
 
 class AccessForm(Form):
@@ -39,10 +38,9 @@ class AccessForm(Form):
 
     def offer(self, session: Session, caller: Caller) -> None:
         """Only models and tiers that the caller may know of."""
-        rows = access.visible_stages(session, resources(), caller, ALL).items
-        tiers_by_rank = sorted(tiers.all_of_them(session, ALL).items, key=lambda tier: tier.rank)
+        rows = access.visible_stages(session, resources(), caller, Slice(STAGES_AT_MOST)).items
         self.model.choices = [SelectChoice(model) for model in dict.fromkeys(row.model for row in rows)]
-        self.tier.choices = [SelectChoice(tier.name) for tier in tiers_by_rank]
+        self.tier.choices = [SelectChoice(tier.name) for tier in tiers.ranked(session)]
 
 
 @bp.get("")
@@ -103,7 +101,7 @@ def show(caller: Caller, request_id: int) -> Response:
 def withdraw(caller: Caller, request_id: int) -> Response:
     """Take a request back."""
     form = Act()
-    if not is_done(form, caller, lambda: access_requests.withdraw(resources(), caller, request_id)):
+    if not carried_out(form, caller, lambda: access_requests.withdraw(resources(), caller, request_id)):
         return _shown(caller, request_id, form)
     return done(f"/requests/{request_id}", "The request is withdrawn.")
 

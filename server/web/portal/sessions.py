@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flask import Blueprint, Response, flash, redirect, url_for
+from flask import Blueprint, Response, url_for
 from sqlalchemy.orm import Session
 
 from server.domain import sessions
@@ -12,9 +12,10 @@ from server.domain.paging import Slice
 from server.domain.permissions import Permission
 from server.domain.sessions import SignIn
 from server.web.identity import resources
-from server.web.portal import cookies, paging
+from server.web.portal import paging
 from server.web.portal.door import page
-from server.web.portal.rendering import as_page, render
+from server.web.portal.rendering import done, render
+from server.web.portal.sign_in import signed_out
 
 bp = Blueprint("sessions", __name__, url_prefix="/account/sessions")
 RECENT = 5
@@ -51,12 +52,8 @@ def end(caller: Caller, session_id: int) -> Response:
     """End one; the own one is signing out."""
     sessions.end(resources(), caller, session_id)
     if session_id == caller.session_id:
-        response = as_page(redirect(url_for("sign_in.form"), 303))  # type: ignore[arg-type]
-        cookies.take(response)
-        flash("You are signed out.", "done")
-        return response
-    flash("The session is ended: its next request is refused.", "done")
-    return _to_index()
+        return signed_out()
+    return done(url_for("sessions.index"), "The session is ended: its next request is refused.")
 
 
 @bp.post("/end-others")
@@ -64,8 +61,7 @@ def end(caller: Caller, session_id: int) -> Response:
 def end_others(caller: Caller) -> Response:
     """End all but this one."""
     sessions.end_others(resources(), caller)
-    flash("Every other session is ended. You are signed in here alone.", "done")
-    return _to_index()
+    return done(url_for("sessions.index"), "Every other session is ended. You are signed in here alone.")
 
 
 def recent(session: Session, caller: Caller) -> list[Shown]:
@@ -91,7 +87,3 @@ def _state(caller: Caller, row: SignIn, is_over: bool) -> str:
     if row.id == caller.session_id:
         return "this"
     return "ended" if is_over else "open"
-
-
-def _to_index() -> Response:
-    return as_page(redirect(url_for("sessions.index"), 303))  # type: ignore[arg-type]

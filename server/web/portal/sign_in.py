@@ -1,10 +1,10 @@
 """Sign-in: the password on one page, the second factor on the next; or a passkey on the first, without either."""
 
-from flask import Blueprint, Response, flash, redirect, request, url_for
-from wtforms import HiddenField, PasswordField
+from flask import Blueprint, Response, flash, request, url_for
+from wtforms import HiddenField
 from wtforms.validators import InputRequired, Length
 
-from server.domain import factors, passkeys, people, sessions, sign_in
+from server.domain import factors, passkeys, sessions, sign_in
 from server.domain.callers import Caller
 from server.domain.ceremonies import Kind
 from server.domain.errors import InvalidCredentials, InvalidRequest, NotFound, NotPossible
@@ -13,27 +13,22 @@ from server.domain.sign_in import SignedIn
 from server.web.identity import resources
 from server.web.portal import cookies, limits
 from server.web.portal.door import public_page
-from server.web.portal.forms import Form, text
+from server.web.portal.forms import Form, one_time_code, present_password, text
 from server.web.portal.limits import Limit
 from server.web.portal.refused import local_path
-from server.web.portal.rendering import as_page, render
+from server.web.portal.rendering import as_page, go_to, render
 
 bp = Blueprint("sign_in", __name__)
-CODE = {"autocomplete": "one-time-code", "inputmode": "numeric", "spellcheck": "false", "autocapitalize": "off"}
 
 
 class PasswordForm(Form):
     email = text("E-mail address", 254, render_kw={"type": "email", "autocomplete": "username"})
-    password = PasswordField(
-        "Password",
-        [InputRequired("This is needed."), Length(max=people.PASSWORD_CHARACTERS_AT_MOST, message="It is too long.")],
-        render_kw={"autocomplete": "current-password"},
-    )
+    password = present_password("Password")
     next = HiddenField()
 
 
 class CodeForm(Form):
-    code = text("Code from your authenticator app", 20, "Six digits; a new one every 30 seconds.", render_kw=CODE)
+    code = one_time_code("Code from your authenticator app", "Six digits; a new one every 30 seconds.")
     next = HiddenField()
 
 
@@ -55,7 +50,7 @@ class PasskeyForm(Form):
 def form(caller: Caller) -> Response:
     """Ask for the password, or a passkey: whoever began before, and left it, begins again."""
     if caller.session_id is not None:
-        return _to(_next())
+        return go_to(_next())
     cookies.drop_ceremony(Kind.SECOND_FACTOR)
     return _form(PasswordForm(data={"next": _next()}))
 
@@ -77,7 +72,7 @@ def begin(caller: Caller) -> Response:
         return _form(form, 422)
     limits.forgive(Limit.SIGN_IN_OF_ACCOUNT, form.email.data)
     cookies.keep_ceremony(Kind.SECOND_FACTOR, ceremony)
-    return _to(url_for("sign_in.second_form", next=_unless_home(local_path(form.next.data))))
+    return go_to(url_for("sign_in.second_form", next=_unless_home(local_path(form.next.data))))
 
 
 @bp.get("/sign-in/second-factor")
@@ -85,7 +80,7 @@ def begin(caller: Caller) -> Response:
 def second_form(caller: Caller) -> Response:
     """Ask for the second factor."""
     if caller.session_id is not None:
-        return _to(_next())
+        return go_to(_next())
     return _second_form(CodeForm(data={"next": _next()}))
 
 
@@ -110,7 +105,7 @@ def second(caller: Caller) -> Response:
 def recovery_form(caller: Caller) -> Response:
     """Ask for a recovery code."""
     if caller.session_id is not None:
-        return _to(_next())
+        return go_to(_next())
     return _recovery_form(RecoveryForm(data={"next": _next()}))
 
 
@@ -167,9 +162,14 @@ def passkey(caller: Caller) -> Response:
 def leave(caller: Caller) -> Response:
     """End the session."""
     _end(caller)
-    response = _to(url_for("sign_in.form"))
+    return signed_out()
+
+
+def signed_out() -> Response:
+    """For whoever has just ended their own session."""
+    response = go_to(url_for("sign_in.form"))
     cookies.take(response)
-    flash("You are signed out.", "done")
+    flash("You are signed out.", "done")  # after: taking the cookie forgets what waits to be said
     return response
 
 
@@ -218,14 +218,14 @@ def _waiting() -> Person | None:
 def _again() -> Response:
     """Minutes of absence, five wrong codes, or the back button after all was done: none is anybody's fault."""
     flash("This sign-in took too long, was finished already, or was tried too often. Begin again.", "info")
-    return _to(url_for("sign_in.form", next=_unless_home(_next())))
+    return go_to(url_for("sign_in.form", next=_unless_home(_next())))
 
 
 def _signed_in(caller: Caller, person: Person | None, done: SignedIn, form: Form) -> Response:
     if person is not None:
         limits.forgive(Limit.SECOND_FACTOR_OF_PERSON, person.id)
     _end(caller)
-    response = _to(local_path(form.next.data))
+    response = go_to(local_path(form.next.data))
     cookies.give_first(response, done)
     return response
 
@@ -246,7 +246,3 @@ def _next() -> str:
 def _unless_home(wanted: str) -> str | None:
     """Addresses stay short: home is where one goes anyway."""
     return None if wanted == "/" else wanted
-
-
-def _to(address: str) -> Response:
-    return as_page(redirect(address, 303))  # type: ignore[arg-type]

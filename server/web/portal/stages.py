@@ -8,17 +8,17 @@ from wtforms.validators import InputRequired, Length
 
 from server.domain import access, checkpoints, downloads, ladder
 from server.domain.callers import Caller
-from server.domain.checkpoints import FileList, ManifestForm
+from server.domain.checkpoints import MANIFEST_TYPE, FileList, ManifestForm
 from server.domain.downloads import Order
 from server.domain.errors import InvalidRequest
 from server.domain.ladder import Step
-from server.domain.permissions import POLICY, Permission
+from server.domain.permissions import Permission
 from server.web.identity import resources
 from server.web.portal import ladder as words
 from server.web.portal import paging
 from server.web.portal.door import page
 from server.web.portal.forms import Form
-from server.web.portal.rendering import as_page, render
+from server.web.portal.rendering import as_page, go_to, render, saved
 
 bp = Blueprint("stage_pages", __name__, url_prefix="/stages/<model>/<stage>")
 # The doors to all files at once: each has a template in templates/stages/doors, shown in this order.
@@ -78,7 +78,7 @@ def download(caller: Caller, model: str, stage: str, checkpoint: str) -> Respons
         raise InvalidRequest("The form does not name a file.", next_step="Go back, and choose a file of the list.")
     order = Order(f"{model}/{stage}", checkpoint, [str(form.path.data)], for_browser=True)
     issued = downloads.issue(resources(), caller, order)
-    return as_page(redirect(issued.urls[0], 303))  # type: ignore[arg-type]
+    return go_to(issued.urls[0])
 
 
 @bp.get("/<checkpoint>/manifest")
@@ -100,7 +100,7 @@ def manifest_chunks(caller: Caller, model: str, stage: str, checkpoint: str) -> 
 def sums(caller: Caller, model: str, stage: str, checkpoint: str) -> Response:
     """Every file's hash, as `sha256sum --check` reads it."""
     _, listed = _read(caller, f"{model}/{stage}", checkpoint)
-    return _saved(_sums(listed) + "\n", "text/plain", "SHA256SUMS")
+    return saved(_sums(listed) + "\n", "text/plain", "SHA256SUMS")
 
 
 def _read(caller: Caller, stage: str, checkpoint: str) -> tuple[Step, FileList]:
@@ -124,14 +124,10 @@ def _about(step: Step, caller: Caller) -> dict[str, Any]:
         "since": words.since(step),
         "parameters": words.parameters(step),
         "ends_soon": words.ends_soon(step, at),
-        "may_issue": step.refused is None and (caller.role is None or _may_issue(caller)),
+        "may_issue": step.refused is None and caller.may(Permission.DOWNLOAD_CREATE),
         "lifetime_seconds": resources().settings.url_lifetime_seconds,
         "extend": url_for("request_pages.new", model=step.stage.model, tier=step.stage.tier),
     }
-
-
-def _may_issue(caller: Caller) -> bool:
-    return caller.role in POLICY[Permission.DOWNLOAD_CREATE].roles
 
 
 def _sums(listed: FileList) -> str:
@@ -144,10 +140,4 @@ def _manifest(caller: Caller, stage: str, checkpoint: str, form: ManifestForm) -
         _, listed = access.require_reading(session, use, caller, stage, checkpoint)
         content = checkpoints.manifest(session, listed.checkpoint_pk, form)
     name = f"{listed.checkpoint_id}.{'manifest' if form is ManifestForm.FILES else 'chunks'}.json"
-    return _saved(content, "application/vnd.dev.sigstore.bundle.v0.3+json", name)
-
-
-def _saved(content: str | bytes, mimetype: str, name: str) -> Response:
-    """An answer that browsers save under this name."""
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return as_page(Response(content, mimetype=mimetype, headers=headers))
+    return saved(content, MANIFEST_TYPE, name)

@@ -19,14 +19,19 @@ from server.domain.permissions import POLICY, PURPOSE, Permission, Role, Scope
 from server.domain.tokens import NewToken, Token
 from server.web.identity import resources
 from server.web.portal import paging
-from server.web.portal.admin.lab import Act, done, status
 from server.web.portal.door import page
-from server.web.portal.forms import Form, long_text, text
-from server.web.portal.partners import is_done
-from server.web.portal.rendering import render
+from server.web.portal.forms import Act, Form, carried_out, long_text, status, text
+from server.web.portal.freshness import require_fresh
+from server.web.portal.rendering import done, render
 
 bp = Blueprint("token_pages", __name__, url_prefix="/tokens")
 LIFETIME_DAYS = 30  # what the form proposes
+SCOPES = {
+    Scope.STAGES_READ: "See stages, checkpoints and their files",
+    Scope.DOWNLOADS_CREATE: "Download files",
+    Scope.LOG_READ: "Read in the log what was downloaded and done",
+    Scope.CHECKPOINTS_PUBLISH: "Publish checkpoints",
+}
 
 
 def _new_key() -> str:
@@ -37,6 +42,11 @@ def _any(_: Any, field: Field) -> None:
     # Not InputRequired: browsers would then demand that each box is checked.
     if not field.data:
         raise ValidationError("Choose at least one.")
+
+
+def _sure(caller: Caller) -> Caller:
+    """A token of staff's opens every stage for weeks: making one needs a proof of just now, like any act of the lab."""
+    return require_fresh(caller) if caller.is_staff else caller
 
 
 class MadeOnce(Form):
@@ -67,9 +77,7 @@ class TokenForm(MadeOnce):
         most = resources().settings.token_lifetime_days
         self.offered = {scope for scope in Scope if role in POLICY[PURPOSE[scope]].roles}
         self.scopes.choices = [
-            SelectChoice(str(scope), f"{scope}: {POLICY[PURPOSE[scope]].sentence}")
-            for scope in Scope
-            if scope in self.offered
+            SelectChoice(str(scope), f"{SCOPES[scope]} ({scope})") for scope in Scope if scope in self.offered
         ]
         self.days.description = f"At most {most}. A short life limits what a leaked token can do."
         self.days.validators = [*self.days.validators, NumberRange(1, most, f"From 1 to {most} days.")]
@@ -111,6 +119,7 @@ def new(caller: Caller) -> Response:
 @page(Permission.TOKEN_CREATE)
 def create(caller: Caller) -> Response:
     """Make a token and show it, this once: the answer is no redirect, since nothing keeps its text."""
+    caller = _sure(caller)
     form, made = TokenForm(), None
     form.offer(caller.role)
     if form.is_sent_well():
@@ -138,6 +147,7 @@ def show(caller: Caller, public_id: str) -> Response:
 @page(Permission.TOKEN_CREATE)
 def rotate(caller: Caller, public_id: str) -> Response:
     """Make the token's successor and show it, this once."""
+    caller = _sure(caller)
     _known(caller, public_id)
     form, made = MadeOnce(), None
     if form.is_sent_well():
@@ -162,7 +172,7 @@ def revoke_form(caller: Caller, public_id: str) -> Response:
 def revoke(caller: Caller, public_id: str) -> Response:
     """Make a token useless."""
     token, form = _known(caller, public_id), Act()
-    if not is_done(form, caller, lambda: tokens.revoke(resources(), caller, public_id)):
+    if not carried_out(form, caller, lambda: tokens.revoke(resources(), caller, public_id)):
         return _shown(caller, public_id, "revoke", form=form)
     return done("/tokens", f"{token.name} is revoked: it is refused from now on.")
 
@@ -172,7 +182,7 @@ def revoke(caller: Caller, public_id: str) -> Response:
 def take_over(caller: Caller, public_id: str) -> Response:
     """Let an owner act for a colleague's token, so that it outlives the colleague's account."""
     token, form = _known(caller, public_id), Act()
-    if not is_done(form, caller, lambda: tokens.take_over(resources(), caller, public_id)):
+    if not carried_out(form, caller, lambda: tokens.take_over(resources(), caller, public_id)):
         shown = MadeOnce(formdata=None)
         shown.refused = form.refused
         return _shown(caller, public_id, "show", form=shown)

@@ -87,9 +87,11 @@ function openScrollers() {
   }
 }
 
-// On a phone the main places scroll: the one that we are in comes into view.
-const here = document.querySelector(".places [aria-current]");
-if (here) here.closest("ul").scrollLeft = here.offsetLeft - 24;
+// On a phone the places scroll: those that we are in come into view.
+for (const here of document.querySelectorAll(".places [aria-current], nav.actions [aria-current]")) {
+  const row = here.closest("ul, nav");
+  row.scrollLeft = here.getBoundingClientRect().left - row.getBoundingClientRect().left - 24;
+}
 
 openScrollers();
 window.addEventListener("resize", openScrollers);

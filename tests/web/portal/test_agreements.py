@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from server.domain import agreements, people
+from server.domain import agreements, people, signatures
 from server.domain.agreements import AgreementVersion
 from server.domain.callers import Caller
 from server.domain.errors import InvalidRequest, NotPermitted, NotPossible
@@ -52,10 +52,10 @@ def test_signing_opens_a_stage_once_the_lab_has_countersigned(world: World) -> N
     for part in ("Birch University (birch-university)", "Una Owner", "Rector", "I sign for Birch University"):
         assert part in block
     assert f"first {len(text)} bytes of this file, SHA-256 {hashlib.sha256(text).hexdigest()}" in block
-    agreements.countersign(world.use, world.admin, number)
+    signatures.countersign(world.use, world.admin, number)
     assert visit.get("/stages/mini-gpt/base/main").status_code == 200
     assert "in force" in words(visit.get("/agreements"))
-    agreements.end_signature(world.use, world.admin, number)
+    signatures.end(world.use, world.admin, number)
     assert visit.get("/stages/mini-gpt/base/main").status_code == 403
     assert world.records("signature.countersign")[0]["signature"] == number
 
@@ -132,12 +132,12 @@ def test_a_declined_signature_says_why_and_can_be_given_again(sqlite_world: Worl
     """Of two admins who decide at once one wins, and the other reads what the first one did."""
     number = int(signed(sqlite_world).rpartition("/")[2])
     with pytest.raises(NotPossible, match="decline it"):
-        agreements.end_signature(sqlite_world.use, sqlite_world.admin, number)
+        signatures.end(sqlite_world.use, sqlite_world.admin, number)
     with pytest.raises(InvalidRequest):
-        agreements.decline_signature(sqlite_world.use, sqlite_world.admin, number, " ")
-    agreements.decline_signature(sqlite_world.use, sqlite_world.admin, number, "Una may not sign for Birch.")
+        signatures.decline(sqlite_world.use, sqlite_world.admin, number, " ")
+    signatures.decline(sqlite_world.use, sqlite_world.admin, number, "Una may not sign for Birch.")
     with pytest.raises(NotPossible, match="is declined"):
-        agreements.countersign(sqlite_world.use, sqlite_world.admin2, number)
+        signatures.countersign(sqlite_world.use, sqlite_world.admin2, number)
     assert "Una may not sign for Birch." in words(at(sqlite_world, "unsigned").get(HERE))
     assert int(signed(sqlite_world).rpartition("/")[2]) != number
 
@@ -148,12 +148,12 @@ def test_only_the_lab_countersigns_and_only_what_is_current(sqlite_world: World)
     partners: list[Caller] = [sqlite_world.person(name) for name in ("unsigned", "cleared", "auditor", "publisher")]
     for caller in partners:
         with pytest.raises(NotPermitted):
-            agreements.countersign(sqlite_world.use, caller, number)
+            signatures.countersign(sqlite_world.use, caller, number)
         with pytest.raises(NotPermitted):
-            agreements.decline_signature(sqlite_world.use, caller, number, "No.")
+            signatures.decline(sqlite_world.use, caller, number, "No.")
     agreements.publish(sqlite_world.use, sqlite_world.admin, "model-sharing", "# New terms\n\nBe careful.")
     with pytest.raises(NotPossible, match="was replaced"):
-        agreements.countersign(sqlite_world.use, sqlite_world.admin, number)
+        signatures.countersign(sqlite_world.use, sqlite_world.admin, number)
 
 
 def test_an_agreement_s_text_runs_nothing() -> None:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from sqlalchemy import update
 
-from server.domain import agreements, clearances, holds, stages
+from server.domain import agreements, clearances, holds, signatures, stages
 from server.domain.clearances import Clearance
 from server.domain.paging import Slice
 from tests.visits import words
@@ -21,7 +21,7 @@ def home(world: World, name: str | None) -> str:
 def sign(world: World, name: str) -> int:
     with world.use.database.reading() as session:
         _, version = agreements.find_version(session, "model-sharing")
-    return agreements.sign(
+    return signatures.sign(
         world.use, world.person(name), "model-sharing", version.sha256, "Una Owner", "Rector",
         "I sign for Birch University",
     ).id  # fmt: skip
@@ -62,7 +62,7 @@ def test_a_signature_opens_a_stage_once_it_is_countersigned_and_until_it_is_repl
     """Each step in its own words: sign, wait for the lab, open, sign the new version."""
     signature = sign(sqlite_world, "unsigned")
     assert "it counts once the lab has countersigned" in home(sqlite_world, "unsigned")
-    agreements.countersign(sqlite_world.use, sqlite_world.admin, signature)
+    signatures.countersign(sqlite_world.use, sqlite_world.admin, signature)
     assert "4 of 5 released stages are open" in home(sqlite_world, "unsigned")
     agreements.publish(sqlite_world.use, sqlite_world.admin, "model-sharing", "# New terms\n\nBe careful.")
     assert "was replaced by version 2" in home(sqlite_world, "unsigned")

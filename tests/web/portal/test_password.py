@@ -36,5 +36,7 @@ def test_a_link_leads_to_a_new_password(sqlite_world: World) -> None:
         assert late.status_code == 410
         assert "This link no longer works" in words(late)
         assert visit.post(over, {"password": PASSWORD, "code": "123456"}).status_code == 410
+    for refused in (visit.post(path, {"unknown": "1"}), visit.post(path, csrf="none")):
+        assert (refused.status_code, refused.headers["Referrer-Policy"]) == (400, "no-referrer")
     person = {"email": world.example.people["cleared"]["email"], "password": PASSWORD}
     assert visit.post("/sign-in", person).headers["Location"] == "/sign-in/second-factor"

@@ -57,7 +57,7 @@ def test_another_organization_s_people_do_not_exist(sqlite_world: World, mia: in
 def test_disabling_says_first_what_happens_and_then_happens_at_once(sqlite_world: World, mia: int) -> None:
     """Her session and her tokens end; enabling lets her in again, and the tokens stay revoked."""
     owner, member = at(sqlite_world, "cleared"), at(sqlite_world, "member")
-    assert "all their sessions end" in words(owner.get(f"/people/{mia}/disable"))
+    assert "All their sessions end" in words(owner.get(f"/people/{mia}/disable"))
     assert member.get("/people").status_code == 200
     assert owner.post(f"/people/{mia}/disable").headers["Location"] == f"/people/{mia}"
     assert member.get("/people").status_code == 303

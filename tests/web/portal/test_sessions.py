@@ -12,7 +12,7 @@ def test_sessions_are_seen_and_ended(sqlite_world: World) -> None:
     with sqlite_world.use.database.reading() as session:
         ids = list(session.scalars(select(SignIn.id).order_by(SignIn.id)))
     page = first.get("/account/sessions")
-    assert page.text.count(">End<") == 1
+    assert page.text.count(">End session<") == 1
     assert first.post(f"/account/sessions/{ids[2]}/end").status_code == 404
     assert first.post(f"/account/sessions/{ids[1]}/end").status_code == 303
     assert second.get("/account").status_code == 303

@@ -164,3 +164,20 @@ def test_an_owner_sees_takes_over_and_revokes_a_member_s_token(sqlite_world: Wor
     assert sqlite_world.api("GET", "/me", text[0]).status_code == 200
     assert owner.post(f"{address}/revoke").status_code == 303
     assert sqlite_world.api("GET", "/me", text[0]).status_code == 401
+
+
+def test_staff_prove_themselves_before_a_token_is_made(sqlite_world: World) -> None:
+    """It opens every stage for weeks: a session that somebody else found open makes none, and rotates none."""
+    visit, world = at(sqlite_world, "admin"), sqlite_world
+    assert visit.post("/tokens/new", filled(visit)).status_code == 201
+    (token,) = [token for token in stored(world, "admin") if token.name == "cluster"]
+    fields, known = filled(visit), len(stored(world, "admin"))
+    visit.grow_stale()
+    for path, sent in (("/tokens/new", fields), (f"/tokens/{token.public_id}/rotate", {"made_with": "x" * 22})):
+        asked = visit.post(path, sent)
+        assert (asked.status_code, "Confirm that it is you" in words(asked)) == (403, True)
+    assert len(stored(world, "admin")) == known
+    partner = at(world, "cleared")
+    fields = filled(partner)
+    partner.grow_stale()
+    assert partner.post("/tokens/new", fields).status_code == 201

@@ -9,21 +9,21 @@ from wtforms import HiddenField
 from wtforms.validators import AnyOf
 
 from server.domain import agreements, signatures
-from server.domain.agreements import AgreementVersion
+from server.domain.agreements import TEXT_CHARACTERS_AT_MOST, AgreementVersion
 from server.domain.callers import Caller
 from server.domain.errors import NotFound
 from server.domain.paging import Slice
 from server.domain.permissions import Permission
 from server.web.identity import resources
 from server.web.portal import paging
-from server.web.portal.admin.lab import done, lab_page, status
-from server.web.portal.forms import Form, long_text, text
-from server.web.portal.rendering import render
+from server.web.portal.admin.lab import lab_page
+from server.web.portal.agreements import as_html
+from server.web.portal.forms import Form, long_text, status, text
+from server.web.portal.rendering import done, render
 
 bp = Blueprint("admin_agreements", __name__, url_prefix="/admin")
 ONE = "/agreements/<name>"
 SHOWN = Slice(50)
-TEXT_AT_MOST = 500_000
 LINES_COMPARED_AT_MOST = 5000  # of more, comparing takes too long for a page
 
 
@@ -32,7 +32,7 @@ class NewVersion(Form):
 
     name = text("Agreement", 64, "Its id, such as model-sharing. A new one begins a new agreement.")
     text = long_text(
-        "Text", TEXT_AT_MOST, "The first line is its title. It is kept as it is, and never changed.",
+        "Text", TEXT_CHARACTERS_AT_MOST, "The first line is its title. It is kept as it is, and never changed.",
         render_kw={"rows": 24},
     )  # fmt: skip
     act = HiddenField(validators=[AnyOf(["compare", "publish"], "Choose one of the buttons.")])  # the buttons say it
@@ -108,7 +108,7 @@ def _version(caller: Caller, name: str, number: int | None) -> Response:
             "admin/agreements/show.html", agreement=agreement, version=shown, before=before,
             changes=None if before is None else compared(before.text, shown.text),
             is_current=shown.id == agreement.current_version_id, versions=agreements.versions(session, agreement),
-            page_of=signatures.listed(session, caller, wanted, paging.part()),
+            page_of=signatures.listed(session, caller, wanted, paging.part()), text=as_html(shown.text),
         )  # fmt: skip
 
 

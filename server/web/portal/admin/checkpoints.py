@@ -4,11 +4,11 @@ from flask import Blueprint, Response
 
 from server.domain import bytes_taken, checkpoints
 from server.domain.callers import Caller
-from server.domain.checkpoints import ManifestForm
+from server.domain.checkpoints import MANIFEST_TYPE, ManifestForm
 from server.domain.permissions import Permission
 from server.web.identity import resources
 from server.web.portal.admin.lab import lab_page
-from server.web.portal.rendering import render
+from server.web.portal.rendering import render, saved
 
 bp = Blueprint("admin_checkpoints", __name__, url_prefix="/admin/checkpoints")
 
@@ -37,6 +37,4 @@ def manifest(caller: Caller, checkpoint_id: str) -> Response:
     del caller
     with resources().database.reading() as session:
         content = checkpoints.manifest(session, checkpoints.get(session, checkpoint_id).id, ManifestForm.FILES)
-    response = Response(content, mimetype="application/octet-stream")
-    response.headers["Content-Disposition"] = f'attachment; filename="{checkpoint_id}.sigstore.json"'
-    return response
+    return saved(content, MANIFEST_TYPE, f"{checkpoint_id}.manifest.json")

@@ -13,9 +13,10 @@ from server.domain.permissions import Permission
 from server.web.identity import resources
 from server.web.portal import paging
 from server.web.portal.admin.dossier import dossier_of
-from server.web.portal.admin.lab import Act, carried_out, done, filters, found, lab_page, status
-from server.web.portal.forms import Form, date, end_of, long_text, text
-from server.web.portal.rendering import render
+from server.web.portal.admin.lab import found, lab_page
+from server.web.portal.filters import of_address
+from server.web.portal.forms import Act, Form, carried_out, date, end_of, long_text, status, text
+from server.web.portal.rendering import done, render
 
 bp = Blueprint("admin_clearances", __name__, url_prefix="/admin/clearances")
 ONE = "/<int:clearance_id>"
@@ -66,7 +67,7 @@ def index(caller: Caller) -> Response:
     use = resources()
     at = use.clock()
     with use.database.reading() as session:
-        form = filters(Filters)
+        form: Filters = of_address(Filters)
         models = {model.name: model for model in stages.all_models(session)}
         form.model.choices = {"": "Any", **{name: name for name in models}}
         form.state.data, form.model.data = form.state.data or "", form.model.data or ""

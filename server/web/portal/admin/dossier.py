@@ -6,14 +6,14 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from server.domain import alarms, bytes_taken, clearances, signatures
-from server.domain.agreements import Signature
 from server.domain.alarms import Alarm
 from server.domain.bytes_taken import BytesTaken
 from server.domain.callers import Caller
 from server.domain.clearances import Clearance
 from server.domain.organizations import Organization
 from server.domain.paging import Page, Slice
-from server.domain.permissions import POLICY, Permission
+from server.domain.permissions import Permission
+from server.domain.signatures import Signature
 
 NEWEST = Slice(10)
 
@@ -30,7 +30,7 @@ class Dossier:
 
 
 def dossier_of(session: Session, caller: Caller, organization: Organization, at: datetime) -> Dossier:
-    sees_alarms = caller.role in POLICY[Permission.ALARM_READ].roles
+    sees_alarms = caller.may(Permission.ALARM_READ)
     wanted = clearances.Wanted(organization_id=organization.id)
     return Dossier(
         organization=organization,

@@ -9,9 +9,9 @@ from server.domain.callers import Caller
 from server.domain.holds import EVERYTHING
 from server.domain.permissions import Permission
 from server.web.identity import resources
-from server.web.portal.admin.lab import carried_out, done, lab_page, status
-from server.web.portal.forms import Form, long_text
-from server.web.portal.rendering import render
+from server.web.portal.admin.lab import lab_page
+from server.web.portal.forms import Form, carried_out, long_text, status
+from server.web.portal.rendering import done, render
 
 bp = Blueprint("admin_holds", __name__, url_prefix="/admin/holds")
 

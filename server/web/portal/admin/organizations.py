@@ -21,13 +21,13 @@ from server.domain.errors import InvalidRequest
 from server.domain.log_entries import Wanted
 from server.domain.organizations import REQUESTS_PER_MINUTE_AT_MOST
 from server.domain.paging import Slice
-from server.domain.permissions import POLICY, Permission
+from server.domain.permissions import Permission
 from server.web.identity import resources
 from server.web.portal import paging
 from server.web.portal.admin.dossier import dossier_of
-from server.web.portal.admin.lab import Act, WholeForm, carried_out, done, lab_page, status
-from server.web.portal.forms import Form, long_text, text
-from server.web.portal.rendering import render
+from server.web.portal.admin.lab import WholeForm, lab_page
+from server.web.portal.forms import Act, Form, carried_out, long_text, status, text
+from server.web.portal.rendering import done, render
 
 bp = Blueprint("admin_organizations", __name__, url_prefix="/admin")
 ONE = "/organizations/<slug>"
@@ -105,7 +105,7 @@ def add(caller: Caller) -> Response:
 def show(caller: Caller, slug: str) -> Response:
     """Everything that belongs to it, the newest of each."""
     use = resources()
-    at, manages = use.clock(), caller.role in POLICY[Permission.PERSON_MANAGE].roles
+    at, manages = use.clock(), caller.may(Permission.PERSON_MANAGE)
     with use.database.reading() as session:
         organization = organizations.get(session, slug)
         return render(

@@ -1,6 +1,6 @@
 """People: the lab's own, one of anybody's, and inviting, disabling, enabling, changing a role."""
 
-from flask import Blueprint, Response, flash, redirect, request, url_for
+from flask import Blueprint, Response, flash, request, url_for
 from wtforms import HiddenField, SelectField
 from wtforms.validators import InputRequired, Regexp
 
@@ -11,9 +11,9 @@ from server.domain.paging import Slice
 from server.domain.permissions import Permission, Role
 from server.web.identity import resources
 from server.web.portal import paging
-from server.web.portal.admin.lab import Act, carried_out, done, found, lab_page, status
-from server.web.portal.forms import Form, text
-from server.web.portal.rendering import as_page, render
+from server.web.portal.admin.lab import found, lab_page
+from server.web.portal.forms import Act, Form, carried_out, status, text
+from server.web.portal.rendering import done, go_to, render
 
 bp = Blueprint("admin_people", __name__, url_prefix="/admin/people")
 ONE = "/<int:person_id>"
@@ -145,7 +145,7 @@ def withdraw_invitation(caller: Caller, invitation_id: int) -> Response:
         return done(_home(slug, caller), "The invitation is withdrawn: its link is worthless.")
     if form.refused is not None:
         flash(form.refused.detail, "bad")  # the page it leads to shows how things are now
-    return as_page(redirect(_home(slug, caller), 303))  # type: ignore[arg-type]
+    return go_to(_home(slug, caller))
 
 
 def _shown(caller: Caller, person_id: int, form: Form, name: str) -> Response:

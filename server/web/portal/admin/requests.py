@@ -8,9 +8,9 @@ from server.domain.permissions import Permission
 from server.web.identity import resources
 from server.web.portal import paging
 from server.web.portal.admin.dossier import dossier_of
-from server.web.portal.admin.lab import carried_out, done, lab_page, last_day, status
-from server.web.portal.forms import Form, date, end_of, long_text
-from server.web.portal.rendering import render
+from server.web.portal.admin.lab import lab_page
+from server.web.portal.forms import Form, carried_out, date, end_of, last_day, long_text, status
+from server.web.portal.rendering import done, render
 
 bp = Blueprint("admin_requests", __name__, url_prefix="/admin/requests")
 ONE = "/<int:request_id>"

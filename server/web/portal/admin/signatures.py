@@ -1,22 +1,21 @@
 """Signatures: one with all that is needed to countersign it, and countersigning, declining, ending, recording."""
 
 from flask import Blueprint, Response, request, url_for
+from sqlalchemy.orm import Session
 from wtforms import IntegerField, SelectField
 from wtforms.validators import NumberRange, Optional
 
 from server.domain import agreements, organizations, signatures
 from server.domain.callers import Caller
-from server.domain.paging import Slice
 from server.domain.permissions import Permission
 from server.web.identity import resources
 from server.web.portal.admin.dossier import dossier_of
-from server.web.portal.admin.lab import Act, carried_out, done, found, lab_page, status
-from server.web.portal.forms import Form, date, long_text, text
-from server.web.portal.rendering import render
+from server.web.portal.admin.lab import found, lab_page
+from server.web.portal.forms import Act, Form, carried_out, date, long_text, status, text
+from server.web.portal.rendering import done, render
 
 bp = Blueprint("admin_signatures", __name__, url_prefix="/admin/signatures")
 ONE = "/<int:signature_id>"
-ALL = Slice(1000)
 
 
 class Declining(Form):
@@ -67,7 +66,7 @@ def record(caller: Caller) -> Response:
     if well:
         made = form.attempt(
             caller,
-            lambda: agreements.record_signature(
+            lambda: signatures.record(
                 use, caller, form.organization.data, form.agreement.data, signer_name=form.signer_name.data,
                 signer_title=form.signer_title.data, signed_on=form.signed_on.data,
                 document_sha256=form.document_sha256.data, number=form.number.data,
@@ -90,7 +89,7 @@ def show(caller: Caller, signature_id: int) -> Response:
 def countersign(caller: Caller, signature_id: int) -> Response:
     """Put it into force."""
     form = Act()
-    if not carried_out(form, caller, lambda: agreements.countersign(resources(), caller, signature_id)):
+    if not carried_out(form, caller, lambda: signatures.countersign(resources(), caller, signature_id)):
         return _shown(caller, signature_id, form, Declining(formdata=None))
     return done(_address(signature_id), f"Signature {signature_id} is in force.")
 
@@ -100,9 +99,7 @@ def countersign(caller: Caller, signature_id: int) -> Response:
 def decline(caller: Caller, signature_id: int) -> Response:
     """Refuse to countersign, and say why."""
     form = Declining()
-    if not carried_out(
-        form, caller, lambda: agreements.decline_signature(resources(), caller, signature_id, form.because.data)
-    ):
+    if not carried_out(form, caller, lambda: signatures.decline(resources(), caller, signature_id, form.because.data)):
         return _shown(caller, signature_id, Act(formdata=None), form)
     return done(_address(signature_id), f"Signature {signature_id} is declined.")
 
@@ -119,7 +116,7 @@ def end_form(caller: Caller, signature_id: int) -> Response:
 def end(caller: Caller, signature_id: int) -> Response:
     """From the next request on, the agreement counts as unsigned."""
     form = Act()
-    if not carried_out(form, caller, lambda: agreements.end_signature(resources(), caller, signature_id)):
+    if not carried_out(form, caller, lambda: signatures.end(resources(), caller, signature_id)):
         return _ending(caller, signature_id, form)
     return done(_address(signature_id), f"Signature {signature_id} has ended.")
 
@@ -128,7 +125,7 @@ def _shown(caller: Caller, signature_id: int, form: Act, declining: Declining) -
     use = resources()
     at = use.clock()
     with use.database.reading() as session:
-        signature = agreements.find_signature(session, caller, signature_id)
+        signature = signatures.find(session, caller, signature_id)
         agreement = signatures.agreement_of(session, signature)
         return render(
             "admin/signatures/show.html", max(status(form), status(declining)), form=form, declining=declining,
@@ -140,7 +137,7 @@ def _shown(caller: Caller, signature_id: int, form: Act, declining: Declining) -
 
 def _ending(caller: Caller, signature_id: int, form: Act) -> Response:
     with resources().database.reading() as session:
-        signature = agreements.find_signature(session, caller, signature_id)
+        signature = signatures.find(session, caller, signature_id)
         agreement = signatures.agreement_of(session, signature)
         return render("admin/signatures/end.html", status(form), form=form, signature=signature, agreement=agreement)
 
@@ -151,9 +148,8 @@ def _recording(form: PaperSignature) -> Response:
         return render("admin/signatures/record.html", status(form), form=form)
 
 
-def _offer(form: PaperSignature, session: object) -> None:
-    named = [agreement.name for _, agreement, _ in agreements.current(session, ALL).items]  # type: ignore[arg-type]
-    form.agreement.choices = {name: name for name in named}
+def _offer(form: PaperSignature, session: Session) -> None:
+    form.agreement.choices = {name: name for name in agreements.names(session)}
 
 
 def _address(signature_id: int) -> str:

@@ -19,19 +19,19 @@ from server.domain import (
     tiers,
 )
 from server.domain.callers import Caller
+from server.domain.ladder import STAGES_AT_MOST
 from server.domain.log_entries import Wanted
 from server.domain.paging import Slice
 from server.domain.permissions import Permission
 from server.domain.stages import MOVES, ORDINAL_AT_MOST, StageState
 from server.web.identity import resources
 from server.web.portal import paging
-from server.web.portal.admin.lab import WholeForm, carried_out, done, found, lab_page, status
-from server.web.portal.forms import Form, long_text, text
-from server.web.portal.rendering import render
+from server.web.portal.admin.lab import WholeForm, found, lab_page
+from server.web.portal.forms import Form, carried_out, long_text, status, text
+from server.web.portal.rendering import done, render
 
 bp = Blueprint("admin_stages", __name__, url_prefix="/admin/stages")
 ONE = "/<model>/<stage>"
-ALL = Slice(1000)
 SHOWN = Slice(20)
 HAPPENS = {
     StageState.PARTNERS: "Partners with a clearance and a signature can download it from the next request on.",
@@ -92,7 +92,7 @@ def index(caller: Caller) -> Response:
     """Every model's ladder, and the holds that lie."""
     use = resources()
     with use.database.reading() as session:
-        known = access.visible_stages(session, use, caller, ALL).items
+        known = access.visible_stages(session, use, caller, Slice(STAGES_AT_MOST)).items
         ladders = [
             (model, sorted((s for s in known if s.model_id == model.id), key=lambda stage: stage.ordinal))
             for model in stages.all_models(session)
@@ -262,8 +262,7 @@ def _act(form: Form, model: str, stage: str, name: str) -> Response:
 def _offer(form: NewStage, session: Any) -> None:
     form.model.choices = {model.name: model.name for model in stages.all_models(session)}
     form.tier.choices = {tier.name: tier.name for tier in tiers.ranked(session)}
-    named = [agreement.name for _, agreement, _ in agreements.current(session, ALL).items]
-    form.agreement.choices = {"": "None", **{name: name for name in named}}
+    form.agreement.choices = {"": "None", **{name: name for name in agreements.names(session)}}
 
 
 def _above(full_name: str) -> set[str]:

@@ -8,9 +8,9 @@ from server.domain import tiers
 from server.domain.callers import Caller
 from server.domain.permissions import Permission
 from server.web.identity import resources
-from server.web.portal.admin.lab import done, lab_page, status
-from server.web.portal.forms import Form, text
-from server.web.portal.rendering import render
+from server.web.portal.admin.lab import lab_page
+from server.web.portal.forms import Form, status, text
+from server.web.portal.rendering import done, render
 
 bp = Blueprint("admin_tiers", __name__, url_prefix="/admin/tiers")
 

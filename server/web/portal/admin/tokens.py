@@ -6,9 +6,9 @@ from server.domain import organizations, people, tokens
 from server.domain.callers import Caller
 from server.domain.permissions import Permission
 from server.web.identity import resources
-from server.web.portal.admin.lab import Act, carried_out, done, lab_page, status
-from server.web.portal.forms import Form
-from server.web.portal.rendering import render
+from server.web.portal.admin.lab import lab_page
+from server.web.portal.forms import Act, Form, carried_out, status
+from server.web.portal.rendering import done, render
 
 bp = Blueprint("admin_tokens", __name__, url_prefix="/admin/tokens")
 

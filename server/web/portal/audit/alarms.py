@@ -1,36 +1,29 @@
 """Alarms: what was fetched and should not have been, one by one, and saying what came of it."""
 
-from flask import Blueprint, Response, flash, redirect, url_for
+from flask import Blueprint, Response, url_for
 from wtforms import SelectField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 
 from server.domain import alarms, deliveries
 from server.domain.alarms import RESOLUTION_CHARACTERS_AT_MOST, SENTENCES, AlarmKind
 from server.domain.callers import Caller
-from server.domain.errors import NotPossible
 from server.domain.permissions import Permission
 from server.web.identity import resources
-from server.web.portal.audit.filters import of_address
 from server.web.portal.door import page
-from server.web.portal.forms import Form, long_text
+from server.web.portal.filters import of_address
+from server.web.portal.forms import Form, carried_out, long_text, status
 from server.web.portal.paging import next_cursor, part
-from server.web.portal.rendering import as_page, render
+from server.web.portal.records import ALARMS
+from server.web.portal.rendering import done, render
 
 bp = Blueprint("audit_alarms", __name__, url_prefix="/audit/alarms")
-NAMES = {
-    AlarmKind.GHOST_READ: "Ghost read",
-    AlarmKind.FOREIGN_ADDRESS: "Foreign address",
-    AlarmKind.USED_AFTER_REVOCATION: "Used after an end",
-    AlarmKind.OVER_READ: "Read too much",
-    AlarmKind.DECOY_TOUCHED: "Decoy touched",
-}
 
 
 class Filters(Form):
     """Which alarms."""
 
     kind = SelectField(
-        "Kind", choices=[SelectChoice("", "Any"), *(SelectChoice(str(kind), name) for kind, name in NAMES.items())]
+        "Kind", choices=[SelectChoice("", "Any"), *(SelectChoice(str(kind), name) for kind, name in ALARMS.items())]
     )
     state = SelectField(
         "State", choices=[SelectChoice("", "Any"), SelectChoice("open", "Open"), SelectChoice("resolved", "Resolved")]
@@ -54,12 +47,12 @@ def index(caller: Caller) -> Response:
     form: Filters = of_address(Filters)
     form.kind.data, form.state.data = form.kind.data or "", form.state.data or ""
     if not form.validate():
-        return render("audit/alarms/index.html", 422, form=form, found=None, names=NAMES)
+        return render("audit/alarms/index.html", 422, form=form, found=None)
     kind = AlarmKind(form.kind.data) if form.kind.data else None
     resolved = {"open": False, "resolved": True}.get(form.state.data)
     with resources().database.reading() as session:
         found = alarms.listed(session, part(), kind=kind, resolved=resolved)
-        return render("audit/alarms/index.html", form=form, found=found, next_cursor=next_cursor(found), names=NAMES)
+        return render("audit/alarms/index.html", form=form, found=found, next_cursor=next_cursor(found))
 
 
 @bp.get("/<int:alarm_id>")
@@ -74,23 +67,19 @@ def show(caller: Caller, alarm_id: int) -> Response:
 def resolve(caller: Caller, alarm_id: int) -> Response:
     """Say what came of it."""
     form = Resolution()
-    if not form.is_sent_well():
-        return _shown(caller, alarm_id, form, 422)
-    text = form.resolution.data
-    done = form.attempt(caller, lambda: alarms.resolve(resources(), caller, alarm_id, text))
-    if done is None:
-        return _shown(caller, alarm_id, form, 409 if isinstance(form.refused, NotPossible) else 422)
-    flash(f"Alarm {alarm_id} is resolved. What you wrote is in the log.", "done")
-    return as_page(redirect(url_for("audit_alarms.show", alarm_id=alarm_id), 303))  # type: ignore[arg-type]
+    if not carried_out(form, caller, lambda: alarms.resolve(resources(), caller, alarm_id, form.resolution.data)):
+        return _shown(caller, alarm_id, form)
+    address = url_for("audit_alarms.show", alarm_id=alarm_id)
+    return done(address, f"Alarm {alarm_id} is resolved. What you wrote is in the log.")
 
 
-def _shown(caller: Caller, alarm_id: int, form: Resolution, status: int = 200) -> Response:
+def _shown(caller: Caller, alarm_id: int, form: Resolution) -> Response:
     use = resources()
     with use.database.reading() as session:
         alarm = alarms.get(session, caller, alarm_id)
         fetched = deliveries.of_download(session, alarm.download_id) if alarm.download_id else None
         kind = AlarmKind(alarm.kind)
         return render(
-            "audit/alarms/show.html", status, alarm=alarm, form=form, name=NAMES[kind], sentence=SENTENCES[kind],
+            "audit/alarms/show.html", status(form), alarm=alarm, form=form, name=ALARMS[kind], sentence=SENTENCES[kind],
             entry=alarms.entry_of(session, alarm), fetched=fetched, now=use.clock(),
         )  # fmt: skip

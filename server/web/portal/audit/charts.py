@@ -11,8 +11,8 @@ from server.domain.callers import Caller
 from server.domain.permissions import Permission
 from server.domain.statistics import DAYS_AT_MOST, Days, Traffic
 from server.web.identity import resources
-from server.web.portal.audit.filters import day, of_address
 from server.web.portal.door import page
+from server.web.portal.filters import day, of_address
 from server.web.portal.forms import Form
 from server.web.portal.rendering import render
 

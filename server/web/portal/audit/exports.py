@@ -12,11 +12,11 @@ from server.domain.exports import Format
 from server.domain.log_entries import Wanted
 from server.domain.permissions import Permission
 from server.web.identity import resources
-from server.web.portal.audit import records
-from server.web.portal.audit.filters import EntryFilters
+from server.web.portal import records
 from server.web.portal.door import page
+from server.web.portal.filters import EntryFilters
 from server.web.portal.paging import next_cursor, part
-from server.web.portal.rendering import render
+from server.web.portal.rendering import render, saved
 
 bp = Blueprint("audit_exports", __name__, url_prefix="/audit/exports")
 PART_CHARACTERS = 65_536
@@ -54,8 +54,7 @@ def create(caller: Caller) -> Response:
     form: Format = asked.format.data
     lines = exports.chosen(use, caller, form, asked.as_wanted())
     name = f"log-{use.clock():%Y-%m-%dT%H%M%SZ}.{form}"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
-    return Response(_in_parts(lines), mimetype=_TYPES[form], headers=headers)
+    return saved(_in_parts(lines), _TYPES[form], name)
 
 
 def _in_parts(lines: Iterator[str]) -> Iterator[bytes]:

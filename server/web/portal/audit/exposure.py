@@ -13,8 +13,8 @@ from server.domain.callers import Caller
 from server.domain.exposure import WINDOW_AT_MOST
 from server.domain.permissions import Permission
 from server.web.identity import resources
-from server.web.portal.audit.filters import day, of_address, start_of
 from server.web.portal.door import page
+from server.web.portal.filters import day, of_address, start_of
 from server.web.portal.forms import Form, end_of
 from server.web.portal.rendering import render
 

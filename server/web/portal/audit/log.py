@@ -9,11 +9,11 @@ from server.domain.errors import NotSealedYet
 from server.domain.permissions import Permission
 from server.log.entries import LogEntry
 from server.web.identity import resources
-from server.web.portal.audit import records
-from server.web.portal.audit.filters import EntryFilters, of_address
+from server.web.portal import records
 from server.web.portal.door import page
+from server.web.portal.filters import EntryFilters, of_address
 from server.web.portal.paging import next_cursor, part
-from server.web.portal.rendering import render
+from server.web.portal.rendering import render, saved
 
 bp = Blueprint("audit_log", __name__, url_prefix="/audit/log")
 
@@ -29,7 +29,7 @@ def index(caller: Caller) -> Response:
         found = log_entries.visible(session, caller, form.as_wanted(), part())
         return render(
             "audit/log/index.html", form=form, found=found, next_cursor=next_cursor(found), kinds=records.KINDS,
-            in_words=records.in_words, about=records.about, slugs=log_entries.slugs(session, found.items),
+            about=records.about, slugs=log_entries.slugs(session, found.items),
         )  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def proof(caller: Caller, entry_id: int) -> Response:
         checked = log_entries.check(session, log_entries.get(session, caller, entry_id))
     if checked.proof is None:
         raise NotSealedYet
-    return _file(checked.proof, f"entry-{entry_id}.tlog-proof")
+    return saved(checked.proof, "text/plain", f"entry-{entry_id}.tlog-proof")
 
 
 @bp.get("/<int:entry_id>/record")
@@ -66,7 +66,7 @@ def record(caller: Caller, entry_id: int) -> Response:
     """The exact bytes that were committed to."""
     with resources().database.reading() as session:
         entry = log_entries.get(session, caller, entry_id)
-    return _file(entry.record, f"entry-{entry_id}.json")
+    return saved(entry.record, "application/json", f"entry-{entry_id}.json")
 
 
 def _shown(session: Session, caller: Caller, entry: LogEntry) -> Response:
@@ -74,12 +74,7 @@ def _shown(session: Session, caller: Caller, entry: LogEntry) -> Response:
     told = records.of(entry)
     return render(
         "audit/log/show.html", entry=entry, record=told, facts=records.facts(told),
-        checked=log_entries.check(session, entry), words=records.in_words(entry.kind),
+        checked=log_entries.check(session, entry),
         alarm=alarms.of_entry(session, entry) if is_alarm else None,
         slug=log_entries.slugs(session, [entry]).get(entry.organization_id or 0),
     )  # fmt: skip
-
-
-def _file(content: bytes, name: str) -> Response:
-    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
-    return Response(content, mimetype="application/octet-stream", headers=headers)

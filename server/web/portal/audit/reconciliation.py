@@ -7,8 +7,7 @@ from server.domain.callers import Caller
 from server.domain.log_entries import Wanted
 from server.domain.permissions import Permission
 from server.web.identity import resources
-from server.web.portal.audit import records
-from server.web.portal.audit.alarms import NAMES
+from server.web.portal import records
 from server.web.portal.door import page
 from server.web.portal.paging import next_cursor, part
 from server.web.portal.rendering import render
@@ -24,6 +23,6 @@ def index(caller: Caller) -> Response:
         found = log_entries.visible(session, caller, Wanted(kind=reconciliation_run.KIND), part())
         runs = [(entry, records.of(entry)) for entry in found.items]
         return render(
-            "audit/reconciliation/index.html", runs=runs, next_cursor=next_cursor(found), names=NAMES,
+            "audit/reconciliation/index.html", runs=runs, next_cursor=next_cursor(found),
             followed=following.followed(session), alarms=log_status.open_alarms(session),
         )  # fmt: skip

@@ -38,7 +38,7 @@ def test_its_page_has_everything_that_belongs_to_it(sqlite_world: World) -> None
     for part in (
         "owner@aurora-institute.example", "cleared, demo", "gpt-2 research active", "Sol Signer, Head of Research",
         "no limit", "7 days 1 3.25 MB 0 B", "7 URLs of 1 download still work", "None was ever raised.",
-        "clearance.approve", "not sealed yet",
+        "Clearance approved", "not sealed yet",
     ):  # fmt: skip
         assert part in page, part
 

@@ -1,6 +1,6 @@
 """Signatures: countersigning, declining, ending, and recording what was signed on paper."""
 
-from server.domain import agreements
+from server.domain import agreements, signatures
 from tests.visits import words
 from tests.world import World
 
@@ -14,7 +14,7 @@ def sign(world: World) -> str:
     """As the owner of the partner that has not signed; returns the address of the signature."""
     with world.use.database.reading() as session:
         _, version = agreements.find_version(session, "model-sharing")
-    signed = agreements.sign(
+    signed = signatures.sign(
         world.use, world.person("unsigned"), "model-sharing", version.sha256, signer_name="Una Signer",
         signer_title="Dean", statement="I sign for Birch University",
     )  # fmt: skip

@@ -1,10 +1,11 @@
-"""Records in words: what each kind of entry says, for people; the exact text stands beside it."""
+"""Records in words: what each kind of entry and alarm says, for people; the exact text stands beside it."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
+from server.domain.alarms import AlarmKind
 from server.log.entries import LogEntry
 
 KINDS = {
@@ -65,13 +66,22 @@ KINDS = {
     "token.rotate": "Token rotated",
     "token.take_over": "Token taken over",
 }
+ALARMS = {
+    AlarmKind.GHOST_READ: "Ghost read",
+    AlarmKind.FOREIGN_ADDRESS: "Foreign address",
+    AlarmKind.USED_AFTER_REVOCATION: "Used after an end",
+    AlarmKind.OVER_READ: "Read too much",
+    AlarmKind.DECOY_TOUCHED: "Decoy touched",
+}
 _MOMENTS = frozenset({"time", "starts_at", "expires_at", "wanted_until", "read_at"})
 _BYTES = frozenset({"size_bytes", "bytes_sent", "bytes_per_day"})
 _HASHES = frozenset({"checkpoint", "content_sha256", "agreement_sha256", "document_sha256", "sha256", "object_key"})
 _ACTOR = {
-    "person": "By", "organization": "Organization of whoever acted", "via": "Through", "token": "Token",
+    "person": "By", "organization": "Their organization", "via": "Through", "token": "Token",
     "address": "From", "user_agent": "Program",
 }  # fmt: skip
+_VIA = {"session": "the portal", "token": "a token", "cli": "the command line", "anonymous": "no sign-in"}
+_LABELS = {"agreement_sha256": "Agreement's SHA-256", "lifetime_seconds": "Seconds that links work"}
 _ELSEWHERE = frozenset({"actor", "files", "version", "kind"})  # shown in a way of their own
 
 Fact = tuple[str, str, Any]  # what it is, how it is shown, and the value
@@ -101,13 +111,17 @@ def of(entry: LogEntry) -> dict[str, Any]:
 def facts(record: dict[str, Any]) -> list[Fact]:
     """What a record says, line by line: first who acted, then what."""
     actor = record.get("actor", {})
-    told: list[Fact] = [(label, "text", actor[name]) for name, label in _ACTOR.items() if name in actor]
+    told: list[Fact] = [
+        (label, "text", _VIA.get(actor[name], actor[name]) if name == "via" else actor[name])
+        for name, label in _ACTOR.items()
+        if name in actor
+    ]
     told += [fact for name, value in sorted(record.items()) if name not in _ELSEWHERE for fact in _fact(name, value)]
     return told
 
 
 def _fact(name: str, value: Any) -> list[Fact]:
-    label = name.replace("_", " ").capitalize()
+    label = _LABELS.get(name) or name.replace("_", " ").capitalize()
     if value is None or value in ({}, []):
         return []
     if name in _MOMENTS and isinstance(value, int):

@@ -1,4 +1,4 @@
-"""Filters of the auditor's pages: GET forms that live in the address, read as strictly as any other."""
+"""Filters of lists: GET forms that live in the address, read as strictly as any other."""
 
 from datetime import UTC, date, datetime
 from typing import Any
@@ -12,7 +12,7 @@ from server.domain import log_entries
 from server.domain.callers import Caller
 from server.domain.errors import NotFound
 from server.domain.log_entries import Wanted
-from server.web.portal.forms import Form, end_of
+from server.web.portal.forms import Form, end_of, stripped
 
 FIRST_YEAR, LAST_YEAR = 2000, 2999
 
@@ -25,7 +25,7 @@ def of_address(kind: type[Form]) -> Any:
 def word(label: str, description: str = "", **more: Any) -> Field:
     """Something to look for, exactly as it is written; may be left out."""
     validators = [Length(max=254, message="At most 254 characters."), _printable]
-    return StringField(label, validators, [_stripped], description=description, **more)
+    return StringField(label, validators, [stripped], description=description, **more)
 
 
 def day(label: str, description: str = "", *, required: bool = False, **more: Any) -> Field:
@@ -36,10 +36,6 @@ def day(label: str, description: str = "", *, required: bool = False, **more: An
 def start_of(chosen: date) -> datetime:
     """The first moment of a day, in UTC."""
     return datetime(chosen.year, chosen.month, chosen.day, tzinfo=UTC)
-
-
-def _stripped(value: Any) -> Any:
-    return value.strip() if isinstance(value, str) else value
 
 
 def _printable(_: Any, field: Any) -> None:
