@@ -1,4 +1,4 @@
-"""One demo and one Chromium for all tests of this folder; they run in one process, in order (xdist_group "browser")."""
+"""One demo and one Chromium for all tests of this folder that a process runs."""
 
 from collections.abc import Iterator
 from pathlib import Path

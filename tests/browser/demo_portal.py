@@ -7,13 +7,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from server.storage.embedded import free_port
 from tests.cli.started import Started
 
 
 @contextmanager
 def running(folder: Path) -> Iterator[dict[str, Any]]:
     """Start a demo in a new folder; yield what its demo.json says and its folder; leave nothing of it running."""
-    started = Started(folder, "demo")
+    # Both ports are given: those that a demo tries first may be another test's in a moment.
+    port = free_port()
+    store = f"http://127.0.0.1:{free_port({port})}"
+    started = Started(folder, "demo", "--port", str(port), WEIGHTGATE_S3_ENDPOINT_URL=store)
     try:
         started.until(lambda: "Weightgate is ready" in started.out)
         yield json.loads((folder / "demo.json").read_text(encoding="utf-8")) | {"folder": str(folder)}

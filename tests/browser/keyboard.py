@@ -6,7 +6,8 @@ from playwright.sync_api import Page
 NUMBER = """() => {
   const usable = [...document.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex="0"]')]
     .filter(one => !one.disabled && one.type !== 'hidden' && one.checkVisibility({visibilityProperty: true}))
-    .filter(one => one.type !== 'radio' || one.checked || !document.querySelector(`[name="${one.name}"]:checked`));
+    .filter(one => one.type !== 'radio' || one === (document.querySelector(`[name="${one.name}"]:checked`)
+      ?? document.querySelector(`[name="${one.name}"]`)));
   usable.forEach((one, number) => one.dataset.number = number);
   return usable.length;
 }"""
@@ -16,14 +17,16 @@ FOCUSED = """() => {
   const seen = style.outlineStyle !== 'none' || style.boxShadow !== 'none' || one.type === 'date';
   return [one.dataset.number === undefined ? null : Number(one.dataset.number), seen, one.outerHTML.slice(0, 120)];
 }"""
+# Wherever a field had taken the focus by itself.
+FROM_THE_START = "() => { const it = document.body; it.tabIndex = -1; it.focus(); it.removeAttribute('tabindex') }"
 NAME = 'number => document.querySelector(`[data-number="${number}"]`).outerHTML.slice(0, 120)'
 
 
 def missed(page: Page) -> list[str]:
     """Press Tab through a page that was just loaded; return what was wrong, empty when nothing was."""
-    page.evaluate("document.activeElement?.blur(); scrollTo(0, 0)")
+    page.evaluate(FROM_THE_START)
     count, order, wrong = page.evaluate(NUMBER), list[int](), list[str]()
-    for _ in range(count + 5):
+    for _ in range(4 * count + 4):  # a date has several stops
         page.keyboard.press("Tab")
         number, seen, html = page.evaluate(FOCUSED)
         if number is None or (number == 0 and len(order) > 1):  # once around

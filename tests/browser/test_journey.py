@@ -5,7 +5,6 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.demo_portal import until
@@ -13,7 +12,6 @@ from tests.browser.people import People
 
 MODEL, STAGE, FILE = "mini-gpt", "mini-gpt/base", "model.safetensors.index.json"
 NEXT_MONTH = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
-pytestmark = pytest.mark.xdist_group("browser")
 
 
 def press(page: Page, name: str) -> None:

@@ -2,12 +2,9 @@
 
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.browser.people import People
-
-pytestmark = pytest.mark.xdist_group("browser")
 
 
 def test_a_file_is_fetched_without_a_mouse(people: People, tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from tests.browser import keyboard, pages
 from tests.browser.people import People
 from tests.world import World
 
-pytestmark = pytest.mark.xdist_group("browser")
 PAGES = pages.listed()
 BYTES_AT_MOST = 100_000  # compressed, with style and scripts, without the chart library
 CHART_LIBRARY = "/static/vendor/chart"

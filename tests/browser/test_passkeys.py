@@ -3,7 +3,6 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
 from playwright.sync_api import Page
 from sqlalchemy import update
 
@@ -11,7 +10,6 @@ from server.domain.sessions import SignIn
 from server.storage.database import Database
 from tests.browser.people import People
 
-pytestmark = pytest.mark.xdist_group("browser")
 WHO = "publisher"
 
 

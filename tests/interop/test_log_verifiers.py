@@ -26,8 +26,6 @@ from tests.parts import missing
 from tests.prepare import GO_VERIFIERS, LOG_VERIFIERS
 from tests.world import World
 
-pytestmark = pytest.mark.xdist_group("log_verifiers")  # the logs are written once
-
 FOLDER = Path(__file__).parent
 VECTORS = FOLDER.parent / "vectors"
 ORIGIN = "weights.example.org/downloads/2026"
