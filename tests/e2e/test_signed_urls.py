@@ -60,7 +60,8 @@ def test_a_url_with_one_changed_character_is_refused(url: str) -> None:
         if other == url:
             continue
         status, body = fetching.get(other)
-        assert status in {400, 403, 404}, (part, status)
+        # 502: the embedded store hangs up on some credentials that cannot be read, and its proxy says so.
+        assert status in {400, 403, 404, 502}, (part, status)
         assert body != content
     print(f"{len(tried)} changed URLs, none delivered")
 

@@ -69,7 +69,8 @@ def machines(
 
 def own_keys(world: World, store: EmbeddedStore) -> None:
     anchor(world, store)
-    places = {name: str(field.default) for name, field in Settings.model_fields.items() if name.endswith("_file")}
+    files = {name: field for name, field in Settings.model_fields.items() if name.endswith("_file")}
+    places = {name: str(field.default) for name, field in files.items() if getattr(world.settings, name) is not None}
     for name, place in places.items():
         target = world.folder / place
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
