@@ -60,8 +60,9 @@ def test_a_url_with_one_changed_character_is_refused(url: str) -> None:
         if other == url:
             continue
         status, body = fetching.get(other)
-        # 502: the embedded store hangs up on some credentials that cannot be read, and its proxy says so.
-        assert status in {400, 403, 404, 502}, (part, status)
+        # Seen once: the embedded store hung up on a credential that it could not read, and its proxy said so.
+        hung_up = part == "value of X-Amz-Credential" and status == 502
+        assert status in {400, 403, 404} or hung_up, (part, status)
         assert body != content
     print(f"{len(tried)} changed URLs, none delivered")
 
