@@ -101,8 +101,12 @@ def test_an_act_of_the_lab_needs_a_fresh_sign_in(sqlite_world: World) -> None:
 
 @pytest.fixture
 def theirs(sqlite_world: World) -> dict[str, Any]:
+    """The cleared partner's things."""
+    return theirs_of(sqlite_world)
+
+
+def theirs_of(world: World) -> dict[str, Any]:
     """One of everything that belongs to the cleared partner, by the name that addresses give it."""
-    world = sqlite_world
     owner = world.person("cleared")
     issued = downloads.issue(world.use, world.caller("cleared"), world.order())
     people.add(world.use, owner, "aurora-institute", "member@aurora-institute.example", "A Member", Role.MEMBER)

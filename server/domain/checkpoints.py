@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ForeignKey, LargeBinary, String, UniqueConstraint, select
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
 
 from server.domain.errors import NotFound
@@ -43,6 +43,11 @@ class Checkpoint(Base):
     published_at: Mapped[datetime | None] = mapped_column(Moment)
     published_by: Mapped[str] = mapped_column(String(254))
     stage: Mapped[Stage] = relationship()
+
+
+IS_PUBLISHED = Checkpoint.published_at.is_not(None)
+Index("ix_checkpoints_published", Checkpoint.stage_id, Checkpoint.id, sqlite_where=IS_PUBLISHED,
+      postgresql_where=IS_PUBLISHED)  # fmt: skip
 
 
 class CheckpointFile(Base):
@@ -101,9 +106,7 @@ def find(session: Session, stage_pk: int, main_pk: int | None, name: str) -> int
         found = main_pk
     elif CHECKPOINT_ID.fullmatch(name):
         found = session.scalar(
-            select(Checkpoint.id).where(
-                Checkpoint.checkpoint_id == name, Checkpoint.stage_id == stage_pk, Checkpoint.published_at.is_not(None)
-            )
+            select(Checkpoint.id).where(Checkpoint.checkpoint_id == name, Checkpoint.stage_id == stage_pk, IS_PUBLISHED)
         )
     else:
         found = None
@@ -139,13 +142,13 @@ def _read_files(session: Session, checkpoint_pk: int) -> FileList:
 
 def published(session: Session, stage_pk: int, part: Slice) -> Page[Checkpoint]:
     """A stage's checkpoints, newest first."""
-    query = select(Checkpoint).where(Checkpoint.stage_id == stage_pk, Checkpoint.published_at.is_not(None))
+    query = select(Checkpoint).where(Checkpoint.stage_id == stage_pk, IS_PUBLISHED)
     return page(session, query, Checkpoint.id, part, newest_first=True)
 
 
 def get(session: Session, checkpoint_id: str) -> Checkpoint:
     """A published checkpoint of any stage, by its id; for staff. Raises NotFound."""
-    query = select(Checkpoint).where(Checkpoint.checkpoint_id == checkpoint_id, Checkpoint.published_at.is_not(None))
+    query = select(Checkpoint).where(Checkpoint.checkpoint_id == checkpoint_id, IS_PUBLISHED)
     query = query.options(joinedload(Checkpoint.stage).joinedload(Stage.model))
     checkpoint = session.scalar(query) if CHECKPOINT_ID.fullmatch(checkpoint_id) else None
     if checkpoint is None:

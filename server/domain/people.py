@@ -8,7 +8,7 @@ from datetime import datetime
 
 import argon2
 import pyotp
-from sqlalchemy import ForeignKey, LargeBinary, String, func, select
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, func, select
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
 
 from server.domain import organizations, sessions, tokens
@@ -45,8 +45,9 @@ class Person(Base):
     """Somebody with a role in one organization. Clearances belong to the organization, never to a person."""
 
     __tablename__ = "people"
+    __table_args__ = (Index("ix_people_organization_id_id", "organization_id", "id"),)
     id: Mapped[int] = mapped_column(Key, primary_key=True)
-    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"), index=True)
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     email: Mapped[str] = mapped_column(String(254), unique=True)  # lower case
     name: Mapped[str] = mapped_column(String(200))
     role: Mapped[Role] = mapped_column(String(16))

@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, ForeignKey, LargeBinary, String, select, update
+from sqlalchemy import ColumnElement, ForeignKey, Index, LargeBinary, String, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -37,11 +37,15 @@ class Token(Base):
     """A bearer credential of one person, for some scopes, from some networks, until a moment."""
 
     __tablename__ = "tokens"
+    __table_args__ = (
+        Index("ix_tokens_organization_id_id", "organization_id", "id"),
+        Index("ix_tokens_person_id_id", "person_id", "id"),
+    )
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     public_id: Mapped[str] = mapped_column(String(12), unique=True)
     secret_sha256: Mapped[bytes] = mapped_column(LargeBinary)  # of the whole token; 256 random bits need no salt
-    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"), index=True)
-    person_id: Mapped[int] = mapped_column(ForeignKey("people.id"), index=True)
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    person_id: Mapped[int] = mapped_column(ForeignKey("people.id"))
     name: Mapped[str] = mapped_column(String(100))
     scopes: Mapped[str] = mapped_column(String(200))  # space separated
     networks: Mapped[str] = mapped_column(String(1000), default="")  # space separated; empty: from anywhere

@@ -7,7 +7,7 @@ import pytest
 from server.domain import downloads, live_urls
 from server.domain.downloads import Order
 from server.domain.live_urls import LiveUrls
-from tests.web.portal.audit.plans import plans
+from tests.plans import plans
 from tests.world import World
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from server.domain import queue
 from server.domain.errors import NotPermitted
-from tests.web.portal.audit.plans import plans
+from tests.plans import plans
 from tests.world import World
 
 

@@ -7,8 +7,8 @@ import pytest
 from server.domain import clearances, downloads, stages
 from server.domain.clearances import STATES, Wanted
 from server.domain.paging import Slice
+from tests.plans import plans
 from tests.visits import words
-from tests.web.portal.audit.plans import plans
 from tests.world import World
 
 YEAR = {"last_day": "2030-08-20"}

@@ -6,8 +6,8 @@ from server.domain import alarms
 from server.domain.alarms import AlarmKind, Suspicion
 from server.domain.callers import Caller
 from server.domain.errors import InvalidRequest, NotFound, NotPermitted, NotPossible
+from tests.plans import plans
 from tests.visits import words
-from tests.web.portal.audit.plans import plans
 from tests.world import World
 
 

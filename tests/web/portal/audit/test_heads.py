@@ -7,8 +7,8 @@ from sqlalchemy import select
 from server.domain import logs, rotation, sealer
 from server.log.sealing import LogHead
 from tests.own_keys import give_own_keys
+from tests.plans import plans
 from tests.visits import words
-from tests.web.portal.audit.plans import plans
 from tests.world import World
 
 

@@ -6,8 +6,8 @@ from server.domain import downloads
 from server.log import notes, proofs, tree
 from server.log.entries import Log
 from tests import tampering
+from tests.plans import plans
 from tests.visits import words
-from tests.web.portal.audit.plans import plans
 from tests.world import World
 
 

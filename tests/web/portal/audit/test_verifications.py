@@ -1,8 +1,8 @@
 """Verifications: asked for on a page, which follows them, and says against which head nothing was found."""
 
 from server.domain import verifications
+from tests.plans import plans
 from tests.visits import words
-from tests.web.portal.audit.plans import plans
 from tests.world import World
 
 PATH = "/audit/verifications"

@@ -1,0 +1,54 @@
+"""Every list of the portal and of the API: a page of it is read from an index, in the list's own order."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from werkzeug.test import TestResponse
+
+from server.domain.permissions import Role
+from server.web.portal.paging import ROWS
+from tests.plans import plans
+from tests.test_matrix import API, PAGES, Row, theirs_of
+from tests.world import World
+
+LOOKERS: dict[str, Role] = {"cleared": Role.OWNER, "admin": Role.ADMIN, "auditor": Role.AUDITOR}
+
+
+@pytest.mark.parametrize("name", LOOKERS)
+def test_each_list_is_read_from_an_index(world: World, name: str) -> None:
+    """At its start and farther down, by whoever may look; a new list is among them without being named here."""
+    known, here = theirs_of(world), world.visit(name)
+    found = lists_of(world, name, known, PAGES, here.get)
+    assert {"/tokens", "/downloads", "/account/sessions"} <= found
+
+
+@pytest.mark.parametrize("name", ["cleared", "auditor"])
+def test_each_list_of_the_api_is_read_from_an_index(world: World, name: str) -> None:
+    """With a token."""
+
+    def get(path: str) -> Any:
+        return world.api("GET", path.removeprefix("/api/v1"), name)
+
+    found = lists_of(world, name, theirs_of(world), API, get)
+    assert {"/api/v1/tokens", "/api/v1/downloads", "/api/v1/stages/<model>/<stage>/checkpoints"} <= found
+
+
+def lists_of(
+    world: World, name: str, known: dict[str, Any], rows: list[Row], get: Callable[[str], TestResponse]
+) -> set[str]:
+    """Look at the plans of each list among some routes; return which had one."""
+    found = set()
+    for row in rows:
+        if row.method != "GET" or row.permission is None or row.refuses(LOOKERS[name]):
+            continue
+        address = row.address(known)
+        # Whatever begins where the address says refuses a place that it never gave out.
+        refused = get(f"{address}?cursor=nowhere")
+        if refused.status_code != 400 or "no query parameters" in refused.text:
+            continue
+        found.add(row.rule)
+        for part in ("", "&cursor=1000000"):
+            path = f"{address}?limit={ROWS}{part}" if row in API else address + part.replace("&", "?")
+            plans(world, None, lambda path=path: get(path))  # type: ignore[misc]
+    return found
