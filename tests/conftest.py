@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from pytest_socket import socket_allow_hosts
 
-pytest_plugins = ["tests.stores", "tests.postgres", "tests.world"]
+pytest_plugins = ["tests.stores", "tests.postgres", "tests.world", "tests.redis_server"]
 
 
 @pytest.fixture(autouse=True)

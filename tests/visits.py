@@ -3,6 +3,7 @@
 import re
 from datetime import timedelta
 from html import unescape
+from html.parser import HTMLParser
 from typing import Any
 
 from flask import Flask
@@ -57,6 +58,42 @@ def visit(app: Flask, use: Resources, email: str | None) -> Visit:
             secret = sessions.begin(session, FROM, person.id, "totp", use.clock())
         client.set_cookie("weightgate-session", secret)
     return Visit(client, use)
+
+
+class _Fields(HTMLParser):
+    """What the fields of a page's forms hold, by their names: as a browser would send them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: dict[str, list[str]] = {}
+        self._name = ""  # of the textarea or select that is being read
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        known = {name: value or "" for name, value in attrs}
+        if tag == "input" and (known.get("type") not in {"checkbox", "radio"} or "checked" in known):
+            self._hold(known.get("name", ""), known.get("value", ""))
+        elif tag in {"textarea", "select"}:
+            self._name = known.get("name", "")
+        elif tag == "option" and "selected" in known:
+            self._hold(self._name, known.get("value", ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in {"textarea", "select"}:
+            self._name = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._name and self.lasttag == "textarea":
+            self._hold(self._name, data.removeprefix("\r\n").removeprefix("\n"))
+
+    def _hold(self, name: str, value: str) -> None:
+        self.held.setdefault(name, []).append(value)
+
+
+def fields_of(page: TestResponse) -> dict[str, list[str]]:
+    """The values of each field that a page's forms hold."""
+    read = _Fields()
+    read.feed(page.text)
+    return read.held
 
 
 def words(page: TestResponse) -> str:

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import orjson
 import pytest
 from flask.testing import FlaskClient
+from jinja2.bccache import Bucket, BytecodeCache
 from sqlalchemy import select
 
 from server.cli import instance, worked_example
@@ -53,6 +54,23 @@ class Clock:
     def advance(self, by: timedelta) -> None:
         self.before()
         self.offset += by
+
+
+class CompiledTemplates(BytecodeCache):
+    """Templates are compiled once a process, not once a test: it takes longer than most tests do."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._known:
+            bucket.bytecode_from_string(self._known[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._known[bucket.key] = bucket.bytecode_to_string()
+
+
+COMPILED = CompiledTemplates()
 
 
 class WatchedSigner:
@@ -119,9 +137,13 @@ class World:
         return caller
 
     def person(self, name: str) -> Caller:
-        """A person as on the command line, already proven."""
+        """A person of the demo as on the command line, already proven."""
+        return self.person_of(self.example.people[name]["email"])
+
+    def person_of(self, email: str) -> Caller:
+        """The same of anybody."""
         with self.use.database.reading() as session:
-            row = session.scalars(select(Person).where(Person.email == self.example.people[name]["email"])).one()
+            row = session.scalars(select(Person).where(Person.email == email)).one()
             return Caller(
                 via="cli",
                 organization_id=row.organization_id,
@@ -164,7 +186,9 @@ class World:
 
     @cached_property
     def client(self) -> FlaskClient:
-        return web.create(self.use).test_client()
+        app = web.create(self.use)
+        app.jinja_env.bytecode_cache = COMPILED
+        return app.test_client()
 
     def api(self, method: str, path: str, token: str | None = "cleared", **more: Any) -> Any:
         """Call the API as the owner of a demo token (None: without one). `path` starts after /api/v1."""

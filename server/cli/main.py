@@ -28,7 +28,7 @@ from server.cli import (
     worker,
 )
 from server.cli.terminal import Instance
-from server.domain.errors import InvalidRequest, NotFound, Refused
+from server.domain.errors import InvalidRequest, NotFound, Refused, taken_meanwhile
 from server.domain.manifests import ManifestError
 from server.domain.source_files import NotPublishable
 from server.log.anchors import BehindAnchor, Forked
@@ -37,7 +37,7 @@ from server.log.entries import NoLog
 from server.log.sealing import SealingStopped
 from server.logger import redact
 from server.settings import SettingsError
-from server.storage.database import DatabaseUnavailable
+from server.storage.database import DatabaseUnavailable, RowTaken
 from server.storage.embedded import EmbeddedStoreError
 from server.storage.keys import KeyFileError
 from server.storage.objects import ObjectStoreError
@@ -99,6 +99,9 @@ def main() -> None:
         if step == type(refused).next_step:
             step = NEXT_STEPS.get(type(refused), step)
         _say(f"{refused.detail} {step.replace('{contact}', 'an admin')}")
+        sys.exit(1)
+    except RowTaken:
+        _say(f"{taken_meanwhile().detail} {taken_meanwhile().next_step}")
         sys.exit(1)
     except DatabaseUnavailable as error:
         _say(f"{error}: is it running, and not locked? Nothing was changed that the log does not show; try again")

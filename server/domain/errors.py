@@ -161,6 +161,11 @@ class NotPossible(Refused):
     next_step = "Look at the present state first, then ask for what is still missing."
 
 
+def taken_meanwhile() -> NotPossible:
+    """For what nobody had done yet when it was looked at, and somebody had when it was to be stored."""
+    return NotPossible("Somebody else did the same at the same moment.")
+
+
 class LogUnavailable(Refused):
     """The log could not record this, so nothing was issued."""
 

@@ -170,6 +170,8 @@ def name_passkey(use: Resources, caller: Caller, passkey_id: int, name: str) -> 
     caller.require(Permission.ACCOUNT_MANAGE)
     with use.database.transaction() as session:
         passkey = _own_passkey(session, caller, passkey_id)
+        if passkey.name == passkey_name(name):
+            return
         passkey.name = passkey_name(name)
         person = session.get_one(Person, caller.person_id)
         record(session, caller, "person.factor_name", person, use.clock(), factor="passkey", name=passkey.name)

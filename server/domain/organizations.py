@@ -97,7 +97,7 @@ def _set_suspension(use: Resources, caller: Caller, slug: str, reason: str | Non
 def set_quota(
     use: Resources, caller: Caller, slug: str, *, bytes_per_day: int | None, requests_per_minute: int | None
 ) -> None:
-    """Replace an organization's limits; None removes one."""
+    """Replace an organization's limits; None removes one. Limits as they are already are no act."""
     caller.require(Permission.ORGANIZATION_MANAGE)
     for value, most in ((bytes_per_day, 2**53 - 1), (requests_per_minute, REQUESTS_PER_MINUTE_AT_MOST)):
         if value is not None and not 0 < value <= most:
@@ -105,6 +105,8 @@ def set_quota(
     with use.database.transaction() as session:
         organization = get(session, slug)
         quota = session.get_one(Quota, organization.id, with_for_update=True)
+        if (quota.bytes_per_day, quota.requests_per_minute) == (bytes_per_day, requests_per_minute):
+            return
         quota.bytes_per_day, quota.requests_per_minute = bytes_per_day, requests_per_minute
         limits = {"bytes_per_day": bytes_per_day, "requests_per_minute": requests_per_minute}
         _record(session, caller, "organization.quota", organization, use.clock(), **limits)
@@ -118,6 +120,8 @@ def set_networks(use: Resources, caller: Caller, slug: str, networks: Collection
         raise InvalidRequest("Too many networks: at most about 50.")
     with use.database.transaction() as session:
         organization = get(session, slug, lock=True)
+        if organization.networks == text:
+            return
         organization.networks = text
         _record(session, caller, "organization.networks", organization, use.clock(), networks=text)
 

@@ -198,6 +198,8 @@ def announce(use: Resources, caller: Caller, full_name: str, *, announced: bool,
         raise InvalidRequest("A plan has at most 500 characters.")
     with use.database.transaction() as session:
         stage = get(session, full_name, lock=True)
+        if (stage.announced, stage.plan) == (announced, plan):
+            return
         stage.announced, stage.plan = announced, plan
         _record(session, caller, "stage.announce", stage.full_name, use.clock(), announced=announced, plan=plan)
 

@@ -158,6 +158,8 @@ def take_over(use: Resources, caller: Caller, public_id: str) -> None:
             raise NotPermitted("A token is taken over inside its own organization only.")
         if token.revoked_at is not None:
             raise NotPossible(f"Token {public_id} is revoked.")
+        if token.person_id == caller.person_id:
+            raise NotPossible(f"Token {public_id} is yours already.")
         _require_carried({Scope(scope) for scope in token.scopes.split()}, caller.role)
         token.person_id = caller.person_id
         _record(session, caller, "token.take_over", token, use.clock())

@@ -6,7 +6,6 @@ from typing import Any
 
 import orjson
 from sqlalchemy import ForeignKey, String, Text, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
 
 from server.domain import verifying
@@ -17,7 +16,7 @@ from server.domain.people import Person
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
 from server.domain.verifying import Verified
-from server.storage.database import Base, Key, Moment
+from server.storage.database import Base, Key, Moment, RowTaken
 from server.storage.keys import KeyFileError
 from server.storage.objects import ObjectStoreError
 
@@ -72,7 +71,7 @@ def request(use: Resources, caller: Caller) -> Verification:
             session.add(asked)
             session.flush()
             return asked
-    except IntegrityError:
+    except RowTaken:
         raise NotPossible(
             "A verification waits or runs already.", next_step="Wait for its end; this page shows how far it is."
         ) from None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import psycopg
+from psycopg.errors import UniqueViolation
 from sqlalchemy import (
     BigInteger,
     Connection,
@@ -21,7 +22,7 @@ from sqlalchemy import (
     event,
     make_url,
 )
-from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
@@ -40,6 +41,10 @@ AnyRow: TypeAlias = Any  # a named tuple; its columns are those of the query tha
 
 class DatabaseUnavailable(Exception):
     """The database is down, locked or full. What was asked may or may not be stored: act as if it were not."""
+
+
+class RowTaken(Exception):
+    """Another transaction stored a row of the same name or number first. Nothing of this one is stored."""
 
 
 class Base(DeclarativeBase):
@@ -172,10 +177,20 @@ def _typed_errors() -> Iterator[None]:
     except UNAVAILABLE as error:
         # The driver's text may quote parameters: only its class goes on.
         raise DatabaseUnavailable(f"the database did not answer ({type(error).__name__})") from None
+    except IntegrityError as error:
+        if _is_of_two(error.orig):
+            raise RowTaken("a row of the same name or number was stored first") from None
+        raise
     except DBAPIError as error:
         if error.connection_invalidated:
             raise DatabaseUnavailable("the connection to the database was lost") from None
         raise
+
+
+def _is_of_two(error: BaseException | None) -> bool:
+    """Whether a constraint was broken that only another row can break."""
+    unique = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}
+    return isinstance(error, UniqueViolation) or getattr(error, "sqlite_errorcode", None) in unique
 
 
 def _sqlite_engine(url: str, *, begin: str | None, read_only: bool) -> Engine:

@@ -1,5 +1,6 @@
 """botocore's presigner, set up to mean what ours means: the reference for server start, tests and bench."""
 
+import functools
 import os
 from datetime import UTC, datetime
 from typing import Any
@@ -31,14 +32,9 @@ class BotocoreSigner:
         addressing: Addressing,
         credentials: S3Credentials,
     ) -> None:
-        # Imported here: the module costs 0.3 s and the processes that only sign do not need it a second time.
         from botocore.config import Config
-        from botocore.session import Session
 
-        unset = (None, None, None, None)
-        no_file = (None, None, os.devnull, None)
-        session = Session(session_vars={"profile": unset, "config_file": no_file, "credentials_file": no_file})
-        self._client: Any = session.create_client(
+        self._client: Any = _session().create_client(
             "s3",
             region_name=region,
             endpoint_url=endpoint_url,
@@ -73,6 +69,17 @@ class BotocoreSigner:
 
     def _add_download_id(self, request: Any, **_: object) -> None:
         request.params["x-download-id"] = self._download_id
+
+
+@functools.cache
+def _session() -> Any:
+    """botocore's session, deaf to ~/.aws. One for all, since it reads S3's model anew: 60 ms, and a client takes 4."""
+    # Imported here: the module costs 0.3 s, and most commands sign nothing.
+    from botocore.session import Session
+
+    unset = (None, None, None, None)
+    no_file = (None, None, os.devnull, None)
+    return Session(session_vars={"profile": unset, "config_file": no_file, "credentials_file": no_file})
 
 
 def self_check(signer: UrlSigner, credentials: S3Credentials) -> None:

@@ -17,7 +17,7 @@ from server.domain.errors import Refused
 from server.log.condition import LogUnsound
 from server.log.entries import NoLog
 from server.logger import redact
-from server.storage.database import DATABASE_ERRORS, DatabaseUnavailable
+from server.storage.database import DATABASE_ERRORS, DatabaseUnavailable, RowTaken
 from server.storage.keys import KeyFileError
 from server.web.identity import known_caller, printable, resources
 from server.web.portal import refused as pages
@@ -74,6 +74,7 @@ def register(app: APIFlask) -> None:
     """Answer every way in which a request can end badly. No exception's text leaves but our own sentences."""
     app.register_error_handler(Refused, _refused)
     app.register_error_handler(DatabaseUnavailable, _unavailable)
+    app.register_error_handler(RowTaken, _taken)
     app.register_error_handler(NoLog, _unavailable)
     app.register_error_handler(LogUnsound, _unavailable)
     app.register_error_handler(KeyFileError, _unavailable)
@@ -108,6 +109,10 @@ def _refused(refused: Refused) -> Response:
     if refused.retry_after_seconds:
         response.headers["Retry-After"] = str(refused.retry_after_seconds)
     return response
+
+
+def _taken(_: RowTaken) -> Response:
+    return _refused(errors.taken_meanwhile())
 
 
 def _unavailable(error: Exception) -> Response:

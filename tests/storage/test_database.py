@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, func, insert, select, text
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from server.storage.database import Base, Database, DatabaseUnavailable, Moment
+from server.storage.database import Base, Database, DatabaseUnavailable, Moment, RowTaken
 from server.storage.statements import Statement
 from tests.postgres import PostgreSQL
 from tests.world import DATABASES
@@ -158,10 +158,14 @@ def test_a_look_up_sees_what_was_just_committed(database: Database) -> None:
 
 
 def test_a_broken_rule_of_a_table_is_not_an_outage(database: Database) -> None:
-    """A duplicate is the caller's mistake: it is not hidden behind "come back later"."""
+    """A duplicate is said to be one, any other mistake is the caller's: neither is hidden behind "come back later"."""
     note(database, 1)
-    with pytest.raises(DBAPIError):
+    with pytest.raises(RowTaken):
         note(database, 1)
+    with pytest.raises(RowTaken):
+        database.together(lambda session: session.execute(insert(Note).values(number=1)))
+    with pytest.raises(DBAPIError):
+        database.together(lambda session: session.execute(insert(Note).values(number=2, id="x" * 9)))
     assert numbers(database) == [1]
 
 

@@ -13,8 +13,9 @@ from wtforms.validators import InputRequired, Length, ValidationError
 
 from server.domain import people, refusals
 from server.domain.callers import Caller
-from server.domain.errors import InvalidRequest, NotPossible
+from server.domain.errors import InvalidRequest, NotPossible, taken_meanwhile
 from server.logger import redact
+from server.storage.database import RowTaken
 from server.web.identity import printable, resources
 
 Result = TypeVar("Result")
@@ -47,7 +48,8 @@ class Form(FlaskForm):  # type: ignore[misc]
         """Do what the form asks. Returns None when the domain refuses something that a person can correct here."""
         try:
             return act()
-        except (InvalidRequest, NotPossible) as refused:
+        except (InvalidRequest, NotPossible, RowTaken) as error:
+            refused = taken_meanwhile() if isinstance(error, RowTaken) else error
             refusals.record(resources(), caller, refused, redact(printable(f"{request.method} {request.path}")))
             if refused.next_step == InvalidRequest.next_step:  # that one speaks to programs
                 refused.next_step = "Correct it below, and send the form again."

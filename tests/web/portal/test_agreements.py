@@ -12,7 +12,6 @@ from server.domain.errors import InvalidRequest, NotPermitted, NotPossible
 from server.domain.permissions import Role
 from server.web.portal.agreements import as_html
 from tests.visits import words
-from tests.web.portal.partners import at, twice_at_once
 from tests.world import World
 
 HERE = "/agreements/model-sharing"
@@ -32,7 +31,7 @@ def filled(world: World, **changes: Any) -> dict[str, Any]:
 
 def signed(world: World, name: str = "unsigned") -> str:
     """Sign as an owner; the address of the signature's page."""
-    page = at(world, name).post(HERE, filled(world))
+    page = world.visit(name).post(HERE, filled(world))
     assert page.status_code == 303
     return str(page.headers["Location"])
 
@@ -41,7 +40,7 @@ def test_signing_opens_a_stage_once_the_lab_has_countersigned(world: World) -> N
     """Not before; and the copy that is saved is the text and the signature, with the SHA-256 that the log keeps."""
     address = signed(world)
     number = int(address.rpartition("/")[2])
-    visit = at(world, "unsigned")
+    visit = world.visit("unsigned")
     assert visit.get("/stages/mini-gpt/base/main").status_code == 403
     assert "waits for the lab" in words(visit.get(address))
     copy = visit.get(f"{address}/copy").data
@@ -62,7 +61,7 @@ def test_signing_opens_a_stage_once_the_lab_has_countersigned(world: World) -> N
 
 def test_what_was_not_read_is_not_signed(sqlite_world: World) -> None:
     """A version that came meanwhile is refused with the reason; what was typed stays, but not that one has read it."""
-    fields, visit = filled(sqlite_world), at(sqlite_world, "unsigned")
+    fields, visit = filled(sqlite_world), sqlite_world.visit("unsigned")
     agreements.publish(sqlite_world.use, sqlite_world.admin, "model-sharing", "# New terms\n\nBe careful.")
     page = visit.post(HERE, fields)
     assert page.status_code == 409
@@ -75,7 +74,7 @@ def test_what_was_not_read_is_not_signed(sqlite_world: World) -> None:
 
 def test_a_signature_needs_each_of_its_words(sqlite_world: World) -> None:
     """Missing, too long, another organization's, in other letters, with a line break, or without our token."""
-    visit = at(sqlite_world, "unsigned")
+    visit = sqlite_world.visit("unsigned")
     wrong: list[dict[str, Any]] = [
         {"signer_name": ""}, {"signer_name": "x" * 201}, {"signer_title": " "}, {"signer_name": "Una\nStatement: x"},
         {"statement": ""}, {"statement": "i sign for birch university"}, {"statement": "I sign for Aurora Institute"},
@@ -97,24 +96,18 @@ def test_only_an_owner_signs_and_once(sqlite_world: World) -> None:
     people.add(sqlite_world.use, sqlite_world.admin, "birch-university", "mo@birch.example", "Mo", Role.MEMBER)
     sqlite_world.example.people["member"] = {"email": "mo@birch.example"}
     for name in ("member", "admin", "auditor"):
-        assert at(sqlite_world, name).post(HERE, filled(sqlite_world)).status_code == 403
-        assert 'name="statement"' not in at(sqlite_world, name).get(HERE).text
+        assert sqlite_world.visit(name).post(HERE, filled(sqlite_world)).status_code == 403
+        assert 'name="statement"' not in sqlite_world.visit(name).get(HERE).text
     signed(sqlite_world)
-    again = at(sqlite_world, "unsigned").post(HERE, filled(sqlite_world))
+    again = sqlite_world.visit("unsigned").post(HERE, filled(sqlite_world))
     assert again.status_code == 409
     assert "Birch University has signed version 1 already" in words(again)
     assert len(sqlite_world.records("signature.sign")) == 1
 
 
-def test_of_two_owners_who_sign_at_once_one_does(world: World) -> None:
-    """On both databases; the other is told that it is signed already."""
-    assert twice_at_once(world, "unsigned", HERE, filled(world)) == [303, 409]
-    assert len(world.records("signature.sign")) == 1
-
-
 def test_another_organization_s_signature_does_not_exist(sqlite_world: World) -> None:
     """Nor does its copy; the text is for everybody who is signed in, old versions too."""
-    address, other = signed(sqlite_world), at(sqlite_world, "cleared")
+    address, other = signed(sqlite_world), sqlite_world.visit("cleared")
     for path in (address, f"{address}/copy", f"/agreements/signatures/{2**63}", "/agreements/signatures/999"):
         assert other.get(path).status_code == 404, path
     assert "Una Owner" not in other.get("/agreements").text
@@ -125,7 +118,7 @@ def test_another_organization_s_signature_does_not_exist(sqlite_world: World) ->
     assert hashlib.sha256(text).hexdigest() in old.text
     for path in (f"{HERE}/versions/3", f"{HERE}/versions/{2**40}", "/agreements/a%00b", "/agreements/none"):
         assert other.get(path).status_code == 404, path
-    assert at(sqlite_world, None).get(HERE).status_code == 303
+    assert sqlite_world.visit(None).get(HERE).status_code == 303
 
 
 def test_a_declined_signature_says_why_and_can_be_given_again(sqlite_world: World) -> None:
@@ -138,7 +131,7 @@ def test_a_declined_signature_says_why_and_can_be_given_again(sqlite_world: Worl
     signatures.decline(sqlite_world.use, sqlite_world.admin, number, "Una may not sign for Birch.")
     with pytest.raises(NotPossible, match="is declined"):
         signatures.countersign(sqlite_world.use, sqlite_world.admin2, number)
-    assert "Una may not sign for Birch." in words(at(sqlite_world, "unsigned").get(HERE))
+    assert "Una may not sign for Birch." in words(sqlite_world.visit("unsigned").get(HERE))
     assert int(signed(sqlite_world).rpartition("/")[2]) != number
 
 

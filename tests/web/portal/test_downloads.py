@@ -18,7 +18,6 @@ from server.domain.paging import Slice
 from server.log.entries import LogEntry
 from tests import tampering
 from tests.visits import words
-from tests.web.portal.partners import at
 from tests.world import World
 
 FILES = ("", "/record", "/proof", "/receipt")
@@ -44,7 +43,7 @@ def test_the_list_shows_who_took_what_and_how_much_of_it_arrived(sqlite_world: W
     """Not fetched, partly, complete once every file is, and from when on that is final."""
     one = take(sqlite_world, paths=["config.json"])
     size_bytes = one.files[0].size_bytes
-    visit = at(sqlite_world, "cleared")
+    visit = sqlite_world.visit("cleared")
     assert "not fetched provisional" in words(visit.get("/downloads"))
     fetch(sqlite_world, one, "config.json", size_bytes, size_bytes // 2)
     page = words(visit.get("/downloads"))
@@ -55,7 +54,7 @@ def test_the_list_shows_who_took_what_and_how_much_of_it_arrived(sqlite_world: W
     assert "complete provisional" in words(visit.get("/downloads"))
     assert "192.0.2.77" in words(visit.get(f"/downloads/{one.id}"))
     sqlite_world.clock.advance(timedelta(hours=49))
-    assert "complete final" in words(at(sqlite_world, "cleared").get("/downloads"))
+    assert "complete final" in words(sqlite_world.visit("cleared").get("/downloads"))
 
 
 def test_filters_stay_in_the_address_and_pages_lead_on(sqlite_world: World) -> None:
@@ -63,7 +62,7 @@ def test_filters_stay_in_the_address_and_pages_lead_on(sqlite_world: World) -> N
     for _ in range(51):
         downloads.issue(sqlite_world.use, sqlite_world.caller("cleared"), Order("mini-gpt/base", paths=["config.json"]))
     take(sqlite_world, "gpt-2/774M")
-    visit = at(sqlite_world, "cleared")
+    visit = sqlite_world.visit("cleared")
     first = visit.get("/downloads?stage=mini-gpt/base")
     assert "gpt-2/774M</td>" not in first.text
     assert first.text.count('<a href="/downloads/0') == 50
@@ -82,22 +81,22 @@ def test_filters_stay_in_the_address_and_pages_lead_on(sqlite_world: World) -> N
 
 def test_another_organization_s_downloads_do_not_exist(sqlite_world: World) -> None:
     """Not in the list, the CSV or by their id; the lab sees everybody's."""
-    made, foreign = take(sqlite_world), at(sqlite_world, "unsigned")
+    made, foreign = take(sqlite_world), sqlite_world.visit("unsigned")
     assert made.id not in foreign.get("/downloads").text
     assert made.id not in foreign.get("/downloads/all.csv").text
     assert foreign.get("/downloads?organization=aurora-institute").status_code == 404
     assert foreign.get("/downloads/all.csv?organization=aurora-institute").status_code == 404
     for path in FILES:
         assert foreign.get(f"/downloads/{made.id}{path}").status_code == 404
-        assert at(sqlite_world, "auditor").get(f"/downloads/{made.id}{path}").status_code == 200
-        assert at(sqlite_world, None).get(f"/downloads/{made.id}{path}").status_code == 303
+        assert sqlite_world.visit("auditor").get(f"/downloads/{made.id}{path}").status_code == 200
+        assert sqlite_world.visit(None).get(f"/downloads/{made.id}{path}").status_code == 303
 
 
 def test_the_csv_has_the_same_rows_and_no_formulas(sqlite_world: World) -> None:
     """The list's filter is the file's, and no cell is computed by whoever opens it."""
     made = take(sqlite_world)
     take(sqlite_world, "gpt-2/774M")
-    visit = at(sqlite_world, "cleared")
+    visit = sqlite_world.visit("cleared")
     rows = list(csv.DictReader(io.StringIO(visit.get("/downloads/all.csv?stage=mini-gpt/base").text)))
     assert [(row["id"], row["state"], row["final"]) for row in rows] == [(made.id, "unused", "no")]
     assert rows[0]["size_bytes"] == str(sum(file.size_bytes for file in made.files))
@@ -106,12 +105,12 @@ def test_the_csv_has_the_same_rows_and_no_formulas(sqlite_world: World) -> None:
         session.execute(text(people))
     sqlite_world.example.people["cleared"]["email"] = "=cmd@aurora-institute.example"
     take(sqlite_world)
-    assert ",'=cmd@aurora-institute.example," in at(sqlite_world, "cleared").get("/downloads/all.csv").text
+    assert ",'=cmd@aurora-institute.example," in sqlite_world.visit("cleared").get("/downloads/all.csv").text
 
 
 def test_a_receipt_is_made_once_more_and_holds_for_the_client(sqlite_world: World) -> None:
     """The same bytes as were given with the download, which the client's own code accepts."""
-    made, visit = take(sqlite_world), at(sqlite_world, "cleared")
+    made, visit = take(sqlite_world), sqlite_world.visit("cleared")
     saved = visit.get(f"/downloads/{made.id}/receipt").data
     assert json.loads(saved)["receipt"] == made.receipt.decode()
     client_answer.require_agreement(client_answer.parse(saved))
@@ -125,7 +124,7 @@ def test_a_receipt_is_made_once_more_and_holds_for_the_client(sqlite_world: Worl
 def test_the_check_is_green_only_for_what_was_verified(sqlite_world: World) -> None:
     """Not before it is sealed, and never again once the stored record is another one."""
     made = downloads.issue(sqlite_world.use, sqlite_world.caller("cleared"), Order("mini-gpt/base"))
-    visit = at(sqlite_world, "cleared")
+    visit = sqlite_world.visit("cleared")
     assert "not sealed yet" in words(visit.get(f"/downloads/{made.id}"))
     assert visit.get(f"/downloads/{made.id}/receipt").status_code == 404
     sqlite_world.seal()

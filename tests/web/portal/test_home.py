@@ -8,12 +8,11 @@ from server.domain import agreements, clearances, holds, signatures, stages
 from server.domain.clearances import Clearance
 from server.domain.paging import Slice
 from tests.visits import words
-from tests.web.portal.partners import at
 from tests.world import World
 
 
 def home(world: World, name: str | None) -> str:
-    page = at(world, name).get("/")
+    page = world.visit(name).get("/")
     assert page.status_code == 200
     return words(page)
 
@@ -29,7 +28,7 @@ def sign(world: World, name: str) -> int:
 
 def test_a_stranger_sees_what_is_public_and_where_to_sign_in(sqlite_world: World) -> None:
     """And no name of what is not."""
-    page = at(sqlite_world, None).get("/")
+    page = sqlite_world.visit(None).get("/")
     assert "124M" in page.text
     assert 'href="/sign-in"' in page.text
     for hidden in ("774M", "1558M", "mini-gpt"):
@@ -38,13 +37,13 @@ def test_a_stranger_sees_what_is_public_and_where_to_sign_in(sqlite_world: World
 
 def test_each_partner_reads_the_one_thing_that_is_missing(sqlite_world: World) -> None:
     """A signature, a clearance or nothing, as a link that leads to where it is done."""
-    unsigned = at(sqlite_world, "unsigned").get("/").text
+    unsigned = sqlite_world.visit("unsigned").get("/").text
     assert 'href="/agreements/model-sharing">Sign model-sharing' in unsigned
-    assert "It would open gpt-2/774M and mini-gpt/base" in words(at(sqlite_world, "unsigned").get("/"))
-    uncleared = at(sqlite_world, "uncleared").get("/").text
+    assert "It would open gpt-2/774M and mini-gpt/base" in words(sqlite_world.visit("unsigned").get("/"))
+    uncleared = sqlite_world.visit("uncleared").get("/").text
     assert 'href="/requests/new?model=gpt-2&amp;tier=research">Request access' in uncleared
     assert "4 of 5 released stages are open" in home(sqlite_world, "cleared")
-    assert 'href="/stages/gpt-2/774M">Download' in at(sqlite_world, "cleared").get("/").text
+    assert 'href="/stages/gpt-2/774M">Download' in sqlite_world.visit("cleared").get("/").text
 
 
 def test_a_planned_stage_shows_name_and_plan_alone(sqlite_world: World) -> None:
@@ -66,7 +65,7 @@ def test_a_signature_opens_a_stage_once_it_is_countersigned_and_until_it_is_repl
     assert "4 of 5 released stages are open" in home(sqlite_world, "unsigned")
     agreements.publish(sqlite_world.use, sqlite_world.admin, "model-sharing", "# New terms\n\nBe careful.")
     assert "was replaced by version 2" in home(sqlite_world, "unsigned")
-    assert ">Sign v2<" in at(sqlite_world, "unsigned").get("/").text
+    assert ">Sign v2<" in sqlite_world.visit("unsigned").get("/").text
 
 
 def test_access_that_ends_soon_is_said_before_it_ends_and_after(sqlite_world: World) -> None:

@@ -4,12 +4,14 @@ from contextlib import suppress
 
 import pytest
 from flask import Flask
+from werkzeug.test import TestResponse
 
 from server.domain.errors import LogUnavailable, TooManyAttempts
 from server.web import app as web
 from server.web.portal import limits
 from server.web.portal.limits import RATES, Limit
-from tests.visits import visit, words
+from tests.redis_server import RedisServer
+from tests.visits import Visit, visit, words
 from tests.world import WatchedResources, World
 
 FEW = Limit.MAIL_OF_ADDRESS
@@ -55,10 +57,40 @@ def test_an_account_is_counted_however_it_is_written(app: Flask) -> None:
         limits.count(Limit.SIGN_IN_OF_ACCOUNT, "a@b.example")
 
 
+def test_all_web_processes_count_together(sqlite_world: World, redis_server: RedisServer) -> None:
+    """In a Redis: what one has counted and forgiven, the other knows; while it is away, nobody tries."""
+    use = with_redis(sqlite_world, redis_server.url)
+    one, other = web.create(use), web.create(use)
+    most = RATES[FEW].amount
+    assert tries(one, "192.0.2.1", most - 1) == most - 1
+    assert tries(other, "192.0.2.1", 5) == 1
+    assert tries(one, "192.0.2.1") == 0
+    assert tries(other, "192.0.2.2") == 1
+    person = sqlite_world.example.people["cleared"]["email"]
+    for _ in range(RATES[Limit.SIGN_IN_OF_ACCOUNT].amount):
+        assert sign_in(visit(one, use, None), person).status_code == 422
+    assert sign_in(visit(other, use, None), person).status_code == 429
+    with one.app_context():
+        limits.forgive(Limit.SIGN_IN_OF_ACCOUNT, person)
+    assert sign_in(visit(other, use, None), person).status_code == 422
+    redis_server.end()
+    assert sign_in(visit(one, use, None), person).status_code == 503
+    redis_server.start()  # it forgot, and that is all
+    assert sign_in(visit(one, use, None), person).status_code == 422
+    use.close()
+
+
+def sign_in(guest: Visit, email: str) -> TestResponse:
+    return guest.post("/sign-in", {"email": email, "password": "not the right one"})
+
+
+def with_redis(world: World, url: str) -> WatchedResources:
+    return WatchedResources(world.settings.model_copy(update={"redis_url": url}), world.clock)
+
+
 def test_when_nobody_can_count_nobody_tries(sqlite_world: World) -> None:
     """A Redis that is named and away: 503, with when to come back; nothing is looked at."""
-    settings = sqlite_world.settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
-    use = WatchedResources(settings, sqlite_world.clock)
+    use = with_redis(sqlite_world, "redis://127.0.0.1:1/0")
     away = web.create(use)
     with away.test_request_context():
         away.preprocess_request()

@@ -7,7 +7,6 @@ from server.domain import people
 from server.domain.people import Person
 from server.domain.permissions import Role
 from tests.visits import words
-from tests.web.portal.partners import at
 from tests.world import World
 
 MIA = "mia@aurora-institute.example"
@@ -28,7 +27,7 @@ def key_of(world: World, name: str) -> int:
 
 def test_members_see_the_list_and_nothing_else(sqlite_world: World, mia: int) -> None:
     """Names, roles and nobody of another organization; every act is refused."""
-    visit = at(sqlite_world, "member")
+    visit = sqlite_world.visit("member")
     page = visit.get("/people")
     assert MIA in page.text
     assert "<b>Member" not in page.text
@@ -42,21 +41,21 @@ def test_members_see_the_list_and_nothing_else(sqlite_world: World, mia: int) ->
 
 def test_another_organization_s_people_do_not_exist(sqlite_world: World, mia: int) -> None:
     """Neither to read nor to act on, whatever the number; and staff have pages of their own."""
-    owner, foreign = at(sqlite_world, "unsigned"), key_of(sqlite_world, "admin")
+    owner, foreign = sqlite_world.visit("unsigned"), key_of(sqlite_world, "admin")
     assert owner.get(f"/people/{2**63}").status_code == 404
     for person in (mia, foreign, 999_999):
         assert owner.get(f"/people/{person}").status_code == 404
         for act in ("disable", "enable"):
             assert owner.post(f"/people/{person}/{act}").status_code == 404
         assert owner.post(f"/people/{person}/role", {"role": "owner"}).status_code == 404
-    assert at(sqlite_world, "admin").post(f"/people/{mia}/disable").status_code == 403
+    assert sqlite_world.visit("admin").post(f"/people/{mia}/disable").status_code == 403
     with sqlite_world.use.database.reading() as session:
         assert session.get_one(Person, mia).disabled_at is None
 
 
 def test_disabling_says_first_what_happens_and_then_happens_at_once(sqlite_world: World, mia: int) -> None:
     """Her session and her tokens end; enabling lets her in again, and the tokens stay revoked."""
-    owner, member = at(sqlite_world, "cleared"), at(sqlite_world, "member")
+    owner, member = sqlite_world.visit("cleared"), sqlite_world.visit("member")
     assert "All their sessions end" in words(owner.get(f"/people/{mia}/disable"))
     assert member.get("/people").status_code == 200
     assert owner.post(f"/people/{mia}/disable").headers["Location"] == f"/people/{mia}"
@@ -68,7 +67,7 @@ def test_disabling_says_first_what_happens_and_then_happens_at_once(sqlite_world
 
 def test_a_role_is_changed_and_the_last_owner_stays(sqlite_world: World, mia: int) -> None:
     """Nobody changes or disables themselves; once there are two owners, either can stop the other."""
-    owner, self = at(sqlite_world, "cleared"), key_of(sqlite_world, "cleared")
+    owner, self = sqlite_world.visit("cleared"), key_of(sqlite_world, "cleared")
     for act, why in (("role", "Nobody changes their own role: ask"), ("disable", "Nobody disables themselves: ask")):
         refused = owner.post(f"/people/{self}/{act}", {"role": "member"} if act == "role" else {})
         assert refused.status_code == 409
@@ -79,7 +78,7 @@ def test_a_role_is_changed_and_the_last_owner_stays(sqlite_world: World, mia: in
     assert owner.post(f"/people/{mia}/role", {"role": "owner"}).status_code == 409
     (record,) = sqlite_world.records("person.change_role")
     assert (record["person"], record["before"], record["role"]) == (MIA, "member", "owner")
-    second = at(sqlite_world, "member")
+    second = sqlite_world.visit("member")
     assert second.post(f"/people/{self}/role", {"role": "member"}).status_code == 303
     assert owner.get("/people/invite").status_code == 403
     people.change_role(sqlite_world.use, sqlite_world.admin, str(sqlite_world.person("cleared").person), Role.OWNER)
@@ -90,7 +89,7 @@ def test_a_role_is_changed_and_the_last_owner_stays(sqlite_world: World, mia: in
 
 def test_somebody_is_invited_and_the_invitation_withdrawn(sqlite_world: World) -> None:
     """Another organization's owner cannot withdraw it; a form that is not right keeps the address."""
-    owner = at(sqlite_world, "cleared")
+    owner = sqlite_world.visit("cleared")
     for fields in ({"email": "", "role": "member"}, {"email": "x" * 300, "role": "member"}, {"email": "new@x.example"}):
         assert owner.post("/people/invite", fields).status_code == 422
     wrong = owner.post("/people/invite", {"email": "no address", "role": "member"})
@@ -99,8 +98,8 @@ def test_somebody_is_invited_and_the_invitation_withdrawn(sqlite_world: World) -
     assert owner.post("/people/invite", {"email": "new@x.example", "role": "admin"}).status_code == 422
     assert owner.post("/people/invite", {"email": "new@x.example", "role": "member"}).status_code == 303
     assert "new@x.example" in words(owner.get("/people"))
-    assert "new@x.example" not in at(sqlite_world, "unsigned").get("/people").text
-    assert at(sqlite_world, "unsigned").post("/people/invitations/1/withdraw").status_code == 404
+    assert "new@x.example" not in sqlite_world.visit("unsigned").get("/people").text
+    assert sqlite_world.visit("unsigned").post("/people/invitations/1/withdraw").status_code == 404
     assert owner.post("/people/invitations/1/withdraw").status_code == 303
     assert owner.post("/people/invitations/1/withdraw").status_code == 404
     assert "/people/invitations/1/withdraw" not in owner.get("/people").text

@@ -5,7 +5,6 @@ from typing import Any
 
 from server.domain import access_requests, clearances
 from tests.visits import words
-from tests.web.portal.partners import at
 from tests.world import World
 
 
@@ -16,7 +15,7 @@ def filled(world: World, **changes: Any) -> dict[str, Any]:
 
 def test_a_request_becomes_access_or_says_what_it_waits_for(sqlite_world: World) -> None:
     """The page of the request follows it: with the lab, with a second admin, approved, revoked."""
-    visit = at(sqlite_world, "uncleared")
+    visit = sqlite_world.visit("uncleared")
     address = visit.post("/requests/new", filled(sqlite_world)).headers["Location"]
     assert "has not decided yet" in words(visit.get(address))
     assert "You asked for access" in words(visit.get("/"))
@@ -32,7 +31,7 @@ def test_a_request_becomes_access_or_says_what_it_waits_for(sqlite_world: World)
 
 def test_the_form_knows_what_was_missing_and_loses_nothing(sqlite_world: World) -> None:
     """Model and tier come from the page that led here; what is wrong is said and what was typed stays."""
-    visit = at(sqlite_world, "uncleared")
+    visit = sqlite_world.visit("uncleared")
     page = visit.get("/requests/new?model=mini-gpt&tier=partner").text
     assert '<option selected value="mini-gpt">' in page
     assert '<option selected value="partner">' in page
@@ -53,7 +52,7 @@ def test_the_form_knows_what_was_missing_and_loses_nothing(sqlite_world: World) 
 
 def test_one_request_at_a_time_and_it_can_be_taken_back(sqlite_world: World) -> None:
     """Sent twice, the second is refused with the reason; withdrawn twice as well."""
-    visit = at(sqlite_world, "uncleared")
+    visit = sqlite_world.visit("uncleared")
     address = visit.post("/requests/new", filled(sqlite_world)).headers["Location"]
     again = visit.post("/requests/new", filled(sqlite_world))
     assert again.status_code == 409
@@ -66,14 +65,14 @@ def test_one_request_at_a_time_and_it_can_be_taken_back(sqlite_world: World) -> 
 
 def test_another_organization_s_request_does_not_exist(sqlite_world: World) -> None:
     """And the lab decides on pages of its own; a declined one says why."""
-    visit = at(sqlite_world, "uncleared")
+    visit = sqlite_world.visit("uncleared")
     address = visit.post("/requests/new", filled(sqlite_world)).headers["Location"]
-    foreign = at(sqlite_world, "cleared")
+    foreign = sqlite_world.visit("cleared")
     assert foreign.get(address).status_code == 404
     assert foreign.post(f"{address}/withdraw").status_code == 404
     assert "We study bias." not in foreign.get("/requests").text
     for name in ("admin", "auditor"):
-        assert at(sqlite_world, name).get(address).status_code == 403
-        assert at(sqlite_world, name).post("/requests/new", filled(sqlite_world)).status_code == 403
+        assert sqlite_world.visit(name).get(address).status_code == 403
+        assert sqlite_world.visit(name).post("/requests/new", filled(sqlite_world)).status_code == 403
     access_requests.decline(sqlite_world.use, sqlite_world.admin, int(address.rpartition("/")[2]), "Too broad.")
     assert "Declined. “Too broad.”" in words(visit.get(address))

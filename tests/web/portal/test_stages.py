@@ -10,7 +10,6 @@ from server.domain import checkpoints, holds
 from server.domain.checkpoints import ManifestForm
 from server.web.portal import stages
 from tests.visits import words
-from tests.web.portal.partners import at
 from tests.world import World
 
 MAIN = "/stages/mini-gpt/base/main"
@@ -25,7 +24,7 @@ def digest(world: World, path: str) -> str:
 
 
 def main_id(world: World) -> str:
-    page = at(world, "cleared").get(MAIN).text
+    page = world.visit("cleared").get(MAIN).text
     found = re.search(r'data-copy="([0-9a-f]{40})"', page)
     assert found is not None
     return found[1]
@@ -33,8 +32,8 @@ def main_id(world: World) -> str:
 
 def test_a_file_is_downloaded_by_a_post_that_leads_to_the_store(sqlite_world: World) -> None:
     """What arrives has the SHA-256 that the page shows, and the log names the person and not a token."""
-    page = at(sqlite_world, "cleared").get(MAIN).text
-    answer = at(sqlite_world, "cleared").post(f"{MAIN}/files", {"path": SHARD})
+    page = sqlite_world.visit("cleared").get(MAIN).text
+    answer = sqlite_world.visit("cleared").post(f"{MAIN}/files", {"path": SHARD})
     assert answer.status_code == 303
     with urllib.request.urlopen(answer.headers["Location"]) as file:
         sha256 = hashlib.sha256(file.read()).hexdigest()
@@ -47,7 +46,7 @@ def test_a_file_is_downloaded_by_a_post_that_leads_to_the_store(sqlite_world: Wo
 @pytest.mark.parametrize("name", ["unsigned", "uncleared", None])
 def test_no_file_is_named_to_whoever_may_not_have_it(sqlite_world: World, name: str | None) -> None:
     """Not by a page, a manifest, a list of hashes or an error; and nothing is issued."""
-    visit = at(sqlite_world, name)
+    visit = sqlite_world.visit(name)
     for path in READING:
         page = visit.get(MAIN + path)
         assert page.status_code in ({303} if name is None else {403}), path
@@ -62,7 +61,7 @@ def test_no_file_is_named_to_whoever_may_not_have_it(sqlite_world: World, name: 
 
 def test_a_post_issues_only_what_its_page_would_send(sqlite_world: World) -> None:
     """No token of ours, another person's, no field, one more, no such path, a GET: no URL in any case."""
-    visit, other = at(sqlite_world, "cleared"), at(sqlite_world, "unsigned")
+    visit, other = sqlite_world.visit("cleared"), sqlite_world.visit("unsigned")
     assert visit.post(f"{MAIN}/files", {"path": SHARD}, csrf="").status_code == 400
     assert visit.post(f"{MAIN}/files", {"path": SHARD}, csrf=other.csrf_token).status_code == 400
     assert visit.post(f"{MAIN}/files", {}).status_code == 400
@@ -77,7 +76,7 @@ def test_a_post_issues_only_what_its_page_would_send(sqlite_world: World) -> Non
 
 def test_a_hold_stops_the_next_post(sqlite_world: World) -> None:
     """Though the page that it stands on was loaded before."""
-    visit = at(sqlite_world, "cleared")
+    visit = sqlite_world.visit("cleared")
     token = visit.csrf_token
     holds.lay(sqlite_world.use, sqlite_world.admin, "mini-gpt/base", "A finding is looked into.")
     answer = visit.post(f"{MAIN}/files", {"path": SHARD}, csrf=token)
@@ -88,7 +87,7 @@ def test_a_hold_stops_the_next_post(sqlite_world: World) -> None:
 
 def test_what_is_public_is_downloaded_without_sign_in(sqlite_world: World) -> None:
     """From a page whose form is ours; the log has the address and nobody's name."""
-    visit = at(sqlite_world, None)
+    visit = sqlite_world.visit(None)
     answer = visit.post("/stages/gpt-2/124M/main/files", {"path": "vocab.bpe"})
     assert answer.status_code == 303
     (record,) = sqlite_world.records("download")
@@ -98,17 +97,17 @@ def test_what_is_public_is_downloaded_without_sign_in(sqlite_world: World) -> No
 
 def test_the_lab_looks_at_everything_and_an_auditor_takes_nothing(sqlite_world: World) -> None:
     """An auditor's page has no button, and a POST without one is refused."""
-    auditor = at(sqlite_world, "auditor")
+    auditor = sqlite_world.visit("auditor")
     assert SHARD in auditor.get(MAIN).text
     assert f"{MAIN}/files" not in auditor.get(MAIN).text
     assert auditor.post(f"{MAIN}/files", {"path": SHARD}).status_code == 403
     assert auditor.get("/stages/gpt-2/1558M/main").status_code == 200
-    assert at(sqlite_world, "cleared").get("/stages/gpt-2/1558M/main").status_code == 404
+    assert sqlite_world.visit("cleared").get("/stages/gpt-2/1558M/main").status_code == 404
 
 
 def test_the_manifest_is_the_published_one(sqlite_world: World) -> None:
     """Byte for byte, in both forms, to be saved; and SHA256SUMS holds every file's hash."""
-    visit = at(sqlite_world, "cleared")
+    visit = sqlite_world.visit("cleared")
     manifest = visit.get(f"{MAIN}/manifest")
     assert hashlib.sha256(manifest.data).hexdigest()[:40] == main_id(sqlite_world)
     with sqlite_world.use.database.reading() as session:
@@ -120,7 +119,7 @@ def test_the_manifest_is_the_published_one(sqlite_world: World) -> None:
 
 def test_commands_hold_no_live_token(sqlite_world: World) -> None:
     """The real endpoint and stage, and the name of a variable in place of the token."""
-    page = at(sqlite_world, "cleared").get(f"{MAIN}/commands")
+    page = sqlite_world.visit("cleared").get(f"{MAIN}/commands")
     assert "Bearer $WEIGHTGATE_TOKEN" in words(page)
     assert "http://localhost:8080/api/v1/downloads" in words(page)
     assert f'{{"stage": "mini-gpt/base", "checkpoint": "{main_id(sqlite_world)}"}}' in words(page)
@@ -130,13 +129,13 @@ def test_commands_hold_no_live_token(sqlite_world: World) -> None:
 @pytest.mark.parametrize("door", stages.DOORS)
 def test_every_door_has_its_template(sqlite_world: World, door: str) -> None:
     """A door joins by its name in the list and one template, which has a heading of that id."""
-    page = at(sqlite_world, "cleared").get(f"{MAIN}/commands")
+    page = sqlite_world.visit("cleared").get(f"{MAIN}/commands")
     assert f'id="{door}"' in page.text
 
 
 def test_an_alias_leads_to_the_stage_s_own_name(sqlite_world: World) -> None:
     """So that an address in somebody's notes keeps working, and there is one page of each stage."""
-    answer = at(sqlite_world, "cleared").get("/stages/gpt-2/762M")
+    answer = sqlite_world.visit("cleared").get("/stages/gpt-2/762M")
     assert (answer.status_code, answer.headers["Location"]) == (301, "/stages/gpt-2/774M")
     for address in ("/stages/gpt-2/nothing", "/stages/gpt-2/a%00b", "/stages/nothing/774M", f"{MAIN[:-4]}ab"):
-        assert at(sqlite_world, "cleared").get(address).status_code == 404, address
+        assert sqlite_world.visit("cleared").get(address).status_code == 404, address

@@ -9,7 +9,6 @@ from server.domain.paging import Slice
 from server.domain.permissions import Role
 from server.domain.tokens import FORM, Token
 from tests.visits import Visit, words
-from tests.web.portal.partners import at, twice_at_once
 from tests.world import World
 
 GOOD: dict[str, Any] = {
@@ -45,7 +44,7 @@ def add_member(world: World) -> Caller:
 
 def test_a_token_is_shown_once_and_works(sqlite_world: World) -> None:
     """With the scopes, networks and end that were asked for; no other page ever holds its text."""
-    visit = at(sqlite_world, "cleared")
+    visit = sqlite_world.visit("cleared")
     page = visit.post("/tokens/new", filled(visit))
     found = FORM.search(page.text)
     assert page.status_code == 201
@@ -61,7 +60,7 @@ def test_a_token_is_shown_once_and_works(sqlite_world: World) -> None:
 
 def test_a_form_makes_one_token_however_often_it_is_sent(sqlite_world: World) -> None:
     """A reload, the back button or a second click makes no second one, and shows nothing again."""
-    visit = at(sqlite_world, "cleared")
+    visit = sqlite_world.visit("cleared")
     fields, before = filled(visit), len(stored(sqlite_world, "cleared"))
     assert visit.post("/tokens/new", fields).status_code == 201
     again = visit.post("/tokens/new", fields)
@@ -73,17 +72,9 @@ def test_a_form_makes_one_token_however_often_it_is_sent(sqlite_world: World) ->
     assert visit.post("/tokens/new", {**fields, "made_with": key_of(again.text)}).status_code == 201
 
 
-def test_a_form_that_is_sent_twice_at_once_makes_one_token(world: World) -> None:
-    """On both databases: the second is refused and not an error."""
-    before = len(stored(world, "cleared"))
-    fields = filled(at(world, "cleared"))
-    assert twice_at_once(world, "cleared", "/tokens/new", fields) == [201, 409]
-    assert len(stored(world, "cleared")) == before + 1
-
-
 def test_what_is_wrong_is_said_at_its_field_and_nothing_is_lost(sqlite_world: World) -> None:
     """Missing, too long, of another type, too many days, a scope that the role has no use for, no form of ours."""
-    visit = at(sqlite_world, "cleared")
+    visit = sqlite_world.visit("cleared")
     before = len(stored(sqlite_world, "cleared"))
     wrong: list[dict[str, Any]] = [
         {"name": ""}, {"name": "x" * 101}, {"scopes": []}, {"scopes": ["checkpoints:publish"]}, {"days": "91"},
@@ -102,12 +93,12 @@ def test_what_is_wrong_is_said_at_its_field_and_nothing_is_lost(sqlite_world: Wo
     page = visit.get("/tokens/new").text
     assert "checkpoints:publish" not in page
     assert not re.search(r'type="checkbox"[^>]*required|required[^>]*type="checkbox"', page)  # each would have to be
-    assert "checkpoints:publish" in at(sqlite_world, "publisher").get("/tokens/new").text
+    assert "checkpoints:publish" in sqlite_world.visit("publisher").get("/tokens/new").text
 
 
 def test_rotating_shows_the_successor_once(sqlite_world: World) -> None:
     """And the old one works for a day more; the same form sent again changes nothing."""
-    visit, old = at(sqlite_world, "cleared"), stored(sqlite_world, "cleared")[-1]
+    visit, old = sqlite_world.visit("cleared"), stored(sqlite_world, "cleared")[-1]
     fields = {"made_with": key_of(visit.get(f"/tokens/{old.public_id}").text)}
     page = visit.post(f"/tokens/{old.public_id}/rotate", fields)
     assert page.status_code == 201
@@ -119,7 +110,7 @@ def test_rotating_shows_the_successor_once(sqlite_world: World) -> None:
 
 def test_revoking_says_first_what_happens_and_then_happens_at_once(sqlite_world: World) -> None:
     """The next request with the token is refused; revoking twice is refused with the reason."""
-    visit, token = at(sqlite_world, "cleared"), stored(sqlite_world, "cleared")[-1]
+    visit, token = sqlite_world.visit("cleared"), stored(sqlite_world, "cleared")[-1]
     assert "It cannot be undone" in words(visit.get(f"/tokens/{token.public_id}/revoke"))
     assert sqlite_world.api("GET", "/me", "cleared").status_code == 200
     assert visit.post(f"/tokens/{token.public_id}/revoke").status_code == 303
@@ -134,30 +125,30 @@ def test_another_s_token_does_not_exist(sqlite_world: World) -> None:
     add_member(sqlite_world)
     token = stored(sqlite_world, "cleared")[-1]
     for name in ("unsigned", "member", "admin", "auditor"):
-        visit = at(sqlite_world, name)
+        visit = sqlite_world.visit(name)
         assert token.public_id not in visit.get("/tokens").text
         for path in ("", "/revoke"):
             assert visit.get(f"/tokens/{token.public_id}{path}").status_code == 404, name
         for path in ("/revoke", "/rotate", "/take-over"):
             assert visit.post(f"/tokens/{token.public_id}{path}").status_code == 404, name
-    assert at(sqlite_world, "cleared").get("/tokens/a%00b").status_code == 404
+    assert sqlite_world.visit("cleared").get("/tokens/a%00b").status_code == 404
     assert sqlite_world.api("GET", "/me", "cleared").status_code == 200
 
 
 def test_an_owner_sees_takes_over_and_revokes_a_member_s_token(sqlite_world: World) -> None:
     """With who made it and when it was last used; rotating stays the maker's."""
     member = add_member(sqlite_world)
-    visit = at(sqlite_world, "member")
+    visit = sqlite_world.visit("member")
     text = FORM.search(visit.post("/tokens/new", filled(visit, networks="")).text)
     assert text is not None
     token_id = stored(sqlite_world, "member")[0].id
     token_uses.note(sqlite_world.use, Caller(via="token", token_id=token_id, address="192.0.2.7"))
-    owner = at(sqlite_world, "cleared")
+    owner = sqlite_world.visit("cleared")
     page = owner.get("/tokens")
     assert "Mia Member" in words(page)
     assert "192.0.2.7" in words(page)
     address = f"/tokens/{stored(sqlite_world, 'member')[0].public_id}"
-    key = key_of(at(sqlite_world, "cleared").get("/tokens/new").text)
+    key = key_of(sqlite_world.visit("cleared").get("/tokens/new").text)
     assert owner.post(f"{address}/rotate", {"made_with": key}).status_code == 403
     assert owner.post(f"{address}/take-over").status_code == 303
     people.disable(sqlite_world.use, sqlite_world.person("cleared"), str(member.person))
@@ -168,7 +159,7 @@ def test_an_owner_sees_takes_over_and_revokes_a_member_s_token(sqlite_world: Wor
 
 def test_staff_prove_themselves_before_a_token_is_made(sqlite_world: World) -> None:
     """It opens every stage for weeks: a session that somebody else found open makes none, and rotates none."""
-    visit, world = at(sqlite_world, "admin"), sqlite_world
+    visit, world = sqlite_world.visit("admin"), sqlite_world
     assert visit.post("/tokens/new", filled(visit)).status_code == 201
     (token,) = [token for token in stored(world, "admin") if token.name == "cluster"]
     fields, known = filled(visit), len(stored(world, "admin"))
@@ -177,7 +168,7 @@ def test_staff_prove_themselves_before_a_token_is_made(sqlite_world: World) -> N
         asked = visit.post(path, sent)
         assert (asked.status_code, "Confirm that it is you" in words(asked)) == (403, True)
     assert len(stored(world, "admin")) == known
-    partner = at(world, "cleared")
+    partner = world.visit("cleared")
     fields = filled(partner)
     partner.grow_stale()
     assert partner.post("/tokens/new", fields).status_code == 201

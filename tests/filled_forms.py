@@ -1,0 +1,202 @@
+"""Every form of the portal, filled in well: who sends it, where, with what in it, and what must have been before."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from server.domain import (
+    access_requests,
+    agreements,
+    clearances,
+    holds,
+    invitations,
+    organizations,
+    people,
+    signatures,
+    tokens,
+)
+from server.domain.permissions import Role, Scope
+from tests.world import World
+
+Known = dict[str, Any]
+SECOND = "second@aurora-institute.example"
+KEY = "k" * 32  # of a form that makes one thing, however often it is sent
+NEW_TEXT = "# Model sharing\n\nWhoever signs this keeps the weights to themselves."
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A form, well filled in.
+
+    before: makes what it needs, and returns what the address and empty fields name. entries: of the log, written by one
+    sending. again: why each sending of it is an act of its own, where it is.
+    """
+
+    by: str
+    fields: dict[str, str] = field(default_factory=dict)
+    before: Callable[[World], Known] = lambda _: {}
+    entries: int = 1
+    again: str | None = None
+
+
+def _proposed(world: World) -> Known:
+    until = world.clock() + timedelta(days=60)
+    made = clearances.propose(
+        world.use, world.admin, "cedar-systems", "mini-gpt", "research", expires_at=until, purpose="A pilot."
+    )
+    return {"clearance_id": made.id}
+
+
+def _waiting(world: World) -> Known:
+    """A signature that the lab has not countersigned."""
+    with world.use.database.reading() as session:
+        _, version = agreements.find_version(session, "model-sharing")
+    signed = signatures.sign(
+        world.use, world.person("unsigned"), "model-sharing", version.sha256, signer_name="Una Signer",
+        signer_title="Dean", statement="I sign for Birch University",
+    )  # fmt: skip
+    return {"signature_id": signed.id}
+
+
+def _text(world: World) -> Known:
+    with world.use.database.reading() as session:
+        return {"version_sha256": agreements.find_version(session, "model-sharing")[1].sha256}
+
+
+def _asked(world: World) -> Known:
+    until = world.clock() + timedelta(days=60)
+    made = access_requests.create(
+        world.use, world.person("uncleared"), "gpt-2", "research", purpose="A study.", wanted_until=until
+    )
+    return {"request_id": made.id}
+
+
+def _suspended(world: World) -> Known:
+    organizations.suspend(world.use, world.admin, "aurora-institute", "A leak.")
+    return {}
+
+
+def _held(world: World) -> Known:
+    holds.lay(world.use, world.admin, "mini-gpt/base", "A finding.")
+    return {}
+
+
+def _invited(world: World) -> Known:
+    address = "more@aurora-institute.example"
+    made = invitations.invite(world.use, world.person("cleared"), "aurora-institute", address, Role.MEMBER)
+    return {"invitation_id": made.id}
+
+
+def _member(world: World) -> Known:
+    people.add(world.use, world.person("cleared"), "aurora-institute", SECOND, "A Second", Role.MEMBER)
+    return {"person_id": world.person_of(SECOND).person_id}
+
+
+def _disabled(world: World) -> Known:
+    known = _member(world)
+    people.disable(world.use, world.admin, SECOND)
+    return known
+
+
+def _of_a_colleague(world: World) -> Known:
+    """A token that another owner of the same organization made."""
+    people.add(world.use, world.person("cleared"), "aurora-institute", SECOND, "A Second", Role.OWNER)
+    made = tokens.create(world.use, world.person_of(SECOND), "cluster", [Scope.STAGES_READ], timedelta(days=1))
+    return {"public_id": made.token.public_id}
+
+
+NEW_PERSON = {"email": "n@example.org", "role": "member"}
+FORMS: dict[str, Filled] = {
+    "/account/passkeys/<int:passkey_id>/name": Filled("cleared", {"name": "old laptop"}),
+    "/account/passkeys/<int:passkey_id>/remove": Filled("cleared"),
+    "/account/recovery-codes": Filled("cleared", {"newest": "0"}),
+    "/account/sessions/<int:session_id>/end": Filled("cleared", entries=0),
+    "/account/sessions/end-others": Filled("cleared", entries=0),
+    "/account/totp/begin": Filled("cleared", entries=0, again="each begins anew"),
+    "/admin/add-organization": Filled("admin", {"name": "Dover Lab", "slug": "dover-lab"}),
+    "/admin/clearances/<int:clearance_id>/approve": Filled("admin2", before=_proposed),
+    "/admin/clearances/<int:clearance_id>/extend": Filled("admin", {"last_day": "2031-01-31"}),
+    "/admin/clearances/<int:clearance_id>/revoke": Filled("admin", {"confirmation": "aurora-institute"}),
+    "/admin/clearances/propose": Filled(
+        "admin", {"organization": "cedar-systems", "model": "mini-gpt", "tier": "partner", "last_day": "2031-01-31",
+                  "purpose": "A study."},
+    ),
+    "/admin/holds/lay": Filled("admin", {"on": "mini-gpt/base", "reason": "A finding."}),
+    "/admin/holds/lift": Filled("admin", {"on": "mini-gpt/base"}, _held),
+    "/admin/organizations/<slug>/networks": Filled("admin", {"networks": "192.0.2.0/24"}),
+    "/admin/organizations/<slug>/quota": Filled("admin", {"bytes_per_day": "5 TB", "requests_per_minute": "100"}),
+    "/admin/organizations/<slug>/resume": Filled("admin", before=_suspended),
+    "/admin/organizations/<slug>/suspend": Filled("admin", {"reason": "A leak."}),
+    "/admin/people/<int:person_id>/disable": Filled("admin", before=_member),
+    "/admin/people/<int:person_id>/enable": Filled("admin", before=_disabled),
+    "/admin/people/<int:person_id>/role": Filled("admin", {"role": "owner"}, _member),
+    "/admin/people/invitations/<int:invitation_id>/withdraw": Filled(
+        "admin", {"organization": "aurora-institute"}, _invited
+    ),
+    "/admin/people/invite": Filled("admin", {"organization": "aurora-institute", **NEW_PERSON}),
+    "/admin/publish-agreement": Filled("admin", {"name": "model-sharing", "text": NEW_TEXT, "act": "publish"}),
+    "/admin/requests/<int:request_id>/approve": Filled("admin", {"last_day": "2027-01-31"}, _asked, entries=2),
+    "/admin/requests/<int:request_id>/decline": Filled("admin", {"because": "Too early."}, _asked),
+    "/admin/signatures/<int:signature_id>/countersign": Filled("admin", before=_waiting),
+    "/admin/signatures/<int:signature_id>/decline": Filled("admin", {"because": "Not an officer."}, _waiting),
+    "/admin/signatures/<int:signature_id>/end": Filled("admin"),
+    "/admin/signatures/record": Filled(
+        "admin", {"organization": "cedar-systems", "agreement": "model-sharing", "signer_name": "Cy Signer",
+                  "signer_title": "Dean", "signed_on": "2026-01-31", "document_sha256": "ab" * 32},
+    ),
+    "/admin/stages/<model>/<stage>/alias": Filled("admin", {"alias": "large"}),
+    "/admin/stages/<model>/<stage>/announce": Filled("admin", {"announced": "y", "plan": "In spring."}),
+    "/admin/stages/<model>/<stage>/move": Filled("admin", {"to": "public", "rationale": "It is time."}),
+    "/admin/stages/add": Filled(
+        "admin", {"model": "gpt-2", "name": "3B", "tier": "partner", "agreement": "model-sharing", "ordinal": "9",
+                  "parameters": "3000000000"},
+    ),
+    "/admin/stages/add-model": Filled("admin", {"name": "gpt-3", "title": "GPT-3"}),
+    "/admin/tiers": Filled("admin", {"name": "visitor", "rank": "15"}),
+    "/admin/tokens/<public_id>/revoke": Filled("admin"),
+    "/agreements/<name>": Filled(
+        "unsigned", {"version_sha256": "", "signer_name": "Una Owner", "signer_title": "Rector",
+                     "statement": "I sign for Birch University", "read": "y"}, _text,
+    ),
+    "/appearance": Filled("cleared", {"appearance": "dark"}, entries=0),
+    "/audit/alarms/<int:alarm_id>/resolve": Filled("admin", {"resolution": "A known address."}),
+    "/audit/exports": Filled("auditor", {"format": "jsonl"}, again="each export is written down"),
+    "/audit/verifications": Filled("auditor", entries=0),
+    "/password/forgotten": Filled(
+        "cleared", {"email": "owner@aurora-institute.example"}, entries=0, again="each asks for a mail"
+    ),
+    "/people/<int:person_id>/disable": Filled("cleared", before=_member),
+    "/people/<int:person_id>/enable": Filled("cleared", before=_disabled),
+    "/people/<int:person_id>/role": Filled("cleared", {"role": "owner"}, _member),
+    "/people/invitations/<int:invitation_id>/withdraw": Filled("cleared", before=_invited),
+    "/people/invite": Filled("cleared", NEW_PERSON),
+    "/requests/<int:request_id>/withdraw": Filled("uncleared", before=_asked),
+    "/requests/new": Filled(
+        "uncleared", {"model": "gpt-2", "tier": "research", "purpose": "We study bias.", "until": "2027-01-31"}
+    ),
+    "/sign-out": Filled("cleared", entries=0),
+    "/stages/<model>/<stage>/<checkpoint>/files": Filled(
+        "cleared", {"path": "vocab.bpe"}, again="each is a download"
+    ),
+    "/tokens/<public_id>/revoke": Filled("cleared"),
+    "/tokens/<public_id>/rotate": Filled("cleared", {"made_with": KEY}),
+    "/tokens/<public_id>/take-over": Filled("cleared", before=_of_a_colleague),
+    "/tokens/new": Filled("cleared", {"made_with": KEY, "name": "cluster", "scopes": "stages:read", "days": "30"}),
+}  # fmt: skip
+# Forms that answer a challenge which works once; each is sent again by the test named.
+CHALLENGES = {
+    "/account/confirm": "tests/web/portal/test_freshness.py",
+    "/account/confirm/passkey": "tests/web/portal/test_factors.py",
+    "/account/passkeys": "tests/web/portal/test_factors.py",
+    "/account/passkeys/begin": "tests/web/portal/test_factors.py",
+    "/account/password": "tests/web/portal/test_account.py",
+    "/account/totp": "tests/web/portal/test_factors.py",
+    "/invitations/<secret>": "tests/web/portal/test_invitations.py",
+    "/password/<secret>": "tests/web/portal/test_password.py",
+    "/sign-in": "tests/web/portal/test_sign_in.py",
+    "/sign-in/passkey": "tests/web/portal/test_factors.py",
+    "/sign-in/passkey/begin": "tests/web/portal/test_factors.py",
+    "/sign-in/recovery-code": "tests/web/portal/test_factors.py",
+    "/sign-in/second-factor": "tests/web/portal/test_sign_in.py",
+}
