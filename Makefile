@@ -38,7 +38,7 @@ lint: install ## Style, types, import contracts, schema against migrations
 
 test: lint ## Lint, then every test on real parts; installs what they need
 	$(BIN)/python -m tests.prepare
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 faults: install ## The long fault runs
 	$(BIN)/python -m tests.prepare

@@ -342,10 +342,13 @@ def test_everyone_sees_the_tokens_that_they_answer_for(world: World) -> None:
 
 def test_what_happened_to_a_token_is_logged_without_its_secret(world: World) -> None:
     """Making, rotating, taking over and revoking are entries about the token's public id."""
-    caller = world.person("cleared")
+    caller, colleague = world.person("cleared"), "second@aurora-institute.example"
     made = create(world)
     new = tokens.rotate(world.use, caller, made.token.public_id)
-    tokens.take_over(world.use, caller, new.token.public_id)
+    with pytest.raises(NotPossible, match="is yours already"):
+        tokens.take_over(world.use, caller, new.token.public_id)
+    people.add(world.use, caller, "aurora-institute", colleague, "A Second", Role.OWNER)
+    tokens.take_over(world.use, world.person_of(colleague), new.token.public_id)
     tokens.revoke(world.use, caller, new.token.public_id)
     acts = [entry for entry in world.entries() if entry.subject in {made.token.public_id, new.token.public_id}]
     assert [entry.kind for entry in acts] == ["token.create", "token.rotate", "token.take_over", "token.revoke"]
