@@ -142,6 +142,9 @@ def propose_in(
     session.flush()
     if alone:
         _tell_cleared(session, use, clearance, at)
+    else:
+        who = str(caller.person)
+        letters.clearance_waits(session, use, clearance.id, organization.name, clearance.wanted, who, at)
     _record(session, caller, "clearance.propose", clearance, at, **({} if extends is None else {"extends": extends}))
     if alone:
         _record(session, caller, "clearance.approve", clearance, at)

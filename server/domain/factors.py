@@ -11,7 +11,7 @@ import pyotp
 from sqlalchemy import ForeignKey, LargeBinary, String, delete, func, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from server.domain import ceremonies, sessions
+from server.domain import ceremonies, mails, people, sessions
 from server.domain.callers import Caller
 from server.domain.ceremonies import Ceremony, Kind
 from server.domain.errors import InvalidRequest, NotFound, NotPossible
@@ -115,7 +115,35 @@ def replace_totp(use: Resources, caller: Caller, ceremony: str | None, code: str
         ceremonies.finish(session, begun, at)
         person = session.get_one(Person, caller.person_id, with_for_update=True)
         person.totp_secret_sealed, person.totp_step = keys.seal(use.secret, "totp", secret.encode()), step
-        changed(session, caller, person, "person.factor_replace", at, factor="totp")
+        changed(
+            session,
+            use,
+            caller,
+            person,
+            "person.factor_replace",
+            "Your authenticator app was replaced",
+            at,
+            factor="totp",
+        )
+
+
+def change_password(use: Resources, caller: Caller, present: str, password: str) -> None:
+    """Replace one's own password. Every other session of the person ends."""
+    caller.require(Permission.ACCOUNT_MANAGE)
+    with use.database.reading() as session:
+        before = session.get_one(Person, caller.person_id)
+    if not people.is_password_of(before, present):
+        raise InvalidRequest("The present password is not right.", next_step="Type it again; nothing was changed.")
+    hashed = people.hash_password(password)
+    with use.database.transaction() as session:
+        person = session.get_one(Person, caller.person_id, with_for_update=True)
+        if person.password_hash != before.password_hash:
+            raise NotPossible("The password was changed a moment ago, by another request.")
+        person.password_hash = hashed
+        at = use.clock()
+        sessions.end_all(session, person.id, at, "the password was changed", but=caller.session_id)
+        record(session, caller, "person.password_change", person, at)
+        tell(session, use, person, "Your password was changed", "You are signed out everywhere else.", at)
 
 
 def accept_recovery_code(session: Session, person_id: int, code: str, at: datetime) -> int:
@@ -156,7 +184,10 @@ def make_recovery_codes(use: Resources, caller: Caller, newest: int) -> list[str
         session.add_all(rows)
         session.flush()  # before the old ones go, whose ids SQLite would give again
         session.execute(delete(RecoveryCode).where(mine, RecoveryCode.id <= newest))
-        changed(session, caller, person, "person.factor_add", at, factor="recovery_codes")
+        changed(
+            session, use, caller, person, "person.factor_add", "New recovery codes were made for you", at,
+            factor="recovery_codes",
+        )  # fmt: skip
     return made
 
 
@@ -184,13 +215,26 @@ def remove_passkey(use: Resources, caller: Caller, passkey_id: int) -> None:
         passkey = _own_passkey(session, caller, passkey_id)
         session.delete(passkey)
         person = session.get_one(Person, caller.person_id, with_for_update=True)
-        changed(session, caller, person, "person.factor_remove", use.clock(), factor="passkey", name=passkey.name)
+        changed(
+            session, use, caller, person, "person.factor_remove", "A passkey of yours was removed", use.clock(),
+            factor="passkey", name=passkey.name,
+        )  # fmt: skip
 
 
-def changed(session: Session, caller: Caller, person: Person, kind: str, at: datetime, **more: str) -> None:
-    """What follows from each change of a factor: no other session outlives it, and the log tells of it."""
+def changed(
+    session: Session, use: Resources, caller: Caller, person: Person, kind: str, subject: str, at: datetime, **more: str
+) -> None:
+    """What follows from each change: no other session outlives it, the log tells of it, and a mail its person."""
     sessions.end_all(session, person.id, at, "a second factor was changed", but=caller.session_id)
     record(session, caller, kind, person, at, **more)
+    tell(session, use, person, subject, "You are signed out everywhere else.", at)
+
+
+def tell(session: Session, use: Resources, person: Person, subject: str, more: str, at: datetime) -> None:
+    """Tell somebody what was changed of what they sign in with: if it was not them, nobody else would notice."""
+    when = f"{at:%-d %B %Y, %H:%M UTC}"
+    text = f"If it was not you, write to {use.settings.contact} at once.\n\n{subject} ({when}). {more}"
+    mails.queue(session, use, "account_changed", person.email, subject, text, at)
 
 
 def passkey_name(text: str) -> str:

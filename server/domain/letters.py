@@ -72,6 +72,21 @@ def cleared(
     _to_partner(session, use, organization_id, asked_by, "access_approved", f"Approved: {wanted}", text, at)
 
 
+def clearance_waits(
+    session: Session, use: Resources, clearance_id: int, organization: str, wanted: str, proposer: str, at: datetime
+) -> None:
+    """Tell the lab's other admins that a clearance needs one of them."""
+    text = (
+        f"Approve it, or revoke it: {use.settings.public_url}/admin/clearances/{clearance_id}\n\n"
+        f"{proposer} proposed to clear {organization} for {wanted}. "
+        "Another admin must approve; until then nothing of it is open."
+    )
+    subject = f"Waits for a second admin: {wanted} for {organization}"
+    for person in _of_lab(session, {Role.ADMIN}):
+        if person.email != proposer:
+            mails.queue(session, use, "clearance_waits", person.email, subject, text, at)
+
+
 def not_cleared(
     session: Session, use: Resources, organization_id: int, asked_by: int, wanted: str, at: datetime
 ) -> None:
@@ -94,6 +109,40 @@ def revoked(
         f"Whom to ask stands below. What is open to you now: {use.settings.public_url}/"
     )
     _to_partner(session, use, organization_id, asked_by, "access_revoked", f"Revoked: {wanted}", text, at)
+
+
+def signature_waits(
+    session: Session, use: Resources, signature_id: int, organization: str, what: str, signer: str, at: datetime
+) -> None:
+    """Tell the lab's admins that a partner signed, and waits for them. what: `version 2 of model-sharing`."""
+    text = (
+        f"Countersign it, or decline: {use.settings.public_url}/admin/signatures/{signature_id}\n\n"
+        f"For {organization}, {what} was signed at {_exact(at)}, as they typed it, by:\n\n{_quoted(signer)}"
+    )
+    _to_lab(session, use, {Role.ADMIN}, "signature_waits", f"{organization} has signed {what}", text, at)
+
+
+def countersigned(
+    session: Session, use: Resources, organization_id: int, signed_by: int | None, what: str, at: datetime
+) -> None:
+    """Tell a partner that its signature is in force."""
+    text = (
+        f"See what is open to you now: {use.settings.public_url}/\n\n"
+        f"The lab countersigned {what}: it is in force since {_exact(at)}. Your signed copy: "
+        f"{use.settings.public_url}/agreements"
+    )
+    _to_partner(session, use, organization_id, signed_by, "countersigned", f"In force: {what}", text, at)
+
+
+def signature_declined(
+    session: Session, use: Resources, organization_id: int, signed_by: int | None, what: str, because: str, at: datetime
+) -> None:
+    """Tell a partner that the lab did not countersign, and why."""
+    text = (
+        f"The lab declined your signature of {what}; it never came into force. Sign again once it is settled: "
+        f"{use.settings.public_url}/agreements\n\nThe reason it gave:\n\n{_quoted(because)}"
+    )
+    _to_partner(session, use, organization_id, signed_by, "signature_declined", f"Declined: {what}", text, at)
 
 
 def alarms_raised(session: Session, use: Resources, sentences: Iterable[str], at: datetime) -> None:

@@ -118,7 +118,10 @@ def add(use: Resources, caller: Caller, ceremony: str | None, answer: str, name:
             sign_count=made.sign_count, name=name, added_at=at,
         )  # fmt: skip
         session.add(passkey)
-        factors.changed(session, caller, person, "person.factor_add", at, factor="passkey", name=name)
+        factors.changed(
+            session, use, caller, person, "person.factor_add", "A passkey was added to your account", at,
+            factor="passkey", name=name,
+        )  # fmt: skip
 
 
 def _host(use: Resources) -> str:

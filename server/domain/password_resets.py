@@ -96,11 +96,8 @@ def reset(use: Resources, stranger: Caller, secret: str, password: str, code: st
         _accept(session, use, person, code, at)
         person.password_hash = hashed
         sessions.end_all(session, person.id, at, "the password was reset")
-        text = (
-            f"If it was not you, write to {use.settings.contact} at once.\n\nThe password of {person.email} was "
-            "replaced, by a link that was mailed to you and with your second factor. You are signed out everywhere."
-        )
-        mails.queue(session, use, "password_replaced", person.email, "Your password was replaced", text, at)
+        how = "It was done by a link that was mailed to you, with your second factor. You are signed out everywhere."
+        factors.tell(session, use, person, "Your password was replaced", how, at)
         caller = replace(stranger, via="session", organization=person.organization.slug, person=person.email)
         people.record(session, caller, "password.reset", person, at)
 

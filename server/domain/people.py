@@ -68,7 +68,7 @@ def prove(use: Resources, email: str, password: str) -> Person:
     with use.database.reading() as session:
         known = select(Person).where(Person.email == email.strip().lower()).options(joinedload(Person.organization))
         person = session.scalar(known)
-    if not _is_password_of(person, password) or person is None:
+    if not is_password_of(person, password) or person is None:
         raise InvalidCredentials("E-mail address and password do not match.", next_step="Try again.")
     if person.disabled_at is not None:
         raise PersonDisabled
@@ -197,24 +197,6 @@ def reset_password(use: Resources, caller: Caller, email: str, password: str | N
     return password
 
 
-def change_password(use: Resources, caller: Caller, present: str, password: str) -> None:
-    """Replace one's own password. Every other session of the person ends."""
-    caller.require(Permission.ACCOUNT_MANAGE)
-    with use.database.reading() as session:
-        before = session.get_one(Person, caller.person_id)
-    if not _is_password_of(before, present):
-        raise InvalidRequest("The present password is not right.", next_step="Type it again; nothing was changed.")
-    hashed = hash_password(password)
-    with use.database.transaction() as session:
-        person = session.get_one(Person, caller.person_id, with_for_update=True)
-        if person.password_hash != before.password_hash:
-            raise NotPossible("The password was changed a moment ago, by another request.")
-        person.password_hash = hashed
-        at = use.clock()
-        sessions.end_all(session, person.id, at, "the password was changed", but=caller.session_id)
-        record(session, caller, "person.password_change", person, at)
-
-
 def visible(session: Session, caller: Caller, part: Slice) -> Page[Person]:
     """The people of one's own organization; for staff everybody."""
     query = select(Person).options(joinedload(Person.organization))
@@ -256,7 +238,7 @@ def hash_password(password: str) -> str:
         return _hasher.hash(password)
 
 
-def _is_password_of(person: Person | None, password: str) -> bool:
+def is_password_of(person: Person | None, password: str) -> bool:
     """Whether it is; for nobody, and for a text that is too long to be anybody's, the answer takes as long."""
     if len(password) > PASSWORD_CHARACTERS_AT_MOST:
         person, password = None, password[:PASSWORD_CHARACTERS_AT_MOST]

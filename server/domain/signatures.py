@@ -10,7 +10,7 @@ from enum import StrEnum
 from sqlalchemy import Date, ForeignKey, Index, String, Text, select
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship, undefer
 
-from server.domain import agreements, organizations, signed_copies
+from server.domain import agreements, letters, organizations, signed_copies
 from server.domain.agreements import Agreement, AgreementVersion
 from server.domain.callers import Caller
 from server.domain.errors import InvalidRequest, NotFound, NotPossible
@@ -161,6 +161,8 @@ def sign(
         session.add(signature)
         session.flush()
         _record(session, caller, "signature.sign", signature, partner.slug, version, at)
+        signer = f"{signing.name}, {signing.title}"
+        letters.signature_waits(session, use, signature.id, partner.name, _named(name, version), signer, at)
         return signature
 
 
@@ -178,8 +180,11 @@ def countersign(use: Resources, caller: Caller, signature_id: int) -> Signature:
         partner = session.get_one(Organization, signature.organization_id)
         if _is_in_force(session, partner.id, version.id):
             raise NotPossible(f"{partner.slug} has another signature of version {version.number} in force already.")
-        signature.countersigned_by, signature.countersigned_at = str(caller.person), use.clock()
-        _record(session, caller, "signature.countersign", signature, partner.slug, version, signature.countersigned_at)
+        at = use.clock()
+        signature.countersigned_by, signature.countersigned_at = str(caller.person), at
+        _record(session, caller, "signature.countersign", signature, partner.slug, version, at)
+        what = _named(agreement.name, version)
+        letters.countersigned(session, use, partner.id, signature.signed_by, what, at)
         return signature
 
 
@@ -189,14 +194,17 @@ def decline(use: Resources, caller: Caller, signature_id: int, because: str) -> 
     if not because.strip() or len(because) > REASON_CHARACTERS_AT_MOST:
         raise InvalidRequest(f"Say why, in at most {REASON_CHARACTERS_AT_MOST} characters: the organization reads it.")
     with use.database.transaction() as session:
-        signature, _ = _waiting(session, signature_id)
-        signature.ended_at, signature.declined_because = use.clock(), because.strip()
+        signature, agreement = _waiting(session, signature_id)
+        at = use.clock()
+        signature.ended_at, signature.declined_because = at, because.strip()
         partner = session.get_one(Organization, signature.organization_id)
         version = session.get_one(AgreementVersion, signature.version_id)
         _record(
-            session, caller, "signature.decline", signature, partner.slug, version, signature.ended_at,
+            session, caller, "signature.decline", signature, partner.slug, version, at,
             because=signature.declined_because,
         )  # fmt: skip
+        what = _named(agreement.name, version)
+        letters.signature_declined(session, use, partner.id, signature.signed_by, what, because.strip(), at)
 
 
 def end(use: Resources, caller: Caller, signature_id: int) -> None:
@@ -305,6 +313,10 @@ def _require_unsigned(session: Session, partner: Organization, version: Agreemen
             f"{partner.name} has signed version {version.number} already.",
             next_step="Wait for the lab's countersignature, if it is not in force yet.",
         )
+
+
+def _named(agreement: str, version: AgreementVersion) -> str:
+    return f"version {version.number} of {agreement}"
 
 
 def _waiting(session: Session, signature_id: int) -> tuple[Signature, Agreement]:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import delete, select
 
-from server.domain import letters, mails, people
+from server.domain import agreements, clearances, factors, letters, mails, people, signatures
 from server.domain.mails import Mail
 from server.domain.permissions import Role
 from tests.world import World
@@ -75,6 +75,60 @@ def test_what_others_wrote_is_marked_in_every_line(world: World) -> None:
     assert "evil.example" not in "\n".join(ours)
     assert "Sign in here" not in "\n".join(ours)
     assert mail.subject == "Declined: research on gpt-2"
+
+
+def test_a_signature_is_told_to_whom_it_waits_for_and_what_became_of_it_to_its_partner(world: World) -> None:
+    """The admins; then the owners, with the reason where there is one."""
+    with world.use.database.reading() as session:
+        _, version = agreements.find_version(session, "model-sharing")
+    owner = world.person("unsigned")
+
+    def sign() -> int:
+        signed = signatures.sign(
+            world.use, owner, "model-sharing", version.sha256, signer_name="Una Signer", signer_title="Dean",
+            statement="I sign for Birch University",
+        )  # fmt: skip
+        return signed.id
+
+    declined = sign()
+    waits = outbox(world, "signature_waits")
+    assert {mail.recipient for mail in waits} == {world.admin.person, world.admin2.person}
+    assert waits[0].text.startswith(
+        f"Countersign it, or decline: {world.settings.public_url}/admin/signatures/{declined}"
+    )
+    assert "> Una Signer, Dean" in waits[0].text
+    signatures.decline(world.use, world.admin, declined, "Not an officer.")
+    (mail,) = outbox(world, "signature_declined")
+    assert (mail.recipient, mail.subject) == (owner.person, "Declined: version 1 of model-sharing")
+    assert "> Not an officer." in mail.text
+    signatures.countersign(world.use, world.admin, sign())
+    (mail,) = outbox(world, "countersigned")
+    assert (mail.recipient, mail.subject) == (owner.person, "In force: version 1 of model-sharing")
+
+
+def test_a_clearance_that_needs_a_second_admin_is_told_to_the_others(world: World) -> None:
+    """Not to the one who proposed it; and one that needs nobody else is told to nobody."""
+    until = world.clock() + timedelta(days=9)
+    for tier in ("registered", "partner"):
+        clearances.propose(
+            world.use, world.admin, "cedar-systems", "mini-gpt", tier, expires_at=until, purpose="A study."
+        )
+    (mail,) = outbox(world, "clearance_waits")
+    assert (mail.recipient, mail.subject) == (
+        world.admin2.person, "Waits for a second admin: partner on mini-gpt for Cedar Systems"
+    )  # fmt: skip
+
+
+def test_whoever_s_account_is_changed_hears_of_it(world: World) -> None:
+    """For if it was not them."""
+    owner = world.person("cleared")
+    password = world.example.people["cleared"]["password"]
+    factors.change_password(world.use, owner, password, "another long password")
+    factors.make_recovery_codes(world.use, owner, newest=0)
+    told = outbox(world, "account_changed")
+    assert [mail.subject for mail in told] == ["Your password was changed", "New recovery codes were made for you"]
+    assert {mail.recipient for mail in told} == {owner.person}
+    assert all(mail.text.startswith(f"If it was not you, write to {world.settings.contact} at once.") for mail in told)
 
 
 def test_the_last_day_is_the_one_that_people_chose(world: World) -> None:

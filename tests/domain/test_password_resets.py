@@ -41,7 +41,7 @@ def test_a_link_and_a_second_factor_replace_the_password(world: World) -> None:
         password_resets.reset(world.use, STRANGER, secret, PASSWORD, totp(world, caller, 30))
     with world.use.database.reading() as session:
         kinds = [mail.kind for mail in session.scalars(select(Mail).order_by(Mail.id))]
-    assert kinds[-2:] == ["password_reset", "password_replaced"]
+    assert kinds[-2:] == ["password_reset", "account_changed"]
 
 
 def test_a_link_alone_changes_nothing(sqlite_world: World) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from server.domain import authentication, people, sessions
+from server.domain import authentication, factors, people, sessions
 from server.domain.callers import Caller
 from server.domain.errors import AuthenticationRequired, NotFound, PersonDisabled
 from server.domain.paging import Slice
@@ -79,7 +79,7 @@ def test_disabling_a_person_and_changing_a_password_end_sessions_at_once(sqlite_
     world, password = sqlite_world, "quite another long password"
     here, elsewhere = begin(world), begin(world)
     caller = of(world, here)
-    people.change_password(world.use, caller, world.example.people["cleared"]["password"], password)
+    factors.change_password(world.use, caller, world.example.people["cleared"]["password"], password)
     assert of(world, here).session_id
     with pytest.raises(AuthenticationRequired):
         of(world, elsewhere)

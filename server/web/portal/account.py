@@ -3,7 +3,7 @@
 from flask import Blueprint, Response, request, url_for
 from wtforms import HiddenField
 
-from server.domain import factors, log_entries, people
+from server.domain import factors, log_entries
 from server.domain.callers import Caller
 from server.domain.log_entries import Wanted
 from server.domain.permissions import Permission
@@ -72,7 +72,7 @@ def password(caller: Caller) -> Response:
         return render("account/password.html", 422, form=form)
     limits.count(Limit.PASSWORD_OF_PERSON, caller.person_id)
     present, new = form.present_password.data or "", form.new_password.data or ""
-    if not carried_out(form, caller, lambda: people.change_password(resources(), caller, present, new)):
+    if not carried_out(form, caller, lambda: factors.change_password(resources(), caller, present, new)):
         return render("account/password.html", status(form), form=form)
     limits.forgive(Limit.PASSWORD_OF_PERSON, caller.person_id)
     sentence = "Your password is changed. You stay signed in here, and are signed out everywhere else."

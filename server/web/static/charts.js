@@ -64,8 +64,8 @@ function draw(figure) {
   const { labels, series } = read(figure.querySelector("table"));
   const words = { callback: (value) => inWords(value, unit), maxTicksLimit: 6, precision: unit === "seconds" ? undefined : 0 };
   const lying = kind === "bars" && !labels.every((label) => DAY.test(label)); // names are long: they stand at the left
-  const names = axis({ stacked: kind === "stacked", ticks: { maxRotation: 0, autoSkipPadding: 16 } }, false);
-  const numbers = axis({ stacked: kind === "stacked", beginAtZero: true, ticks: words }, true);
+  const names = axis({ ticks: { maxRotation: 0, autoSkipPadding: 16 } }, false);
+  const numbers = axis({ beginAtZero: true, ticks: words }, true);
   const box = figure.querySelector(".chart-canvas");
   box.hidden = false;
   const canvas = document.createElement("canvas");

@@ -17,8 +17,12 @@ from server.web.portal.rendering import done, go_to, render
 
 bp = Blueprint("admin_people", __name__, url_prefix="/admin/people")
 ONE = "/<int:person_id>"
-PARTNER_ROLES = (Role.OWNER, Role.MEMBER)
-LAB_ROLES = (Role.ADMIN, Role.PUBLISHER, Role.AUDITOR)
+PARTNER_ROLES = (Role.MEMBER, Role.OWNER)
+LAB_ROLES = (Role.AUDITOR, Role.PUBLISHER, Role.ADMIN)  # the one who can do least comes first
+ROLES = {
+    name: [(str(role), str(role)) for role in roles]
+    for name, roles in (("A partner's", PARTNER_ROLES), ("The lab's", LAB_ROLES))
+}
 INVITATIONS_SHOWN = Slice(20)
 
 
@@ -27,7 +31,7 @@ class Invitation(Form):
 
     organization = text("Organization", 64, "Its id; the lab's own for staff.")
     email = text("E-mail address", 254, "A link that works once is sent there.", render_kw={"type": "email"})
-    role = SelectField("Role", choices={str(role): str(role) for role in (*PARTNER_ROLES, *LAB_ROLES)})
+    role = SelectField("Role", choices=ROLES)
 
 
 class Withdrawal(Form):
@@ -60,6 +64,7 @@ def invite_form(caller: Caller) -> Response:
     """The form; arriving from an organization's page, it is named already."""
     form = Invitation()
     form.organization.data = request.args.get("organization", "")[:64] or caller.organization
+    form.role.data = str((LAB_ROLES if form.organization.data == caller.organization else PARTNER_ROLES)[0])
     return _invitation(form)
 
 
