@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+from limits.errors import StorageError
+from limits.storage import storage_from_string
 from sqlalchemy import text
 
 from server.domain import beginning, mails, sealer
@@ -22,6 +24,7 @@ from server.storage.probes import ProbeFailed
 from server.storage.signing import StoredObject, UrlSigner
 from server.storage.signing_check import SigningMismatch
 
+REDIS_SECONDS = 5
 CLOCK_SKEW_SECONDS = 5  # more shortens or lengthens the life of URLs noticeably
 
 
@@ -133,6 +136,24 @@ def _outbox(use: Resources) -> str:
     return f", {wait} wait, {given_up} were given up"
 
 
+def _limits(use: Resources) -> str:
+    """Attempts to sign in are counted, and by all web processes together."""
+    made = use.settings
+    if made.redis_url is None:
+        if made.web_workers == 1:
+            return "attempts are counted in the one web process"
+        return (
+            f"each of {made.web_workers} web processes counts attempts for itself; to count together, name a redis_url"
+        )
+    try:
+        counts = storage_from_string(made.redis_url, wrap_exceptions=True, socket_timeout=REDIS_SECONDS).check()
+    except StorageError:
+        counts = False
+    if not counts:
+        raise Wrong("the Redis of redis_url does not answer, so nobody can sign in: start it, or correct redis_url")
+    return "attempts are counted in the Redis of redis_url"
+
+
 def _bucket(use: Resources) -> str:
     if not use.store.bucket_reachable():
         raise Wrong(f"the bucket {use.settings.s3_bucket} is not there: make it, or correct s3_bucket")
@@ -219,6 +240,7 @@ CHECKS: tuple[tuple[str, Callable[[Resources], str]], ...] = (
     ("log", _begun),
     ("proxy", _proxy),
     ("mail", _mail),
+    ("limits", _limits),
     ("bucket", _bucket),
     ("anchors", _anchors),
     ("clock", _clock),

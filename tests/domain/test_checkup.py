@@ -21,6 +21,7 @@ from server.storage.embedded import EmbeddedStore, free_port
 from server.storage.probes import PROBE_PREFIX
 from tests.mail_host import mail_host
 from tests.postgres import PostgreSQL
+from tests.redis_server import RedisServer
 from tests.world import Clock, World, write_settings
 
 Examine = Callable[..., dict[str, checkup.Finding]]
@@ -231,3 +232,14 @@ def test_the_mail_server_is_tried_and_sent_nothing(examine: Examine, sqlite_worl
         assert set(host.passwords) == {"hush hush"}
     assert "does not let gate in" in told
     assert "hush" not in told
+
+
+def test_attempts_are_counted_together(examine: Examine, redis_server: RedisServer) -> None:
+    """In a Redis, which must answer; without one it is said that each process counts for itself."""
+    assert "each of 2 web processes" in examine(web_workers=2)["limits"].sentence
+    assert "in the one web process" in examine(web_workers=1)["limits"].sentence
+    assert examine(redis_url=redis_server.url)["limits"] == checkup.Finding(
+        "limits", True, "attempts are counted in the Redis of redis_url"
+    )
+    told = wrong(examine(redis_url="redis://127.0.0.1:1/0"))["limits"]
+    assert "does not answer, so nobody can sign in" in told
