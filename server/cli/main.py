@@ -94,14 +94,8 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         _say("stopped")
         sys.exit(1)
-    except Refused as refused:
-        step = refused.next_step
-        if step == type(refused).next_step:
-            step = NEXT_STEPS.get(type(refused), step)
-        _say(f"{refused.detail} {step.replace('{contact}', 'an admin')}")
-        sys.exit(1)
-    except RowTaken:
-        _say(f"{taken_meanwhile().detail} {taken_meanwhile().next_step}")
+    except (Refused, RowTaken) as error:
+        _say(_told(error if isinstance(error, Refused) else taken_meanwhile()))
         sys.exit(1)
     except DatabaseUnavailable as error:
         _say(f"{error}: is it running, and not locked? Nothing was changed that the log does not show; try again")
@@ -117,6 +111,13 @@ def main() -> None:
             raise
         _say(f"{error.strerror}: {os.fsdecode(error.filename)}. Correct that, then give the command again")
         sys.exit(1)
+
+
+def _told(refused: Refused) -> str:
+    step = refused.next_step
+    if step == type(refused).next_step:
+        step = NEXT_STEPS.get(type(refused), step)
+    return f"{refused.detail} {step.replace('{contact}', 'an admin')}"
 
 
 def _say(text: str) -> None:

@@ -140,11 +140,7 @@ def propose_in(
     )  # fmt: skip
     session.add(clearance)
     session.flush()
-    if alone:
-        _tell_cleared(session, use, clearance, at)
-    else:
-        who = str(caller.person)
-        letters.clearance_waits(session, use, clearance.id, organization.name, clearance.wanted, who, at)
+    _tell_proposed(session, use, clearance, str(caller.person), at)
     _record(session, caller, "clearance.propose", clearance, at, **({} if extends is None else {"extends": extends}))
     if alone:
         _record(session, caller, "clearance.approve", clearance, at)
@@ -295,6 +291,14 @@ def _tell_cleared(session: Session, use: Resources, about: Clearance, at: dateti
     letters.cleared(
         session, use, about.organization_id, about.asked_by, about.wanted, about.starts_at, about.expires_at, at
     )
+
+
+def _tell_proposed(session: Session, use: Resources, about: Clearance, proposer: str, at: datetime) -> None:
+    """Tell the organization, if that was all it needed; else the admins of whom one must approve."""
+    if about.approved_at is not None:
+        _tell_cleared(session, use, about, at)
+    else:
+        letters.clearance_waits(session, use, about.id, about.organization.name, about.wanted, proposer, at)
 
 
 def _tell_revoked(session: Session, use: Resources, about: Clearance, before: str, at: datetime) -> None:

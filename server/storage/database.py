@@ -167,7 +167,8 @@ UNAVAILABLE = (
     sqlite3.OperationalError, sqlite3.InternalError,
     psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError,
 )  # fmt: skip
-DATABASE_ERRORS = (DBAPIError, sqlite3.DatabaseError, psycopg.DatabaseError)  # whatever a statement may end with
+# Whatever a statement may end with.
+DATABASE_ERRORS = (RowTaken, DBAPIError, sqlite3.DatabaseError, psycopg.DatabaseError)
 
 
 @contextmanager

@@ -74,12 +74,12 @@ def register(app: APIFlask) -> None:
     """Answer every way in which a request can end badly. No exception's text leaves but our own sentences."""
     app.register_error_handler(Refused, _refused)
     app.register_error_handler(DatabaseUnavailable, _unavailable)
-    app.register_error_handler(RowTaken, _taken)
     app.register_error_handler(NoLog, _unavailable)
     app.register_error_handler(LogUnsound, _unavailable)
     app.register_error_handler(KeyFileError, _unavailable)
     for kind in DATABASE_ERRORS:
         app.register_error_handler(kind, _broken)
+    app.register_error_handler(RowTaken, _taken)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(CSRFError, _form_expired)
     app.register_error_handler(Exception, _unexpected)

@@ -14,12 +14,12 @@ from server import migrations
 from server.log import entries
 from server.log.canonical import NotCanonical
 from server.log.entries import LogEntry, NoLog
-from server.storage.database import Database, DatabaseUnavailable
+from server.storage.database import Database, DatabaseUnavailable, RowTaken
 from tests.world import World
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "log.json").read_text(encoding="utf-8"))["cases"]
 AT = datetime(2090, 1, 1, 0, 0, 0, 1999, tzinfo=UTC)  # after everything in the worked example
-REFUSED = (DBAPIError, DatabaseUnavailable)
+REFUSED = (DBAPIError, DatabaseUnavailable, RowTaken)
 
 
 @pytest.mark.parametrize("case", VECTORS)
