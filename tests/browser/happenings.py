@@ -7,7 +7,7 @@ from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
-from sqlalchemy import Select, select
+from sqlalchemy import Select, select, update
 
 from server import settings
 from server.domain import (
@@ -29,6 +29,7 @@ from server.domain.factors import Passkey
 from server.domain.mails import Mail
 from server.domain.permissions import Role, Scope
 from server.domain.resources import Resources
+from server.domain.sessions import SignIn
 from server.log.entries import Log, LogEntry
 from tests.browser.demo_portal import until
 
@@ -47,7 +48,18 @@ def happen(folder: Path, demo: dict[str, Any]) -> dict[str, str]:
         fetched, far = _download(demo, "gpt-2/774M", None), _download(demo, "mini-gpt/base", "127.1.0.1")
         made = _acts(use, callers)
         until(lambda: _has_been_fetched(use, [fetched, far]))
-        return made | _ids(use, callers["cleared"]) | {"download_id": fetched}
+        ids = {"download_id": fetched, "folder": str(folder)}
+        return made | _ids(use, callers["cleared"]) | ids
+    finally:
+        use.close()
+
+
+def let_proofs_be(folder: Path, age: timedelta) -> None:
+    """Let the last proof of everybody who is signed in lie this far back."""
+    use = Resources(settings.load(folder, {}))
+    try:
+        with use.database.transaction() as session:
+            session.execute(update(SignIn).values(proved_at=use.clock() - age))
     finally:
         use.close()
 

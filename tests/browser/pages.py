@@ -1,13 +1,19 @@
 """Every page of the portal, with who looks at it: for screenshots, for axe, and for the test that none is missing."""
 
 from dataclasses import dataclass
+from datetime import timedelta
+from itertools import groupby
 from pathlib import Path
 
 from playwright.sync_api import Page
 
+from tests.browser import happenings
 from tests.browser.people import People
 
 TABLE = Path(__file__).with_name("pages.txt")
+NEW_APP, CONFIRM = "/account/totp", "/account/confirm"  # only after a button, only a while after one's last proof
+AGES = timedelta(minutes=6)
+TWO_FRAMES = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"  # charts take one
 SECOND_STEP = ("/sign-in/second-factor", "/sign-in/recovery-code")  # only after a password
 
 
@@ -29,10 +35,25 @@ def listed() -> list[Shown]:
     return [Shown(row[0], row[1], None if row[2] == "nobody" else row[2], row[3], int(row[4])) for row in rows]
 
 
+def by_person() -> list[tuple[str | None, list[Shown]]]:
+    """The same, person by person."""
+    ordered = sorted(listed(), key=lambda shown: shown.who or "")
+    return [(who, list(group)) for who, group in groupby(ordered, key=lambda shown: shown.who)]
+
+
 def go(people: People, page: Page, shown: Shown, known: dict[str, str]) -> int:
-    """Open a page in a window; return the status it was answered with."""
+    """Open a page in a window, once it is as drawn as it gets; return the status it was answered with."""
     if shown.path in SECOND_STEP:
         people.give_password(page, "auditor")
+    if shown.path == NEW_APP:
+        page.goto(f"{people.endpoint}/account")
+        page.get_by_role("button", name="Replace the app").click()
+        page.wait_for_url(f"**{NEW_APP}")
+    if shown.path == CONFIRM:
+        happenings.let_proofs_be(Path(known["folder"]), AGES)
     answer = page.goto(people.endpoint + shown.path.format(**known))
+    page.evaluate(TWO_FRAMES)
+    if shown.path == CONFIRM:
+        happenings.let_proofs_be(Path(known["folder"]), timedelta(0))
     assert answer is not None
     return answer.status

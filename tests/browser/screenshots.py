@@ -28,11 +28,11 @@ def main() -> None:
         known = happenings.happen(Path(folder) / "demo", demo)
         for look, options in LOOKS.items():
             (target / look).mkdir(parents=True, exist_ok=True)
-            for shown in pages.listed():
-                with people.at(shown.who, None, **options) as page:
-                    pages.go(people, page, shown, known)
-                    page.wait_for_load_state("networkidle")
-                    page.screenshot(path=target / look / f"{shown.name}.png", full_page=True)
+            for who, group in pages.by_person():
+                with people.at(who, None, **options) as page:
+                    for shown in group:
+                        pages.go(people, page, shown, known)
+                        page.screenshot(path=target / look / f"{shown.name}.png", full_page=True)
             print(f"{target / look}: {len(pages.listed())} pages", flush=True)
         for complaint in people.complaints:
             print(f"the browser complains: {complaint}", file=sys.stderr)

@@ -81,7 +81,7 @@ _ACTOR = {
     "address": "From", "user_agent": "Program",
 }  # fmt: skip
 _VIA = {"session": "the portal", "token": "a token", "cli": "the command line", "anonymous": "no sign-in"}
-_LABELS = {"agreement_sha256": "Agreement's SHA-256", "lifetime_seconds": "Seconds that links work"}
+_LABELS = {"agreement_sha256": "Agreement's SHA-256", "lifetime_seconds": "Seconds that URLs work"}
 _ELSEWHERE = frozenset({"actor", "files", "version", "kind"})  # shown in a way of their own
 
 Fact = tuple[str, str, Any]  # what it is, how it is shown, and the value
