@@ -1,6 +1,7 @@
 """Every form of the portal sent twice: by a double click, by the back button: it does once what it asks for."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from tests.filled_forms import CHALLENGES, FORMS
 from tests.test_matrix import PAGES, theirs_of
 from tests.world import World
 
+ROOT = Path(__file__).parents[1]
 POSTS = {row.rule: row for row in PAGES if row.method == "POST"}
 # What a request leaves behind whether or not it does something.
 TRACES = {"refusals", "token_uses"}
@@ -21,6 +23,8 @@ def test_every_form_is_among_them() -> None:
     """A new one is filled in here, or is one that works once by itself."""
     assert set(FORMS) | set(CHALLENGES) == set(POSTS)
     assert not set(FORMS) & set(CHALLENGES)
+    for rule, path in CHALLENGES.items():
+        assert rule.partition("<")[0] in (ROOT / path).read_text(encoding="utf-8"), rule
 
 
 @pytest.mark.parametrize("rule", FORMS)

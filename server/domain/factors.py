@@ -116,15 +116,9 @@ def replace_totp(use: Resources, caller: Caller, ceremony: str | None, code: str
         person = session.get_one(Person, caller.person_id, with_for_update=True)
         person.totp_secret_sealed, person.totp_step = keys.seal(use.secret, "totp", secret.encode()), step
         changed(
-            session,
-            use,
-            caller,
-            person,
-            "person.factor_replace",
-            "Your authenticator app was replaced",
-            at,
+            session, use, caller, person, "person.factor_replace", "Your authenticator app was replaced", at,
             factor="totp",
-        )
+        )  # fmt: skip
 
 
 def change_password(use: Resources, caller: Caller, present: str, password: str) -> None:

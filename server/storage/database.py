@@ -179,7 +179,7 @@ def _typed_errors() -> Iterator[None]:
         # The driver's text may quote parameters: only its class goes on.
         raise DatabaseUnavailable(f"the database did not answer ({type(error).__name__})") from None
     except IntegrityError as error:
-        if _is_of_two(error.orig):
+        if _is_unique_violation(error.orig):
             raise RowTaken("a row of the same name or number was stored first") from None
         raise
     except DBAPIError as error:
@@ -188,8 +188,8 @@ def _typed_errors() -> Iterator[None]:
         raise
 
 
-def _is_of_two(error: BaseException | None) -> bool:
-    """Whether a constraint was broken that only another row can break."""
+def _is_unique_violation(error: BaseException | None) -> bool:
+    """Whether a constraint was broken that only another row can break, as each driver says it."""
     unique = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}
     return isinstance(error, UniqueViolation) or getattr(error, "sqlite_errorcode", None) in unique
 

@@ -12,7 +12,7 @@ def test_the_account_shows_how_one_signs_in(sqlite_world: World) -> None:
 
 
 def test_changing_the_password_needs_the_present_one(sqlite_world: World) -> None:
-    """Refused with what to correct, and nothing typed is sent back; then the new one counts."""
+    """Refused with what to correct, and nothing typed is sent back; then the new one counts, once."""
     visit, person = sqlite_world.visit("cleared"), sqlite_world.example.people["cleared"]
     wrong = visit.post("/account/password", {"present_password": "not this", "new_password": "a new long password"})
     assert wrong.status_code == 422
@@ -23,6 +23,7 @@ def test_changing_the_password_needs_the_present_one(sqlite_world: World) -> Non
     right = {"present_password": person["password"], "new_password": "a new long password"}
     assert visit.post("/account/password", right).headers["Location"] == "/account"
     assert "Your password is changed" in words(visit.get("/account"))
+    assert visit.post("/account/password", right).status_code == 422
     assert [record["person"] for record in sqlite_world.records("person.password_change")] == [person["email"]]
 
 

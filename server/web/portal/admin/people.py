@@ -2,6 +2,7 @@
 
 from flask import Blueprint, Response, flash, request, url_for
 from wtforms import HiddenField, SelectField
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 from wtforms.validators import InputRequired, Regexp
 
 from server.domain import invitations, organizations, people, tokens
@@ -19,10 +20,11 @@ bp = Blueprint("admin_people", __name__, url_prefix="/admin/people")
 ONE = "/<int:person_id>"
 PARTNER_ROLES = (Role.MEMBER, Role.OWNER)
 LAB_ROLES = (Role.AUDITOR, Role.PUBLISHER, Role.ADMIN)  # the one who can do least comes first
-ROLES = {
-    name: [(str(role), str(role)) for role in roles]
+ROLES = [
+    SelectChoice(str(role), str(role), optgroup=name)
     for name, roles in (("A partner's", PARTNER_ROLES), ("The lab's", LAB_ROLES))
-}
+    for role in roles
+]
 INVITATIONS_SHOWN = Slice(20)
 
 
