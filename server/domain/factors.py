@@ -27,10 +27,7 @@ STEPS_APART = (0, -1, 1)  # a phone's clock that is off by half a minute works, 
 RECOVERY_CODES = 10
 RECOVERY_BYTES = 10  # 80 bits
 PASSKEYS_AT_MOST = 20
-_WRONG = (
-    "The code is not right, or was used already: each works once. Wait for the next one; if it goes on, "
-    "let your phone set its clock by itself."
-)
+_WRONG = "The code is not right, or was used already: each works once."
 
 
 class Passkey(Base):
@@ -67,7 +64,8 @@ def accept_totp(session: Session, use: Resources, person: Person, code: str) -> 
         taken = session.execute(update(Person).where(Person.id == person.id, newer).values(totp_step=step))
         if taken.rowcount:  # type: ignore[attr-defined]
             return
-    raise InvalidRequest(_WRONG, next_step="Nothing was changed.")
+    then = "Wait for the next one; if it goes on, let your phone set its clock by itself."
+    raise InvalidRequest(_WRONG, next_step=then)
 
 
 def step_of(secret: str, code: str, at: datetime) -> int | None:
@@ -127,7 +125,7 @@ def change_password(use: Resources, caller: Caller, present: str, password: str)
     with use.database.reading() as session:
         before = session.get_one(Person, caller.person_id)
     if not people.is_password_of(before, present):
-        raise InvalidRequest("The present password is not right.", next_step="Type it again; nothing was changed.")
+        raise InvalidRequest("The present password is not right.", next_step="Type it again.")
     hashed = people.hash_password(password)
     with use.database.transaction() as session:
         person = session.get_one(Person, caller.person_id, with_for_update=True)

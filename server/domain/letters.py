@@ -104,7 +104,7 @@ def revoked(
 ) -> None:
     """Tell a partner that its access has ended before its day."""
     text = (
-        f"Your organization's clearance for {wanted} was revoked at {_exact(at)}. "
+        f"Your organization's clearance for {wanted} was revoked on {_exact(at)}. "
         "No download is issued under it any more; files that you have are not touched by this.\n\n"
         f"Whom to ask stands below. What is open to you now: {use.settings.public_url}/"
     )
@@ -117,7 +117,7 @@ def signature_waits(
     """Tell the lab's admins that a partner signed, and waits for them. what: `version 2 of model-sharing`."""
     text = (
         f"Countersign it, or decline: {use.settings.public_url}/admin/signatures/{signature_id}\n\n"
-        f"For {organization}, {what} was signed at {_exact(at)}, as they typed it, by:\n\n{_quoted(signer)}"
+        f"For {organization}, {what} was signed on {_exact(at)}, as they typed it, by:\n\n{_quoted(signer)}"
     )
     _to_lab(session, use, {Role.ADMIN}, "signature_waits", f"{organization} has signed {what}", text, at)
 

@@ -130,4 +130,4 @@ def _accept(session: Session, use: Resources, person: Person, code: str, at: dat
     try:
         factors.accept_recovery_code(session, person.id, code, at)
     except InvalidRequest:
-        raise InvalidRequest("The code is not right, or was used already.", next_step="Nothing was changed.") from None
+        raise InvalidRequest("The code is not right, or was used already.", next_step="Try another one.") from None
