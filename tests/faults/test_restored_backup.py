@@ -118,7 +118,7 @@ def test_an_older_backup_issues_nothing_and_the_newest_goes_on(machines: Machine
     older = machines.restore(machines.folder / "older", code=4)
     require_silent(world, older)  # before anything else was started
     for command in ("serve", "worker"):
-        require_refused(Started(older.folder, command))
+        require_refused(Started(older.folder, command, WEIGHTGATE_LISTEN=f"127.0.0.1:{free_port()}"))
     require_silent(world, older)
 
     newest = machines.restore(machines.folder / "newest", code=0)
