@@ -95,7 +95,7 @@ def _member(world: World) -> Known:
 
 def _disabled(world: World) -> Known:
     known = _member(world)
-    people.disable(world.use, world.admin, SECOND)
+    people.disable(world.use, world.person("cleared"), SECOND)
     return known
 
 

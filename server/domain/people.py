@@ -56,6 +56,7 @@ class Person(Base):
     totp_step: Mapped[int | None] = mapped_column(Key)  # the time step of the last accepted code: none works twice
     created_at: Mapped[datetime] = mapped_column(Moment)
     disabled_at: Mapped[datetime | None] = mapped_column(Moment)
+    disabled_by_lab: Mapped[bool] = mapped_column(default=False)  # then no owner enables them again
     organization: Mapped[Organization] = relationship()
 
 
@@ -143,16 +144,19 @@ def require_fit(home: Organization, email: str, role: Role) -> None:
 
 
 def disable(use: Resources, caller: Caller, email: str) -> int:
-    """Stop a person and revoke the tokens they made; returns how many. Take tokens over first to keep them."""
+    """Stop a person and revoke the tokens they made; returns how many. Take tokens over first to keep them.
+
+    Whom the lab has disabled, it alone enables; it may disable somebody whom their organization has disabled already.
+    """
     with use.database.transaction() as session:
         person = _managed(session, caller, email)
-        if person.disabled_at is not None:
+        if person.disabled_at is not None and (person.disabled_by_lab or not caller.is_staff):
             raise NotPossible(f"{person.email} is disabled already.")
         if caller.person_id == person.id:
             raise NotPossible("Nobody disables themselves: ask somebody else to.")
         _require_another(session, person)
         at = use.clock()
-        person.disabled_at = at
+        person.disabled_at, person.disabled_by_lab = person.disabled_at or at, caller.is_staff
         revoked = tokens.revoke_made_by(session, person.id, at)
         sessions.end_all(session, person.id, at, "the person was disabled")
         record(session, caller, "person.disable", person, at, tokens_revoked=revoked)
@@ -165,7 +169,9 @@ def enable(use: Resources, caller: Caller, email: str) -> None:
         person = _managed(session, caller, email)
         if person.disabled_at is None:
             raise NotPossible(f"{person.email} is not disabled.")
-        person.disabled_at = None
+        if person.disabled_by_lab and not caller.is_staff:
+            raise NotPossible("The lab disabled this account, so only the lab enables it.", next_step="Ask {contact}.")
+        person.disabled_at, person.disabled_by_lab = None, False
         record(session, caller, "person.enable", person, use.clock())
 
 

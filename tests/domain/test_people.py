@@ -211,7 +211,7 @@ def test_owners_manage_their_own_organization_and_admins_all(sqlite_world: World
     for by in ("unsigned", "member", "auditor", "publisher", "cleared", "admin"):
         caller, email = world.person(by), add(world, f"subject-of-{by}", Role.MEMBER)
         if act == "enable":
-            people.disable(world.use, world.admin, email)
+            people.disable(world.use, world.admin if by == "admin" else world.person("cleared"), email)
         if by in {"cleared", "admin"}:
             manage(world, act, caller, email)
         else:
@@ -240,6 +240,24 @@ def test_two_admins_always_remain(world: World) -> None:
         people.disable(world.use, world.admin, third)
     people.enable(world.use, world.admin, world.admin2.person or "")
     people.disable(world.use, world.admin, third)
+
+
+def test_whom_the_lab_has_disabled_it_alone_enables(world: World) -> None:
+    """Also when their organization was first; what an owner has done, an owner undoes."""
+    email, owner = add(world, "second", Role.MEMBER), world.person("cleared")
+    people.disable(world.use, owner, email)
+    people.enable(world.use, owner, email)
+    people.disable(world.use, owner, email)
+    with pytest.raises(NotPossible, match="disabled already"):
+        people.disable(world.use, owner, email)
+    people.disable(world.use, world.admin, email)
+    with pytest.raises(NotPossible, match="disabled already"):
+        people.disable(world.use, world.admin2, email)
+    with pytest.raises(NotPossible, match="only the lab enables it"):
+        people.enable(world.use, owner, email)
+    people.enable(world.use, world.admin2, email)
+    people.disable(world.use, owner, email)
+    people.enable(world.use, owner, email)
 
 
 def test_two_owners_who_disable_each_other_do_not_both_succeed(world: World) -> None:

@@ -65,6 +65,20 @@ def test_disabling_says_first_what_happens_and_then_happens_at_once(sqlite_world
     assert "is not disabled" in words(owner.post(f"/people/{mia}/enable"))
 
 
+def test_whom_the_lab_has_disabled_an_owner_cannot_enable(sqlite_world: World, mia: int) -> None:
+    """There is no button; whoever sends the form all the same reads why. The lab may do it after an owner, too."""
+    owner, admin = sqlite_world.visit("cleared"), sqlite_world.visit("admin")
+    owner.post(f"/people/{mia}/disable")
+    assert "could enable them again" in words(admin.get(f"/admin/people/{mia}"))
+    assert admin.post(f"/admin/people/{mia}/disable").status_code == 303
+    page = owner.get(f"/people/{mia}")
+    assert "only the lab enables them" in words(page)
+    assert f"/people/{mia}/enable" not in page.text
+    refused = owner.post(f"/people/{mia}/enable")
+    assert (refused.status_code, "only the lab enables it" in words(refused)) == (409, True)
+    assert admin.post(f"/admin/people/{mia}/enable").status_code == 303
+
+
 def test_a_role_is_changed_and_the_last_owner_stays(sqlite_world: World, mia: int) -> None:
     """Nobody changes or disables themselves; once there are two owners, either can stop the other."""
     owner, self = sqlite_world.visit("cleared"), key_of(sqlite_world, "cleared")

@@ -1,17 +1,18 @@
-"""Lists by an index: tokens, people and checkpoints are found in the order in which their lists show them."""
+"""Lists by an index, in the order in which they are shown; and who was disabled by the lab."""
 
+import sqlalchemy as sa
 from alembic import op
-from sqlalchemy import text
 
 revision = "0005"
 down_revision = "0004"
 branch_labels = None
 depends_on = None
 
-IS_PUBLISHED = text("published_at IS NOT NULL")
+IS_PUBLISHED = sa.text("published_at IS NOT NULL")
 
 
 def upgrade() -> None:
+    op.add_column("people", sa.Column("disabled_by_lab", sa.Boolean(), nullable=False, server_default=sa.false()))
     for table, column in (("people", "organization_id"), ("tokens", "organization_id"), ("tokens", "person_id")):
         op.drop_index(op.f(f"ix_{table}_{column}"), table)
         op.create_index(f"ix_{table}_{column}_id", table, [column, "id"])
@@ -22,6 +23,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_column("people", "disabled_by_lab")
     op.drop_index("ix_checkpoints_published", "checkpoints")
     for table, column in (("people", "organization_id"), ("tokens", "organization_id"), ("tokens", "person_id")):
         op.drop_index(f"ix_{table}_{column}_id", table)
