@@ -1,11 +1,21 @@
 """Cookies: the session's secret in one of its own; what forms, messages and ceremonies need in another, signed."""
 
-from flask import Response, session
+from flask import Flask, Request, Response, session
+from flask.sessions import SecureCookieSessionInterface, SessionMixin
 
 from server.domain import sessions
 from server.domain.resources import Resources
 from server.domain.sign_in import SignedIn
 from server.web.identity import resources
+
+
+class PortalCookie(SecureCookieSessionInterface):
+    """Flask's signed cookie, for pages alone: the API takes none, and its requests do not pay for one."""
+
+    def open_session(self, app: Flask, request: Request) -> SessionMixin | None:  # type: ignore[override]  # as its base
+        if request.path.startswith("/api/"):
+            return self.make_null_session(app)
+        return super().open_session(app, request)
 
 
 def name(use: Resources, which: str) -> str:

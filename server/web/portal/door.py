@@ -52,6 +52,7 @@ def register(app: Flask, use: Resources) -> None:
         WTF_CSRF_SSL_STRICT=False,  # pages whose address holds a secret send no referrer; the token alone tells
         WTF_CSRF_TIME_LIMIT=CSRF_LIFETIME_SECONDS,
     )
+    app.session_interface = cookies.PortalCookie()
     _csrf.init_app(app)
     manager = LoginManager()
     manager.anonymous_user = Stranger

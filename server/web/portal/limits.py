@@ -47,10 +47,14 @@ RATES = {
 
 
 def register(app: Flask, use: Resources) -> None:
-    """Count in Redis where there is one, so that all web processes count together."""
+    """Count in Redis where there is one, so that all web processes count together.
+
+    Flask-Limiter is set up on an app of its own: on ours it would look for its own limits before and after each
+    request, of which we declare none, and the API's requests would pay for it.
+    """
     limiter = Limiter(
         key_func=_here,
-        app=app,
+        app=Flask(__name__),
         storage_uri=use.settings.redis_url or "memory://",
         strategy="fixed-window",
         headers_enabled=False,
