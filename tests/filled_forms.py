@@ -48,15 +48,19 @@ def _proposed(world: World) -> Known:
     return {"clearance_id": made.id}
 
 
-def _waiting(world: World) -> Known:
-    """A signature that the lab has not countersigned."""
+def sign(world: World) -> int:
+    """Sign as the owner of the partner that has not; the lab has not countersigned. Returns the signature's id."""
     with world.use.database.reading() as session:
         _, version = agreements.find_version(session, "model-sharing")
     signed = signatures.sign(
         world.use, world.person("unsigned"), "model-sharing", version.sha256, signer_name="Una Signer",
         signer_title="Dean", statement="I sign for Birch University",
     )  # fmt: skip
-    return {"signature_id": signed.id}
+    return signed.id
+
+
+def _waiting(world: World) -> Known:
+    return {"signature_id": sign(world)}
 
 
 def _text(world: World) -> Known:

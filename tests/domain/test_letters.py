@@ -5,9 +5,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import delete, select
 
-from server.domain import agreements, clearances, factors, letters, mails, people, signatures
+from server.domain import clearances, factors, letters, mails, people, signatures
 from server.domain.mails import Mail
 from server.domain.permissions import Role
+from tests.filled_forms import sign
 from tests.world import World
 
 
@@ -79,18 +80,8 @@ def test_what_others_wrote_is_marked_in_every_line(world: World) -> None:
 
 def test_a_signature_is_told_to_whom_it_waits_for_and_what_became_of_it_to_its_partner(world: World) -> None:
     """The admins; then the owners, with the reason where there is one."""
-    with world.use.database.reading() as session:
-        _, version = agreements.find_version(session, "model-sharing")
     owner = world.person("unsigned")
-
-    def sign() -> int:
-        signed = signatures.sign(
-            world.use, owner, "model-sharing", version.sha256, signer_name="Una Signer", signer_title="Dean",
-            statement="I sign for Birch University",
-        )  # fmt: skip
-        return signed.id
-
-    declined = sign()
+    declined = sign(world)
     waits = outbox(world, "signature_waits")
     assert {mail.recipient for mail in waits} == {world.admin.person, world.admin2.person}
     assert waits[0].text.startswith(
@@ -101,7 +92,7 @@ def test_a_signature_is_told_to_whom_it_waits_for_and_what_became_of_it_to_its_p
     (mail,) = outbox(world, "signature_declined")
     assert (mail.recipient, mail.subject) == (owner.person, "Declined: version 1 of model-sharing")
     assert "> Not an officer." in mail.text
-    signatures.countersign(world.use, world.admin, sign())
+    signatures.countersign(world.use, world.admin, sign(world))
     (mail,) = outbox(world, "countersigned")
     assert (mail.recipient, mail.subject) == (owner.person, "In force: version 1 of model-sharing")
 

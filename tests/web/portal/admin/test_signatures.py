@@ -1,6 +1,6 @@
 """Signatures: countersigning, declining, ending, and recording what was signed on paper."""
 
-from server.domain import agreements, signatures
+from tests import filled_forms
 from tests.visits import words
 from tests.world import World
 
@@ -11,14 +11,8 @@ PAPER = {
 
 
 def sign(world: World) -> str:
-    """As the owner of the partner that has not signed; returns the address of the signature."""
-    with world.use.database.reading() as session:
-        _, version = agreements.find_version(session, "model-sharing")
-    signed = signatures.sign(
-        world.use, world.person("unsigned"), "model-sharing", version.sha256, signer_name="Una Signer",
-        signer_title="Dean", statement="I sign for Birch University",
-    )  # fmt: skip
-    return f"/admin/signatures/{signed.id}"
+    """The address of a signature that waits."""
+    return f"/admin/signatures/{filled_forms.sign(world)}"
 
 
 def test_countersigning_puts_a_signature_into_force(sqlite_world: World) -> None:
