@@ -5,18 +5,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from server.domain import (
-    access_requests,
-    agreements,
-    clearances,
-    holds,
-    invitations,
-    organizations,
-    people,
-    signatures,
-    tokens,
-)
+from server.domain.access import access_requests, clearances, signatures
+from server.domain.accounts import invitations
+from server.domain.identity import organizations, people, tokens
 from server.domain.permissions import Role, Scope
+from server.domain.release import agreements, holds
 from tests.world import World
 
 Known = dict[str, Any]
@@ -190,17 +183,17 @@ FORMS: dict[str, Filled] = {
 }  # fmt: skip
 # Forms that answer a challenge which works once; each is sent again by the test named.
 CHALLENGES = {
-    "/account/confirm": "tests/web/portal/test_freshness.py",
-    "/account/confirm/passkey": "tests/web/portal/test_factors.py",
-    "/account/passkeys": "tests/web/portal/test_factors.py",
-    "/account/passkeys/begin": "tests/web/portal/test_factors.py",
-    "/account/password": "tests/web/portal/test_account.py",
-    "/account/totp": "tests/web/portal/test_factors.py",
-    "/invitations/<secret>": "tests/web/portal/test_invitations.py",
-    "/password/<secret>": "tests/web/portal/test_password.py",
-    "/sign-in": "tests/web/portal/test_sign_in.py",
-    "/sign-in/passkey": "tests/web/portal/test_factors.py",
-    "/sign-in/passkey/begin": "tests/web/portal/test_factors.py",
-    "/sign-in/recovery-code": "tests/web/portal/test_factors.py",
-    "/sign-in/second-factor": "tests/web/portal/test_sign_in.py",
+    "/account/confirm": "tests/web/portal/kit/test_freshness.py",
+    "/account/confirm/passkey": "tests/web/portal/account/test_factors.py",
+    "/account/passkeys": "tests/web/portal/account/test_factors.py",
+    "/account/passkeys/begin": "tests/web/portal/account/test_factors.py",
+    "/account/password": "tests/web/portal/account/test_account.py",
+    "/account/totp": "tests/web/portal/account/test_factors.py",
+    "/invitations/<secret>": "tests/web/portal/account/test_invitations.py",
+    "/password/<secret>": "tests/web/portal/account/test_password.py",
+    "/sign-in": "tests/web/portal/account/test_sign_in.py",
+    "/sign-in/passkey": "tests/web/portal/account/test_factors.py",
+    "/sign-in/passkey/begin": "tests/web/portal/account/test_factors.py",
+    "/sign-in/recovery-code": "tests/web/portal/account/test_factors.py",
+    "/sign-in/second-factor": "tests/web/portal/account/test_sign_in.py",
 }

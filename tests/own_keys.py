@@ -9,9 +9,10 @@ from pathlib import Path
 
 from server import migrations
 from server.cli import instance
-from server.domain import beginning, sealer
-from server.domain.beginning import FirstAdmin
+from server.domain.audit import sealer
 from server.domain.callers import Caller
+from server.domain.operation import bootstrap
+from server.domain.operation.bootstrap import FirstAdmin
 from server.domain.permissions import Role
 from server.domain.resources import Resources
 from server.storage.embedded import EmbeddedStore
@@ -51,7 +52,7 @@ def anchored_instance(folder: Path, store: EmbeddedStore, clock: Callable[[], da
     migrations.upgrade(made.database_url)
     use = Resources(made, clock)
     people = [FirstAdmin(f"{name}@lab.example", name, "a long enough password") for name in ("ada", "ben")]
-    beginning.begin(use, "lab", "The Lab", people)
+    bootstrap.begin(use, "lab", "The Lab", people)
     seal_and_anchor(use)
     yield use
     use.close()

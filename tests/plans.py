@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import Engine
 
-from server.web.portal.paging import ROWS
+from server.web.portal.kit.paging import ROWS
 from tests.world import World
 
 _TABLE = re.compile(r"\sFROM (\w+)")

@@ -15,21 +15,16 @@ from sqlalchemy import make_url
 
 from server import settings
 from server.cli import instance
-from server.domain import (
-    access_requests,
-    audit,
-    checkup,
-    downloads,
-    following,
-    heartbeat,
-    holds,
-    mails,
-    organizations,
-    sealer,
-    token_uses,
-)
-from server.domain.deliveries import Delivery
-from server.domain.holds import EVERYTHING
+from server.domain.access import access_requests
+from server.domain.audit import heartbeat, replay, sealer
+from server.domain.delivery import log_follower
+from server.domain.delivery.deliveries import Delivery
+from server.domain.downloads import issuing
+from server.domain.identity import organizations, token_uses
+from server.domain.mail import mails
+from server.domain.operation import doctor
+from server.domain.release import holds
+from server.domain.release.holds import EVERYTHING
 from server.domain.resources import Resources
 from server.migrations import grants
 from server.settings import Settings
@@ -168,7 +163,7 @@ def test_the_whole_way_works_with_three_roles(roles: Roles) -> None:
     """The web decides, issues and proves; the worker seals, beats, anchors, looks again and counts what was fetched."""
     world, use, admin = roles.world, roles.use, roles.world.admin
     sealing_use = use.as_sealer()
-    issued = downloads.issue(use, world.caller("cleared"), world.order())
+    issued = issuing.issue(use, world.caller("cleared"), world.order())
     assert sealer.seal(sealing_use) == 1
     sealer.anchor(sealing_use)
     assert sealer.Recheck(sealing_use).step() is None
@@ -177,24 +172,24 @@ def test_the_whole_way_works_with_three_roles(roles: Roles) -> None:
     read = lines.Wanted(use.clock(), issued.files[0].stored.key, issued.id, 7)
     ghost = lines.Wanted(use.clock(), issued.files[0].stored.key, None, 7, "another")
     access_log.write_text(lines.embedded_line(read) + "\n" + lines.embedded_line(ghost) + "\n")
-    following.follow(sealing_use, access_log)
+    log_follower.follow(sealing_use, access_log)
     with use.database.reading() as session:
         assert [row.bytes_sent for row in session.query(Delivery)] == [7]
-        assert downloads.proof(session, world.caller("cleared"), issued.id)
+        assert issuing.proof(session, world.caller("cleared"), issued.id)
     assert {"ghost_read"} <= {record["alarm"] for record in world.records("alarm")}
     organizations.add(use, admin, "ebro-lab", "Ebro Lab")
     organizations.set_quota(use, admin, "aurora-institute", bytes_per_day=None, requests_per_minute=600)
-    downloads.issue(use, world.caller("cleared"), world.order())
+    issuing.issue(use, world.caller("cleared"), world.order())
     holds.lay(use, admin, EVERYTHING, "A pause.")
     headers = {"Authorization": f"Bearer {world.example.tokens['cleared']}"}
     client = web.create(use).test_client()
     assert client.post("/api/v1/downloads", json={"stage": "gpt-2/774M"}, headers=headers).status_code == 451
     assert client.get("/readyz").status_code == 200
     assert len(world.refusals()) == 1
-    findings = {finding.name: finding for finding in checkup.examine(use)}
+    findings = {finding.name: finding for finding in doctor.examine(use)}
     assert [findings[name].ok for name in ("database", "log", "anchors")] == [True] * 3
     sealer.seal(sealing_use)
-    assert {fault.sentence for fault in world.faults()} == {audit.GHOST_READ}
+    assert {fault.sentence for fault in world.faults()} == {replay.GHOST_READ}
     sealing_use.close()
 
 
@@ -308,7 +303,7 @@ def require_well(operator: Operator) -> None:
     sealing_use = use.as_sealer()
     sealer.seal(sealing_use)
     sealing_use.close()
-    findings = {finding.name: finding.ok for finding in checkup.examine(use)}
+    findings = {finding.name: finding.ok for finding in doctor.examine(use)}
     assert (findings["database"], findings["log"]) == (True, True)
     with connect(use.settings.database_url) as connection, pytest.raises(errors.InsufficientPrivilege):
         connection.execute(FORBIDDEN["web"]["a stopped log"])

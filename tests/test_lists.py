@@ -7,7 +7,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from server.domain.permissions import Role
-from server.web.portal.paging import ROWS
+from server.web.portal.kit.paging import ROWS
 from tests.plans import plans
 from tests.test_matrix import API, PAGES, Row, theirs_of
 from tests.world import World

@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from server import logger
-from server.domain import tokens
+from server.domain.identity import tokens
 from server.storage.database import DatabaseUnavailable
 from tests.world import World
 

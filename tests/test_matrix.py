@@ -14,15 +14,20 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from server.domain import access_requests, alarms, clearances, downloads, holds, invitations, people, stages, tokens
-from server.domain.alarms import Alarm, AlarmKind, Suspicion
-from server.domain.checkpoints import Checkpoint
-from server.domain.factors import Passkey
+from server.domain.access import access_requests, clearances
+from server.domain.access.signatures import Signature
+from server.domain.accounts import invitations
+from server.domain.accounts.factors import Passkey
+from server.domain.delivery import alarms
+from server.domain.delivery.alarms import Alarm, AlarmKind, Suspicion
+from server.domain.downloads import issuing
+from server.domain.identity import people, tokens
+from server.domain.identity.sessions import SignIn
 from server.domain.paging import Slice
 from server.domain.permissions import POLICY, Permission, Role, Scope
-from server.domain.sessions import SignIn
-from server.domain.signatures import Signature
-from server.domain.stages import StageState
+from server.domain.publish.checkpoints import Checkpoint
+from server.domain.release import holds, stages
+from server.domain.release.stages import StageState
 from server.log.entries import Log
 from tests.visits import Visit, visit
 from tests.world import World
@@ -107,7 +112,7 @@ def theirs(sqlite_world: World) -> dict[str, Any]:
 def theirs_of(world: World) -> dict[str, Any]:
     """One of everything that belongs to the cleared partner, by the name that addresses give it."""
     owner = world.person("cleared")
-    issued = downloads.issue(world.use, world.caller("cleared"), world.order())
+    issued = issuing.issue(world.use, world.caller("cleared"), world.order())
     people.add(world.use, owner, "aurora-institute", "member@aurora-institute.example", "A Member", Role.MEMBER)
     made = tokens.create(world.use, owner, "a token", [Scope.STAGES_READ], timedelta(days=1))
     at = world.use.clock()

@@ -11,11 +11,11 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
-from server.domain import sessions
 from server.domain.callers import Caller
-from server.domain.people import Person
+from server.domain.identity import sessions
+from server.domain.identity.people import Person
+from server.domain.identity.sessions import SignIn
 from server.domain.resources import Resources
-from server.domain.sessions import SignIn
 
 _CSRF = re.compile(r'name="csrf_token"[^>]* value="([^"]+)"')
 FROM = Caller(via="anonymous", address="127.0.0.1", user_agent="tests")

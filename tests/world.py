@@ -20,12 +20,13 @@ from sqlalchemy import select
 
 from server.cli import instance, worked_example
 from server.cli.worked_example import Example
-from server.domain import audit, authentication, organizations, people, sealer, verifying
+from server.domain.access.refusals import Refusal
+from server.domain.audit import replay, sealer, verifying
 from server.domain.callers import Caller
-from server.domain.downloads import Order
-from server.domain.people import Person
+from server.domain.downloads.issuing import Order
+from server.domain.identity import authentication, organizations, people
+from server.domain.identity.people import Person
 from server.domain.permissions import Role
-from server.domain.refusals import Refusal
 from server.domain.resources import Resources
 from server.log import canonical
 from server.log.entries import LogEntry, commitment_of
@@ -222,7 +223,7 @@ class World:
         if self.tampered:
             return
         self.seal()
-        assert [fault for fault in self.faults() if fault.sentence != audit.GHOST_READ] == []
+        assert [fault for fault in self.faults() if fault.sentence != replay.GHOST_READ] == []
         issued = set()
         for entry in self.entries():
             if not entry.record:  # erased; that it may be is among the faults if not

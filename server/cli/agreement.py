@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from server.cli.terminal import COUNT, LARGE_COUNT, Instance, acting, show, show_list, with_json
-from server.domain import agreements, signatures
+from server.domain.access import signatures
 from server.domain.callers import Caller
 from server.domain.errors import InvalidRequest
 from server.domain.paging import Slice
+from server.domain.release import agreements
 
 
 @click.group()

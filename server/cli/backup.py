@@ -15,8 +15,8 @@ from server.cli import instance as making
 from server.cli.init import store_of
 from server.cli.terminal import Instance, show, with_json
 from server.cli.worker import require_anchored
-from server.domain import backups
 from server.domain.errors import NotPossible
+from server.domain.operation import backups
 from server.domain.resources import Resources
 from server.settings import FILE_NAME, Settings
 from server.storage import snapshot

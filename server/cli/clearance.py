@@ -5,7 +5,7 @@ from datetime import datetime
 import click
 
 from server.cli.terminal import LARGE_COUNT, MOMENT, Instance, acting, show, show_list, with_json
-from server.domain import clearances
+from server.domain.access import clearances
 from server.domain.callers import Caller
 from server.domain.paging import Slice
 

@@ -24,8 +24,9 @@ from server.cli.init import store_of
 from server.cli.processes import LEFTOVERS_SECONDS, Processes, require_free
 from server.cli.terminal import Instance, console
 from server.cli.worker import require_anchored
-from server.domain import logs, mails
+from server.domain.audit import logs
 from server.domain.errors import NotPossible
+from server.domain.mail import mails
 from server.domain.resources import Resources
 from server.settings import FILE_NAME, Settings
 from server.storage.embedded import EmbeddedStore, free_port, is_free

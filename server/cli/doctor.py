@@ -7,8 +7,7 @@ import click
 from server import migrations
 from server.cli import instance as making
 from server.cli.terminal import Instance, console, show_list, with_json
-from server.domain import checkup
-from server.domain.checkup import Finding
+from server.domain.operation.doctor import Check, examine
 from server.domain.resources import Resources
 from server.settings import Settings
 from server.storage.database import Database, DatabaseUnavailable
@@ -23,31 +22,31 @@ def doctor(instance: Instance, as_json: bool) -> None:
     It tries what must not work, too: writing with the signer's key, reading without a signature, an expired URL.
     """
     made = instance.settings  # settings that cannot be used end here, with the sentence that says why
-    findings = [Finding("settings", True, f"{made.folder} is complete and safe"), _schema(made)]
+    checks = [Check("settings", True, f"{made.folder} is complete and safe"), _schema(made)]
     use = Resources(made)
-    findings += checkup.examine(use)
+    checks += examine(use)
     use.close()
     if as_json:
-        show_list(True, ("name", "ok", "sentence"), [(f.name, f.ok, f.sentence) for f in findings])
+        show_list(True, ("name", "ok", "sentence"), [(f.name, f.ok, f.sentence) for f in checks])
     else:
-        for finding in findings:
-            mark = "[green]ok[/green]   " if finding.ok else "[red]WRONG[/red]"
-            console.print(f"{mark}  {finding.name:<14}", end="")
-            console.print(finding.sentence, markup=False)
-    sys.exit(0 if all(finding.ok for finding in findings) else 1)
+        for check in checks:
+            mark = "[green]ok[/green]   " if check.ok else "[red]WRONG[/red]"
+            console.print(f"{mark}  {check.name:<14}", end="")
+            console.print(check.sentence, markup=False)
+    sys.exit(0 if all(check.ok for check in checks) else 1)
 
 
-def _schema(made: Settings) -> Finding:
+def _schema(made: Settings) -> Check:
     database = Database(made.database_url)
     try:
         current = making.has_schema(database)
     except DatabaseUnavailable as error:
-        return Finding("migrations", False, f"{error}: start it, or correct database_url")
+        return Check("migrations", False, f"{error}: start it, or correct database_url")
     finally:
         database.close()
     if not current:
-        return Finding("migrations", False, "the schema is another version's: run `weightgate-server migrate`")
-    return Finding("migrations", True, f"the schema is {migrations.newest()}")
+        return Check("migrations", False, "the schema is another version's: run `weightgate-server migrate`")
+    return Check("migrations", True, f"the schema is {migrations.newest()}")
 
 
 COMMANDS = [doctor]

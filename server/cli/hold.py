@@ -3,8 +3,8 @@
 import click
 
 from server.cli.terminal import Instance, acting, show
-from server.domain import holds
 from server.domain.callers import Caller
+from server.domain.release import holds
 
 
 @click.group()

@@ -8,9 +8,10 @@ import click
 
 from server.cli import instance as making
 from server.cli.terminal import Instance, console
-from server.domain import beginning, people
-from server.domain.beginning import FirstAdmin
 from server.domain.errors import NotPossible
+from server.domain.identity import people
+from server.domain.operation import bootstrap
+from server.domain.operation.bootstrap import FirstAdmin
 from server.domain.resources import Resources
 from server.settings import FILE_NAME, Settings, SettingsError
 from server.storage import keys
@@ -91,7 +92,7 @@ def _in_use(instance: Instance) -> bool:
     try:
         use = Resources(instance.settings)
         try:
-            return beginning.has_begun(use)
+            return bootstrap.has_begun(use)
         finally:
             use.close()
             instance.__dict__.pop("settings", None)
@@ -149,7 +150,7 @@ def _begin(made: Settings, options: dict[str, Any]) -> list[FirstAdmin]:
     admins = [FirstAdmin(email, email.partition("@")[0], people.new_password()) for email in options["admins"]]
     use = Resources(made).as_owner()  # the web's role opens no log
     try:
-        return beginning.begin(use, options["lab"], options["lab_name"], admins)
+        return bootstrap.begin(use, options["lab"], options["lab_name"], admins)
     finally:
         use.close()
 

@@ -4,9 +4,9 @@ import click
 
 from server.cli.log import BECAUSE
 from server.cli.terminal import Instance, acting, show, with_json
-from server.domain import logs, rotation
+from server.domain.audit import logs, rotation
+from server.domain.audit.rotation import Rotated
 from server.domain.callers import Caller
-from server.domain.rotation import Rotated
 
 
 @click.group()

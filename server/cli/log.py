@@ -21,12 +21,13 @@ from rich.progress import (
 )
 
 from server.cli.terminal import MOMENT, Instance, acting, plain, show, with_json
-from server.domain import erasure, exports, log_status, reconciliation, verifying
+from server.domain.audit import erasure, exports, log_status, verifying
+from server.domain.audit.exports import Format
+from server.domain.audit.log_status import Status
+from server.domain.audit.verifying import Verified
 from server.domain.callers import Caller
-from server.domain.exports import Format
-from server.domain.log_status import Status
-from server.domain.reconciliation import Summary
-from server.domain.verifying import Verified
+from server.domain.delivery import reconciliation
+from server.domain.delivery.reconciliation import Summary
 from server.log.anchors import BehindAnchor
 from server.storage import keys
 

@@ -29,8 +29,8 @@ from server.cli import (
 )
 from server.cli.terminal import Instance
 from server.domain.errors import InvalidRequest, NotFound, Refused, taken_meanwhile
-from server.domain.manifests import ManifestError
-from server.domain.source_files import NotPublishable
+from server.domain.publish.manifests import ManifestError
+from server.domain.publish.source_files import NotPublishable
 from server.log.anchors import BehindAnchor, Forked
 from server.log.condition import LogUnsound
 from server.log.entries import NoLog

@@ -5,7 +5,7 @@ import click
 from server import migrations
 from server.cli import instance as making
 from server.cli.terminal import Instance, show, with_json
-from server.domain import logs
+from server.domain.audit import logs
 from server.domain.resources import Resources
 
 

@@ -3,8 +3,8 @@
 import click
 
 from server.cli.terminal import COUNT, LARGE_COUNT, Instance, acting, show, show_list, with_json
-from server.domain import organizations
 from server.domain.callers import Caller
+from server.domain.identity import organizations
 from server.domain.paging import Slice
 
 

@@ -3,8 +3,8 @@
 import click
 
 from server.cli.terminal import Instance, acting, console, show, show_list, with_json
-from server.domain import people
 from server.domain.callers import Caller
+from server.domain.identity import people
 from server.domain.paging import Slice
 from server.domain.permissions import Role
 

@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from server.cli.terminal import Instance, acting, show, with_json
-from server.domain import publishing
 from server.domain.callers import Caller
+from server.domain.publish import publishing
 
 
 @click.command()

@@ -3,10 +3,11 @@
 import click
 
 from server.cli.terminal import COUNT, LARGE_COUNT, Instance, acting, show, show_list, with_json
-from server.domain import access, stages
+from server.domain.access import rule
 from server.domain.callers import Caller
 from server.domain.paging import Slice
-from server.domain.stages import StageState
+from server.domain.release import stages
+from server.domain.release.stages import StageState
 
 
 @click.group()
@@ -97,7 +98,7 @@ def announce(instance: Instance, caller: Caller, name: str, announced: bool, pla
 def list_(instance: Instance, caller: Caller, as_json: bool) -> None:
     """List the stages you may know of."""
     with instance.use.database.reading() as session:
-        found = access.visible_stages(session, instance.use, caller, Slice(10_000)).items
+        found = rule.visible_stages(session, instance.use, caller, Slice(10_000)).items
     rows = [
         (
             f"{s.model}/{s.name}", s.state, bool(s.held_at or s.model_held_at or s.everything_held_at), s.tier,

@@ -17,8 +17,8 @@ from rich.text import Text
 
 from server import logger, settings
 from server.cli import instance as making
-from server.domain import people
 from server.domain.callers import Caller
+from server.domain.identity import people
 from server.domain.resources import Resources
 from server.settings import Settings, SettingsError
 

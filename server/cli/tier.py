@@ -3,9 +3,9 @@
 import click
 
 from server.cli.terminal import Instance, acting, show, show_list, with_json
-from server.domain import tiers
 from server.domain.callers import Caller
 from server.domain.paging import Slice
+from server.domain.release import tiers
 
 
 @click.group()

@@ -5,11 +5,11 @@ from datetime import timedelta
 import click
 
 from server.cli.terminal import Instance, acting, plain, show, show_list, with_json
-from server.domain import tokens
 from server.domain.callers import Caller
+from server.domain.identity import tokens
+from server.domain.identity.tokens import NewToken
 from server.domain.paging import Slice
 from server.domain.permissions import Scope
-from server.domain.tokens import NewToken
 
 
 @click.group()

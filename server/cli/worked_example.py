@@ -8,23 +8,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
-from server.domain import (
-    agreements,
-    beginning,
-    clearances,
-    organizations,
-    people,
-    publishing,
-    signatures,
-    stages,
-    tiers,
-    tokens,
-)
-from server.domain.beginning import FirstAdmin
+from server.domain.access import clearances, signatures
 from server.domain.callers import Caller
+from server.domain.identity import organizations, people, tokens
+from server.domain.operation import bootstrap
+from server.domain.operation.bootstrap import FirstAdmin
 from server.domain.permissions import Role, Scope
+from server.domain.publish import publishing
+from server.domain.release import agreements, stages, tiers
+from server.domain.release.stages import StageState
 from server.domain.resources import Resources
-from server.domain.stages import StageState
 from server.example import gpt2, mini_gpt
 
 AGREEMENT = "model-sharing"
@@ -94,7 +87,7 @@ def _people(use: Resources, example: Example) -> dict[str, Caller]:
         FirstAdmin(f"{name}@{LAB}.example", title, people.new_password())
         for name, title in (("ada", "Ada Quist"), ("ben", "Ben Tanaka"))
     ]
-    for key, made in zip(("admin", "admin2"), beginning.begin(use, LAB, "Example Lab", admins), strict=True):
+    for key, made in zip(("admin", "admin2"), bootstrap.begin(use, LAB, "Example Lab", admins), strict=True):
         example.people[key] = {"email": made.email, "password": made.password, "totp_secret": made.totp_secret}
     callers = {key: _sign_in(use, example, key) for key in ("admin", "admin2")}
     for key, role in STAFF.items():

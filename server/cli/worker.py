@@ -10,18 +10,12 @@ import structlog
 
 from server.cli.init import store_of
 from server.cli.terminal import Instance, printable
-from server.domain import (
-    ceremonies,
-    following,
-    heartbeat,
-    mails,
-    password_resets,
-    sealer,
-    sessions,
-    statistics,
-    verifications,
-)
-from server.domain.mails import Mail
+from server.domain.accounts import ceremonies, password_resets
+from server.domain.audit import heartbeat, sealer, verifications
+from server.domain.delivery import log_follower, statistics
+from server.domain.identity import sessions
+from server.domain.mail import mails
+from server.domain.mail.mails import Mail
 from server.domain.resources import Resources
 from server.log.anchors import BehindAnchor, Forked
 from server.log.entries import NoLog
@@ -87,7 +81,7 @@ def _jobs(use: Resources, is_stopping: Callable[[], bool]) -> Iterator[tuple[str
     made = use.settings
     if made.embedded_store:
         access_log = store_of(made.folder, made).access_log
-        yield "follow", FOLLOW_EVERY_SECONDS, lambda: following.follow(use, access_log)
+        yield "follow", FOLLOW_EVERY_SECONDS, lambda: log_follower.follow(use, access_log)
 
 
 def _repeat(

@@ -1,40 +1,19 @@
 """The whole schema: every module with tables is imported here, so that migrations see them all."""
 
-from server.domain import (
-    access_requests,
-    agreements,
-    alarms,
-    ceremonies,
-    checkpoints,
-    clearances,
-    deliveries,
-    factors,
-    following,
-    invitations,
-    logs,
-    mails,
-    organizations,
-    password_resets,
-    people,
-    quotas,
-    reconciliation_run,
-    refusals,
-    seen_reads,
-    sessions,
-    signatures,
-    stages,
-    statistics,
-    tiers,
-    token_uses,
-    tokens,
-    verifications,
-)
+from server.domain.access import access_requests, clearances, quotas, refusals, signatures
+from server.domain.accounts import ceremonies, factors, invitations, password_resets
+from server.domain.audit import logs, verifications
+from server.domain.delivery import alarms, deliveries, log_follower, reconciliation_run, seen_reads, statistics
+from server.domain.identity import organizations, people, sessions, token_uses, tokens
+from server.domain.mail import mails
+from server.domain.publish import checkpoints
+from server.domain.release import agreements, stages, tiers
 from server.log import entries, sealing
 from server.storage.database import Base
 
 MODULES = (
-    access_requests, agreements, alarms, ceremonies, checkpoints, clearances, deliveries, entries, factors, following,
-    invitations, logs, mails, organizations, password_resets, people, quotas, reconciliation_run, refusals, sealing,
+    access_requests, agreements, alarms, ceremonies, checkpoints, clearances, deliveries, entries, factors, invitations,
+    log_follower, logs, mails, organizations, password_resets, people, quotas, reconciliation_run, refusals, sealing,
     seen_reads, sessions, signatures, stages, statistics, tiers, token_uses, tokens, verifications,
 )  # fmt: skip
 METADATA = Base.metadata

@@ -4,7 +4,7 @@ import hashlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -29,6 +29,7 @@ from server.storage.statements import Statement
 
 COMMITMENT_PREFIX = b"weightgate-commit/v1\n"
 SALT_BYTES = 32
+CLOCKS_DIFFER_BY = timedelta(seconds=60)  # at most, between machines; `log verify` finds more
 
 
 class Bytes(TypeDecorator[bytes]):

@@ -1,6 +1,6 @@
 """Verification of the bytes: everything that is stored of a log is computed anew and compared.
 
-What the bytes mean is `domain/audit.py`'s.
+What the bytes mean is `domain/audit/replay.py`'s.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -27,7 +27,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
-from server.storage import impatience
+from server.storage import timeouts
 from server.storage.group_commit import GroupCommit, WriterBusy
 from server.storage.statements import DRIVER, Statement
 
@@ -224,9 +224,9 @@ def _postgresql_engine(url: str) -> Engine:
         hide_parameters=True,
         connect_args={
             "options": options,
-            "connect_timeout": impatience.CONNECT_SECONDS,
+            "connect_timeout": timeouts.CONNECT_SECONDS,
             "application_name": "weightgate",
         },
     )
-    impatience.bound_waiting(engine)
+    timeouts.bound_waiting(engine)
     return engine

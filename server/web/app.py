@@ -20,28 +20,16 @@ from server.web.api import (
     tiers,
     tokens,
 )
-from server.web.portal import (
-    account,
-    admin,
-    appearance,
-    audit,
-    door,
-    factors,
-    home,
-    invitations,
-    mails,
-    password,
-    rendering,
-    sessions,
-    sign_in,
-    static_files,
-)
-from server.web.portal import agreements as agreement_pages
-from server.web.portal import downloads as download_pages
-from server.web.portal import people as people_pages
-from server.web.portal import requests as request_pages
-from server.web.portal import stages as stage_pages
-from server.web.portal import tokens as token_pages
+from server.web.portal import admin, audit
+from server.web.portal.account import account, appearance, factors, invitations, mails, password, sessions, sign_in
+from server.web.portal.kit import auth, rendering, static_files
+from server.web.portal.partner import access_requests as request_pages
+from server.web.portal.partner import agreements as agreement_pages
+from server.web.portal.partner import downloads as download_pages
+from server.web.portal.partner import home
+from server.web.portal.partner import people as people_pages
+from server.web.portal.partner import stages as stage_pages
+from server.web.portal.partner import tokens as token_pages
 from server.web.requests import StrictRequest
 
 API = (
@@ -86,7 +74,7 @@ def create(use: Resources) -> WeightgateApp:
     errors.register(app)
     app.register_blueprint(health.bp)
     app.register_blueprint(log.bp)
-    door.register(app, use)
+    auth.register(app, use)
     rendering.register(app, use)
     static_files.register(app)
     for module in (*API, *PORTAL):

@@ -12,7 +12,8 @@ from flask_wtf.csrf import CSRFError
 from pydantic import BaseModel, Field
 from werkzeug.exceptions import HTTPException
 
-from server.domain import errors, refusals
+from server.domain import errors
+from server.domain.access import refusals
 from server.domain.errors import Refused
 from server.log.condition import LogUnsound
 from server.log.entries import NoLog
@@ -20,8 +21,8 @@ from server.logger import redact
 from server.storage.database import DATABASE_ERRORS, DatabaseUnavailable, RowTaken
 from server.storage.keys import KeyFileError
 from server.web.identity import known_caller, printable, resources
-from server.web.portal import refused as pages
-from server.web.portal.door import is_portal
+from server.web.portal.kit import refused as pages
+from server.web.portal.kit.auth import is_portal
 
 logger = structlog.get_logger(__name__)
 

@@ -6,12 +6,12 @@ from typing import Any, TypeVar
 
 from flask import Flask, Response, after_this_request, current_app, g, request
 
-from server.domain import authentication, token_uses
 from server.domain.callers import Caller
 from server.domain.errors import InvalidCredentials, InvalidRequest
+from server.domain.identity import authentication, token_uses
+from server.domain.identity.tokens import FORM
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
-from server.domain.tokens import FORM
 from server.logger import redact
 from server.web.requests import client_address
 

@@ -21,10 +21,12 @@ import psutil
 from sqlalchemy import func, select
 
 from server.cli import worked_example
-from server.domain import people, publishing, stages
 from server.domain.callers import Caller
+from server.domain.identity import people
+from server.domain.publish import publishing
+from server.domain.release import stages
+from server.domain.release.stages import StageState
 from server.domain.resources import Resources
-from server.domain.stages import StageState
 from server.log.entries import LogEntry
 from server.storage import keys, signing_check
 from server.storage.embedded import EmbeddedStore, free_port

@@ -18,10 +18,12 @@ from pathlib import Path
 import orjson
 from sqlalchemy import insert, select
 
-from server.domain import audit, downloads, log_entries, logs, people, sealer
+from server.domain.audit import log_entries, logs, replay, sealer
+from server.domain.audit.log_entries import Wanted
 from server.domain.callers import Caller
-from server.domain.downloads import Order
-from server.domain.log_entries import Wanted
+from server.domain.downloads import issuing
+from server.domain.downloads.issuing import Order
+from server.domain.identity import people
 from server.domain.paging import Slice
 from server.domain.resources import Resources
 from server.log import canonical, sealing, verification
@@ -96,14 +98,14 @@ class Grown:
             log = logs.current(session)
             faults = [
                 *verification.verify(session, log, VerifierKey.parse(log.vkey)),
-                *audit.verify(session, log, self.use.settings.second_person_tier),
+                *replay.verify(session, log, self.use.settings.second_person_tier),
             ]
         if faults:
             raise RuntimeError(f"the log does not verify: {faults[:3]}")
         return time.perf_counter() - began
 
     def _issue(self) -> int:
-        downloads.issue(self.use, self._caller, Order(STAGE, paths=[PATH]))
+        issuing.issue(self.use, self._caller, Order(STAGE, paths=[PATH]))
         return 1
 
     def _page(self, after: int | None) -> int:
@@ -121,7 +123,7 @@ class Grown:
 
     def _fill(self) -> None:
         """Downloads as they are issued, written by the thousand: each with its own id, time, salt and commitment."""
-        issued = downloads.issue(self.use, self._caller, Order(STAGE, paths=[PATH]))
+        issued = issuing.issue(self.use, self._caller, Order(STAGE, paths=[PATH]))
         with self.use.database.reading() as session:
             first = session.scalars(select(LogEntry).where(LogEntry.subject == issued.id)).one()
             present = session.query(LogEntry).count()

@@ -17,10 +17,10 @@ from pathlib import Path
 from sqlalchemy import delete
 
 from server.cli import instance
-from server.domain.deliveries import Delivery
-from server.domain.reconciliation import Summary, reconcile
+from server.domain.delivery.deliveries import Delivery
+from server.domain.delivery.reconciliation import Summary, reconcile
+from server.domain.delivery.seen_reads import SeenMinute
 from server.domain.resources import Resources
-from server.domain.seen_reads import SeenMinute
 from server.log import entries
 from server.storage import access_log_sources
 from server.storage.access_logs import Tally

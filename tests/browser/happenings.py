@@ -10,26 +10,20 @@ from requests.adapters import HTTPAdapter
 from sqlalchemy import Select, select, update
 
 from server import settings
-from server.domain import (
-    access_requests,
-    clearances,
-    deliveries,
-    holds,
-    invitations,
-    organizations,
-    password_resets,
-    people,
-    tokens,
-    verifications,
-)
-from server.domain.alarms import Alarm
+from server.domain.access import access_requests, clearances
+from server.domain.accounts import invitations, password_resets
+from server.domain.accounts.factors import Passkey
+from server.domain.audit import verifications
 from server.domain.callers import Caller
-from server.domain.checkpoints import Checkpoint
-from server.domain.factors import Passkey
-from server.domain.mails import Mail
+from server.domain.delivery import deliveries
+from server.domain.delivery.alarms import Alarm
+from server.domain.identity import organizations, people, tokens
+from server.domain.identity.sessions import SignIn
+from server.domain.mail.mails import Mail
 from server.domain.permissions import Role, Scope
+from server.domain.publish.checkpoints import Checkpoint
+from server.domain.release import holds
 from server.domain.resources import Resources
-from server.domain.sessions import SignIn
 from server.log.entries import Log, LogEntry
 from tests.browser.demo_portal import until
 

@@ -6,7 +6,7 @@ from typing import Any
 from playwright.sync_api import Page
 from sqlalchemy import update
 
-from server.domain.sessions import SignIn
+from server.domain.identity.sessions import SignIn
 from server.storage.database import Database
 from tests.browser.people import People
 

@@ -14,7 +14,8 @@ from sqlalchemy import select
 
 from server import settings
 from server.cli.init import store_of
-from server.domain import backups, downloads
+from server.domain.downloads import issuing
+from server.domain.operation import backups
 from server.domain.resources import Resources
 from server.log.entries import LogEntry
 from server.settings import FILE_NAME, Settings
@@ -103,7 +104,7 @@ def test_a_backup_under_load_comes_back_with_the_same_bytes_and_entries(
     def keep_issuing() -> None:
         try:
             while not stop.is_set():
-                downloads.issue(running.use, running.caller("cleared"), running.order())
+                issuing.issue(running.use, running.caller("cleared"), running.order())
         except BaseException as error:
             failures.append(error)
 
@@ -121,7 +122,7 @@ def test_a_backup_under_load_comes_back_with_the_same_bytes_and_entries(
     with store_of(there.folder, use.settings):
         known, restored = entries(running.use), entries(use)
         assert list(restored.items()) == list(known.items())[: len(restored)]
-        issued = downloads.issue(use, running.caller("cleared"), running.order("mini-gpt/base"))
+        issued = issuing.issue(use, running.caller("cleared"), running.order("mini-gpt/base"))
         for file, url in zip(issued.files, issued.urls, strict=True):
             source = running.template.sources / "mini-gpt" / "base" / file.path
             assert requests.get(url, timeout=10).content == source.read_bytes()

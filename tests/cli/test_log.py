@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from server.cli.log import Bars
-from server.domain import downloads, rotation, sealer, verifying
-from server.domain.verifying import Verified
+from server.domain.audit import rotation, sealer, verifying
+from server.domain.audit.verifying import Verified
+from server.domain.downloads import issuing
 from server.log import sealing
 from server.log.anchors import Forked
 from server.log.verification import Fault
@@ -120,7 +121,7 @@ def test_an_export_that_fails_leaves_the_file_before_it(
 
 def test_access_logs_are_reconciled_once(operator: Operator, sqlite_world: World, tmp_path: Path) -> None:
     """What was fetched is counted, an unknown read is an alarm, and a second run finds nothing new."""
-    made = downloads.issue(sqlite_world.use, sqlite_world.caller("cleared"), sqlite_world.order())
+    made = issuing.issue(sqlite_world.use, sqlite_world.caller("cleared"), sqlite_world.order())
     record = json.loads(made.entry.record)
     file = record["files"][0]
     at = datetime.fromtimestamp(record["time"] / 1000 + 2, UTC)
@@ -201,7 +202,7 @@ def test_a_fork_is_one_line(operator: Operator, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_download_is_erased_by_its_id(operator: Operator, sqlite_world: World) -> None:
     """The line says which entry; the log verifies; a second time is refused."""
-    made = downloads.issue(sqlite_world.use, sqlite_world.caller("cleared"), sqlite_world.order())
+    made = issuing.issue(sqlite_world.use, sqlite_world.caller("cleared"), sqlite_world.order())
     sqlite_world.seal()
     erase = ("log", "erase", made.id, "--because", "A request.")
     assert "of kind download, is erased" in operator(*erase, by="admin").out

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from server.domain import downloads, mails, sealer
-from server.domain.heartbeat import KIND as HEARTBEAT
+from server.domain.audit import sealer
+from server.domain.audit.heartbeat import KIND as HEARTBEAT
+from server.domain.downloads import issuing
+from server.domain.mail import mails
 from server.log import sealing
 from server.log.entries import Log
 from server.storage.embedded import EmbeddedStore
@@ -29,7 +31,7 @@ def postgresql_world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator
 
 
 def issue(world: World) -> None:
-    downloads.issue(world.use, world.caller("cleared"), world.order())
+    issuing.issue(world.use, world.caller("cleared"), world.order())
 
 
 def stop_reason(world: World) -> str | None:

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from server.cli.worked_example import AGREEMENT, PARTNERS
-from server.domain import clearances, stages
-from server.domain.stages import StageState
+from server.domain.access import clearances
+from server.domain.release import stages
+from server.domain.release.stages import StageState
 from server.example import gpt2
 from tests import parts
 from tests.e2e import commands, fetching

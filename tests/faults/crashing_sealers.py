@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from server import settings
-from server.domain import sealer
+from server.domain.audit import sealer
 from server.domain.resources import Resources
 from server.storage.database import DATABASE_ERRORS, DatabaseUnavailable
 

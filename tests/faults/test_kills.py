@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from server.domain import logs
+from server.domain.audit import logs
 from server.log import proofs, receipts, tree
 from server.log.entries import commitment_of
 from server.log.notes import VerifierKey

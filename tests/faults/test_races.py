@@ -11,11 +11,14 @@ from datetime import timedelta
 import pytest
 
 from server.cli.worked_example import PARTNERS
-from server.domain import authentication, clearances, downloads, holds, organizations, signatures, tokens
-from server.domain.downloads import Order
+from server.domain.access import clearances, signatures
+from server.domain.downloads import issuing
+from server.domain.downloads.issuing import Order
 from server.domain.errors import Refused
-from server.domain.holds import EVERYTHING
+from server.domain.identity import authentication, organizations, tokens
 from server.domain.permissions import Scope
+from server.domain.release import holds
+from server.domain.release.holds import EVERYTHING
 from server.domain.resources import Resources
 from tests.world import STRANGER, WatchedResources, World
 
@@ -172,7 +175,7 @@ class Issuers:
         try:
             caller, refused = authentication.identify(use, self.stoppable.token, STRANGER)
             if refused is None:
-                downloads.issue(use, caller, ORDER)
+                issuing.issue(use, caller, ORDER)
         except Refused as error:
             refused = error
         with self.changed:

@@ -12,7 +12,8 @@ import pytest
 import requests
 
 from server import settings
-from server.domain import downloads, sealer
+from server.domain.audit import sealer
+from server.domain.downloads import issuing
 from server.domain.resources import Resources
 from server.settings import Settings
 from server.storage.embedded import EmbeddedStore, free_port
@@ -83,7 +84,7 @@ def own_keys(world: World, store: EmbeddedStore) -> None:
 
 def issue_and_anchor(world: World) -> None:
     for _ in range(BETWEEN):
-        downloads.issue(world.use, world.caller("cleared"), world.order())
+        issuing.issue(world.use, world.caller("cleared"), world.order())
     world.seal()
     sealer.anchor(world.use)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from server.domain import downloads
+from server.domain.downloads import issuing
 from server.log import heads, published
 from server.log.notes import VerifierKey
 from server.log.sealing import LogHead
@@ -69,7 +69,7 @@ def run(world: World, seconds: float) -> tuple[Observer, dict[str, int]]:
             failures.append(error)
 
     def issue() -> None:
-        downloads.issue(world.use, caller, world.order())
+        issuing.issue(world.use, caller, world.order())
 
     threads = [threading.Thread(target=repeat, args=(work,)) for work in (*[issue] * WRITERS, observer.look)]
     with crashing_sealers(world) as did:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from server.domain import logs, sealer
+from server.domain.audit import logs, sealer
 from server.log import heads, tiles, tree
 from server.log.entries import commitment_of
 from server.log.heads import Head

@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from server.domain import clearances, downloads, holds, organizations, people
-from server.domain.holds import EVERYTHING
+from server.domain.access import clearances
+from server.domain.downloads import issuing
+from server.domain.identity import organizations, people
+from server.domain.release import holds
+from server.domain.release.holds import EVERYTHING
 from server.log import condition, entries, sealing
 from server.log.condition import SEALED_WITHIN, LogUnsound
 from server.log.entries import NoLog
@@ -76,7 +79,7 @@ def test_the_question_costs_the_same_however_long_the_log_is(sqlite_log: SmallLo
 def grow_old(world: World) -> None:
     """An entry is appended, and nobody seals it for half a minute."""
     world.seal()
-    downloads.issue(world.use, world.caller("cleared"), world.order())
+    issuing.issue(world.use, world.caller("cleared"), world.order())
     world.clock.offset += timedelta(seconds=31)
 
 
@@ -85,7 +88,7 @@ def test_no_url_while_the_log_is_not_sealed(world: World) -> None:
     grow_old(world)
     known, signed = len(world.entries()), list(world.signed_urls)
     with pytest.raises(LogUnsound):
-        downloads.issue(world.use, world.caller("cleared"), world.order())
+        issuing.issue(world.use, world.caller("cleared"), world.order())
     for token, stage in (("cleared", "gpt-2/774M"), ("admin", "gpt-2/124M"), (None, "gpt-2/124M")):
         answer = world.api("POST", "/downloads", token, json={"stage": stage})
         require_problem(answer, 503, "log_unavailable")
@@ -95,7 +98,7 @@ def test_no_url_while_the_log_is_not_sealed(world: World) -> None:
     assert world.client.get("/readyz").status_code == 503
     world.seal()
     assert world.client.get("/readyz").status_code == 200
-    downloads.issue(world.use, world.caller("cleared"), world.order())
+    issuing.issue(world.use, world.caller("cleared"), world.order())
     assert len(world.signed_urls) == 2 * len(signed)
 
 

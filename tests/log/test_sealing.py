@@ -196,7 +196,8 @@ def long_sqlite(new_sqlite: MakeDatabase) -> SmallLog:
 def test_what_was_changed_is_not_sealed_over(long_sqlite: SmallLog, what: str, new_sqlite: MakeDatabase) -> None:
     """An unsealed row, an edge tile or a head was edited: nothing is sealed, now or later, and a sentence says why.
 
-    Two entries wait behind 600 sealed ones. That all of it stops is `tests/domain/test_sealer.py`'s, on both databases.
+    Two entries wait behind 600 sealed ones. That all of it stops, on both databases, is for
+    `tests/domain/audit/test_sealer.py`.
     """
     url = new_sqlite()
     shutil.copyfile(*(made.removeprefix("sqlite:///") for made in (long_sqlite.url, url)))

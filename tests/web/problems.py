@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from server.domain.tokens import FORM
+from server.domain.identity.tokens import FORM
 
 KEYS = {"type", "title", "status", "detail", "code", "next_step", "request_id"}
 

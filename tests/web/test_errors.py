@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
-from server.domain import agreements, clearances, holds, organizations, people, signatures, stages, tokens
+from server.domain.access import clearances, signatures
 from server.domain.errors import Refused
+from server.domain.identity import organizations, people, tokens
 from server.domain.permissions import Role, Scope
-from server.domain.stages import StageState
+from server.domain.release import agreements, holds, stages
+from server.domain.release.stages import StageState
 from server.storage import database
 from server.web import app as web
 from server.web.errors import STATUS

@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 from flask import Flask
 
-from server.domain import organizations, tokens
+from server.domain.identity import organizations, tokens
+from server.domain.identity.tokens import FORM
 from server.domain.permissions import Scope
-from server.domain.tokens import FORM
 from server.web.identity import UndeclaredView, open_to_all, require_declared
 from tests.web.problems import require_problem, without_request_id
 from tests.world import World

@@ -8,7 +8,8 @@ from weightgate.log import head as client_head
 from weightgate.log import note as client_note
 from weightgate.log import proof as client_proof
 
-from server.domain import downloads, rotation
+from server.domain.audit import rotation
+from server.domain.downloads import issuing
 from server.log import entries, tree
 from server.log.notes import VerifierKey
 from server.log.proofs import verify as verify_proof
@@ -76,7 +77,7 @@ def test_the_head_moves_with_the_sealer_alone(world: World) -> None:
     world.seal()
     size, before = len(world.entries()), get(world, "checkpoint").data
     missing(world, f"tile/entries/000.p/{size + 1}")
-    downloads.issue(world.use, world.caller("cleared"), world.order())
+    issuing.issue(world.use, world.caller("cleared"), world.order())
     assert get(world, "checkpoint").data == before
     missing(world, f"tile/entries/000.p/{size + 1}")
     missing(world, f"tile/0/000.p/{size + 1}")

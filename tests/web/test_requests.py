@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from server.domain.tokens import FORM
+from server.domain.identity.tokens import FORM
 from server.web.requests import client_address
 from tests.web.problems import require_problem
 from tests.world import World, copied_world

@@ -5,11 +5,12 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import Response
 
-from server.domain import agreements, signatures
-from server.domain.agreements import Agreement, AgreementVersion
+from server.domain.access import signatures
+from server.domain.access.signatures import Signature
 from server.domain.callers import Caller
 from server.domain.permissions import Permission
-from server.domain.signatures import Signature
+from server.domain.release import agreements
+from server.domain.release.agreements import Agreement, AgreementVersion
 from server.web.api.answers import Answer, Listing, ListQuery, listing, moment
 from server.web.identity import allow, resources
 

@@ -5,10 +5,11 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import Response
 
-from server.domain import access, checkpoints
+from server.domain.access import rule
 from server.domain.callers import Caller
-from server.domain.checkpoints import MANIFEST_TYPE, Checkpoint, FileList, ManifestForm
 from server.domain.permissions import Permission
+from server.domain.publish import checkpoints
+from server.domain.publish.checkpoints import MANIFEST_TYPE, Checkpoint, FileList, ManifestForm
 from server.web.api.answers import Answer, Listing, ListQuery, answer, listing, moment
 from server.web.identity import allow, resources
 
@@ -52,7 +53,7 @@ def index(caller: Caller, model: str, stage: str, query: ListQuery) -> Response:
     """The stage's checkpoints, newest first."""
     use = resources()
     with use.database.reading() as session:
-        found = access.require_stage(session, use, caller, f"{model}/{stage}")
+        found = rule.require_stage(session, use, caller, f"{model}/{stage}")
         name = f"{found.model}/{found.name}"
 
         def render(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -74,7 +75,7 @@ def show(caller: Caller, model: str, stage: str, checkpoint: str) -> Response:
     """One checkpoint by its id, or `main` for the newest, with the size and SHA-256 of each file."""
     use = resources()
     with use.database.reading() as session:
-        name, listed = access.require_reading(session, use, caller, f"{model}/{stage}", checkpoint)
+        name, listed = rule.require_reading(session, use, caller, f"{model}/{stage}", checkpoint)
     return answer(_render(name, listed))
 
 
@@ -97,7 +98,7 @@ def manifest_chunks(caller: Caller, model: str, stage: str, checkpoint: str) -> 
 def _manifest(caller: Caller, stage: str, checkpoint: str, form: ManifestForm) -> Response:
     use = resources()
     with use.database.reading() as session:
-        _, listed = access.require_reading(session, use, caller, stage, checkpoint)
+        _, listed = rule.require_reading(session, use, caller, stage, checkpoint)
         return Response(checkpoints.manifest(session, listed.checkpoint_pk, form), mimetype=MANIFEST_TYPE)
 
 

@@ -6,9 +6,9 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import Response
 
-from server.domain import clearances
+from server.domain.access import clearances
+from server.domain.access.clearances import Clearance
 from server.domain.callers import Caller
-from server.domain.clearances import Clearance
 from server.domain.permissions import Permission
 from server.web.api.answers import Answer, Listing, ListQuery, listing, moment
 from server.web.identity import allow, resources

@@ -10,11 +10,12 @@ from pydantic import Field
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import NotAcceptable
 
-from server.domain import deliveries, downloads
 from server.domain.callers import Caller
-from server.domain.checkpoints import MAIN
-from server.domain.downloads import Download, Order
+from server.domain.delivery import deliveries
+from server.domain.downloads import issuing
+from server.domain.downloads.issuing import Download, Order
 from server.domain.permissions import Permission
+from server.domain.publish.checkpoints import MAIN
 from server.web.api import curl_config
 from server.web.api.answers import Answer, Body, Listing, ListQuery, answer, listing, moment
 from server.web.identity import allow, resources
@@ -86,7 +87,7 @@ class Downloads(Listing):
 def create(caller: Caller, order: DownloadOrder) -> Response:
     """Exchange the caller's clearance for signed URLs. `Accept: text/x-curl-config` gives a config for `curl -K -`."""
     form = _wanted_form()
-    return _render(downloads.issue(resources(), caller, Order(order.stage, order.checkpoint, order.paths)), form)
+    return _render(issuing.issue(resources(), caller, Order(order.stage, order.checkpoint, order.paths)), form)
 
 
 @bp.post("/<uuid:download_id>/urls")
@@ -97,7 +98,7 @@ def create(caller: Caller, order: DownloadOrder) -> Response:
 def renew(caller: Caller, download_id: UUID, order: RenewalOrder) -> Response:
     """Fresh URLs for files of an earlier download: a new download, decided and logged again."""
     form = _wanted_form()
-    return _render(downloads.renew(resources(), caller, str(download_id), order.paths), form)
+    return _render(issuing.renew(resources(), caller, str(download_id), order.paths), form)
 
 
 @bp.get("")
@@ -107,7 +108,7 @@ def renew(caller: Caller, download_id: UUID, order: RenewalOrder) -> Response:
 def index(caller: Caller, query: ListQuery) -> Response:
     """One's own organization's downloads, newest first; for staff everybody's."""
     with resources().database.reading() as session:
-        found = downloads.visible(session, caller, query.as_slice())
+        found = issuing.visible(session, caller, query.as_slice())
         sent = deliveries.delivered(session, [record["download"] for record in found.items])
     return listing(found, lambda record: _render_item(record, sent.get(record["download"])))
 
@@ -118,7 +119,7 @@ def index(caller: Caller, query: ListQuery) -> Response:
 def proof(caller: Caller, download_id: UUID) -> Response:
     """The proof that the entry is in the log, as C2SP tlog-proof; until it is sealed, 404 with Retry-After."""
     with resources().database.reading() as session:
-        text = downloads.proof(session, caller, str(download_id))
+        text = issuing.proof(session, caller, str(download_id))
     return Response(text, mimetype="text/plain")
 
 
@@ -156,7 +157,7 @@ def _render_item(record: dict[str, Any], delivered_bytes: int | None) -> dict[st
     actor = record["actor"]
     return {
         "id": record["download"],
-        "issued_at": moment(downloads.issued_at(record)),
+        "issued_at": moment(issuing.issued_at(record)),
         "organization": actor.get("organization"),
         "person": actor.get("person"),
         "token": actor.get("token"),

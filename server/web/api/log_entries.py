@@ -8,9 +8,9 @@ from apiflask import APIBlueprint
 from flask import Response
 from pydantic import AwareDatetime, BeforeValidator, Field
 
-from server.domain import log_entries
+from server.domain.audit import log_entries
+from server.domain.audit.log_entries import Wanted
 from server.domain.callers import Caller
-from server.domain.log_entries import Wanted
 from server.domain.permissions import Permission
 from server.log.entries import LogEntry
 from server.web.api.answers import Answer, Listing, ListQuery, listing, moment

@@ -5,8 +5,9 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import Response
 
-from server.domain import clearances, tokens
+from server.domain.access import clearances
 from server.domain.callers import Caller
+from server.domain.identity import tokens
 from server.domain.paging import Slice
 from server.domain.permissions import Permission
 from server.web.api.answers import Answer, answer, moment

@@ -5,9 +5,9 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import Response
 
-from server.domain import people
 from server.domain.callers import Caller
-from server.domain.people import Person
+from server.domain.identity import people
+from server.domain.identity.people import Person
 from server.domain.permissions import Permission
 from server.web.api.answers import Answer, Listing, ListQuery, listing, moment
 from server.web.identity import allow, resources

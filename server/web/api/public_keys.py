@@ -6,7 +6,7 @@ from apiflask import APIBlueprint
 from flask import Response
 from pydantic import Field
 
-from server.domain import logs
+from server.domain.audit import logs
 from server.web.api.answers import Answer, answer
 from server.web.identity import open_to_all, resources
 

@@ -7,10 +7,10 @@ from apiflask import APIBlueprint
 from flask import Response
 from sqlalchemy.orm import Session
 
-from server.domain import access
+from server.domain.access import rule
 from server.domain.callers import Caller
 from server.domain.permissions import Permission
-from server.domain.stages import StageState
+from server.domain.release.stages import StageState
 from server.storage.database import AnyRow
 from server.web.api.answers import Answer, Listing, ListQuery, answer, listing, moment
 from server.web.errors import as_problem
@@ -57,7 +57,7 @@ def index(caller: Caller, query: ListQuery) -> Response:
     use = resources()
     at = use.clock()
     with use.database.reading() as session:
-        page = access.visible_stages(session, use, caller, query.as_slice())
+        page = rule.visible_stages(session, use, caller, query.as_slice())
         return listing(page, lambda stage: _render(session, caller, stage, at))
 
 
@@ -68,12 +68,12 @@ def show(caller: Caller, model: str, stage: str) -> Response:
     """One stage, found by its name or an alias."""
     use = resources()
     with use.database.reading() as session:
-        found = access.require_known(session, use, caller, f"{model}/{stage}")
+        found = rule.require_known(session, use, caller, f"{model}/{stage}")
         return answer(_render(session, caller, found, use.clock()))
 
 
 def _render(session: Session, caller: Caller, stage: AnyRow, at: datetime) -> dict[str, Any]:
-    refused = access.refusal_for(session, resources(), caller, stage, at)
+    refused = rule.refusal_for(session, resources(), caller, stage, at)
     shown = caller.is_staff or stage.state != StageState.PLANNED
     held = bool(stage.held_at or stage.model_held_at or stage.everything_held_at)
     return {

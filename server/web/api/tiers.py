@@ -5,10 +5,10 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import Response
 
-from server.domain import tiers
 from server.domain.callers import Caller
 from server.domain.permissions import Permission
-from server.domain.tiers import Tier
+from server.domain.release import tiers
+from server.domain.release.tiers import Tier
 from server.web.api.answers import Answer, Listing, ListQuery, listing
 from server.web.identity import allow, resources
 

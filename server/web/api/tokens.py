@@ -6,10 +6,10 @@ from apiflask import APIBlueprint
 from flask import Response
 from pydantic import Field
 
-from server.domain import tokens
 from server.domain.callers import Caller
+from server.domain.identity import tokens
+from server.domain.identity.tokens import Token
 from server.domain.permissions import Permission
-from server.domain.tokens import Token
 from server.web.api.answers import Answer, Body, Listing, ListQuery, listing, moment
 from server.web.identity import allow, open_to_all, resources, stranger
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from server.domain import logs
+from server.domain.audit import logs
 from tests.world import World
 
 CLEARANCE = {

@@ -6,7 +6,7 @@ import json
 import pytest
 from sqlalchemy import select
 
-from server.domain.checkpoints import CheckpointManifest, ManifestForm
+from server.domain.publish.checkpoints import CheckpointManifest, ManifestForm
 from tests.web.problems import require_problem
 from tests.world import World
 

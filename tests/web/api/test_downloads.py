@@ -12,8 +12,10 @@ from urllib.parse import parse_qs, urlsplit
 import orjson
 import pytest
 
-from server.domain import clearances, publishing, stages
-from server.domain.stages import StageState
+from server.domain.access import clearances
+from server.domain.publish import publishing
+from server.domain.release import stages
+from server.domain.release.stages import StageState
 from server.log.entries import commitment_of
 from tests.web.problems import require_problem
 from tests.world import World

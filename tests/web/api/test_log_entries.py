@@ -8,7 +8,8 @@ from urllib.parse import quote
 import orjson
 import pytest
 
-from server.domain import downloads, tokens
+from server.domain.downloads import issuing
+from server.domain.identity import tokens
 from server.domain.permissions import Scope
 from server.log import entries
 from server.log.entries import commitment_of
@@ -29,7 +30,7 @@ def read(world: World, query: str = "", token: str = "cleared") -> Any:
 def test_an_item_opens_its_commitment(world: World) -> None:
     """Record and salt are the exact ones; its place is told once it is sealed."""
     world.seal()
-    downloads.issue(world.use, world.caller("cleared"), world.order())
+    issuing.issue(world.use, world.caller("cleared"), world.order())
     (entry,) = world.entries("download")
     (item,) = read(world, "?kind=download")["items"]
     assert set(item) == ITEM

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from server.domain import holds, stages
+from server.domain.release import holds, stages
 from tests.world import World
 
 KEYS = {

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from server.domain import people, tokens
+from server.domain.identity import people, tokens
+from server.domain.identity.tokens import FORM
 from server.domain.permissions import Role, Scope
-from server.domain.tokens import FORM
 from tests.web.problems import require_problem
 from tests.world import World
 

@@ -15,7 +15,7 @@ from wtforms import BooleanField, IntegerField, PasswordField, RadioField, Selec
 from server.domain.errors import NotPossible
 from server.domain.resources import Resources
 from server.web import app as web
-from server.web.portal.forms import Form, date, long_text, text
+from server.web.portal.kit.forms import Form, date, long_text, text
 from tests.world import Template
 
 FOLDER = Path(web.__file__).parent / "templates"

@@ -1,6 +1,7 @@
 """The lab's pages: what waits, who has which access, what is released and under which agreement."""
 
 from server.web.portal.admin import (
+    access_requests,
     agreements,
     checkpoints,
     clearances,
@@ -8,7 +9,6 @@ from server.web.portal.admin import (
     organizations,
     people,
     queue,
-    requests,
     signatures,
     stages,
     tiers,
@@ -16,6 +16,6 @@ from server.web.portal.admin import (
 )
 
 MODULES = (
-    agreements, checkpoints, clearances, holds, organizations, people, queue, requests, signatures, stages, tiers,
-    tokens,
+    access_requests, agreements, checkpoints, clearances, holds, organizations, people, queue, signatures, stages,
+    tiers, tokens,
 )  # fmt: skip

@@ -8,18 +8,19 @@ from flask import Blueprint, Response, request, url_for
 from wtforms import HiddenField
 from wtforms.validators import AnyOf
 
-from server.domain import agreements, signatures
-from server.domain.agreements import TEXT_CHARACTERS_AT_MOST, AgreementVersion
+from server.domain.access import signatures
 from server.domain.callers import Caller
 from server.domain.errors import NotFound
 from server.domain.paging import Slice
 from server.domain.permissions import Permission
+from server.domain.release import agreements
+from server.domain.release.agreements import TEXT_CHARACTERS_AT_MOST, AgreementVersion
 from server.web.identity import resources
-from server.web.portal import paging
 from server.web.portal.admin.lab import lab_page
-from server.web.portal.agreements import as_html
-from server.web.portal.forms import Form, long_text, status, text
-from server.web.portal.rendering import done, render
+from server.web.portal.kit import paging
+from server.web.portal.kit.forms import Form, long_text, status, text
+from server.web.portal.kit.markdown import as_html
+from server.web.portal.kit.rendering import done, render
 
 bp = Blueprint("admin_agreements", __name__, url_prefix="/admin")
 ONE = "/agreements/<name>"

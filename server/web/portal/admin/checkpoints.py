@@ -2,13 +2,14 @@
 
 from flask import Blueprint, Response
 
-from server.domain import bytes_taken, checkpoints
 from server.domain.callers import Caller
-from server.domain.checkpoints import MANIFEST_TYPE, ManifestForm
+from server.domain.delivery import bytes_taken
 from server.domain.permissions import Permission
+from server.domain.publish import checkpoints
+from server.domain.publish.checkpoints import MANIFEST_TYPE, ManifestForm
 from server.web.identity import resources
 from server.web.portal.admin.lab import lab_page
-from server.web.portal.rendering import render, saved
+from server.web.portal.kit.rendering import render, saved
 
 bp = Blueprint("admin_checkpoints", __name__, url_prefix="/admin/checkpoints")
 

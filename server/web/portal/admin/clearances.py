@@ -6,17 +6,20 @@ from flask import Blueprint, Response, request, url_for
 from wtforms import SelectField
 from wtforms.validators import ValidationError
 
-from server.domain import clearances, live_urls, organizations, stages, tiers
+from server.domain.access import clearances
+from server.domain.access.clearances import STATES
 from server.domain.callers import Caller
-from server.domain.clearances import STATES
+from server.domain.downloads import live_urls
+from server.domain.identity import organizations
 from server.domain.permissions import Permission
+from server.domain.release import stages, tiers
 from server.web.identity import resources
-from server.web.portal import paging
 from server.web.portal.admin.dossier import dossier_of
 from server.web.portal.admin.lab import found, lab_page
-from server.web.portal.filters import of_address
-from server.web.portal.forms import Act, Form, carried_out, date, end_of, long_text, status, text
-from server.web.portal.rendering import done, render
+from server.web.portal.kit import paging
+from server.web.portal.kit.filters import of_address
+from server.web.portal.kit.forms import Act, Form, carried_out, date, end_of, long_text, status, text
+from server.web.portal.kit.rendering import done, render
 
 bp = Blueprint("admin_clearances", __name__, url_prefix="/admin/clearances")
 ONE = "/<int:clearance_id>"

@@ -5,15 +5,16 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from server.domain import alarms, bytes_taken, clearances, signatures
-from server.domain.alarms import Alarm
-from server.domain.bytes_taken import BytesTaken
+from server.domain.access import clearances, signatures
+from server.domain.access.clearances import Clearance
+from server.domain.access.signatures import Signature
 from server.domain.callers import Caller
-from server.domain.clearances import Clearance
-from server.domain.organizations import Organization
+from server.domain.delivery import alarms, bytes_taken
+from server.domain.delivery.alarms import Alarm
+from server.domain.delivery.bytes_taken import BytesTaken
+from server.domain.identity.organizations import Organization
 from server.domain.paging import Page, Slice
 from server.domain.permissions import Permission
-from server.domain.signatures import Signature
 
 NEWEST = Slice(10)
 

@@ -4,14 +4,15 @@ from flask import Blueprint, Response, request, url_for
 from wtforms import HiddenField
 from wtforms.validators import InputRequired, Length
 
-from server.domain import holds, live_urls, stages
 from server.domain.callers import Caller
-from server.domain.holds import EVERYTHING
+from server.domain.downloads import live_urls
 from server.domain.permissions import Permission
+from server.domain.release import holds, stages
+from server.domain.release.holds import EVERYTHING
 from server.web.identity import resources
 from server.web.portal.admin.lab import lab_page
-from server.web.portal.forms import Form, carried_out, long_text, status
-from server.web.portal.rendering import done, render
+from server.web.portal.kit.forms import Form, carried_out, long_text, status
+from server.web.portal.kit.rendering import done, render
 
 bp = Blueprint("admin_holds", __name__, url_prefix="/admin/holds")
 

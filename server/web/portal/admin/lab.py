@@ -9,8 +9,8 @@ from flask import request
 from server.domain.callers import Caller
 from server.domain.errors import NotFound, NotPermitted
 from server.domain.permissions import Permission
-from server.web.portal.door import page
-from server.web.portal.forms import Form
+from server.web.portal.kit.auth import page
+from server.web.portal.kit.forms import Form
 
 View = TypeVar("View", bound=Callable[..., Any])
 

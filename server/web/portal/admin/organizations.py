@@ -7,27 +7,23 @@ from flask import Blueprint, Response, url_for
 from wtforms import IntegerField
 from wtforms.validators import NumberRange, Optional
 
-from server.domain import (
-    bytes_taken,
-    invitations,
-    live_urls,
-    log_entries,
-    organizations,
-    people,
-    tokens,
-)
+from server.domain.accounts import invitations
+from server.domain.audit import log_entries
+from server.domain.audit.log_entries import Wanted
 from server.domain.callers import Caller
+from server.domain.delivery import bytes_taken
+from server.domain.downloads import live_urls
 from server.domain.errors import InvalidRequest
-from server.domain.log_entries import Wanted
-from server.domain.organizations import REQUESTS_PER_MINUTE_AT_MOST
+from server.domain.identity import organizations, people, tokens
+from server.domain.identity.organizations import REQUESTS_PER_MINUTE_AT_MOST
 from server.domain.paging import Slice
 from server.domain.permissions import Permission
 from server.web.identity import resources
-from server.web.portal import paging
 from server.web.portal.admin.dossier import dossier_of
 from server.web.portal.admin.lab import WholeForm, lab_page
-from server.web.portal.forms import Act, Form, carried_out, long_text, status, text
-from server.web.portal.rendering import done, render
+from server.web.portal.kit import paging
+from server.web.portal.kit.forms import Act, Form, carried_out, long_text, status, text
+from server.web.portal.kit.rendering import done, render
 
 bp = Blueprint("admin_organizations", __name__, url_prefix="/admin")
 ONE = "/organizations/<slug>"

@@ -5,16 +5,17 @@ from wtforms import HiddenField, SelectField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 from wtforms.validators import InputRequired, Regexp
 
-from server.domain import invitations, organizations, people, tokens
+from server.domain.accounts import invitations
 from server.domain.callers import Caller
-from server.domain.organizations import SLUG
+from server.domain.identity import organizations, people, tokens
+from server.domain.identity.organizations import SLUG
 from server.domain.paging import Slice
 from server.domain.permissions import Permission, Role
 from server.web.identity import resources
-from server.web.portal import paging
 from server.web.portal.admin.lab import found, lab_page
-from server.web.portal.forms import Act, Form, carried_out, status, text
-from server.web.portal.rendering import done, go_to, render
+from server.web.portal.kit import paging
+from server.web.portal.kit.forms import Act, Form, carried_out, status, text
+from server.web.portal.kit.rendering import done, go_to, render
 
 bp = Blueprint("admin_people", __name__, url_prefix="/admin/people")
 ONE = "/<int:person_id>"

@@ -2,12 +2,12 @@
 
 from flask import Blueprint, Response
 
-from server.domain import queue
 from server.domain.callers import Caller
+from server.domain.operation import queue
 from server.domain.permissions import Permission
 from server.web.identity import resources
 from server.web.portal.admin.lab import lab_page
-from server.web.portal.rendering import render
+from server.web.portal.kit.rendering import render
 
 bp = Blueprint("admin_queue", __name__, url_prefix="/admin/queue")
 

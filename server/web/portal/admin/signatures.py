@@ -5,14 +5,16 @@ from sqlalchemy.orm import Session
 from wtforms import IntegerField, SelectField
 from wtforms.validators import NumberRange, Optional
 
-from server.domain import agreements, organizations, signatures
+from server.domain.access import signatures
 from server.domain.callers import Caller
+from server.domain.identity import organizations
 from server.domain.permissions import Permission
+from server.domain.release import agreements
 from server.web.identity import resources
 from server.web.portal.admin.dossier import dossier_of
 from server.web.portal.admin.lab import found, lab_page
-from server.web.portal.forms import Act, Form, carried_out, date, long_text, status, text
-from server.web.portal.rendering import done, render
+from server.web.portal.kit.forms import Act, Form, carried_out, date, long_text, status, text
+from server.web.portal.kit.rendering import done, render
 
 bp = Blueprint("admin_signatures", __name__, url_prefix="/admin/signatures")
 ONE = "/<int:signature_id>"

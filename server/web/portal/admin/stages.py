@@ -6,29 +6,23 @@ from flask import Blueprint, Response, request, url_for
 from wtforms import BooleanField, IntegerField, RadioField, SelectField
 from wtforms.validators import InputRequired, NumberRange, Optional
 
-from server.domain import (
-    access,
-    agreements,
-    bytes_taken,
-    checkpoints,
-    clearances,
-    holds,
-    live_urls,
-    log_entries,
-    stages,
-    tiers,
-)
+from server.domain.access import clearances, rule
+from server.domain.access.ladder import STAGES_AT_MOST
+from server.domain.audit import log_entries
+from server.domain.audit.log_entries import Wanted
 from server.domain.callers import Caller
-from server.domain.ladder import STAGES_AT_MOST
-from server.domain.log_entries import Wanted
+from server.domain.delivery import bytes_taken
+from server.domain.downloads import live_urls
 from server.domain.paging import Slice
 from server.domain.permissions import Permission
-from server.domain.stages import MOVES, ORDINAL_AT_MOST, StageState
+from server.domain.publish import checkpoints
+from server.domain.release import agreements, holds, stages, tiers
+from server.domain.release.stages import MOVES, ORDINAL_AT_MOST, StageState
 from server.web.identity import resources
-from server.web.portal import paging
 from server.web.portal.admin.lab import WholeForm, found, lab_page
-from server.web.portal.forms import Form, carried_out, long_text, status, text
-from server.web.portal.rendering import done, render
+from server.web.portal.kit import paging
+from server.web.portal.kit.forms import Form, carried_out, long_text, status, text
+from server.web.portal.kit.rendering import done, render
 
 bp = Blueprint("admin_stages", __name__, url_prefix="/admin/stages")
 ONE = "/<model>/<stage>"
@@ -92,7 +86,7 @@ def index(caller: Caller) -> Response:
     """Every model's ladder, and the holds that lie."""
     use = resources()
     with use.database.reading() as session:
-        known = access.visible_stages(session, use, caller, Slice(STAGES_AT_MOST)).items
+        known = rule.visible_stages(session, use, caller, Slice(STAGES_AT_MOST)).items
         ladders = [
             (model, sorted((s for s in known if s.model_id == model.id), key=lambda stage: stage.ordinal))
             for model in stages.all_models(session)
@@ -161,7 +155,7 @@ def show(caller: Caller, model: str, stage: str) -> Response:
     use = resources()
     at = use.clock()
     with use.database.reading() as session:
-        known = access.require_known(session, use, caller, f"{model}/{stage}")
+        known = rule.require_known(session, use, caller, f"{model}/{stage}")
         row = stages.get(session, f"{model}/{stage}")
         return render(
             "admin/stages/show.html", stage=row, aliases=stages.aliases(session, row), now=at,

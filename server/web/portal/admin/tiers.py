@@ -4,13 +4,13 @@ from flask import Blueprint, Response, url_for
 from wtforms import IntegerField
 from wtforms.validators import InputRequired, NumberRange
 
-from server.domain import tiers
 from server.domain.callers import Caller
 from server.domain.permissions import Permission
+from server.domain.release import tiers
 from server.web.identity import resources
 from server.web.portal.admin.lab import lab_page
-from server.web.portal.forms import Form, status, text
-from server.web.portal.rendering import done, render
+from server.web.portal.kit.forms import Form, status, text
+from server.web.portal.kit.rendering import done, render
 
 bp = Blueprint("admin_tiers", __name__, url_prefix="/admin/tiers")
 

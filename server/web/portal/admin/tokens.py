@@ -2,13 +2,13 @@
 
 from flask import Blueprint, Response, url_for
 
-from server.domain import organizations, people, tokens
 from server.domain.callers import Caller
+from server.domain.identity import organizations, people, tokens
 from server.domain.permissions import Permission
 from server.web.identity import resources
 from server.web.portal.admin.lab import lab_page
-from server.web.portal.forms import Act, Form, carried_out, status
-from server.web.portal.rendering import done, render
+from server.web.portal.kit.forms import Act, Form, carried_out, status
+from server.web.portal.kit.rendering import done, render
 
 bp = Blueprint("admin_tokens", __name__, url_prefix="/admin/tokens")
 

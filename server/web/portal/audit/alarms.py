@@ -4,17 +4,17 @@ from flask import Blueprint, Response, url_for
 from wtforms import SelectField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 
-from server.domain import alarms, deliveries
-from server.domain.alarms import RESOLUTION_CHARACTERS_AT_MOST, SENTENCES, AlarmKind
 from server.domain.callers import Caller
+from server.domain.delivery import alarms, deliveries
+from server.domain.delivery.alarms import RESOLUTION_CHARACTERS_AT_MOST, SENTENCES, AlarmKind
 from server.domain.permissions import Permission
 from server.web.identity import resources
-from server.web.portal.door import page
-from server.web.portal.filters import of_address
-from server.web.portal.forms import Form, carried_out, long_text, status
-from server.web.portal.paging import next_cursor, part
-from server.web.portal.records import ALARMS
-from server.web.portal.rendering import done, render
+from server.web.portal.kit.auth import page
+from server.web.portal.kit.filters import of_address
+from server.web.portal.kit.forms import Form, carried_out, long_text, status
+from server.web.portal.kit.paging import next_cursor, part
+from server.web.portal.kit.records import ALARMS
+from server.web.portal.kit.rendering import done, render
 
 bp = Blueprint("audit_alarms", __name__, url_prefix="/audit/alarms")
 

@@ -6,15 +6,15 @@ from typing import Any
 from flask import Blueprint, Response
 from sqlalchemy.orm import Session
 
-from server.domain import statistics
 from server.domain.callers import Caller
+from server.domain.delivery import statistics
+from server.domain.delivery.statistics import DAYS_AT_MOST, Days, Traffic
 from server.domain.permissions import Permission
-from server.domain.statistics import DAYS_AT_MOST, Days, Traffic
 from server.web.identity import resources
-from server.web.portal.door import page
-from server.web.portal.filters import day, of_address
-from server.web.portal.forms import Form
-from server.web.portal.rendering import render
+from server.web.portal.kit.auth import page
+from server.web.portal.kit.filters import day, of_address
+from server.web.portal.kit.forms import Form
+from server.web.portal.kit.rendering import render
 
 bp = Blueprint("audit_charts", __name__, url_prefix="/audit/charts")
 DEFAULT_DAYS = 30

@@ -6,17 +6,17 @@ from flask import Blueprint, Response
 from wtforms import RadioField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 
-from server.domain import exports, log_entries
+from server.domain.audit import exports, log_entries
+from server.domain.audit.exports import Format
+from server.domain.audit.log_entries import Wanted
 from server.domain.callers import Caller
-from server.domain.exports import Format
-from server.domain.log_entries import Wanted
 from server.domain.permissions import Permission
 from server.web.identity import resources
-from server.web.portal import records
-from server.web.portal.door import page
-from server.web.portal.filters import EntryFilters
-from server.web.portal.paging import next_cursor, part
-from server.web.portal.rendering import render, saved
+from server.web.portal.kit import records
+from server.web.portal.kit.auth import page
+from server.web.portal.kit.filters import EntryFilters
+from server.web.portal.kit.paging import next_cursor, part
+from server.web.portal.kit.rendering import render, saved
 
 bp = Blueprint("audit_exports", __name__, url_prefix="/audit/exports")
 PART_CHARACTERS = 65_536

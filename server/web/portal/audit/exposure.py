@@ -8,15 +8,15 @@ from wtforms import SelectField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 from wtforms.validators import ValidationError
 
-from server.domain import exposure
+from server.domain.audit import exposure
+from server.domain.audit.exposure import WINDOW_AT_MOST
 from server.domain.callers import Caller
-from server.domain.exposure import WINDOW_AT_MOST
 from server.domain.permissions import Permission
 from server.web.identity import resources
-from server.web.portal.door import page
-from server.web.portal.filters import day, of_address, start_of
-from server.web.portal.forms import Form, end_of
-from server.web.portal.rendering import render
+from server.web.portal.kit.auth import page
+from server.web.portal.kit.filters import day, of_address, start_of
+from server.web.portal.kit.forms import Form, end_of
+from server.web.portal.kit.rendering import render
 
 bp = Blueprint("audit_exposure", __name__, url_prefix="/audit/exposure")
 DEFAULT_DAYS = 30

@@ -4,13 +4,13 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from server.domain import log_status, logs
+from server.domain.audit import log_status, logs
 from server.domain.callers import Caller
 from server.domain.permissions import Permission
 from server.web.identity import resources
-from server.web.portal.door import page
-from server.web.portal.paging import next_cursor, part
-from server.web.portal.rendering import render
+from server.web.portal.kit.auth import page
+from server.web.portal.kit.paging import next_cursor, part
+from server.web.portal.kit.rendering import render
 
 bp = Blueprint("audit_heads", __name__, url_prefix="/audit/heads")
 

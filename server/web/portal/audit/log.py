@@ -3,17 +3,18 @@
 from flask import Blueprint, Response
 from sqlalchemy.orm import Session
 
-from server.domain import alarms, log_entries
+from server.domain.audit import log_entries
 from server.domain.callers import Caller
+from server.domain.delivery import alarms
 from server.domain.errors import NotSealedYet
 from server.domain.permissions import Permission
 from server.log.entries import LogEntry
 from server.web.identity import resources
-from server.web.portal import records
-from server.web.portal.door import page
-from server.web.portal.filters import EntryFilters, of_address
-from server.web.portal.paging import next_cursor, part
-from server.web.portal.rendering import render, saved
+from server.web.portal.kit import records
+from server.web.portal.kit.auth import page
+from server.web.portal.kit.filters import EntryFilters, of_address
+from server.web.portal.kit.paging import next_cursor, part
+from server.web.portal.kit.rendering import render, saved
 
 bp = Blueprint("audit_log", __name__, url_prefix="/audit/log")
 

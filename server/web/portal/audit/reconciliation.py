@@ -2,15 +2,16 @@
 
 from flask import Blueprint, Response
 
-from server.domain import following, log_entries, log_status, reconciliation_run
+from server.domain.audit import log_entries, log_status
+from server.domain.audit.log_entries import Wanted
 from server.domain.callers import Caller
-from server.domain.log_entries import Wanted
+from server.domain.delivery import log_follower, reconciliation_run
 from server.domain.permissions import Permission
 from server.web.identity import resources
-from server.web.portal import records
-from server.web.portal.door import page
-from server.web.portal.paging import next_cursor, part
-from server.web.portal.rendering import render
+from server.web.portal.kit import records
+from server.web.portal.kit.auth import page
+from server.web.portal.kit.paging import next_cursor, part
+from server.web.portal.kit.rendering import render
 
 bp = Blueprint("audit_reconciliation", __name__, url_prefix="/audit/reconciliation")
 
@@ -24,5 +25,5 @@ def index(caller: Caller) -> Response:
         runs = [(entry, records.of(entry)) for entry in found.items]
         return render(
             "audit/reconciliation/index.html", runs=runs, next_cursor=next_cursor(found),
-            followed=following.followed(session), alarms=log_status.open_alarms(session),
+            followed=log_follower.followed(session), alarms=log_status.open_alarms(session),
         )  # fmt: skip

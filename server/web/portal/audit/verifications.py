@@ -2,14 +2,14 @@
 
 from flask import Blueprint, Response, url_for
 
-from server.domain import verifications
+from server.domain.audit import verifications
 from server.domain.callers import Caller
 from server.domain.permissions import Permission
 from server.web.identity import resources
-from server.web.portal.door import page
-from server.web.portal.forms import Act, Form, carried_out, status
-from server.web.portal.paging import next_cursor, part
-from server.web.portal.rendering import done, render
+from server.web.portal.kit.auth import page
+from server.web.portal.kit.forms import Act, Form, carried_out, status
+from server.web.portal.kit.paging import next_cursor, part
+from server.web.portal.kit.rendering import done, render
 
 bp = Blueprint("audit_verifications", __name__, url_prefix="/audit/verifications")
 REFRESH_SECONDS = 2

@@ -1,6 +1,6 @@
 """Agreements: the next version, what it changes, and who must sign again."""
 
-from server.domain import agreements
+from server.domain.release import agreements
 from server.web.portal.admin.agreements import Line, compared
 from tests.visits import words
 from tests.world import World

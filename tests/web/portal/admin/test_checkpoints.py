@@ -2,7 +2,7 @@
 
 import hashlib
 
-from server.domain import downloads
+from server.domain.downloads import issuing
 from tests.visits import words
 from tests.world import World
 
@@ -10,7 +10,7 @@ from tests.world import World
 def test_a_checkpoint_has_its_files_its_manifest_and_how_often_it_was_taken(sqlite_world: World) -> None:
     """The manifest's hash begins with its id."""
     world = sqlite_world
-    issued = downloads.issue(world.use, world.caller("cleared"), world.order())
+    issued = issuing.issue(world.use, world.caller("cleared"), world.order())
     checkpoint_id = world.records("download")[0]["checkpoint"]
     admin = world.visit("admin")
     page = admin.get(f"/admin/checkpoints/{checkpoint_id}")

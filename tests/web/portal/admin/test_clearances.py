@@ -4,9 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from server.domain import clearances, downloads, stages
-from server.domain.clearances import STATES, Wanted
+from server.domain.access import clearances
+from server.domain.access.clearances import STATES, Wanted
+from server.domain.downloads import issuing
 from server.domain.paging import Slice
+from server.domain.release import stages
 from tests.plans import plans
 from tests.visits import words
 from tests.world import World
@@ -57,7 +59,7 @@ def test_the_second_of_two_who_decide_sees_the_present_state(sqlite_world: World
 def test_revoking_shows_the_urls_that_still_work_and_asks_for_the_name(sqlite_world: World) -> None:
     """A wrong name changes nothing and keeps what was typed; the right one ends it at once."""
     world = sqlite_world
-    issued = downloads.issue(world.use, world.caller("cleared"), world.order())
+    issued = issuing.issue(world.use, world.caller("cleared"), world.order())
     admin = world.visit("admin")
     page = admin.get("/admin/clearances/1/revoke")
     assert f"{len(issued.urls)} URLs of 1 download still work" in words(page)

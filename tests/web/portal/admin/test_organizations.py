@@ -2,7 +2,8 @@
 
 import pytest
 
-from server.domain import downloads, holds
+from server.domain.downloads import issuing
+from server.domain.release import holds
 from tests.visits import words
 from tests.world import World
 
@@ -33,7 +34,7 @@ def test_an_organization_is_added_and_its_owner_invited(sqlite_world: World) -> 
 def test_its_page_has_everything_that_belongs_to_it(sqlite_world: World) -> None:
     """People, tokens, clearances, signatures, limits, bytes taken, live URLs, alarms and history."""
     world = sqlite_world
-    downloads.issue(world.use, world.caller("cleared"), world.order())
+    issuing.issue(world.use, world.caller("cleared"), world.order())
     page = words(world.visit("admin").get(AURORA))
     for part in (
         "owner@aurora-institute.example", "cleared, demo", "gpt-2 research active", "Sol Signer, Head of Research",
@@ -47,7 +48,7 @@ def test_suspending_says_what_it_does_and_stops_the_next_request(sqlite_world: W
     """It shows the URLs that live on, needs a reason, and is undone by resuming."""
     world = sqlite_world
     admin = world.visit("admin")
-    downloads.issue(world.use, world.caller("cleared"), world.order())
+    issuing.issue(world.use, world.caller("cleared"), world.order())
     page = words(admin.get(f"{AURORA}/suspend"))
     assert "What does not" in page
     assert "7 URLs of 1 download still work" in page

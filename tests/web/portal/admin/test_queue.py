@@ -2,8 +2,10 @@
 
 from datetime import timedelta
 
-from server.domain import access_requests, agreements, alarms, clearances, signatures
-from server.domain.alarms import AlarmKind, Suspicion
+from server.domain.access import access_requests, clearances, signatures
+from server.domain.delivery import alarms
+from server.domain.delivery.alarms import AlarmKind, Suspicion
+from server.domain.release import agreements
 from tests.visits import words
 from tests.world import World
 

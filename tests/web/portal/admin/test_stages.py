@@ -1,6 +1,6 @@
 """Stages: the ladders, one stage with who may have it, and moving it, with what that does and what it does not."""
 
-from server.domain import downloads
+from server.domain.downloads import issuing
 from tests.visits import words
 from tests.world import World
 
@@ -42,7 +42,7 @@ def test_moving_says_what_happens_and_needs_a_rationale(sqlite_world: World) -> 
     """Only the states that it can move to are offered; of two who move it at once, the second sees why not."""
     world = sqlite_world
     admin = world.visit("admin")
-    downloads.issue(world.use, world.caller("cleared"), world.order())
+    issuing.issue(world.use, world.caller("cleared"), world.order())
     page = admin.get(f"{STAGE}/move")
     assert "7 URLs of 1 download still work" in words(page)
     assert 'value="public"' in page.text
@@ -62,7 +62,7 @@ def test_moving_says_what_happens_and_needs_a_rationale(sqlite_world: World) -> 
 def test_its_page_says_who_has_it_now(sqlite_world: World) -> None:
     """By which clearance, which checkpoints there are, and what was taken of it."""
     world = sqlite_world
-    downloads.issue(world.use, world.caller("cleared"), world.order())
+    issuing.issue(world.use, world.caller("cleared"), world.order())
     page = words(world.visit("admin").get(STAGE))
     for part in (
         "partners since",

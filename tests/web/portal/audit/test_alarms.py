@@ -2,9 +2,9 @@
 
 import pytest
 
-from server.domain import alarms
-from server.domain.alarms import AlarmKind, Suspicion
 from server.domain.callers import Caller
+from server.domain.delivery import alarms
+from server.domain.delivery.alarms import AlarmKind, Suspicion
 from server.domain.errors import InvalidRequest, NotFound, NotPermitted, NotPossible
 from tests.plans import plans
 from tests.visits import words

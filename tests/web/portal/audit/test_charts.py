@@ -2,7 +2,8 @@
 
 import re
 
-from server.domain import downloads, statistics
+from server.domain.delivery import statistics
+from server.domain.downloads import issuing
 from tests.visits import words
 from tests.world import World
 
@@ -12,7 +13,7 @@ PATH = "/audit/charts"
 def test_each_chart_answers_with_numbers(sqlite_world: World) -> None:
     """Titles are questions, thirty days stand there without being asked for, and today's bytes are in it."""
     world = sqlite_world
-    download = downloads.issue(world.use, world.caller("cleared"), world.order())
+    download = issuing.issue(world.use, world.caller("cleared"), world.order())
     world.seal()
     statistics.count(world.use)
     page = world.visit("auditor").get(PATH)

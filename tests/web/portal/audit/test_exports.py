@@ -5,8 +5,9 @@ import io
 import json
 import tracemalloc
 
-from server.domain import downloads, exports
-from server.domain.log_entries import Wanted
+from server.domain.audit import exports
+from server.domain.audit.log_entries import Wanted
+from server.domain.downloads import issuing
 from server.log import entries
 from tests.world import World
 
@@ -15,9 +16,9 @@ def test_the_file_holds_what_was_asked_for(sqlite_world: World) -> None:
     """As JSON lines and as CSV, with the filters; sealed entries alone."""
     world = sqlite_world
     for _ in range(3):
-        downloads.issue(world.use, world.caller("cleared"), world.order())
+        issuing.issue(world.use, world.caller("cleared"), world.order())
     world.seal()
-    downloads.issue(world.use, world.caller("cleared"), world.order())
+    issuing.issue(world.use, world.caller("cleared"), world.order())
     visit = world.visit("auditor")
     made = visit.post("/audit/exports", {"format": "jsonl", "kind": "download", "organization": "aurora-institute"})
     assert made.headers["Content-Disposition"].startswith('attachment; filename="log-')

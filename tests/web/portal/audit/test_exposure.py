@@ -1,7 +1,9 @@
-"""Who could have taken this: asked on a page, answered in words; what the answer is, tests/domain/test_exposure.py."""
+"""Who could have taken this, asked on a page and answered in words; the answer itself is the domain test's."""
 
-from server.domain import clearances, downloads, stages
-from server.domain.stages import StageState
+from server.domain.access import clearances
+from server.domain.downloads import issuing
+from server.domain.release import stages
+from server.domain.release.stages import StageState
 from tests.visits import words
 from tests.world import World
 
@@ -15,7 +17,7 @@ def ask(stage: str, since: str = "2026-01-01", until: str = "2026-12-31") -> str
 def test_the_answer_names_who_under_what(sqlite_world: World) -> None:
     """The organization, its people, clearance and signature, and who did."""
     world = sqlite_world
-    downloads.issue(world.use, world.caller("cleared"), world.order())
+    issuing.issue(world.use, world.caller("cleared"), world.order())
     world.visit("auditor").get(PATH)
     today = f"{world.use.clock():%Y-%m-%d}"
     page = words(world.visit("auditor").get(ask("gpt-2/774M", today, today)))

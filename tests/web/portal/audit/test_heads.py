@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from sqlalchemy import select
 
-from server.domain import logs, rotation, sealer
+from server.domain.audit import logs, rotation, sealer
 from server.log.sealing import LogHead
 from tests.own_keys import give_own_keys
 from tests.plans import plans

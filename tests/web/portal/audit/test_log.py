@@ -2,7 +2,7 @@
 
 import pytest
 
-from server.domain import downloads
+from server.domain.downloads import issuing
 from server.log import notes, proofs, tree
 from server.log.entries import Log
 from tests import tampering
@@ -14,7 +14,7 @@ from tests.world import World
 def test_staff_see_all_and_partners_their_own(sqlite_world: World) -> None:
     """The same page; another organization's entries, and whether there is such an organization, stay unknown."""
     world = sqlite_world
-    downloads.issue(world.use, world.caller("cleared"), world.order())
+    issuing.issue(world.use, world.caller("cleared"), world.order())
     world.seal()
     lab, partner = world.visit("auditor"), world.visit("unsigned")
     assert "aurora-institute" in words(lab.get("/audit/log?kind=download"))
@@ -32,7 +32,7 @@ def test_staff_see_all_and_partners_their_own(sqlite_world: World) -> None:
 def test_an_entry_is_proven_against_the_head(sqlite_world: World) -> None:
     """Before it is sealed the page says so; afterwards against which head; and the file proves it elsewhere too."""
     world, visit = sqlite_world, sqlite_world.visit("cleared")
-    downloads.issue(world.use, world.caller("cleared"), world.order())
+    issuing.issue(world.use, world.caller("cleared"), world.order())
     entry = world.entries("download")[0]
     page = visit.get(f"/audit/log/{entry.id}")
     assert "not sealed yet" in words(page)

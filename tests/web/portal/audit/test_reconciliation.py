@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from server.domain import downloads, reconciliation
+from server.domain.delivery import reconciliation
+from server.domain.downloads import issuing
 from tests.access_log_lines import read_of, write_log
 from tests.visits import words
 from tests.world import World
@@ -12,7 +13,7 @@ def test_a_run_is_told(sqlite_world: World, tmp_path: Path) -> None:
     """Its lines, what matched, and the alarms that are open."""
     world, visit = sqlite_world, sqlite_world.visit("auditor")
     assert "No access log was read yet" in words(visit.get("/audit/reconciliation"))
-    download = downloads.issue(world.use, world.caller("cleared"), world.order())
+    download = issuing.issue(world.use, world.caller("cleared"), world.order())
     line = read_of(download, world.use.clock(), "hparams.json", address="198.51.100.7")
     reconciliation.reconcile(world.use, [write_log(tmp_path / "log", [line])])
     page = visit.get("/audit/reconciliation")

@@ -1,6 +1,6 @@
 """Verifications: asked for on a page, which follows them, and says against which head nothing was found."""
 
-from server.domain import verifications
+from server.domain.audit import verifications
 from tests.plans import plans
 from tests.visits import words
 from tests.world import World

@@ -1,0 +1,241 @@
+"""Access requests: a partner asks for a tier on a model; an admin turns the request into a clearance, or declines."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import ForeignKey, Index, String, func, select
+from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
+
+from server.domain.access import clearances
+from server.domain.access.clearances import Clearance
+from server.domain.callers import Caller
+from server.domain.errors import InvalidRequest, NotFound, NotPossible
+from server.domain.identity.organizations import Organization
+from server.domain.identity.people import Person
+from server.domain.mail import notices
+from server.domain.paging import Page, Slice, page
+from server.domain.permissions import Permission
+from server.domain.release import tiers
+from server.domain.release.stages import Model, Stage, StageState
+from server.domain.release.tiers import Tier
+from server.domain.resources import Resources
+from server.log import entries
+from server.storage.database import Base, Key, Moment
+
+LONGEST = timedelta(days=2 * 366)  # of what is asked for; renewing after that is a decision anew
+ASKED_A_DAY_AT_MOST = 20  # by one organization: each is a mail to every admin
+
+
+class AccessRequest(Base):
+    """Open until it is decided or withdrawn."""
+
+    __tablename__ = "access_requests"
+    __table_args__ = (Index("ix_access_requests_organization_id_id", "organization_id", "id"),)
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"))
+    tier_id: Mapped[int] = mapped_column(ForeignKey("tiers.id"))
+    purpose: Mapped[str] = mapped_column(String(1000))
+    wanted_until: Mapped[datetime] = mapped_column(Moment)
+    asked_by: Mapped[int] = mapped_column(ForeignKey("people.id"))
+    asked_at: Mapped[datetime] = mapped_column(Moment)
+    decided_by: Mapped[int | None] = mapped_column(ForeignKey("people.id"))
+    decided_at: Mapped[datetime | None] = mapped_column(Moment)  # None: open, unless withdrawn
+    clearance_id: Mapped[int | None] = mapped_column(ForeignKey("clearances.id"))  # what it became
+    declined_because: Mapped[str | None] = mapped_column(String(1000))
+    withdrawn_at: Mapped[datetime | None] = mapped_column(Moment)
+    organization: Mapped[Organization] = relationship()
+    model: Mapped[Model] = relationship()
+    tier: Mapped[Tier] = relationship()
+    clearance: Mapped[Clearance | None] = relationship()
+    asker: Mapped[Person] = relationship(foreign_keys=[asked_by])
+    decider: Mapped[Person | None] = relationship(foreign_keys=[decided_by])
+
+    @property
+    def wanted(self) -> str:
+        """For people: `research on gpt-2`."""
+        return f"{self.tier.name} on {self.model.name}"
+
+    @property
+    def state(self) -> str:
+        """One word for people: open, withdrawn, declined or approved (then its clearance has a state of its own)."""
+        if self.withdrawn_at is not None:
+            return "withdrawn"
+        if self.decided_at is None:
+            return "open"
+        return "declined" if self.clearance_id is None else "approved"
+
+
+def create(
+    use: Resources, caller: Caller, model: str, tier: str, *, purpose: str, wanted_until: datetime
+) -> AccessRequest:
+    """Ask for access for one's organization. One request for a model can be open at a time."""
+    caller.require(Permission.ACCESS_REQUEST_CREATE)
+    purpose = _words(purpose, "Say what your organization needs it for, in at most 1000 characters.")
+    with use.database.transaction() as session:
+        # Two who ask at the same moment would otherwise both find no open request.
+        home = session.get_one(
+            Organization, caller.organization_id, with_for_update={"key_share": True}, populate_existing=True
+        )
+        at = use.clock()
+        if not at < wanted_until <= at + LONGEST:
+            raise InvalidRequest("The last day must lie in the future, and within two years.")
+        family, rank = _model(session, model), tiers.get(session, tier)
+        _require_none_open(session, home, family)
+        _require_few(session, home, at)
+        request = AccessRequest(
+            organization=home, model=family, tier=rank, purpose=purpose, wanted_until=wanted_until,
+            asked_by=caller.person_id, asked_at=at,
+        )  # fmt: skip
+        session.add(request)
+        session.flush()
+        notices.request_waits(
+            session, use, request.id, home.name, f"{tier} on {model}", request.asker, purpose, wanted_until, at
+        )
+        _record(session, caller, "access_request.create", request, at, wanted_until=_ms(wanted_until), purpose=purpose)
+        return request
+
+
+def withdraw(use: Resources, caller: Caller, request_id: int) -> None:
+    """Take an open request back."""
+    caller.require(Permission.ACCESS_REQUEST_CREATE)
+    with use.database.transaction() as session:
+        request = _open(session, caller, request_id)
+        at = use.clock()
+        request.withdrawn_at = at
+        _record(session, caller, "access_request.withdraw", request, at)
+
+
+def approve(
+    use: Resources,
+    caller: Caller,
+    request_id: int,
+    *,
+    expires_at: datetime | None = None,
+    starts_at: datetime | None = None,
+) -> AccessRequest:
+    """Turn a request into a clearance, which this admin thereby proposes; until when it asks if not said otherwise.
+
+    Where the tier takes two people, another admin puts that clearance into force with `clearances.approve`.
+    """
+    caller.require(Permission.ACCESS_REQUEST_DECIDE)
+    with use.database.transaction() as session:
+        request = _open(session, caller, request_id)
+        at = use.clock()
+        request.clearance = clearances.propose_in(
+            session, use, caller, request.organization, request.model, request.tier,
+            expires_at=expires_at or request.wanted_until, starts_at=starts_at, purpose=request.purpose, at=at,
+            asked_by=request.asked_by,
+        )  # fmt: skip
+        request.decided_by, request.decided_at = caller.person_id, at
+        session.flush()
+        _record(session, caller, "access_request.approve", request, at, clearance=request.clearance.id)
+        return request
+
+
+def decline(use: Resources, caller: Caller, request_id: int, because: str) -> None:
+    """Say no to a request, and why: its organization reads the reason."""
+    caller.require(Permission.ACCESS_REQUEST_DECIDE)
+    because = _words(because, "Give the reason, in at most 1000 characters: the organization reads it.")
+    with use.database.transaction() as session:
+        request = _open(session, caller, request_id)
+        at = use.clock()
+        request.decided_by, request.decided_at, request.declined_because = caller.person_id, at, because
+        notices.request_declined(session, use, request.organization_id, request.asked_by, request.wanted, because, at)
+        _record(session, caller, "access_request.decline", request, at, because=because)
+
+
+def visible(session: Session, caller: Caller, part: Slice) -> Page[AccessRequest]:
+    """What one's own organization has asked for, newest first; for staff all."""
+    caller.require(Permission.ACCESS_REQUEST_READ)
+    query = _WITH_NAMES
+    if not caller.is_staff:
+        query = query.where(AccessRequest.organization_id == caller.organization_id)
+    return page(session, query, AccessRequest.id, part, newest_first=True)
+
+
+def get(session: Session, caller: Caller, request_id: int) -> AccessRequest:
+    """Raises NotFound, also for what another organization has asked for."""
+    caller.require(Permission.ACCESS_REQUEST_READ)
+    request = session.scalar(_WITH_NAMES.where(AccessRequest.id == request_id))
+    return _seen_by(caller, request, request_id)
+
+
+IS_OPEN = AccessRequest.decided_at.is_(None) & AccessRequest.withdrawn_at.is_(None)
+Index("ix_access_requests_open", AccessRequest.id, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN)
+
+_WITH_NAMES = select(AccessRequest).options(
+    joinedload(AccessRequest.organization), joinedload(AccessRequest.model), joinedload(AccessRequest.tier),
+    joinedload(AccessRequest.clearance), joinedload(AccessRequest.asker), joinedload(AccessRequest.decider),
+)  # fmt: skip
+
+
+def _open(session: Session, caller: Caller, request_id: int) -> AccessRequest:
+    """The request, locked. Of two who decide at once, the second one reads here what the first one did."""
+    found = session.get(AccessRequest, request_id, with_for_update=True, populate_existing=True)
+    request = _seen_by(caller, found, request_id)
+    if request.state == "withdrawn":
+        raise NotPossible(f"Request {request_id} was withdrawn: there is nothing left to decide.")
+    if request.decider is not None:
+        raise NotPossible(f"Request {request_id} was {request.state} already, by {request.decider.name}.")
+    return request
+
+
+def _seen_by(caller: Caller, request: AccessRequest | None, request_id: int) -> AccessRequest:
+    if request is None or not (caller.is_staff or request.organization_id == caller.organization_id):
+        raise NotFound(f"There is no request {request_id}.")
+    return request
+
+
+def _require_none_open(session: Session, home: Organization, family: Model) -> None:
+    asked = session.scalar(
+        select(AccessRequest.id).where(
+            AccessRequest.organization_id == home.id, AccessRequest.model_id == family.id, IS_OPEN
+        )
+    )
+    if asked is not None:
+        raise NotPossible(
+            f"Request {asked} of your organization for {family.name} is still open.",
+            next_step="Wait for the decision, or withdraw that request and ask anew.",
+        )
+
+
+def _require_few(session: Session, home: Organization, at: datetime) -> None:
+    lately = AccessRequest.organization_id == home.id, AccessRequest.asked_at > at - timedelta(days=1)
+    if (session.scalar(select(func.count()).where(*lately)) or 0) >= ASKED_A_DAY_AT_MOST:
+        raise NotPossible(
+            f"Your organization has asked {ASKED_A_DAY_AT_MOST} times within a day.", next_step="Ask again tomorrow."
+        )
+
+
+def _words(text: str, wanted: str) -> str:
+    text = text.strip()
+    if not text or len(text) > 1000 or not all(letter.isprintable() or letter in "\r\n\t" for letter in text):
+        raise InvalidRequest(wanted)
+    return text
+
+
+def _model(session: Session, name: str) -> Model:
+    """A model that partners may know of: one that is planned as a whole looks like one that does not exist."""
+    known = select(Stage.id).where(Stage.model_id == Model.id, (Stage.state != StageState.PLANNED) | Stage.announced)
+    family = session.scalar(select(Model).where(Model.name == name, known.exists()))
+    if family is None:
+        raise NotFound(f"There is no model {name}.")
+    return family
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def _record(session: Session, caller: Caller, kind: str, about: AccessRequest, at: datetime, **more: int | str) -> None:
+    record = {
+        "actor": caller.as_record(),
+        "access_request": about.id,
+        "organization": about.organization.slug,
+        "model": about.model.name,
+        "tier": about.tier.name,
+        **more,
+    }
+    entries.append(
+        session, kind=kind, at=at, record=record, organization_id=about.organization_id, subject=str(about.id)
+    )

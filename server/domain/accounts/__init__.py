@@ -1,0 +1,1 @@
+"""How a person signs in: password, factors, passkeys, and the ways into an account."""

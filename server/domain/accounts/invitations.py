@@ -1,0 +1,223 @@
+"""Invitations: an owner or an admin names an e-mail address; whoever reads its mail becomes a person."""
+
+import base64
+import hashlib
+import hmac
+import secrets
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Literal
+
+from sqlalchemy import ColumnElement, ForeignKey, Index, LargeBinary, String, func, select
+from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
+
+from server.domain.accounts import factors
+from server.domain.accounts.sign_in import SignedIn
+from server.domain.callers import Caller
+from server.domain.errors import NotFound, NotPossible, OrganizationSuspended
+from server.domain.identity import organizations, people, sessions
+from server.domain.identity.organizations import Organization
+from server.domain.identity.people import Person
+from server.domain.mail import mails
+from server.domain.paging import Page, Slice, page
+from server.domain.permissions import POLICY, Permission, Role
+from server.domain.resources import Resources
+from server.log import entries
+from server.storage.database import Base, Key, Moment
+
+LIFETIME = timedelta(days=7)
+# An organization's: our mail server is not for writing to the whole world, nor to one person all day.
+OPEN_AT_MOST = 100
+SENT_A_DAY_AT_MOST = 100
+SENT_A_DAY_TO_ONE_AT_MOST = 5
+State = Literal["open", "accepted", "withdrawn", "expired"]
+
+
+class Invitation(Base):
+    """Works once, until it expires or is withdrawn. The link holds the secret; here stands its hash."""
+
+    __tablename__ = "invitations"
+    __table_args__ = (Index("ix_invitations_organization_id_id", "organization_id", "id"),)
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    secret_sha256: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    email: Mapped[str] = mapped_column(String(254))
+    role: Mapped[Role] = mapped_column(String(16))
+    invited_by: Mapped[int] = mapped_column(ForeignKey("people.id"))
+    invited_at: Mapped[datetime] = mapped_column(Moment)
+    expires_at: Mapped[datetime] = mapped_column(Moment)
+    accepted_at: Mapped[datetime | None] = mapped_column(Moment)
+    withdrawn_at: Mapped[datetime | None] = mapped_column(Moment)
+    organization: Mapped[Organization] = relationship()
+    inviter: Mapped[Person] = relationship()
+
+    def state_at(self, moment: datetime) -> State:
+        """An invitation of somebody who could not invite any more is as good as withdrawn."""
+        if self.accepted_at is not None:
+            return "accepted"
+        if self.withdrawn_at is not None:
+            return "withdrawn"
+        if moment >= self.expires_at:
+            return "expired"
+        may_invite = self.inviter.disabled_at is None and self.inviter.role in POLICY[Permission.PERSON_MANAGE].roles
+        return "open" if may_invite else "withdrawn"
+
+
+def invite(use: Resources, caller: Caller, organization_slug: str, email: str, role: Role) -> Invitation:
+    """Send somebody a link that makes them a person: an owner in the own organization, an admin anywhere.
+
+    Raises NotFound, InvalidRequest (no address, no such role there), NotPossible (a person or invited already).
+    """
+    caller.require(Permission.PERSON_MANAGE)
+    email, secret = email.strip().lower(), secrets.token_urlsafe(32)
+    with use.database.transaction() as session:
+        home = _managed_home(session, caller, organization_slug)
+        people.require_fit(home, email, role)
+        at = use.clock()
+        _require_new(session, caller, home, email, at)
+        invitation = Invitation(
+            secret_sha256=sessions.sha256(secret), organization_id=home.id, email=email, role=role,
+            invited_by=caller.person_id, invited_at=at, expires_at=at + LIFETIME, organization=home,
+            inviter=session.get_one(Person, caller.person_id),
+        )  # fmt: skip
+        session.add(invitation)
+        session.flush()
+        _mail(session, use, caller, invitation, secret, at)
+        _record(session, caller, "invitation.invite", invitation, at)
+        return invitation
+
+
+def withdraw(use: Resources, caller: Caller, invitation_id: int) -> None:
+    """Make an invitation's link worthless. Raises NotFound for another organization's, NotPossible when it is over."""
+    caller.require(Permission.PERSON_MANAGE)
+    with use.database.transaction() as session:
+        query = select(Invitation).where(Invitation.id == invitation_id)
+        if caller.role is not Role.ADMIN:
+            query = query.where(Invitation.organization_id == caller.organization_id)
+        invitation = session.scalar(query.with_for_update())
+        if invitation is None:
+            raise NotFound("There is no such invitation.", next_step="The list of people shows those that there are.")
+        at = use.clock()
+        # One that its inviter's own end has closed blocks a new one to the same address: it can be withdrawn.
+        if (state := invitation.state_at(at)) != "open" and (state != "withdrawn" or invitation.withdrawn_at):
+            raise NotPossible(f"The invitation of {invitation.email} is {state} already.")
+        invitation.withdrawn_at = at
+        _record(session, caller, "invitation.withdraw", invitation, at)
+
+
+def of_organization(
+    session: Session, caller: Caller, organization_id: int, part: Slice, *, waiting_at: datetime | None = None
+) -> Page[Invitation]:
+    """An organization's invitations, newest first; for its owners, and for admins. waiting_at: only those not over."""
+    caller.require(Permission.PERSON_MANAGE)
+    if caller.role is not Role.ADMIN and caller.organization_id != organization_id:
+        raise NotFound("There is no such organization.")
+    query = (
+        select(Invitation)
+        .where(Invitation.organization_id == organization_id)
+        .options(joinedload(Invitation.inviter), joinedload(Invitation.organization))
+    )
+    if waiting_at is not None:
+        query = query.where(*_waiting(waiting_at))
+    return page(session, query, Invitation.id, part, newest_first=True)
+
+
+def find(session: Session, secret: str) -> Invitation | None:
+    """The invitation of a link, in whatever state it is."""
+    query = select(Invitation).where(Invitation.secret_sha256 == sessions.sha256(secret))
+    return session.scalar(query.options(joinedload(Invitation.inviter), joinedload(Invitation.organization)))
+
+
+def totp_secret(use: Resources, secret: str) -> str:
+    """The secret that an invited person's app gets: the same each time the page is loaded, and no one else's."""
+    made = hmac.digest(use.secret, b"weightgate invitation totp\n" + sessions.sha256(secret), hashlib.sha256)
+    return base64.b32encode(made[:20]).decode()
+
+
+def accept(use: Resources, stranger: Caller, secret: str, name: str, password: str, code: str) -> SignedIn:
+    """Make the invited person, whose app has shown a right code, and sign them in.
+
+    Raises NotFound, NotPossible (it is over; there is such a person), InvalidRequest, OrganizationSuspended.
+    """
+    with use.database.reading() as session:  # hashing is slow on purpose: not for whoever knows no link
+        _known(find(session, secret))
+    hashed = people.hash_password(password)  # before the transaction
+    with use.database.transaction() as session:
+        invitation = _lock(session, secret)
+        at = use.clock()
+        if (state := invitation.state_at(at)) != "open":
+            raise NotPossible(f"This invitation is {state}.", next_step="Ask whoever invited you for another one.")
+        home = invitation.organization
+        if home.suspended_at is not None:
+            raise OrganizationSuspended
+        totp = totp_secret(use, secret)
+        step = factors.require_step(totp, code, at)
+        role = Role(invitation.role)
+        person, _ = people.create(session, use, home, invitation.email, name, role, hashed, totp)
+        person.totp_step, invitation.accepted_at = step, at
+        signed_in = SignedIn(sessions.begin(session, stranger, person.id, "totp", at), role)
+        caller = replace(stranger, via="session", organization=home.slug, person=person.email)
+        people.record(session, caller, "person.accept_invitation", person, at, invitation=invitation.id)
+        return signed_in
+
+
+def _lock(session: Session, secret: str) -> Invitation:
+    query = select(Invitation).where(Invitation.secret_sha256 == sessions.sha256(secret)).with_for_update()
+    return _known(session.scalar(query))
+
+
+def _known(invitation: Invitation | None) -> Invitation:
+    if invitation is None:
+        raise NotFound("There is no such invitation.", next_step="Ask whoever invited you for another one.")
+    return invitation
+
+
+def _managed_home(session: Session, caller: Caller, slug: str) -> Organization:
+    """Locked: of two who invite the same address at once, one does."""
+    if caller.role is not Role.ADMIN and slug != caller.organization:
+        raise NotFound(f"There is no organization {slug}.")
+    return organizations.get(session, slug, lock=True)
+
+
+def _require_new(session: Session, caller: Caller, home: Organization, email: str, at: datetime) -> None:
+    """An owner learns only of the own organization's people; whoever is another's reads it on the invitation's page."""
+    person = session.scalar(select(Person).where(Person.email == email))
+    if person is not None and (caller.role is Role.ADMIN or person.organization_id == home.id):
+        raise NotPossible(f"There is a person {email} already.", next_step="Nothing needs to be done.")
+    waiting = select(func.count()).where(Invitation.organization_id == home.id, *_waiting(at))
+    if session.scalar(waiting.where(Invitation.email == email)):
+        raise NotPossible(f"{email} is invited already.", next_step="To send another mail, withdraw that one first.")
+    if (session.scalar(waiting) or 0) >= OPEN_AT_MOST:
+        raise NotPossible(f"{OPEN_AT_MOST} invitations wait already.", next_step="Withdraw some first.")
+    sent = select(func.count()).where(
+        Invitation.organization_id == home.id, Invitation.invited_at > at - timedelta(days=1)
+    )
+    to_one = session.scalar(sent.where(Invitation.email == email)) or 0
+    if to_one >= SENT_A_DAY_TO_ONE_AT_MOST or (session.scalar(sent) or 0) >= SENT_A_DAY_AT_MOST:
+        raise NotPossible("Many invitations were sent within a day already.", next_step="Invite them tomorrow.")
+
+
+def _waiting(at: datetime) -> tuple[ColumnElement[bool], ...]:
+    return Invitation.accepted_at.is_(None), Invitation.withdrawn_at.is_(None), Invitation.expires_at > at
+
+
+def _mail(session: Session, use: Resources, caller: Caller, invitation: Invitation, secret: str, at: datetime) -> None:
+    home = invitation.organization
+    text = (
+        f"Open this page to choose a password and set up your second factor:\n"
+        f"{use.settings.public_url}/invitations/{secret}\n\n"
+        f"{caller.person} invites you to Weightgate, for {home.name}, as {invitation.role}.\n"
+        f"The link works once, until {invitation.expires_at:%-d %B %Y, %H:%M UTC}. If you do not know what this is "
+        "about, delete this mail: nothing happens without you."
+    )
+    mails.queue(session, use, "invitation", invitation.email, f"You are invited to {home.name}", text, at)
+
+
+def _record(session: Session, caller: Caller, kind: str, about: Invitation, at: datetime) -> None:
+    record = {
+        "actor": caller.as_record(), "invitation": about.id, "person": about.email, "role": str(about.role),
+        "organization": about.organization.slug,
+    }  # fmt: skip
+    entries.append(
+        session, kind=kind, at=at, record=record, organization_id=about.organization_id, subject=str(about.id)
+    )

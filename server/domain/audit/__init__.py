@@ -1,0 +1,1 @@
+"""The log for those who keep and check it: sealing, replay, verification, exports, keys."""

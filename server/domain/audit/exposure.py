@@ -1,0 +1,276 @@
+"""Exposure: who could have taken a stage in a window of time, and who did, computed from the log alone.
+
+The acts in the log are replayed (`audit.Replay`); between two of them only time passes, which begins and ends
+clearances. What is said is what `access` would have answered, but for quotas and rates: those only slow down. Clocks of
+several machines differ by up to a minute, and so do the edges.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import orjson
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from server.domain.audit import log_entries, replay
+from server.domain.audit.log_entries import Wanted
+from server.domain.audit.replay import Record, Replay
+from server.domain.callers import Caller
+from server.domain.delivery import deliveries
+from server.domain.downloads import issuing
+from server.domain.errors import InvalidRequest
+from server.domain.paging import Slice
+from server.domain.permissions import POLICY, Permission
+from server.domain.release import stages
+from server.domain.release.holds import EVERYTHING
+from server.domain.release.stages import Model, Stage, StageState
+from server.log.entries import LogEntry
+
+WINDOW_AT_MOST = timedelta(days=366)
+TAKEN_AT_MOST = 5000  # downloads added up; where there are more, the page says so
+_PEOPLE = (
+    "person.accept_invitation", "person.add", "person.change_role", "person.disable", "person.enable",
+)  # fmt: skip
+_KINDS = sorted({*replay.JUDGING, *_PEOPLE, "organization.add", "checkpoint.publish"})
+_MAY_DOWNLOAD = POLICY[Permission.DOWNLOAD_CREATE].roles
+
+
+@dataclass(slots=True)
+class Span:
+    """A time without a gap: from a moment, until another, which is no longer in it."""
+
+    since: datetime
+    until: datetime
+
+
+@dataclass(slots=True)
+class Authority(Span):
+    """What it rested on meanwhile."""
+
+    clearance: int
+    tier: str
+    signature: int | None
+    agreement_sha256: str | None
+
+
+@dataclass(slots=True)
+class PersonExposure:
+    """When one of its people could."""
+
+    email: str
+    role: str
+    spans: list[Span] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class OrganizationExposure:
+    """When an organization could, under what, and who of it."""
+
+    slug: str
+    authorities: list[Authority] = field(default_factory=list)
+    people: dict[str, PersonExposure] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Taken:
+    """What one person, or nobody that is known, was issued in the window; fetched: as far as it is known."""
+
+    organization: str | None
+    person: str | None
+    downloads: int = 0
+    issued_bytes: int = 0
+    fetched_bytes: int = 0
+    first_at: datetime | None = None
+    last_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class Exposure:
+    """The answer. anyone: when the stage was public, and took no clearance. cut: more was taken than is told."""
+
+    stage: str
+    since: datetime
+    until: datetime
+    anyone: list[Span] = field(default_factory=list)
+    organizations: list[OrganizationExposure] = field(default_factory=list)
+    taken: list[Taken] = field(default_factory=list)
+    cut: bool = False
+
+
+def exposure(
+    session: Session, caller: Caller, second_person_tier: str, stage: str, since: datetime, until: datetime
+) -> Exposure:
+    """Raises NotFound for a stage that there is not, InvalidRequest for a window that is none."""
+    caller.require(Permission.LOG_AUDIT)
+    if not timedelta(0) < until - since <= WINDOW_AT_MOST:
+        raise InvalidRequest(f"The end must lie after the start, at most {WINDOW_AT_MOST.days} days.")
+    found = Exposure(stages.get(session, stage).full_name, since, until)
+    history = _History(found, Replay(second_person_tier))
+    for at, organization_id, record in _acts(session, until):
+        history.take(at, organization_id, record)
+    history.pass_time(until)
+    found.organizations = sorted(history.organizations.values(), key=lambda one: one.slug)
+    found.taken, found.cut = _taken(session, caller, found)
+    return found
+
+
+def stage_names(session: Session) -> list[str]:
+    """Every stage that can be asked about."""
+    query = select(Model.name, Stage.name).join(Stage, Stage.model_id == Model.id).order_by(Model.name, Stage.ordinal)
+    return [f"{model}/{name}" for model, name in session.execute(query)]
+
+
+def _acts(session: Session, until: datetime) -> Iterator[tuple[datetime, int | None, Record]]:
+    """Every act of before a moment that decides who may download, in the order of the log."""
+    columns = select(LogEntry.id, LogEntry.log_id, LogEntry.leaf_index, LogEntry.organization_id, LogEntry.record)
+    rows = session.execute(columns.where(LogEntry.kind.in_(_KINDS))).all()
+    rows = sorted(rows, key=lambda row: (row.log_id, row.leaf_index is None, row.leaf_index or 0, row.id))
+    last = datetime.min.replace(tzinfo=UTC)
+    for row in rows:
+        if not row.record:  # erased
+            continue
+        try:
+            record = orjson.loads(row.record)
+            last = max(last, _moment(record["time"]))  # a clock that was behind does not turn time back
+        except (ValueError, KeyError, TypeError):  # `log verify` names it
+            continue
+        if last >= until:
+            return
+        yield last, row.organization_id, record
+
+
+class _History:
+    """The world as the log tells it, and what of it is in the window."""
+
+    def __init__(self, found: Exposure, world: Replay) -> None:
+        self._found, self._world, self._reached = found, world, found.since
+        self._model = found.stage.partition("/")[0]
+        self._slugs: dict[int | None, str] = {}
+        self._people: defaultdict[str, dict[str, str]] = defaultdict(dict)  # organization → e-mail → role
+        self._disabled: set[str] = set()
+        self._is_published = False
+        self.organizations: dict[str, OrganizationExposure] = {}
+
+    def take(self, at: datetime, organization_id: int | None, record: Record) -> None:
+        self.pass_time(at)
+        try:
+            for _ in self._world.take(record):  # what is wrong with it is for `log verify` to say
+                pass
+            self._note(organization_id, record)
+        except (KeyError, TypeError, AttributeError):
+            return
+
+    def pass_time(self, until: datetime) -> None:
+        """Note who could, from where this came until a moment: nothing was done in between."""
+        since, self._reached = self._reached, max(self._reached, until)
+        if until <= since or not self._is_open():
+            return
+        if self._world.stages[self._found.stage].state == StageState.PUBLIC:
+            _extend(self._found.anyone, Span(since, until))
+            return
+        for slug in {clearance.organization for clearance in self._world.clearances.values()}:
+            for authority in self._authorities(slug, since, until):
+                self._note_could(slug, authority)
+
+    def _note(self, organization_id: int | None, record: Record) -> None:
+        kind = record["kind"]
+        if kind == "instance.begin":
+            self._slugs[organization_id] = record["organization"]
+            self._people[record["organization"]] |= dict.fromkeys(record["admins"], "admin")
+        elif kind == "organization.add":
+            self._slugs[organization_id] = record["organization"]
+        elif kind == "checkpoint.publish":
+            self._is_published |= record["stage"] == self._found.stage
+        elif kind in _PEOPLE:
+            self._people[self._slugs[organization_id]][record["person"]] = record["role"]
+            if kind in {"person.disable", "person.enable"}:
+                (self._disabled.add if kind == "person.disable" else self._disabled.discard)(record["person"])
+
+    def _is_open(self) -> bool:
+        """Whether anybody at all could: rows 3 and 4 of the access rule, and that there is something to take."""
+        stage = self._world.stages.get(self._found.stage)
+        held = self._world.held & {self._found.stage, self._model, EVERYTHING}
+        return stage is not None and stage.state != StageState.WITHDRAWN and not held and self._is_published
+
+    def _authorities(self, slug: str, since: datetime, until: datetime) -> Iterator[Authority]:
+        """Rows 2, 3, 5 and 6 for an organization, from a moment until another between which nothing was done."""
+        world, stage = self._world, self._world.stages[self._found.stage]
+        if slug in world.suspended or (stage.state == StageState.PLANNED and slug != world.lab):
+            return
+        signature, wanted = None, None
+        if stage.agreement is not None:
+            wanted = world.current.get(stage.agreement)
+            signature = next((key for key, value in world.signed.items() if value == (slug, wanted)), None)
+            if signature is None:
+                return
+        least = world.ranks.get(stage.tier, 0)
+        holding = [
+            (_moment(one.expires_at), _moment(one.starts_at), key, one.tier)
+            for key, one in world.clearances.items()
+            if (one.organization, one.model) == (slug, self._model) and one.approved and not one.revoked
+            and world.ranks.get(one.tier, -1) >= least
+        ]  # fmt: skip
+        edges = {edge for ends, starts, _, _ in holding for edge in (ends, starts) if since < edge < until}
+        steps = [since, *sorted(edges), until]
+        for start, end in pairwise(steps):
+            lasting = [one for one in holding if one[1] <= start < one[0]]
+            if lasting:
+                _, _, key, tier = max(lasting)
+                yield Authority(start, end, key, tier, signature, wanted)
+
+    def _note_could(self, slug: str, authority: Authority) -> None:
+        known = self.organizations.setdefault(slug, OrganizationExposure(slug))
+        _extend(known.authorities, authority)
+        for email, role in self._people[slug].items():
+            if email not in self._disabled and role in _MAY_DOWNLOAD:
+                person = known.people.setdefault(email, PersonExposure(email, role))
+                person.role = role
+                _extend(person.spans, Span(authority.since, authority.until))
+
+
+def _extend(spans: list[Any], span: Span) -> None:
+    """Add a span; one that goes on from the last on the same authority makes that one longer."""
+    if spans and spans[-1].until == span.since and _rests_on(spans[-1]) == _rests_on(span):
+        spans[-1].until = span.until
+    else:
+        spans.append(span)
+
+
+def _rests_on(span: Span) -> tuple[Any, ...]:
+    return (span.clearance, span.signature) if isinstance(span, Authority) else ()
+
+
+def _taken(session: Session, caller: Caller, found: Exposure) -> tuple[list[Taken], bool]:
+    """The downloads of the window, newest first, added up by who asked; and whether there were too many to add up."""
+    wanted = Wanted(stage=found.stage, kind=issuing.KIND, since=found.since, until=found.until)
+    taken: dict[tuple[str | None, str | None], Taken] = {}
+    count, after = 0, None
+    while count < TAKEN_AT_MOST:
+        page = log_entries.visible(session, caller, wanted, Slice(200, after))
+        records = [orjson.loads(entry.record) for entry in page.items if entry.record]
+        sent = deliveries.delivered(session, [record["download"] for record in records])
+        for record in records:
+            _add(taken, record, sent.get(record["download"], 0))
+        count, after = count + len(page.items), page.next_after
+        session.expunge_all()  # their records are large
+        if after is None:
+            break
+    return sorted(taken.values(), key=lambda one: (-one.issued_bytes, str(one.person))), after is not None
+
+
+def _add(taken: dict[tuple[str | None, str | None], Taken], record: Record, sent: int) -> None:
+    actor, at = record["actor"], issuing.issued_at(record)
+    key = actor.get("organization"), actor.get("person")
+    one = taken.setdefault(key, Taken(*key, last_at=at))
+    one.downloads += 1
+    one.issued_bytes += sum(file["size_bytes"] for file in record["files"])
+    one.fetched_bytes += sent
+    one.first_at = at
+
+
+def _moment(at_ms: int) -> datetime:
+    return datetime.fromtimestamp(at_ms / 1000, UTC)

@@ -1,0 +1,1 @@
+"""What was fetched, from the store's own access log: bytes, statistics, alarms."""

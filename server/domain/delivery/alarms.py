@@ -1,0 +1,235 @@
+"""Alarms: what reconciliation found that should not be. Each is an entry of the log as well, once for its cause.
+
+The entry belongs to no organization, so that no partner learns from its own log what the lab has seen of it.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+import orjson
+from sqlalchemy import ForeignKey, Index, String, select
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
+
+from server.domain.callers import Caller
+from server.domain.errors import InvalidRequest, NotFound, NotPossible
+from server.domain.identity.organizations import Organization
+from server.domain.paging import Page, Slice, page
+from server.domain.permissions import Permission
+from server.domain.resources import Resources
+from server.log import entries
+from server.log.entries import LogEntry
+from server.logger import redact
+from server.storage.database import Base, Key, Moment
+
+KIND = "alarm"
+ASKED_AT_ONCE = 500
+RESOLUTION_CHARACTERS_AT_MOST = 1000
+FOREIGN_TEXT_AT_MOST = 10_000  # looked at; far less is kept
+
+
+class AlarmKind(StrEnum):
+    """What was seen; the sentence is for whoever is on duty."""
+
+    GHOST_READ = "ghost_read"
+    FOREIGN_ADDRESS = "foreign_address"
+    USED_AFTER_REVOCATION = "used_after_revocation"
+    OVER_READ = "over_read"
+    DECOY_TOUCHED = "decoy_touched"
+
+
+SENTENCES = {
+    AlarmKind.GHOST_READ: "A file was read that no entry of the log allows: the signing key may be in other hands.",
+    AlarmKind.FOREIGN_ADDRESS: "A download was fetched from a network that is not the organization's: a leaked link.",
+    AlarmKind.USED_AFTER_REVOCATION: "A link that still lived was used after the access behind it had ended.",
+    AlarmKind.OVER_READ: "More than one and a half times a file's size was fetched under one download.",
+    AlarmKind.DECOY_TOUCHED: "Somebody asked for a decoy, which nobody has a reason to know of.",
+}
+
+
+class Alarm(Base):
+    """One cause, raised once."""
+
+    __tablename__ = "alarms"
+    __table_args__ = (
+        Index("ix_alarms_organization_id_id", "organization_id", "id"),
+        Index("ix_alarms_kind_id", "kind", "id"),
+        Index("ix_alarms_raised_at", "raised_at"),
+    )
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    cause_sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    kind: Mapped[AlarmKind] = mapped_column(String(32))
+    reason: Mapped[str] = mapped_column(String(300))
+    raised_at: Mapped[datetime] = mapped_column(Moment)
+    read_at: Mapped[datetime] = mapped_column(Moment)  # when the request began, by the store's clock
+    download_id: Mapped[str | None] = mapped_column(String(36), index=True)
+    organization_id: Mapped[int | None] = mapped_column(ForeignKey("organizations.id"))
+    object_key: Mapped[str] = mapped_column(String(1024))
+    address: Mapped[str] = mapped_column(String(64))
+    signed_by: Mapped[str] = mapped_column(
+        String(300)
+    )  # the identity as the store's log names it; "" where it does not
+    user_agent: Mapped[str] = mapped_column(String(200))
+    resolved_at: Mapped[datetime | None] = mapped_column(Moment)  # an admin has looked into it
+    resolved_by: Mapped[str | None] = mapped_column(String(254))
+    resolution: Mapped[str | None] = mapped_column(String(1000))
+    organization: Mapped[Organization | None] = relationship(lazy="joined")
+
+
+IS_OPEN, IS_RESOLVED = Alarm.resolved_at.is_(None), Alarm.resolved_at.is_not(None)
+Index("ix_alarms_open", Alarm.id, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN)
+Index("ix_alarms_resolved", Alarm.id, sqlite_where=IS_RESOLVED, postgresql_where=IS_RESOLVED)
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """What would be an alarm if its cause has not raised one yet. `cause`: what makes two of a kind the same."""
+
+    kind: AlarmKind
+    cause: tuple[str, ...]
+    reason: str
+    at_ms: int
+    object_key: str
+    address: str
+    by: str = ""
+    user_agent: str | None = None
+    download_id: str | None = None
+    organization_id: int | None = None
+    organization: str | None = None  # its slug
+
+    @property
+    def cause_sha256(self) -> str:
+        return hashlib.sha256("\n".join((self.kind, *self.cause)).encode("utf-8", "replace")).hexdigest()
+
+
+def raise_new(session: Session, suspicions: Iterable[Suspicion], at: datetime) -> list[AlarmKind]:
+    """Raise what was not raised before, each with its entry; return the kinds of the new ones.
+
+    Whoever calls holds the lock of all reconciling.
+    """
+    wanted = {suspicion.cause_sha256: suspicion for suspicion in suspicions}
+    for cause in _known(session, list(wanted)):
+        del wanted[cause]
+    for cause, suspicion in wanted.items():
+        _raise(session, cause, suspicion, at)
+    return [suspicion.kind for suspicion in wanted.values()]
+
+
+def listed(
+    session: Session,
+    part: Slice,
+    *,
+    kind: AlarmKind | None = None,
+    organization_id: int | None = None,
+    resolved: bool | None = None,
+) -> Page[Alarm]:
+    """Alarms, newest first. For admins and auditors alone: whoever calls has asked the policy."""
+    query = select(Alarm)
+    if resolved is not None:
+        query = query.where(IS_RESOLVED if resolved else IS_OPEN)
+    if kind is not None:
+        query = query.where(Alarm.kind == kind)
+    if organization_id is not None:
+        query = query.where(Alarm.organization_id == organization_id)
+    return page(session, query, Alarm.id, part, newest_first=True)
+
+
+def of_download(session: Session, download_id: str) -> Sequence[Alarm]:
+    return session.scalars(select(Alarm).where(Alarm.download_id == download_id).order_by(Alarm.id)).all()
+
+
+def get(session: Session, caller: Caller, alarm_id: int) -> Alarm:
+    """Raises NotFound."""
+    caller.require(Permission.ALARM_READ)
+    alarm = session.get(Alarm, alarm_id)
+    if alarm is None:
+        raise NotFound(f"There is no alarm {alarm_id}.")
+    return alarm
+
+
+def entry_of(session: Session, alarm: Alarm) -> LogEntry | None:
+    """The log entry that was written when the alarm was raised."""
+    told = LogEntry.appended_at == alarm.raised_at, LogEntry.kind == KIND, LogEntry.code == alarm.kind
+    return next((entry for entry in session.scalars(select(LogEntry).where(*told)) if _tells(entry, alarm)), None)
+
+
+def of_entry(session: Session, entry: LogEntry) -> Alarm | None:
+    """The alarm that an entry tells of."""
+    raised = session.scalars(select(Alarm).where(Alarm.raised_at == entry.appended_at, Alarm.kind == entry.code))
+    return next((alarm for alarm in raised if _tells(entry, alarm)), None)
+
+
+def resolve(use: Resources, caller: Caller, alarm_id: int, resolution: str) -> Alarm:
+    """Say what came of an alarm. It stays in the list and in the log; nobody resolves it twice."""
+    caller.require(Permission.ALARM_RESOLVE)
+    if not resolution.strip() or len(resolution) > RESOLUTION_CHARACTERS_AT_MOST:
+        raise InvalidRequest(f"Say what came of it, in at most {RESOLUTION_CHARACTERS_AT_MOST} characters.")
+    with use.database.transaction() as session:
+        alarm = session.get(Alarm, alarm_id, with_for_update={"of": Alarm}, populate_existing=True)
+        if alarm is None:
+            raise NotFound(f"There is no alarm {alarm_id}.")
+        if alarm.resolved_at is not None:
+            raise NotPossible(
+                f"{alarm.resolved_by} resolved it already: {alarm.resolution}", next_step="Nothing is left to do here."
+            )
+        alarm.resolved_at, alarm.resolved_by, alarm.resolution = use.clock(), caller.person, resolution.strip()
+        record = {
+            "actor": caller.as_record(), "resolved": alarm.id, "alarm": alarm.kind, "download": alarm.download_id,
+            "organization": alarm.organization.slug if alarm.organization else None, "resolution": alarm.resolution,
+        }  # fmt: skip
+        entries.append(
+            session, kind="alarm.resolve", at=alarm.resolved_at, subject=alarm.download_id, code=alarm.kind,
+            record={key: value for key, value in record.items() if value is not None},
+        )  # fmt: skip
+        return alarm
+
+
+def _tells(entry: LogEntry, alarm: Alarm) -> bool:
+    """Whether it is this alarm's: several may be raised at one moment."""
+    if not entry.record:
+        return False
+    said = orjson.loads(entry.record)
+    mine = {"object_key": alarm.object_key, "address": alarm.address, "reason": alarm.reason}
+    return entry.subject == alarm.download_id and {name: said.get(name) for name in mine} == mine
+
+
+def _known(session: Session, causes: list[str]) -> set[str]:
+    found: set[str] = set()
+    for start in range(0, len(causes), ASKED_AT_ONCE):
+        asked = Alarm.cause_sha256.in_(causes[start : start + ASKED_AT_ONCE])
+        found.update(session.scalars(select(Alarm.cause_sha256).where(asked)))
+    return found
+
+
+def _raise(session: Session, cause: str, about: Suspicion, at: datetime) -> None:
+    alarm = Alarm(
+        cause_sha256=cause, kind=about.kind, reason=_printable(about.reason, 300), raised_at=at,
+        read_at=datetime.fromtimestamp(about.at_ms / 1000, UTC), download_id=about.download_id,
+        organization_id=about.organization_id, object_key=_plain(about.object_key, 1024),
+        address=_plain(about.address, 64), signed_by=_plain(about.by, 300),
+        user_agent=_plain(about.user_agent or "", 200),
+    )  # fmt: skip
+    session.add(alarm)
+    told = {
+        "alarm": about.kind, "reason": alarm.reason, "read_at": about.at_ms, "object_key": alarm.object_key,
+        "address": alarm.address, "signed_by": alarm.signed_by or None, "user_agent": alarm.user_agent or None,
+        "download": about.download_id, "organization": about.organization,
+    }  # fmt: skip
+    record = {key: value for key, value in told.items() if value is not None}
+    entries.append(session, kind=KIND, at=at, record=record, subject=about.download_id, code=about.kind)
+
+
+# Where a link begins, or what signs one; written plainly or once more encoded.
+_LINK = re.compile(r"(\?|://|%3f|%3a%2f%2f|x-amz-).*", re.IGNORECASE | re.DOTALL)
+
+
+def _plain(text: str, characters: int) -> str:
+    """Foreign text for a record: cut, printable, and no link or token in it, whatever a client put there."""
+    return _printable(redact(_LINK.sub("…", text[:FOREIGN_TEXT_AT_MOST])), characters)
+
+
+def _printable(text: str, characters: int) -> str:
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text[:characters])

@@ -1,0 +1,84 @@
+"""Bytes taken: how much was issued and how much was fetched lately, by an organization or of a stage."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import orjson
+from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy.orm import Session
+
+from server.domain.delivery import deliveries
+from server.domain.downloads import issuing
+from server.log.entries import CLOCKS_DIFFER_BY, LogEntry
+
+WEEK, MONTH = timedelta(days=7), timedelta(days=30)
+LOOKED_AT_ONCE = 1000  # downloads; where there were more, what is said is "at least"
+RECORD_BYTES_AT_ONCE = 32_000_000
+
+
+@dataclass(slots=True)
+class Taken:
+    """One span of time. Bytes that were fetched may grow for two days more."""
+
+    downloads: int = 0
+    issued_bytes: int = 0
+    fetched_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BytesTaken:
+    """The last 7 and the last 30 days; `at_least`: there were more downloads than were looked at."""
+
+    week: Taken
+    month: Taken
+    at_least: bool
+
+
+def by_organization(session: Session, organization_id: int, at: datetime) -> BytesTaken:
+    return _taken(session, LogEntry.organization_id == organization_id, at)
+
+
+def of_stage(session: Session, full_name: str, at: datetime) -> BytesTaken:
+    return _taken(session, LogEntry.stage == full_name, at)
+
+
+def downloads_of_checkpoint(session: Session, full_name: str, checkpoint_id: str) -> tuple[int, bool]:
+    """How often a checkpoint is among its stage's newest downloads, and whether there are older ones not looked at."""
+    query = _newest(LogEntry.stage == full_name)
+    looked_at, found = 0, 0
+    with session.execute(query) as rows:
+        for row in rows:
+            looked_at += 1
+            if row.kind == issuing.KIND and row.record:
+                found += orjson.loads(row.record)["checkpoint"] == checkpoint_id
+    return found, looked_at == LOOKED_AT_ONCE
+
+
+def _taken(session: Session, where: ColumnElement[bool], at: datetime) -> BytesTaken:
+    week, month = Taken(), Taken()
+    young: dict[str, bool] = {}  # download → whether it is of the last week
+    looked_at, read_bytes = 0, 0
+    with session.execute(_newest(where)) as rows:
+        for row in rows:
+            if row.appended_at < at - MONTH - CLOCKS_DIFFER_BY:
+                break
+            looked_at, read_bytes = looked_at + 1, read_bytes + len(row.record)
+            if read_bytes > RECORD_BYTES_AT_ONCE:
+                break
+            if row.kind == issuing.KIND and row.record and row.appended_at >= at - MONTH:
+                record = orjson.loads(row.record)
+                young[record["download"]] = row.appended_at >= at - WEEK
+                size_bytes = sum(file["size_bytes"] for file in record["files"])
+                for span in (month, week) if young[record["download"]] else (month,):
+                    span.downloads += 1
+                    span.issued_bytes += size_bytes
+    for download_id, sent in deliveries.delivered(session, young).items():
+        for span in (month, week) if young[download_id] else (month,):
+            span.fetched_bytes += sent
+    return BytesTaken(week, month, looked_at == LOOKED_AT_ONCE or read_bytes > RECORD_BYTES_AT_ONCE)
+
+
+def _newest(where: ColumnElement[bool]) -> Select[str, datetime, bytes]:
+    # The kind is looked at later: with it, SQLite would look for the stage among the downloads of all.
+    query = select(LogEntry.kind, LogEntry.appended_at, LogEntry.record).where(where)
+    return query.order_by(LogEntry.id.desc()).limit(LOOKED_AT_ONCE).execution_options(yield_per=100)

@@ -1,0 +1,194 @@
+"""Downloads: exchange a clearance for signed URLs, with a log entry that is committed before any URL exists."""
+
+import os
+import re
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from server.domain.access import rule
+from server.domain.access.rule import Grant
+from server.domain.callers import Caller
+from server.domain.errors import InvalidRequest, NotFound, NotSealedYet
+from server.domain.paging import Page, Slice, page
+from server.domain.permissions import Permission
+from server.domain.publish.checkpoints import FILES_AT_MOST, MAIN, File
+from server.domain.resources import Resources
+from server.log import condition, entries, published, receipts, tree
+from server.log.condition import SoundLog
+from server.log.entries import Appended, LogEntry
+from server.log.published import NotPublished
+from server.log.receipts import Receipt
+from server.storage.signing import StoredObject
+
+KIND = "download"
+PROMISED_SEALED_WITHIN_SECONDS = 60  # the receipt's maximum merge delay
+ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a caller asks for.
+
+    paths: None for all files. renews: the download whose URLs have run out. for_browser: a browser saves the files
+    under their names, whatever it could show of them.
+    """
+
+    stage: str
+    checkpoint: str = MAIN
+    paths: Sequence[str] | None = None
+    renews: str | None = None
+    for_browser: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """What was issued. The URLs work until `expires_at`; `entry` and `receipt` are the caller's side of the log."""
+
+    id: str
+    expires_at: datetime
+    entry: Appended
+    receipt: bytes
+    files: list[File]
+    urls: list[str]
+
+
+def issue(use: Resources, caller: Caller, order: Order) -> Download:
+    """Decide, log, then sign. Raises a Refused: then nothing was logged, and no URL exists."""
+    caller.require(Permission.DOWNLOAD_CREATE)
+    _require_sensible(order.paths)
+    download_id, lifetime_seconds = str(_uuid7(use.clock())), use.settings.url_lifetime_seconds
+
+    def decide_and_log(session: Session) -> tuple[Grant, SoundLog, Appended]:
+        grant = rule.require(session, use, caller, order.stage, order.checkpoint, order.paths)
+        log = condition.require_sound(session, grant.at)
+        record = _record(caller, grant, download_id, order.renews, lifetime_seconds)
+        return grant, log, entries.append(
+            session, kind=KIND, at=grant.at, record=record, organization_id=caller.organization_id,
+            subject=download_id, stage=f"{grant.model}/{grant.stage}", log_id=log.id,
+        )  # fmt: skip
+
+    grant, log, entry = use.database.together(decide_and_log)
+    # The entry is committed: from here on a crash loses a URL, never a record.
+    urls = use.signer.sign(
+        [_saved(file) if order.for_browser else file.stored for file in grant.files],
+        download_id=download_id,
+        lifetime_seconds=lifetime_seconds,
+        moment=grant.at,  # so that they end when the entry says, however late they are signed
+    )
+    expires_at = grant.at.replace(microsecond=0) + timedelta(seconds=lifetime_seconds)
+    return Download(download_id, expires_at, entry, _receipt(use, log, entry), grant.files, urls)
+
+
+def renew(use: Resources, caller: Caller, download_id: str, paths: Sequence[str] | None) -> Download:
+    """Issue fresh URLs for files of an earlier download of the same organization: decided and logged anew."""
+    caller.require(Permission.DOWNLOAD_CREATE)
+    _require_sensible(paths)
+    with use.database.reading() as session:
+        before = _earlier(session, caller, download_id)
+    held = [file["path"] for file in before["files"]]
+    if paths is not None and not set(paths) <= set(held):
+        raise NotFound("A path you named was not part of that download; nothing was issued.")
+    stage = f"{before['model']}/{before['stage']}"
+    wanted = held if paths is None else paths
+    return issue(use, caller, Order(stage, before["checkpoint"], wanted, renews=download_id))
+
+
+def proof(session: Session, caller: Caller, download_id: str) -> bytes:
+    """Return the tlog-proof of a download's entry. Raises NotFound, NotSealedYet."""
+    try:
+        return published.proof(session, find(session, caller, download_id))
+    except NotPublished:
+        raise NotSealedYet from None
+
+
+def find(session: Session, caller: Caller, download_id: str) -> LogEntry:
+    """The entry of a download of one's own organization; for staff of any. Raises NotFound."""
+    query = select(LogEntry).where(LogEntry.subject == download_id, LogEntry.kind == KIND)
+    if not caller.is_staff:
+        query = query.where(LogEntry.organization_id == caller.organization_id)
+    entry = session.scalar(query)
+    if entry is None:
+        raise NotFound("There is no such download of your organization.")
+    return entry
+
+
+def visible(session: Session, caller: Caller, part: Slice) -> Page[dict[str, Any]]:
+    """The records of one's own organization's downloads, newest first; for staff everybody's."""
+    query = select(LogEntry.id, LogEntry.record).where(LogEntry.kind == KIND, LogEntry.record != b"")  # not the erased
+    if not caller.is_staff:
+        query = query.where(LogEntry.organization_id == caller.organization_id)
+    found = page(session, query, LogEntry.id, part, newest_first=True, scalars=False)
+    return Page([orjson.loads(row.record) for row in found.items], found.next_after)
+
+
+def issued_at(record: dict[str, Any]) -> datetime:
+    return datetime.fromtimestamp(record["time"] / 1000, UTC)
+
+
+def _saved(file: File) -> StoredObject:
+    return file.stored._replace(filename=file.path.rpartition("/")[2])
+
+
+def _receipt(use: Resources, log: SoundLog, entry: Appended) -> bytes:
+    promise = Receipt(log.origin, tree.leaf_hash(entry.commitment), entry.time_ms, PROMISED_SEALED_WITHIN_SECONDS)
+    return receipts.sign(promise, use.receipt_signer(log.receipt_vkey))
+
+
+def _earlier(session: Session, caller: Caller, download_id: str) -> dict[str, Any]:
+    mine = LogEntry.organization_id == caller.organization_id
+    if caller.organization_id is None:
+        mine = LogEntry.organization_id.is_(None)
+    query = select(LogEntry.record).where(LogEntry.subject == download_id, LogEntry.kind == KIND, mine)
+    # What is no id is the id of nothing; PostgreSQL would not even be asked about a NUL.
+    record = session.scalar(query) if ID.fullmatch(download_id) else None
+    if not record:  # or erased
+        raise NotFound("There is no such download of your organization.")
+    loaded: dict[str, Any] = orjson.loads(record)
+    return loaded
+
+
+def _require_sensible(paths: Sequence[str] | None) -> None:
+    if paths is None:
+        return
+    if not paths:
+        raise InvalidRequest("`paths` is empty: name at least one file, or leave it out for all.")
+    if len(paths) > FILES_AT_MOST:
+        raise InvalidRequest(f"`paths` has more than {FILES_AT_MOST} entries: leave it out for all files.")
+    if len(set(paths)) != len(paths):
+        raise InvalidRequest("`paths` names a file twice.")
+
+
+def _record(
+    caller: Caller, grant: Grant, download_id: str, renews: str | None, lifetime_seconds: int
+) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "actor": caller.as_record(),
+        "download": download_id,
+        "model": grant.model,
+        "stage": grant.stage,
+        "checkpoint": grant.checkpoint.checkpoint_id,
+        "files": [file.record for file in grant.files],
+        "lifetime_seconds": lifetime_seconds,
+    }
+    authority = {
+        "clearance": grant.clearance_id,
+        "tier": grant.tier,
+        "agreement_sha256": grant.agreement_sha256,
+        "signature": grant.signature_id,
+        "renews": renews,
+    }
+    return record | {key: value for key, value in authority.items() if value is not None}
+
+
+def _uuid7(at: datetime) -> uuid.UUID:
+    """A random id that sorts by time, so that an index grows at its end (RFC 9562, section 5.7)."""
+    value = (int(at.timestamp() * 1000) << 80) | int.from_bytes(os.urandom(10), "big")
+    value = value & ~(0xF << 76) | 0x7 << 76  # version 7
+    return uuid.UUID(int=value & ~(0x3 << 62) | 0x2 << 62)  # RFC variant

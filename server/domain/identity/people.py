@@ -1,0 +1,310 @@
+"""People: who acts, in which organization and role, and how they prove it."""
+
+import secrets
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+import argon2
+import pyotp
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, func, select
+from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
+
+from server.domain.callers import Caller
+from server.domain.errors import (
+    InvalidCredentials,
+    InvalidRequest,
+    NotFound,
+    NotPermitted,
+    NotPossible,
+    OrganizationSuspended,
+    PersonDisabled,
+    TooManyAttempts,
+)
+from server.domain.identity import organizations, sessions, tokens
+from server.domain.identity.organizations import Organization
+from server.domain.paging import Page, Slice, page
+from server.domain.permissions import PARTNERS, STAFF, Permission, Role
+from server.domain.resources import Resources
+from server.log import entries
+from server.storage import keys
+from server.storage.database import Base, Key, Moment
+
+PASSWORD_CHARACTERS_AT_LEAST = 15
+PASSWORD_CHARACTERS_AT_MOST = 256  # hashing longer ones would only serve whoever wants to keep us busy
+_hasher = argon2.PasswordHasher()  # argon2id, RFC 9106's second recommendation
+_hashing = threading.BoundedSemaphore(2)  # 64 MiB each: more at once would be a way to exhaust the machine
+_asking = threading.BoundedSemaphore(4)  # those who hash and those who wait for it: other threads have other work
+BUSY_SECONDS = 2
+# Verified when there is no such person, so that both answers take as long.
+_NOBODY = _hasher.hash(secrets.token_urlsafe(24))
+
+
+class Person(Base):
+    """Somebody with a role in one organization. Clearances belong to the organization, never to a person."""
+
+    __tablename__ = "people"
+    __table_args__ = (Index("ix_people_organization_id_id", "organization_id", "id"),)
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
+    email: Mapped[str] = mapped_column(String(254), unique=True)  # lower case
+    name: Mapped[str] = mapped_column(String(200))
+    role: Mapped[Role] = mapped_column(String(16))
+    password_hash: Mapped[str] = mapped_column(String(200))
+    totp_secret_sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    totp_step: Mapped[int | None] = mapped_column(Key)  # the time step of the last accepted code: none works twice
+    created_at: Mapped[datetime] = mapped_column(Moment)
+    disabled_at: Mapped[datetime | None] = mapped_column(Moment)
+    disabled_by_lab: Mapped[bool] = mapped_column(default=False)  # then no owner enables them again
+    organization: Mapped[Organization] = relationship()
+
+
+def prove(use: Resources, email: str, password: str) -> Person:
+    """Return whose password this is.
+
+    Raises InvalidCredentials, alike in text and time for an unknown person and a wrong password; then PersonDisabled
+    and OrganizationSuspended.
+    """
+    with use.database.reading() as session:
+        known = select(Person).where(Person.email == email.strip().lower()).options(joinedload(Person.organization))
+        person = session.scalar(known)
+    if not is_password_of(person, password) or person is None:
+        raise InvalidCredentials("E-mail address and password do not match.", next_step="Try again.")
+    if person.disabled_at is not None:
+        raise PersonDisabled
+    if person.organization.suspended_at is not None:
+        raise OrganizationSuspended
+    return person
+
+
+def sign_in_for_command(use: Resources, email: str, password: str) -> Caller:
+    """Prove a person for one act on the operator's command line. Raises what `prove` raises."""
+    person = prove(use, email, password)
+    return Caller(
+        via="cli",
+        organization_id=person.organization_id,
+        organization=person.organization.slug,
+        person_id=person.id,
+        person=person.email,
+        role=Role(person.role),
+    )
+
+
+def add(
+    use: Resources, caller: Caller, organization: str, email: str, name: str, role: Role, password: str | None = None
+) -> tuple[str, str]:
+    """Add a person. Returns the password and the TOTP secret: both are shown once and kept nowhere in clear."""
+    password = new_password() if password is None else password
+    hashed = hash_password(password)  # before the transaction: hashing is slow on purpose
+    with use.database.transaction() as session:
+        home = organizations.get(session, organization)
+        _require_manager(caller, home.id)
+        person, totp_secret = create(session, use, home, email, name, role, hashed)
+        record(session, caller, "person.add", person, use.clock())
+    return password, totp_secret
+
+
+def create(
+    session: Session, use: Resources, home: Organization, email: str, name: str, role: Role, password_hash: str,
+    totp_secret: str | None = None,
+) -> tuple[Person, str]:  # fmt: skip
+    """Insert a person; see `add`. Used alone by `init`, for the first two admins, and by whoever was invited.
+
+    totp_secret: the one that the person set up already; otherwise one is made.
+    """
+    email = email.strip().lower()
+    require_fit(home, email, role)
+    name = name.strip()
+    if not name or len(name) > 200 or not name.isprintable():  # mails of ours quote it
+        raise InvalidRequest("A person needs a name of at most 200 characters, in one line.")
+    if session.scalar(select(Person.id).where(Person.email == email)):
+        raise NotPossible(f"There is a person {email} already.")
+    totp_secret = pyotp.random_base32() if totp_secret is None else totp_secret
+    person = Person(
+        organization_id=home.id,
+        email=email,
+        name=name,
+        role=role,
+        password_hash=password_hash,
+        totp_secret_sealed=keys.seal(use.secret, "totp", totp_secret.encode()),
+        created_at=use.clock(),
+    )
+    session.add(person)
+    session.flush()
+    return person, totp_secret
+
+
+def require_fit(home: Organization, email: str, role: Role) -> None:
+    """Raise InvalidRequest for a role that the organization has not, and for what is no e-mail address."""
+    if role not in (STAFF if home.is_lab else PARTNERS):
+        raise InvalidRequest(f"The role {role} does not exist in {'the lab' if home.is_lab else 'a partner'}.")
+    if "@" not in email or len(email) > 254 or any(c.isspace() or not c.isprintable() for c in email):
+        raise InvalidRequest(f"{email!r} is no e-mail address.")
+
+
+def disable(use: Resources, caller: Caller, email: str) -> int:
+    """Stop a person and revoke the tokens they made; returns how many. Take tokens over first to keep them.
+
+    Whom the lab has disabled, it alone enables; it may disable somebody whom their organization has disabled already.
+    """
+    with use.database.transaction() as session:
+        person = _managed(session, caller, email)
+        if person.disabled_at is not None and (person.disabled_by_lab or not caller.is_staff):
+            raise NotPossible(f"{person.email} is disabled already.")
+        if caller.person_id == person.id:
+            raise NotPossible("Nobody disables themselves: ask somebody else to.")
+        _require_another(session, person)
+        at = use.clock()
+        person.disabled_at, person.disabled_by_lab = person.disabled_at or at, caller.is_staff
+        revoked = tokens.revoke_made_by(session, person.id, at)
+        sessions.end_all(session, person.id, at, "the person was disabled")
+        record(session, caller, "person.disable", person, at, tokens_revoked=revoked)
+        return revoked
+
+
+def enable(use: Resources, caller: Caller, email: str) -> None:
+    """Let a disabled person act again. Their revoked tokens stay revoked."""
+    with use.database.transaction() as session:
+        person = _managed(session, caller, email)
+        if person.disabled_at is None:
+            raise NotPossible(f"{person.email} is not disabled.")
+        if person.disabled_by_lab and not caller.is_staff:
+            raise NotPossible("The lab disabled this account, so only the lab enables it.", next_step="Ask {contact}.")
+        person.disabled_at, person.disabled_by_lab = None, False
+        record(session, caller, "person.enable", person, use.clock())
+
+
+def change_role(use: Resources, caller: Caller, email: str, role: Role) -> None:
+    """Make somebody another role of their organization. Never oneself, and never the last who can act as they do."""
+    with use.database.transaction() as session:
+        person = _managed(session, caller, email)
+        require_fit(person.organization, person.email, role)
+        if person.role == role:
+            raise NotPossible(f"{person.email} is {role} already.")
+        if caller.person_id == person.id:
+            raise NotPossible("Nobody changes their own role: ask somebody else to.")
+        if person.disabled_at is None:
+            _require_another(session, person)
+        before, person.role = str(person.role), role
+        record(session, caller, "person.change_role", person, use.clock(), before=before)
+
+
+def reset_password(use: Resources, caller: Caller, email: str, password: str | None = None) -> str:
+    """Give a person a new password and return it, to be shown once."""
+    password = new_password() if password is None else password
+    hashed = hash_password(password)
+    with use.database.transaction() as session:
+        person = _managed(session, caller, email)
+        person.password_hash = hashed
+        at = use.clock()
+        sessions.end_all(session, person.id, at, "the password was reset")
+        record(session, caller, "person.reset_password", person, at)
+    return password
+
+
+def visible(session: Session, caller: Caller, part: Slice) -> Page[Person]:
+    """The people of one's own organization; for staff everybody."""
+    query = select(Person).options(joinedload(Person.organization))
+    if not caller.is_staff:
+        query = query.where(Person.organization_id == caller.organization_id)
+    return page(session, query, Person.id, part)
+
+
+def of_organization(session: Session, organization_id: int, part: Slice) -> Page[Person]:
+    query = select(Person).where(Person.organization_id == organization_id)
+    return page(session, query, Person.id, part)
+
+
+def by_id(session: Session, caller: Caller, person_id: int) -> Person:
+    """Somebody whom the caller may know of. Raises NotFound."""
+    caller.require(Permission.PERSON_READ)
+    person = session.get(Person, person_id, options=[joinedload(Person.organization)])
+    if person is None or not (caller.is_staff or person.organization_id == caller.organization_id):
+        raise NotFound("There is no such person.")
+    return person
+
+
+def named(session: Session, person_ids: Collection[int]) -> dict[int, Person]:
+    """These people, by id; what may be shown of them is for whoever asks to know."""
+    return {person.id: person for person in session.scalars(select(Person).where(Person.id.in_(person_ids)))}
+
+
+def new_password() -> str:
+    return secrets.token_urlsafe(18)
+
+
+def hash_password(password: str) -> str:
+    """argon2id. Raises InvalidRequest when it is too short or too long."""
+    if not PASSWORD_CHARACTERS_AT_LEAST <= len(password) <= PASSWORD_CHARACTERS_AT_MOST:
+        raise InvalidRequest(
+            f"A password has {PASSWORD_CHARACTERS_AT_LEAST} to {PASSWORD_CHARACTERS_AT_MOST} characters."
+        )
+    with _turn():
+        return _hasher.hash(password)
+
+
+def is_password_of(person: Person | None, password: str) -> bool:
+    """Whether it is; for nobody, and for a text that is too long to be anybody's, the answer takes as long."""
+    if len(password) > PASSWORD_CHARACTERS_AT_MOST:
+        person, password = None, password[:PASSWORD_CHARACTERS_AT_MOST]
+    with _turn():
+        try:
+            _hasher.verify(person.password_hash if person else _NOBODY, password)
+        except argon2.exceptions.VerificationError:
+            return False
+    return person is not None
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    """Wait for a turn to hash, among few: a crowd from everywhere would otherwise hold every thread of the server."""
+    if not _asking.acquire(blocking=False):
+        raise TooManyAttempts(
+            "More people sign in at this moment than the server can look at. Nothing was looked at.",
+            retry_after_seconds=BUSY_SECONDS,
+        )
+    try:
+        with _hashing:
+            yield
+    finally:
+        _asking.release()
+
+
+def _managed(session: Session, caller: Caller, email: str) -> Person:
+    person = _by_email(session, email)
+    _require_manager(caller, person.organization_id)
+    return person
+
+
+def _by_email(session: Session, email: str) -> Person:
+    person = session.scalar(select(Person).where(Person.email == email.strip().lower()).with_for_update())
+    if person is None:
+        raise NotFound(f"There is no person {email}.")
+    return person
+
+
+def _require_manager(caller: Caller, organization_id: int) -> None:
+    caller.require(Permission.PERSON_MANAGE)
+    if caller.role is not Role.ADMIN and caller.organization_id != organization_id:
+        raise NotPermitted("An owner manages the people of the own organization only.")
+
+
+def _require_another(session: Session, person: Person) -> None:
+    """The last owner of a partner and the last two admins of the lab stay: nobody could act in their place."""
+    if person.role not in {Role.OWNER, Role.ADMIN}:
+        return
+    # Two who disable each other at the same moment would otherwise both still count the other.
+    session.get_one(Organization, person.organization_id, with_for_update={"key_share": True}, populate_existing=True)
+    same = select(func.count()).where(
+        Person.organization_id == person.organization_id, Person.role == person.role, Person.disabled_at.is_(None)
+    )
+    kept = 2 if person.role == Role.ADMIN else 1  # `==`: a loaded role is a plain string
+    if (session.scalar(same) or 0) <= kept:
+        raise NotPossible(f"{person.email} is one of the last who can act as {person.role}: add another first.")
+
+
+def record(session: Session, caller: Caller, kind: str, about: Person, at: datetime, **more: str | int) -> None:
+    """Append to the log what was done to a person, or by them for themselves."""
+    told = {"actor": caller.as_record(), "person": about.email, "role": str(about.role), **more}
+    entries.append(session, kind=kind, at=at, record=told, organization_id=about.organization_id, subject=str(about.id))

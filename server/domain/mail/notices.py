@@ -1,0 +1,218 @@
+"""Letters: whom an act is told to, and in which words. The subject says the fact, the first line what to do."""
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from server.domain.identity.organizations import Organization
+from server.domain.identity.people import Person
+from server.domain.mail import mails
+from server.domain.mail.mails import Mail
+from server.domain.permissions import Role
+from server.domain.resources import Resources
+
+ALARM = "alarm"
+ALARMS_GATHER_FOR = timedelta(minutes=1)  # one mail for what is raised together, however many runs raise it
+ALARM_LINES_AT_MOST = 20
+
+
+def request_waits(
+    session: Session,
+    use: Resources,
+    request_id: int,
+    organization: str,
+    wanted: str,
+    asker: Person,
+    purpose: str,
+    wanted_until: datetime,
+    at: datetime,
+) -> None:
+    """Tell the lab's admins that a partner asks for access. wanted: `research on gpt-2`."""
+    text = (
+        f"Decide the request: {use.settings.public_url}/admin/requests/{request_id}\n\n"
+        f"{asker.name} ({asker.email}) asks for {organization}:\n"
+        f"  Tier:   {wanted}\n"
+        f"  Until:  {last_day(wanted_until)}\n\n"
+        f"Their purpose, in their words:\n\n{_quoted(purpose)}"
+    )
+    _to_lab(session, use, {Role.ADMIN}, "access_request", f"{organization} asks for access to {wanted}", text, at)
+
+
+def request_declined(
+    session: Session, use: Resources, organization_id: int, asked_by: int, wanted: str, because: str, at: datetime
+) -> None:
+    """Tell who asked, and the organization's owners, that the answer is no, and why."""
+    text = (
+        f"Your organization asked for {wanted}; the lab declined. Nothing has changed in what you can download.\n\n"
+        f"The reason it gave:\n\n{_quoted(because)}\n\n"
+        f"The request, and how to ask anew: {use.settings.public_url}/requests"
+    )
+    _to_partner(session, use, organization_id, asked_by, "access_declined", f"Declined: {wanted}", text, at)
+
+
+def cleared(
+    session: Session,
+    use: Resources,
+    organization_id: int,
+    asked_by: int | None,
+    wanted: str,
+    starts_at: datetime,
+    expires_at: datetime,
+    at: datetime,
+) -> None:
+    """Tell a partner that a clearance is in force."""
+    begins = "now" if starts_at <= at else f"from {_exact(starts_at)}"
+    text = (
+        f"See what is open to you, and what is still missing (an agreement to sign): {use.settings.public_url}/\n\n"
+        f"Your organization is cleared for {wanted}, {begins} and up to {_exact(expires_at)}."
+    )
+    _to_partner(session, use, organization_id, asked_by, "access_approved", f"Approved: {wanted}", text, at)
+
+
+def clearance_waits(
+    session: Session, use: Resources, clearance_id: int, organization: str, wanted: str, proposer: str, at: datetime
+) -> None:
+    """Tell the lab's other admins that a clearance needs one of them."""
+    text = (
+        f"Approve it, or revoke it: {use.settings.public_url}/admin/clearances/{clearance_id}\n\n"
+        f"{proposer} proposed to clear {organization} for {wanted}. "
+        "Another admin must approve; until then nothing of it is open."
+    )
+    subject = f"Waits for a second admin: {wanted} for {organization}"
+    for person in _of_lab(session, {Role.ADMIN}):
+        if person.email != proposer:
+            mails.queue(session, use, "clearance_waits", person.email, subject, text, at)
+
+
+def not_cleared(
+    session: Session, use: Resources, organization_id: int, asked_by: int, wanted: str, at: datetime
+) -> None:
+    """Tell who asked that the clearance which their request became was turned down before it was in force."""
+    text = (
+        f"Your organization asked for {wanted}; the second admin did not approve it. "
+        "Nothing has changed in what you can download.\n\n"
+        f"Whom to ask stands below. The request: {use.settings.public_url}/requests"
+    )
+    _to_partner(session, use, organization_id, asked_by, "access_declined", f"Not approved: {wanted}", text, at)
+
+
+def revoked(
+    session: Session, use: Resources, organization_id: int, asked_by: int | None, wanted: str, at: datetime
+) -> None:
+    """Tell a partner that its access has ended before its day."""
+    text = (
+        f"Your organization's clearance for {wanted} was revoked on {_exact(at)}. "
+        "No download is issued under it any more; files that you have are not touched by this.\n\n"
+        f"Whom to ask stands below. What is open to you now: {use.settings.public_url}/"
+    )
+    _to_partner(session, use, organization_id, asked_by, "access_revoked", f"Revoked: {wanted}", text, at)
+
+
+def signature_waits(
+    session: Session, use: Resources, signature_id: int, organization: str, what: str, signer: str, at: datetime
+) -> None:
+    """Tell the lab's admins that a partner signed, and waits for them. what: `version 2 of model-sharing`."""
+    text = (
+        f"Countersign it, or decline: {use.settings.public_url}/admin/signatures/{signature_id}\n\n"
+        f"For {organization}, {what} was signed on {_exact(at)}, as they typed it, by:\n\n{_quoted(signer)}"
+    )
+    _to_lab(session, use, {Role.ADMIN}, "signature_waits", f"{organization} has signed {what}", text, at)
+
+
+def countersigned(
+    session: Session, use: Resources, organization_id: int, signed_by: int | None, what: str, at: datetime
+) -> None:
+    """Tell a partner that its signature is in force."""
+    text = (
+        f"See what is open to you now: {use.settings.public_url}/\n\n"
+        f"The lab countersigned {what}: it is in force since {_exact(at)}. Your signed copy: "
+        f"{use.settings.public_url}/agreements"
+    )
+    _to_partner(session, use, organization_id, signed_by, "countersigned", f"In force: {what}", text, at)
+
+
+def signature_declined(
+    session: Session, use: Resources, organization_id: int, signed_by: int | None, what: str, because: str, at: datetime
+) -> None:
+    """Tell a partner that the lab did not countersign, and why."""
+    text = (
+        f"The lab declined your signature of {what}; it never came into force. Sign again once it is settled: "
+        f"{use.settings.public_url}/agreements\n\nThe reason it gave:\n\n{_quoted(because)}"
+    )
+    _to_partner(session, use, organization_id, signed_by, "signature_declined", f"Declined: {what}", text, at)
+
+
+def alarms_raised(session: Session, use: Resources, sentences: Iterable[str], at: datetime) -> None:
+    """Tell admins and auditors of new alarms; those of one minute come in one mail. sentences: one for each alarm."""
+    counted = Counter(sentences)
+    if not counted:
+        return
+    lines = "\n".join(f"  {_exact(at)}: {number} x {sentence}" for sentence, number in counted.items())
+    page = f"Look into it: {use.settings.public_url}/audit/alarms"
+    for person in _of_lab(session, {Role.ADMIN, Role.AUDITOR}):
+        waiting = session.scalar(_GATHERING.where(Mail.recipient == person.email))
+        if waiting is None:
+            text = f"{page}\n\nWhat was raised, oldest first:\n\n{lines}\n\nEach is an entry of the log as well."
+            mails.queue(session, use, ALARM, person.email, "Alarm: see what was fetched", text, at,
+                        wait=ALARMS_GATHER_FOR)  # fmt: skip
+        elif waiting.text.count(" x ") < ALARM_LINES_AT_MOST:
+            waiting.text = waiting.text.replace("\n\nEach is", f"\n{lines}\n\nEach is", 1)
+        elif "and more" not in waiting.text:
+            waiting.text = waiting.text.replace("\n\nEach is", "\n  … and more.\n\nEach is", 1)
+
+
+# Locked: the worker that sends it now would send it without the new lines.
+_GATHERING = (
+    select(Mail)
+    .where(Mail.kind == ALARM, Mail.next_attempt_at.is_not(None), Mail.attempts == 0)
+    .order_by(Mail.id.desc())
+    .limit(1)
+    .with_for_update()
+)
+
+
+def last_day(first_moment_after: datetime) -> str:
+    """`31 January 2027`: the day on which something still holds that ends at this moment."""
+    return f"{first_moment_after.astimezone(UTC) - timedelta(microseconds=1):%-d %B %Y}"
+
+
+def _exact(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%-d %B %Y, %H:%M UTC}"
+
+
+def _quoted(text: str) -> str:
+    """What somebody else wrote, marked in every line: it must not pass for ours."""
+    return "\n".join(f"> {line}" for line in text.splitlines())
+
+
+def _to_lab(
+    session: Session, use: Resources, roles: set[Role], kind: str, subject: str, text: str, at: datetime
+) -> None:
+    for person in _of_lab(session, roles):
+        mails.queue(session, use, kind, person.email, subject, text, at)
+
+
+def _to_partner(
+    session: Session,
+    use: Resources,
+    organization_id: int,
+    asked_by: int | None,
+    kind: str,
+    subject: str,
+    text: str,
+    at: datetime,
+) -> None:
+    """The organization's owners, and who asked: each once, and nobody who is disabled."""
+    told = (Person.role == Role.OWNER) | (Person.id == asked_by)
+    query = select(Person).where(Person.organization_id == organization_id, told, Person.disabled_at.is_(None))
+    for person in session.scalars(query.order_by(Person.id)):
+        mails.queue(session, use, kind, person.email, subject, text, at)
+
+
+def _of_lab(session: Session, roles: set[Role]) -> list[Person]:
+    query = select(Person).join(Organization, Person.organization_id == Organization.id)
+    active = query.where(Organization.is_lab, Person.role.in_(roles), Person.disabled_at.is_(None))
+    return list(session.scalars(active.order_by(Person.id)))

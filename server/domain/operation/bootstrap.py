@@ -1,0 +1,61 @@
+"""The beginning of an instance: its lab, its first two admins, its log, and the row that holds "everything"."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import inspect, select
+from sqlalchemy.orm import Session
+
+from server.domain.audit import logs
+from server.domain.callers import Caller
+from server.domain.errors import InvalidRequest, NotPossible
+from server.domain.identity import organizations, people
+from server.domain.permissions import Role
+from server.domain.release.stages import Everything
+from server.domain.resources import Resources
+from server.log import entries
+from server.log.entries import Log
+
+
+@dataclass(frozen=True, slots=True)
+class FirstAdmin:
+    """One of the first two admins; password and TOTP secret are shown once."""
+
+    email: str
+    name: str
+    password: str
+    totp_secret: str = ""
+
+
+def has_begun(use: Resources) -> bool:
+    """Whether there is a log; without a schema there is none."""
+    with use.database.reading() as session:
+        return inspect(session.connection()).has_table(Log.__tablename__) and has_log(session)
+
+
+def has_log(session: Session) -> bool:
+    return session.scalar(select(Log.id).limit(1)) is not None
+
+
+def begin(use: Resources, lab: str, lab_name: str, admins: list[FirstAdmin]) -> list[FirstAdmin]:
+    """Make the rows that everything else builds on, all or none. Two admins, since many acts take two people."""
+    if len(admins) != 2 or len({admin.email.strip().lower() for admin in admins}) != 2:
+        raise InvalidRequest("An instance begins with exactly two admins: one alone could approve nothing.")
+    hashes = [people.hash_password(admin.password) for admin in admins]
+    with use.database.transaction() as session:
+        if has_log(session):
+            raise NotPossible("This instance has begun already.")
+        at = use.clock()
+        session.add(Everything(id=1))
+        log = logs.open_next(session, use, at)
+        home = organizations.create(session, lab, lab_name, is_lab=True, at=at)
+        made = []
+        for admin, hashed in zip(admins, hashes, strict=True):
+            _, totp_secret = people.create(session, use, home, admin.email, admin.name, Role.ADMIN, hashed)
+            made.append(FirstAdmin(admin.email, admin.name, admin.password, totp_secret))
+        record = {
+            "actor": Caller(via="cli").as_record(), "origin": log.origin, "organization": lab,
+            "vkey": log.vkey, "receipt_vkey": log.receipt_vkey, "second_person_tier": use.settings.second_person_tier,
+            "admins": [admin.email.strip().lower() for admin in admins],
+        }  # fmt: skip
+        entries.append(session, kind="instance.begin", at=at, record=record, organization_id=home.id, subject=lab)
+        return made

@@ -1,0 +1,253 @@
+"""Check-up: does this instance really do what it promises? It tries, rather than trusting the settings."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from limits.errors import StorageError
+from limits.storage import storage_from_string
+from sqlalchemy import text
+
+from server.domain.audit import sealer
+from server.domain.mail import mails
+from server.domain.operation import bootstrap
+from server.domain.resources import Resources
+from server.log import condition
+from server.log.anchors import BehindAnchor, Forked
+from server.log.condition import LogUnsound
+from server.storage import keys, probes
+from server.storage.database import DATABASE_ERRORS, DatabaseUnavailable
+from server.storage.keys import KeyFileError
+from server.storage.mail import MailServerUnavailable
+from server.storage.objects import ObjectStoreError, ObjectStoreRefused, ObjectStoreUnavailable
+from server.storage.probes import ProbeFailed
+from server.storage.signing import StoredObject, UrlSigner
+from server.storage.signing_check import SigningMismatch
+
+REDIS_SECONDS = 5
+CLOCK_SKEW_SECONDS = 5  # more shortens or lengthens the life of URLs noticeably
+
+
+class Wrong(Exception):
+    """A check failed; the text says what is wrong and what to do."""
+
+
+FAILURES = (
+    Wrong, KeyFileError, ObjectStoreError, DatabaseUnavailable, ProbeFailed, SigningMismatch, LogUnsound, BehindAnchor,
+    Forked, MailServerUnavailable,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What one check found."""
+
+    name: str
+    ok: bool
+    sentence: str
+
+
+def examine(use: Resources) -> Iterator[Check]:
+    """Run every check, whatever the others found; but a store that does not answer is waited for only once."""
+    store_answers = True
+    for name, check in CHECKS:
+        if name in OF_THE_STORE and not store_answers:
+            yield Check(name, False, "not examined: the store does not answer")
+            continue
+        try:
+            yield Check(name, True, check(use))
+        except ObjectStoreUnavailable as error:
+            store_answers = False
+            yield Check(name, False, str(error))
+        except FAILURES as error:
+            yield Check(name, False, str(error))
+
+
+def _keys(use: Resources) -> str:
+    """Every key file is there, readable by us alone, and a key."""
+    made = use.settings
+    keys.read_secret(made.secret_file)
+    keys.read_s3_credentials(made.signer_key_file)
+    keys.read_s3_credentials(made.publisher_key_file)
+    keys.read_private(made.manifest_key_file)
+    return "all key files are there, mode 0600"
+
+
+def _database(use: Resources) -> str:
+    """The database answers and can be written."""
+    try:
+        with use.database.transaction() as session:
+            # SQLite has taken the writer's lock by now; PostgreSQL connects, and may be a replica.
+            if use.database.dialect == "postgresql" and session.scalar(text("SHOW transaction_read_only")) == "on":
+                raise Wrong("the database can only be read: name the one that takes writes in database_url")
+    except DatabaseUnavailable as error:
+        raise Wrong(f"{error}: start it, or correct database_url") from None
+    return f"{use.database.dialect} answers and takes a transaction"
+
+
+def _begun(use: Resources) -> str:
+    if not bootstrap.has_begun(use):
+        raise Wrong("there is no log yet: run `weightgate-server init`, or correct database_url")
+    with use.database.reading() as session:
+        log = condition.require_sound(session, use.clock())
+    return f"the log {log.origin} is sound and sealed"
+
+
+def _anchors(use: Resources) -> str:
+    """The log is the one that was anchored, and its newest head can be anchored now."""
+    if use.anchor_bucket is None:
+        return "none are kept: a restored older backup would go unnoticed; name an anchor_bucket"
+    sealing = use.as_sealer()  # the web's role could not stop the log
+    try:
+        sealer.anchor(sealing)
+    finally:
+        sealing.close()
+    return f"the log agrees with what {use.settings.anchor_bucket} keeps"
+
+
+def _proxy(use: Resources) -> str:
+    """Whoever serves https has a proxy in front: this server speaks plain HTTP."""
+    made = use.settings
+    if not made.public_url.startswith("https://"):
+        return "none is needed: this server is reached on loopback only"
+    if not made.trusted_proxies:
+        raise Wrong("every caller is logged under the proxy's address: name its network in trusted_proxies")
+    return f"X-Forwarded-For is believed from {', '.join(made.trusted_proxies)} only"
+
+
+def _mail(use: Resources) -> str:
+    """The mail server lets us in; no mail is sent."""
+    if use.settings.development_mails:
+        return "none are sent: /mails and the worker show them, as development_mails says"
+    server = mails.server_of(use.settings)
+    if server is None:
+        return f"none are sent{_outbox(use)}: invitations and resets reach nobody; name an smtp_url"
+    with server:
+        server.check()
+    return f"{server.name} lets us in{_outbox(use)}"
+
+
+def _outbox(use: Resources) -> str:
+    try:
+        with use.database.reading() as session:
+            wait, given_up = mails.waiting(session)
+    except (DatabaseUnavailable, *DATABASE_ERRORS):
+        return ""  # what is wrong with it stands in its own lines
+    return f", {wait} wait, {given_up} were given up"
+
+
+def _limits(use: Resources) -> str:
+    """Attempts to sign in are counted, and by all web processes together."""
+    made = use.settings
+    if made.redis_url is None:
+        if made.web_workers == 1:
+            return "attempts are counted in the one web process"
+        return (
+            f"each of {made.web_workers} web processes counts attempts for itself; to count together, name a redis_url"
+        )
+    try:
+        counts = storage_from_string(made.redis_url, wrap_exceptions=True, socket_timeout=REDIS_SECONDS).check()
+    except StorageError:
+        counts = False
+    if not counts:
+        raise Wrong("the Redis of redis_url does not answer, so nobody can sign in: start it, or correct redis_url")
+    return "attempts are counted in the Redis of redis_url"
+
+
+def _bucket(use: Resources) -> str:
+    if not use.store.bucket_reachable():
+        raise Wrong(f"the bucket {use.settings.s3_bucket} is not there: make it, or correct s3_bucket")
+    return f"bucket {use.settings.s3_bucket} is reachable with the publisher's key"
+
+
+def _clock(use: Resources) -> str:
+    skew = (use.store.server_time() - use.clock()).total_seconds()
+    if abs(skew) > CLOCK_SKEW_SECONDS:
+        raise Wrong(f"our clock and the store's differ by {skew:.0f} s: run an NTP client on this machine")
+    return "our clock agrees with the store's"
+
+
+def _signer_reads_only(use: Resources) -> str:
+    """The key that the web holds cannot write, delete or list."""
+    store = use.store_as(keys.read_s3_credentials(use.settings.signer_key_file))
+    with _probe(use) as key:
+        attempts: list[tuple[str, Callable[[], object]]] = [
+            ("write", lambda: store.put_bytes(f"{key}-written", b"x")),
+            ("overwrite", lambda: store.put_bytes(key, b"x")),
+            ("delete", lambda: store.delete(key)),
+            ("list", lambda: store.list_keys(probes.PROBE_PREFIX)),
+        ]
+        for what, attempt in attempts:
+            try:
+                attempt()
+            except ObjectStoreRefused:
+                continue
+            use.store.delete(f"{key}-written")
+            raise Wrong(f"the signer's key can {what} objects: give it s3:GetObject on this bucket and nothing else")
+    return "the signer's key can read, and cannot write, delete or list"
+
+
+def _closed(use: Resources) -> str:
+    with _probe(use) as key:
+        plain = _signed(use, key).partition("?")[0]
+        bucket = plain.removesuffix(key)
+        for url, what in ((plain, "read an object"), (bucket, "list the bucket")):
+            if probes.status_of(url) not in {401, 403}:
+                raise Wrong(f"anyone can {what} without a signature: close public access to the bucket")
+    return "without a signature nothing can be read or listed"
+
+
+def _urls(use: Resources) -> str:
+    with _probe(use) as key:
+        good = _signed(use, key)
+        if (status := probes.status_of(good)) != 200:
+            raise Wrong(f"a fresh signed URL is answered with {status}: check the s3_… settings")
+        last = "0" if good[-1] != "0" else "1"
+        if probes.status_of(good[:-1] + last) == 200:
+            raise Wrong("the store takes a URL whose signature was changed: it does not check signatures")
+        if probes.status_of(_signed(use, key, age=timedelta(hours=1))) == 200:
+            raise Wrong("the store takes an expired URL: it does not check the time")
+    return "a signed URL works; a changed one and an expired one are refused"
+
+
+def _signed(use: Resources, key: str, age: timedelta = timedelta(0)) -> str:
+    made = use.settings
+    signer = UrlSigner(
+        endpoint_url=made.s3_endpoint_url,
+        region=made.s3_region,
+        bucket=made.s3_bucket,
+        addressing=made.s3_addressing,
+        credentials=keys.read_s3_credentials(made.signer_key_file),
+        clock=lambda: use.clock() - age,
+    )
+    return signer.sign([StoredObject(key)], download_id="doctor", lifetime_seconds=60)[0]
+
+
+@contextmanager
+def _probe(use: Resources) -> Iterator[str]:
+    """An object to try things on, for as long as they are tried."""
+    key = f"{probes.PROBE_PREFIX}{secrets.token_hex(8)}"
+    use.store.put_bytes(key, b"A probe of `weightgate-server doctor`.\n")
+    try:
+        yield key
+    finally:
+        use.store.delete(key)
+
+
+CHECKS: tuple[tuple[str, Callable[[Resources], str]], ...] = (
+    ("keys", _keys),
+    ("database", _database),
+    ("log", _begun),
+    ("proxy", _proxy),
+    ("mail", _mail),
+    ("limits", _limits),
+    ("bucket", _bucket),
+    ("anchors", _anchors),
+    ("clock", _clock),
+    ("signer", _signer_reads_only),
+    ("public access", _closed),
+    ("signed URLs", _urls),
+)
+OF_THE_STORE = frozenset({"bucket", "anchors", "clock", "signer", "public access", "signed URLs"})

@@ -1,0 +1,89 @@
+"""The queue: what waits for an admin, and for which of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session, joinedload
+
+from server.domain.access import access_requests, clearances, signatures
+from server.domain.access.access_requests import AccessRequest
+from server.domain.access.clearances import Clearance
+from server.domain.access.signatures import Signature
+from server.domain.callers import Caller
+from server.domain.delivery import alarms
+from server.domain.delivery.alarms import Alarm
+from server.domain.permissions import Permission
+from server.domain.release.agreements import AgreementVersion
+
+SHOWN = 50
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting(Generic[Item]):
+    """The oldest of those that wait; `more`: there are others behind them."""
+
+    items: Sequence[Item]
+    more: bool
+
+    @property
+    def count(self) -> str:
+        """Honest, and never slow: `50+`."""
+        return f"{len(self.items)}{'+' if self.more else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """What this admin can decide, and what they proposed and another one must."""
+
+    requests: Waiting[AccessRequest]
+    clearances: Waiting[Clearance]
+    signatures: Waiting[Signature]
+    alarms: Waiting[Alarm]
+    for_another: Waiting[Clearance]
+
+    @property
+    def is_empty(self) -> bool:
+        return not any(part.items for part in (self.requests, self.clearances, self.signatures, self.alarms))
+
+
+def waiting(session: Session, caller: Caller, at: datetime) -> Queue:
+    """What waits for this caller, oldest first."""
+    caller.require(Permission.CLEARANCE_APPROVE)
+    own = Clearance.proposed_by == caller.person_id
+    return Queue(
+        requests=_oldest(session, _OPEN_REQUESTS, AccessRequest.id),
+        clearances=_oldest(session, _PROPOSED.where(Clearance.expires_at > at, ~own), Clearance.id),
+        signatures=_oldest(session, _UNCOUNTERSIGNED, Signature.id),
+        alarms=_oldest(session, _UNRESOLVED, Alarm.id),
+        for_another=_oldest(session, _PROPOSED.where(Clearance.expires_at > at, own), Clearance.id),
+    )
+
+
+_OPEN_REQUESTS = (
+    select(AccessRequest)
+    .where(access_requests.IS_OPEN)
+    .options(joinedload(AccessRequest.organization), joinedload(AccessRequest.model), joinedload(AccessRequest.tier))
+)
+_PROPOSED = (
+    select(Clearance)
+    .where(clearances.IS_PROPOSED)
+    .options(
+        joinedload(Clearance.organization), joinedload(Clearance.model), joinedload(Clearance.tier),
+        joinedload(Clearance.proposer),
+    )
+)  # fmt: skip
+_UNCOUNTERSIGNED = (
+    select(Signature)
+    .where(signatures.IS_WAITING)
+    .options(joinedload(Signature.organization), joinedload(Signature.version).defer(AgreementVersion.text))
+)
+_UNRESOLVED = select(Alarm).where(alarms.IS_OPEN)
+
+
+def _oldest(session: Session, query: Select[Any], key: Any) -> Waiting[Any]:
+    rows = session.scalars(query.order_by(key).limit(SHOWN + 1)).all()
+    return Waiting(rows[:SHOWN], len(rows) > SHOWN)

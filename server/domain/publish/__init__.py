@@ -1,0 +1,1 @@
+"""How a checkpoint comes to be: its files, their checks, their hashes, its manifest."""

@@ -1,0 +1,217 @@
+"""Publishing: from a folder to a visible checkpoint. Resumable, and visible in one step or not at all.
+
+The order is what makes it so: check and hash all files; sign the manifest once and keep it, which fixes the id; upload
+what the store does not have yet, verified by the store; compare with the manifest; make it visible in one transaction.
+A run that dies anywhere before the last step leaves a draft that nobody sees and that the next run continues.
+"""
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from server.domain.callers import Caller
+from server.domain.errors import InvalidRequest, NotPossible
+from server.domain.identity import authentication
+from server.domain.permissions import Permission
+from server.domain.publish import checkpoints, formats, hashing, manifests
+from server.domain.publish.checkpoints import Checkpoint, CheckpointFile, CheckpointManifest, ManifestForm
+from server.domain.publish.hashing import FileHashes
+from server.domain.publish.source_files import NotPublishable, SourceFile, open_unchanged
+from server.domain.release import stages
+from server.domain.release.stages import Stage, StageState
+from server.domain.resources import Resources
+from server.log import entries
+from server.storage.objects import ChecksumMismatch, ObjectInfo, ObjectStoreError
+
+Progress = Callable[[str, int, int], None]  # what is being done, bytes just done, bytes in all
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a run has made visible."""
+
+    stage: str
+    checkpoint_id: str
+    files: int
+    size_bytes: int
+    resumed: bool  # an earlier run had begun it
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    key: int
+    checkpoint_id: str
+    resumed: bool
+
+
+def publish(
+    use: Resources,
+    caller: Caller,
+    folder: Path,
+    full_name: str,
+    *,
+    note: str | None = None,
+    progress: Progress = lambda *_: None,
+) -> Published:
+    """Publish every file of a folder as one checkpoint of a stage, whose `main` it becomes.
+
+    Raises NotPublishable, Refused, ObjectStoreError or DatabaseUnavailable; nothing is visible then, and the same call
+    continues where it stopped.
+    """
+    caller.require(Permission.CHECKPOINT_PUBLISH)
+    if note is not None and len(note) > 2000:
+        raise InvalidRequest("A note has at most 2000 characters.")
+    with use.database.reading() as session:
+        stage = _open_stage(session, full_name)
+        name = stage.full_name  # an alias was resolved
+    files = formats.scan(folder)
+    size_bytes = sum(file.size_bytes for file in files)
+    hashes = hashing.hash_files(files, lambda done: progress("checking", done, size_bytes))
+    draft = _draft(use, caller, name, hashes, note)
+    versions = _upload(use, draft, name, files, hashes, lambda done: progress("uploading", done, size_bytes))
+    _make_visible(use, caller, draft, name, versions, size_bytes, note)
+    if draft.resumed:
+        # What runs before this one had begun to send. It costs space only: no reason to call this one failed.
+        with contextlib.suppress(ObjectStoreError):
+            use.store.abort_uploads(checkpoints.object_key(name, draft.checkpoint_id, ""))
+    return Published(name, draft.checkpoint_id, len(files), size_bytes, draft.resumed)
+
+
+def _draft(use: Resources, caller: Caller, name: str, hashes: Mapping[str, FileHashes], note: str | None) -> _Draft:
+    """Find the draft of this very set of files, or sign its manifest and keep it: from here on the id is fixed."""
+    content = manifests.content_digest({path: file.sha256 for path, file in hashes.items()})
+    with use.database.reading() as session:
+        known = _known(session, _open_stage(session, name), content)
+    if known is not None:
+        return known
+    signed = manifests.sign(name, hashes, use.settings.manifest_key_file)
+    with use.database.transaction() as session:
+        stage = _open_stage(session, name, lock=True)
+        known = _known(session, stage, content)  # another run may have come first meanwhile
+        if known is not None:
+            return known
+        draft = Checkpoint(
+            checkpoint_id=signed.checkpoint_id, stage_id=stage.id, content_sha256=content, note=note,
+            started_at=use.clock(), published_by=str(caller.person),
+        )  # fmt: skip
+        session.add(draft)
+        session.flush()
+        forms = ((ManifestForm.FILES, signed.files_form), (ManifestForm.CHUNKS, signed.chunks_form))
+        session.add_all(CheckpointManifest(checkpoint_id=draft.id, form=form, content=text) for form, text in forms)
+        session.add_all(
+            CheckpointFile(
+                checkpoint_id=draft.id, path=path, size_bytes=file.size_bytes, sha256=file.sha256,
+                object_key=checkpoints.object_key(name, signed.checkpoint_id, path),
+            )
+            for path, file in hashes.items()
+        )  # fmt: skip
+        return _Draft(draft.id, signed.checkpoint_id, resumed=False)
+
+
+def _known(session: Session, stage: Stage, content: str) -> _Draft | None:
+    """The draft with this content. Raises NotPossible when it is published already."""
+    same = select(Checkpoint).where(Checkpoint.stage_id == stage.id, Checkpoint.content_sha256 == content)
+    checkpoint = session.scalar(same)
+    if checkpoint is None:
+        return None
+    if checkpoint.published_at is not None:
+        raise NotPossible(
+            f"This very set of files is checkpoint {checkpoint.checkpoint_id} of {stage.full_name} already.",
+            next_step="Nothing needs to be done; change the files to publish another checkpoint.",
+        )
+    return _Draft(checkpoint.id, checkpoint.checkpoint_id, resumed=True)
+
+
+def _upload(
+    use: Resources,
+    draft: _Draft,
+    name: str,
+    files: Sequence[SourceFile],
+    hashes: Mapping[str, FileHashes],
+    progress: Callable[[int], None],
+) -> dict[str, str | None]:
+    """Upload what the store does not hold yet, whole and with its hash; return each path's object version."""
+    versions: dict[str, str | None] = {}
+    with use.database.reading() as session:
+        signed = manifests.digests_in(checkpoints.manifest(session, draft.key, ManifestForm.FILES))
+    if signed != {path: file.sha256 for path, file in hashes.items()}:
+        raise ChecksumMismatch("the files are not those of the kept manifest; nothing was published")
+    for file in files:
+        key = checkpoints.object_key(name, draft.checkpoint_id, file.path)
+        try:
+            versions[file.path] = _stored(use, key, file, hashes[file.path].sha256, progress).version_id
+        except ObjectStoreError:
+            _require_draft(use, draft)  # another run that finishes first clears away what this one was sending
+            raise
+    return versions
+
+
+def _stored(use: Resources, key: str, file: SourceFile, sha256: str, progress: Callable[[int], None]) -> ObjectInfo:
+    """The object as the store holds it, with this very content; uploaded unless an earlier run has done it."""
+    open_unchanged(file).close()  # says so before gigabytes are sent; the upload's own hash is what counts
+    try:
+        kept = use.store.already_there(key, file.location, sha256, file.size_bytes)
+        if kept is None:
+            return use.store.upload(key, file.location, sha256, file.size_bytes, progress)
+    except OSError as error:  # of the file: the store's errors are types of ours
+        raise NotPublishable(
+            file.path,
+            f"could not be read ({error.strerror})",
+            "leave the folder alone while it is published, and retry",
+        ) from None
+    progress(file.size_bytes)
+    return kept
+
+
+def _require_draft(use: Resources, draft: _Draft) -> None:
+    with use.database.reading() as session:
+        _require_unpublished(session.get_one(Checkpoint, draft.key))
+
+
+def _require_unpublished(checkpoint: Checkpoint) -> None:
+    if checkpoint.published_at is not None:
+        raise NotPossible(
+            f"Another run has just published this as {checkpoint.checkpoint_id}.", next_step="Nothing needs to be done."
+        )
+
+
+def _make_visible(
+    use: Resources,
+    caller: Caller,
+    draft: _Draft,
+    name: str,
+    versions: Mapping[str, str | None],
+    size_bytes: int,
+    note: str | None,
+) -> None:
+    with use.database.transaction() as session:
+        # Uploads take hours: whoever was disabled meanwhile publishes nothing any more.
+        standing = authentication.standing(session, caller, lock=True)
+        if refused := authentication.fault(standing, caller, use.clock()):
+            raise refused
+        stage = _open_stage(session, name, lock=True)
+        checkpoint = session.get_one(Checkpoint, draft.key, with_for_update=True)
+        _require_unpublished(checkpoint)
+        at = use.clock()
+        for file in session.scalars(select(CheckpointFile).where(CheckpointFile.checkpoint_id == checkpoint.id)):
+            file.version_id = versions[file.path]
+        checkpoint.published_at, checkpoint.published_by = at, str(caller.person)
+        checkpoint.note = note or checkpoint.note  # a run that continues another's may say it anew
+        stage.main_checkpoint_id = checkpoint.id
+        record = {
+            "actor": caller.as_record(), "stage": name, "checkpoint": checkpoint.checkpoint_id,
+            "content_sha256": checkpoint.content_sha256, "files": len(versions), "size_bytes": size_bytes,
+        }  # fmt: skip
+        subject = checkpoint.checkpoint_id
+        entries.append(session, kind="checkpoint.publish", at=at, record=record, subject=subject, stage=name)
+
+
+def _open_stage(session: Session, name: str, *, lock: bool = False) -> Stage:
+    stage = stages.get(session, name, lock=lock)
+    if stage.state == StageState.WITHDRAWN:
+        raise NotPossible(f"{name} is withdrawn: nothing is published to it any more.")
+    return stage

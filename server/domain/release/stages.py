@@ -1,0 +1,291 @@
+"""Models and their stages: what is released in which order, in which state, to which tier, under which agreement."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import ForeignKey, String, UniqueConstraint, func, select
+from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
+
+from server.domain.callers import Caller
+from server.domain.errors import InvalidRequest, NotFound, NotPossible
+from server.domain.permissions import Permission
+from server.domain.release import agreements, tiers
+from server.domain.release.agreements import Agreement
+from server.domain.release.tiers import Tier
+from server.domain.resources import Resources
+from server.log import entries
+from server.storage.database import Base, Key, Moment
+
+# What the Hugging Face client accepts as one part of a repository's name, so that every stage can be one.
+NAME = re.compile(r"(?!.*(--|\.\.))(?!.*\.git$)[A-Za-z0-9]([A-Za-z0-9._-]{0,94}[A-Za-z0-9])?")
+FIRST_SEGMENTS = {
+    "account", "admin", "agreements", "api", "appearance", "audit", "checkpoints", "datasets", "downloads",
+    "findings", "healthz", "invitations", "kernels", "log", "mails", "metrics", "models", "organizations", "password",
+    "people", "readyz", "requests", "sessions", "sign-in", "sign-out", "spaces", "stages", "static", "tokens",
+}  # fmt: skip
+NOT_MODELS = FIRST_SEGMENTS | {"everything", "doctor"}  # what a hold on everything is called; `storage/probes.py`
+ORDINAL_AT_MOST = 1_000_000
+STAGE_WORDS = {"resolve", "tree", "raw", "refs", "commit", "commits", "revision", "blob", "discussions"}
+
+
+class StageState(StrEnum):
+    """How far a stage is released. A hold is laid over a state and keeps it."""
+
+    PLANNED = "planned"
+    PARTNERS = "partners"
+    PUBLIC = "public"
+    WITHDRAWN = "withdrawn"
+
+
+MOVES = {
+    StageState.PLANNED: {StageState.PARTNERS, StageState.PUBLIC, StageState.WITHDRAWN},
+    StageState.PARTNERS: {StageState.PUBLIC, StageState.WITHDRAWN},
+    StageState.PUBLIC: {StageState.WITHDRAWN},
+    StageState.WITHDRAWN: set(),
+}
+
+
+class Holdable:
+    """Something a hold can be laid on. The columns stand in rows that always exist, because an absent row cannot be
+    locked against a hold that is laid while a download is being decided."""
+
+    held_at: Mapped[datetime | None] = mapped_column(Moment)
+    held_by: Mapped[str | None] = mapped_column(String(254))
+    hold_reason: Mapped[str | None] = mapped_column(String(1000))
+
+
+class Everything(Holdable, Base):
+    """The one row on which "stop everything" is laid."""
+
+    __tablename__ = "everything"
+    id: Mapped[int] = mapped_column(Key, primary_key=True, autoincrement=False)
+
+
+class Model(Holdable, Base):
+    """A family released in stages."""
+
+    __tablename__ = "models"
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    name: Mapped[str] = mapped_column(String(96), unique=True)
+    title: Mapped[str] = mapped_column(String(200))
+    created_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class Stage(Holdable, Base):
+    """One step of a model's release."""
+
+    __tablename__ = "stages"
+    __table_args__ = (UniqueConstraint("model_id", "name"), UniqueConstraint("model_id", "ordinal"))
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"))
+    name: Mapped[str] = mapped_column(String(96))
+    ordinal: Mapped[int]
+    parameters: Mapped[int | None] = mapped_column(Key)
+    state: Mapped[StageState] = mapped_column(String(16))
+    state_since: Mapped[datetime] = mapped_column(Moment)
+    announced: Mapped[bool] = mapped_column(default=False)
+    plan: Mapped[str | None] = mapped_column(String(500))
+    tier_id: Mapped[int] = mapped_column(ForeignKey("tiers.id"))
+    agreement_id: Mapped[int | None] = mapped_column(ForeignKey("agreements.id"))
+    main_checkpoint_id: Mapped[int | None] = mapped_column(Key)  # the newest published one
+    created_at: Mapped[datetime] = mapped_column(Moment)
+    model: Mapped[Model] = relationship()
+    tier: Mapped[Tier] = relationship()
+    agreement: Mapped[Agreement | None] = relationship()
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.model.name}/{self.name}"
+
+
+class StageAlias(Base):
+    """Another name that keeps working after a stage was renamed: 762M → 774M."""
+
+    __tablename__ = "stage_aliases"
+    __table_args__ = (UniqueConstraint("model_id", "name"),)
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"))
+    name: Mapped[str] = mapped_column(String(96))
+    stage_id: Mapped[int] = mapped_column(ForeignKey("stages.id"))
+
+
+def add_model(use: Resources, caller: Caller, name: str, title: str) -> Model:
+    """Add a model. Its name is the first part of addresses, so names that are routes are refused."""
+    caller.require(Permission.STAGE_MANAGE)
+    if not NAME.fullmatch(name) or name.lower() in NOT_MODELS:
+        raise InvalidRequest(f"{name!r} cannot name a model: use letters, digits, '.', '_', '-', and no route's name.")
+    if not title.strip() or len(title) > 200:
+        raise InvalidRequest("A model needs a title of at most 200 characters.")
+    with use.database.transaction() as session:
+        if session.scalar(select(Model.id).where(func.lower(Model.name) == name.lower())):
+            raise NotPossible(f"There is a model {name} already.")
+        model = Model(name=name, title=title.strip(), created_at=use.clock())
+        session.add(model)
+        session.flush()
+        _record(session, caller, "model.add", name, model.created_at, title=model.title)
+        return model
+
+
+def add(
+    use: Resources,
+    caller: Caller,
+    full_name: str,
+    *,
+    tier: str,
+    ordinal: int | None = None,
+    agreement: str | None = None,
+    parameters: int | None = None,
+    announced: bool = False,
+    plan: str | None = None,
+) -> Stage:
+    """Add a planned stage. ordinal: its place on the ladder, None for the next one."""
+    caller.require(Permission.STAGE_MANAGE)
+    model_name, name = split(full_name)
+    _require_stage_name(name)
+    _require_in_bounds(plan, ordinal, parameters)
+    with use.database.transaction() as session:
+        model = _model(session, model_name)
+        _require_free(session, model, name)
+        at = use.clock()
+        stage = Stage(
+            model=model, name=name, ordinal=_free_ordinal(session, model, ordinal), parameters=parameters,
+            state=StageState.PLANNED, state_since=at, announced=announced, plan=plan,
+            tier=tiers.get(session, tier), created_at=at,
+            agreement=agreements.get(session, agreement) if agreement else None,
+        )  # fmt: skip
+        session.add(stage)
+        session.flush()
+        _record(
+            session, caller, "stage.add", stage.full_name, at,
+            tier=tier, agreement=agreement, announced=announced, ordinal=stage.ordinal,
+        )  # fmt: skip
+        return stage
+
+
+def add_alias(use: Resources, caller: Caller, full_name: str, alias: str) -> None:
+    """Let a stage be found under another name as well."""
+    caller.require(Permission.STAGE_MANAGE)
+    _require_stage_name(alias)
+    with use.database.transaction() as session:
+        stage = get(session, full_name)
+        _require_free(session, stage.model, alias)
+        session.add(StageAlias(model_id=stage.model_id, name=alias, stage_id=stage.id))
+        _record(session, caller, "stage.alias", stage.full_name, use.clock(), alias=alias)
+
+
+def move(use: Resources, caller: Caller, full_name: str, to: StageState, rationale: str) -> None:
+    """Move a stage up its ladder, or withdraw it for good. There is no way back: lay a hold instead."""
+    caller.require(Permission.STAGE_MANAGE)
+    if not rationale.strip() or len(rationale) > 10_000:
+        raise InvalidRequest("Say why, in at most 10000 characters: the log keeps it.")
+    with use.database.transaction() as session:
+        stage = get(session, full_name, lock=True)
+        before = StageState(stage.state)
+        if to not in MOVES[before]:
+            can = ", ".join(sorted(MOVES[before])) or "nowhere any more"
+            raise NotPossible(f"{stage.full_name} is {before} and can move to: {can}. To stop it for now, lay a hold.")
+        at = use.clock()
+        stage.state, stage.state_since = to, at
+        _record(session, caller, "stage.move", stage.full_name, at, before=before, to=to, rationale=rationale)
+
+
+def announce(use: Resources, caller: Caller, full_name: str, *, announced: bool, plan: str | None) -> None:
+    """Show or hide a planned stage's name and plan to everyone; replace the plan."""
+    caller.require(Permission.STAGE_MANAGE)
+    if plan is not None and len(plan) > 500:
+        raise InvalidRequest("A plan has at most 500 characters.")
+    with use.database.transaction() as session:
+        stage = get(session, full_name, lock=True)
+        if (stage.announced, stage.plan) == (announced, plan):
+            return
+        stage.announced, stage.plan = announced, plan
+        _record(session, caller, "stage.announce", stage.full_name, use.clock(), announced=announced, plan=plan)
+
+
+def get(session: Session, full_name: str, *, lock: bool = False) -> Stage:
+    """Find a stage by `model/stage`, or by an alias. Raises NotFound."""
+    model_name, name = split(full_name)
+    found = (
+        select(Stage)
+        .join(Stage.model)
+        .outerjoin(StageAlias, (StageAlias.stage_id == Stage.id) & (StageAlias.name == name))
+        .where(Model.name == model_name, (Stage.name == name) | (StageAlias.name == name))
+    )
+    stage = session.scalar(found.with_for_update(of=Stage) if lock else found)
+    if stage is None:
+        raise NotFound(f"There is no stage {full_name}.")
+    return stage
+
+
+def all_models(session: Session) -> Sequence[Model]:
+    """Every model, in the order in which they were added: there are few."""
+    return session.scalars(select(Model).order_by(Model.id)).all()
+
+
+def get_model(session: Session, name: str) -> Model:
+    """Raises NotFound."""
+    return _model(session, name)
+
+
+def opened_by(session: Session, model: Model, tier: Tier) -> Sequence[Stage]:
+    """The stages that a clearance is needed for and this one opens, now or once they are released to partners."""
+    query = select(Stage).join(Stage.tier).where(Stage.model_id == model.id, Tier.rank <= tier.rank)
+    query = query.where(Stage.state.in_([StageState.PLANNED, StageState.PARTNERS]))
+    return session.scalars(query.options(joinedload(Stage.model)).order_by(Stage.ordinal)).all()
+
+
+def aliases(session: Session, stage: Stage) -> Sequence[str]:
+    """The other names under which a stage is found."""
+    return session.scalars(select(StageAlias.name).where(StageAlias.stage_id == stage.id).order_by(StageAlias.id)).all()
+
+
+def split(full_name: str) -> tuple[str, str]:
+    """Return model and stage. Raises NotFound: what is no name is the name of nothing."""
+    model, separator, stage = full_name.partition("/")
+    if not separator or not NAME.fullmatch(model) or not NAME.fullmatch(stage):
+        raise NotFound("A stage is named model/stage, like gpt-2/774M.")
+    return model, stage
+
+
+def _model(session: Session, name: str) -> Model:
+    model = session.scalar(select(Model).where(Model.name == name)) if NAME.fullmatch(name) else None
+    if model is None:
+        raise NotFound(f"There is no model {name}: add it first.")
+    return model
+
+
+def _require_stage_name(name: str) -> None:
+    if not NAME.fullmatch(name) or name.lower() in STAGE_WORDS:
+        raise InvalidRequest(f"{name!r} cannot be a stage's name: use letters, digits, '.', '_' and '-'.")
+
+
+def _require_in_bounds(plan: str | None, ordinal: int | None, parameters: int | None) -> None:
+    if plan is not None and len(plan) > 500:
+        raise InvalidRequest("A plan has at most 500 characters.")
+    if ordinal is not None and not 0 < ordinal <= ORDINAL_AT_MOST:
+        raise InvalidRequest(f"An ordinal is a whole number from 1 to {ORDINAL_AT_MOST}.")
+    if parameters is not None and not 0 < parameters < 2**53:
+        raise InvalidRequest("The number of parameters is above 0 and below 2^53.")
+
+
+def _free_ordinal(session: Session, model: Model, wanted: int | None) -> int:
+    taken = set(session.scalars(select(Stage.ordinal).where(Stage.model_id == model.id)))
+    if wanted in taken:
+        raise NotPossible(f"Another stage of {model.name} has the ordinal {wanted}.")
+    return wanted or max(taken, default=0) + 1
+
+
+def _require_free(session: Session, model: Model, name: str) -> None:
+    session.refresh(model, with_for_update=True)  # two who add at the same moment cannot take one name for two stages
+    names = select(func.lower(Stage.name)).where(Stage.model_id == model.id)
+    aliases = select(func.lower(StageAlias.name)).where(StageAlias.model_id == model.id)
+    if name.lower() in {*session.scalars(names), *session.scalars(aliases)}:
+        raise NotPossible(f"{model.name}/{name} is a stage or an alias already.")
+
+
+def _record(session: Session, caller: Caller, kind: str, subject: str, at: datetime, **more: object) -> None:
+    record = {"actor": caller.as_record(), "stage": subject, **more}
+    stage = subject if "/" in subject else None  # of a model it is the name alone
+    entries.append(session, kind=kind, at=at, record=record, subject=subject, stage=stage)

@@ -1,0 +1,75 @@
+"""Invitations: what an invited person sees: choose a password, set up the second factor, and be signed in."""
+
+from flask import Blueprint, Response, flash, url_for
+
+from server.domain.accounts import factors, invitations
+from server.domain.accounts.invitations import Invitation
+from server.domain.callers import Caller
+from server.web.identity import resources
+from server.web.portal.account.factors import qr
+from server.web.portal.kit import cookies, limits
+from server.web.portal.kit.auth import public_page
+from server.web.portal.kit.forms import Form, new_password, one_time_code, status, text
+from server.web.portal.kit.limits import Limit
+from server.web.portal.kit.rendering import go_to, render
+
+bp = Blueprint("invitations", __name__)
+
+
+class AcceptForm(Form):
+    name = text("Your name", 200, "As others will see it here.", render_kw={"autocomplete": "name"})
+    password = new_password("Password")
+    code = one_time_code("Code that the app now shows", "Six digits. It shows us that the app is set up.")
+
+
+@bp.get("/invitations/<secret>")
+@public_page
+def form(caller: Caller, secret: str) -> Response:
+    """What an invited person fills in."""
+    del caller
+    limits.count_here(Limit.LINK_OF_ADDRESS)
+    return _form(secret, AcceptForm())
+
+
+@bp.post("/invitations/<secret>")
+@public_page
+def accept(caller: Caller, secret: str) -> Response:
+    """Make the person, and sign them in."""
+    form = AcceptForm()
+    limits.count_here(Limit.LINK_OF_ADDRESS)
+    if not form.is_sent_well():
+        return _form(secret, form, 422)
+    name, password, code = form.name.data, form.password.data or "", form.code.data
+    done = form.attempt(caller, lambda: invitations.accept(resources(), caller, secret, name, password, code))
+    if done is None:
+        return _form(secret, form, status(form))
+    response = go_to(url_for("factors.recovery_codes"))
+    cookies.give_first(response, done)
+    flash("Welcome. You are signed in; your password and your app work from now on.", "done")
+    return response
+
+
+def _form(secret: str, form: AcceptForm, status: int = 200) -> Response:
+    with resources().database.reading() as session:
+        invitation = invitations.find(session, secret)
+    state = None if invitation is None else invitation.state_at(resources().clock())
+    if invitation is None or state != "open":
+        return _over(invitation, state)
+    totp = invitations.totp_secret(resources(), secret)
+    drawing = qr(factors.totp_address(totp, invitation.email))
+    return render(
+        "account/invitations/form.html", status, form=form, invitation=invitation, totp_secret=totp, qr=drawing
+    )
+
+
+def _over(invitation: Invitation | None, state: str | None) -> Response:
+    """Each way in which a link can be of no use, in its own words."""
+    what, now = {
+        "accepted": ("This invitation was accepted", "Sign in with the password that you chose then."),
+        "withdrawn": ("This invitation was withdrawn", "Ask whoever invited you why, or for another one."),
+        "expired": ("This invitation has expired", "Ask whoever invited you for another one: links work for a week."),
+    }.get(state or "", ("There is no such invitation", "Open the link in your mail again: it must be whole."))
+    if invitation is not None and state != "accepted":
+        now = f"{now} It was {invitation.inviter.name}, {invitation.inviter.email}."
+    values = {"code": "invitation_over", "title": what, "now": now, "can_sign_in": state == "accepted"}
+    return render("account/invitations/over.html", 404 if invitation is None else 410, **values)

@@ -1,0 +1,95 @@
+"""Requests for access: one with all that is needed to decide it, and approving or declining."""
+
+from flask import Blueprint, Response, url_for
+
+from server.domain.access import access_requests
+from server.domain.callers import Caller
+from server.domain.permissions import Permission
+from server.domain.release import stages, tiers
+from server.web.identity import resources
+from server.web.portal.admin.dossier import dossier_of
+from server.web.portal.admin.lab import lab_page
+from server.web.portal.kit import paging
+from server.web.portal.kit.forms import Form, carried_out, date, end_of, last_day, long_text, status
+from server.web.portal.kit.rendering import done, render
+
+bp = Blueprint("admin_requests", __name__, url_prefix="/admin/requests")
+ONE = "/<int:request_id>"
+
+
+class Approval(Form):
+    """Until when."""
+
+    last_day = date("Last day", "As they asked; give an earlier or later one. The access ends when it ends, in UTC.")
+
+
+class Declining(Form):
+    """Why not."""
+
+    because = long_text("Reason", 1000, "The organization reads it: say what would change the answer.")
+
+
+@bp.get("")
+@lab_page(Permission.ACCESS_REQUEST_READ)
+def index(caller: Caller) -> Response:
+    """Everything that was ever asked for, newest first."""
+    with resources().database.reading() as session:
+        return render(
+            "admin/access_requests/index.html", page_of=access_requests.visible(session, caller, paging.part())
+        )
+
+
+@bp.get(ONE)
+@lab_page(Permission.ACCESS_REQUEST_READ)
+def show(caller: Caller, request_id: int) -> Response:
+    """One request."""
+    return _shown(caller, request_id, Approval(), Declining(formdata=None))
+
+
+@bp.post(f"{ONE}/approve")
+@lab_page(Permission.ACCESS_REQUEST_DECIDE, fresh=True)
+def approve(caller: Caller, request_id: int) -> Response:
+    """Turn it into a clearance; where the tier takes two people, another admin approves that."""
+    form = Approval()
+    decided = None
+    if form.is_sent_well():
+        expires_at = end_of(form.last_day.data)
+        decided = form.attempt(
+            caller, lambda: access_requests.approve(resources(), caller, request_id, expires_at=expires_at)
+        )
+    if decided is None or decided.clearance is None:
+        return _shown(caller, request_id, form, Declining(formdata=None))
+    clearance = decided.clearance
+    then = "is in force" if clearance.approved_at else "is proposed: another admin approves it, you cannot"
+    return done(
+        url_for("admin_clearances.show", clearance_id=clearance.id),
+        f"Request {request_id} became clearance {clearance.id}, which {then}.",
+    )
+
+
+@bp.post(f"{ONE}/decline")
+@lab_page(Permission.ACCESS_REQUEST_DECIDE, fresh=True)
+def decline(caller: Caller, request_id: int) -> Response:
+    """Say no, and why."""
+    form = Declining()
+    if not carried_out(
+        form, caller, lambda: access_requests.decline(resources(), caller, request_id, form.because.data)
+    ):
+        return _shown(caller, request_id, Approval(formdata=None), form)
+    return done(url_for("admin_requests.show", request_id=request_id), f"Request {request_id} is declined.")
+
+
+def _shown(caller: Caller, request_id: int, approval: Approval, declining: Declining) -> Response:
+    use = resources()
+    at = use.clock()
+    refused = max(status(approval), status(declining))
+    with use.database.reading() as session:
+        wanted = access_requests.get(session, caller, request_id)
+        if approval.last_day.data is None and not approval.errors:
+            approval.last_day.data = last_day(wanted.wanted_until)
+        return render(
+            "admin/access_requests/show.html", refused, wanted=wanted, approval=approval, declining=declining, now=at,
+            file=dossier_of(session, caller, wanted.organization, at),
+            opens=stages.opened_by(session, wanted.model, wanted.tier),
+            takes_two=tiers.needs_second_person(session, wanted.tier, use.settings.second_person_tier),
+        )  # fmt: skip

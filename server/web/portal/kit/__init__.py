@@ -1,0 +1,1 @@
+"""What every page is made of: who is signed in, forms, lists, rendering."""

@@ -1,0 +1,63 @@
+"""Cookies: the session's secret in one of its own; what forms, messages and ceremonies need in another, signed."""
+
+from flask import Flask, Request, Response, session
+from flask.sessions import SecureCookieSessionInterface, SessionMixin
+
+from server.domain.accounts.sign_in import SignedIn
+from server.domain.identity import sessions
+from server.domain.resources import Resources
+from server.web.identity import resources
+
+
+class PortalCookie(SecureCookieSessionInterface):
+    """Flask's signed cookie, for pages alone: the API takes none, and its requests do not pay for one."""
+
+    def open_session(self, app: Flask, request: Request) -> SessionMixin | None:  # type: ignore[override]  # as its base
+        if request.path.startswith("/api/"):
+            return self.make_null_session(app)
+        return super().open_session(app, request)
+
+
+def name(use: Resources, which: str) -> str:
+    """What a cookie is called: with the prefix a browser takes it from this host alone, over TLS."""
+    return f"__Host-{which}" if is_secure(use) else f"weightgate-{which}"
+
+
+def is_secure(use: Resources) -> bool:
+    return use.settings.public_url.startswith("https://")
+
+
+def give(response: Response, signed_in: SignedIn) -> None:
+    """Give the browser its session, for as long as that can last."""
+    use = resources()
+    response.set_cookie(
+        name(use, "session"), signed_in.secret, path="/", secure=is_secure(use), httponly=True, samesite="Lax",
+        max_age=int(sessions.limits_of(signed_in.role).absolute.total_seconds()),
+    )  # fmt: skip
+
+
+def give_first(response: Response, signed_in: SignedIn) -> None:
+    """The same at sign-in. What the visitor's cookie held before is forgotten, so that nobody can plant it."""
+    session.clear()
+    give(response, signed_in)
+
+
+def take(response: Response) -> None:
+    """Take the browser's session away; that it has ended is written where it counts, in its row."""
+    session.clear()
+    use = resources()
+    response.delete_cookie(name(use, "session"), path="/", secure=is_secure(use), httponly=True, samesite="Lax")
+
+
+def keep_ceremony(kind: str, secret: str) -> None:
+    """Let the browser hold a ceremony's secret: only it can go on with what it began."""
+    session[f"ceremony-{kind}"] = secret
+
+
+def drop_ceremony(kind: str) -> None:
+    session.pop(f"ceremony-{kind}", None)
+
+
+def ceremony(kind: str) -> str | None:
+    secret = session.get(f"ceremony-{kind}")
+    return secret if isinstance(secret, str) else None

@@ -1,0 +1,145 @@
+"""Stages: what a stage is, its checkpoints and their files, and the ways to download them."""
+
+from typing import Any
+
+from flask import Blueprint, Response, redirect, request, url_for
+from wtforms import StringField
+from wtforms.validators import InputRequired, Length
+
+from server.domain.access import ladder, rule
+from server.domain.access.ladder import Step
+from server.domain.callers import Caller
+from server.domain.downloads import issuing
+from server.domain.downloads.issuing import Order
+from server.domain.errors import InvalidRequest
+from server.domain.permissions import Permission
+from server.domain.publish import checkpoints
+from server.domain.publish.checkpoints import MANIFEST_TYPE, FileList, ManifestForm
+from server.web.identity import resources
+from server.web.portal.kit import paging
+from server.web.portal.kit.auth import page
+from server.web.portal.kit.forms import Form
+from server.web.portal.kit.rendering import as_page, go_to, render, saved
+from server.web.portal.partner import ladder as words
+
+bp = Blueprint("stage_pages", __name__, url_prefix="/stages/<model>/<stage>")
+# The doors to all files at once: each has a template in templates/stages/doors, shown in this order.
+DOORS = ("curl",)
+SUMS_SHOWN_AT_MOST = 40  # files whose hashes stand in the command itself; of more there is a file to save
+
+
+class FileForm(Form):
+    """Which file of the checkpoint; a hidden field beside its button."""
+
+    path = StringField("File", [InputRequired(), Length(max=512)])
+
+
+@bp.get("")
+@page(Permission.STAGE_READ)
+def show(caller: Caller, model: str, stage: str) -> Response:
+    """What a stage is, and its checkpoints where the caller may see them."""
+    use = resources()
+    with use.database.reading() as session:
+        step = ladder.step(session, use, caller, f"{model}/{stage}")
+        if step.stage.name != stage:  # an alias
+            return as_page(redirect(words.address(step), 301))  # type: ignore[arg-type]
+        may_read = step.refused is None or caller.is_staff
+        listed = checkpoints.published(session, step.stage.id, paging.part()) if may_read else None
+    return render("partner/stages/show.html", listed=listed, args=request.args, **_about(step, caller))
+
+
+@bp.get("/<checkpoint>")
+@page(Permission.CHECKPOINT_READ)
+def checkpoint(caller: Caller, model: str, stage: str, checkpoint: str) -> Response:
+    """One checkpoint, with its files."""
+    step, listed = _read(caller, f"{model}/{stage}", checkpoint)
+    return render("partner/stages/checkpoint.html", listed=listed, **_about(step, caller))
+
+
+@bp.get("/<checkpoint>/commands")
+@page(Permission.CHECKPOINT_READ)
+def commands(caller: Caller, model: str, stage: str, checkpoint: str) -> Response:
+    """How to download all files: a section for each door."""
+    step, listed = _read(caller, f"{model}/{stage}", checkpoint)
+    return render(
+        "partner/stages/commands.html",
+        listed=listed,
+        doors=DOORS,
+        sums=_sums(listed) if len(listed.files) <= SUMS_SHOWN_AT_MOST else None,
+        needs_token=step.stage.state != "public" or resources().settings.public_stages_need_sign_in,
+        **_about(step, caller),
+    )
+
+
+@bp.post("/<checkpoint>/files")
+@page(Permission.DOWNLOAD_CREATE)
+def download(caller: Caller, model: str, stage: str, checkpoint: str) -> Response:
+    """Issue one file: the answer leads the browser to its signed URL."""
+    form = FileForm()
+    if not form.is_sent_well():
+        raise InvalidRequest("The form does not name a file.", next_step="Go back, and choose a file of the list.")
+    order = Order(f"{model}/{stage}", checkpoint, [str(form.path.data)], for_browser=True)
+    issued = issuing.issue(resources(), caller, order)
+    return go_to(issued.urls[0])
+
+
+@bp.get("/<checkpoint>/manifest")
+@page(Permission.CHECKPOINT_READ)
+def manifest(caller: Caller, model: str, stage: str, checkpoint: str) -> Response:
+    """The signed manifest, byte for byte."""
+    return _manifest(caller, f"{model}/{stage}", checkpoint, ManifestForm.FILES)
+
+
+@bp.get("/<checkpoint>/manifest/chunks")
+@page(Permission.CHECKPOINT_READ)
+def manifest_chunks(caller: Caller, model: str, stage: str, checkpoint: str) -> Response:
+    """The same with a digest every 64 MiB."""
+    return _manifest(caller, f"{model}/{stage}", checkpoint, ManifestForm.CHUNKS)
+
+
+@bp.get("/<checkpoint>/SHA256SUMS")
+@page(Permission.CHECKPOINT_READ)
+def sums(caller: Caller, model: str, stage: str, checkpoint: str) -> Response:
+    """Every file's hash, as `sha256sum --check` reads it."""
+    _, listed = _read(caller, f"{model}/{stage}", checkpoint)
+    return saved(_sums(listed) + "\n", "text/plain", "SHA256SUMS")
+
+
+def _read(caller: Caller, stage: str, checkpoint: str) -> tuple[Step, FileList]:
+    """A stage and a checkpoint's files. No file is named to whoever lacks clearance: this raises first."""
+    use = resources()
+    with use.database.reading() as session:
+        _, listed = rule.require_reading(session, use, caller, stage, checkpoint)
+        return ladder.step(session, use, caller, stage), listed
+
+
+def _about(step: Step, caller: Caller) -> dict[str, Any]:
+    """What every page of a stage shows."""
+    at = resources().clock()
+    return {
+        "step": step,
+        "stage": step.stage,
+        "state": (str(step.stage.state), step.held and step.shown),
+        "href": words.address(step),
+        "reason": words.reason(step, caller),
+        "next": words.next_of(step, caller),
+        "since": words.since(step),
+        "parameters": words.parameters(step),
+        "ends_soon": words.ends_soon(step, at),
+        "may_issue": step.refused is None and caller.may(Permission.DOWNLOAD_CREATE),
+        "lifetime_seconds": resources().settings.url_lifetime_seconds,
+        "extend": url_for("request_pages.new", model=step.stage.model, tier=step.stage.tier),
+    }
+
+
+def _sums(listed: FileList) -> str:
+    return "\n".join(f"{file.sha256}  {file.path}" for file in listed.files.values())
+
+
+def _manifest(caller: Caller, stage: str, checkpoint: str, form: ManifestForm) -> Response:
+    use = resources()
+    with use.database.reading() as session:
+        _, listed = rule.require_reading(session, use, caller, stage, checkpoint)
+        content = checkpoints.manifest(session, listed.checkpoint_pk, form)
+    name = f"{listed.checkpoint_id}.{'manifest' if form is ManifestForm.FILES else 'chunks'}.json"
+    return saved(content, MANIFEST_TYPE, name)

@@ -1,0 +1,219 @@
+"""Tokens: making one, seeing when it was last used, rotating and revoking it. A token's text is shown once."""
+
+import secrets
+from datetime import timedelta
+from typing import Any
+
+from flask import Blueprint, Response, request
+from sqlalchemy.orm import Session
+from wtforms import Field, HiddenField, IntegerField, SelectMultipleField
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
+from wtforms.validators import InputRequired, NumberRange, Regexp, ValidationError
+from wtforms.widgets import CheckboxInput, ListWidget
+
+from server.domain.callers import Caller
+from server.domain.errors import NotFound
+from server.domain.identity import people, token_uses, tokens
+from server.domain.identity.people import Person
+from server.domain.identity.tokens import NewToken, Token
+from server.domain.permissions import POLICY, PURPOSE, Permission, Role, Scope
+from server.web.identity import resources
+from server.web.portal.kit import paging
+from server.web.portal.kit.auth import page
+from server.web.portal.kit.forms import Act, Form, carried_out, long_text, status, text
+from server.web.portal.kit.freshness import require_fresh
+from server.web.portal.kit.rendering import done, render
+
+bp = Blueprint("token_pages", __name__, url_prefix="/tokens")
+LIFETIME_DAYS = 30  # what the form proposes
+SCOPES = {
+    Scope.STAGES_READ: "See stages, checkpoints and their files",
+    Scope.DOWNLOADS_CREATE: "Download files",
+    Scope.LOG_READ: "Read in the log what was downloaded and done",
+    Scope.CHECKPOINTS_PUBLISH: "Publish checkpoints",
+}
+
+
+def _new_key() -> str:
+    return secrets.token_urlsafe(16)
+
+
+def _any(_: Any, field: Field) -> None:
+    # Not InputRequired: browsers would then demand that each box is checked.
+    if not field.data:
+        raise ValidationError("Choose at least one.")
+
+
+def _sure(caller: Caller) -> Caller:
+    """A token of staff's opens every stage for weeks: making one needs a proof of just now, like any act of the lab."""
+    return require_fresh(caller) if caller.is_staff else caller
+
+
+class MadeOnce(Form):
+    """A form that makes one token, however often it is sent: by a reload, the back button, a second click."""
+
+    made_with = HiddenField("The form's key", [InputRequired(), Regexp(r"[A-Za-z0-9_-]{22,64}\Z")], default=_new_key)
+
+    def renew(self) -> None:
+        """Before it is shown once more: what it asked for is not done, and may be asked for again."""
+        self.made_with.data = _new_key()
+
+
+class TokenForm(MadeOnce):
+    """What the token is for."""
+
+    name = text("Name", 100, "For you, to tell it from others: what uses it, and where.")
+    scopes = SelectMultipleField(
+        "What it may do", [_any],
+        widget=ListWidget(prefix_label=False), option_widget=CheckboxInput(),
+    )  # fmt: skip
+    days = IntegerField("Ends after so many days", [InputRequired("Give a number of days.")], default=LIFETIME_DAYS)
+    networks = long_text(
+        "Only from these networks", 1000, "Like 192.0.2.0/24, one a line. Empty: from anywhere.", required=False
+    )
+
+    def offer(self, role: Role | None) -> None:
+        """Only the scopes that this role has a use for, and no longer life than the settings allow."""
+        most = resources().settings.token_lifetime_days
+        self.offered = {scope for scope in Scope if role in POLICY[PURPOSE[scope]].roles}
+        self.scopes.choices = [
+            SelectChoice(str(scope), f"{SCOPES[scope]} ({scope})") for scope in Scope if scope in self.offered
+        ]
+        self.days.description = f"At most {most}. A short life limits what a leaked token can do."
+        self.days.validators = [*self.days.validators, NumberRange(1, most, f"From 1 to {most} days.")]
+
+    @property
+    def chosen(self) -> set[Scope]:
+        return {Scope(scope) for scope in self.scopes.data or ()}
+
+
+@bp.get("")
+@page(Permission.TOKEN_READ)
+def index(caller: Caller) -> Response:
+    """One's own tokens, newest first; for owners their organization's."""
+    use = resources()
+    with use.database.reading() as session:
+        if caller.is_staff:  # the others' are on the lab's own pages
+            found = tokens.of_person(session, caller.person_id, paging.part())
+        else:
+            found = tokens.visible(session, caller, paging.part())
+        uses = token_uses.of(session, [token.id for token in found.items])
+        makers = people.named(session, {token.person_id for token in found.items})
+    return render(
+        "partner/tokens/index.html", tokens=found.items, uses=uses, makers=makers, now=use.clock(), args=request.args,
+        next_cursor=paging.next_cursor(found),
+    )  # fmt: skip
+
+
+@bp.get("/new")
+@page(Permission.TOKEN_CREATE)
+def new(caller: Caller) -> Response:
+    """The form."""
+    form = TokenForm()
+    form.offer(caller.role)
+    form.scopes.data = [str(scope) for scope in form.offered & {Scope.STAGES_READ, Scope.DOWNLOADS_CREATE}]
+    return render("partner/tokens/new.html", form=form)
+
+
+@bp.post("/new")
+@page(Permission.TOKEN_CREATE)
+def create(caller: Caller) -> Response:
+    """Make a token and show it, this once: the answer is no redirect, since nothing keeps its text."""
+    caller = _sure(caller)
+    form, made = TokenForm(), None
+    form.offer(caller.role)
+    if form.is_sent_well():
+        made = form.attempt(
+            caller,
+            lambda: tokens.create(
+                resources(), caller, form.name.data, form.chosen, timedelta(days=form.days.data or 0),
+                (form.networks.data or "").replace(",", " ").split(), form.made_with.data,
+            ),
+        )  # fmt: skip
+    if made is None:
+        form.renew()
+        return render("partner/tokens/new.html", status(form), form=form)
+    return _once(made)
+
+
+@bp.get("/<public_id>")
+@page(Permission.TOKEN_READ)
+def show(caller: Caller, public_id: str) -> Response:
+    """One token, and what can be done with it."""
+    return _shown(caller, public_id, "show", form=MadeOnce())
+
+
+@bp.post("/<public_id>/rotate")
+@page(Permission.TOKEN_CREATE)
+def rotate(caller: Caller, public_id: str) -> Response:
+    """Make the token's successor and show it, this once."""
+    caller = _sure(caller)
+    _known(caller, public_id)
+    form, made = MadeOnce(), None
+    if form.is_sent_well():
+        made = form.attempt(
+            caller, lambda: tokens.rotate(resources(), caller, public_id, made_with=form.made_with.data)
+        )
+    if made is None:
+        form.renew()
+        return _shown(caller, public_id, "show", form=form)
+    return _once(made, rotated=public_id)
+
+
+@bp.get("/<public_id>/revoke")
+@page(Permission.TOKEN_REVOKE)
+def revoke_form(caller: Caller, public_id: str) -> Response:
+    """What revoking does."""
+    return _shown(caller, public_id, "revoke", form=Act())
+
+
+@bp.post("/<public_id>/revoke")
+@page(Permission.TOKEN_REVOKE)
+def revoke(caller: Caller, public_id: str) -> Response:
+    """Make a token useless."""
+    token, form = _known(caller, public_id), Act()
+    if not carried_out(form, caller, lambda: tokens.revoke(resources(), caller, public_id)):
+        return _shown(caller, public_id, "revoke", form=form)
+    return done("/tokens", f"{token.name} is revoked: it is refused from now on.")
+
+
+@bp.post("/<public_id>/take-over")
+@page(Permission.TOKEN_REVOKE)
+def take_over(caller: Caller, public_id: str) -> Response:
+    """Let an owner act for a colleague's token, so that it outlives the colleague's account."""
+    token, form = _known(caller, public_id), Act()
+    if not carried_out(form, caller, lambda: tokens.take_over(resources(), caller, public_id)):
+        shown = MadeOnce(formdata=None)
+        shown.refused = form.refused
+        return _shown(caller, public_id, "show", form=shown)
+    return done(f"/tokens/{public_id}", f"{token.name} is yours now.")
+
+
+def _known(caller: Caller, public_id: str) -> Token:
+    with resources().database.reading() as session:
+        return _find(session, caller, public_id)
+
+
+def _find(session: Session, caller: Caller, public_id: str) -> Token:
+    token = tokens.find(session, caller, public_id)
+    if caller.is_staff and token.person_id != caller.person_id:
+        raise NotFound(f"There is no token {public_id} of yours.", next_step="Others' are on the lab's own pages.")
+    return token
+
+
+def _shown(caller: Caller, public_id: str, template: str, form: Form) -> Response:
+    use = resources()
+    with use.database.reading() as session:
+        token = _find(session, caller, public_id)
+        values: dict[str, Any] = {
+            "token": token,
+            "last_use": token_uses.of(session, [token.id]).get(token.id),
+            "maker": session.get_one(Person, token.person_id),
+        }
+    at = use.clock()
+    works = token.revoked_at is None and at < token.expires_at
+    return render(f"partner/tokens/{template}.html", status(form), form=form, works=works, now=at, **values)
+
+
+def _once(made: NewToken, rotated: str | None = None) -> Response:
+    return render("partner/tokens/made.html", 201, token=made.token, text=made.text, rotated=rotated)

@@ -1,0 +1,270 @@
+"""Exposure: what is computed from the log is what the access rule answered, at every moment of a lively history."""
+
+import random
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from server.domain.access import clearances, rule, signatures
+from server.domain.audit import exposure
+from server.domain.audit.exposure import Exposure, Span
+from server.domain.callers import Caller
+from server.domain.downloads import issuing
+from server.domain.errors import InvalidRequest, NotFound, NotPossible, Refused
+from server.domain.identity import organizations, people
+from server.domain.permissions import POLICY, Permission, Role
+from server.domain.release import agreements, holds, stages
+from server.domain.release.stages import StageState
+from tests.world import STRANGER, World
+
+STAGES = ("gpt-2/774M", "mini-gpt/base", "mini-gpt/large")
+PARTNERS = ("aurora-institute", "birch-university", "cedar-systems")
+PEOPLE = ("admin", "admin2", "auditor", "publisher", "cleared", "unsigned", "uncleared")
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+
+
+def asked(world: World, stage: str, since: datetime, until: datetime) -> Exposure:
+    use = world.use
+    with use.database.reading() as session:
+        return exposure.exposure(session, world.person("auditor"), use.settings.second_person_tier, stage, since, until)
+
+
+def decided(world: World, caller: Caller, stage: str, at: datetime) -> bool:
+    """What the access rule says, asked directly."""
+    if caller.role is not None and caller.role not in POLICY[Permission.DOWNLOAD_CREATE].roles:
+        return False
+    with world.use.database.reading() as session:
+        row = rule._stage(session, stage, lock=False)
+        return rule.refusal(rule.gather(session, caller, row, lock=False), at) is None
+
+
+def covers(spans: list[Span], at: datetime) -> bool:
+    return any(span.since <= at < span.until for span in spans)
+
+
+@dataclass
+class Sample:
+    """What was decided at one moment: by person, and for whoever is nobody."""
+
+    at: datetime
+    stage: str
+    anyone: bool
+    could: dict[str, bool]
+
+
+class History:
+    """Acts on one world, each taken back a little later, with what was decided after each. Chance gives the order."""
+
+    def __init__(self, world: World, seed: int) -> None:
+        self.world, self.chance = world, random.Random(seed)  # noqa: S311  # the same history each time
+        self.callers = {name: world.person(name) for name in PEOPLE}
+        self.samples: list[Sample] = []
+        self.waiting: list[Callable[[], object]] = []  # what takes back what was done
+        self.done = 0
+        for partner in (*PARTNERS, "example-lab"):
+            self._clear(partner, "gpt-2", 200)
+            self._clear(partner, "mini-gpt", 200)
+            self._sign(partner)
+
+    def act(self, what: Callable[[], Callable[[], object]]) -> None:
+        """Something happens, time goes by, everybody asks; of what happened before, at most two things are left."""
+        with suppress(NotPossible):  # it is so already
+            self.waiting.append(what())
+        self.sample()
+        while len(self.waiting) > self.chance.randint(0, 2):
+            self.waiting.pop(0)()
+            self.sample()
+
+    def sample(self) -> None:
+        self.world.clock.advance(self.chance.choice([timedelta(seconds=2), 7 * MINUTE, HOUR]))
+        at = self.world.use.clock()
+        for stage in STAGES:
+            could = {str(one.person): decided(self.world, one, stage, at) for one in self.callers.values()}
+            self.samples.append(Sample(at, stage, decided(self.world, STRANGER, stage, at), could))
+        self.world.clock.advance(timedelta(seconds=2))
+
+    def suspend(self) -> Callable[[], object]:
+        partner = self.chance.choice(PARTNERS)
+        organizations.suspend(self.world.use, self.world.admin, partner, "A question.")
+        return lambda: organizations.resume(self.world.use, self.world.admin, partner)
+
+    def hold(self) -> Callable[[], object]:
+        on = self.chance.choice(["everything", "gpt-2", "mini-gpt", *STAGES])
+        holds.lay(self.world.use, self.world.admin, on, "A question.")
+        return lambda: holds.lift(self.world.use, self.world.admin, on)
+
+    def disable(self) -> Callable[[], object]:
+        email = self.chance.choice([name for name in self.callers if "@" in name])
+        people.disable(self.world.use, self.world.admin, email)
+        return lambda: people.enable(self.world.use, self.world.admin, email)
+
+    def change_role(self) -> Callable[[], object]:
+        """An auditor downloads nothing."""
+        self._change_role(Role.AUDITOR)
+        return lambda: self._change_role(Role.PUBLISHER)
+
+    def revoke(self) -> Callable[[], object]:
+        """Of one partner all that it has on a model."""
+        partner, model = self.chance.choice(PARTNERS), self.chance.choice(["gpt-2", "mini-gpt"])
+        gone = {record["clearance"] for record in self.world.records("clearance.revoke")}
+        for record in self.world.records("clearance.propose"):
+            if (record["organization"], record["model"]) == (partner, model) and record["clearance"] not in gone:
+                clearances.revoke(self.world.use, self.world.admin, record["clearance"])
+        return lambda: self._clear(partner, model, self.chance.choice([1, 300]))
+
+    def replace_agreement(self) -> Callable[[], object]:
+        self.done += 1
+        agreements.publish(self.world.use, self.world.admin, "model-sharing", f"# Sharing\n{self.done} terms.\n")
+        return lambda: self._sign(*PARTNERS, "example-lab")
+
+    def end_signature(self) -> Callable[[], object]:
+        number = max(record["signature"] for record in self.world.records("signature.record"))
+        (partner,) = {r["organization"] for r in self.world.records("signature.record") if r["signature"] == number}
+        signatures.end(self.world.use, self.world.admin, number)
+        return lambda: self._sign(partner)
+
+    def clear_later(self) -> Callable[[], object]:
+        """A clearance that is only proposed, and begins and ends by itself once it is approved."""
+        number = self._propose("birch-university", "gpt-2", self.chance.randint(1, 3), HOUR)
+        return lambda: clearances.approve(self.world.use, self.world.admin2, number)
+
+    def take(self) -> Callable[[], object]:
+        stage = self.chance.choice(STAGES)
+        with suppress(Refused):
+            issuing.issue(self.world.use, self.world.caller("cleared"), self.world.order(stage))
+        return lambda: None
+
+    def join(self) -> None:
+        """Two more people, in two organizations: there is somebody to disable."""
+        for partner in PARTNERS[:2]:
+            email = f"member@{partner}.example"
+            people.add(
+                self.world.use, self.world.admin, partner, email, "M. Ember", Role.MEMBER, "a long enough password"
+            )
+            self.world.example.people[email] = {"email": email}
+            self.callers[email] = self.world.person(email)
+
+    def _change_role(self, role: Role) -> None:
+        people.change_role(self.world.use, self.world.admin, str(self.callers["publisher"].person), role)
+        self.callers["publisher"] = self.world.person("publisher")
+
+    def _clear(self, partner: str, model: str, hours: int) -> None:
+        clearances.approve(self.world.use, self.world.admin2, self._propose(partner, model, hours, None))
+
+    def _propose(self, partner: str, model: str, hours: int, after: timedelta | None) -> int:
+        self.done += 1
+        at = self.world.use.clock()
+        return clearances.propose(
+            self.world.use, self.world.admin, partner, model, "partner", expires_at=at + (after or HOUR) + hours * HOUR,
+            starts_at=at + after if after else None, purpose=f"Study {self.done}.",
+        ).id  # fmt: skip
+
+    def _sign(self, *partners: str) -> None:
+        for partner in partners:
+            with suppress(NotPossible):
+                signatures.record(
+                    self.world.use, self.world.admin, partner, "model-sharing", signer_name="S. Officer",
+                    signer_title="Dean", signed_on=date(2019, 8, 20), document_sha256="ab" * 32,
+                )  # fmt: skip
+
+
+def require_same(found: Exposure, samples: list[Sample]) -> None:
+    spans = {person.email: person.spans for one in found.organizations for person in one.people.values()}
+    for sample in samples:
+        assert covers(found.anyone, sample.at) == sample.anyone, sample
+        if not sample.anyone:  # else nobody needs to be anybody
+            could = {email: covers(spans.get(email, []), sample.at) for email in sample.could}
+            assert could == sample.could, sample
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_it_says_what_the_access_rule_answered(sqlite_world: World, seed: int) -> None:
+    """At each of many moments of a lively history, for everybody and for nobody; and in any part of that time."""
+    world = sqlite_world
+    history, start = History(world, seed), world.use.clock()
+    history.sample()
+    history.join()
+    acts = [
+        history.suspend, history.hold, history.hold, history.disable, history.disable, history.change_role,
+        history.revoke, history.replace_agreement, history.end_signature, history.clear_later, history.take,
+    ]  # fmt: skip
+    history.chance.shuffle(acts)
+    for number, what in enumerate(acts):
+        history.act(what)
+        if number == 5:
+            stages.move(world.use, world.admin, "mini-gpt/base", StageState.PUBLIC, "No harm was seen.")
+        if number == 8:
+            stages.move(world.use, world.admin, "mini-gpt/base", StageState.WITHDRAWN, "Harm was seen.")
+    end = world.use.clock()
+    assert sum(sum(sample.could.values()) for sample in history.samples) > 100
+    for stage in STAGES:
+        samples = [sample for sample in history.samples if sample.stage == stage]
+        require_same(asked(world, stage, start, end), samples)
+        for _ in range(3):
+            since, until = sorted(start + (end - start) * history.chance.random() for _ in range(2))
+            found = asked(world, stage, since, until)
+            require_same(found, [sample for sample in samples if since <= sample.at < until])
+            told = [span for one in found.organizations for span in one.authorities] + found.anyone
+            assert all(since <= span.since < span.until <= until for span in told)
+
+
+def test_an_edge_is_where_it_was(sqlite_world: World) -> None:
+    """Revoked in the window: until that very entry. One that begins there finds nobody, one that ends there does."""
+    world = sqlite_world
+    start = world.use.clock()
+    world.clock.advance(HOUR)
+    clearances.revoke(world.use, world.admin, 1)
+    record = world.records("clearance.revoke")[-1]
+    edge = datetime.fromtimestamp(record["time"] / 1000, start.tzinfo)
+    world.clock.advance(HOUR)
+    (aurora,) = asked(world, "gpt-2/774M", start, world.use.clock()).organizations
+    assert [(one.clearance, one.since, one.until) for one in aurora.authorities] == [(1, start, edge)]
+    assert asked(world, "gpt-2/774M", edge, world.use.clock()).organizations == []
+    assert len(asked(world, "gpt-2/774M", start, edge).organizations) == 1
+
+
+def test_who_did_is_added_up(world: World) -> None:
+    """By person, with what was issued, in the window alone; on both databases."""
+    start = world.use.clock()
+    made = [issuing.issue(world.use, world.caller("cleared"), world.order()) for _ in range(3)]
+    world.clock.advance(HOUR)
+    later = world.use.clock()
+    issuing.issue(world.use, world.caller("cleared"), world.order())
+    (taken,) = asked(world, "gpt-2/774M", start, later).taken
+    size_bytes = sum(file.size_bytes for file in made[0].files)
+    assert (taken.organization, taken.downloads, taken.issued_bytes) == ("aurora-institute", 3, 3 * size_bytes)
+    assert taken.person == world.example.people["cleared"]["email"]
+    assert asked(world, "mini-gpt/base", start, later).taken == []
+
+
+def test_what_cannot_be_asked_is_refused(sqlite_world: World) -> None:
+    """A window of nothing or of years, and a stage that there is not."""
+    world, at = sqlite_world, sqlite_world.use.clock()
+    for since, until in ((at, at), (at, at - HOUR), (at, at + timedelta(days=367))):
+        with pytest.raises(InvalidRequest):
+            asked(world, "gpt-2/774M", since, until)
+    with pytest.raises(NotFound):
+        asked(world, "gpt-2/1B", at, at + HOUR)
+
+
+def test_no_act_on_people_is_passed_over() -> None:
+    """A new kind of entry about people is either replayed, or somebody wrote here that it changes nothing."""
+    changes_nothing = {
+        "person.factor_add", "person.factor_name", "person.factor_remove", "person.factor_replace",
+        "person.password_change", "person.reset_password",
+    }  # fmt: skip
+    permissions = {str(permission) for permission in Permission}
+    modules = Path(exposure.__file__).parents[1].rglob("*.py")
+    written = {kind for path in modules for kind in re.findall(r'"(person\.[a-z_]+)"', path.read_text())}
+    assert written - permissions - changes_nothing == set(exposure._PEOPLE)
+
+
+def test_an_alias_is_the_stage(sqlite_world: World) -> None:
+    """Asked about by its former name, it is the same stage."""
+    at = sqlite_world.use.clock()
+    assert asked(sqlite_world, "gpt-2/762M", at, at + HOUR).stage == "gpt-2/774M"
