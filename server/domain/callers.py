@@ -43,10 +43,10 @@ class Caller:
             if not rule.anonymous:
                 raise AuthenticationRequired
         elif self.role not in rule.roles:
-            raise NotPermitted(f"Your role, {self.role}, does not include: {rule.sentence}")
+            raise NotPermitted(f"Your role ({self.role}) does not include this permission: {rule.sentence}")
         elif self.via == "token" and not self.scopes & rule.scopes:
             if not rule.scopes:
-                raise InsufficientScope("No token can do this: it needs a person.", next_step="Ask {contact}.")
+                raise InsufficientScope("Tokens cannot do this. A person must sign in.", next_step="Contact {contact}.")
             raise InsufficientScope(f"The token lacks the scope {' or '.join(sorted(rule.scopes))}.")
 
     def as_record(self) -> dict[str, Any]:

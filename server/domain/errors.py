@@ -19,94 +19,94 @@ class Refused(Exception):
 
 
 class AuthenticationRequired(Refused):
-    """This needs a token, and none was sent."""
+    """This request needs a token."""
 
     code = "authentication_required"
-    next_step = "Send your token in the header `Authorization: Bearer …`."
+    next_step = "Send your token in the `Authorization: Bearer …` header."
 
 
 class InvalidCredentials(Refused):
     """The token is unknown, expired or revoked."""
 
     code = "invalid_credentials"
-    next_step = "Use a token that is still valid; your organization's owner or {contact} can make a new one."
+    next_step = "Create a new token in the portal, or ask an owner of your organization or {contact} for one."
 
 
 class NetworkNotAllowed(Refused):
-    """This token may not be used from your network address."""
+    """This token cannot be used from your network address."""
 
     code = "network_not_allowed"
-    next_step = "Call from a network the token was made for, or ask your organization's owner for another token."
+    next_step = "Connect from a network that the token allows, or ask an owner of your organization for another token."
 
 
 class OrganizationSuspended(Refused):
     """Your organization is suspended. Nothing was issued."""
 
     code = "organization_suspended"
-    next_step = "Ask {contact} why, and what would end it."
+    next_step = "Contact {contact} to find out why, and how to end the suspension."
 
 
 class PersonDisabled(Refused):
-    """The person behind these credentials is disabled."""
+    """The account behind these credentials is disabled."""
 
     code = "person_disabled"
-    next_step = "Ask your organization's owner to enable the person, or to take over the token."
+    next_step = "Ask an owner of your organization to enable the account or take over the token."
 
 
 class NotPermitted(Refused):
-    """Your role does not include this."""
+    """Your role does not allow this."""
 
     code = "not_permitted"
-    next_step = "Ask somebody whose role includes it, or {contact}."
+    next_step = "Ask someone whose role allows it, or contact {contact}."
 
 
 class InsufficientScope(Refused):
-    """The token was not made for this."""
+    """This token does not have the required scope."""
 
     code = "insufficient_scope"
-    next_step = "Use a token with the scope named above, if your role may have it."
+    next_step = "Use a token with the scope named above, if your role allows it."
 
 
 class NotFound(Refused):
-    """There is nothing here by that name."""
+    """There is nothing with that name here."""
 
     code = "not_found"
-    next_step = "Check the spelling; `GET /api/v1/stages` lists what you may know of."
+    next_step = "Check the spelling. `GET /api/v1/stages` lists the stages you can see."
 
 
 class NotSealedYet(Refused):
-    """The entry is written, but not sealed into the log yet."""
+    """The entry is recorded, but not sealed into the log yet."""
 
     code = "not_sealed_yet"
-    next_step = "Ask again in a second; a receipt promises it within a minute."
+    next_step = "Try again in a second. Entries are sealed within a minute."
 
     def __init__(self) -> None:
         super().__init__(retry_after_seconds=1)
 
 
 class StageHeld(Refused):
-    """A hold lies on this stage: nobody may download it for now."""
+    """This stage is on hold: nobody can download it for now."""
 
     code = "stage_held"
-    next_step = "Wait until the hold is lifted; {contact} can say more."
+    next_step = "Wait until the hold is lifted, or contact {contact} for details."
 
 
 class StageWithdrawn(Refused):
-    """This stage was withdrawn for good."""
+    """This stage has been permanently withdrawn."""
 
     code = "stage_withdrawn"
-    next_step = "Use another stage; {contact} can say why it was withdrawn."
+    next_step = "Use another stage, or contact {contact} to find out why it was withdrawn."
 
 
 class NotCleared(Refused):
     """Your organization is not cleared for this stage. Nothing was downloaded."""
 
     code = "not_cleared"
-    next_step = "Ask {contact} for a clearance of the tier that the stage requires."
+    next_step = "Ask {contact} for a clearance at the tier that the stage requires."
 
 
 class ClearanceExpired(Refused):
-    """Your organization's clearance for this stage has ended. Nothing was downloaded."""
+    """Your organization's clearance for this stage has expired or been revoked. Nothing was downloaded."""
 
     code = "clearance_expired"
     next_step = "Ask {contact} to renew the clearance."
@@ -116,58 +116,58 @@ class AgreementUnsigned(Refused):
     """Your organization has not signed the agreement that this stage requires."""
 
     code = "agreement_unsigned"
-    next_step = "Have your signing officer sign it, and {contact} record the signature."
+    next_step = "Ask your signing officer to sign it. {contact} then countersigns."
 
 
 class AgreementOutdated(Refused):
-    """The agreement that your organization signed was replaced by a new version."""
+    """The agreement that your organization signed has been replaced by a new version."""
 
     code = "agreement_outdated"
-    next_step = "Have your signing officer sign the new version, and {contact} record the signature."
+    next_step = "Ask your signing officer to sign the new version. {contact} then countersigns."
 
 
 class QuotaExceeded(Refused):
-    """This would take your organization over its byte quota for the rolling day."""
+    """This download would exceed your organization's byte quota for 24 hours."""
 
     code = "quota_exceeded"
-    next_step = "Wait as long as Retry-After says, ask for fewer files, or ask {contact} for a larger quota."
+    next_step = "Wait for the time in Retry-After, request fewer files, or ask {contact} for a larger quota."
 
 
 class RateLimited(Refused):
-    """Your organization asks for downloads faster than its request rate allows."""
+    """Your organization has exceeded its rate limit for downloads."""
 
     code = "rate_limited"
-    next_step = "Wait as long as Retry-After says; ask for many files in one request."
+    next_step = "Wait for the time in Retry-After, and request several files at once."
 
 
 class TooManyAttempts(Refused):
-    """There were too many attempts from here, or for this account. Nothing was looked at."""
+    """Too many attempts from this network or for this account. Nothing was checked."""
 
     code = "too_many_attempts"
-    next_step = "Wait as long as Retry-After says; if it was not you who tried, tell {contact}."
+    next_step = "Wait for the time in Retry-After. If it was not you, contact {contact}."
 
 
 class InvalidRequest(Refused):
-    """The request is not well formed."""
+    """The request is not valid."""
 
     code = "invalid_request"
-    next_step = "Correct what is named above; /api/v1/openapi.json describes every request."
+    next_step = "Correct the problem named above. /api/v1/openapi.json describes every request."
 
 
 class NotPossible(Refused):
-    """What was asked contradicts what is there."""
+    """This is not possible in the current state."""
 
     code = "not_possible"
-    next_step = "Look at the present state first, then ask for what is still missing."
+    next_step = "Check the current state, then try again if something is still missing."
 
 
 def taken_meanwhile() -> NotPossible:
-    """For what nobody had done yet when it was looked at, and somebody had when it was to be stored."""
-    return NotPossible("Somebody else did the same at the same moment.")
+    """For an act that was still possible when it was checked, and no longer when it was stored."""
+    return NotPossible("Someone else may have done this already.")
 
 
 class LogUnavailable(Refused):
     """The log could not record this, so nothing was issued."""
 
     code = "log_unavailable"
-    next_step = "Try again in a few seconds; if it goes on, tell {contact}."
+    next_step = "Try again in a few seconds. If this keeps happening, contact {contact}."

@@ -92,27 +92,29 @@ PURPOSE = {  # what a scope is made for: a role that lacks this has no use for t
 }
 
 POLICY: dict[Permission, Rule] = {
-    Permission.ME_READ: Rule("See who one is, and what one's organization is cleared for.", EVERYONE, ANY_SCOPE),
-    Permission.STAGE_READ: Rule("See the stages one may know of.", EVERYONE, FETCHING, anonymous=True),
+    Permission.ME_READ: Rule("See your own account and what your organization is cleared for.", EVERYONE, ANY_SCOPE),
+    Permission.STAGE_READ: Rule("See stages.", EVERYONE, FETCHING, anonymous=True),
     Permission.CHECKPOINT_READ: Rule(
-        "See the checkpoints, files and manifests of a stage one is cleared for.", EVERYONE, FETCHING, anonymous=True
+        "See the checkpoints, files and manifests of a stage you are cleared for.", EVERYONE, FETCHING, anonymous=True
     ),
     Permission.DOWNLOAD_CREATE: Rule(
         "Exchange a clearance for signed URLs.", EVERYONE - {Role.AUDITOR}, ISSUING, anonymous=True
     ),
-    Permission.DOWNLOAD_READ: Rule("See one's organization's downloads; staff: everybody's.", EVERYONE, LOOKING_BACK),
+    Permission.DOWNLOAD_READ: Rule("See your organization's downloads; staff: all downloads.", EVERYONE, LOOKING_BACK),
     Permission.LOG_READ: Rule(
-        "Read the log's entries that concern one's organization; staff: all.", EVERYONE, frozenset({Scope.LOG_READ})
+        "Read log entries about your organization; staff: all entries.", EVERYONE, frozenset({Scope.LOG_READ})
     ),
-    Permission.ORGANIZATION_READ: Rule("See one's own organization; staff: every one.", EVERYONE, READING),
-    Permission.PERSON_READ: Rule("See the people of one's own organization; staff: everybody.", EVERYONE, READING),
-    Permission.CLEARANCE_READ: Rule("See one's own organization's clearances; staff: all.", EVERYONE, READING),
+    Permission.ORGANIZATION_READ: Rule("See your organization; staff: all organizations.", EVERYONE, READING),
+    Permission.PERSON_READ: Rule("See the people in your organization; staff: everyone.", EVERYONE, READING),
+    Permission.CLEARANCE_READ: Rule("See your organization's clearances; staff: all clearances.", EVERYONE, READING),
     Permission.TIER_READ: Rule("See the tiers and their ranks.", EVERYONE, READING),
-    Permission.AGREEMENT_READ: Rule("Read the agreements, and see what one's own side signed.", EVERYONE, READING),
-    Permission.TOKEN_READ: Rule("See one's own tokens; owners: their organization's; staff: all.", EVERYONE, READING),
-    Permission.TOKEN_CREATE: Rule("Make a token for oneself.", EVERYONE),
+    Permission.AGREEMENT_READ: Rule("Read agreements and see your organization's signatures.", EVERYONE, READING),
+    Permission.TOKEN_READ: Rule(
+        "See your own tokens; owners: their organization's; staff: all tokens.", EVERYONE, READING
+    ),
+    Permission.TOKEN_CREATE: Rule("Create a token for yourself.", EVERYONE),
     Permission.TOKEN_REVOKE: Rule(
-        "Revoke one's own token; owners: any of their organization's; admins: any.", EVERYONE
+        "Revoke your own tokens; owners: their organization's; admins: all tokens.", EVERYONE
     ),
     Permission.PERSON_MANAGE: Rule(
         "Add, disable and enable people and reset passwords: owners in their organization, admins anywhere.",
@@ -123,23 +125,24 @@ POLICY: dict[Permission, Rule] = {
     Permission.AGREEMENT_MANAGE: Rule("Publish a version of an agreement.", ADMIN),
     Permission.SIGNATURE_RECORD: Rule("Record and countersign an organization's signature, or end it.", ADMIN),
     Permission.CLEARANCE_PROPOSE: Rule("Propose a clearance.", ADMIN),
-    Permission.CLEARANCE_APPROVE: Rule("Approve a clearance that somebody else proposed.", ADMIN),
+    Permission.CLEARANCE_APPROVE: Rule("Approve a clearance that someone else proposed.", ADMIN),
     Permission.CLEARANCE_REVOKE: Rule("Revoke a clearance.", ADMIN),
-    Permission.STAGE_MANAGE: Rule("Add models and stages, and move a stage.", ADMIN),
-    Permission.STAGE_HOLD: Rule("Lay a hold on a stage, a model or everything, and lift it.", ADMIN),
-    Permission.LOG_MANAGE: Rule("Open the next log with new keys, and let a stopped log go on.", ADMIN),
-    Permission.LOG_ERASE: Rule("Empty an entry of the log where the law demands it.", ADMIN),
+    Permission.STAGE_MANAGE: Rule("Add models and stages, and move stages.", ADMIN),
+    Permission.STAGE_HOLD: Rule("Place a hold on a stage, a model or everything, and lift it.", ADMIN),
+    Permission.LOG_MANAGE: Rule("Rotate the log's keys and resume a stopped log.", ADMIN),
+    Permission.LOG_ERASE: Rule("Erase a log entry where the law requires it.", ADMIN),
     Permission.CHECKPOINT_PUBLISH: Rule(
         "Publish a checkpoint.", frozenset({Role.ADMIN, Role.PUBLISHER}), frozenset({Scope.CHECKPOINTS_PUBLISH})
     ),
-    Permission.ACCOUNT_MANAGE: Rule("Manage how one signs in: password, factors, sessions.", EVERYONE),
-    Permission.AGREEMENT_SIGN: Rule("Sign an agreement for one's organization.", frozenset({Role.OWNER})),
-    Permission.ACCESS_REQUEST_READ: Rule("See what one's organization has asked for; staff: all.", EVERYONE),
-    Permission.ACCESS_REQUEST_CREATE: Rule("Ask for access for one's organization, and take it back.", PARTNERS),
-    Permission.ACCESS_REQUEST_DECIDE: Rule("Turn a request for access into a clearance, or decline it.", ADMIN),
+    Permission.ACCOUNT_MANAGE: Rule("Manage your sign-in: password, second factors, sessions.", EVERYONE),
+    Permission.AGREEMENT_SIGN: Rule("Sign an agreement for your organization.", frozenset({Role.OWNER})),
+    Permission.ACCESS_REQUEST_READ: Rule("See your organization's access requests; staff: all requests.", EVERYONE),
+    Permission.ACCESS_REQUEST_CREATE: Rule("Request access for your organization, and withdraw the request.", PARTNERS),
+    Permission.ACCESS_REQUEST_DECIDE: Rule("Approve or decline an access request.", ADMIN),
     Permission.ALARM_READ: Rule("See the alarms.", ADMIN | frozenset({Role.AUDITOR})),
-    Permission.ALARM_RESOLVE: Rule("Say what came of an alarm.", ADMIN),
+    Permission.ALARM_RESOLVE: Rule("Resolve alarms.", ADMIN),
     Permission.LOG_AUDIT: Rule(
-        "Audit the log: verify it, export it, and see who could have taken what.", ADMIN | frozenset({Role.AUDITOR})
+        "Audit the log: verify it, export it, and see who could have downloaded what.",
+        ADMIN | frozenset({Role.AUDITOR}),
     ),
 }

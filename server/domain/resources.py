@@ -107,8 +107,8 @@ class Resources:
             private = keys.read_note_key(path)
             if private.public_key().public_bytes_raw() != key.public:
                 raise keys.KeyFileError(
-                    f"key file {path} is not the key of {key.name}: put the right one back, "
-                    "or finish what was begun with `weightgate-server keys rotate`"
+                    f"key file {path} is not the key of {key.name}: restore the right one, or finish an "
+                    "interrupted rotation with `weightgate-server keys rotate`"
                 )
             signer = self._note_signers[vkey] = Signer(key, private.sign)
         return signer

@@ -70,7 +70,7 @@ def create(
 ) -> AccessRequest:
     """Ask for access for one's organization. One request for a model can be open at a time."""
     caller.require(Permission.ACCESS_REQUEST_CREATE)
-    purpose = _words(purpose, "Say what your organization needs it for, in at most 1000 characters.")
+    purpose = _words(purpose, "Enter what your organization needs access for, in 1000 characters or fewer.")
     with use.database.transaction() as session:
         # Two who ask at the same moment would otherwise both find no open request.
         home = session.get_one(
@@ -78,7 +78,7 @@ def create(
         )
         at = use.clock()
         if not at < wanted_until <= at + LONGEST:
-            raise InvalidRequest("The last day must lie in the future, and within two years.")
+            raise InvalidRequest("The last day must be in the future and within two years.")
         family, rank = _model(session, model), tiers.get(session, tier)
         _require_none_open(session, home, family)
         _require_few(session, home, at)
@@ -135,7 +135,7 @@ def approve(
 def decline(use: Resources, caller: Caller, request_id: int, because: str) -> None:
     """Say no to a request, and why: its organization reads the reason."""
     caller.require(Permission.ACCESS_REQUEST_DECIDE)
-    because = _words(because, "Give the reason, in at most 1000 characters: the organization reads it.")
+    because = _words(because, "Enter a reason in 1000 characters or fewer. The organization can read it.")
     with use.database.transaction() as session:
         request = _open(session, caller, request_id)
         at = use.clock()
@@ -174,9 +174,9 @@ def _open(session: Session, caller: Caller, request_id: int) -> AccessRequest:
     found = session.get(AccessRequest, request_id, with_for_update=True, populate_existing=True)
     request = _seen_by(caller, found, request_id)
     if request.state == "withdrawn":
-        raise NotPossible(f"Request {request_id} was withdrawn: there is nothing left to decide.")
+        raise NotPossible(f"Request {request_id} was withdrawn: there is nothing to decide.")
     if request.decider is not None:
-        raise NotPossible(f"Request {request_id} was {request.state} already, by {request.decider.name}.")
+        raise NotPossible(f"Request {request_id} was already {request.state} by {request.decider.name}.")
     return request
 
 
@@ -195,7 +195,7 @@ def _require_none_open(session: Session, home: Organization, family: Model) -> N
     if asked is not None:
         raise NotPossible(
             f"Request {asked} of your organization for {family.name} is still open.",
-            next_step="Wait for the decision, or withdraw that request and ask anew.",
+            next_step="Wait for the decision, or withdraw that request and send a new one.",
         )
 
 
@@ -203,7 +203,8 @@ def _require_few(session: Session, home: Organization, at: datetime) -> None:
     lately = AccessRequest.organization_id == home.id, AccessRequest.asked_at > at - timedelta(days=1)
     if (session.scalar(select(func.count()).where(*lately)) or 0) >= ASKED_A_DAY_AT_MOST:
         raise NotPossible(
-            f"Your organization has asked {ASKED_A_DAY_AT_MOST} times within a day.", next_step="Ask again tomorrow."
+            f"Your organization has sent {ASKED_A_DAY_AT_MOST} requests within 24 hours.",
+            next_step="Try again tomorrow.",
         )
 
 

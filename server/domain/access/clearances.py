@@ -129,10 +129,10 @@ def propose_in(
     """
     caller.require(Permission.CLEARANCE_PROPOSE)
     if not purpose.strip() or len(purpose) > 1000:
-        raise InvalidRequest("Say what the organization needs it for, in at most 1000 characters.")
+        raise InvalidRequest("Enter what the organization needs it for, in 1000 characters or fewer.")
     starts_at = starts_at or at
     if expires_at <= max(starts_at, at):
-        raise InvalidRequest("A clearance must end after it starts, and not in the past.")
+        raise InvalidRequest("A clearance must end after it starts, and in the future.")
     _require_new(session, organization, model, tier, purpose.strip(), expires_at)
     alone = not tiers.needs_second_person(session, tier, use.settings.second_person_tier)
     clearance = Clearance(
@@ -161,7 +161,7 @@ def extend(use: Resources, caller: Caller, clearance_id: int, expires_at: dateti
         if (state := old.state_at(at)) in {"proposed", "revoked"}:
             raise NotPossible(f"Clearance {clearance_id} is {state}: propose a new one instead.")
         if expires_at <= old.expires_at:
-            raise InvalidRequest("The new end must be later than the present one.")
+            raise InvalidRequest("The new end date must be later than the current one.")
         return propose_in(
             session, use, caller, old.organization, old.model, old.tier, expires_at=expires_at,
             starts_at=max(at, old.starts_at), purpose=old.purpose, at=at, asked_by=old.asked_by, extends=old.id,
@@ -175,9 +175,11 @@ def approve(use: Resources, caller: Caller, clearance_id: int) -> Clearance:
         clearance = _locked(session, clearance_id)
         at = use.clock()
         if clearance.state_at(at) != "proposed":
-            raise NotPossible(f"Clearance {clearance_id} is {clearance.state_at(at)}: only a proposed one is approved.")
+            raise NotPossible(
+                f"Clearance {clearance_id} is {clearance.state_at(at)}: only a proposed clearance can be approved."
+            )
         if clearance.proposed_by == caller.person_id:
-            raise NotPossible("Whoever proposed a clearance cannot approve it: another admin must.")
+            raise NotPossible("You proposed this clearance, so another admin must approve it.")
         clearance.approved_by, clearance.approved_at = caller.person_id, at
         _tell_cleared(session, use, clearance, at)
         _record(session, caller, "clearance.approve", clearance, at)
@@ -190,7 +192,7 @@ def revoke(use: Resources, caller: Caller, clearance_id: int) -> None:
     with use.database.transaction() as session:
         clearance = _locked(session, clearance_id)
         if clearance.revoked_at is not None:
-            raise NotPossible(f"Clearance {clearance_id} is revoked already.")
+            raise NotPossible(f"Clearance {clearance_id} is already revoked.")
         before = clearance.state_at(at := use.clock())
         clearance.revoked_by, clearance.revoked_at = caller.person_id, at
         _tell_revoked(session, use, clearance, before, at)
@@ -279,7 +281,7 @@ def _require_new(
         )
     )
     if same is not None:
-        raise NotPossible(f"Clearance {same} says the very same already.")
+        raise NotPossible(f"Clearance {same} is identical.")
 
 
 def _locked(session: Session, clearance_id: int) -> Clearance:

@@ -46,7 +46,7 @@ def _advance_rate(quota: Quota, requests_per_minute: int, at: datetime) -> None:
     next_free_at = max(quota.next_free_at or at, at) + interval
     if (wait := next_free_at - at - timedelta(minutes=1)) > timedelta(0):
         raise RateLimited(
-            f"Your organization may ask for {requests_per_minute} downloads a minute.",
+            f"Your organization can request {requests_per_minute} downloads per minute.",
             retry_after_seconds=math.ceil(wait.total_seconds()),
         )
     quota.next_free_at = next_free_at

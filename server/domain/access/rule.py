@@ -107,7 +107,7 @@ def require_known(session: Session, use: Resources, caller: Caller, stage: str) 
     if caller.organization_id is None and not (found is not None and _open_without_sign_in(use, found)):
         raise AuthenticationRequired
     if found is None or (found.state == StageState.PLANNED and not (found.announced or caller.is_staff)):
-        raise NotFound("There is no such stage, or it is not announced yet.")
+        raise NotFound("This stage does not exist, or has not been announced yet.")
     return found
 
 
@@ -145,7 +145,7 @@ def refusal(
     if fault := authentication.fault(facts.standing, caller, at):  # rows 1 and 2
         return fault
     if stage is None or (stage.state == StageState.PLANNED and not caller.is_staff):  # row 3
-        return NotFound("There is no such stage, or it is not released yet.")
+        return NotFound("This stage does not exist, or has not been released yet.")
     if staff_may_look and caller.is_staff:
         return None
     if stage.state == StageState.WITHDRAWN:  # row 4
@@ -266,7 +266,7 @@ def _files(listed: FileList, paths: Sequence[str] | None) -> list[File]:
     try:
         return [listed.files[path] for path in paths]
     except KeyError:
-        raise NotFound("A path you named is not in this checkpoint; nothing was issued.") from None
+        raise NotFound("One of the paths is not in this checkpoint. Nothing was issued.") from None
 
 
 def _locked_quota(session: Session, caller: Caller) -> Quota | None:

@@ -102,13 +102,15 @@ def record(
     caller.require(Permission.SIGNATURE_RECORD)
     for what, value in (("name", signer_name), ("title", signer_title)):
         if not value.strip() or len(value) > 200:
-            raise InvalidRequest(f"The signing officer's {what} is needed, at most 200 characters.")
+            raise InvalidRequest(f"The signing officer's {what} is required, in 200 characters or fewer.")
     if not SHA256.fullmatch(document_sha256):
-        raise InvalidRequest("The signed document's SHA-256 is 64 lower-case hex digits, as `sha256sum` prints it.")
+        raise InvalidRequest(
+            "The signed document's SHA-256 must be 64 lowercase hex digits, as printed by `sha256sum`."
+        )
     with use.database.transaction() as session:
         at = use.clock()
         if signed_on > at.date():
-            raise InvalidRequest(f"{signed_on} has not come yet: give the day on which the document was signed.")
+            raise InvalidRequest(f"{signed_on} is in the future. Enter the day on which the document was signed.")
         partner = organizations.get(session, organization)
         text = agreements.get(
             session, agreement, lock=True
@@ -138,17 +140,17 @@ def sign(
     caller.require(Permission.AGREEMENT_SIGN)
     for what, value in (("name", signer_name), ("title", signer_title)):
         if not value.strip() or len(value) > 200 or not value.isprintable():
-            raise InvalidRequest(f"Your {what} is needed, in one line of at most 200 characters.")
+            raise InvalidRequest(f"Your {what} is required, on one line of 200 characters or fewer.")
     with use.database.transaction() as session:
         partner = session.get_one(Organization, caller.organization_id)
         if statement != (wanted := signed_copies.statement_for(partner.name)):
-            raise InvalidRequest(f"Type the statement word for word: {wanted}")
+            raise InvalidRequest(f"Type the statement exactly: {wanted}")
         text = agreements.get(session, name, lock=True)  # neither a new version nor a second signature comes between
         at, version = use.clock(), agreements.version_of(session, text, None)
         if version.sha256 != version_sha256:
             raise NotPossible(
-                f"Version {version.number} was published while you read: nothing was signed.",
-                next_step="Read the new version below, and sign that one.",
+                f"Version {version.number} was published while you were reading. Nothing was signed.",
+                next_step="Read the new version below, then sign it.",
             )
         _require_unsigned(session, partner, version)
         signing = Signing(
@@ -177,8 +179,8 @@ def countersign(use: Resources, caller: Caller, signature_id: int) -> Signature:
         version = session.get_one(AgreementVersion, signature.version_id)
         if version.id != agreement.current_version_id:
             raise NotPossible(
-                f"Version {version.number} was replaced since it was signed.",
-                next_step="Decline this signature: the organization then signs the current version.",
+                f"Version {version.number} has been replaced since it was signed.",
+                next_step="Decline this signature, so that the organization can sign the current version.",
             )
         partner = session.get_one(Organization, signature.organization_id)
         if _is_in_force(session, partner.id, version.id):
@@ -195,7 +197,9 @@ def decline(use: Resources, caller: Caller, signature_id: int, because: str) -> 
     """Refuse to countersign: the organization sees why, and can sign again."""
     caller.require(Permission.SIGNATURE_RECORD)
     if not because.strip() or len(because) > REASON_CHARACTERS_AT_MOST:
-        raise InvalidRequest(f"Say why, in at most {REASON_CHARACTERS_AT_MOST} characters: the organization reads it.")
+        raise InvalidRequest(
+            f"Enter a reason in {REASON_CHARACTERS_AT_MOST} characters or fewer. The organization can read it."
+        )
     with use.database.transaction() as session:
         signature, agreement = _waiting(session, signature_id)
         at = use.clock()
@@ -216,9 +220,9 @@ def end(use: Resources, caller: Caller, signature_id: int) -> None:
     with use.database.transaction() as session:
         signature = _existing(session.get(Signature, signature_id, with_for_update=True), signature_id)
         if signature.ended_at is not None:
-            raise NotPossible(f"Signature {signature_id} has ended already.")
+            raise NotPossible(f"Signature {signature_id} has already ended.")
         if signature.countersigned_at is None:
-            raise NotPossible(f"Signature {signature_id} was never in force: decline it instead.")
+            raise NotPossible(f"Signature {signature_id} was never in force. Decline it instead.")
         signature.ended_at = use.clock()
         partner = session.get_one(Organization, signature.organization_id)
         version = session.get_one(AgreementVersion, signature.version_id)
@@ -314,7 +318,7 @@ def _require_unsigned(session: Session, partner: Organization, version: Agreemen
     if state in {Standing.IN_FORCE, Standing.WAITING}:
         raise NotPossible(
             f"{partner.name} has signed version {version.number} already.",
-            next_step="Wait for the lab's countersignature, if it is not in force yet.",
+            next_step="If it is not in force yet, wait for the lab to countersign.",
         )
 
 
@@ -328,7 +332,7 @@ def _waiting(session: Session, signature_id: int) -> tuple[Signature, Agreement]
     agreement = session.get_one(Agreement, known.agreement_id, with_for_update=True)
     signature = session.get_one(Signature, signature_id, with_for_update=True, populate_existing=True)
     if signature.standing is not Standing.WAITING:
-        raise NotPossible(f"Signature {signature_id} is {signature.standing}: only one that waits can be decided.")
+        raise NotPossible(f"Signature {signature_id} is {signature.standing}: only a pending signature can be decided.")
     return signature, agreement
 
 

@@ -69,7 +69,9 @@ def running(session: Session, use: Resources, secret: str | None, kind: Kind) ->
         or ceremony.attempts >= ATTEMPTS_AT_MOST
         or use.clock() >= ceremony.began_at + LIFETIMES[kind]
     ):
-        raise NotPossible("This took too long, was finished already, or was tried too often.", next_step="Begin again.")
+        raise NotPossible(
+            "This took too long, was already completed, or was tried too many times.", next_step="Start again."
+        )
     return ceremony
 
 
@@ -83,7 +85,7 @@ def attempt(use: Resources, secret: str | None, kind: Kind) -> Ceremony:
             .values(attempts=Ceremony.attempts + 1)
         )
         if not counted.rowcount:  # type: ignore[attr-defined]
-            raise NotPossible("This was tried too often.", next_step="Begin again.")
+            raise NotPossible("Too many attempts.", next_step="Start again.")
         return ceremony
 
 
@@ -93,7 +95,7 @@ def finish(session: Session, ceremony: Ceremony, at: datetime) -> None:
         update(Ceremony).where(Ceremony.id == ceremony.id, Ceremony.ended_at.is_(None)).values(ended_at=at)
     )
     if not finished.rowcount:  # type: ignore[attr-defined]
-        raise NotPossible("This was finished a moment ago, by another request of yours.", next_step="Begin again.")
+        raise NotPossible("Another request of yours has just completed this.", next_step="Start again.")
 
 
 def clean(use: Resources) -> None:

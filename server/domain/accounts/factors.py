@@ -29,7 +29,7 @@ STEPS_APART = (0, -1, 1)  # a phone's clock that is off by half a minute works, 
 RECOVERY_CODES = 10
 RECOVERY_BYTES = 10  # 80 bits
 PASSKEYS_AT_MOST = 20
-_WRONG = "The code is not right, or was used already: each works once."
+_WRONG = "The code is incorrect, or has already been used: each code works once."
 
 
 class Passkey(Base):
@@ -66,7 +66,7 @@ def accept_totp(session: Session, use: Resources, person: Person, code: str) -> 
         taken = session.execute(update(Person).where(Person.id == person.id, newer).values(totp_step=step))
         if taken.rowcount:  # type: ignore[attr-defined]
             return
-    then = "Wait for the next one; if it goes on, let your phone set its clock by itself."
+    then = "Wait for the next code. If this keeps happening, set your phone's clock to automatic."
     raise InvalidRequest(_WRONG, next_step=then)
 
 
@@ -83,7 +83,9 @@ def require_step(secret: str, code: str, at: datetime) -> int:
     """The step of a code for a secret that is being set up. Raises InvalidRequest."""
     step = step_of(secret, code, at)
     if step is None:
-        raise InvalidRequest(_WRONG, next_step="Scan the code again if your app shows more than one entry for us.")
+        raise InvalidRequest(
+            _WRONG, next_step="If your app shows more than one entry for this server, scan the code again."
+        )
     return step
 
 
@@ -127,12 +129,12 @@ def change_password(use: Resources, caller: Caller, present: str, password: str)
     with use.database.reading() as session:
         before = session.get_one(Person, caller.person_id)
     if not people.is_password_of(before, present):
-        raise InvalidRequest("The present password is not right.", next_step="Type it again.")
+        raise InvalidRequest("The current password is incorrect.", next_step="Enter it again.")
     hashed = people.hash_password(password)
     with use.database.transaction() as session:
         person = session.get_one(Person, caller.person_id, with_for_update=True)
         if person.password_hash != before.password_hash:
-            raise NotPossible("The password was changed a moment ago, by another request.")
+            raise NotPossible("Another request has just changed the password.")
         person.password_hash = hashed
         at = use.clock()
         sessions.end_all(session, person.id, at, "the password was changed", but=caller.session_id)
@@ -147,7 +149,9 @@ def accept_recovery_code(session: Session, person_id: int, code: str, at: dateti
         update(RecoveryCode).where(*mine, RecoveryCode.code_sha256 == _recovery_hash(code)).values(used_at=at)
     )
     if not used.rowcount:  # type: ignore[attr-defined]
-        raise InvalidRequest("This recovery code is not right, or was used already.", next_step="Try another of them.")
+        raise InvalidRequest(
+            "This recovery code is incorrect, or has already been used.", next_step="Try another recovery code."
+        )
     return session.scalar(select(func.count()).select_from(RecoveryCode).where(*mine)) or 0
 
 
@@ -170,8 +174,9 @@ def make_recovery_codes(use: Resources, caller: Caller, newest: int) -> list[str
         mine = RecoveryCode.person_id == person.id
         if (session.scalar(select(func.max(RecoveryCode.id)).where(mine)) or 0) != newest:
             raise NotPossible(
-                "Recovery codes were made since you opened this page. These count; they cannot be shown again.",
-                next_step="If you did not keep them, make others.",
+                "New recovery codes were created since you opened this page. They replace the old ones and cannot "
+                "be shown again.",
+                next_step="If you did not save them, create new ones.",
             )
         at = use.clock()
         rows = [RecoveryCode(person_id=person.id, code_sha256=_recovery_hash(code), made_at=at) for code in made]
@@ -179,7 +184,7 @@ def make_recovery_codes(use: Resources, caller: Caller, newest: int) -> list[str
         session.flush()  # before the old ones go, whose ids SQLite would give again
         session.execute(delete(RecoveryCode).where(mine, RecoveryCode.id <= newest))
         changed(
-            session, use, caller, person, "person.factor_add", "New recovery codes were made for you", at,
+            session, use, caller, person, "person.factor_add", "Your recovery codes were replaced", at,
             factor="recovery_codes",
         )  # fmt: skip
     return made
@@ -210,7 +215,8 @@ def remove_passkey(use: Resources, caller: Caller, passkey_id: int) -> None:
         session.delete(passkey)
         person = session.get_one(Person, caller.person_id, with_for_update=True)
         changed(
-            session, use, caller, person, "person.factor_remove", "A passkey of yours was removed", use.clock(),
+            session, use, caller, person, "person.factor_remove", "A passkey was removed from your "
+                                                                  "account", use.clock(),
             factor="passkey", name=passkey.name,
         )  # fmt: skip
 
@@ -227,7 +233,7 @@ def changed(
 def tell(session: Session, use: Resources, person: Person, subject: str, more: str, at: datetime) -> None:
     """Tell somebody what was changed of what they sign in with: if it was not them, nobody else would notice."""
     when = f"{at:%-d %B %Y, %H:%M UTC}"
-    text = f"If it was not you, write to {use.settings.contact} at once.\n\n{subject} ({when}). {more}"
+    text = f"If this was not you, contact {use.settings.contact} immediately.\n\n{subject} ({when}). {more}"
     mails.queue(session, use, "account_changed", person.email, subject, text, at)
 
 
@@ -235,13 +241,13 @@ def passkey_name(text: str) -> str:
     """Raises InvalidRequest."""
     name = text.strip()
     if not name or len(name) > 100 or not name.isprintable():
-        raise InvalidRequest("A passkey needs a name of at most 100 characters.")
+        raise InvalidRequest("Enter a name for the passkey, in 100 characters or fewer.")
     return name
 
 
 def _pending(use: Resources, caller: Caller, begun: Ceremony) -> str:
     if begun.person_id != caller.person_id or begun.challenge is None:
-        raise NotPossible("This was begun by somebody else.", next_step="Begin again.")
+        raise NotPossible("This was started by someone else.", next_step="Start again.")
     return keys.unseal(use.secret, "totp", begun.challenge).decode()
 
 
@@ -249,7 +255,7 @@ def _own_passkey(session: Session, caller: Caller, passkey_id: int) -> Passkey:
     mine = select(Passkey).where(Passkey.id == passkey_id, Passkey.person_id == caller.person_id)
     passkey = session.scalar(mine.with_for_update())
     if passkey is None:
-        raise NotFound("You have no such passkey.", next_step="Your account page lists those that you have.")
+        raise NotFound("You have no such passkey.", next_step="Your account page lists your passkeys.")
     return passkey
 
 

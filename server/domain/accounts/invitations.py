@@ -96,11 +96,11 @@ def withdraw(use: Resources, caller: Caller, invitation_id: int) -> None:
             query = query.where(Invitation.organization_id == caller.organization_id)
         invitation = session.scalar(query.with_for_update())
         if invitation is None:
-            raise NotFound("There is no such invitation.", next_step="The list of people shows those that there are.")
+            raise NotFound("There is no such invitation.", next_step="The list of people shows open invitations.")
         at = use.clock()
         # One that its inviter's own end has closed blocks a new one to the same address: it can be withdrawn.
         if (state := invitation.state_at(at)) != "open" and (state != "withdrawn" or invitation.withdrawn_at):
-            raise NotPossible(f"The invitation of {invitation.email} is {state} already.")
+            raise NotPossible(f"The invitation for {invitation.email} is already {state}.")
         invitation.withdrawn_at = at
         _record(session, caller, "invitation.withdraw", invitation, at)
 
@@ -146,7 +146,7 @@ def accept(use: Resources, stranger: Caller, secret: str, name: str, password: s
         invitation = _lock(session, secret)
         at = use.clock()
         if (state := invitation.state_at(at)) != "open":
-            raise NotPossible(f"This invitation is {state}.", next_step="Ask whoever invited you for another one.")
+            raise NotPossible(f"This invitation is {state}.", next_step="Ask the person who invited you for a new one.")
         home = invitation.organization
         if home.suspended_at is not None:
             raise OrganizationSuspended
@@ -168,7 +168,7 @@ def _lock(session: Session, secret: str) -> Invitation:
 
 def _known(invitation: Invitation | None) -> Invitation:
     if invitation is None:
-        raise NotFound("There is no such invitation.", next_step="Ask whoever invited you for another one.")
+        raise NotFound("There is no such invitation.", next_step="Ask the person who invited you for a new one.")
     return invitation
 
 
@@ -183,18 +183,22 @@ def _require_new(session: Session, caller: Caller, home: Organization, email: st
     """An owner learns only of the own organization's people; whoever is another's reads it on the invitation's page."""
     person = session.scalar(select(Person).where(Person.email == email))
     if person is not None and (caller.role is Role.ADMIN or person.organization_id == home.id):
-        raise NotPossible(f"There is a person {email} already.", next_step="Nothing needs to be done.")
+        raise NotPossible(f"{email} already has an account.", next_step="There is nothing to do.")
     waiting = select(func.count()).where(Invitation.organization_id == home.id, *_waiting(at))
     if session.scalar(waiting.where(Invitation.email == email)):
-        raise NotPossible(f"{email} is invited already.", next_step="To send another mail, withdraw that one first.")
+        raise NotPossible(
+            f"{email} has already been invited.", next_step="To send another email, withdraw that invitation first."
+        )
     if (session.scalar(waiting) or 0) >= OPEN_AT_MOST:
-        raise NotPossible(f"{OPEN_AT_MOST} invitations wait already.", next_step="Withdraw some first.")
+        raise NotPossible(
+            f"There are already {OPEN_AT_MOST} open invitations.", next_step="Withdraw some of them first."
+        )
     sent = select(func.count()).where(
         Invitation.organization_id == home.id, Invitation.invited_at > at - timedelta(days=1)
     )
     to_one = session.scalar(sent.where(Invitation.email == email)) or 0
     if to_one >= SENT_A_DAY_TO_ONE_AT_MOST or (session.scalar(sent) or 0) >= SENT_A_DAY_AT_MOST:
-        raise NotPossible("Many invitations were sent within a day already.", next_step="Invite them tomorrow.")
+        raise NotPossible("Too many invitations were sent in the last 24 hours.", next_step="Try again tomorrow.")
 
 
 def _waiting(at: datetime) -> tuple[ColumnElement[bool], ...]:
@@ -207,8 +211,8 @@ def _mail(session: Session, use: Resources, caller: Caller, invitation: Invitati
         f"Open this page to choose a password and set up your second factor:\n"
         f"{use.settings.public_url}/invitations/{secret}\n\n"
         f"{caller.person} invites you to Weightgate, for {home.name}, as {invitation.role}.\n"
-        f"The link works once, until {invitation.expires_at:%-d %B %Y, %H:%M UTC}. If you do not know what this is "
-        "about, delete this mail: nothing happens without you."
+        f"The link works once and expires on {invitation.expires_at:%-d %B %Y, %H:%M UTC}. If you did not expect "
+        "this email, you can ignore it."
     )
     mails.queue(session, use, "invitation", invitation.email, f"You are invited to {home.name}", text, at)
 

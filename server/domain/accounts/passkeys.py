@@ -110,9 +110,9 @@ def add(use: Resources, caller: Caller, ceremony: str | None, answer: str, name:
             raise _not_accepted() from None
         person = session.get_one(Person, caller.person_id, with_for_update=True)
         if session.scalar(select(Passkey.id).where(Passkey.credential_id == made.credential_id)):
-            raise NotPossible("This passkey is known already.")
+            raise NotPossible("This passkey is already registered.")
         if len(factors.passkeys(session, person.id)) >= PASSKEYS_AT_MOST:
-            raise NotPossible(f"Nobody needs more than {PASSKEYS_AT_MOST} passkeys: remove one first.")
+            raise NotPossible(f"You can have at most {PASSKEYS_AT_MOST} passkeys. Remove one first.")
         passkey = Passkey(
             person_id=person.id, credential_id=made.credential_id, public_key=made.credential_public_key,
             sign_count=made.sign_count, name=name, added_at=at,

@@ -52,10 +52,10 @@ def ask(use: Resources, email: str) -> None:
         session.flush()
         if person is not None:
             text = (
-                f"Choose a new password here, with your second factor at hand:\n"
+                f"Choose a new password here. You need your second factor:\n"
                 f"{use.settings.public_url}/password/{secret}\n\n"
-                "Somebody, we hope you, asked for it on the sign-in page. The link works once, for an hour. If it was "
-                "not you, delete this mail: your password stays as it is."
+                "Someone, hopefully you, asked to reset your password on the sign-in page. The link works once and "
+                "expires in an hour. If this was not you, ignore this email: your password stays the same."
             )
             mails.queue(session, use, "password_reset", person.email, "Choose a new password", text, at)
 
@@ -71,8 +71,8 @@ def require_open(session: Session, use: Resources, secret: str) -> PasswordReset
         or use.clock() >= reset.expires_at
     ):
         raise NotPossible(
-            "This link has been used, is older than an hour, was replaced by a newer one, or was tried too often.",
-            next_step="Ask for another one.",
+            "This link was already used, has expired, was replaced by a newer one, or was tried too many times.",
+            next_step="Request a new link.",
         )
     return reset
 
@@ -92,14 +92,14 @@ def reset(use: Resources, stranger: Caller, secret: str, password: str, code: st
             .values(used_at=at)
         )
         if not used.rowcount:  # type: ignore[attr-defined]
-            raise NotPossible("This link was used a moment ago.", next_step="Ask for another one.")
+            raise NotPossible("This link has just been used.", next_step="Request a new link.")
         if person.disabled_at is not None:
-            raise NotPossible("This account is disabled.", next_step="Ask {contact}.")
+            raise NotPossible("This account is disabled.", next_step="Contact {contact}.")
         _accept(session, use, person, code, at)
         person.password_hash = hashed
         sessions.end_all(session, person.id, at, "the password was reset")
-        how = "It was done by a link that was mailed to you, with your second factor. You are signed out everywhere."
-        factors.tell(session, use, person, "Your password was replaced", how, at)
+        how = "It was reset with a link sent to this address and your second factor. You are signed out everywhere."
+        factors.tell(session, use, person, "Your password was reset", how, at)
         caller = replace(stranger, via="session", organization=person.organization.slug, person=person.email)
         people.record(session, caller, "password.reset", person, at)
 
@@ -120,7 +120,7 @@ def _attempt(use: Resources, secret: str) -> PasswordReset:
             .values(attempts=PasswordReset.attempts + 1)
         )
         if not counted.rowcount:  # type: ignore[attr-defined]
-            raise NotPossible("This link was tried too often.", next_step="Ask for another one.")
+            raise NotPossible("This link was tried too many times.", next_step="Request a new link.")
         return reset
 
 
@@ -132,4 +132,6 @@ def _accept(session: Session, use: Resources, person: Person, code: str, at: dat
     try:
         factors.accept_recovery_code(session, person.id, code, at)
     except InvalidRequest:
-        raise InvalidRequest("The code is not right, or was used already.", next_step="Try another one.") from None
+        raise InvalidRequest(
+            "The code is incorrect, or has already been used.", next_step="Try another code."
+        ) from None

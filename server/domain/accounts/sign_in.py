@@ -70,7 +70,7 @@ def by_passkey(
         asked = ceremonies.running(session, use, challenge, Kind.PASSKEY)
         person = passkeys.accept(session, use, asked, answer)
         if person.id != begun.person_id:
-            raise InvalidRequest("This passkey is somebody else's.", next_step="Use one of yours.")
+            raise InvalidRequest("This passkey belongs to another account.", next_step="Use one of your own passkeys.")
         return _finish(session, use, stranger, begun, person, "passkey")
 
 
@@ -88,7 +88,7 @@ def confirm_by_passkey(use: Resources, caller: Caller, challenge: str | None, an
         asked = ceremonies.running(session, use, challenge, Kind.PASSKEY)
         person = passkeys.accept(session, use, asked, answer)
         if person.id != caller.person_id:
-            raise InvalidRequest("This passkey is somebody else's.", next_step="Use one of yours.")
+            raise InvalidRequest("This passkey belongs to another account.", next_step="Use one of your own passkeys.")
         return _confirmed(session, use, caller, person)
 
 
@@ -100,7 +100,7 @@ def _finish(
     session: Session, use: Resources, stranger: Caller, begun: ceremonies.Ceremony, person: Person, factor: str
 ) -> SignedIn:
     if not hmac.compare_digest(begun.challenge or b"", _mark(person)):
-        raise NotPossible("The password was changed while you signed in.", next_step="Begin again.")
+        raise NotPossible("The password was changed while you were signing in.", next_step="Start again.")
     ceremonies.finish(session, begun, use.clock())
     return _session(session, use, stranger, person, factor)
 

@@ -64,7 +64,7 @@ def _find(session: Session, which: str) -> LogEntry:
     elif which.isascii() and which.isdigit() and len(which) < 19:
         query = query.where(LogEntry.id == int(which))
     else:
-        raise NotFound(f"{which} is neither an entry's id nor a download's.")
+        raise NotFound(f"{which} is not an entry ID or a download ID.")
     entry = session.scalar(query)
     if entry is None:
         raise NotFound(f"There is no entry {which}.")
@@ -73,11 +73,11 @@ def _find(session: Session, which: str) -> LogEntry:
 
 def _require_erasable(entry: LogEntry) -> None:
     if not may_be_erased(entry.kind):
-        raise NotPossible(f"An entry of kind {entry.kind} is what others are judged by: it stays.")
+        raise NotPossible(f"An entry of kind {entry.kind} is needed to verify other entries, so it cannot be erased.")
     if entry.leaf_index is None:
         raise NotPossible(f"Entry {entry.id} is not sealed yet.", next_step="Try again in a minute.")
     if not entry.record:
-        raise NotPossible(f"Entry {entry.id} was erased already.")
+        raise NotPossible(f"Entry {entry.id} has already been erased.")
 
 
 def _is_told(session: Session, entry: LogEntry) -> bool:
@@ -104,4 +104,4 @@ def _empty(session: Session, owner: Resources, entry: LogEntry) -> None:
     emptied = update(LogEntry).where(LogEntry.id == entry.id).values(record=b"", salt=b"", person=None)
     session.execute(emptied.execution_options(synchronize_session=False))
     if session.scalar(select(func.length(LogEntry.record)).where(LogEntry.id == entry.id)):
-        raise NotPossible(f"Entry {entry.id} could not be emptied.")
+        raise NotPossible(f"Entry {entry.id} could not be erased.")

@@ -129,7 +129,9 @@ def _one(session: Session, caller: Caller, query: Select[LogEntry]) -> LogEntry:
         query = query.where(LogEntry.organization_id == caller.organization_id)
     entry = session.scalar(query)
     if entry is None:
-        raise NotFound("There is no such entry, or it is not your organization's.", next_step="Look at the log's list.")
+        raise NotFound(
+            "This entry does not exist, or belongs to another organization.", next_step="Choose an entry from the list."
+        )
     return entry
 
 

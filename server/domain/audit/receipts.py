@@ -24,14 +24,15 @@ def again(session: Session, use: Resources, entry: LogEntry) -> bytes:
     if checked.proof is None and checked.fault is None:
         raise NotSealedYet
     if not checked.is_proven:
-        raise NotPossible("The log does not hold this entry as it is stored.", next_step="Tell {contact} at once.")
+        raise NotPossible("The stored entry does not match the log.", next_step="Contact {contact} immediately.")
     log = session.get_one(Log, entry.log_id)
     leaf, time_ms = tree.leaf_hash(entry.commitment), orjson.loads(entry.record)["time"]
     try:
         signer = use.receipt_signer(log.receipt_vkey)
     except KeyFileError:
         raise NotFound(
-            "The key of this log's receipts has been replaced, so the receipt cannot be made once more.",
-            next_step="Use the proof instead: it shows that the log holds the entry, where a receipt only promises it.",
+            "The receipt key of this log has been replaced, so the receipt cannot be created again.",
+            next_step="Use the proof instead: it proves that the entry is in the log, where a receipt only "
+            "promises it.",
         ) from None
     return sign(Receipt(log.origin, leaf, time_ms, issuing.PROMISED_SEALED_WITHIN_SECONDS), signer)

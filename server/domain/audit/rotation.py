@@ -67,7 +67,7 @@ def rotate(use: Resources, caller: Caller, because: str, *, abandon: bool = Fals
         with owner.database.transaction() as session:
             old = verifying.locked(session)
             if old.id != present:
-                raise NotPossible("Another log was opened just now.", next_step="Look at `keys show` first.")
+                raise NotPossible("Another log has just been opened.", next_step="Check `keys show` first.")
             new = logs.open_next(session, fresh, owner.clock(), name)
             said = {"vkey": new.vkey, "receipt_vkey": new.receipt_vkey, "because": because, "actor": caller.as_record()}
             if abandon:
@@ -115,7 +115,7 @@ def _require_sound(use: Resources) -> None:
     if stopped is not None:
         raise NotPossible(
             f"The log is stopped: {stopped}.",
-            next_step="See `The log is stopped` in deploy/README.md; `--abandon` leaves it as it is.",
+            next_step="See `The log is stopped` in deploy/README.md; to leave it as it is, use `--abandon`.",
         )
     sealer.require_anchored(use)
     sealer.seal(use)  # most of it before the log is locked, so that nobody waits long
@@ -134,7 +134,7 @@ def _require_unsound(use: Resources) -> None:
         sealer.anchored_size(use)
     except (BehindAnchor, Forked):
         return
-    raise NotPossible("The log is sound.", next_step="Leave out --abandon: then it is closed in order.")
+    raise NotPossible("The log is sound.", next_step="Run the command without --abandon to close the log properly.")
 
 
 def _with_new_keys(use: Resources) -> Resources:
@@ -172,7 +172,7 @@ def _close(session: Session, use: Resources, old: Log, new: Log, said: Record) -
         session.flush()
     last = newest_head(session, old.id)
     if last is None or _unsealed(session, old):
-        raise NotPossible("The log could not be sealed to its end.", next_step="Try again.")
+        raise NotPossible("The log could not be sealed completely.", next_step="Try again.")
     old.closed_at = at
     record = {"origin": new.origin, "before": old.origin, "head": last.note, **said}
     entries.append(session, kind=verifying.OPENING, at=at, record=record, subject=new.name, log_id=new.id)

@@ -146,7 +146,7 @@ def _newest_head(use: Resources) -> Head:
     try:
         return Head.empty(log.origin) if newest is None else Head(log.origin, newest.size, newest.root)
     except Malformed:
-        raise Forked(f"the head of size {newest.size if newest else 0} is none any more") from None
+        raise Forked(f"the head of size {newest.size if newest else 0} no longer exists") from None
 
 
 def _root_at(use: Resources, origin: str, size: int) -> bytes | None:

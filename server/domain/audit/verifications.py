@@ -64,7 +64,7 @@ def request(use: Resources, caller: Caller) -> Verification:
     """Ask for all logs to be verified. One at a time: there is nothing that a second one at once would find."""
     caller.require(Permission.LOG_AUDIT)
     if caller.person_id is None:
-        raise NotPermitted("Only a person asks for this.")
+        raise NotPermitted("Only a person can request this.")
     try:
         with use.database.transaction() as session:
             asked = Verification(asked_by=caller.person_id, asked_at=use.clock(), slot=1, attempts=0, entries_done=0)
@@ -73,7 +73,8 @@ def request(use: Resources, caller: Caller) -> Verification:
             return asked
     except RowTaken:
         raise NotPossible(
-            "A verification waits or runs already.", next_step="Wait for its end; this page shows how far it is."
+            "A verification is already waiting or running.",
+            next_step="Wait for it to finish. This page shows its progress.",
         ) from None
 
 
@@ -134,7 +135,7 @@ def _take(use: Resources) -> int | None:
         if run is None or (run.told_at is not None and at - run.told_at < SILENT_FOR):
             return None
         if run.attempts >= ATTEMPTS_AT_MOST:
-            broken = {"broken": f"{ATTEMPTS_AT_MOST} workers began it, and none came to its end."}
+            broken = {"broken": f"{ATTEMPTS_AT_MOST} workers started it, and none finished."}
             run.found, run.ended_at, run.slot = orjson.dumps(broken).decode(), at, None
             return None
         run.began_at, run.told_at, run.attempts = run.began_at or at, at, run.attempts + 1

@@ -42,11 +42,12 @@ class AlarmKind(StrEnum):
 
 
 SENTENCES = {
-    AlarmKind.GHOST_READ: "A file was read that no entry of the log allows: the signing key may be in other hands.",
-    AlarmKind.FOREIGN_ADDRESS: "A download was fetched from a network that is not the organization's: a leaked link.",
-    AlarmKind.USED_AFTER_REVOCATION: "A link that still lived was used after the access behind it had ended.",
-    AlarmKind.OVER_READ: "More than one and a half times a file's size was fetched under one download.",
-    AlarmKind.DECOY_TOUCHED: "Somebody asked for a decoy, which nobody has a reason to know of.",
+    AlarmKind.GHOST_READ: "A file was read without a matching log entry: the signing key may be compromised.",
+    AlarmKind.FOREIGN_ADDRESS: "A download was fetched from outside the organization's networks: its link may have "
+    "leaked.",
+    AlarmKind.USED_AFTER_REVOCATION: "A link that had not expired was used after the access behind it ended.",
+    AlarmKind.OVER_READ: "One download fetched more than one and a half times a file's size.",
+    AlarmKind.DECOY_TOUCHED: "Someone requested a decoy, which nobody has a reason to know about.",
 }
 
 
@@ -166,14 +167,15 @@ def resolve(use: Resources, caller: Caller, alarm_id: int, resolution: str) -> A
     """Say what came of an alarm. It stays in the list and in the log; nobody resolves it twice."""
     caller.require(Permission.ALARM_RESOLVE)
     if not resolution.strip() or len(resolution) > RESOLUTION_CHARACTERS_AT_MOST:
-        raise InvalidRequest(f"Say what came of it, in at most {RESOLUTION_CHARACTERS_AT_MOST} characters.")
+        raise InvalidRequest(f"Enter the outcome in {RESOLUTION_CHARACTERS_AT_MOST} characters or fewer.")
     with use.database.transaction() as session:
         alarm = session.get(Alarm, alarm_id, with_for_update={"of": Alarm}, populate_existing=True)
         if alarm is None:
             raise NotFound(f"There is no alarm {alarm_id}.")
         if alarm.resolved_at is not None:
             raise NotPossible(
-                f"{alarm.resolved_by} resolved it already: {alarm.resolution}", next_step="Nothing is left to do here."
+                f"{alarm.resolved_by} has already resolved it: {alarm.resolution}",
+                next_step="There is nothing left to do.",
             )
         alarm.resolved_at, alarm.resolved_by, alarm.resolution = use.clock(), caller.person, resolution.strip()
         record = {

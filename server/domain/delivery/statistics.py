@@ -72,7 +72,7 @@ class Days:
 
     def __post_init__(self) -> None:
         if not 0 <= (self.last - self.first).days < DAYS_AT_MOST:
-            raise InvalidRequest(f"Ask for 1 to {DAYS_AT_MOST} days, the first not after the last.")
+            raise InvalidRequest(f"Choose 1 to {DAYS_AT_MOST} days. The first day must not be after the last.")
 
     def each(self) -> list[date]:
         return [self.first + timedelta(days=number) for number in range((self.last - self.first).days + 1)]

@@ -38,7 +38,7 @@ _STARTS = {  # what takes away, and of what
 _ENDS = {"hold.lift": "hold", "organization.resume": "organization", "person.enable": "person"}
 _WORDS = {
     "clearance.revoke": "the clearance was revoked",
-    "hold.lay": "a hold was laid",
+    "hold.lay": "a hold was placed",
     "organization.suspend": "the organization was suspended",
     "person.disable": "the person who asked for it was disabled",
     "signature.end": "the signature of the agreement was ended",
@@ -118,7 +118,7 @@ def of_group(read: Read, times_ms: Sequence[int], found: Issued | None) -> Itera
     early = min(times_ms) < found.at_ms - CLOCKS_APART_MS
     if early or max(times_ms) > found.ends_ms + CLOCKS_APART_MS:
         at_ms = min(times_ms) if early else max(times_ms)
-        reason = "A read with a known download id began when none of that download's URLs worked."
+        reason = "A read with a known download ID began when none of that download's URLs was valid."
         yield _suspicion(AlarmKind.GHOST_READ, ("life", found.id, read.object_key), reason, read, at_ms, found)
         return
     if _is_foreign(read.address, found):
@@ -131,7 +131,7 @@ def of_group(read: Read, times_ms: Sequence[int], found: Issued | None) -> Itera
 
 def of_decoy(read: Read) -> Suspicion:
     """A decoy was asked for, whatever the answer was."""
-    reason = f"A decoy was asked for ({read.method[:40]}, answered with {read.status})."
+    reason = f"A decoy was requested ({read.method[:40]}, answered with {read.status})."
     cause = (read.object_key, network_of(read.address))
     return _suspicion(AlarmKind.DECOY_TOUCHED, cause, reason, read, read.at_ms, None)
 
@@ -154,14 +154,14 @@ def network_of(address: str) -> str:
 
 def _ghost(read: Read, at_ms: int, found: Issued | None) -> Suspicion:
     if found is not None:
-        reason = "The download of this id does not hold this file: its URL was not made by this server."
+        reason = "This file is not part of the download with this ID: the URL was not signed by this server."
         return _suspicion(AlarmKind.GHOST_READ, (found.id, read.object_key), reason, read, at_ms, found)
     if read.download_id is None:
-        reason = "A file was read without a download id, and not with the publisher's key."
+        reason = "A file was read without a download ID and without the publisher's key."
     elif issuing.ID.fullmatch(read.download_id):
-        reason = f"A file was read under the download id {read.download_id}, which the log does not have."
+        reason = f"A file was read with the download ID {read.download_id}, which is not in the log."
     else:
-        reason = "A file was read under a download id that is none."
+        reason = "A file was read with a malformed download ID."
     cause = (read.object_key, network_of(read.address), read.by)
     return _suspicion(AlarmKind.GHOST_READ, cause, reason, read, at_ms, None)
 

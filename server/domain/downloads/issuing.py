@@ -94,7 +94,7 @@ def renew(use: Resources, caller: Caller, download_id: str, paths: Sequence[str]
         before = _earlier(session, caller, download_id)
     held = [file["path"] for file in before["files"]]
     if paths is not None and not set(paths) <= set(held):
-        raise NotFound("A path you named was not part of that download; nothing was issued.")
+        raise NotFound("One of the paths was not part of that download. Nothing was issued.")
     stage = f"{before['model']}/{before['stage']}"
     wanted = held if paths is None else paths
     return issue(use, caller, Order(stage, before["checkpoint"], wanted, renews=download_id))
@@ -115,7 +115,7 @@ def find(session: Session, caller: Caller, download_id: str) -> LogEntry:
         query = query.where(LogEntry.organization_id == caller.organization_id)
     entry = session.scalar(query)
     if entry is None:
-        raise NotFound("There is no such download of your organization.")
+        raise NotFound("Your organization has no such download.")
     return entry
 
 
@@ -149,7 +149,7 @@ def _earlier(session: Session, caller: Caller, download_id: str) -> dict[str, An
     # What is no id is the id of nothing; PostgreSQL would not even be asked about a NUL.
     record = session.scalar(query) if ID.fullmatch(download_id) else None
     if not record:  # or erased
-        raise NotFound("There is no such download of your organization.")
+        raise NotFound("Your organization has no such download.")
     loaded: dict[str, Any] = orjson.loads(record)
     return loaded
 
@@ -158,11 +158,11 @@ def _require_sensible(paths: Sequence[str] | None) -> None:
     if paths is None:
         return
     if not paths:
-        raise InvalidRequest("`paths` is empty: name at least one file, or leave it out for all.")
+        raise InvalidRequest("`paths` is empty. Name at least one file, or omit it to get all files.")
     if len(paths) > FILES_AT_MOST:
-        raise InvalidRequest(f"`paths` has more than {FILES_AT_MOST} entries: leave it out for all files.")
+        raise InvalidRequest(f"`paths` has more than {FILES_AT_MOST} entries. Omit it to get all files.")
     if len(set(paths)) != len(paths):
-        raise InvalidRequest("`paths` names a file twice.")
+        raise InvalidRequest("`paths` contains the same file twice.")
 
 
 def _record(

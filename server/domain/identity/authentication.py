@@ -146,7 +146,7 @@ _BY_PERSON = Statement(
 def _fault(row: AnyRow, caller: Caller, at: datetime) -> Refused | None:
     if caller.token_id is not None:
         if row.person_id != caller.person_id:
-            return InvalidCredentials("The token was taken over while you asked: ask again.")
+            return InvalidCredentials("The token was taken over during this request. Try again.")
         if row.revoked_at is not None:
             return InvalidCredentials("The token was revoked.")
         if at >= row.expires_at:

@@ -55,12 +55,12 @@ def add(use: Resources, caller: Caller, slug: str, name: str) -> Organization:
 
 def create(session: Session, slug: str, name: str, *, is_lab: bool, at: datetime) -> Organization:
     if not SLUG.fullmatch(slug):
-        raise InvalidRequest(f"{slug!r} is no organization id: use a-z, 0-9 and '-', at most 64 characters.")
+        raise InvalidRequest(f"{slug!r} is not a valid organization ID. Use up to 64 characters: a-z, 0-9 and '-'.")
     name = name.strip()
     if not name or len(name) > 200 or not name.isprintable():  # mails and signed copies quote it
-        raise InvalidRequest("An organization needs a name of at most 200 characters, in one line.")
+        raise InvalidRequest("Enter the organization's name on one line, in 200 characters or fewer.")
     if session.scalar(select(Organization.id).where(Organization.slug == slug)):
-        raise NotPossible(f"There is an organization {slug} already.")
+        raise NotPossible(f"An organization {slug} already exists.")
     organization = Organization(slug=slug, name=name, is_lab=is_lab, created_at=at)
     session.add(organization)
     session.flush()
@@ -81,13 +81,13 @@ def resume(use: Resources, caller: Caller, slug: str) -> None:
 def _set_suspension(use: Resources, caller: Caller, slug: str, reason: str | None) -> None:
     caller.require(Permission.ORGANIZATION_MANAGE)
     if reason is not None and (not reason.strip() or len(reason) > 1000):
-        raise InvalidRequest("Give the reason for the suspension, in at most 1000 characters.")
+        raise InvalidRequest("Enter a reason for the suspension, in 1000 characters or fewer.")
     with use.database.transaction() as session:
         organization = get(session, slug, lock=True)
         if organization.is_lab:
             raise NotPossible("The lab cannot be suspended: nobody could undo it.")
         if (organization.suspended_at is not None) == (reason is not None):
-            raise NotPossible(f"{slug} is {'suspended already' if reason else 'not suspended'}.")
+            raise NotPossible(f"{slug} is {'already suspended' if reason else 'not suspended'}.")
         at = use.clock()
         organization.suspended_at, organization.suspension_reason = (None, None) if reason is None else (at, reason)
         kind = "organization.resume" if reason is None else "organization.suspend"
@@ -101,7 +101,7 @@ def set_quota(
     caller.require(Permission.ORGANIZATION_MANAGE)
     for value, most in ((bytes_per_day, 2**53 - 1), (requests_per_minute, REQUESTS_PER_MINUTE_AT_MOST)):
         if value is not None and not 0 < value <= most:
-            raise InvalidRequest(f"A limit is a whole number from 1 to {most}; leave it out for no limit.")
+            raise InvalidRequest(f"A limit is a whole number from 1 to {most}. Omit it for no limit.")
     with use.database.transaction() as session:
         organization = get(session, slug)
         quota = session.get_one(Quota, organization.id, with_for_update=True)
@@ -117,7 +117,7 @@ def set_networks(use: Resources, caller: Caller, slug: str, networks: Collection
     caller.require(Permission.ORGANIZATION_MANAGE)
     text = " ".join(sorted({_network(network) for network in networks}))
     if len(text) > 1000:
-        raise InvalidRequest("Too many networks: at most about 50.")
+        raise InvalidRequest("Too many networks. The maximum is about 50.")
     with use.database.transaction() as session:
         organization = get(session, slug, lock=True)
         if organization.networks == text:
@@ -130,9 +130,11 @@ def _network(text: str) -> str:
     try:
         network = ipaddress.ip_network(text)
     except ValueError:
-        raise InvalidRequest("A network is written like 192.0.2.0/24, with no bits set after the prefix.") from None
+        raise InvalidRequest("Write a network like 192.0.2.0/24, with no bits set after the prefix.") from None
     if network.prefixlen == 0:
-        raise InvalidRequest("That is everybody: no fetch would be foreign. Register none instead.")
+        raise InvalidRequest(
+            "This range includes every address, so no alarm would ever be raised. Register no network instead."
+        )
     return str(network)
 
 

@@ -70,7 +70,7 @@ def prove(use: Resources, email: str, password: str) -> Person:
         known = select(Person).where(Person.email == email.strip().lower()).options(joinedload(Person.organization))
         person = session.scalar(known)
     if not is_password_of(person, password) or person is None:
-        raise InvalidCredentials("E-mail address and password do not match.", next_step="Try again.")
+        raise InvalidCredentials("Incorrect email address or password.", next_step="Try again.")
     if person.disabled_at is not None:
         raise PersonDisabled
     if person.organization.suspended_at is not None:
@@ -117,9 +117,9 @@ def create(
     require_fit(home, email, role)
     name = name.strip()
     if not name or len(name) > 200 or not name.isprintable():  # mails of ours quote it
-        raise InvalidRequest("A person needs a name of at most 200 characters, in one line.")
+        raise InvalidRequest("Enter the person's name on one line, in 200 characters or fewer.")
     if session.scalar(select(Person.id).where(Person.email == email)):
-        raise NotPossible(f"There is a person {email} already.")
+        raise NotPossible(f"{email} already has an account.")
     totp_secret = pyotp.random_base32() if totp_secret is None else totp_secret
     person = Person(
         organization_id=home.id,
@@ -136,11 +136,11 @@ def create(
 
 
 def require_fit(home: Organization, email: str, role: Role) -> None:
-    """Raise InvalidRequest for a role that the organization has not, and for what is no e-mail address."""
+    """Raise InvalidRequest for a role that the organization does not have, and for an invalid email address."""
     if role not in (STAFF if home.is_lab else PARTNERS):
         raise InvalidRequest(f"The role {role} does not exist in {'the lab' if home.is_lab else 'a partner'}.")
     if "@" not in email or len(email) > 254 or any(c.isspace() or not c.isprintable() for c in email):
-        raise InvalidRequest(f"{email!r} is no e-mail address.")
+        raise InvalidRequest(f"{email!r} is not a valid email address.")
 
 
 def disable(use: Resources, caller: Caller, email: str) -> int:
@@ -151,9 +151,9 @@ def disable(use: Resources, caller: Caller, email: str) -> int:
     with use.database.transaction() as session:
         person = _managed(session, caller, email)
         if person.disabled_at is not None and (person.disabled_by_lab or not caller.is_staff):
-            raise NotPossible(f"{person.email} is disabled already.")
+            raise NotPossible(f"{person.email} is already disabled.")
         if caller.person_id == person.id:
-            raise NotPossible("Nobody disables themselves: ask somebody else to.")
+            raise NotPossible("You cannot disable your own account. Ask someone else to.")
         _require_another(session, person)
         at = use.clock()
         person.disabled_at, person.disabled_by_lab = person.disabled_at or at, caller.is_staff
@@ -170,7 +170,9 @@ def enable(use: Resources, caller: Caller, email: str) -> None:
         if person.disabled_at is None:
             raise NotPossible(f"{person.email} is not disabled.")
         if person.disabled_by_lab and not caller.is_staff:
-            raise NotPossible("The lab disabled this account, so only the lab enables it.", next_step="Ask {contact}.")
+            raise NotPossible(
+                "The lab disabled this account, so only the lab can enable it.", next_step="Contact {contact}."
+            )
         person.disabled_at, person.disabled_by_lab = None, False
         record(session, caller, "person.enable", person, use.clock())
 
@@ -181,9 +183,9 @@ def change_role(use: Resources, caller: Caller, email: str, role: Role) -> None:
         person = _managed(session, caller, email)
         require_fit(person.organization, person.email, role)
         if person.role == role:
-            raise NotPossible(f"{person.email} is {role} already.")
+            raise NotPossible(f"{person.email} already has the role {role}.")
         if caller.person_id == person.id:
-            raise NotPossible("Nobody changes their own role: ask somebody else to.")
+            raise NotPossible("You cannot change your own role. Ask someone else to.")
         if person.disabled_at is None:
             _require_another(session, person)
         before, person.role = str(person.role), role
@@ -238,7 +240,7 @@ def hash_password(password: str) -> str:
     """argon2id. Raises InvalidRequest when it is too short or too long."""
     if not PASSWORD_CHARACTERS_AT_LEAST <= len(password) <= PASSWORD_CHARACTERS_AT_MOST:
         raise InvalidRequest(
-            f"A password has {PASSWORD_CHARACTERS_AT_LEAST} to {PASSWORD_CHARACTERS_AT_MOST} characters."
+            f"A password must have {PASSWORD_CHARACTERS_AT_LEAST} to {PASSWORD_CHARACTERS_AT_MOST} characters."
         )
     with _turn():
         return _hasher.hash(password)
@@ -261,7 +263,7 @@ def _turn() -> Iterator[None]:
     """Wait for a turn to hash, among few: a crowd from everywhere would otherwise hold every thread of the server."""
     if not _asking.acquire(blocking=False):
         raise TooManyAttempts(
-            "More people sign in at this moment than the server can look at. Nothing was looked at.",
+            "Too many people are signing in at once. Nothing was checked.",
             retry_after_seconds=BUSY_SECONDS,
         )
     try:
@@ -287,7 +289,7 @@ def _by_email(session: Session, email: str) -> Person:
 def _require_manager(caller: Caller, organization_id: int) -> None:
     caller.require(Permission.PERSON_MANAGE)
     if caller.role is not Role.ADMIN and caller.organization_id != organization_id:
-        raise NotPermitted("An owner manages the people of the own organization only.")
+        raise NotPermitted("Owners can only manage people in their own organization.")
 
 
 def _require_another(session: Session, person: Person) -> None:
@@ -301,7 +303,7 @@ def _require_another(session: Session, person: Person) -> None:
     )
     kept = 2 if person.role == Role.ADMIN else 1  # `==`: a loaded role is a plain string
     if (session.scalar(same) or 0) <= kept:
-        raise NotPossible(f"{person.email} is one of the last who can act as {person.role}: add another first.")
+        raise NotPossible(f"{person.email} is one of the last people with the role {person.role}. Add another first.")
 
 
 def record(session: Session, caller: Caller, kind: str, about: Person, at: datetime, **more: str | int) -> None:

@@ -89,7 +89,7 @@ def end(use: Resources, caller: Caller, session_id: int) -> None:
             .values(ended_at=use.clock(), ended_because="ended by the person")
         )
         if not ended.rowcount:  # type: ignore[attr-defined]
-            raise NotFound("You have no such session, or it has ended already.")
+            raise NotFound("You have no such session, or it has already ended.")
 
 
 def end_all(session: Session, person_id: int, at: datetime, because: str, *, but: int | None = None) -> None:

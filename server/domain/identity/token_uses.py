@@ -55,7 +55,7 @@ def note(use: Resources, caller: Caller) -> None:
     try:
         use.database.together(lambda session: session.execute(statement))
     except (DatabaseUnavailable, *DATABASE_ERRORS) as error:
-        logger.warning("a token's use could not be noted", error=type(error).__name__)
+        logger.warning("the last use of a token could not be recorded", error=type(error).__name__)
 
 
 def of(session: Session, token_ids: Collection[int]) -> dict[int, TokenUse]:

@@ -97,7 +97,7 @@ def create(
     """
     caller.require(Permission.TOKEN_CREATE)
     if caller.person_id is None or caller.organization_id is None or caller.role is None or caller.via == "token":
-        raise NotPermitted("Only a person makes tokens.")
+        raise NotPermitted("Only a person can create tokens.")
     _require_sensible(name, scopes, lifetime, networks, caller.role, use.settings.token_lifetime_days)
     with use.database.transaction() as session:
         at = use.clock()
@@ -114,9 +114,9 @@ def rotate(use: Resources, caller: Caller, public_id: str, made_with: str | None
         old = _managed(session, caller, public_id)
         at = use.clock()
         if old.revoked_at is not None or old.expires_at <= at:
-            raise NotPossible(f"Token {public_id} no longer works: make a new one.")
+            raise NotPossible(f"Token {public_id} no longer works. Create a new one.")
         if caller.person_id != old.person_id:
-            raise NotPermitted("Only its maker rotates a token; take it over first.")
+            raise NotPermitted("Only its creator can rotate a token. Take it over first.")
         scopes = {Scope(scope) for scope in old.scopes.split()}
         lifetime = min(old.expires_at - old.created_at, timedelta(days=use.settings.token_lifetime_days))
         made = _insert(
@@ -133,7 +133,7 @@ def revoke(use: Resources, caller: Caller, public_id: str) -> None:
     with use.database.transaction() as session:
         token = _managed(session, caller, public_id)
         if token.revoked_at is not None:
-            raise NotPossible(f"Token {public_id} is revoked already.")
+            raise NotPossible(f"Token {public_id} is already revoked.")
         token.revoked_at = use.clock()
         _record(session, caller, "token.revoke", token, token.revoked_at)
 
@@ -155,11 +155,11 @@ def take_over(use: Resources, caller: Caller, public_id: str) -> None:
     with use.database.transaction() as session:
         token = _managed(session, caller, public_id)
         if caller.person_id is None or caller.role is None or caller.organization_id != token.organization_id:
-            raise NotPermitted("A token is taken over inside its own organization only.")
+            raise NotPermitted("A token can only be taken over within its organization.")
         if token.revoked_at is not None:
             raise NotPossible(f"Token {public_id} is revoked.")
         if token.person_id == caller.person_id:
-            raise NotPossible(f"Token {public_id} is yours already.")
+            raise NotPossible(f"Token {public_id} is already yours.")
         _require_carried({Scope(scope) for scope in token.scopes.split()}, caller.role)
         token.person_id = caller.person_id
         _record(session, caller, "token.take_over", token, use.clock())
@@ -201,8 +201,8 @@ def _insert(
         session.flush()
     except IntegrityError:
         raise NotPossible(
-            "This form has made its token already, and showed it then: no second one was made.",
-            next_step="If you did not copy it, revoke it in the list of tokens and make another one.",
+            "This form has already created its token and shown it. No second token was created.",
+            next_step="If you did not copy it, revoke it in the list of tokens and create another.",
         ) from None
     return NewToken(token, text)
 
@@ -216,24 +216,24 @@ def _require_sensible(
     lifetime_days: int,
 ) -> None:
     if not name.strip() or len(name) > 100:
-        raise InvalidRequest("A token needs a name of at most 100 characters.")
+        raise InvalidRequest("Enter a name for the token, in 100 characters or fewer.")
     if not timedelta(0) < lifetime <= timedelta(days=lifetime_days):
-        raise InvalidRequest(f"A token lives at most {lifetime_days} days, and longer than none.")
+        raise InvalidRequest(f"A token can be valid for 1 to {lifetime_days} days.")
     if not scopes:
         raise InvalidRequest("A token needs at least one scope.")
     _require_carried(scopes, role)
     try:
         text = " ".join(str(ipaddress.ip_network(network)) for network in networks)
     except ValueError:
-        raise InvalidRequest("A network is written like 192.0.2.0/24, with no bits set after the prefix.") from None
+        raise InvalidRequest("Write a network like 192.0.2.0/24, with no bits set after the prefix.") from None
     if len(text) > 1000:
-        raise InvalidRequest("Too many networks: at most about 50.")
+        raise InvalidRequest("Too many networks. The maximum is about 50.")
 
 
 def _require_carried(scopes: Collection[Scope], role: Role) -> None:
     for scope in scopes:
         if role not in POLICY[PURPOSE[scope]].roles:
-            raise InvalidRequest(f"Your role, {role}, has no use for the scope {scope}.")
+            raise InvalidRequest(f"Your role ({role}) cannot have the scope {scope}.")
 
 
 def _managed(session: Session, caller: Caller, public_id: str) -> Token:
@@ -242,7 +242,7 @@ def _managed(session: Session, caller: Caller, public_id: str) -> Token:
     query = select(Token).where(Token.public_id == public_id).with_for_update()
     token = session.scalar(query) if PUBLIC_ID.fullmatch(public_id) else None  # as in `find`
     if token is None or not may_change(caller, token):
-        raise NotFound(f"There is no token {public_id} that you may change.")
+        raise NotFound(f"There is no token {public_id} that you can change.")
     return token
 
 
@@ -271,7 +271,7 @@ def find(session: Session, caller: Caller, public_id: str) -> Token:
     query = select(Token).where(Token.public_id == public_id, *_may_see(caller))
     token = session.scalar(query) if PUBLIC_ID.fullmatch(public_id) else None
     if token is None:
-        raise NotFound("There is no such token that you may see.", next_step="Look at the list of tokens.")
+        raise NotFound("This token does not exist, or you cannot see it.", next_step="Choose a token from the list.")
     return token
 
 

@@ -103,7 +103,7 @@ def get(session: Session, mail_id: int) -> Mail:
     """See `listed`. Raises NotFound."""
     mail = session.get(Mail, mail_id)
     if mail is None:
-        raise NotFound(f"There is no mail {mail_id}.")
+        raise NotFound(f"There is no email {mail_id}.")
     return mail
 
 

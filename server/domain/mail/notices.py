@@ -32,13 +32,13 @@ def request_waits(
 ) -> None:
     """Tell the lab's admins that a partner asks for access. wanted: `research on gpt-2`."""
     text = (
-        f"Decide the request: {use.settings.public_url}/admin/requests/{request_id}\n\n"
-        f"{asker.name} ({asker.email}) asks for {organization}:\n"
+        f"Review the request: {use.settings.public_url}/admin/requests/{request_id}\n\n"
+        f"{asker.name} ({asker.email}) requests access for {organization}:\n"
         f"  Tier:   {wanted}\n"
         f"  Until:  {last_day(wanted_until)}\n\n"
-        f"Their purpose, in their words:\n\n{_quoted(purpose)}"
+        f"Purpose, in their own words:\n\n{_quoted(purpose)}"
     )
-    _to_lab(session, use, {Role.ADMIN}, "access_request", f"{organization} asks for access to {wanted}", text, at)
+    _to_lab(session, use, {Role.ADMIN}, "access_request", f"{organization} requests access to {wanted}", text, at)
 
 
 def request_declined(
@@ -46,9 +46,9 @@ def request_declined(
 ) -> None:
     """Tell who asked, and the organization's owners, that the answer is no, and why."""
     text = (
-        f"Your organization asked for {wanted}; the lab declined. Nothing has changed in what you can download.\n\n"
-        f"The reason it gave:\n\n{_quoted(because)}\n\n"
-        f"The request, and how to ask anew: {use.settings.public_url}/requests"
+        f"The lab declined your organization's request for {wanted}. What you can download has not changed.\n\n"
+        f"The lab's reason:\n\n{_quoted(because)}\n\n"
+        f"To see the request or send a new one: {use.settings.public_url}/requests"
     )
     _to_partner(session, use, organization_id, asked_by, "access_declined", f"Declined: {wanted}", text, at)
 
@@ -64,10 +64,10 @@ def cleared(
     at: datetime,
 ) -> None:
     """Tell a partner that a clearance is in force."""
-    begins = "now" if starts_at <= at else f"from {_exact(starts_at)}"
+    begins = "from now" if starts_at <= at else f"from {_exact(starts_at)}"
     text = (
-        f"See what is open to you, and what is still missing (an agreement to sign): {use.settings.public_url}/\n\n"
-        f"Your organization is cleared for {wanted}, {begins} and up to {_exact(expires_at)}."
+        f"See what you can download, and whether there is an agreement to sign: {use.settings.public_url}/\n\n"
+        f"Your organization is cleared for {wanted} {begins} until {_exact(expires_at)}."
     )
     _to_partner(session, use, organization_id, asked_by, "access_approved", f"Approved: {wanted}", text, at)
 
@@ -77,11 +77,11 @@ def clearance_waits(
 ) -> None:
     """Tell the lab's other admins that a clearance needs one of them."""
     text = (
-        f"Approve it, or revoke it: {use.settings.public_url}/admin/clearances/{clearance_id}\n\n"
+        f"Approve or revoke it: {use.settings.public_url}/admin/clearances/{clearance_id}\n\n"
         f"{proposer} proposed to clear {organization} for {wanted}. "
-        "Another admin must approve; until then nothing of it is open."
+        "The clearance takes effect once another admin approves it."
     )
-    subject = f"Waits for a second admin: {wanted} for {organization}"
+    subject = f"Approval needed: {wanted} for {organization}"
     for person in _of_lab(session, {Role.ADMIN}):
         if person.email != proposer:
             mails.queue(session, use, "clearance_waits", person.email, subject, text, at)
@@ -92,9 +92,9 @@ def not_cleared(
 ) -> None:
     """Tell who asked that the clearance which their request became was turned down before it was in force."""
     text = (
-        f"Your organization asked for {wanted}; the second admin did not approve it. "
-        "Nothing has changed in what you can download.\n\n"
-        f"Whom to ask stands below. The request: {use.settings.public_url}/requests"
+        f"The lab's second admin did not approve your organization's request for {wanted}. "
+        "What you can download has not changed.\n\n"
+        f"See the request: {use.settings.public_url}/requests. For questions, use the contact address below."
     )
     _to_partner(session, use, organization_id, asked_by, "access_declined", f"Not approved: {wanted}", text, at)
 
@@ -105,8 +105,9 @@ def revoked(
     """Tell a partner that its access has ended before its day."""
     text = (
         f"Your organization's clearance for {wanted} was revoked on {_exact(at)}. "
-        "No download is issued under it any more; files that you have are not touched by this.\n\n"
-        f"Whom to ask stands below. What is open to you now: {use.settings.public_url}/"
+        "No more downloads are issued under it. Files that you already have are not affected.\n\n"
+        f"See what you can download now: {use.settings.public_url}/\n"
+        "For questions, use the contact address below."
     )
     _to_partner(session, use, organization_id, asked_by, "access_revoked", f"Revoked: {wanted}", text, at)
 
@@ -116,8 +117,8 @@ def signature_waits(
 ) -> None:
     """Tell the lab's admins that a partner signed, and waits for them. what: `version 2 of model-sharing`."""
     text = (
-        f"Countersign it, or decline: {use.settings.public_url}/admin/signatures/{signature_id}\n\n"
-        f"For {organization}, {what} was signed on {_exact(at)}, as they typed it, by:\n\n{_quoted(signer)}"
+        f"Countersign or decline it: {use.settings.public_url}/admin/signatures/{signature_id}\n\n"
+        f"{organization} signed {what} on {_exact(at)}. The signer, as typed:\n\n{_quoted(signer)}"
     )
     _to_lab(session, use, {Role.ADMIN}, "signature_waits", f"{organization} has signed {what}", text, at)
 
@@ -127,8 +128,8 @@ def countersigned(
 ) -> None:
     """Tell a partner that its signature is in force."""
     text = (
-        f"See what is open to you now: {use.settings.public_url}/\n\n"
-        f"The lab countersigned {what}: it is in force since {_exact(at)}. Your signed copy: "
+        f"See what you can download now: {use.settings.public_url}/\n\n"
+        f"The lab countersigned {what} on {_exact(at)}. The signature is in force. Your signed copy: "
         f"{use.settings.public_url}/agreements"
     )
     _to_partner(session, use, organization_id, signed_by, "countersigned", f"In force: {what}", text, at)
@@ -139,8 +140,8 @@ def signature_declined(
 ) -> None:
     """Tell a partner that the lab did not countersign, and why."""
     text = (
-        f"The lab declined your signature of {what}; it never came into force. Sign again once it is settled: "
-        f"{use.settings.public_url}/agreements\n\nThe reason it gave:\n\n{_quoted(because)}"
+        f"The lab declined your signature of {what}, so it is not in force. Once this is settled, sign again: "
+        f"{use.settings.public_url}/agreements\n\nThe lab's reason:\n\n{_quoted(because)}"
     )
     _to_partner(session, use, organization_id, signed_by, "signature_declined", f"Declined: {what}", text, at)
 
@@ -151,17 +152,17 @@ def alarms_raised(session: Session, use: Resources, sentences: Iterable[str], at
     if not counted:
         return
     lines = "\n".join(f"  {_exact(at)}: {number} x {sentence}" for sentence, number in counted.items())
-    page = f"Look into it: {use.settings.public_url}/audit/alarms"
+    page = f"Review the alarms: {use.settings.public_url}/audit/alarms"
     for person in _of_lab(session, {Role.ADMIN, Role.AUDITOR}):
         waiting = session.scalar(_GATHERING.where(Mail.recipient == person.email))
         if waiting is None:
-            text = f"{page}\n\nWhat was raised, oldest first:\n\n{lines}\n\nEach is an entry of the log as well."
-            mails.queue(session, use, ALARM, person.email, "Alarm: see what was fetched", text, at,
+            text = f"{page}\n\nAlarms, oldest first:\n\n{lines}\n\nEach alarm is also an entry in the log."
+            mails.queue(session, use, ALARM, person.email, "Alarm: review what was fetched", text, at,
                         wait=ALARMS_GATHER_FOR)  # fmt: skip
         elif waiting.text.count(" x ") < ALARM_LINES_AT_MOST:
-            waiting.text = waiting.text.replace("\n\nEach is", f"\n{lines}\n\nEach is", 1)
+            waiting.text = waiting.text.replace("\n\nEach alarm is", f"\n{lines}\n\nEach alarm is", 1)
         elif "and more" not in waiting.text:
-            waiting.text = waiting.text.replace("\n\nEach is", "\n  … and more.\n\nEach is", 1)
+            waiting.text = waiting.text.replace("\n\nEach alarm is", "\n  … and more.\n\nEach alarm is", 1)
 
 
 # Locked: the worker that sends it now would send it without the new lines.

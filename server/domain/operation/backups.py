@@ -40,7 +40,9 @@ def copy_objects(use: Resources, target: Path) -> int:
         try:
             use.store.download(item.object_key, beside)
         except KeyError:
-            raise SnapshotError(f"{item.object_key} is not in the store: find out why before you back up") from None
+            raise SnapshotError(
+                f"{item.object_key} is missing from the store: find out why before you back up"
+            ) from None
         _require_same(beside, item)
         beside.rename(path)
         copied += 1
@@ -88,4 +90,4 @@ def _require_same(path: Path, item: Item) -> None:
     except FileNotFoundError:
         found = ""
     if found != item.sha256:
-        raise SnapshotError(f"{item.object_key} is missing or not what was published: nothing was replaced")
+        raise SnapshotError(f"{item.object_key} is missing or differs from what was published: nothing was replaced")

@@ -39,11 +39,11 @@ def has_log(session: Session) -> bool:
 def begin(use: Resources, lab: str, lab_name: str, admins: list[FirstAdmin]) -> list[FirstAdmin]:
     """Make the rows that everything else builds on, all or none. Two admins, since many acts take two people."""
     if len(admins) != 2 or len({admin.email.strip().lower() for admin in admins}) != 2:
-        raise InvalidRequest("An instance begins with exactly two admins: one alone could approve nothing.")
+        raise InvalidRequest("A new instance needs exactly two admins: one alone could not approve anything.")
     hashes = [people.hash_password(admin.password) for admin in admins]
     with use.database.transaction() as session:
         if has_log(session):
-            raise NotPossible("This instance has begun already.")
+            raise NotPossible("This instance has already been set up.")
         at = use.clock()
         session.add(Everything(id=1))
         log = logs.open_next(session, use, at)

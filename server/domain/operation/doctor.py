@@ -54,7 +54,7 @@ def examine(use: Resources) -> Iterator[Check]:
     store_answers = True
     for name, check in CHECKS:
         if name in OF_THE_STORE and not store_answers:
-            yield Check(name, False, "not examined: the store does not answer")
+            yield Check(name, False, "not checked: the store does not respond")
             continue
         try:
             yield Check(name, True, check(use))
@@ -72,7 +72,7 @@ def _keys(use: Resources) -> str:
     keys.read_s3_credentials(made.signer_key_file)
     keys.read_s3_credentials(made.publisher_key_file)
     keys.read_private(made.manifest_key_file)
-    return "all key files are there, mode 0600"
+    return "all key files are present, mode 0600"
 
 
 def _database(use: Resources) -> str:
@@ -81,10 +81,10 @@ def _database(use: Resources) -> str:
         with use.database.transaction() as session:
             # SQLite has taken the writer's lock by now; PostgreSQL connects, and may be a replica.
             if use.database.dialect == "postgresql" and session.scalar(text("SHOW transaction_read_only")) == "on":
-                raise Wrong("the database can only be read: name the one that takes writes in database_url")
+                raise Wrong("the database is read-only: set database_url to the primary")
     except DatabaseUnavailable as error:
         raise Wrong(f"{error}: start it, or correct database_url") from None
-    return f"{use.database.dialect} answers and takes a transaction"
+    return f"{use.database.dialect} responds and accepts a transaction"
 
 
 def _begun(use: Resources) -> str:
@@ -92,41 +92,41 @@ def _begun(use: Resources) -> str:
         raise Wrong("there is no log yet: run `weightgate-server init`, or correct database_url")
     with use.database.reading() as session:
         log = condition.require_sound(session, use.clock())
-    return f"the log {log.origin} is sound and sealed"
+    return f"the log {log.origin} is intact and sealed"
 
 
 def _anchors(use: Resources) -> str:
     """The log is the one that was anchored, and its newest head can be anchored now."""
     if use.anchor_bucket is None:
-        return "none are kept: a restored older backup would go unnoticed; name an anchor_bucket"
+        return "no anchors are kept, so restoring an older backup would go unnoticed: set anchor_bucket"
     sealing = use.as_sealer()  # the web's role could not stop the log
     try:
         sealer.anchor(sealing)
     finally:
         sealing.close()
-    return f"the log agrees with what {use.settings.anchor_bucket} keeps"
+    return f"the log matches the anchors in {use.settings.anchor_bucket}"
 
 
 def _proxy(use: Resources) -> str:
     """Whoever serves https has a proxy in front: this server speaks plain HTTP."""
     made = use.settings
     if not made.public_url.startswith("https://"):
-        return "none is needed: this server is reached on loopback only"
+        return "not needed: this server is only reachable on loopback"
     if not made.trusted_proxies:
-        raise Wrong("every caller is logged under the proxy's address: name its network in trusted_proxies")
-    return f"X-Forwarded-For is believed from {', '.join(made.trusted_proxies)} only"
+        raise Wrong("every request is logged with the proxy's address: add its network to trusted_proxies")
+    return f"X-Forwarded-For is trusted from {', '.join(made.trusted_proxies)} only"
 
 
 def _mail(use: Resources) -> str:
     """The mail server lets us in; no mail is sent."""
     if use.settings.development_mails:
-        return "none are sent: /mails and the worker show them, as development_mails says"
+        return "no email is sent: /mails and the worker show it (development_mails is on)"
     server = mails.server_of(use.settings)
     if server is None:
-        return f"none are sent{_outbox(use)}: invitations and resets reach nobody; name an smtp_url"
+        return f"no email is sent{_outbox(use)}, so invitations and resets reach nobody: set smtp_url"
     with server:
         server.check()
-    return f"{server.name} lets us in{_outbox(use)}"
+    return f"{server.name} accepts our sign-in{_outbox(use)}"
 
 
 def _outbox(use: Resources) -> str:
@@ -135,7 +135,7 @@ def _outbox(use: Resources) -> str:
             wait, given_up = mails.waiting(session)
     except (DatabaseUnavailable, *DATABASE_ERRORS):
         return ""  # what is wrong with it stands in its own lines
-    return f", {wait} wait, {given_up} were given up"
+    return f", {wait} waiting, {given_up} failed"
 
 
 def _limits(use: Resources) -> str:
@@ -143,30 +143,30 @@ def _limits(use: Resources) -> str:
     made = use.settings
     if made.redis_url is None:
         if made.web_workers == 1:
-            return "attempts are counted in the one web process"
-        return (
-            f"each of {made.web_workers} web processes counts attempts for itself; to count together, name a redis_url"
-        )
+            return "attempts are counted in the only web process"
+        return f"each of {made.web_workers} web processes counts attempts separately: set redis_url to share the counts"
     try:
         counts = storage_from_string(made.redis_url, wrap_exceptions=True, socket_timeout=REDIS_SECONDS).check()
     except StorageError:
         counts = False
     if not counts:
-        raise Wrong("the Redis of redis_url does not answer, so nobody can sign in: start it, or correct redis_url")
-    return "attempts are counted in the Redis of redis_url"
+        raise Wrong(
+            "the Redis server at redis_url does not respond, so nobody can sign in: start it, or correct redis_url"
+        )
+    return "attempts are counted in the Redis server at redis_url"
 
 
 def _bucket(use: Resources) -> str:
     if not use.store.bucket_reachable():
-        raise Wrong(f"the bucket {use.settings.s3_bucket} is not there: make it, or correct s3_bucket")
+        raise Wrong(f"the bucket {use.settings.s3_bucket} does not exist: create it, or correct s3_bucket")
     return f"bucket {use.settings.s3_bucket} is reachable with the publisher's key"
 
 
 def _clock(use: Resources) -> str:
     skew = (use.store.server_time() - use.clock()).total_seconds()
     if abs(skew) > CLOCK_SKEW_SECONDS:
-        raise Wrong(f"our clock and the store's differ by {skew:.0f} s: run an NTP client on this machine")
-    return "our clock agrees with the store's"
+        raise Wrong(f"this machine's clock and the store's differ by {skew:.0f} s: run an NTP client here")
+    return "this machine's clock agrees with the store's"
 
 
 def _signer_reads_only(use: Resources) -> str:
@@ -185,8 +185,8 @@ def _signer_reads_only(use: Resources) -> str:
             except ObjectStoreRefused:
                 continue
             use.store.delete(f"{key}-written")
-            raise Wrong(f"the signer's key can {what} objects: give it s3:GetObject on this bucket and nothing else")
-    return "the signer's key can read, and cannot write, delete or list"
+            raise Wrong(f"the signer's key can {what} objects: allow it only s3:GetObject on this bucket")
+    return "the signer's key can read but not write, delete or list"
 
 
 def _closed(use: Resources) -> str:
@@ -196,20 +196,20 @@ def _closed(use: Resources) -> str:
         for url, what in ((plain, "read an object"), (bucket, "list the bucket")):
             if probes.status_of(url) not in {401, 403}:
                 raise Wrong(f"anyone can {what} without a signature: close public access to the bucket")
-    return "without a signature nothing can be read or listed"
+    return "nothing can be read or listed without a signature"
 
 
 def _urls(use: Resources) -> str:
     with _probe(use) as key:
         good = _signed(use, key)
         if (status := probes.status_of(good)) != 200:
-            raise Wrong(f"a fresh signed URL is answered with {status}: check the s3_… settings")
+            raise Wrong(f"a new signed URL returns {status}: check the s3_… settings")
         last = "0" if good[-1] != "0" else "1"
         if probes.status_of(good[:-1] + last) == 200:
-            raise Wrong("the store takes a URL whose signature was changed: it does not check signatures")
+            raise Wrong("the store accepts a URL with an altered signature: it does not check signatures")
         if probes.status_of(_signed(use, key, age=timedelta(hours=1))) == 200:
-            raise Wrong("the store takes an expired URL: it does not check the time")
-    return "a signed URL works; a changed one and an expired one are refused"
+            raise Wrong("the store accepts an expired URL: it does not check expiry")
+    return "a signed URL works, and altered or expired ones are refused"
 
 
 def _signed(use: Resources, key: str, age: timedelta = timedelta(0)) -> str:

@@ -111,7 +111,7 @@ def find(session: Session, stage_pk: int, main_pk: int | None, name: str) -> int
     else:
         found = None
     if found is None:
-        raise NotFound("This stage has no such checkpoint.", next_step="List its checkpoints, or ask for `main`.")
+        raise NotFound("This stage has no such checkpoint.", next_step="List its checkpoints, or use `main`.")
     return found
 
 

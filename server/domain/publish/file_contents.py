@@ -44,7 +44,7 @@ def read_json(file: SourceFile, *, strict: bool = False) -> object:
         fault = "it is nested too deep"
     except ValueError as error:
         fault = str(error)
-    raise NotPublishable(file.path, f"is not JSON ({fault})", "write it again")
+    raise NotPublishable(file.path, f"is not JSON ({fault})", "save it again")
 
 
 def require_text(file: SourceFile) -> None:
@@ -63,7 +63,7 @@ def require_numbers(file: SourceFile) -> None:
 def require_protobuf(file: SourceFile, fields: Container[int]) -> None:
     """Raise NotPublishable unless the file is one protobuf message of such fields, each with a length, to its end."""
     if not _is_protobuf(_read(file), fields):
-        raise NotPublishable(file.path, "is not the protobuf message its name promises", "copy it again")
+        raise NotPublishable(file.path, "does not contain the protobuf message its name promises", "copy it again")
 
 
 def require_tokenizer_model(file: SourceFile) -> None:
@@ -71,7 +71,7 @@ def require_tokenizer_model(file: SourceFile) -> None:
     if _is_protobuf(_read(file), SENTENCEPIECE_FIELDS):
         return
     if not all(_TIKTOKEN_LINE.fullmatch(line) for line in _read_text(file).split("\n")):
-        raise NotPublishable(file.path, "is a vocabulary of neither SentencePiece nor tiktoken", "copy it again")
+        raise NotPublishable(file.path, "is neither a SentencePiece nor a tiktoken vocabulary", "copy it again")
 
 
 def is_pickle(start: bytes) -> bool:
@@ -95,7 +95,7 @@ def is_pickle(start: bytes) -> bool:
 def _read(file: SourceFile) -> bytes:
     if file.size_bytes > MAX_READ_BYTES:
         raise NotPublishable(
-            file.path, f"has more than the {MAX_READ_BYTES} bytes such a file may have", "move it out of the folder"
+            file.path, f"has more than the {MAX_READ_BYTES} bytes allowed for such a file", "move it out of the folder"
         )
     content = bytearray()
     with open_unchanged(file) as stream:
@@ -103,7 +103,9 @@ def _read(file: SourceFile) -> bytes:
         while block := stream.read(_BLOCK_BYTES):
             content += block
             if len(content) > file.size_bytes:
-                raise NotPublishable(file.path, "grew while it was read", "leave the folder alone, and retry")
+                raise NotPublishable(
+                    file.path, "grew while it was being read", "do not change the folder, and try again"
+                )
     return bytes(content)
 
 
@@ -116,7 +118,7 @@ def _read_text(file: SourceFile) -> str:
     except UnicodeDecodeError as error:
         raise NotPublishable(file.path, f"is not UTF-8 text (byte {error.start})", "save it as UTF-8") from None
     if "\0" in text:
-        raise NotPublishable(file.path, "holds a NUL character, so it is not text", "move it out of the folder")
+        raise NotPublishable(file.path, "contains a NUL character, so it is not text", "move it out of the folder")
     return text
 
 
@@ -163,7 +165,7 @@ def _varint(content: bytes, position: int) -> tuple[int, int]:
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError("a key appears twice")
     return result
 
 

@@ -51,13 +51,13 @@ def _check_for(file: SourceFile) -> Callable[[SourceFile], object]:
     if suffix in _CODE_SUFFIXES:
         raise NotPublishable(
             file.path,
-            f"may run code on the machine that loads it ({suffix})",
+            f"can run code on the machine that loads it ({suffix})",
             "convert it to safetensors and remove it",
         )
     raise NotPublishable(
         file.path,
-        "is not in a format that is published",
-        "move it out of the folder (published are safetensors, JSON, text, tokenizers and original GPT-2 sets)",
+        "is not in a format that can be published",
+        "move it out of the folder (supported: safetensors, JSON, text, tokenizers and original GPT-2 sets)",
     )
 
 

@@ -58,7 +58,9 @@ def _hash_file(file: SourceFile, pool: ThreadPoolExecutor, progress: Progress, c
         _finish(pending)
         require_unchanged(file, stream)
     if position != file.size_bytes:
-        raise NotPublishable(file.path, f"gave {position} bytes of {file.size_bytes}", "check the disk, and retry")
+        raise NotPublishable(
+            file.path, f"returned only {position} of {file.size_bytes} bytes", "check the disk, and try again"
+        )
     if position:
         chunks.append(chunk.hexdigest())
     return FileHashes(file.size_bytes, whole.hexdigest(), chunk_bytes, tuple(chunks))

@@ -52,12 +52,12 @@ def sign(name: str, files: Mapping[str, FileHashes], private_key_file: Path) -> 
     """
     chunk_bytes = {file.chunk_bytes for file in files.values()}
     if len(chunk_bytes) != 1:
-        raise ManifestError("there must be files to sign, all hashed in chunks of one size")
+        raise ManifestError("there must be files to sign, all hashed in chunks of the same size")
     signer = _Signer(name, private_key_file, _require_key(private_key_file))
     digests, chunks = {path: file.sha256 for path, file in files.items()}, _chunks(files)
     signed = Manifest(signer.sign_files(digests), signer.sign_chunks(chunks, chunk_bytes.pop()))
     if digests_in(signed.files_form) != digests or chunks_in(signed.chunks_form) != chunks:
-        raise ManifestError("what was signed is not what was computed")
+        raise ManifestError("the signed content differs from the computed content")
     return signed
 
 
@@ -82,7 +82,7 @@ def content_digest(digests: Mapping[str, str]) -> str:
     It recognises a folder that is published a second time. No signature is in it, so it is the same on every machine.
     """
     if not all(_SHA256.fullmatch(digest) for digest in digests.values()):
-        raise ValueError("a digest is not 64 lower-case hex characters")
+        raise ValueError("a digest is not 64 lowercase hex characters")
     canonical = json.dumps(sorted(digests.items()), separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(b"weightgate content v1\n" + canonical.encode("ascii")).hexdigest()
 
@@ -105,7 +105,9 @@ def _require_key(path: Path) -> bytes:
         key = None
     # The library would crash on an Ed25519 key, and a partner's command line on any other curve's habits.
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise keys.KeyFileError(f"key file {path} is not an EC P-256 key in PEM: make it with `weightgate-server init`")
+        raise keys.KeyFileError(
+            f"key file {path} is not an EC P-256 key in PEM: create it with `weightgate-server init`"
+        )
     return key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
@@ -161,7 +163,7 @@ def _resources(manifest: bytes, method: str) -> dict[str, str]:
         sound = form["method"] == method and not form.get("ignore_paths") and 0 < len(resources) == len(found)
         sound = sound and all(isinstance(name, str) and _SHA256.fullmatch(value) for name, value in found.items())
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-        raise ManifestError("this is not a model-signing bundle of that form") from None
+        raise ManifestError("this is not a model-signing bundle of the expected form") from None
     if not sound:
         raise ManifestError(f"this is not a bundle over {method} with one SHA-256 each")
     return found

@@ -46,7 +46,7 @@ def require_table(file: SourceFile) -> None:
         stream.seek(max(0, file.size_bytes - len(_TABLE_MAGIC)))
         end = stream.read(len(_TABLE_MAGIC))
     if file.size_bytes < _TABLE_FOOTER_BYTES or end != _TABLE_MAGIC:
-        raise NotPublishable(file.path, "is not a TensorFlow checkpoint index, or is cut off", "copy it again")
+        raise NotPublishable(file.path, "is not a TensorFlow checkpoint index, or is truncated", "copy it again")
 
 
 def _require_set(members: Sequence[SourceFile], names: dict[str, SourceFile]) -> None:
@@ -76,19 +76,19 @@ def _data_parts(stem: str, members: Sequence[SourceFile]) -> list[str]:
 def _require_state(file: SourceFile, stems: set[str]) -> None:
     """Check `checkpoint`, the text that says what to load: a path in it must not lead TensorFlow out of the folder."""
     if file.size_bytes > _MAX_STATE_BYTES:
-        raise NotPublishable(file.path, "is far larger than a checkpoint state", "copy it again")
+        raise NotPublishable(file.path, "is too large for a checkpoint state file", "copy it again")
     with open_unchanged(file) as stream:
         lines = stream.read(_MAX_STATE_BYTES).decode("utf-8", "replace").splitlines()
     stated = {match[1] for line in lines if (match := _STATED_PATH.match(line))}
     strange = [line for line in lines if line and not _STATED_PATH.match(line) and not _STATE_LINE.match(line)]
     if strange:
         raise NotPublishable(
-            file.path, f'has a line that is not a checkpoint state, "{shown(strange[0])}"', "remove it"
+            file.path, f'has a line that does not belong in a checkpoint state file, "{shown(strange[0])}"', "remove it"
         )
     if not stated or not stated <= stems:
         wanted = " or ".join(sorted(stems))
         raise NotPublishable(
-            file.path, "does not name the checkpoint beside it", f'let it name "{wanted}" and no other path'
+            file.path, "does not name the checkpoint next to it", f'make it name "{wanted}" and no other path'
         )
 
 

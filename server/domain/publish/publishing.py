@@ -64,7 +64,7 @@ def publish(
     """
     caller.require(Permission.CHECKPOINT_PUBLISH)
     if note is not None and len(note) > 2000:
-        raise InvalidRequest("A note has at most 2000 characters.")
+        raise InvalidRequest("A note can have up to 2000 characters.")
     with use.database.reading() as session:
         stage = _open_stage(session, full_name)
         name = stage.full_name  # an alias was resolved
@@ -120,8 +120,8 @@ def _known(session: Session, stage: Stage, content: str) -> _Draft | None:
         return None
     if checkpoint.published_at is not None:
         raise NotPossible(
-            f"This very set of files is checkpoint {checkpoint.checkpoint_id} of {stage.full_name} already.",
-            next_step="Nothing needs to be done; change the files to publish another checkpoint.",
+            f"These files are already published as checkpoint {checkpoint.checkpoint_id} of {stage.full_name}.",
+            next_step="There is nothing to do. To publish another checkpoint, change the files.",
         )
     return _Draft(checkpoint.id, checkpoint.checkpoint_id, resumed=True)
 
@@ -139,7 +139,7 @@ def _upload(
     with use.database.reading() as session:
         signed = manifests.digests_in(checkpoints.manifest(session, draft.key, ManifestForm.FILES))
     if signed != {path: file.sha256 for path, file in hashes.items()}:
-        raise ChecksumMismatch("the files are not those of the kept manifest; nothing was published")
+        raise ChecksumMismatch("the files do not match the saved manifest; nothing was published")
     for file in files:
         key = checkpoints.object_key(name, draft.checkpoint_id, file.path)
         try:
@@ -161,7 +161,7 @@ def _stored(use: Resources, key: str, file: SourceFile, sha256: str, progress: C
         raise NotPublishable(
             file.path,
             f"could not be read ({error.strerror})",
-            "leave the folder alone while it is published, and retry",
+            "do not change the folder during publishing, and try again",
         ) from None
     progress(file.size_bytes)
     return kept
@@ -175,7 +175,8 @@ def _require_draft(use: Resources, draft: _Draft) -> None:
 def _require_unpublished(checkpoint: Checkpoint) -> None:
     if checkpoint.published_at is not None:
         raise NotPossible(
-            f"Another run has just published this as {checkpoint.checkpoint_id}.", next_step="Nothing needs to be done."
+            f"Another run has just published these files as {checkpoint.checkpoint_id}.",
+            next_step="There is nothing to do.",
         )
 
 
@@ -213,5 +214,5 @@ def _make_visible(
 def _open_stage(session: Session, name: str, *, lock: bool = False) -> Stage:
     stage = stages.get(session, name, lock=lock)
     if stage.state == StageState.WITHDRAWN:
-        raise NotPossible(f"{name} is withdrawn: nothing is published to it any more.")
+        raise NotPossible(f"{name} is withdrawn: nothing more can be published to it.")
     return stage

@@ -32,7 +32,7 @@ def read_tensors(file: SourceFile) -> dict[str, int]:
             header, data_bytes = _read_header(stream, file.size_bytes)
         return parse_header(header, data_bytes)
     except HeaderFault as fault:
-        raise NotPublishable(file.path, f"is not a sound safetensors file: {fault}", "save it again") from None
+        raise NotPublishable(file.path, f"is not a valid safetensors file: {fault}", "save it again") from None
 
 
 class HeaderFault(ValueError):
@@ -49,7 +49,7 @@ def parse_header(header: bytes, data_bytes: int) -> dict[str, int]:
     position = 0
     for begin, end, name in spans:
         if begin != position:
-            raise HeaderFault(f"tensor {_quoted(name)} begins at {begin} where {position} was due")
+            raise HeaderFault(f"tensor {_quoted(name)} begins at {begin} instead of {position}")
         position = end
     if position != data_bytes:
         raise HeaderFault(f"the tensors take {position} bytes and the file has {data_bytes} for them")
@@ -95,11 +95,11 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     result: dict[str, object] = {}
     for key, value in pairs:
         if key in result:
-            raise HeaderFault(f"the key {_quoted(key)} stands twice")
+            raise HeaderFault(f"the key {_quoted(key)} appears twice")
         result[key] = value
         for text in (key, value):
             if isinstance(text, str) and not _is_unicode(text):
-                raise HeaderFault(f"the text {_quoted(text)} is half a surrogate pair")
+                raise HeaderFault(f"the text {_quoted(text)} contains half a surrogate pair")
     return result
 
 
@@ -137,7 +137,7 @@ def _span(name: str, entry: object) -> tuple[int, int]:
         raise HeaderFault(f"tensor {tensor} has data_offsets that are not a begin and an end")
     begin, end = offsets
     if _bits(tensor, shape, _BITS[dtype]) != (end - begin) * 8:
-        raise HeaderFault(f"tensor {tensor} takes {end - begin} bytes, which its shape and dtype do not")
+        raise HeaderFault(f"tensor {tensor} takes {end - begin} bytes, which does not match its shape and dtype")
     return begin, end
 
 

@@ -25,16 +25,16 @@ def require_index(index: SourceFile, content: object, tensors: Mapping[str, Mapp
     beside = {path.rpartition("/")[2]: held for path, held in tensors.items() if _folder(path) == index.folder}
     for tensor, shard in weight_map.items():
         if shard not in beside:
-            raise _fault(index, f'names the shard "{shown(shard)}", which is not beside it')
+            raise _fault(index, f'names the shard "{shown(shard)}", which is not in the same folder')
         if tensor not in beside[shard]:
-            raise _fault(index, f'says that "{shown(tensor)}" is in {shard}, which does not hold it')
+            raise _fault(index, f'says that "{shown(tensor)}" is in {shard}, which does not contain it')
     shards = sorted(set(weight_map.values()) | {name for name in beside if _belongs(name, index)})
     for shard in shards:
         for tensor in beside[shard]:
             if tensor not in weight_map:
-                raise _fault(index, f'does not name "{shown(tensor)}", which {shard} holds')
+                raise _fault(index, f'does not name "{shown(tensor)}", which is in {shard}')
             if weight_map[tensor] != shard:
-                raise _fault(index, f'finds "{shown(tensor)}" in {weight_map[tensor]}, and {shard} holds it as well')
+                raise _fault(index, f'finds "{shown(tensor)}" in {weight_map[tensor]}, but {shard} contains it as well')
     _require_total(index, content, sum(sum(beside[shard].values()) for shard in shards))
 
 
@@ -62,7 +62,7 @@ def _require_total(index: SourceFile, content: object, total_bytes: int) -> None
         raise _fault(index, "has metadata that is not a JSON object")
     stated = metadata.get("total_size", total_bytes)
     if stated != total_bytes:
-        raise _fault(index, f"says the tensors take {shown(str(stated))} bytes, and they take {total_bytes}")
+        raise _fault(index, f"says that the tensors take {shown(str(stated))} bytes, but they take {total_bytes}")
 
 
 def _belongs(shard: str, index: SourceFile) -> bool:

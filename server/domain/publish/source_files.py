@@ -60,15 +60,15 @@ def walk(folder: Path) -> list[SourceFile]:
     try:
         top = folder.resolve(strict=True)
         if not top.is_dir():
-            raise NotPublishable(str(folder), "is not a folder", "name the folder that holds the files")
+            raise NotPublishable(str(folder), "is not a folder", "name the folder that contains the files")
         files = list(_walk(top, "", budget=_Budget()))
     except OSError as error:
         name = os.fsdecode(error.filename) if error.filename else str(folder)
         raise NotPublishable(
-            name, f"cannot be read ({error.strerror})", "check that it is there and that you may read it"
+            name, f"cannot be read ({error.strerror})", "check that it exists and that you can read it"
         ) from None
     if not files:
-        raise NotPublishable(str(folder), "holds no file", "name the folder that holds the checkpoint")
+        raise NotPublishable(str(folder), "contains no files", "name the folder that contains the checkpoint")
     _refuse_twins(file.path for file in files)
     return sorted(files, key=lambda file: file.path)
 
@@ -82,7 +82,7 @@ def open_unchanged(file: SourceFile) -> BinaryIO:
         raise NotPublishable(
             file.path,
             f"could not be opened ({error.strerror})",
-            "leave the folder alone while it is published, and retry",
+            "do not change the folder during publishing, and try again",
         ) from None
     stream = os.fdopen(descriptor, "rb", buffering=0)
     try:
@@ -99,7 +99,7 @@ def require_unchanged(file: SourceFile, stream: BinaryIO) -> None:
     now = (status.st_size, status.st_mtime_ns, (status.st_dev, status.st_ino))
     if now != (file.size_bytes, file.modified_ns, file.device_inode):
         raise NotPublishable(
-            file.path, "changed while it was read", "leave the folder alone while it is published, and retry"
+            file.path, "changed while it was being read", "do not change the folder during publishing, and try again"
         )
 
 
@@ -118,8 +118,8 @@ class _Budget:
         if max(self.files, self.folders) > MAX_FILES:
             raise NotPublishable(
                 path,
-                f"is one more than the {MAX_FILES} files or folders a checkpoint may have",
-                "shard it less finely, or name the right folder",
+                f"exceeds the limit of {MAX_FILES} files and folders in a checkpoint",
+                "use fewer shards, or name the right folder",
             )
 
 
@@ -138,12 +138,12 @@ def _walk(folder: Path, prefix: str, budget: _Budget) -> Iterator[SourceFile]:
 
 
 def _require_name(path: str, name: str) -> None:
-    rule = "use A-Z, a-z, 0-9, dot, underscore and hyphen, at most 128 of them"
+    rule = "use up to 128 characters: A-Z, a-z, 0-9, dot, underscore and hyphen"
     if name.startswith("."):
         # Also what the manifest tool would leave out silently: `.git`, `.gitattributes`.
         raise NotPublishable(path, "is hidden: its name begins with a dot", "move it out of the folder or rename it")
     if _PART.fullmatch(name) is None:
-        raise NotPublishable(path, "has a name that not every system can store", f"rename it: {rule}")
+        raise NotPublishable(path, "has a name that some systems cannot store", f"rename it: {rule}")
     if ".." in name:
         raise NotPublishable(path, "has two dots in a row in its name", "rename it")
     if len(path) > MAX_PATH_CHARACTERS:
@@ -154,12 +154,12 @@ def _require_name(path: str, name: str) -> None:
 
 def _source_file(path: str, location: Path, status: os.stat_result) -> SourceFile:
     if stat.S_ISLNK(status.st_mode):
-        raise NotPublishable(path, "is a symbolic link", "put the file itself in its place")
+        raise NotPublishable(path, "is a symbolic link", "replace it with the file itself")
     if not stat.S_ISREG(status.st_mode):
         raise NotPublishable(path, "is a pipe, socket or device", "move it out of the folder")
     if status.st_size == 0:
         # The manifest's chunks form has no entry for an empty file, so it could not vouch for one.
-        raise NotPublishable(path, "is empty", "delete it, or copy it again if it should not be")
+        raise NotPublishable(path, "is empty", "delete it, or copy it again if it should have content")
     if status.st_size > MAX_FILE_BYTES:
         raise NotPublishable(
             path, f"has {status.st_size} bytes, more than {MAX_FILE_BYTES}", "save the checkpoint in smaller shards"
@@ -174,6 +174,4 @@ def _refuse_twins(paths: Iterable[str]) -> None:
         for name in (path, *map(str, PurePosixPath(path).parents)):
             twin = spelled.setdefault(name.casefold(), name)
             if twin != name:
-                raise NotPublishable(
-                    name, f"differs from {shown(twin)} in upper and lower case only", "rename one of them"
-                )
+                raise NotPublishable(name, f"differs from {shown(twin)} only in case", "rename one of them")

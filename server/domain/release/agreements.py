@@ -48,11 +48,12 @@ def publish(use: Resources, caller: Caller, name: str, text: str) -> AgreementVe
     """Make a text the current version; whoever signed an older one must sign again. The first line is its title."""
     caller.require(Permission.AGREEMENT_MANAGE)
     if not NAME.fullmatch(name):
-        raise InvalidRequest(f"{name!r} is no name for an agreement: use a-z, 0-9 and '-', at most 64 characters.")
+        raise InvalidRequest(f"{name!r} is not a valid agreement ID. Use up to 64 characters: a-z, 0-9 and '-'.")
     title = text.strip().partition("\n")[0].lstrip("# ").strip()
     if not title or len(title) > 200 or len(text) > TEXT_CHARACTERS_AT_MOST:
         raise InvalidRequest(
-            f"An agreement begins with its title, at most 200 characters, and has {TEXT_CHARACTERS_AT_MOST} at most."
+            f"An agreement starts with its title (up to 200 characters) and has up to {TEXT_CHARACTERS_AT_MOST} "
+            "characters."
         )
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     with use.database.transaction() as session:
@@ -60,7 +61,7 @@ def publish(use: Resources, caller: Caller, name: str, text: str) -> AgreementVe
         agreement = _get_or_add(session, name)
         same = AgreementVersion.agreement_id == agreement.id
         if known := session.scalar(select(AgreementVersion).where(same, AgreementVersion.sha256 == sha256)):
-            raise NotPossible(f"This very text is version {known.number} of {name} already.")
+            raise NotPossible(f"This text is already version {known.number} of {name}.")
         number = (session.scalar(select(func.max(AgreementVersion.number)).where(same)) or 0) + 1
         version = AgreementVersion(
             agreement_id=agreement.id, number=number, sha256=sha256, title=title, text=text,

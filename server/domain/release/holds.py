@@ -30,7 +30,9 @@ class Lying:
 def lay(use: Resources, caller: Caller, on: str, reason: str) -> None:
     """Stop issuing for `on` (`model/stage`, `model` or `everything`) from the next request on."""
     if not reason.strip() or len(reason) > 1000:
-        raise InvalidRequest("Say why, in at most 1000 characters: the log keeps it, and staff read it.")
+        raise InvalidRequest(
+            "Enter a reason in 1000 characters or fewer. It is recorded in the log, and staff can read it."
+        )
     _set(use, caller, on, reason)
 
 
@@ -72,7 +74,7 @@ def _set(use: Resources, caller: Caller, on: str, reason: str | None) -> None:
         held = _locked(session, on)
         on = held.full_name if isinstance(held, Stage) else on  # not an alias: the log is searched by it
         if (held.held_at is not None) == (reason is not None):
-            raise NotPossible(f"{on} is {'held already' if reason else 'not held'}.")
+            raise NotPossible(f"{on} is {'already on hold' if reason else 'not on hold'}.")
         at = use.clock()
         held.held_at, held.held_by, held.hold_reason = (
             (None, None, None) if reason is None else (at, caller.person, reason)
@@ -90,5 +92,5 @@ def _locked(session: Session, on: str) -> Holdable:
     query = select(Model).where(Model.name == on).with_for_update()
     model = session.scalar(query) if stages.NAME.fullmatch(on) else None
     if model is None:
-        raise NotFound(f"There is no model {on}; a stage is named model/stage.")
+        raise NotFound(f"There is no model {on}. Write a stage as model/stage.")
     return model

@@ -115,12 +115,14 @@ def add_model(use: Resources, caller: Caller, name: str, title: str) -> Model:
     """Add a model. Its name is the first part of addresses, so names that are routes are refused."""
     caller.require(Permission.STAGE_MANAGE)
     if not NAME.fullmatch(name) or name.lower() in NOT_MODELS:
-        raise InvalidRequest(f"{name!r} cannot name a model: use letters, digits, '.', '_', '-', and no route's name.")
+        raise InvalidRequest(
+            f"{name!r} is not a valid model ID. Use letters, digits, '.', '_' and '-', and no reserved name."
+        )
     if not title.strip() or len(title) > 200:
-        raise InvalidRequest("A model needs a title of at most 200 characters.")
+        raise InvalidRequest("Enter the model's title, in 200 characters or fewer.")
     with use.database.transaction() as session:
         if session.scalar(select(Model.id).where(func.lower(Model.name) == name.lower())):
-            raise NotPossible(f"There is a model {name} already.")
+            raise NotPossible(f"A model {name} already exists.")
         model = Model(name=name, title=title.strip(), created_at=use.clock())
         session.add(model)
         session.flush()
@@ -179,13 +181,15 @@ def move(use: Resources, caller: Caller, full_name: str, to: StageState, rationa
     """Move a stage up its ladder, or withdraw it for good. There is no way back: lay a hold instead."""
     caller.require(Permission.STAGE_MANAGE)
     if not rationale.strip() or len(rationale) > 10_000:
-        raise InvalidRequest("Say why, in at most 10000 characters: the log keeps it.")
+        raise InvalidRequest("Enter a reason in 10000 characters or fewer. It is recorded in the log.")
     with use.database.transaction() as session:
         stage = get(session, full_name, lock=True)
         before = StageState(stage.state)
         if to not in MOVES[before]:
-            can = ", ".join(sorted(MOVES[before])) or "nowhere any more"
-            raise NotPossible(f"{stage.full_name} is {before} and can move to: {can}. To stop it for now, lay a hold.")
+            can = ", ".join(sorted(MOVES[before])) or "no other state"
+            raise NotPossible(
+                f"{stage.full_name} is {before} and can move to: {can}. To stop downloads for now, place a hold."
+            )
         at = use.clock()
         stage.state, stage.state_since = to, at
         _record(session, caller, "stage.move", stage.full_name, at, before=before, to=to, rationale=rationale)
@@ -195,7 +199,7 @@ def announce(use: Resources, caller: Caller, full_name: str, *, announced: bool,
     """Show or hide a planned stage's name and plan to everyone; replace the plan."""
     caller.require(Permission.STAGE_MANAGE)
     if plan is not None and len(plan) > 500:
-        raise InvalidRequest("A plan has at most 500 characters.")
+        raise InvalidRequest("A plan can have up to 500 characters.")
     with use.database.transaction() as session:
         stage = get(session, full_name, lock=True)
         if (stage.announced, stage.plan) == (announced, plan):
@@ -245,35 +249,35 @@ def split(full_name: str) -> tuple[str, str]:
     """Return model and stage. Raises NotFound: what is no name is the name of nothing."""
     model, separator, stage = full_name.partition("/")
     if not separator or not NAME.fullmatch(model) or not NAME.fullmatch(stage):
-        raise NotFound("A stage is named model/stage, like gpt-2/774M.")
+        raise NotFound("Write a stage as model/stage, for example gpt-2/774M.")
     return model, stage
 
 
 def _model(session: Session, name: str) -> Model:
     model = session.scalar(select(Model).where(Model.name == name)) if NAME.fullmatch(name) else None
     if model is None:
-        raise NotFound(f"There is no model {name}: add it first.")
+        raise NotFound(f"There is no model {name}. Add it first.")
     return model
 
 
 def _require_stage_name(name: str) -> None:
     if not NAME.fullmatch(name) or name.lower() in STAGE_WORDS:
-        raise InvalidRequest(f"{name!r} cannot be a stage's name: use letters, digits, '.', '_' and '-'.")
+        raise InvalidRequest(f"{name!r} is not a valid stage name. Use letters, digits, '.', '_' and '-'.")
 
 
 def _require_in_bounds(plan: str | None, ordinal: int | None, parameters: int | None) -> None:
     if plan is not None and len(plan) > 500:
-        raise InvalidRequest("A plan has at most 500 characters.")
+        raise InvalidRequest("A plan can have up to 500 characters.")
     if ordinal is not None and not 0 < ordinal <= ORDINAL_AT_MOST:
-        raise InvalidRequest(f"An ordinal is a whole number from 1 to {ORDINAL_AT_MOST}.")
+        raise InvalidRequest(f"A position is a whole number from 1 to {ORDINAL_AT_MOST}.")
     if parameters is not None and not 0 < parameters < 2**53:
-        raise InvalidRequest("The number of parameters is above 0 and below 2^53.")
+        raise InvalidRequest("The number of parameters must be greater than 0 and less than 2^53.")
 
 
 def _free_ordinal(session: Session, model: Model, wanted: int | None) -> int:
     taken = set(session.scalars(select(Stage.ordinal).where(Stage.model_id == model.id)))
     if wanted in taken:
-        raise NotPossible(f"Another stage of {model.name} has the ordinal {wanted}.")
+        raise NotPossible(f"Another stage of {model.name} already has position {wanted}.")
     return wanted or max(taken, default=0) + 1
 
 
@@ -282,7 +286,7 @@ def _require_free(session: Session, model: Model, name: str) -> None:
     names = select(func.lower(Stage.name)).where(Stage.model_id == model.id)
     aliases = select(func.lower(StageAlias.name)).where(StageAlias.model_id == model.id)
     if name.lower() in {*session.scalars(names), *session.scalars(aliases)}:
-        raise NotPossible(f"{model.name}/{name} is a stage or an alias already.")
+        raise NotPossible(f"{model.name}/{name} is already a stage or an alias.")
 
 
 def _record(session: Session, caller: Caller, kind: str, subject: str, at: datetime, **more: object) -> None:

@@ -30,11 +30,11 @@ def add(use: Resources, caller: Caller, name: str, rank: int) -> Tier:
     """Define a tier. Ranks are never changed: clearances that were given would mean something else."""
     caller.require(Permission.TIER_MANAGE)
     if not NAME.fullmatch(name) or not 0 <= rank <= 1_000_000:
-        raise InvalidRequest("A tier has a name of a-z, 0-9 and '-', and a rank from 0 to 1000000.")
+        raise InvalidRequest("A tier needs a name (a-z, 0-9 and '-') and a rank from 0 to 1000000.")
     with use.database.transaction() as session:
         taken = session.scalar(select(Tier).where((Tier.name == name) | (Tier.rank == rank)))
         if taken is not None:
-            raise NotPossible(f"Tier {taken.name} has rank {taken.rank} already: choose another name and rank.")
+            raise NotPossible(f"Tier {taken.name} already has rank {taken.rank}. Choose another name and rank.")
         tier = Tier(name=name, rank=rank)
         session.add(tier)
         session.flush()
@@ -57,7 +57,7 @@ def get(session: Session, name: str) -> Tier:
     tier = session.scalar(select(Tier).where(Tier.name == name))
     if tier is None:
         known = ", ".join(session.scalars(select(Tier.name).order_by(Tier.rank)))
-        raise NotFound(f"There is no tier {name}; there are: {known or 'none yet'}.")
+        raise NotFound(f"There is no tier {name}. Existing tiers: {known or 'none'}.")
     return tier
 
 

@@ -189,7 +189,7 @@ def test_two_admins_who_decide_at_once_decide_once(world: World) -> None:
     for thread in threads:
         thread.join()
     state = of(world, number).state
-    assert refused == [f"Request {number} was {state} already, by {of(world, number).decider.name}."]  # type: ignore[union-attr]
+    assert refused == [f"Request {number} was already {state} by {of(world, number).decider.name}."]  # type: ignore[union-attr]
     decided = [entry.kind for entry in world.entries() if entry.kind.startswith("access_request.")][1:]
     assert decided == [f"access_request.{'approve' if state == 'approved' else 'decline'}"]
 

@@ -211,7 +211,7 @@ def test_the_same_proposal_sent_twice_is_made_once(world: World) -> None:
     """One that was revoked may be proposed again."""
     ends = world.clock() + DAY
     first = propose(world, expires_at=ends)
-    with pytest.raises(NotPossible, match=f"Clearance {first.id} says the very same"):
+    with pytest.raises(NotPossible, match=f"Clearance {first.id} is identical"):
         propose(world, by="admin2", expires_at=ends)
     clearances.revoke(world.use, world.admin, first.id)
     assert propose(world, expires_at=ends).id > first.id

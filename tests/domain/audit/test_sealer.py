@@ -66,9 +66,9 @@ TAMPERED: dict[str, tuple[Callable[[World], None], str]] = {
                            "it was changed before it was sealed"),
     "an unsealed entry's place": (
         lambda world: run(world, f"UPDATE log_entries SET leaf_index = 9999 WHERE id = {waiting(world)}"),  # noqa: S608
-        "has a place outside"),
+        "has a position outside"),
     "an edge tile": (lambda world: flip(world, "log_tiles", "data", "level = 0 AND number = 0"),
-                     "the tiles at the edge do not give the root"),
+                     "the tiles at the edge do not match the root"),
     "a tile that is missing": (lambda world: run(world, "DELETE FROM log_tiles"), "of the log is missing"),
     "the head's size": (lambda world: run(world, "UPDATE log_heads SET size = size + 1"),
                         "is not what its signature covers"),
@@ -293,7 +293,7 @@ def test_two_logs_that_anchor_at_once_are_a_fork(anchored: World) -> None:
         return create(key, content)
 
     bucket.create = other_first  # type: ignore[method-assign]
-    with pytest.raises(Forked, match=f"another head was anchored at {head.size} entries"):
+    with pytest.raises(Forked, match=f"a different head was anchored at {head.size} entries"):
         sealer.anchor(anchored.use)
     require_stopped(anchored, "another head was anchored")
 

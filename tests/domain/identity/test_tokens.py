@@ -345,7 +345,7 @@ def test_what_happened_to_a_token_is_logged_without_its_secret(world: World) -> 
     caller, colleague = world.person("cleared"), "second@aurora-institute.example"
     made = create(world)
     new = tokens.rotate(world.use, caller, made.token.public_id)
-    with pytest.raises(NotPossible, match="is yours already"):
+    with pytest.raises(NotPossible, match="is already yours"):
         tokens.take_over(world.use, caller, new.token.public_id)
     people.add(world.use, caller, "aurora-institute", colleague, "A Second", Role.OWNER)
     tokens.take_over(world.use, world.person_of(colleague), new.token.public_id)

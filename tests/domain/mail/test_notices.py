@@ -48,7 +48,7 @@ def test_alarms_of_a_minute_come_in_one_mail(world: World) -> None:
     assert len(told) == 3
     for line in ("2 x A link leaked.", "1 x A ghost read.", "1 x A decoy was touched."):
         assert line in told[0].text
-    assert told[0].text.startswith(f"Look into it: {world.settings.public_url}/audit/alarms\n")
+    assert told[0].text.startswith(f"Review the alarms: {world.settings.public_url}/audit/alarms\n")
     world.use.settings = world.settings.model_copy(update={"development_mails": True})
     assert mails.send_due(world.use) == []  # it gathers
     world.clock.offset += timedelta(minutes=1)
@@ -88,7 +88,7 @@ def test_a_signature_is_told_to_whom_it_waits_for_and_what_became_of_it_to_its_p
     waits = outbox(world, "signature_waits")
     assert {mail.recipient for mail in waits} == {world.admin.person, world.admin2.person}
     assert waits[0].text.startswith(
-        f"Countersign it, or decline: {world.settings.public_url}/admin/signatures/{declined}"
+        f"Countersign or decline it: {world.settings.public_url}/admin/signatures/{declined}"
     )
     assert "> Una Signer, Dean" in waits[0].text
     signatures.decline(world.use, world.admin, declined, "Not an officer.")
@@ -120,9 +120,9 @@ def test_whoever_s_account_is_changed_hears_of_it(world: World) -> None:
     factors.change_password(world.use, owner, password, "another long password")
     factors.make_recovery_codes(world.use, owner, newest=0)
     told = outbox(world, "account_changed")
-    assert [mail.subject for mail in told] == ["Your password was changed", "New recovery codes were made for you"]
+    assert [mail.subject for mail in told] == ["Your password was changed", "Your recovery codes were replaced"]
     assert {mail.recipient for mail in told} == {owner.person}
-    assert all(mail.text.startswith(f"If it was not you, write to {world.settings.contact} at once.") for mail in told)
+    assert all(mail.text.startswith(f"If this was not you, contact {world.settings.contact} at once.") for mail in told)
 
 
 def test_the_last_day_is_the_one_that_people_chose(world: World) -> None:

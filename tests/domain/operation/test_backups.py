@@ -36,7 +36,7 @@ def test_an_upload_that_is_not_finished_is_left_out(
     (tmp_path / "files" / "config.json").write_text("{}")
 
     def die(*_: object) -> None:
-        raise ObjectStoreUnavailable("the object store did not answer")
+        raise ObjectStoreUnavailable("the object store did not respond")
 
     publisher = sqlite_world.person("publisher")
     with monkeypatch.context() as patch:

@@ -81,7 +81,7 @@ def test_a_signer_that_can_write_is_found_and_leaves_nothing(sqlite_world: World
     """With the publisher's credentials as the signer's, the try to write succeeds: that is the fault."""
     found = wrong(examine(signer_key_file=str(sqlite_world.settings.publisher_key_file)))
     assert list(found) == ["signer"]
-    assert "give it s3:GetObject on this bucket and nothing else" in found["signer"]
+    assert "allow it only s3:GetObject on this bucket" in found["signer"]
     assert sqlite_world.use.store.list_keys(PROBE_PREFIX) == []
 
 
@@ -100,8 +100,8 @@ def test_a_store_that_is_down_leaves_the_rest_examined(examine: Examine) -> None
     """It is waited for once, every check that needs it says so, and the others still pass."""
     found = wrong(examine(s3_endpoint_url=f"http://127.0.0.1:{free_port()}"))
     assert set(found) == {"bucket", "anchors", "clock", "signer", "public access", "signed URLs"}
-    assert "check that it runs" in found["bucket"]
-    assert found["signer"] == "not examined: the store does not answer"
+    assert "check that it is running" in found["bucket"]
+    assert found["signer"] == "not checked: the store does not respond"
 
 
 def test_a_database_that_is_down_leaves_the_rest_examined(examine: Examine) -> None:
@@ -217,7 +217,7 @@ def careless_store() -> Iterator[str]:
 def test_the_mail_server_is_tried_and_sent_nothing(examine: Examine, sqlite_world: World) -> None:
     """It says what waits; a server that is down or turns us away is wrong, and no password is told."""
     found = examine()
-    assert (found["mail"].ok, "name an smtp_url" in found["mail"].sentence) == (True, True)
+    assert (found["mail"].ok, "set smtp_url" in found["mail"].sentence) == (True, True)
     with mail_host() as host:
         known = {"smtp_url": f"smtp://127.0.0.1:{host.port}", "mail_from": "weights@lab.example.org"}
         found = examine(**known)
@@ -237,9 +237,9 @@ def test_the_mail_server_is_tried_and_sent_nothing(examine: Examine, sqlite_worl
 def test_attempts_are_counted_together(examine: Examine, redis_server: RedisServer) -> None:
     """In a Redis, which must answer; without one it is said that each process counts for itself."""
     assert "each of 2 web processes" in examine(web_workers=2)["limits"].sentence
-    assert "in the one web process" in examine(web_workers=1)["limits"].sentence
+    assert "in the only web process" in examine(web_workers=1)["limits"].sentence
     assert examine(redis_url=redis_server.url)["limits"] == doctor.Check(
-        "limits", True, "attempts are counted in the Redis of redis_url"
+        "limits", True, "attempts are counted in the Redis server at redis_url"
     )
     told = wrong(examine(redis_url="redis://127.0.0.1:1/0"))["limits"]
-    assert "does not answer, so nobody can sign in" in told
+    assert "does not respond, so nobody can sign in" in told

@@ -188,9 +188,9 @@ def test_a_harmless_name_does_not_cover_what_is_inside(tmp_path: Path, name: str
         ("vocab.txt", b"caf\xe9\n", "is not UTF-8 text (byte 3)"),
         ("vocab.txt", b"a\0b", "NUL"),
         ("vocab.txt", b"", "is empty"),
-        ("tokenizer.model", b"\x0a\x7fcut", "neither SentencePiece nor tiktoken"),
+        ("tokenizer.model", b"\x0a\x7fcut", "neither a SentencePiece nor a tiktoken"),
         ("tokenizer.model", b"\x0a\x01a\x08\x01\xff", "is not UTF-8 text"),
-        ("vocab.tiktoken", b"IQ== 0\nimport os\n", "neither SentencePiece nor tiktoken"),
+        ("vocab.tiktoken", b"IQ== 0\nimport os\n", "neither a SentencePiece nor a tiktoken"),
     ],
 )
 def test_json_and_text_are_what_they_say(tmp_path: Path, name: str, content: bytes, because: str) -> None:
@@ -211,9 +211,9 @@ def test_a_check_never_reads_without_bound(tmp_path: Path) -> None:
         (index({"a": 1}), "has no weight_map"),
         (index(WEIGHT_MAP | {"d": SHARD_NAMES[0]}), 'says that "d" is in model-00001-of-00002.safetensors'),
         (index(WEIGHT_MAP | {"c": SHARD_NAMES[0]}), 'says that "c" is in'),
-        (index(WEIGHT_MAP | {"c": "model-00003-of-00003.safetensors"}), "which is not beside it"),
-        (index(WEIGHT_MAP | {"c": "../model.safetensors"}), "which is not beside it"),
-        (index(WEIGHT_MAP | {"c": "config.json"}), "which is not beside it"),
+        (index(WEIGHT_MAP | {"c": "model-00003-of-00003.safetensors"}), "which is not in the same folder"),
+        (index(WEIGHT_MAP | {"c": "../model.safetensors"}), "which is not in the same folder"),
+        (index(WEIGHT_MAP | {"c": "config.json"}), "which is not in the same folder"),
         (index({"a": SHARD_NAMES[0], "c": SHARD_NAMES[1]}), 'does not name "b"'),
         (index({"a": SHARD_NAMES[0], "b": SHARD_NAMES[0]}), 'does not name "c"'),
         (index({}), 'does not name "a"'),
@@ -221,7 +221,7 @@ def test_a_check_never_reads_without_bound(tmp_path: Path) -> None:
         (index(total_size=True), "says the tensors take True bytes"),
         (index(total_size=None), "says the tensors take None bytes"),
         (index(total_size=str(TOTAL_BYTES)), "says the tensors take 30 bytes"),
-        (index().replace(b'"a": ', b'"a": "", "a": '), "a key stands twice"),
+        (index().replace(b'"a": ', b'"a": "", "a": '), "a key appears twice"),
         (index(total_size=float("nan")), "NaN is not a number"),
         (b'{"metadata": [], ' + index()[len('{"metadata": {}, ') :], "metadata that is not"),
     ],
@@ -236,7 +236,7 @@ def test_a_tensor_in_two_shards_is_refused(tmp_path: Path) -> None:
     """Which of the two a reader takes would be its own choice."""
     twice = save({"c": numpy.ones((3, 2), "float16"), "a": numpy.zeros(4, "float32")})
     text = refusal(put(tmp_path, sharded(index()) | {SHARD_NAMES[1]: twice}))
-    assert f'finds "a" in {SHARD_NAMES[0]}, and {SHARD_NAMES[1]} holds it as well' in text
+    assert f'finds "a" in {SHARD_NAMES[0]}, and {SHARD_NAMES[1]} contains it as well' in text
 
 
 def test_an_index_with_a_variant_in_its_name_is_checked_too(tmp_path: Path) -> None:

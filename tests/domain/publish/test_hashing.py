@@ -104,7 +104,7 @@ def test_a_file_that_changed_after_the_scan_is_refused(file: SourceFile, change:
 @pytest.mark.parametrize("change", [grow, rewrite, lambda path: os.truncate(path, 5)])
 def test_a_file_that_changes_while_it_is_read_is_refused(file: SourceFile, change: Callable[[Path], None]) -> None:
     changes = [change]
-    with pytest.raises(NotPublishable, match="changed while it was read"):
+    with pytest.raises(NotPublishable, match="changed while it was being read"):
         hash_files([file], lambda _: changes.pop()(file.location) if changes else None)
     assert not changes
 

@@ -266,5 +266,5 @@ def test_a_content_digest_stays_the_same_in_every_version() -> None:
 
 @pytest.mark.parametrize("digest", ["", "A" * 64, "0" * 63, "0" * 64 + "\n"])
 def test_a_content_digest_takes_digests_only(digest: str) -> None:
-    with pytest.raises(ValueError, match="64 lower-case hex"):
+    with pytest.raises(ValueError, match="64 lowercase hex"):
         manifests.content_digest({"a": digest})

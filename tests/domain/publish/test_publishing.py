@@ -417,7 +417,7 @@ def test_a_store_that_is_lost_stops_the_run_cleanly(
     with (
         nothing_visible(sqlite_world),
         gated_resources(sqlite_world, tmp_path / "gated", STORE_LOST_AT[step], Verdict.CUT) as (use, _),
-        pytest.raises(ObjectStoreUnavailable, match="check that it runs"),
+        pytest.raises(ObjectStoreUnavailable, match="check that it is running"),
     ):
         publish(sqlite_world, big_folder, use=use)
     (draft,) = drafts(sqlite_world)
@@ -663,10 +663,10 @@ def too_many(folder: Path) -> None:
 
 
 BAD: dict[str, tuple[Callable[[Path], object], str]] = {
-    "missing folder": (missing, "check that it is there"),
-    "empty folder": (empty, "name the folder that holds the checkpoint"),
+    "missing folder": (missing, "check that it exists"),
+    "empty folder": (empty, "name the folder that contains the checkpoint"),
     "a file instead": (a_file, "name the folder"),
-    "symlink": (lambda folder: (folder / "a.json").symlink_to("config.json"), "put the file itself in its place"),
+    "symlink": (lambda folder: (folder / "a.json").symlink_to("config.json"), "replace it with the file itself"),
     "pickle": (lambda folder: (folder / "model.bin").write_bytes(b"\x80\x04."), "convert it to safetensors"),
     "bad header": (
         lambda folder: (folder / "model.safetensors").write_bytes(b"\x08" + b"\0" * 15),
@@ -676,7 +676,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "51 GB": (too_large, "save the checkpoint in smaller shards"),
     "leading dot": (lambda folder: (folder / ".gitattributes").write_text("a"), "rename it"),
     "case twins": (lambda folder: (folder / "Vocab.txt").write_text("a"), "rename one of them"),
-    "too many": (too_many, "shard it less finely"),
+    "too many": (too_many, "use fewer shards"),
 }
 
 
@@ -738,7 +738,7 @@ def test_a_command_without_its_store_gets_one_line(
     monkeypatch.setenv("WEIGHTGATE_S3_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     with nothing_visible(sqlite_world):
         assert run(sqlite_world, folder, monkeypatch) == 1
-    require_one_line(capsys, "check that it runs")
+    require_one_line(capsys, "check that it is running")
 
 
 def test_a_folder_and_a_request_have_the_same_limit_of_files() -> None:
