@@ -51,10 +51,10 @@ STATUS: dict[type[Refused], int] = {
 }
 RETRY_AFTER_SECONDS = 2
 _HTTP_CODES = {
-    404: ("not_found", "Check the address; /api/v1/openapi.json lists all."),
-    405: ("method_not_allowed", "Use a method that the header Allow names."),
-    406: ("not_acceptable", "Ask for application/json or text/x-curl-config."),
-    413: ("payload_too_large", "Send at most 1000000 bytes; leave `paths` out for all files."),
+    404: ("not_found", "Check the address. /api/v1/openapi.json lists every address."),
+    405: ("method_not_allowed", "Use a method listed in the Allow header."),
+    406: ("not_acceptable", "Accept application/json or text/x-curl-config."),
+    413: ("payload_too_large", "Send at most 1000000 bytes. To get all files, omit `paths`."),
     415: ("unsupported_media_type", "Send JSON with `Content-Type: application/json`."),
 }
 
@@ -64,11 +64,11 @@ class Problem(BaseModel):
 
     type: str
     status: int
-    code: Annotated[str, Field(description="For programs; stays as it is.")]
+    code: Annotated[str, Field(description="A stable code for programs.")]
     title: str
     detail: str
     next_step: str
-    request_id: Annotated[str, Field(description="Quote it when you ask about this answer.")]
+    request_id: Annotated[str, Field(description="Quote this when you ask for help.")]
 
 
 def register(app: APIFlask) -> None:
@@ -163,13 +163,13 @@ def _http(error: HTTPException) -> Response:
 
 
 def _form_expired(_: CSRFError) -> Response:
-    """A form without our sign in it, or with one that has expired."""
+    """A form without a valid CSRF token, or with an expired one."""
     return _problem(
         400,
         code="form_expired",
-        title="This form is too old, or not ours.",
-        detail="It does not carry the sign that it came from a page of ours, made for you in the last hours.",
-        next_step="Load the page again, and send the form from there.",
+        title="This form has expired or is not valid.",
+        detail="The form was sent without a valid CSRF token.",
+        next_step="Reload the page and submit the form again.",
     )
 
 
@@ -178,9 +178,9 @@ def _unexpected(error: Exception) -> Response:
     return _problem(
         500,
         code="internal_error",
-        title="Something broke on our side.",
+        title="Something went wrong on our side.",
         detail="Nothing was issued.",
-        next_step=f"Try again later; if it goes on, quote the request id to {resources().settings.contact}.",
+        next_step=f"Try again later. If this keeps happening, send the request ID to {resources().settings.contact}.",
     )
 
 

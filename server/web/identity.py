@@ -75,19 +75,19 @@ def refuse_credentials_in_the_address() -> None:
     texts = [request.path, *(text for pair in request.args.items(multi=True) for text in pair)]
     if named or any(FORM.search(text) for text in texts):
         raise InvalidRequest(
-            "Credentials do not belong into the address.",
-            next_step="Send it as `Authorization: Bearer …`, and revoke this one: others may have seen it.",
+            "Do not put credentials in the URL.",
+            next_step="Send the token as `Authorization: Bearer …`. Revoke this one, because others may have seen it.",
         )
 
 
 def refuse_unread_queries() -> None:
     """A parameter that nobody reads, or of which only one is read, is a caller's mistake about what it asked for."""
     if any(len(values) > 1 for _, values in request.args.lists()):
-        raise InvalidRequest("A query parameter is given twice.")
+        raise InvalidRequest("A query parameter appears twice.")
     if request.args and request.url_rule is not None and request.path.startswith("/api/v1/"):
         view = current_app.view_functions[request.url_rule.endpoint]
         if not getattr(view, "_spec", {}).get("args"):  # where APIFlask keeps what a view declares to read
-            raise InvalidRequest("This address takes no query parameters.")
+            raise InvalidRequest("This address accepts no query parameters.")
 
 
 def _identified() -> Caller:
@@ -100,7 +100,7 @@ def _identified() -> Caller:
     scheme, _, text = header.partition(" ")
     if scheme.lower() != "bearer":
         g.caller = unknown
-        raise InvalidCredentials("The Authorization header does not hold a bearer token.")
+        raise InvalidCredentials("The Authorization header does not contain a bearer token.")
     g.caller, refused = authentication.identify(resources(), text.strip(), unknown)
     if refused is not None:
         raise refused

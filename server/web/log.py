@@ -32,7 +32,7 @@ def tile(path: str, name: str | None = None) -> Response:
     try:
         asked = tiles.parse_path(f"tile/{path}")
     except tiles.NotATile:
-        raise NotFound("This is no tile's address.") from None
+        raise NotFound("This is not the address of a tile.") from None
     data = _read(name, lambda session, log: published.tile(session, log, asked))
     return Response(data, mimetype="application/octet-stream", headers={"Cache-Control": FOR_EVER})
 
@@ -42,4 +42,4 @@ def _read(name: str | None, what: Callable[[Session, Log], bytes]) -> bytes:
         try:
             return what(session, published.find(session, name))
         except NotPublished:
-            raise NotFound("The log has not come that far, or there is no such log.") from None
+            raise NotFound("The log has not grown that far, or does not exist.") from None

@@ -34,7 +34,7 @@ class StrictRequest(Request):
         except RecursionError:
             raise InvalidRequest("The body is nested too deeply.") from None
         except ValueError:  # what Python's parser says of a number with thousands of digits
-            raise InvalidRequest("The body holds a number that is too long.") from None
+            raise InvalidRequest("The body contains a number that is too long.") from None
         if not isinstance(body, dict):  # also null, which APIFlask would take for an empty object
             raise InvalidRequest("The body is not a JSON object.")
         return body
@@ -69,7 +69,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         raise InvalidRequest(f"An object in the body has more than {KEYS_AT_MOST} keys.")
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise InvalidRequest("An object in the body has the same key twice.")
+        raise InvalidRequest("An object in the body contains the same key twice.")
     return found
 
 

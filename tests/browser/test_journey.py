@@ -48,7 +48,7 @@ def ask(people: People) -> None:
     with people.at("uncleared", f"/stages/{STAGE}") as page:
         page.get_by_role("link", name="Request access").first.click()
         expect(page.get_by_label("Model")).to_have_value(MODEL)
-        page.get_by_label("What you need it for").fill("A study of bias in long texts.")
+        page.get_by_label("What you need access for").fill("A study of bias in long texts.")
         page.get_by_label("Last day").fill(NEXT_MONTH)
         press(page, "Send request")
         expect(page.get_by_text("waits for the lab").first).to_be_visible()

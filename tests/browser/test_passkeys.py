@@ -41,7 +41,7 @@ def test_a_passkey_is_added_signs_in_alone_and_confirms(people: People) -> None:
             page.get_by_role("button", name="Confirm and go on").click()
         page.get_by_label("Name").fill("the lab's laptop")
         page.get_by_role("button", name="Add a passkey").click()
-        page.get_by_text("The passkey works").wait_for()
+        page.get_by_text("Passkey added.").wait_for()
         page.get_by_role("link", name="the lab's laptop", exact=True).wait_for()
         page.locator("summary").first.click()
         page.get_by_role("button", name="Sign out").click()

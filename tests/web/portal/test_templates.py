@@ -160,7 +160,7 @@ def test_a_form_that_comes_back_says_what_is_wrong(app: Flask) -> None:
     with app.test_request_context("/", method="POST"):
         form = Sample(MultiDict(sent))
         form.validate()
-        form.refused = NotPossible("It was decided already.", next_step="Ask {contact}.")
+        form.refused = NotPossible("It was decided already.", next_step="Contact {contact}.")
         app.preprocess_request()
         made = " ".join(
             render_template_string(f'{{% import "macros/forms.html" as m with context %}}{call}', form=form).split()

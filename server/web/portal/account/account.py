@@ -24,7 +24,7 @@ bp = Blueprint("account", __name__, url_prefix="/account")
 
 
 class PasswordForm(Form):
-    present_password = present_password("Present password")
+    present_password = present_password("Current password")
     new_password = new_password()
 
 
@@ -76,7 +76,7 @@ def password(caller: Caller) -> Response:
     if not carried_out(form, caller, lambda: factors.change_password(resources(), caller, present, new)):
         return render("account/password.html", status(form), form=form)
     limits.forgive(Limit.PASSWORD_OF_PERSON, caller.person_id)
-    sentence = "Your password is changed. You stay signed in here, and are signed out everywhere else."
+    sentence = "Your password has been changed. You are still signed in here and signed out everywhere else."
     return done(url_for("account.show"), sentence)
 
 

@@ -26,14 +26,16 @@ bp = Blueprint("factors", __name__, url_prefix="/account")
 
 
 class CodeForm(Form):
-    code = one_time_code("Code that the app now shows", "Six digits. Until then the old app counts.")
+    code = one_time_code("Code from the new app", "Six digits. The old app works until you confirm.")
 
 
 class PasskeyForm(Form):
     """`passkeys.js` fills in the answer."""
 
-    name = text("Name", 100, "To tell your passkeys apart, like “work laptop”.", render_kw={"autocomplete": "off"})
-    answer = HiddenField(validators=[InputRequired("The browser made no passkey: it needs script for that."),
+    name = text(
+        "Name", 100, "To tell your passkeys apart. For example, “work laptop”.", render_kw={"autocomplete": "off"}
+    )
+    answer = HiddenField(validators=[InputRequired("Your browser did not create a passkey. This requires JavaScript."),
                                      Length(max=50_000)])  # fmt: skip
 
 
@@ -70,7 +72,9 @@ def replace_totp(caller: Caller) -> Response:
     ceremony, code = cookies.ceremony(Kind.TOTP_REPLACE), form.code.data or ""
     if not carried_out(form, caller, lambda: factors.replace_totp(resources(), caller, ceremony, code)):
         return _totp_form(caller, form)
-    return _changed("Your new authenticator app works; the old one no longer does. Every other session is ended.")
+    return _changed(
+        "Your new authenticator app is set up, and the old one no longer works. All your other sessions have ended."
+    )
 
 
 @bp.get("/recovery-codes")
@@ -120,7 +124,7 @@ def add_passkey(caller: Caller) -> Response:
     ceremony, answer, name = cookies.ceremony(Kind.PASSKEY_ADD), form.answer.data or "", form.name.data or ""
     if not carried_out(form, caller, lambda: passkeys.add(resources(), caller, ceremony, answer, name)):
         return render("account/factors/new_passkey.html", status(form), form=form)
-    return _changed("The passkey works: with it you sign in without a password. Every other session is ended.")
+    return _changed("Passkey added. You can now sign in without a password. All your other sessions have ended.")
 
 
 @bp.get("/passkeys/<int:passkey_id>")
@@ -139,7 +143,7 @@ def name_passkey(caller: Caller, passkey_id: int) -> Response:
     name = form.name.data or ""
     if not carried_out(form, caller, lambda: factors.name_passkey(resources(), caller, passkey_id, name)):
         return render("account/factors/passkey.html", status(form), passkey=passkey, form=form)
-    return _changed("The passkey has its new name.")
+    return _changed("Passkey renamed.")
 
 
 @bp.post("/passkeys/<int:passkey_id>/remove")
@@ -148,7 +152,7 @@ def remove_passkey(caller: Caller, passkey_id: int) -> Response:
     """Take it away."""
     Act().is_sent_well()
     factors.remove_passkey(resources(), caller, passkey_id)
-    return _changed("The passkey opens nothing any more. Every other session is ended.")
+    return _changed("Passkey removed. All your other sessions have ended.")
 
 
 def qr(content: str) -> Markup:
@@ -170,7 +174,7 @@ def _totp_form(caller: Caller, form: CodeForm) -> Response:
         with resources().database.reading() as session:
             secret = factors.pending_totp(session, resources(), caller, cookies.ceremony(Kind.TOTP_REPLACE))
     except NotPossible as over:
-        flash(f"{over.detail} {over.next_step} Your present app still works.", "info")
+        flash(f"{over.detail} {over.next_step} Your current app still works.", "info")
         return go_to(url_for("account.show"))
     drawing = qr(factors.totp_address(secret, caller.person or ""))
     return render("account/factors/totp.html", status(form), form=form, totp_secret=secret, qr=drawing)
@@ -188,4 +192,4 @@ def _passkey(caller: Caller, passkey_id: int) -> Passkey:
         for passkey in factors.passkeys(session, caller.person_id):
             if passkey.id == passkey_id:
                 return passkey
-    raise NotFound("You have no such passkey.", next_step="Your account page lists those that you have.")
+    raise NotFound("You have no such passkey.", next_step="Your account page lists your passkeys.")

@@ -17,9 +17,9 @@ bp = Blueprint("invitations", __name__)
 
 
 class AcceptForm(Form):
-    name = text("Your name", 200, "As others will see it here.", render_kw={"autocomplete": "name"})
+    name = text("Your name", 200, "As other people will see it here.", render_kw={"autocomplete": "name"})
     password = new_password("Password")
-    code = one_time_code("Code that the app now shows", "Six digits. It shows us that the app is set up.")
+    code = one_time_code("Code from the app", "Six digits. This confirms that the app is set up.")
 
 
 @bp.get("/invitations/<secret>")
@@ -45,7 +45,7 @@ def accept(caller: Caller, secret: str) -> Response:
         return _form(secret, form, status(form))
     response = go_to(url_for("factors.recovery_codes"))
     cookies.give_first(response, done)
-    flash("Welcome. You are signed in; your password and your app work from now on.", "done")
+    flash("Welcome. Your account is ready, and you are signed in.", "done")
     return response
 
 
@@ -65,11 +65,14 @@ def _form(secret: str, form: AcceptForm, status: int = 200) -> Response:
 def _over(invitation: Invitation | None, state: str | None) -> Response:
     """Each way in which a link can be of no use, in its own words."""
     what, now = {
-        "accepted": ("This invitation was accepted", "Sign in with the password that you chose then."),
-        "withdrawn": ("This invitation was withdrawn", "Ask whoever invited you why, or for another one."),
-        "expired": ("This invitation has expired", "Ask whoever invited you for another one: links work for a week."),
-    }.get(state or "", ("There is no such invitation", "Open the link in your mail again: it must be whole."))
+        "accepted": ("This invitation has been accepted", "Sign in with the password that you chose."),
+        "withdrawn": ("This invitation has been withdrawn", "Ask the person who invited you for a new one."),
+        "expired": (
+            "This invitation has expired",
+            "Ask the person who invited you for a new one. Links are valid for a week.",
+        ),
+    }.get(state or "", ("Invitation not found", "Open the link in the email again, and check that it is complete."))
     if invitation is not None and state != "accepted":
-        now = f"{now} It was {invitation.inviter.name}, {invitation.inviter.email}."
+        now = f"{now} You were invited by {invitation.inviter.name} ({invitation.inviter.email})."
     values = {"code": "invitation_over", "title": what, "now": now, "can_sign_in": state == "accepted"}
     return render("account/invitations/over.html", 404 if invitation is None else 410, **values)

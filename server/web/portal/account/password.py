@@ -16,13 +16,14 @@ bp = Blueprint("password", __name__, url_prefix="/password")
 
 
 class ForgottenForm(Form):
-    email = text("E-mail address", 254, "The one that you sign in with.",
+    email = text("Email address", 254, "The address that you sign in with.",
                  render_kw={"type": "email", "autocomplete": "username"})  # fmt: skip
 
 
 class ResetForm(Form):
     password = new_password()
-    code = text("Code from your authenticator app, or a recovery code", 60, "A link alone changes nothing.",
+    code = text("Code from your authenticator app, or a recovery "
+                "code", 60, "The link alone is not enough to reset your password.",
                 render_kw={"autocomplete": "one-time-code", "spellcheck": "false"})  # fmt: skip
 
 
@@ -74,7 +75,7 @@ def reset(caller: Caller, secret: str) -> Response:
     new, code = form.password.data or "", form.code.data
     if not carried_out(form, caller, lambda: password_resets.reset(resources(), caller, secret, new, code)):
         return _form(secret, form, 422)
-    sentence = "Your password is replaced, and you are signed out everywhere. Sign in with the new one."
+    sentence = "Your password has been reset, and you are signed out everywhere. Sign in with the new one."
     return done(url_for("sign_in.form"), sentence)
 
 

@@ -53,7 +53,7 @@ def end(caller: Caller, session_id: int) -> Response:
     sessions.end(resources(), caller, session_id)
     if session_id == caller.session_id:
         return signed_out()
-    return done(url_for("sessions.index"), "The session is ended: its next request is refused.")
+    return done(url_for("sessions.index"), "Session ended.")
 
 
 @bp.post("/end-others")
@@ -61,7 +61,7 @@ def end(caller: Caller, session_id: int) -> Response:
 def end_others(caller: Caller) -> Response:
     """End all but this one."""
     sessions.end_others(resources(), caller)
-    return done(url_for("sessions.index"), "Every other session is ended. You are signed in here alone.")
+    return done(url_for("sessions.index"), "All your other sessions have ended. You are signed in only here.")
 
 
 def recent(session: Session, caller: Caller) -> list[Shown]:
@@ -80,7 +80,7 @@ def program(user_agent: str | None) -> str:
     sent = user_agent or ""
     browser = next((name for mark, name in _BROWSERS if mark in sent), None)
     system = next((name for mark, name in _SYSTEMS if mark in sent), None)
-    return " on ".join(part for part in (browser, system) if part) or sent[:40] or "unknown program"
+    return " on ".join(part for part in (browser, system) if part) or sent[:40] or "unknown browser"
 
 
 def _state(caller: Caller, row: SignIn, is_over: bool) -> str:

@@ -23,7 +23,7 @@ bp = Blueprint("sign_in", __name__)
 
 
 class PasswordForm(Form):
-    email = text("E-mail address", 254, render_kw={"type": "email", "autocomplete": "username"})
+    email = text("Email address", 254, render_kw={"type": "email", "autocomplete": "username"})
     password = present_password("Password")
     next = HiddenField()
 
@@ -34,7 +34,7 @@ class CodeForm(Form):
 
 
 class RecoveryForm(Form):
-    code = text("Recovery code", 60, "One of the ten that you printed or saved. It works once.",
+    code = text("Recovery code", 60, "One of the ten codes that you printed or saved. Each works once.",
                 render_kw={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"})  # fmt: skip
     next = HiddenField()
 
@@ -42,7 +42,7 @@ class RecoveryForm(Form):
 class PasskeyForm(Form):
     """What `passkeys.js` fills in."""
 
-    answer = HiddenField(validators=[InputRequired("The browser gave no answer."), Length(max=20_000)])
+    answer = HiddenField(validators=[InputRequired("Your browser did not respond."), Length(max=20_000)])
     next = HiddenField()
 
 
@@ -69,7 +69,7 @@ def begin(caller: Caller) -> Response:
     try:
         ceremony = sign_in.begin(resources(), form.email.data, form.password.data or "")
     except InvalidCredentials as refused:
-        form.refused = InvalidRequest(refused.detail, next_step="Try again, or choose a new password by mail.")
+        form.refused = InvalidRequest(refused.detail, next_step="Try again, or reset your password.")
         return _form(form, 422)
     limits.forgive(Limit.SIGN_IN_OF_ACCOUNT, form.email.data)
     cookies.keep_ceremony(Kind.SECOND_FACTOR, ceremony)
@@ -206,7 +206,7 @@ def _passkey_refused(form: PasskeyForm, person: Person | None) -> Response:
     page: PasswordForm | CodeForm
     page = PasswordForm(formdata=None) if person is None else CodeForm(formdata=None)
     page.next.data = local_path(form.next.data)
-    page.refused = form.refused or InvalidRequest("The browser gave no answer.", next_step="Try again.")
+    page.refused = form.refused or InvalidRequest("Your browser did not respond.", next_step="Try again.")
     return _form(page, 422) if isinstance(page, PasswordForm) else _second_form(page, 422)
 
 
@@ -220,7 +220,7 @@ def _waiting() -> Person | None:
 
 def _again() -> Response:
     """Minutes of absence, five wrong codes, or the back button after all was done: none is anybody's fault."""
-    flash("This sign-in took too long, was finished already, or was tried too often. Begin again.", "info")
+    flash("This sign-in took too long, was already completed, or was tried too many times. Start again.", "info")
     return go_to(url_for("sign_in.form", next=_unless_home(_next())))
 
 

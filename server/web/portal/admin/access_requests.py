@@ -20,13 +20,15 @@ ONE = "/<int:request_id>"
 class Approval(Form):
     """Until when."""
 
-    last_day = date("Last day", "As they asked; give an earlier or later one. The access ends when it ends, in UTC.")
+    last_day = date(
+        "Last day", "As requested. You can choose an earlier or later day. Access ends at the end of this day (UTC)."
+    )
 
 
 class Declining(Form):
     """Why not."""
 
-    because = long_text("Reason", 1000, "The organization reads it: say what would change the answer.")
+    because = long_text("Reason", 1000, "The organization can read this. Say what would change the decision.")
 
 
 @bp.get("")
@@ -60,10 +62,10 @@ def approve(caller: Caller, request_id: int) -> Response:
     if decided is None or decided.clearance is None:
         return _shown(caller, request_id, form, Declining(formdata=None))
     clearance = decided.clearance
-    then = "is in force" if clearance.approved_at else "is proposed: another admin approves it, you cannot"
+    then = "is in force" if clearance.approved_at else "is proposed and needs the approval of another admin"
     return done(
         url_for("admin_clearances.show", clearance_id=clearance.id),
-        f"Request {request_id} became clearance {clearance.id}, which {then}.",
+        f"Request {request_id} was approved: clearance {clearance.id} {then}.",
     )
 
 
@@ -76,7 +78,7 @@ def decline(caller: Caller, request_id: int) -> Response:
         form, caller, lambda: access_requests.decline(resources(), caller, request_id, form.because.data)
     ):
         return _shown(caller, request_id, Approval(formdata=None), form)
-    return done(url_for("admin_requests.show", request_id=request_id), f"Request {request_id} is declined.")
+    return done(url_for("admin_requests.show", request_id=request_id), f"Request {request_id} has been declined.")
 
 
 def _shown(caller: Caller, request_id: int, approval: Approval, declining: Declining) -> Response:

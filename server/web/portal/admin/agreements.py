@@ -31,12 +31,13 @@ LINES_COMPARED_AT_MOST = 5000  # of more, comparing takes too long for a page
 class NewVersion(Form):
     """The next wording. Its first line is its title."""
 
-    name = text("Agreement", 64, "Its id, such as model-sharing. A new one begins a new agreement.")
+    name = text("Agreement", 64, "The agreement's ID, for example model-sharing. A new ID creates a new agreement.")
     text = long_text(
-        "Text", TEXT_CHARACTERS_AT_MOST, "The first line is its title. It is kept as it is, and never changed.",
+        "Text", TEXT_CHARACTERS_AT_MOST, "The first line is the title. The text is stored exactly as entered and "
+                                         "cannot be changed later.",
         render_kw={"rows": 24},
     )  # fmt: skip
-    act = HiddenField(validators=[AnyOf(["compare", "publish"], "Choose one of the buttons.")])  # the buttons say it
+    act = HiddenField(validators=[AnyOf(["compare", "publish"], "Use one of the buttons.")])  # the buttons say it
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,23 +36,29 @@ class Filters(Form):
 class Proposal(Form):
     """What a clearance says."""
 
-    organization = text("Organization", 64, "Its id, such as aurora-institute.", render_kw={"list": "organizations"})
+    organization = text(
+        "Organization", 64, "The organization's ID, for example aurora-institute.", render_kw={"list": "organizations"}
+    )
     model = SelectField("Model")
-    tier = SelectField("Tier", description="It opens the stages of this tier, and of those below it.")
-    last_day = date("Last day", "The access ends when this day ends, in UTC.")
-    purpose = long_text("Purpose", 1000, "What the organization needs it for. The log keeps it; its people read it.")
+    tier = SelectField("Tier", description="Gives access to stages at this tier and below.")
+    last_day = date("Last day", "Access ends at the end of this day (UTC).")
+    purpose = long_text(
+        "Purpose",
+        1000,
+        "What the organization needs access for. It is recorded in the log, and the organization can read it.",
+    )
 
 
 class Extension(Form):
     """Until when instead."""
 
-    last_day = date("New last day", "Later than the present one. The access ends when this day ends, in UTC.")
+    last_day = date("New last day", "Later than the current one. Access ends at the end of this day (UTC).")
 
 
 class Revocation(Form):
     """Asks for the name of what is about to lose its access."""
 
-    confirmation = text("Type the organization’s id to confirm", 64)
+    confirmation = text("Type the organization’s ID to confirm", 64)
 
     def __init__(self, wanted: str) -> None:
         super().__init__()
@@ -60,7 +66,7 @@ class Revocation(Form):
 
     def validate_confirmation(self, field: Any) -> None:
         if field.data != self.wanted:
-            raise ValidationError(f"This is not {self.wanted}.")
+            raise ValidationError(f"This does not match {self.wanted}.")
 
 
 @bp.get("")
@@ -182,7 +188,9 @@ def revoke(caller: Caller, clearance_id: int) -> Response:
     form = Revocation(wanted)
     if not carried_out(form, caller, lambda: clearances.revoke(use, caller, clearance_id)):
         return _act(caller, clearance_id, form, "revoke")
-    return done(_address(clearance_id), f"Clearance {clearance_id} is revoked. Nothing is issued under it any more.")
+    return done(
+        _address(clearance_id), f"Clearance {clearance_id} has been revoked. No more downloads are issued under it."
+    )
 
 
 def _shown(caller: Caller, clearance_id: int, form: Form) -> Response:
@@ -229,8 +237,8 @@ def _offer(form: Proposal, session: Any) -> None:
 
 def _proposed(made: clearances.Clearance) -> str:
     if made.approved_at is not None:
-        return f"Clearance {made.id} is in force: its tier takes one admin."
-    return f"Clearance {made.id} is proposed. Another admin approves it; you cannot."
+        return f"Clearance {made.id} is in force: its tier needs only one admin."
+    return f"Clearance {made.id} is proposed. Another admin must approve it."
 
 
 def _address(clearance_id: int) -> str:

@@ -21,7 +21,9 @@ class Laying(Form):
     """On what, and why."""
 
     on = HiddenField(validators=[InputRequired(), Length(max=200)])
-    reason = long_text("Reason", 1000, "The log keeps it, and staff read it. Partners are told that a hold lies.")
+    reason = long_text(
+        "Reason", 1000, "It is recorded in the log, and staff can read it. Partners see only that there is a hold."
+    )
 
 
 class Lifting(Form):
@@ -46,7 +48,7 @@ def lay(caller: Caller) -> Response:
     on = form.on.data or ""
     if not carried_out(form, caller, lambda: holds.lay(resources(), caller, on, form.reason.data)):
         return _act(form, on, "lay")
-    return done(_after(on), f"A hold lies on {on}: nothing of it is issued.")
+    return done(_after(on), f"{on} is on hold: no downloads are issued.")
 
 
 @bp.get("/lift")
@@ -65,7 +67,7 @@ def lift(caller: Caller) -> Response:
     on = form.on.data or ""
     if not carried_out(form, caller, lambda: holds.lift(resources(), caller, on)):
         return _act(form, on, "lift")
-    return done(_after(on), f"The hold on {on} is lifted.")
+    return done(_after(on), f"The hold on {on} has been lifted.")
 
 
 def _act(form: Laying | Lifting, on: str, name: str) -> Response:

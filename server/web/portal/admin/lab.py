@@ -22,7 +22,7 @@ class WholeForm(Form):
         well = bool(super().validate(extra_validators))
         for field in self:
             if field.type not in {"BooleanField", "CSRFTokenField"} and field.name not in request.form:
-                field.errors = [*field.errors, "This was not sent."]
+                field.errors = [*field.errors, "The form was not sent."]
                 well = False
         return well
 
@@ -34,7 +34,7 @@ def lab_page(permission: Permission, *, fresh: bool = False) -> Callable[[View],
         @wraps(view)
         def for_staff(*args: Any, caller: Caller, **kwargs: Any) -> Any:
             if not caller.is_staff:
-                raise NotPermitted("This page is the lab's.", next_step="Go home: what is yours is there.")
+                raise NotPermitted("This page is for lab staff only.", next_step="Go to your home page.")
             return view(*args, caller=caller, **kwargs)
 
         return page(permission, fresh=fresh)(for_staff)  # type: ignore[return-value]

@@ -35,26 +35,29 @@ _SIZE = re.compile(r"([0-9]{1,16}(?:\.[0-9]{1,3})?) ?(B|kB|MB|GB|TB|PB)?", re.AS
 class NewOrganization(Form):
     """A partner."""
 
-    name = text("Name", 200, "In full, as people know it.")
-    slug = text("Id", 64, "Letters a-z, digits and '-'. It stands in addresses and in the log, and never changes.")
+    name = text("Name", 200, "The full name.")
+    slug = text("Id", 64, "Letters a-z, digits and '-'. Used in URLs and in the log. It cannot be changed later.")
 
 
 class Suspension(Form):
     """Why."""
 
-    reason = long_text("Reason", 1000, "The log keeps it. The organization's people are told to ask you.")
+    reason = long_text("Reason", 1000, "It is recorded in the log. People in the organization are told to contact you.")
 
 
 class Limits(WholeForm):
     """What an organization may take; an empty field is no limit."""
 
     bytes_per_day = text(
-        "Bytes issued in any 24 hours", 30, "A number with its unit, such as 500 GB. Empty: no limit.", required=False
+        "Bytes issued per 24 hours",
+        30,
+        "A number with a unit, for example 500 GB. Leave empty for no limit.",
+        required=False,
     )
     requests_per_minute = IntegerField(
-        "Downloads asked for in a minute",
+        "Downloads per minute",
         [Optional(), NumberRange(1, REQUESTS_PER_MINUTE_AT_MOST, "A whole number from 1 to %(max)s.")],
-        description="Empty: no limit.",
+        description="Leave empty for no limit.",
     )
 
 
@@ -62,7 +65,8 @@ class Networks(WholeForm):
     """Where an organization fetches from."""
 
     networks = long_text(
-        "Networks", 2000, "One a line, such as 192.0.2.0/24. A fetch from elsewhere raises an alarm. Empty: left open.",
+        "Networks", 2000, "One per line, for example 192.0.2.0/24. A fetch from any other network raises an alarm. "
+                          "If empty, each fetch is compared with the network that requested the download.",
         required=False,
     )  # fmt: skip
 
@@ -93,7 +97,7 @@ def add(caller: Caller) -> Response:
         made = form.attempt(caller, lambda: organizations.add(resources(), caller, form.slug.data, form.name.data))
     if made is None:
         return render("admin/organizations/add.html", status(form), form=form)
-    return done(_address(made.slug), f"{made.name} is added. Next: invite its owner.")
+    return done(_address(made.slug), f"{made.name} has been added. Next, invite its owner.")
 
 
 @bp.get(ONE)
@@ -131,7 +135,7 @@ def suspend(caller: Caller, slug: str) -> Response:
     form = Suspension()
     if not carried_out(form, caller, lambda: organizations.suspend(resources(), caller, slug, form.reason.data)):
         return _act(slug, form, "suspend")
-    return done(_address(slug), f"{slug} is suspended: its next request is refused.")
+    return done(_address(slug), f"{slug} is suspended. All its requests are refused from now on.")
 
 
 @bp.get(f"{ONE}/resume")
@@ -149,7 +153,7 @@ def resume(caller: Caller, slug: str) -> Response:
     form = Act()
     if not carried_out(form, caller, lambda: organizations.resume(resources(), caller, slug)):
         return _act(slug, form, "resume")
-    return done(_address(slug), f"{slug} may act again.")
+    return done(_address(slug), f"The suspension of {slug} has been lifted.")
 
 
 @bp.get(f"{ONE}/quota")
@@ -182,7 +186,7 @@ def quota(caller: Caller, slug: str) -> Response:
         ),
     ):
         return _act(slug, form, "quota")
-    return done(_address(slug), f"The limits of {slug} are replaced.")
+    return done(_address(slug), f"The limits of {slug} have been updated.")
 
 
 @bp.get(f"{ONE}/networks")
@@ -205,7 +209,7 @@ def networks(caller: Caller, slug: str) -> Response:
         form, caller, lambda: organizations.set_networks(resources(), caller, slug, form.networks.data.split())
     ):
         return _act(slug, form, "networks")
-    return done(_address(slug), f"The networks of {slug} are replaced.")
+    return done(_address(slug), f"The networks of {slug} have been updated.")
 
 
 def _act(slug: str, form: Form, name: str) -> Response:
@@ -226,7 +230,7 @@ def _size(typed: str | None) -> int | None:
         return None
     match = _SIZE.fullmatch(typed)
     if match is None:
-        raise InvalidRequest("Write the bytes as a number with its unit, such as 500 GB or 1.5 TB.")
+        raise InvalidRequest("Enter a number with a unit, for example 500 GB or 1.5 TB.")
     return int(Decimal(match[1]) * UNITS[match[2] or "B"])
 
 

@@ -23,7 +23,7 @@ PARTNER_ROLES = (Role.MEMBER, Role.OWNER)
 LAB_ROLES = (Role.AUDITOR, Role.PUBLISHER, Role.ADMIN)  # the one who can do least comes first
 ROLES = [
     SelectChoice(str(role), str(role), optgroup=name)
-    for name, roles in (("A partner's", PARTNER_ROLES), ("The lab's", LAB_ROLES))
+    for name, roles in (("A partner's", PARTNER_ROLES), ("Lab", LAB_ROLES))
     for role in roles
 ]
 INVITATIONS_SHOWN = Slice(20)
@@ -32,8 +32,8 @@ INVITATIONS_SHOWN = Slice(20)
 class Invitation(Form):
     """Who is to come."""
 
-    organization = text("Organization", 64, "Its id; the lab's own for staff.")
-    email = text("E-mail address", 254, "A link that works once is sent there.", render_kw={"type": "email"})
+    organization = text("Organization", 64, "The organization's ID. For staff, the lab's own ID.")
+    email = text("Email address", 254, "We send a link that works once to this address.", render_kw={"type": "email"})
     role = SelectField("Role", choices=ROLES)
 
 
@@ -52,7 +52,7 @@ class RoleChange(Form):
 @bp.get("")
 @lab_page(Permission.PERSON_MANAGE)
 def index(caller: Caller) -> Response:
-    """The lab's own people, and who is invited."""
+    """Lab own people, and who is invited."""
     with resources().database.reading() as session:
         lab, at = organizations.the_lab(session), resources().clock()
         return render(
@@ -86,7 +86,7 @@ def invite(caller: Caller) -> Response:
         or form.attempt(caller, lambda: invitations.invite(use, caller, slug, email, Role(form.role.data))) is None
     ):
         return _invitation(form)
-    return done(_home(slug, caller), f"An invitation is on its way to {email}.")
+    return done(_home(slug, caller), f"Invitation sent to {email}.")
 
 
 @bp.get(ONE)
@@ -111,7 +111,7 @@ def disable(caller: Caller, person_id: int) -> Response:
     revoked = form.attempt(caller, lambda: people.disable(resources(), caller, email)) if form.is_sent_well() else None
     if revoked is None:
         return _shown(caller, person_id, form, "disable")
-    return done(_address(person_id), f"{email} is disabled; {revoked} of their tokens were revoked.")
+    return done(_address(person_id), f"{email} is disabled. Tokens revoked: {revoked}.")
 
 
 @bp.post(f"{ONE}/enable")
@@ -121,7 +121,7 @@ def enable(caller: Caller, person_id: int) -> Response:
     form, email = Act(), _email(caller, person_id)
     if not carried_out(form, caller, lambda: people.enable(resources(), caller, email)):
         return _shown(caller, person_id, form, "show")
-    return done(_address(person_id), f"{email} may act again. Revoked tokens stay revoked.")
+    return done(_address(person_id), f"{email} is enabled again. Revoked tokens stay revoked.")
 
 
 @bp.get(f"{ONE}/role")
@@ -140,7 +140,7 @@ def role(caller: Caller, person_id: int) -> Response:
         _offer(form, people.by_id(session, caller, person_id))
     if not carried_out(form, caller, lambda: people.change_role(resources(), caller, email, Role(form.role.data))):
         return _shown(caller, person_id, form, "role")
-    return done(_address(person_id), f"{email} is now {form.role.data}.")
+    return done(_address(person_id), f"{email} now has the role {form.role.data}.")
 
 
 @bp.post("/invitations/<int:invitation_id>/withdraw")
@@ -150,7 +150,7 @@ def withdraw_invitation(caller: Caller, invitation_id: int) -> Response:
     use, form = resources(), Withdrawal()
     slug = str(form.organization.data)  # of the page to go back to
     if carried_out(form, caller, lambda: invitations.withdraw(use, caller, invitation_id)):
-        return done(_home(slug, caller), "The invitation is withdrawn: its link is worthless.")
+        return done(_home(slug, caller), "Invitation withdrawn. Its link no longer works.")
     if form.refused is not None:
         flash(form.refused.detail, "bad")  # the page it leads to shows how things are now
     return go_to(_home(slug, caller))

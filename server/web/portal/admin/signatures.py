@@ -23,23 +23,23 @@ ONE = "/<int:signature_id>"
 class Declining(Form):
     """Why not."""
 
-    because = long_text("Reason", 1000, "Say what must be different the next time.")
+    because = long_text("Reason", 1000, "Say what must change before they sign again.")
 
 
 class PaperSignature(Form):
     """What stands on a paper that was signed."""
 
-    organization = text("Organization", 64, "Its id, such as aurora-institute.")
+    organization = text("Organization", 64, "The organization's ID, for example aurora-institute.")
     agreement = SelectField("Agreement")
     number = IntegerField(
         "Version", [Optional(), NumberRange(1, 1_000_000, "A whole number from 1.")],
-        description="Which version was signed. Empty: the current one.",
+        description="The version that was signed. Leave empty for the current one.",
     )  # fmt: skip
-    signer_name = text("Signing officer", 200, "As on the paper.")
-    signer_title = text("Their office", 200, "As on the paper.")
-    signed_on = date("Signed on", "The day on the paper.")
+    signer_name = text("Signing officer", 200, "As written on the document.")
+    signer_title = text("Their title", 200, "As written on the document.")
+    signed_on = date("Signed on", "The date on the document.")
     document_sha256 = text(
-        "SHA-256 of the signed document", 64, "As `sha256sum` prints it, so that the log knows which paper this was."
+        "SHA-256 of the signed document", 64, "As printed by `sha256sum`. It identifies the document in the log."
     )
 
 
@@ -103,7 +103,7 @@ def decline(caller: Caller, signature_id: int) -> Response:
     form = Declining()
     if not carried_out(form, caller, lambda: signatures.decline(resources(), caller, signature_id, form.because.data)):
         return _shown(caller, signature_id, Act(formdata=None), form)
-    return done(_address(signature_id), f"Signature {signature_id} is declined.")
+    return done(_address(signature_id), f"Signature {signature_id} has been declined.")
 
 
 @bp.get(f"{ONE}/end")

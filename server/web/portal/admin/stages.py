@@ -28,56 +28,58 @@ bp = Blueprint("admin_stages", __name__, url_prefix="/admin/stages")
 ONE = "/<model>/<stage>"
 SHOWN = Slice(20)
 HAPPENS = {
-    StageState.PARTNERS: "Partners with a clearance and a signature can download it from the next request on.",
-    StageState.PUBLIC: "Anyone can download it from the next request on, without sign-in unless settings demand it.",
-    StageState.WITHDRAWN: "Nobody can download it any more, for good. There is no way back.",
+    StageState.PARTNERS: "Partners with a clearance and a signature can download it immediately.",
+    StageState.PUBLIC: "Anyone can download it immediately, without signing in unless the settings require it.",
+    StageState.WITHDRAWN: "Nobody can download it again. This is permanent and cannot be undone.",
 }
 
 
 class NewModel(Form):
     """A family that is released in stages."""
 
-    name = text("Name", 96, "The first part of addresses, such as gpt-2. It never changes.")
-    title = text("Title", 200, "What people call it.")
+    name = text("Name", 96, "The first part of the stage's URLs, for example gpt-2. It cannot be changed later.")
+    title = text("Title", 200, "The name shown to people.")
 
 
 class NewStage(Form):
     """One step of a model's release; it begins as planned."""
 
     model = SelectField("Model")
-    name = text("Name", 96, "Such as 774M.")
-    tier = SelectField("Tier", description="What partners need to be cleared for.")
-    agreement = SelectField("Agreement", description="What partners must have signed.")
+    name = text("Name", 96, "For example 774M.")
+    tier = SelectField("Tier", description="The tier that partners must be cleared for.")
+    agreement = SelectField("Agreement", description="The agreement that partners must have signed.")
     ordinal = IntegerField(
-        "Place on the ladder",
+        "Position on the ladder",
         [Optional(), NumberRange(1, ORDINAL_AT_MOST, "A whole number from 1 to %(max)s.")],
-        description="Empty: after the last one.",
+        description="Leave empty to add it at the end.",
     )
     parameters = IntegerField(
-        "Parameters", [Optional(), NumberRange(1, 2**53 - 1, "A whole number from 1.")], description="How many it has."
+        "Parameters",
+        [Optional(), NumberRange(1, 2**53 - 1, "A whole number from 1.")],
+        description="The number of parameters.",
     )
-    announced = BooleanField("Show its name and plan to everyone while it is planned")
-    plan = text("Plan", 500, "When it is meant to be released, in words.", required=False)
+    announced = BooleanField("Show the name and plan to everyone while the stage is planned")
+    plan = text("Plan", 500, "When you plan to release it, in words.", required=False)
 
 
 class Announcement(WholeForm):
     """What the others see of a planned stage."""
 
-    announced = BooleanField("Show its name and plan to everyone while it is planned")
-    plan = long_text("Plan", 500, "When it is meant to be released, in words. Empty: none.", required=False)
+    announced = BooleanField("Show the name and plan to everyone while the stage is planned")
+    plan = long_text("Plan", 500, "When you plan to release it, in words. Leave empty for none.", required=False)
 
 
 class Alias(Form):
     """Another name."""
 
-    alias = text("Alias", 96, "Addresses with this name lead to the stage, for good.")
+    alias = text("Alias", 96, "URLs with this name will lead to the stage permanently.")
 
 
 class Move(Form):
     """Where to, and why."""
 
-    to = RadioField("New state", validators=[InputRequired("Choose where it moves.")])
-    rationale = long_text("Rationale", 10_000, "Why now: what was considered, and what would change the decision.")
+    to = RadioField("New state", validators=[InputRequired("Choose a new state.")])
+    rationale = long_text("Rationale", 10_000, "Why now? Say what was considered and what would change the decision.")
 
 
 @bp.get("")
@@ -111,7 +113,10 @@ def add_model(caller: Caller) -> Response:
         made = form.attempt(caller, lambda: stages.add_model(resources(), caller, form.name.data, form.title.data))
     if made is None:
         return render("admin/stages/add_model.html", status(form), form=form)
-    return done(url_for("admin_stages.add_form", model=made.name), f"Model {made.name} is added. Now its first stage.")
+    return done(
+        url_for("admin_stages.add_form", model=made.name),
+        f"Model {made.name} has been added. Next, add its first stage.",
+    )
 
 
 @bp.get("/add")
@@ -145,7 +150,10 @@ def add(caller: Caller) -> Response:
         )  # fmt: skip
     if made is None:
         return render("admin/stages/add.html", status(form), form=form)
-    return done(_address(made.full_name), f"{made.full_name} is planned, as number {made.ordinal} of its ladder.")
+    return done(
+        _address(made.full_name),
+        f"{made.full_name} has been added as number {made.ordinal} on its ladder. It is planned.",
+    )
 
 
 @bp.get(ONE)
@@ -194,7 +202,7 @@ def announce(caller: Caller, model: str, stage: str) -> Response:
         ),
     ):
         return _act(form, model, stage, "announce")
-    return done(_address(f"{model}/{stage}"), "The announcement is replaced.")
+    return done(_address(f"{model}/{stage}"), "The announcement has been updated.")
 
 
 @bp.get(f"{ONE}/alias")
@@ -214,7 +222,7 @@ def alias(caller: Caller, model: str, stage: str) -> Response:
         form, caller, lambda: stages.add_alias(resources(), caller, f"{model}/{stage}", form.alias.data)
     ):
         return _act(form, model, stage, "alias")
-    return done(_address(f"{model}/{stage}"), f"It is also found as {model}/{form.alias.data}.")
+    return done(_address(f"{model}/{stage}"), f"The stage can now also be found as {model}/{form.alias.data}.")
 
 
 @bp.get(f"{ONE}/move")

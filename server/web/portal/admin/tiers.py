@@ -21,8 +21,8 @@ class NewTier(Form):
     name = text("Name", 64, "Letters a-z, digits and '-'.")
     rank = IntegerField(
         "Rank",
-        [InputRequired("This is needed."), NumberRange(0, 1_000_000, "A whole number from 0 to 1000000.")],
-        description="A clearance of a higher rank opens whatever a lower one does. Leave room between two.",
+        [InputRequired("This field is required."), NumberRange(0, 1_000_000, "A whole number from 0 to 1000000.")],
+        description="A higher rank includes everything that a lower rank gives access to. Leave gaps between ranks.",
     )
 
 
@@ -44,7 +44,7 @@ def add(caller: Caller) -> Response:
         made = form.attempt(caller, lambda: tiers.add(resources(), caller, form.name.data, int(form.rank.data or 0)))
     if made is None:
         return _shown(form)
-    return done(url_for("admin_tiers.index"), f"Tier {made.name} is added with rank {made.rank}.")
+    return done(url_for("admin_tiers.index"), f"Tier {made.name} has been added with rank {made.rank}.")
 
 
 def _shown(form: NewTier) -> Response:

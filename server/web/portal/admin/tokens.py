@@ -29,7 +29,7 @@ def revoke(caller: Caller, public_id: str) -> Response:
         return _shown(caller, public_id, form)
     with use.database.reading() as session:
         home = organizations.of_id(session, tokens.find(session, caller, public_id).organization_id)
-    return done(url_for("admin_organizations.show", slug=home.slug), f"Token {public_id} is revoked.")
+    return done(url_for("admin_organizations.show", slug=home.slug), f"Token {public_id} has been revoked.")
 
 
 def _shown(caller: Caller, public_id: str, form: Form) -> Response:

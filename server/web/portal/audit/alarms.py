@@ -34,7 +34,7 @@ class Resolution(Form):
     """What came of an alarm."""
 
     resolution = long_text(
-        "What came of it", RESOLUTION_CHARACTERS_AT_MOST, "What you found and what you did. The log keeps it.",
+        "Outcome", RESOLUTION_CHARACTERS_AT_MOST, "What you found and what you did. It is recorded in the log.",
         render_kw={"rows": 4},
     )  # fmt: skip
 
@@ -70,7 +70,7 @@ def resolve(caller: Caller, alarm_id: int) -> Response:
     if not carried_out(form, caller, lambda: alarms.resolve(resources(), caller, alarm_id, form.resolution.data)):
         return _shown(caller, alarm_id, form)
     address = url_for("audit_alarms.show", alarm_id=alarm_id)
-    return done(address, f"Alarm {alarm_id} is resolved. What you wrote is in the log.")
+    return done(address, f"Alarm {alarm_id} is resolved. The outcome is recorded in the log.")
 
 
 def _shown(caller: Caller, alarm_id: int, form: Resolution) -> Response:

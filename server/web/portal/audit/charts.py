@@ -38,9 +38,9 @@ class Range(Form):
         if not super().validate(extra_validators):
             return False
         if self.until.data < self.since.data:
-            self.until.errors = ["The last day lies before the first."]
+            self.until.errors = ["The last day is before the first."]
         elif (self.until.data - self.since.data).days >= DAYS_AT_MOST:
-            self.until.errors = [f"At most {DAYS_AT_MOST} days at once."]
+            self.until.errors = [f"Choose at most {DAYS_AT_MOST} days."]
         return not self.until.errors
 
 
@@ -69,14 +69,14 @@ def _charts(session: Session, caller: Caller, days: Days) -> list[dict[str, Any]
     return [
         _chart("How many bytes were issued and fetched each day?", "bars", ("Day", *ISSUED_AND_FETCHED),
                [(f"{day}", one.issued_bytes, one.fetched_bytes) for day, one in by_day.items()], "bytes"),
-        _chart("Which organizations were issued most, and fetched it?", "bars", ("Organization", *ISSUED_AND_FETCHED),
+        _chart("Which organizations were issued and fetched the most?", "bars", ("Organization", *ISSUED_AND_FETCHED),
                _ranked(named), "bytes"),
-        _chart("Which stages were issued most, and fetched?", "bars", ("Stage", *ISSUED_AND_FETCHED),
+        _chart("Which stages were issued and fetched the most?", "bars", ("Stage", *ISSUED_AND_FETCHED),
                _ranked(statistics.traffic_by_stage(session, caller, days)), "bytes"),
         _chart("How many downloads were issued each day?", "line", ("Day", "Downloads"),
                [(f"{day}", one.downloads) for day, one in by_day.items()]),
         _chart("Why were requests refused?", "bars", ("Code", "Refusals"), list(refusals.items())),
-        _chart("How long did entries wait to be sealed each day?", "line", ("Day", "Mean", "Longest"),
+        _chart("How long did entries wait to be sealed?", "line", ("Day", "Mean", "Longest"),
                [(f"{day}", *((None, None) if one is None else (_rounded(one.mean_seconds),
                                                                _rounded(one.longest_seconds))))
                 for day, one in sealing.items()], "seconds"),

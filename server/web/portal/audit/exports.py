@@ -29,8 +29,8 @@ class Export(EntryFilters):
     format = RadioField(
         "Format", default="jsonl",
         choices=[
-            SelectChoice("jsonl", "JSON lines: exactly what opens each commitment"),
-            SelectChoice("csv", "CSV: to read in a spreadsheet"),
+            SelectChoice("jsonl", "JSON Lines: the exact data behind each commitment"),
+            SelectChoice("csv", "CSV: for spreadsheets"),
         ],
     )  # fmt: skip
 

@@ -33,9 +33,9 @@ class Question(Form):
         if not field.data or not self.since.data:
             return
         if field.data < self.since.data:
-            raise ValidationError("The last day lies before the first.")
+            raise ValidationError("The last day is before the first.")
         if field.data - self.since.data >= WINDOW_AT_MOST:
-            raise ValidationError(f"At most {WINDOW_AT_MOST.days} days at once.")
+            raise ValidationError(f"Choose at most {WINDOW_AT_MOST.days} days.")
 
 
 @bp.get("")

@@ -29,7 +29,7 @@ def create(caller: Caller) -> Response:
     form = Act()
     if not carried_out(form, caller, lambda: verifications.request(resources(), caller)):
         return _page(caller, form)
-    return done(url_for("audit_verifications.index"), "The worker verifies the log now. This page follows it.")
+    return done(url_for("audit_verifications.index"), "The worker is verifying the log. This page shows its progress.")
 
 
 def _page(caller: Caller, form: Form) -> Response:

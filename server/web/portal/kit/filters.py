@@ -24,7 +24,7 @@ def of_address(kind: type[Form]) -> Any:
 
 def word(label: str, description: str = "", **more: Any) -> Field:
     """Something to look for, exactly as it is written; may be left out."""
-    validators = [Length(max=254, message="At most 254 characters."), _printable]
+    validators = [Length(max=254, message="Use 254 characters or fewer."), _printable]
     return StringField(label, validators, [stripped], description=description, **more)
 
 
@@ -40,12 +40,12 @@ def start_of(chosen: date) -> datetime:
 
 def _printable(_: Any, field: Any) -> None:
     if field.data and not field.data.isprintable():
-        raise ValidationError("It holds a character that nobody can see.")
+        raise ValidationError("This contains an invisible character.")
 
 
 def _given(_: Any, field: Any) -> None:
     if field.data is None and not field.errors:
-        raise ValidationError("Give a day.")
+        raise ValidationError("Enter a date.")
 
 
 _given.field_flags = {"required": True}  # type: ignore[attr-defined]  # WTForms reads it: label and browser say so
@@ -53,7 +53,7 @@ _given.field_flags = {"required": True}  # type: ignore[attr-defined]  # WTForms
 
 def _sensible_year(_: Any, field: Any) -> None:
     if field.data is not None and not FIRST_YEAR <= field.data.year <= LAST_YEAR:
-        raise ValidationError(f"A year from {FIRST_YEAR} to {LAST_YEAR}.")
+        raise ValidationError(f"Enter a year from {FIRST_YEAR} to {LAST_YEAR}.")
 
 
 class EntryFilters(Form):
@@ -69,7 +69,7 @@ class EntryFilters(Form):
 
     def validate_until(self, field: Any) -> None:
         if field.data and self.since.data and field.data < self.since.data:
-            raise ValidationError("The last day lies before the first.")
+            raise ValidationError("The last day is before the first.")
 
     def as_wanted(self) -> Wanted:
         return Wanted(

@@ -40,8 +40,8 @@ class Form(FlaskForm):  # type: ignore[misc]
         unknown = {*request.form, *request.files} - {field.name for field in self} - ALWAYS_KNOWN
         if unknown or any(len(values) > 1 for name, values in request.form.lists() if not self._takes_many(name)):
             raise InvalidRequest(
-                "The form holds a field that this page does not have, or one twice.",
-                next_step="Go back, load the page again, and fill it in there.",
+                "The form contains an unknown or repeated field.",
+                next_step="Go back, reload the page, and fill in the form again.",
             )
         return bool(self.validate())
 
@@ -53,7 +53,7 @@ class Form(FlaskForm):  # type: ignore[misc]
             refused = taken_meanwhile() if isinstance(error, RowTaken) else error
             refusals.record(resources(), caller, refused, redact(printable(f"{request.method} {request.path}")))
             if refused.next_step == InvalidRequest.next_step:  # that one speaks to programs
-                refused.next_step = "Correct it below, and send the form again."
+                refused.next_step = "Correct the problem below, then submit the form again."
             self.refused = refused
             return None
 
@@ -91,7 +91,7 @@ def long_text(label: str, most: int, description: str = "", *, required: bool = 
 
 def date(label: str, description: str = "", **more: Any) -> Field:
     """A day, as browsers send it: 2019-08-20."""
-    return DateField(label, [InputRequired("Give a day."), _countable], description=description, **more)
+    return DateField(label, [InputRequired("Enter a date."), _countable], description=description, **more)
 
 
 def one_time_code(label: str, description: str) -> Field:
@@ -102,9 +102,9 @@ def one_time_code(label: str, description: str) -> Field:
 
 def present_password(label: str) -> PasswordField:
     """A field for the password that somebody has."""
-    length = Length(max=people.PASSWORD_CHARACTERS_AT_MOST, message="It is too long.")
+    length = Length(max=people.PASSWORD_CHARACTERS_AT_MOST, message="This is too long.")
     return PasswordField(
-        label, [InputRequired("This is needed."), length], render_kw={"autocomplete": "current-password"}
+        label, [InputRequired("This field is required."), length], render_kw={"autocomplete": "current-password"}
     )
 
 
@@ -113,7 +113,10 @@ def new_password(label: str = "New password") -> PasswordField:
     least, most = people.PASSWORD_CHARACTERS_AT_LEAST, people.PASSWORD_CHARACTERS_AT_MOST
     return PasswordField(
         label,
-        [InputRequired("This is needed."), Length(least, most, f"A password has {least} to {most} characters.")],
+        [
+            InputRequired("This field is required."),
+            Length(least, most, f"A password must have {least} to {most} characters."),
+        ],
         description=f"At least {least} characters, of any kind. Four or five words that nobody else would put together "
         "are good; a password manager's own are better.",
         render_kw={"autocomplete": "new-password"},
@@ -131,26 +134,26 @@ def last_day(ends_at: datetime) -> Day:
 
 
 def _validators(most: int, required: bool) -> list[Any]:
-    length = Length(max=most, message=f"At most {most} characters.")
-    return [InputRequired("This is needed."), length, _writable] if required else [length, _writable]
+    length = Length(max=most, message=f"Use {most} characters or fewer.")
+    return [InputRequired("This field is required."), length, _writable] if required else [length, _writable]
 
 
 def _writable(_: Any, field: Field) -> None:
     """No control characters: PostgreSQL stores no NUL, and the log's readers print what they find."""
     if field.data and any(not (letter.isprintable() or letter in "\r\n\t") for letter in field.data):
-        raise ValidationError("This holds a character that cannot be written down.")
+        raise ValidationError("This contains an unsupported character.")
 
 
 def _in_one_line(_: Any, field: Field) -> None:
     """Names stand in mails of ours: what follows a line break in one would read as ours too."""
     if field.data and not field.data.isprintable():
-        raise ValidationError("Write it in one line.")
+        raise ValidationError("Enter this on one line.")
 
 
 def _countable(_: Any, field: Field) -> None:
     """A day that has one after it, for as long as calendars can say."""
     if field.data and field.data.year > LAST_YEAR:
-        raise ValidationError(f"Give a day up to the year {LAST_YEAR}.")
+        raise ValidationError(f"Enter a date no later than the year {LAST_YEAR}.")
 
 
 def stripped(value: Any) -> Any:

@@ -87,7 +87,7 @@ def _count(limit: Limit, key: str) -> None:
         reset_at = _limiter().get_window_stats(item, limit, key).reset_time
     except StorageError:  # in doubt nobody tries
         raise LogUnavailable(
-            "The server cannot count attempts right now, so it takes none.", retry_after_seconds=AGAIN_SECONDS
+            "The server cannot count attempts right now, so it accepts none.", retry_after_seconds=AGAIN_SECONDS
         ) from None
     raise TooManyAttempts(retry_after_seconds=max(1, int(reset_at - time.time()) + 1))
 

@@ -18,8 +18,8 @@ def part() -> Slice:
     if cursor is None:
         return Slice(ROWS)
     if not _CURSOR.fullmatch(cursor):
-        raise InvalidRequest("The address names a place in the list that we did not give out.",
-                             next_step="Begin the list again from its start.")  # fmt: skip
+        raise InvalidRequest("The URL contains an invalid list position.",
+                             next_step="Start again from the beginning of the list.")  # fmt: skip
     return Slice(ROWS, int(cursor))
 
 

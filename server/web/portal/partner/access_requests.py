@@ -30,12 +30,13 @@ class AccessForm(Form):
 
     model = SelectField("Model", [InputRequired("Choose a model.")])
     tier = SelectField(
-        "Tier", [InputRequired("Choose a tier.")], description="A higher one opens whatever a lower one does."
+        "Tier", [InputRequired("Choose a tier.")], description="A higher tier includes everything that a lower "
+                                                               "tier gives access to."
     )  # fmt: skip
     purpose = long_text(
-        "What you need it for", 1000, "The lab decides by this: what do you study, and who works on it?"
+        "What you need access for", 1000, "The lab decides based on this. What do you study, and who is working on it?"
     )
-    until = date("Last day", "Until when you need it, at most two years from now.")
+    until = date("Last day", "The last day you need access, up to two years from now.")
 
     def offer(self, session: Session, caller: Caller) -> None:
         """Only models and tiers that the caller may know of."""
@@ -87,7 +88,7 @@ def create(caller: Caller) -> Response:
         )  # fmt: skip
     if made is None:
         return render("partner/access_requests/new.html", status(form), form=form)
-    return done(f"/requests/{made.id}", "Asked. The lab decides; you get a mail when it has.")
+    return done(f"/requests/{made.id}", "Request sent. We will email you when the lab has decided.")
 
 
 @bp.get(ONE)
@@ -104,7 +105,7 @@ def withdraw(caller: Caller, request_id: int) -> Response:
     form = Act()
     if not carried_out(form, caller, lambda: access_requests.withdraw(resources(), caller, request_id)):
         return _shown(caller, request_id, form)
-    return done(f"/requests/{request_id}", "The request is withdrawn.")
+    return done(f"/requests/{request_id}", "Request withdrawn.")
 
 
 def _shown(caller: Caller, request_id: int, form: Form) -> Response:

@@ -30,16 +30,16 @@ class Signing(Form):
 
     version_sha256 = HiddenField("The text's SHA-256", [InputRequired(), Regexp(SHA256.pattern + r"\Z")])
     signer_name = text("Your full name", 200)
-    signer_title = text("Your title", 200, "The office in which you may sign for your organization.")
+    signer_title = text("Your title", 200, "The position in which you are authorized to sign for your organization.")
     statement = text("Statement", 300)
-    read = BooleanField("I have read the agreement above and may sign it for my organization.",
-                        [InputRequired("Say that you have read it.")])  # fmt: skip
+    read = BooleanField("I have read the agreement above and am authorized to sign it for my organization.",
+                        [InputRequired("Confirm that you have read the agreement.")])  # fmt: skip
 
     def ask(self, organization: str) -> None:
         """Whose statement is to be typed, word for word."""
         wanted = signed_copies.statement_for(organization)
-        self.statement.description = f"Type, word for word: {wanted}"
-        self.statement.validators = [*self.statement.validators, AnyOf([wanted], f"Type, word for word: {wanted}")]
+        self.statement.description = f"Type exactly: {wanted}"
+        self.statement.validators = [*self.statement.validators, AnyOf([wanted], f"Type exactly: {wanted}")]
 
 
 @bp.get("")
@@ -96,7 +96,7 @@ def sign(caller: Caller, name: str) -> Response:
         return _shown(caller, name, form)
     return done(
         url_for("agreement_pages.signature", signature_id=signed.id),
-        "Signed. It is in force once the lab has countersigned.",
+        "Signed. The agreement is in force once the lab has countersigned.",
     )
 
 
@@ -142,7 +142,7 @@ def copy(caller: Caller, signature_id: int) -> Response:
     with resources().database.reading() as session:
         found = signatures.find(session, caller, signature_id)
     if found.document is None:
-        raise NotFound("This was signed on paper: the lab has the document.", next_step="Ask {contact} for a copy.")
+        raise NotFound("This was signed on paper. The lab has the document.", next_step="Ask {contact} for a copy.")
     return saved(found.document, "text/plain", f"signature-{signature_id}.txt")
 
 

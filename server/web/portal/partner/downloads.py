@@ -39,8 +39,8 @@ class Filters(Form):
     """Which downloads; in the address, so that a list can be kept and sent on."""
 
     organization = filters.word("Organization")
-    person = filters.word("Person's e-mail address")
-    stage = filters.word("Stage, like gpt-2/774M")
+    person = filters.word("Person's email address")
+    stage = filters.word("Stage, for example gpt-2/774M")
     since = filters.day("First day")
     until = filters.day("Last day")
 
@@ -107,7 +107,7 @@ def export(caller: Caller) -> Response:
     """All downloads that the same filters leave, as CSV."""
     form = filters.of_address(Filters)
     if not form.validate():
-        raise InvalidRequest("A filter in the address is not well formed.", next_step="Set it on the page again.")
+        raise InvalidRequest("A filter in the URL is not valid.", next_step="Set the filter on the page again.")
     wanted = form.as_wanted()
     with resources().database.reading() as session:  # refused before anything is sent
         log_entries.visible(session, caller, wanted, Slice(1))
@@ -176,7 +176,7 @@ def receipt(caller: Caller, download_id: UUID) -> Response:
 def _find(session: Session, caller: Caller, download_id: UUID) -> LogEntry:
     entry = issuing.find(session, caller, str(download_id))
     if not entry.record:
-        raise NotFound("This download's entry was erased where the law demanded it; its place in the log is kept.")
+        raise NotFound("This download's entry was erased as required by law. Its place in the log is kept.")
     return entry
 
 

@@ -54,19 +54,19 @@ def reason(step: Step, caller: Caller) -> str | None:
         case StageHeld():
             return "On hold: nobody can download it for now."
         case StageWithdrawn():
-            return "Withdrawn for good: nobody can download it."
+            return "Permanently withdrawn: nobody can download it."
         case NotCleared() | ClearanceExpired() if caller.is_staff:
-            return f"The lab itself holds no clearance of the tier {stage.tier} here."
+            return f"The lab itself has no clearance for the {stage.tier} tier here."
         case NotCleared() | ClearanceExpired() if step.next_step is NextStep.AWAIT_DECISION:
-            return "You asked for access; the lab has not decided yet."
+            return "You requested access, and the lab has not decided yet."
         case NotCleared():
-            return f"Your organization is not cleared for it: it takes the tier {stage.tier}."
+            return f"Your organization is not cleared for it: tier {stage.tier} is required."
         case ClearanceExpired():
             return "Your organization's access has ended."
         case AgreementUnsigned() | AgreementOutdated() if step.next_step is NextStep.AWAIT_COUNTERSIGNATURE:
-            return f"You signed {stage.agreement} v{step.version}; it counts once the lab has countersigned."
+            return f"You signed {stage.agreement} v{step.version}. It is in force once the lab has countersigned."
         case AgreementOutdated():
-            return f"The {stage.agreement} agreement that you signed was replaced by version {step.version}."
+            return f"The {stage.agreement} agreement that you signed has been replaced by version {step.version}."
         case AgreementUnsigned():
             return f"Your organization has not signed the {stage.agreement} agreement."
     return step.refused.detail
@@ -86,7 +86,7 @@ def next_of(step: Step, caller: Caller) -> Next | None:
         NextStep.SIGN: Next(f"Sign {stage.agreement}", sign),
         NextStep.SIGN_AGAIN: Next(f"Sign v{step.version}", sign),
         NextStep.ASK_OWNER: Next("Ask an owner of your organization to sign it.", url_for("people_pages.index")),
-        NextStep.AWAIT_COUNTERSIGNATURE: Next("Nothing to do for you until then."),
+        NextStep.AWAIT_COUNTERSIGNATURE: Next("There is nothing for you to do until then."),
         None: None,
     }[step.next_step]
 

@@ -19,7 +19,7 @@ def partner_page(permission: Permission) -> Callable[[View], View]:
         @wraps(view)
         def for_partners(*args: Any, caller: Caller, **kwargs: Any) -> Any:
             if caller.is_staff:
-                raise NotPermitted("This page is the partners'.", next_step="Use the lab's own pages, under /admin.")
+                raise NotPermitted("This page is for partners only.", next_step="Use the lab's pages under /admin.")
             return view(*args, caller=caller, **kwargs)
 
         return page(permission)(for_partners)  # type: ignore[return-value]

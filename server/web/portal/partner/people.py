@@ -23,8 +23,8 @@ bp = Blueprint("people_pages", __name__, url_prefix="/people")
 ONE = "/<int:person_id>"
 INVITATIONS_SHOWN = Slice(invitations.OPEN_AT_MOST)  # that is all that can wait
 ROLES = [
-    SelectChoice(str(Role.MEMBER), "Member: downloads, makes tokens, asks for access"),
-    SelectChoice(str(Role.OWNER), "Owner: signs agreements and manages people as well"),
+    SelectChoice(str(Role.MEMBER), "Member: downloads, creates tokens, requests access"),
+    SelectChoice(str(Role.OWNER), "Owner: also signs agreements and manages people"),
 ]
 
 
@@ -35,7 +35,7 @@ def _role_field(label: str = "Role") -> RadioField:
 class Invitation(Form):
     """Who is to come."""
 
-    email = text("E-mail address", 254, "A link that works once is sent there.", render_kw={"type": "email"})
+    email = text("Email address", 254, "We send a link that works once to this address.", render_kw={"type": "email"})
     role = _role_field()
 
 
@@ -79,7 +79,7 @@ def invite(caller: Caller) -> Response:
         form, caller, lambda: invitations.invite(resources(), caller, home, form.email.data, Role(form.role.data))
     ):
         return render("partner/people/invite.html", status(form), form=form)
-    return done("/people", f"An invitation is on its way to {form.email.data}.")
+    return done("/people", f"Invitation sent to {form.email.data}.")
 
 
 @bp.post("/invitations/<int:invitation_id>/withdraw")
@@ -90,7 +90,7 @@ def withdraw_invitation(caller: Caller, invitation_id: int) -> Response:
     with resources().database.reading() as session:
         email = _invitation(session, caller, invitation_id).email
     invitations.withdraw(resources(), caller, invitation_id)
-    return done("/people", f"The invitation of {email} is withdrawn: its link no longer works.")
+    return done("/people", f"The invitation for {email} has been withdrawn. Its link no longer works.")
 
 
 @bp.get(ONE)
@@ -131,7 +131,7 @@ def disable(caller: Caller, person_id: int) -> Response:
         revoked = form.attempt(caller, lambda: people.disable(resources(), caller, person.email))
     if revoked is None:
         return _shown(caller, person_id, "disable", form)
-    return done(f"/people/{person_id}", f"{person.name} is disabled, and {revoked} of their tokens were revoked.")
+    return done(f"/people/{person_id}", f"{person.name} is disabled. Tokens revoked: {revoked}.")
 
 
 @bp.post(f"{ONE}/enable")
@@ -143,7 +143,7 @@ def enable(caller: Caller, person_id: int) -> Response:
         shown = RoleChange()
         shown.refused = form.refused
         return _shown(caller, person_id, "show", shown)
-    return done(f"/people/{person_id}", f"{person.name} may sign in again. Revoked tokens stay revoked.")
+    return done(f"/people/{person_id}", f"{person.name} can sign in again. Revoked tokens stay revoked.")
 
 
 def _person(caller: Caller, person_id: int) -> Person:
@@ -161,7 +161,9 @@ def _invitation(session: Session, caller: Caller, invitation_id: int) -> invitat
     for one in _open_invitations(session, caller):
         if one.id == invitation_id:
             return one
-    raise NotFound("There is no such invitation, or its link no longer works.", next_step="Look at the list of people.")
+    raise NotFound(
+        "This invitation does not exist, or its link no longer works.", next_step="Check the list of people."
+    )
 
 
 def _shown(caller: Caller, person_id: int, template: str, form: Form) -> Response:

@@ -77,7 +77,7 @@ def download(caller: Caller, model: str, stage: str, checkpoint: str) -> Respons
     """Issue one file: the answer leads the browser to its signed URL."""
     form = FileForm()
     if not form.is_sent_well():
-        raise InvalidRequest("The form does not name a file.", next_step="Go back, and choose a file of the list.")
+        raise InvalidRequest("The form does not name a file.", next_step="Go back and choose a file from the list.")
     order = Order(f"{model}/{stage}", checkpoint, [str(form.path.data)], for_browser=True)
     issued = issuing.issue(resources(), caller, order)
     return go_to(issued.urls[0])

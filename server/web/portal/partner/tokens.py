@@ -29,7 +29,7 @@ LIFETIME_DAYS = 30  # what the form proposes
 SCOPES = {
     Scope.STAGES_READ: "See stages, checkpoints and their files",
     Scope.DOWNLOADS_CREATE: "Download files",
-    Scope.LOG_READ: "Read in the log what was downloaded and done",
+    Scope.LOG_READ: "Read the log",
     Scope.CHECKPOINTS_PUBLISH: "Publish checkpoints",
 }
 
@@ -52,7 +52,7 @@ def _sure(caller: Caller) -> Caller:
 class MadeOnce(Form):
     """A form that makes one token, however often it is sent: by a reload, the back button, a second click."""
 
-    made_with = HiddenField("The form's key", [InputRequired(), Regexp(r"[A-Za-z0-9_-]{22,64}\Z")], default=_new_key)
+    made_with = HiddenField("Form key", [InputRequired(), Regexp(r"[A-Za-z0-9_-]{22,64}\Z")], default=_new_key)
 
     def renew(self) -> None:
         """Before it is shown once more: what it asked for is not done, and may be asked for again."""
@@ -62,14 +62,17 @@ class MadeOnce(Form):
 class TokenForm(MadeOnce):
     """What the token is for."""
 
-    name = text("Name", 100, "For you, to tell it from others: what uses it, and where.")
+    name = text("Name", 100, "To tell your tokens apart. For example, what uses it and where.")
     scopes = SelectMultipleField(
-        "What it may do", [_any],
+        "Permissions", [_any],
         widget=ListWidget(prefix_label=False), option_widget=CheckboxInput(),
     )  # fmt: skip
-    days = IntegerField("Ends after so many days", [InputRequired("Give a number of days.")], default=LIFETIME_DAYS)
+    days = IntegerField("Expires after (days)", [InputRequired("Enter a number of days.")], default=LIFETIME_DAYS)
     networks = long_text(
-        "Only from these networks", 1000, "Like 192.0.2.0/24, one a line. Empty: from anywhere.", required=False
+        "Only from these networks",
+        1000,
+        "One per line, for example 192.0.2.0/24. Leave empty to allow any network.",
+        required=False,
     )
 
     def offer(self, role: Role | None) -> None:
@@ -79,7 +82,7 @@ class TokenForm(MadeOnce):
         self.scopes.choices = [
             SelectChoice(str(scope), f"{SCOPES[scope]} ({scope})") for scope in Scope if scope in self.offered
         ]
-        self.days.description = f"At most {most}. A short life limits what a leaked token can do."
+        self.days.description = f"At most {most}. A short lifetime limits the damage if a token leaks."
         self.days.validators = [*self.days.validators, NumberRange(1, most, f"From 1 to {most} days.")]
 
     @property
@@ -174,7 +177,7 @@ def revoke(caller: Caller, public_id: str) -> Response:
     token, form = _known(caller, public_id), Act()
     if not carried_out(form, caller, lambda: tokens.revoke(resources(), caller, public_id)):
         return _shown(caller, public_id, "revoke", form=form)
-    return done("/tokens", f"{token.name} is revoked: it is refused from now on.")
+    return done("/tokens", f"{token.name} has been revoked and no longer works.")
 
 
 @bp.post("/<public_id>/take-over")
@@ -186,7 +189,7 @@ def take_over(caller: Caller, public_id: str) -> Response:
         shown = MadeOnce(formdata=None)
         shown.refused = form.refused
         return _shown(caller, public_id, "show", form=shown)
-    return done(f"/tokens/{public_id}", f"{token.name} is yours now.")
+    return done(f"/tokens/{public_id}", f"{token.name} is now yours.")
 
 
 def _known(caller: Caller, public_id: str) -> Token:
@@ -197,7 +200,7 @@ def _known(caller: Caller, public_id: str) -> Token:
 def _find(session: Session, caller: Caller, public_id: str) -> Token:
     token = tokens.find(session, caller, public_id)
     if caller.is_staff and token.person_id != caller.person_id:
-        raise NotFound(f"There is no token {public_id} of yours.", next_step="Others' are on the lab's own pages.")
+        raise NotFound(f"You have no token {public_id}.", next_step="Other people's tokens are on the lab's pages.")
     return token
 
 

@@ -16,13 +16,13 @@ def test_changing_the_password_needs_the_present_one(sqlite_world: World) -> Non
     visit, person = sqlite_world.visit("cleared"), sqlite_world.example.people["cleared"]
     wrong = visit.post("/account/password", {"present_password": "not this", "new_password": "a new long password"})
     assert wrong.status_code == 422
-    assert "The present password is not right" in words(wrong)
+    assert "The current password is incorrect" in words(wrong)
     assert "a new long password" not in wrong.text
     short = visit.post("/account/password", {"present_password": person["password"], "new_password": "short"})
     assert "15 to 256 characters" in words(short)
     right = {"present_password": person["password"], "new_password": "a new long password"}
     assert visit.post("/account/password", right).headers["Location"] == "/account"
-    assert "Your password is changed" in words(visit.get("/account"))
+    assert "Your password has been changed" in words(visit.get("/account"))
     assert visit.post("/account/password", right).status_code == 422
     assert [record["person"] for record in sqlite_world.records("person.password_change")] == [person["email"]]
 

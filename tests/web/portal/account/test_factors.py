@@ -29,7 +29,7 @@ def test_the_app_is_replaced_once_the_new_one_shows_a_code(sqlite_world: World) 
     assert secret in wrong.text
     right = pyotp.TOTP(secret).at(sqlite_world.clock())
     assert visit.post("/account/totp", {"code": right}).headers["Location"] == "/account"
-    assert "Your new authenticator app works" in words(visit.get("/account"))
+    assert "Your new authenticator app is set up" in words(visit.get("/account"))
     assert visit.post("/account/totp", {"code": right}).headers["Location"] == "/account"
 
 

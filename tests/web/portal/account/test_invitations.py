@@ -46,7 +46,7 @@ def test_an_invited_person_is_in_after_one_page(sqlite_world: World) -> None:
     assert "Welcome" in words(visit.get("/account/recovery-codes"))
     again = visit.post(path, fields)  # the back button, and the form once more
     assert again.status_code == 410
-    assert "was accepted" in words(again)
+    assert "has been accepted" in words(again)
     assert [record["person"] for record in world.records("person.accept_invitation")] == [NEW]
 
 
@@ -67,7 +67,7 @@ def test_an_invitation_that_is_over_says_so(sqlite_world: World) -> None:
     with world.use.database.transaction() as session:
         session.execute(update(Invitation).values(withdrawn_at=world.clock()))
     withdrawn = read(410)
-    assert "This invitation was withdrawn" in withdrawn
+    assert "This invitation has been withdrawn" in withdrawn
     assert world.example.people["cleared"]["email"] in withdrawn
     secret = "x" * 43
     assert "There is no such invitation" in read(404)

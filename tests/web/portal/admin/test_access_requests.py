@@ -53,7 +53,7 @@ def test_a_day_that_is_none_is_refused(sqlite_world: World) -> None:
     world = sqlite_world
     address = ask(world)
     admin = world.visit("admin")
-    for day, said in (("", "Give a day."), ("2019-01-01", "not in the past"), ("9999-12-31", "up to the year")):
+    for day, said in (("", "Enter a date."), ("2019-01-01", "in the future"), ("9999-12-31", "no later than the year")):
         answer = admin.post(f"{address}/approve", {"last_day": day})
         assert answer.status_code == 422, day
         assert said in words(answer)

@@ -53,7 +53,7 @@ def test_the_second_of_two_who_decide_sees_the_present_state(sqlite_world: World
     assert world.visit("admin").post(f"{address}/revoke", typed).status_code == 303
     late = world.visit("admin2").post(f"{address}/revoke", typed)
     assert late.status_code == 409
-    assert "revoked already" in words(late)
+    assert "already revoked" in words(late)
 
 
 def test_revoking_shows_the_urls_that_still_work_and_asks_for_the_name(sqlite_world: World) -> None:
@@ -96,13 +96,13 @@ def test_a_refused_proposal_keeps_what_was_typed(sqlite_world: World) -> None:
     admin = sqlite_world.visit("admin")
     for fault, said in (
         ({"organization": "nobody"}, "There is no organization nobody"),
-        ({"organization": "x\0y"}, "cannot be written down"),
+        ({"organization": "x\0y"}, "unsupported character"),
         ({"tier": "root"}, "Not a valid choice"),
         ({"last_day": "2019-01-01"}, "must end after it starts"),
-        ({"last_day": "9999-12-31"}, "Give a day up to the year"),
+        ({"last_day": "9999-12-31"}, "Enter a date no later than the year"),
         ({"last_day": "tomorrow"}, "Not a valid date"),
         ({"purpose": "x" * 1001}, "At most 1000 characters"),
-        ({"purpose": " "}, "Say what the organization needs it for"),
+        ({"purpose": " "}, "Enter what the organization needs it for"),
     ):
         answer = admin.post("/admin/clearances/propose", PROPOSAL | {"purpose": "Kept words."} | fault)
         assert answer.status_code == 422, fault
@@ -117,7 +117,7 @@ def test_the_same_proposal_twice_is_proposed_once(sqlite_world: World) -> None:
     propose(world)
     again = world.visit("admin").post("/admin/clearances/propose", PROPOSAL)
     assert again.status_code == 409
-    assert "says the very same already" in words(again)
+    assert "is identical" in words(again)
     assert len(world.records("clearance.propose")) == 5
 
 

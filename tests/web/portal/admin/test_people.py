@@ -35,7 +35,7 @@ def test_nobody_disables_themselves(sqlite_world: World) -> None:
     assert "Disable" not in words(world.visit("admin").get(mine))
     refused = world.visit("admin").post(f"{mine}/disable")
     assert refused.status_code == 409
-    assert "Nobody disables themselves" in words(refused)
+    assert "You cannot disable your own account" in words(refused)
 
 
 def test_a_role_is_changed_inside_its_organization(sqlite_world: World) -> None:

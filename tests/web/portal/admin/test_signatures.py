@@ -26,7 +26,7 @@ def test_countersigning_puts_a_signature_into_force(sqlite_world: World) -> None
     assert world.api("POST", "/downloads", "unsigned", json={"stage": "gpt-2/774M"}).status_code == 201
     late = world.visit("admin2").post(f"{address}/countersign")
     assert late.status_code == 409
-    assert "only one that waits can be decided" in words(late)
+    assert "only a pending signature can be decided" in words(late)
 
 
 def test_declining_needs_a_reason_that_the_organization_reads(sqlite_world: World) -> None:

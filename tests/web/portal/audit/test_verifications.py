@@ -36,7 +36,7 @@ def test_a_second_one_is_refused_with_the_reason(sqlite_world: World) -> None:
     assert visit.post(PATH).status_code == 303
     page = visit.post(PATH)
     assert page.status_code == 409
-    assert "A verification waits or runs already." in words(page)
+    assert "A verification is already waiting or running." in words(page)
 
 
 def test_who_may(sqlite_world: World) -> None:

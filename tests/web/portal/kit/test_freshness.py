@@ -43,7 +43,7 @@ def test_a_stale_act_asks_for_proof_and_then_goes_on(sqlite_world: World) -> Non
     assert cookie(visit) != before
     visit.grow_stale()
     again = visit.post("/account/recovery-codes", {"newest": "0", "proof_code": code})
-    assert "was used already" in words(again)
+    assert "has already been used" in words(again)
 
 
 def test_passwords_are_not_carried(sqlite_world: World) -> None:
@@ -56,7 +56,7 @@ def test_passwords_are_not_carried(sqlite_world: World) -> None:
     assert not [value for value in fields(sqlite_world).values() if value in asked.text]
     proven = visit.post(ACT, {"proof_code": code_of(sqlite_world)})
     assert proven.status_code == 422
-    assert "This is needed." in words(proven)
+    assert "This field is required." in words(proven)
     assert visit.post(ACT, fields(sqlite_world)).headers["Location"] == "/account"
 
 

@@ -18,7 +18,7 @@ def test_a_request_becomes_access_or_says_what_it_waits_for(sqlite_world: World)
     visit = sqlite_world.visit("uncleared")
     address = visit.post("/requests/new", filled(sqlite_world)).headers["Location"]
     assert "has not decided yet" in words(visit.get(address))
-    assert "You asked for access" in words(visit.get("/"))
+    assert "You requested access" in words(visit.get("/"))
     number = int(address.rpartition("/")[2])
     decided = access_requests.approve(sqlite_world.use, sqlite_world.admin, number)
     assert decided.clearance is not None

@@ -61,7 +61,7 @@ def test_a_planned_stage_shows_name_and_plan_alone(sqlite_world: World) -> None:
 def test_a_signature_opens_a_stage_once_it_is_countersigned_and_until_it_is_replaced(sqlite_world: World) -> None:
     """Each step in its own words: sign, wait for the lab, open, sign the new version."""
     signature = sign(sqlite_world, "unsigned")
-    assert "it counts once the lab has countersigned" in home(sqlite_world, "unsigned")
+    assert "It is in force once the lab has countersigned" in home(sqlite_world, "unsigned")
     signatures.countersign(sqlite_world.use, sqlite_world.admin, signature)
     assert "4 of 5 released stages are open" in home(sqlite_world, "unsigned")
     agreements.publish(sqlite_world.use, sqlite_world.admin, "model-sharing", "# New terms\n\nBe careful.")

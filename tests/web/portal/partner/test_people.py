@@ -75,14 +75,17 @@ def test_whom_the_lab_has_disabled_an_owner_cannot_enable(sqlite_world: World, m
     assert "only the lab enables them" in words(page)
     assert f"/people/{mia}/enable" not in page.text
     refused = owner.post(f"/people/{mia}/enable")
-    assert (refused.status_code, "only the lab enables it" in words(refused)) == (409, True)
+    assert (refused.status_code, "only the lab can enable it" in words(refused)) == (409, True)
     assert admin.post(f"/admin/people/{mia}/enable").status_code == 303
 
 
 def test_a_role_is_changed_and_the_last_owner_stays(sqlite_world: World, mia: int) -> None:
     """Nobody changes or disables themselves; once there are two owners, either can stop the other."""
     owner, self = sqlite_world.visit("cleared"), key_of(sqlite_world, "cleared")
-    for act, why in (("role", "Nobody changes their own role: ask"), ("disable", "Nobody disables themselves: ask")):
+    for act, why in (
+        ("role", "You cannot change your own role. Ask"),
+        ("disable", "You cannot disable your own account. Ask"),
+    ):
         refused = owner.post(f"/people/{self}/{act}", {"role": "member"} if act == "role" else {})
         assert refused.status_code == 409
         assert why in words(refused)

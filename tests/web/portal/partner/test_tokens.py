@@ -66,7 +66,7 @@ def test_a_form_makes_one_token_however_often_it_is_sent(sqlite_world: World) ->
     again = visit.post("/tokens/new", fields)
     assert again.status_code == 409
     assert not FORM.search(again.text)
-    assert "no second one was made" in words(again)
+    assert "No second token was created" in words(again)
     assert 'value="cluster"' in again.text
     assert len(stored(sqlite_world, "cleared")) == before + 1
     assert visit.post("/tokens/new", {**fields, "made_with": key_of(again.text)}).status_code == 201
@@ -117,7 +117,7 @@ def test_revoking_says_first_what_happens_and_then_happens_at_once(sqlite_world:
     assert sqlite_world.api("GET", "/me", "cleared").status_code == 401
     again = visit.post(f"/tokens/{token.public_id}/revoke")
     assert again.status_code == 409
-    assert "is revoked already" in words(again)
+    assert "is already revoked" in words(again)
 
 
 def test_another_s_token_does_not_exist(sqlite_world: World) -> None:
