@@ -32,7 +32,10 @@ class SettingsError(Exception):
 
 def _network(text: str) -> str:
     if ipaddress.ip_network(text).prefixlen == 0:
-        raise ValueError("this is everybody: anyone could then choose the address that is logged; name your proxies")
+        raise ValueError(
+            "this range includes every address, so anyone could forge the address that is logged; list only your "
+            "proxies"
+        )
     return text
 
 
@@ -104,7 +107,7 @@ class Settings(BaseModel):
     def _listen(cls, value: str) -> str:
         host, _, port = value.rpartition(":")
         if not host or not port.isdigit() or not 0 < int(port) < 65536:
-            raise ValueError("write address:port, like 127.0.0.1:8080")
+            raise ValueError("write address:port, such as 127.0.0.1:8080")
         return value
 
     @field_validator("database_url", "sealer_database_url", "migration_database_url")
@@ -129,25 +132,25 @@ class Settings(BaseModel):
     @classmethod
     def _smtp_password_file(cls, value: Path | None, known: ValidationInfo) -> Path | None:
         if (value is not None) != ("@" in (known.data.get("smtp_url") or "")):
-            raise ValueError("name the user in smtp_url, and the file with its password here; or neither")
+            raise ValueError("set both the user in smtp_url and the password file here, or neither")
         return value
 
     @field_validator("mail_from")
     @classmethod
     def _mail_from(cls, value: str | None, known: ValidationInfo) -> str | None:
         if value is None and known.data.get("smtp_url") is not None:
-            raise ValueError("missing; name the address that mails come from, like weights@lab.example.org")
+            raise ValueError("missing; set the sender address, such as weights@lab.example.org")
         if value is not None and not MAIL_ADDRESS.fullmatch(value):
-            raise ValueError("write one plain address, like weights@lab.example.org")
+            raise ValueError("write one plain address, such as weights@lab.example.org")
         return value
 
     @field_validator("development_mails")
     @classmethod
     def _development_mails(cls, value: bool, known: ValidationInfo) -> bool:
         if value and not str(known.data.get("public_url", "")).startswith("http://"):
-            raise ValueError("only for a public_url on loopback, with http: it shows everybody's mails to anybody")
+            raise ValueError("only allowed with an http public_url on loopback: it shows everyone's emails to anyone")
         if value and known.data.get("smtp_url") is not None:
-            raise ValueError("leave it out, or leave out smtp_url: mails are shown, or they are sent")
+            raise ValueError("remove this or smtp_url: emails are either shown or sent")
         return value
 
     @model_validator(mode="after")
@@ -174,7 +177,7 @@ def load(folder: Path, environment: Mapping[str, str] | None = None) -> Settings
     values = _from_file(folder / FILE_NAME) | variables
     if "debug" in values or environment.get("FLASK_DEBUG", "0") not in {"", "0"}:
         raise SettingsError(
-            "debug is not a setting: it shows code and secrets to callers; remove it (also FLASK_DEBUG)"
+            "debug is not a setting, because it would show code and secrets to callers; remove it (and FLASK_DEBUG)"
         )
     try:
         return Settings(folder=folder, **values)
@@ -186,13 +189,13 @@ def _from_file(path: Path) -> dict[str, Any]:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise SettingsError(f"no settings at {path}: make them with `weightgate-server init`") from None
+        raise SettingsError(f"no settings at {path}: create them with `weightgate-server init`") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"cannot read {path}: {type(error).__name__}") from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path} is not TOML: {error}") from None
     if "folder" in values:
-        raise SettingsError("folder: unknown key; the folder is where the settings file lies")
+        raise SettingsError("folder: unknown key; the folder is always that of the settings file")
     return values
 
 
@@ -216,9 +219,9 @@ def _sentence(error: Any, variables: Mapping[str, Any]) -> str:
     if key.partition(".")[0] in variables:
         key += f" (from {PREFIX}{key.partition('.')[0].upper()})"
     if error["type"] == "missing":
-        return f"{key}: missing; add it to {FILE_NAME} (config/example.toml says what it means)"
+        return f"{key}: missing; add it to {FILE_NAME} (see config/example.toml)"
     if error["type"] == "extra_forbidden":
-        return f"{key}: unknown key; remove it or correct its spelling (config/example.toml lists all)"
+        return f"{key}: unknown key; remove it or correct its spelling (see config/example.toml)"
     return f"{key}: {error['msg'].removeprefix('Value error, ')}"
 
 
@@ -228,9 +231,9 @@ def _origin(value: str, *, like: str, readable: str) -> str:
     bare = value.rstrip("/") == f"{parts.scheme}://{parts.netloc}" and parts.port != 0
     plain = re.fullmatch(r"[A-Za-z0-9.:\[\]-]+", parts.netloc)  # no name and password before the host either
     if parts.scheme not in {"http", "https"} or not parts.hostname or not bare or not plain:
-        raise ValueError(f"write scheme, host and port only, like {like}")
+        raise ValueError(f"write only scheme, host and port, such as {like}")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise ValueError(f"use https://: over plain http anyone on the way reads {readable}")
+        raise ValueError(f"use https://: over plain http anyone on the network can read {readable}")
     return value.rstrip("/")
 
 
@@ -238,9 +241,12 @@ def _mail_server(value: str) -> str:
     parts = urlsplit(value)
     bare = re.fullmatch(r"([A-Za-z0-9.!#$%&*+=?^_~-]{1,254}@)?[A-Za-z0-9.:\[\]-]+", parts.netloc)
     if not bare or not parts.hostname or value != f"{parts.scheme}://{parts.netloc}" or parts.port == 0:
-        raise ValueError("write smtps://USER@HOST or smtp+starttls://USER@HOST:PORT, the password into a file")
+        raise ValueError("write smtps://USER@HOST or smtp+starttls://USER@HOST:PORT, and put the password in a file")
     if parts.scheme not in SMTP_PORTS or (parts.scheme == "smtp" and not is_loopback(parts.hostname)):
-        raise ValueError("use smtps:// or smtp+starttls://; smtp:// is for loopback only: mails hold links that open")
+        raise ValueError(
+            "use smtps:// or smtp+starttls://; smtp:// is allowed on loopback only, because emails contain sign-in "
+            "links"
+        )
     return value
 
 

@@ -16,7 +16,7 @@ from server.domain.release import agreements
 
 @click.group()
 def agreement() -> None:
-    """Legal texts, and who signed them."""
+    """Manage agreements and their signatures."""
 
 
 @agreement.command()
@@ -25,7 +25,7 @@ def agreement() -> None:
 @with_json
 @acting
 def publish(instance: Instance, caller: Caller, name: str, file: Path, as_json: bool) -> None:
-    """Make the text in FILE the current version of the agreement NAME. Everyone must sign it anew."""
+    """Publish FILE as the current version of the agreement NAME. Every partner must sign it again."""
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError:
@@ -39,11 +39,13 @@ def publish(instance: Instance, caller: Caller, name: str, file: Path, as_json: 
 @click.argument("organization")
 @click.argument("name")
 @click.option("--signer-name", required=True, help="The signing officer.")
-@click.option("--signer-title", required=True, help="Their office.")
-@click.option("--signed-on", type=click.DateTime(["%Y-%m-%d"]), required=True, help="The day, 2026-11-30.")
+@click.option("--signer-title", required=True, help="Their title.")
+@click.option(
+    "--signed-on", type=click.DateTime(["%Y-%m-%d"]), required=True, help="The date it was signed, such as 2026-11-30."
+)
 @click.option("--document", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The signed document.")
 @click.option("--document-sha256", help="Its SHA-256, instead of the file.")
-@click.option("--version", "number", type=COUNT, help="Which version was signed; the current one when left out.")
+@click.option("--version", "number", type=COUNT, help="The version that was signed [current version].")
 @with_json
 @acting
 def record_signature(
@@ -59,9 +61,9 @@ def record_signature(
     number: int | None,
     as_json: bool,
 ) -> None:
-    """Record and countersign that ORGANIZATION signed the agreement NAME."""
+    """Record and countersign ORGANIZATION's signature of the agreement NAME."""
     if (document is None) == (document_sha256 is None):
-        raise click.UsageError("Give either --document or --document-sha256.")
+        raise click.UsageError("Use either --document or --document-sha256.")
     if document is not None:
         document_sha256 = hashlib.sha256(document.read_bytes()).hexdigest()
     signature = signatures.record(
@@ -82,7 +84,7 @@ def record_signature(
 @click.argument("signature_id", type=LARGE_COUNT)
 @acting
 def end_signature(instance: Instance, caller: Caller, signature_id: int) -> None:
-    """End a signature: the agreement counts as unsigned from then on."""
+    """End a signature. The agreement counts as unsigned from then on."""
     signatures.end(instance.use, caller, signature_id)
     show(False, {}, f"Signature {signature_id} has ended.")
 
@@ -91,7 +93,7 @@ def end_signature(instance: Instance, caller: Caller, signature_id: int) -> None
 @with_json
 @acting
 def list_(instance: Instance, caller: Caller, as_json: bool) -> None:
-    """List the agreements, and the signatures you may see."""
+    """List the agreements and the signatures you can see."""
     with instance.use.database.reading() as session:
         current = agreements.current(session, Slice(10_000)).items
         signed = signatures.of_agreements(session, caller, [key for key, _, _ in current])

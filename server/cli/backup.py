@@ -29,9 +29,9 @@ DATABASE = "database"
 @with_json
 @click.pass_obj
 def backup(instance: Instance, target: Path, as_json: bool) -> None:
-    """Copy the instance to the folder TARGET while it runs. It holds every secret: keep it as you keep the keys.
+    """Back up the running instance to the folder TARGET. The backup contains every secret: protect it like the keys.
 
-    Given again with the same TARGET, only new objects are copied; if that is interrupted, the backup before it stays.
+    With the same TARGET again, only new objects are copied. If this is interrupted, the previous backup is kept.
     """
     use = instance.use
     made = use.settings
@@ -46,9 +46,13 @@ def backup(instance: Instance, target: Path, as_json: bool) -> None:
         _copy_private(made.folder / path, target / path)
     objects = backups.copy_objects(use, target) if made.embedded_store else 0
     fresh.rename(target / DATABASE)  # last: a backup that was interrupted leaves the one before it whole
-    also = f"; {objects} objects are new" if made.embedded_store else "; objects stay in your bucket: back it up there"
+    also = (
+        f"; new objects: {objects}"
+        if made.embedded_store
+        else "; the objects stay in your bucket, which needs its own backup"
+    )
     if outside:
-        also += f". NOT copied, because outside of {made.folder}: {', '.join(map(str, outside))}"
+        also += f". NOT copied, because they are outside {made.folder}: {', '.join(map(str, outside))}"
     body = {"target": str(target), "new_objects": objects, "not_copied": [str(path) for path in outside]}
     show(as_json, body, f"Backed up to {target}{also}.")
 
@@ -58,16 +62,18 @@ def backup(instance: Instance, target: Path, as_json: bool) -> None:
 @with_json
 @click.pass_obj
 def restore(instance: Instance, source: Path, as_json: bool) -> None:
-    """Make the backup in the folder SOURCE an instance in the data folder, which must be new.
+    """Restore the backup in the folder SOURCE to a new data folder.
 
     For PostgreSQL, set WEIGHTGATE_DATABASE_URL (and WEIGHTGATE_MIGRATION_DATABASE_URL) to a new, empty database.
-    Exit 4: it is restored, but later heads of its log were anchored, so nothing is issued from it.
+    Exit code 4: restored, but its log is older than the newest anchor, so nothing is issued from it.
     """
     folder = instance.folder.absolute()
     if not (source / DATABASE).exists() or not (source / FILE_NAME).exists():
-        raise NotPossible(f"{source} holds no complete backup.", next_step="Name the folder that `backup` wrote.")
+        raise NotPossible(
+            f"{source} does not contain a complete backup.", next_step="Name a folder that was written by `backup`."
+        )
     if folder.exists() and any(folder.iterdir()):
-        raise NotPossible(f"{folder} is not empty.", next_step="Name a new folder with --data; nothing was changed.")
+        raise NotPossible(f"{folder} is not empty.", next_step="Choose a new folder with --data. Nothing was changed.")
     _require_outside(folder, source)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
@@ -114,7 +120,7 @@ def _require_anchored(folder: Path) -> None:
 
 def _require_outside(target: Path, folder: Path) -> None:
     if target.resolve().is_relative_to(folder.resolve()):
-        raise NotPossible(f"{target} lies inside of {folder}.", next_step="Name a folder elsewhere.")
+        raise NotPossible(f"{target} is inside {folder}.", next_step="Choose a folder outside it.")
 
 
 def _own_files(made: Settings) -> tuple[list[Path], list[Path]]:

@@ -12,15 +12,17 @@ from server.domain.paging import Slice
 
 @click.group()
 def clearance() -> None:
-    """Which organization has which tier on which model."""
+    """Manage clearances: which organization has which tier on which model."""
 
 
 @clearance.command()
 @click.argument("organization")
 @click.argument("model")
 @click.argument("tier")
-@click.option("--until", type=MOMENT, required=True, help="2027-01-31, 2027-01-31T12:00:00Z, or 90d from now.")
-@click.option("--from", "starts_at", type=MOMENT, help="Now when left out.")
+@click.option(
+    "--until", type=MOMENT, required=True, help="When it ends: 2027-01-31, 2027-01-31T12:00:00Z, or 90d from now."
+)
+@click.option("--from", "starts_at", type=MOMENT, help="When it starts [now].")
 @click.option("--purpose", required=True, help="What the organization needs it for.")
 @with_json
 @acting
@@ -35,12 +37,12 @@ def propose(
     purpose: str,
     as_json: bool,
 ) -> None:
-    """Propose that ORGANIZATION has TIER on MODEL."""
+    """Propose to clear ORGANIZATION for TIER on MODEL."""
     made = clearances.propose(
         instance.use, caller, organization, model, tier, expires_at=until, starts_at=starts_at, purpose=purpose
     )
     state = made.state_at(instance.use.clock())
-    then = f" Another admin puts it into force: `clearance approve {made.id}`." if state == "proposed" else ""
+    then = f" Another admin must approve it: `clearance approve {made.id}`." if state == "proposed" else ""
     show(as_json, {"id": made.id, "state": state}, f"Clearance {made.id} is {state}.{then}")
 
 
@@ -48,7 +50,7 @@ def propose(
 @click.argument("clearance_id", type=LARGE_COUNT)
 @acting
 def approve(instance: Instance, caller: Caller, clearance_id: int) -> None:
-    """Put a clearance into force that somebody else proposed."""
+    """Approve a clearance that someone else proposed."""
     approved = clearances.approve(instance.use, caller, clearance_id)
     show(False, {}, f"Clearance {clearance_id} is {approved.state_at(instance.use.clock())}.")
 
@@ -57,17 +59,21 @@ def approve(instance: Instance, caller: Caller, clearance_id: int) -> None:
 @click.argument("clearance_id", type=LARGE_COUNT)
 @acting
 def revoke(instance: Instance, caller: Caller, clearance_id: int) -> None:
-    """End a clearance at once."""
+    """Revoke a clearance immediately."""
     clearances.revoke(instance.use, caller, clearance_id)
     lifetime = instance.settings.url_lifetime_seconds
-    show(False, {}, f"Clearance {clearance_id} is revoked. URLs issued before still work for up to {lifetime} seconds.")
+    show(
+        False,
+        {},
+        f"Clearance {clearance_id} has been revoked. URLs that were already issued work for up to {lifetime} seconds.",
+    )
 
 
 @clearance.command("list")
 @with_json
 @acting
 def list_(instance: Instance, caller: Caller, as_json: bool) -> None:
-    """List the clearances you may see, newest first."""
+    """List the clearances you can see, newest first."""
     at = instance.use.clock()
     with instance.use.database.reading() as session:
         found = clearances.visible(session, caller, Slice(10_000)).items

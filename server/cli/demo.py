@@ -38,13 +38,13 @@ WEB_PORT, STORE_PORT = 8080, 8333  # when they are free at the first run
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(1, 65535), help="Of the web server; 8080 or a free one when left out.")
+@click.option("--port", type=click.IntRange(1, 65535), help="The web server's port [8080, or a free one].")
 @click.pass_obj
 def demo(instance: Instance, port: int | None) -> None:
-    """Serve the worked example on embedded parts until interrupted; the same folder keeps its data.
+    """Run a demo with example data until interrupted. The data is kept in the folder.
 
-    Everything listens on loopback only. Accounts, tokens and the commands to paste are printed, and written to
-    demo.json in the folder, which only you can read.
+    Everything listens on loopback only. Accounts, tokens and sample commands are printed, and written to demo.json
+    in the folder, which only you can read.
     """
     folder = instance.folder.absolute()
     with _alone(folder):
@@ -52,16 +52,18 @@ def demo(instance: Instance, port: int | None) -> None:
         if not (folder / FILE_NAME).exists():
             _make(folder, port)
         elif not (folder / DESCRIPTION).exists():
-            raise NotPossible(f"{folder} holds an instance that is no demo.", next_step="Name another folder: --data.")
+            raise NotPossible(
+                f"{folder} contains an instance that is not a demo.", next_step="Choose another folder with --data."
+            )
         _show_mails(folder)
         made = instance.settings
         if port is not None and not made.listen.endswith(f":{port}"):
-            next_step = "Leave --port out, or name another folder with --data."
-            raise NotPossible(f"This demo listens on {made.listen}.", next_step=next_step)
+            next_step = "Omit --port, or choose another folder with --data."
+            raise NotPossible(f"This demo already uses {made.listen}.", next_step=next_step)
         require_free(made.listen)
         code = _run(folder, made)
     if code == 0:
-        console.print("Stopped. The same command continues with the same data.", markup=False)
+        console.print("Stopped. Run the same command to continue with the same data.", markup=False)
     sys.exit(code)
 
 
@@ -80,7 +82,7 @@ def _run(folder: Path, made: Settings) -> int:
 
 
 def _build(folder: Path, made: Settings) -> None:
-    console.print("Building the worked example:", markup=False)
+    console.print("Building the example:", markup=False)
     use = Resources(made)
     built = worked_example.build(use, folder / "sources", lambda what: console.print(f"  {what}", markup=False))
     while mails.send_due(use):  # what the example's people were told is history: it stands on /mails, not here
@@ -98,7 +100,9 @@ def _alone(folder: Path) -> Iterator[None]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)
-        raise NotPossible(f"A demo runs in {folder}.", next_step="Stop it, or name another --data.") from None
+        raise NotPossible(
+            f"A demo is already running in {folder}.", next_step="Stop it, or choose another folder with --data."
+        ) from None
     try:
         yield
     finally:
@@ -123,7 +127,9 @@ def _clear_unfinished(folder: Path) -> None:
 def _make(folder: Path, port: int | None) -> None:
     if any(folder.iterdir()):
         # It would be cleared if we were killed while building.
-        raise NotPossible(f"{folder} is not empty, and holds no demo.", next_step="Name a new folder with --data.")
+        raise NotPossible(
+            f"{folder} is not empty and does not contain a demo.", next_step="Choose a new folder with --data."
+        )
     if port is not None:
         require_free(f"127.0.0.1:{port}")  # before a folder is filled that would keep the port for good
     port = port or (WEB_PORT if is_free(WEB_PORT) else free_port())
@@ -198,7 +204,7 @@ def _announce(description: dict[str, Any], folder: Path) -> None:
     if _answers(description["endpoint"]):
         console.print(_text(description, folder), markup=False)
     else:
-        console.print("The server does not answer; its messages above say why.", markup=False)
+        console.print("The server does not respond. See its messages above.", markup=False)
 
 
 def _answers(endpoint: str) -> bool:
@@ -241,14 +247,14 @@ def _tokens(description: dict[str, Any]) -> str:
 TEXT = """
 Weightgate is ready at {endpoint}
 
-Open it in a browser, and sign in as one of these people (password):
+Open it in a browser and sign in as one of these people (email address, password):
 {accounts}
 
-The second factor of each, as an app would show it (the secrets are in demo.json):
+To get a person's one-time code, as an authenticator app would show it:
 
   {operator} demo-code cleared
 
-What it would send by e-mail stands on {endpoint}/mails, and here.
+Emails are not sent. They are shown at {endpoint}/mails and in this terminal.
 
 Tokens:
 {tokens}
@@ -260,27 +266,29 @@ Download {stage} as the cleared partner, into ./{stage}:
     -H 'Content-Type: application/json' -H 'Accept: text/x-curl-config' \\
     -d '{{"stage": "{stage}"}}' | curl -K - --output-dir {stage}
 
-See, a second later, how much of it was fetched; then prove that the log holds a download, as its partner can:
+A second later, see how much of it was fetched:
 
   curl -sS '{endpoint}/api/v1/downloads?limit=1' -H 'Authorization: Bearer {token}'
+
+Verify, as the partner, that a download is in the log:
 
   export WEIGHTGATE_ENDPOINT={endpoint} WEIGHTGATE_TOKEN={token}
   curl -sSfX POST {endpoint}/api/v1/downloads -H "Authorization: Bearer $WEIGHTGATE_TOKEN" \\
     -H 'Content-Type: application/json' -d '{{"stage": "{stage}"}}' -o answer.json
   sleep 1; {client} log verify answer.json
 
-What this token may have, and why not the rest:
+List what this token can download, and why it cannot download the rest:
 
   curl -sS {endpoint}/api/v1/stages -H 'Authorization: Bearer {token}'
 
-The operator's side (the password of {admin} is above):
+Run the operator's commands (the password of {admin} is above):
 
   {operator} clearance list --as {admin}
   {operator} doctor
   {operator} log verify
 
-The same for programs: {file}
-Ctrl-C stops everything; the same command continues with the same data.
+The same information for programs: {file}
+Press Ctrl-C to stop everything. Run the same command to continue with the same data.
 """
 
 

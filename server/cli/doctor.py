@@ -17,9 +17,9 @@ from server.storage.database import Database, DatabaseUnavailable
 @with_json
 @click.pass_obj
 def doctor(instance: Instance, as_json: bool) -> None:
-    """Examine the instance: settings, keys, database, proxy, clock, store. Exit 1 when something is wrong.
+    """Check the instance: settings, keys, database, proxy, clock, store. Exit code 1 if a check fails.
 
-    It tries what must not work, too: writing with the signer's key, reading without a signature, an expired URL.
+    Also tries what must fail: writing with the signer's key, reading without a signature, an expired URL.
     """
     made = instance.settings  # settings that cannot be used end here, with the sentence that says why
     checks = [Check("settings", True, f"{made.folder} is complete and safe"), _schema(made)]
@@ -45,7 +45,7 @@ def _schema(made: Settings) -> Check:
     finally:
         database.close()
     if not current:
-        return Check("migrations", False, "the schema is another version's: run `weightgate-server migrate`")
+        return Check("migrations", False, "the schema is from another version: run `weightgate-server migrate`")
     return Check("migrations", True, f"the schema is {migrations.newest()}")
 
 

@@ -9,27 +9,27 @@ from server.domain.release import holds
 
 @click.group()
 def hold() -> None:
-    """Stop issuing, for now. ON is model/stage, a model, or `everything`."""
+    """Pause and resume downloads. ON is model/stage, a model, or `everything`."""
 
 
 @hold.command()
 @click.argument("on")
-@click.option("--reason", required=True, help="Why; the log keeps it.")
+@click.option("--reason", required=True, help="The reason, recorded in the log.")
 @acting
 def lay(instance: Instance, caller: Caller, on: str, reason: str) -> None:
-    """Issue nothing of ON from the next request on."""
+    """Place a hold: nobody can download ON until it is lifted."""
     holds.lay(instance.use, caller, on, reason)
     lifetime = instance.settings.url_lifetime_seconds
-    show(False, {}, f"{on} is held. URLs issued before still work for up to {lifetime} seconds.")
+    show(False, {}, f"{on} is on hold. URLs that were already issued work for up to {lifetime} seconds.")
 
 
 @hold.command()
 @click.argument("on")
 @acting
 def lift(instance: Instance, caller: Caller, on: str) -> None:
-    """Take the hold on ON away."""
+    """Lift the hold on ON."""
     holds.lift(instance.use, caller, on)
-    show(False, {}, f"The hold on {on} is lifted.")
+    show(False, {}, f"The hold on {on} has been lifted.")
 
 
 COMMANDS = [hold]

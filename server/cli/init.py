@@ -22,39 +22,51 @@ PORT_BEHIND_PROXY = 8333  # on 127.0.0.1; deploy/nginx-store.conf names it, too
 
 
 @click.command()
-@click.option("--public-url", required=True, help="Where people reach the server, https://weights.example.org.")
-@click.option("--contact", required=True, help="Whom refusals name: an address people can write to.")
-@click.option("--lab", default="lab", show_default=True, help="The id of your own organization.")
-@click.option("--lab-name", required=True, help="Its name in full.")
-@click.option("--admin", "admins", multiple=True, required=True, metavar="EMAIL", help="Twice: the first two admins.")
-@click.option("--database-url", help="postgresql+psycopg://…; SQLite in the folder when left out.")
-@click.option("--bucket", default="weights", show_default=True, help="Made if it is not there.")
-@click.option("--s3-endpoint-url", help="The store's address; AWS when left out with --s3-region.")
+@click.option("--public-url", required=True, help="The server's public address, such as https://weights.example.org.")
+@click.option("--contact", required=True, help="The contact address shown when a request is refused.")
+@click.option("--lab", default="lab", show_default=True, help="The ID of your own organization.")
+@click.option("--lab-name", required=True, help="Its full name.")
+@click.option(
+    "--admin", "admins", multiple=True, required=True, metavar="EMAIL", help="An admin. Use this option twice."
+)
+@click.option("--database-url", help="postgresql+psycopg://… [SQLite in the folder].")
+@click.option("--bucket", default="weights", show_default=True, help="Created if it does not exist.")
+@click.option("--s3-endpoint-url", help="The store's address. With --s3-region alone, AWS is used.")
 @click.option("--s3-region", help="The bucket's region. Without endpoint and region, an embedded store is used.")
 @click.option(
     "--s3-addressing", type=click.Choice(["virtual", "path"]), default="virtual", show_default=True,
-    help="Where the bucket's name stands: in the host name, which AWS wants, or in the path.",
+    help="Where the bucket name goes: in the host name (as AWS expects) or in the path.",
 )  # fmt: skip
-@click.option("--store-url", help="Where clients reach the embedded store through your proxy; loopback if left out.")
-@click.option("--signer-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="JSON, may only read.")
-@click.option("--publisher-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="JSON, may write.")
-@click.option("--anchor-bucket", help="A bucket of its own, where the log's heads are kept. Strongly advised.")
+@click.option("--store-url", help="The embedded store's public address behind your proxy [loopback].")
+@click.option(
+    "--signer-key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON file with credentials that can only read.",
+)
+@click.option(
+    "--publisher-key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON file with credentials that can write.",
+)
+@click.option("--anchor-bucket", help="A separate bucket for the log's anchors. Strongly recommended.")
 @click.option(
     "--anchor-key", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="JSON, may create, read and list objects in the anchor bucket.",
+    help="JSON file with credentials that can create, read and list objects in the anchor bucket.",
 )  # fmt: skip
-@click.option("--listen", default="127.0.0.1:8080", show_default=True, help="The address the web server binds.")
+@click.option(
+    "--listen", default="127.0.0.1:8080", show_default=True, help="The address and port the web server listens on."
+)
 @click.option(
     "--trusted-proxy", "trusted_proxies", multiple=True, metavar="NETWORK",
-    help="Whose X-Forwarded-For to believe: 127.0.0.1/32 behind nginx.",
+    help="The proxies whose X-Forwarded-For is trusted, such as 127.0.0.1/32 behind nginx.",
 )  # fmt: skip
 @click.pass_obj
 def init(instance: Instance, /, **options: Any) -> None:
-    """Begin an instance in the data folder; prints the admins' passwords, once."""
+    """Create an instance in the data folder. Prints the admins' passwords once."""
     folder = instance.folder.absolute()
     _require_sensible(options)
     if (folder / FILE_NAME).exists() and _in_use(instance):
-        raise NotPossible(f"{folder} holds an instance already.", next_step="Name another folder with --data.")
+        raise NotPossible(f"{folder} already contains an instance.", next_step="Choose another folder with --data.")
     # From here to the first admins' commit, an interruption leaves what the same command takes up again.
     made = making.write_settings(folder, _settings(folder, options))
     try:
@@ -70,17 +82,21 @@ def init(instance: Instance, /, **options: Any) -> None:
 
 def _require_sensible(options: dict[str, Any]) -> None:
     if len({admin.strip().lower() for admin in options["admins"]}) != 2 or len(options["admins"]) != 2:
-        raise click.UsageError("Give --admin exactly twice, for two people: one alone could approve nothing.")
+        raise click.UsageError("Use --admin exactly twice, for two people: one alone could not approve anything.")
     keys_given = [options["signer_key"], options["publisher_key"]]
     if bool(options["anchor_bucket"]) != bool(options["anchor_key"]):
-        raise click.UsageError("Give --anchor-bucket and --anchor-key together.")
+        raise click.UsageError("Use --anchor-bucket and --anchor-key together.")
     if _embedded(options):
         if any([*keys_given, options["anchor_key"]]):
-            raise click.UsageError("The embedded store makes its own keys: give --s3-endpoint-url or --s3-region, too.")
+            raise click.UsageError(
+                "The embedded store creates its own keys. To use another store, add --s3-endpoint-url or --s3-region."
+            )
     elif options["store_url"] is not None:
-        raise click.UsageError("--store-url is for the embedded store: leave it out, or leave out --s3-….")
+        raise click.UsageError(
+            "--store-url is for the embedded store only. Use either --store-url or the --s3-… options."
+        )
     elif not all(keys_given):
-        raise click.UsageError("Give --signer-key and --publisher-key: JSON files with the store's credentials.")
+        raise click.UsageError("Add --signer-key and --publisher-key: JSON files with the store's credentials.")
 
 
 def _embedded(options: dict[str, Any]) -> bool:
@@ -156,8 +172,8 @@ def _begin(made: Settings, options: dict[str, Any]) -> list[FirstAdmin]:
 
 
 def _print(made: Settings, admins: list[FirstAdmin]) -> None:
-    console.print(f"An instance has begun in {made.folder}.\n", markup=False)
-    console.print("The first two admins; their secrets are not shown again:", markup=False)
+    console.print(f"The instance in {made.folder} is ready.\n", markup=False)
+    console.print("The first two admins. Their secrets are not shown again:", markup=False)
     for admin in admins:
         lines = f"  {admin.email}\n    password     {admin.password}\n    TOTP secret  {admin.totp_secret}"
         console.print(lines, markup=False)

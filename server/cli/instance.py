@@ -15,7 +15,7 @@ from server.storage.database import Database, DatabaseUnavailable
 
 HEAD = """\
 # Settings of this Weightgate instance. Every key, with its meaning, unit and bounds: config/example.toml.
-# A variable WEIGHTGATE_<KEY> wins over a line here.
+# The environment variable WEIGHTGATE_<KEY> overrides a line here.
 """
 
 

@@ -11,14 +11,14 @@ from server.domain.callers import Caller
 
 @click.group()
 def keys() -> None:
-    """Show what outsiders verify with, and rotate the keys of the log and of the receipts."""
+    """Show the public keys, and rotate the keys of the log and of the receipts."""
 
 
 @keys.command("show")
 @with_json
 @click.pass_obj
 def show_keys(instance: Instance, as_json: bool) -> None:
-    """Show the public keys: of this log, of the ones before it, and of the manifests. Publish them elsewhere, too."""
+    """Show the public keys of this log, of earlier logs, and of the manifests. Publish them elsewhere, too."""
     with instance.use.database.reading() as session:
         known = logs.newest_first(session)
     named = [{"origin": log.origin, "log_vkey": log.vkey, "receipt_vkey": log.receipt_vkey} for log in known]
@@ -29,12 +29,12 @@ def show_keys(instance: Instance, as_json: bool) -> None:
 
 
 @keys.command()
-@click.option("--abandon", is_flag=True, help="Leave a log that cannot go on as it is: nothing more is sealed in it.")
+@click.option("--abandon", is_flag=True, help="Abandon a log that cannot continue. Nothing more is sealed in it.")
 @BECAUSE
 @with_json
 @acting
 def rotate(instance: Instance, caller: Caller, because: str, abandon: bool, as_json: bool) -> None:
-    """Close the log and open the next one with new keys. A run that was interrupted is finished by the same command.
+    """Close the log and open the next one with new keys. If interrupted, run the same command again to finish.
 
     The old log stays readable under its name. The services need no restart.
     """
@@ -47,11 +47,11 @@ def rotate(instance: Instance, caller: Caller, because: str, abandon: bool, as_j
 
 
 def _told(done: Rotated) -> str:
-    begun = "An interrupted rotation is finished: e" if done.finished else "E"
+    begun = "Finished an interrupted rotation: e" if done.finished else "E"
     lines = [f"{begun}ntries go to {done.origin} now, after {done.before}.", f"log_vkey      {done.vkey}"]
     lines.append(f"receipt_vkey  {done.receipt_vkey}")
     if done.anchored is False:
-        lines.append("The store did not take the anchors; the worker tries again each minute.")
+        lines.append("The store did not accept the anchors. The worker tries again every minute.")
     return "\n".join(lines)
 
 

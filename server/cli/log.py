@@ -31,21 +31,21 @@ from server.domain.delivery.reconciliation import Summary
 from server.log.anchors import BehindAnchor
 from server.storage import keys
 
-BECAUSE = click.option("--because", required=True, metavar="TEXT", help="Why; the log keeps it.")
+BECAUSE = click.option("--because", required=True, metavar="TEXT", help="The reason, recorded in the log.")
 
 
 @click.group()
 def log() -> None:
-    """Verify, read out and mend the log of downloads and of all that decides on them."""
+    """Verify, export and maintain the log."""
 
 
 @log.command()
 @with_json
 @click.pass_obj
 def verify(instance: Instance, as_json: bool) -> None:
-    """Compute every log anew: bytes, tree, heads, anchors, and whether each act was allowed by those before it.
+    """Verify every log: bytes, tree, heads, anchors, and that each entry was allowed by the entries before it.
 
-    Exit 0: clean, 1: faults, each named with its row, 4: an older backup was restored. Safe beside a running server.
+    Exit code 0: no faults, 1: faults, each with its row, 4: an older backup was restored. Safe while the server runs.
     """
     with Bars(quiet=as_json) as bars:
         found = verifying.verify(instance.use, bars.set)
@@ -84,20 +84,22 @@ def _count(number: int, what: str) -> str:
 
 
 @log.command()
-@click.option("--to", "target", type=click.Path(path_type=Path, dir_okay=False), help="A file [standard output].")
+@click.option(
+    "--to", "target", type=click.Path(path_type=Path, dir_okay=False), help="The file to write [standard output]."
+)
 @click.option(
     "--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True,
-    help="JSONL holds exactly what opens each commitment; CSV is for reading in a spreadsheet.",
+    help="JSONL contains the exact data behind each commitment. CSV is for spreadsheets.",
 )  # fmt: skip
-@click.option("--since", type=MOMENT, help="Only entries from this moment on, 2027-01-31T12:00:00Z.")
-@click.option("--until", type=MOMENT, help="Only entries before this moment.")
+@click.option("--since", type=MOMENT, help="Only entries from this time on, such as 2027-01-31T12:00:00Z.")
+@click.option("--until", type=MOMENT, help="Only entries before this time.")
 @click.pass_obj
 def export(
     instance: Instance, target: Path | None, form: Format, since: datetime | None, until: datetime | None
 ) -> None:
-    """Write the openings of all sealed entries, for an outside auditor: index, salt, record, commitment.
+    """Export all sealed entries for an outside auditor: index, salt, record, commitment.
 
-    It holds personal data, and what no partner may see of another. The file is written beside and renamed, mode 0600.
+    The file contains personal data and confidential data of every partner. It is created with mode 0600.
     """
     with Bars(quiet=target is None) as bars:
         lines = exports.lines(instance.use, form, since, until, lambda *done: bars.set("export", *done))
@@ -130,20 +132,21 @@ def _write_beside(target: Path, lines: Iterable[str]) -> int:
 @click.argument("places", nargs=-1, required=True)
 @click.option(
     "--log-key", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="JSON with credentials that may read s3:// places; the publisher's when left out.",
+    help="JSON file with credentials that can read s3:// places [the publisher's].",
 )  # fmt: skip
 @click.option(
     "--own", multiple=True, metavar="IDENTITY",
-    help="Whose reads need no download, as the log names them: on AWS the ARN of the publisher. May be repeated.",
+    help="A requester whose reads need no download, as named in the access log: on AWS, the publisher's ARN. "
+         "Repeatable.",
 )  # fmt: skip
 @with_json
 @click.pass_obj
 def reconcile(
     instance: Instance, places: tuple[str, ...], log_key: Path | None, own: tuple[str, ...], as_json: bool
 ) -> None:
-    """Hold the store's access logs in PLACES against the log: files, folders, s3://bucket/prefix.
+    """Compare the store's access logs in PLACES with the log. PLACES: files, folders or s3://bucket/prefix.
 
-    Lines count once, however often they are read. Exit 1 when some could not be read to their end.
+    Each line counts once, no matter how often it is read. Exit code 1 if a file could not be read completely.
     """
     credentials = None if log_key is None else keys.read_s3_credentials(log_key)
     with Bars(quiet=as_json, of_bytes=True) as bars:
@@ -157,13 +160,13 @@ def reconcile(
 
 def _summed_up(summary: Summary) -> str:
     lines = [
-        f"{summary.lines} lines of {summary.logs} logs; {summary.logs_known} more were read before.",
-        f"{summary.matched} new reads under a download, {summary.bytes_sent} bytes; {summary.unmatched} under none.",
-        f"{summary.own} with our own key, {summary.other} about something else, {summary.duplicates} known already.",
-        f"{summary.late} too old to count, {summary.unreadable} not readable.",
+        f"{summary.lines} lines of {summary.logs} logs; {summary.logs_known} more had been read before.",
+        f"{summary.matched} new reads of downloads, {summary.bytes_sent} bytes; {summary.unmatched} of no download.",
+        f"{summary.own} with our own key, {summary.other} unrelated, {summary.duplicates} already counted.",
+        f"{summary.late} too old to count, {summary.unreadable} unreadable.",
     ]
     lines += [f"ALARM: {kind}, {count} new" for kind, count in sorted(summary.alarms.items())]
-    lines += [f"Not readable, for example: {line}" for line in summary.examples[:3]]
+    lines += [f"Unreadable, for example: {line}" for line in summary.examples[:3]]
     lines += [f"PROBLEM: {problem}" for problem in summary.problems]
     return "\n".join(map(_printable, lines))
 
@@ -177,7 +180,7 @@ def _printable(line: str) -> str:
 @with_json
 @click.pass_obj
 def status(instance: Instance, as_json: bool) -> None:
-    """Show the log's size, head, anchor and alarms. Exit 0 when downloads can be issued, 1 when not."""
+    """Show the log's size, head, anchors and alarms. Exit code 0 if downloads can be issued, 1 if not."""
     found = log_status.status(instance.use)
     body = {name: plain(value) for name, value in asdict(found).items()}
     show(as_json, body | {"can_issue": not found.problems}, "\n".join(_lines(found)))
@@ -188,7 +191,7 @@ def _lines(found: Status) -> list[str]:
     waiting = "none"
     if found.oldest_unsealed_at is not None:
         waiting = f"since {plain(found.oldest_unsealed_at)}, {found.oldest_unsealed_seconds} s"
-    anchored = "none yet" if found.anchors_are_kept else "none are kept"
+    anchored = "none yet" if found.anchors_are_kept else "not kept"
     if found.anchored_size is not None:
         anchored = f"at size {found.anchored_size}"
     rows: list[tuple[str, Any]] = [
@@ -209,10 +212,10 @@ def _lines(found: Status) -> list[str]:
 @BECAUSE
 @acting
 def resume(instance: Instance, caller: Caller, because: str) -> None:
-    """Let a stopped log go on. First all of it is verified: with any fault it stays stopped."""
+    """Resume a stopped log. All of it is verified first. With any fault, it stays stopped."""
     with Bars(quiet=False) as bars:
         origin = verifying.resume(instance.use, caller, because, bars.set)
-    show(False, {}, f"The log {origin} verifies, and goes on.")
+    show(False, {}, f"The log {origin} has been verified and resumed.")
 
 
 @log.command()
@@ -220,12 +223,16 @@ def resume(instance: Instance, caller: Caller, because: str) -> None:
 @BECAUSE
 @acting
 def erase(instance: Instance, caller: Caller, which: str, because: str) -> None:
-    """Empty an entry where the law demands it: record, salt and person. Its place in the tree stays.
+    """Erase an entry where the law requires it: record, salt and person. Its place in the tree is kept.
 
-    An entry tells who did it and why. Backups and exports made before still hold what was erased.
+    A new entry records who erased it and why. Earlier backups and exports still contain the erased data.
     """
     erased = erasure.erase(instance.use, caller, which, because)
-    show(False, {}, f"Entry {erased.entry_id}, of kind {erased.kind}, is erased, and the log says so.")
+    show(
+        False,
+        {},
+        f"Entry {erased.entry_id}, of kind {erased.kind}, has been erased. The erasure is recorded in the log.",
+    )
 
 
 class Bars(Progress):

@@ -52,18 +52,20 @@ EXPECTED = (
 BEHIND_ANCHOR = 4  # the exit code
 # What a refusal advises by default is written for callers of the API.
 NEXT_STEPS: dict[type[Refused], str] = {
-    NotFound: "Check the spelling; the `list` commands show what is there.",
-    InvalidRequest: "Correct what is named above; `--help` describes the command.",
+    NotFound: "Check the spelling. The `list` commands show what exists.",
+    InvalidRequest: "Correct the problem named above. `--help` describes the command.",
 }
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option("--data", metavar="DIR", envvar="WEIGHTGATE_DATA", default="var", help="The instance's folder [./var].")
+@click.option(
+    "--data", metavar="DIR", envvar="WEIGHTGATE_DATA", default="var", help="The instance's data folder [./var]."
+)
 @click.pass_context
 def commands(context: click.Context, data: str) -> None:
-    """Run a Weightgate instance: gated, logged distribution of model weights.
+    """Operate a Weightgate server: gated, logged distribution of model weights.
 
-    Exit codes: 0 done, 1 refused, failed or refuted, 2 wrong use, 4 the log is behind its anchor.
+    Exit codes: 0 success, 1 refused or failed, 2 wrong usage, 4 the log is behind its anchor.
     """
     context.obj = context.with_resource(Instance(data))
 
@@ -98,7 +100,7 @@ def main() -> None:
         _say(_told(error if isinstance(error, Refused) else taken_meanwhile()))
         sys.exit(1)
     except DatabaseUnavailable as error:
-        _say(f"{error}: is it running, and not locked? Nothing was changed that the log does not show; try again")
+        _say(f"{error}: check that it is running and not locked, then try again. Every completed change is in the log")
         sys.exit(1)
     except BehindAnchor as error:
         _say(f"{error}. Restore a newer backup, or see `An older backup was restored` in deploy/README.md")
@@ -109,7 +111,7 @@ def main() -> None:
     except OSError as error:
         if error.filename is None:  # not about a file that the operator could make room for or open
             raise
-        _say(f"{error.strerror}: {os.fsdecode(error.filename)}. Correct that, then give the command again")
+        _say(f"{error.strerror}: {os.fsdecode(error.filename)}. Fix this, then run the command again")
         sys.exit(1)
 
 

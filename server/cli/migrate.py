@@ -13,7 +13,7 @@ from server.domain.resources import Resources
 @with_json
 @click.pass_obj
 def migrate(instance: Instance, as_json: bool) -> None:
-    """Bring the database to this version's schema. Back up first; safe to run again."""
+    """Migrate the database to this version's schema. Back up first. Safe to run again."""
     making.write_schema(instance.settings)
     owner = Resources(instance.settings).as_owner()
     try:

@@ -10,16 +10,16 @@ from server.domain.paging import Slice
 
 @click.group()
 def organization() -> None:
-    """Partner organizations."""
+    """Manage partner organizations."""
 
 
 @organization.command()
 @click.argument("slug")
-@click.option("--name", required=True, help="Its name in full.")
+@click.option("--name", required=True, help="Its full name.")
 @with_json
 @acting
 def add(instance: Instance, caller: Caller, slug: str, name: str, as_json: bool) -> None:
-    """Add a partner organization under the id SLUG."""
+    """Add a partner organization with the ID SLUG."""
     added = organizations.add(instance.use, caller, slug, name)
     show(as_json, {"id": added.slug, "name": added.name}, f"Added {added.slug}. Next: `person add`.")
 
@@ -28,7 +28,7 @@ def add(instance: Instance, caller: Caller, slug: str, name: str, as_json: bool)
 @with_json
 @acting
 def list_(instance: Instance, caller: Caller, as_json: bool) -> None:
-    """List the organizations you may see."""
+    """List the organizations you can see."""
     with instance.use.database.reading() as session:
         found = organizations.visible(session, caller, Slice(10_000)).items
     rows = [(o.slug, o.name, "lab" if o.is_lab else "partner", o.created_at, o.suspended_at) for o in found]
@@ -37,13 +37,13 @@ def list_(instance: Instance, caller: Caller, as_json: bool) -> None:
 
 @organization.command()
 @click.argument("slug")
-@click.option("--reason", required=True, help="Why; the log keeps it.")
+@click.option("--reason", required=True, help="The reason, recorded in the log.")
 @acting
 def suspend(instance: Instance, caller: Caller, slug: str, reason: str) -> None:
-    """Stop everything SLUG does from its next request on."""
+    """Suspend SLUG: all its requests are refused from now on."""
     organizations.suspend(instance.use, caller, slug, reason)
     lifetime = instance.settings.url_lifetime_seconds
-    show(False, {}, f"{slug} is suspended. URLs issued before still work for up to {lifetime} seconds.")
+    show(False, {}, f"{slug} is suspended. URLs that were already issued work for up to {lifetime} seconds.")
 
 
 @organization.command()
@@ -52,13 +52,13 @@ def suspend(instance: Instance, caller: Caller, slug: str, reason: str) -> None:
 def resume(instance: Instance, caller: Caller, slug: str) -> None:
     """End a suspension."""
     organizations.resume(instance.use, caller, slug)
-    show(False, {}, f"{slug} may act again.")
+    show(False, {}, f"The suspension of {slug} has been lifted.")
 
 
 @organization.command()
 @click.argument("slug")
-@click.option("--bytes-per-day", type=LARGE_COUNT, help="Bytes issued in any 24 hours; no limit when left out.")
-@click.option("--requests-per-minute", type=COUNT, help="Downloads asked for in a minute; no limit when left out.")
+@click.option("--bytes-per-day", type=LARGE_COUNT, help="Bytes issued per 24 hours [no limit].")
+@click.option("--requests-per-minute", type=COUNT, help="Downloads per minute [no limit].")
 @acting
 def quota(
     instance: Instance, caller: Caller, slug: str, bytes_per_day: int | None, requests_per_minute: int | None
@@ -67,7 +67,7 @@ def quota(
     organizations.set_quota(
         instance.use, caller, slug, bytes_per_day=bytes_per_day, requests_per_minute=requests_per_minute
     )
-    show(False, {}, f"Limits of {slug} replaced.")
+    show(False, {}, f"The limits of {slug} have been updated.")
 
 
 @organization.command()
@@ -75,9 +75,13 @@ def quota(
 @click.argument("networks", nargs=-1)
 @acting
 def networks(instance: Instance, caller: Caller, slug: str, networks: tuple[str, ...]) -> None:
-    """Replace the NETWORKS that SLUG fetches from; a fetch from elsewhere raises an alarm. None: left open."""
+    """Set the NETWORKS that SLUG fetches from. A fetch from any other network raises an alarm. Omit to remove all."""
     organizations.set_networks(instance.use, caller, slug, networks)
-    show(False, {}, f"{slug} fetches from {', '.join(networks)}." if networks else f"{slug} has no registered network.")
+    show(
+        False,
+        {},
+        f"Registered networks of {slug}: {', '.join(networks)}." if networks else f"{slug} has no registered networks.",
+    )
 
 
 COMMANDS = [organization]

@@ -11,26 +11,26 @@ from server.domain.permissions import Role
 
 @click.group()
 def person() -> None:
-    """People, in partners and in the lab."""
+    """Manage people, in partners and in the lab."""
 
 
 @person.command()
 @click.argument("email_of_person", metavar="EMAIL")
-@click.option("--organization", required=True, help="The id of their organization.")
-@click.option("--name", required=True, help="Their name in full.")
+@click.option("--organization", required=True, help="Their organization's ID.")
+@click.option("--name", required=True, help="Their full name.")
 @click.option(
     "--role", type=click.Choice([str(role) for role in Role]), required=True,
-    help="owner or member in a partner; admin, publisher or auditor in the lab.",
+    help="For a partner: owner or member. For the lab: admin, publisher or auditor.",
 )  # fmt: skip
 @with_json
 @acting
 def add(
     instance: Instance, caller: Caller, email_of_person: str, organization: str, name: str, role: str, as_json: bool
 ) -> None:
-    """Add a person; prints their first password and TOTP secret, once."""
+    """Add a person. Prints their first password and TOTP secret once."""
     password, totp_secret = people.add(instance.use, caller, organization, email_of_person, name, Role(role))
     body = {"email": email_of_person, "password": password, "totp_secret": totp_secret}
-    show(as_json, body, f"Added {email_of_person}. Hand these over safely; they are not shown again:")
+    show(as_json, body, f"Added {email_of_person}. Hand these over securely. They are not shown again:")
     if not as_json:
         console.print(f"  password     {password}\n  TOTP secret  {totp_secret}", markup=False)
 
@@ -39,7 +39,7 @@ def add(
 @with_json
 @acting
 def list_(instance: Instance, caller: Caller, as_json: bool) -> None:
-    """List the people you may see."""
+    """List the people you can see."""
     with instance.use.database.reading() as session:
         found = people.visible(session, caller, Slice(10_000)).items
     rows = [(p.email, p.name, p.organization.slug, p.role, p.created_at, p.disabled_at) for p in found]
@@ -50,18 +50,18 @@ def list_(instance: Instance, caller: Caller, as_json: bool) -> None:
 @click.argument("email_of_person", metavar="EMAIL")
 @acting
 def disable(instance: Instance, caller: Caller, email_of_person: str) -> None:
-    """Stop a person, and revoke the tokens they made (`token take-over` keeps one)."""
+    """Disable a person and revoke the tokens they created (keep one with `token take-over`)."""
     revoked = people.disable(instance.use, caller, email_of_person)
-    show(False, {}, f"{email_of_person} is disabled; tokens revoked: {revoked}.")
+    show(False, {}, f"{email_of_person} is disabled. Tokens revoked: {revoked}.")
 
 
 @person.command()
 @click.argument("email_of_person", metavar="EMAIL")
 @acting
 def enable(instance: Instance, caller: Caller, email_of_person: str) -> None:
-    """Let a disabled person act again."""
+    """Enable a disabled person."""
     people.enable(instance.use, caller, email_of_person)
-    show(False, {}, f"{email_of_person} may act again; revoked tokens stay revoked.")
+    show(False, {}, f"{email_of_person} is enabled again. Revoked tokens stay revoked.")
 
 
 @person.command("reset-password")
@@ -69,7 +69,7 @@ def enable(instance: Instance, caller: Caller, email_of_person: str) -> None:
 @with_json
 @acting
 def reset_password(instance: Instance, caller: Caller, email_of_person: str, as_json: bool) -> None:
-    """Give a person a new password; prints it, once."""
+    """Give a person a new password. Prints it once."""
     password = people.reset_password(instance.use, caller, email_of_person)
     show(as_json, {"email": email_of_person, "password": password}, f"New password of {email_of_person}: {password}")
 

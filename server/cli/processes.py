@@ -50,13 +50,13 @@ class Processes:
     def _watch(self, alive: Callable[[], bool]) -> int:
         while not self._stopping.wait(WATCH_SECONDS):
             if self._children["web"].poll() is not None:
-                logger.error("the web server ended; stopping", exit_code=self._children["web"].returncode)
+                logger.error("the web server exited; stopping", exit_code=self._children["web"].returncode)
                 return 1
             if not alive():
-                logger.error("the embedded store ended; stopping")
+                logger.error("the embedded store exited; stopping")
                 return 1
             if self._children["worker"].poll() is not None:
-                logger.error("the worker ended; starting it again", exit_code=self._children["worker"].returncode)
+                logger.error("the worker exited; restarting it", exit_code=self._children["worker"].returncode)
                 self._stopping.wait(1)
                 self._start("worker", _worker_command(self._made))
         return 0
@@ -90,8 +90,8 @@ def require_free(listen: str) -> None:
     while not _can_bind(host.strip("[]"), int(port)):
         if time.monotonic() > deadline:  # after a kill -9 of us the system is ending our children right now
             raise NotPossible(
-                f"The address {listen} is taken or not this machine's.",
-                next_step="Stop what listens there (`ss -ltnp` names it), or choose another port.",
+                f"The address {listen} is in use or does not belong to this machine.",
+                next_step="Stop the program that listens there (find it with `ss -ltnp`), or choose another port.",
             )
         time.sleep(0.1)
 

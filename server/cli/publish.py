@@ -14,13 +14,13 @@ from server.domain.publish import publishing
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.argument("stage", metavar="MODEL/STAGE")
-@click.option("--note", help="What is new in this checkpoint.")
+@click.option("--note", help="A note on what is new.")
 @with_json
 @acting
 def publish(instance: Instance, caller: Caller, folder: Path, stage: str, note: str | None, as_json: bool) -> None:
     """Check, sign and upload FOLDER, and make it the stage's `main` checkpoint.
 
-    A run that was interrupted is continued by the same command; until it ends, nobody sees anything of it.
+    Nothing is visible until publishing is complete. If interrupted, run the same command again to continue.
     """
     with _Bars(quiet=as_json) as bars:
         done = publishing.publish(instance.use, caller, folder, stage, note=note, progress=bars.advance_named)

@@ -17,7 +17,7 @@ from server.storage.embedded import EmbeddedStoreError
 @click.command()
 @click.pass_obj
 def serve(instance: Instance) -> None:
-    """Serve the instance until interrupted. In production, systemd runs the parts (deploy/README.md)."""
+    """Run the server until interrupted. In production, let systemd run its parts (see deploy/README.md)."""
     made = instance.use.settings
     require_free(made.listen)
     instance.use.open_for_web()  # a key it cannot use ends here in one line, not in each web process
@@ -31,17 +31,17 @@ def serve(instance: Instance) -> None:
 @click.command()
 @click.pass_obj
 def store(instance: Instance) -> None:
-    """Run the embedded store alone until interrupted, for a service manager."""
+    """Run only the embedded store until interrupted, for a service manager."""
     made = instance.settings
     if not made.embedded_store:
-        raise click.UsageError("This instance has no embedded store: its settings name another one.")
+        raise click.UsageError("This instance has no embedded store. Its settings name another store.")
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     with store_of(made.folder, made) as running:
         while not stopping.wait(WATCH_SECONDS):
             if not running.alive():
-                raise EmbeddedStoreError(f"the embedded store ended: read {made.folder}/store/logs")
+                raise EmbeddedStoreError(f"the embedded store exited: see {made.folder}/store/logs")
 
 
 COMMANDS = [serve, store]

@@ -12,27 +12,27 @@ from server.domain.release.stages import StageState
 
 @click.group()
 def stage() -> None:
-    """Models and the stages they are released in."""
+    """Manage models and their stages."""
 
 
 @stage.command("add-model")
 @click.argument("name")
-@click.option("--title", required=True, help="What people call it.")
+@click.option("--title", required=True, help="The name shown to people.")
 @acting
 def add_model(instance: Instance, caller: Caller, name: str, title: str) -> None:
-    """Add the model NAME, to be released in stages."""
+    """Add the model NAME."""
     stages.add_model(instance.use, caller, name, title)
     show(False, {}, f"Added model {name}.")
 
 
 @stage.command()
 @click.argument("name", metavar="MODEL/STAGE")
-@click.option("--tier", required=True, help="The tier that partners need.")
+@click.option("--tier", required=True, help="The tier that partners must be cleared for.")
 @click.option("--agreement", help="The agreement that partners must have signed.")
-@click.option("--ordinal", type=COUNT, help="Its place on the ladder; after the last when left out.")
-@click.option("--parameters", type=LARGE_COUNT, help="How many parameters it has.")
-@click.option("--announced", is_flag=True, help="Let everyone see its name and plan while it is planned.")
-@click.option("--plan", help="When it is meant to be released, in words.")
+@click.option("--ordinal", type=COUNT, help="Its position on the ladder [last].")
+@click.option("--parameters", type=LARGE_COUNT, help="The number of parameters.")
+@click.option("--announced", is_flag=True, help="Show its name and plan to everyone while it is planned.")
+@click.option("--plan", help="The planned release, in words.")
 @acting
 def add(
     instance: Instance,
@@ -57,7 +57,7 @@ def add(
         announced=announced,
         plan=plan,
     )
-    show(False, {}, f"Added {name} as number {added.ordinal} of its ladder. Next: `publish DIR {name}`.")
+    show(False, {}, f"Added {name} as number {added.ordinal} on its ladder. Next: `publish DIR {name}`.")
 
 
 @stage.command()
@@ -65,26 +65,26 @@ def add(
 @click.argument("alias")
 @acting
 def alias(instance: Instance, caller: Caller, name: str, alias: str) -> None:
-    """Let the stage be found as ALIAS, too."""
+    """Add ALIAS as another name of the stage."""
     stages.add_alias(instance.use, caller, name, alias)
-    show(False, {}, f"{name} is also found as {alias}.")
+    show(False, {}, f"{name} can now also be found as {alias}.")
 
 
 @stage.command()
 @click.argument("name", metavar="MODEL/STAGE")
 @click.argument("to", type=click.Choice([str(state) for state in StageState if state is not StageState.PLANNED]))
-@click.option("--rationale", required=True, help="Why now; the log keeps it.")
+@click.option("--rationale", required=True, help="The reason, recorded in the log.")
 @acting
 def move(instance: Instance, caller: Caller, name: str, to: str, rationale: str) -> None:
-    """Move a stage up its ladder, or withdraw it for good."""
+    """Move a stage to its next state, or withdraw it permanently."""
     stages.move(instance.use, caller, name, StageState(to), rationale)
     show(False, {}, f"{name} is now {to}.")
 
 
 @stage.command()
 @click.argument("name", metavar="MODEL/STAGE")
-@click.option("--announced/--not-announced", required=True, help="Whether everyone sees its name and plan.")
-@click.option("--plan", help="The plan in words; none when left out.")
+@click.option("--announced/--not-announced", required=True, help="Whether everyone can see its name and plan.")
+@click.option("--plan", help="The plan, in words [none].")
 @acting
 def announce(instance: Instance, caller: Caller, name: str, announced: bool, plan: str | None) -> None:
     """Show or hide a planned stage's name and plan."""
@@ -96,7 +96,7 @@ def announce(instance: Instance, caller: Caller, name: str, announced: bool, pla
 @with_json
 @acting
 def list_(instance: Instance, caller: Caller, as_json: bool) -> None:
-    """List the stages you may know of."""
+    """List the stages you can see."""
     with instance.use.database.reading() as session:
         found = rule.visible_stages(session, instance.use, caller, Slice(10_000)).items
     rows = [

@@ -53,7 +53,7 @@ class Instance:
         use = Resources(self.settings)
         if not making.has_schema(use.database):
             use.close()
-            raise SettingsError("the database has not this version's schema: run `weightgate-server migrate`")
+            raise SettingsError("the database schema is from another version: run `weightgate-server migrate`")
         return use
 
     def sign_in(self, email: str) -> Caller:
@@ -61,7 +61,9 @@ class Instance:
         password = os.environ.get(PASSWORD_VARIABLE)
         if password is None:
             if not sys.stdin.isatty():
-                raise click.UsageError(f"There is no terminal to ask for a password: put it into {PASSWORD_VARIABLE}.")
+                raise click.UsageError(
+                    f"Cannot ask for the password without a terminal. Set {PASSWORD_VARIABLE} instead."
+                )
             password = click.prompt(f"Password of {email}", hide_input=True, err=True)
         return people.sign_in_for_command(self.use, email, password)
 
@@ -69,7 +71,9 @@ class Instance:
 def acting(command: Command) -> Command:
     """Add `--as EMAIL`; the command receives `instance` and the proven `caller`."""
 
-    @click.option("--as", "email", metavar="EMAIL", required=True, help="Whom you act for; the password is asked.")
+    @click.option(
+        "--as", "email", metavar="EMAIL", required=True, help="Your email address. You are asked for your password."
+    )
     @click.pass_obj
     @wraps(command)
     def signed_in(instance: Instance, /, *args: Any, email: str, **kwargs: Any) -> Any:
@@ -116,7 +120,11 @@ class Moment(click.ParamType[datetime]):
                 return datetime.now(UTC) + timedelta(**{"days" if span[2] == "d" else "hours": int(span[1])})
             moment = datetime.fromisoformat(text)
         except (ValueError, OverflowError):
-            self.fail(f"{text!r} is no moment: write 2027-01-31, 2027-01-31T12:00:00Z, or 90d from now", param, ctx)
+            self.fail(
+                f"{text!r} is not a valid date or time: write 2027-01-31, 2027-01-31T12:00:00Z, or 90d from now",
+                param,
+                ctx,
+            )
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

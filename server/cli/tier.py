@@ -10,17 +10,17 @@ from server.domain.release import tiers
 
 @click.group()
 def tier() -> None:
-    """Ranks of access."""
+    """Manage tiers: named ranks of access."""
 
 
 @tier.command()
 @click.argument("name")
-@click.option("--rank", type=int, required=True, help="A higher rank opens what a lower one does.")
+@click.option("--rank", type=int, required=True, help="A higher rank includes everything below it.")
 @acting
 def add(instance: Instance, caller: Caller, name: str, rank: int) -> None:
-    """Define the tier NAME."""
+    """Add the tier NAME."""
     tiers.add(instance.use, caller, name, rank)
-    show(False, {}, f"Added tier {name} of rank {rank}.")
+    show(False, {}, f"Added tier {name} with rank {rank}.")
 
 
 @tier.command("list")

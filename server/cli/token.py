@@ -14,17 +14,17 @@ from server.domain.permissions import Scope
 
 @click.group()
 def token() -> None:
-    """API tokens, for scripts."""
+    """Manage API tokens."""
 
 
 @token.command()
 @click.argument("name")
 @click.option(
     "--scope", "scopes", type=click.Choice([str(s) for s in Scope]), multiple=True, required=True,
-    help="What it may be used for; repeatable.",
+    help="A scope of the token. Repeatable.",
 )  # fmt: skip
-@click.option("--days", type=int, default=30, show_default=True, help="How long it works.")
-@click.option("--network", "networks", multiple=True, help="Work only from here, like 192.0.2.0/24; repeatable.")
+@click.option("--days", type=int, default=30, show_default=True, help="The number of days it is valid.")
+@click.option("--network", "networks", multiple=True, help="Allow only this network, such as 192.0.2.0/24. Repeatable.")
 @with_json
 @acting
 def create(
@@ -36,7 +36,7 @@ def create(
     networks: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Make a token for yourself; prints it, once."""
+    """Create a token for yourself. Prints it once."""
     lifetime = timedelta(days=min(days, 10_000))
     made = tokens.create(instance.use, caller, name, [Scope(scope) for scope in scopes], lifetime, networks)
     _show_new(made, as_json)
@@ -46,7 +46,7 @@ def create(
 @with_json
 @acting
 def list_(instance: Instance, caller: Caller, as_json: bool) -> None:
-    """List the tokens you may see, newest first."""
+    """List the tokens you can see, newest first."""
     with instance.use.database.reading() as session:
         found = tokens.visible(session, caller, Slice(10_000)).items
     rows = [(t.public_id, t.name, t.scopes, t.networks, t.expires_at, t.revoked_at) for t in found]
@@ -58,7 +58,7 @@ def list_(instance: Instance, caller: Caller, as_json: bool) -> None:
 @with_json
 @acting
 def rotate(instance: Instance, caller: Caller, token_id: str, as_json: bool) -> None:
-    """Make a successor; the old token works for 24 hours more."""
+    """Replace a token. The old one works for another 24 hours."""
     _show_new(tokens.rotate(instance.use, caller, token_id), as_json)
 
 
@@ -66,23 +66,23 @@ def rotate(instance: Instance, caller: Caller, token_id: str, as_json: bool) -> 
 @click.argument("token_id")
 @acting
 def revoke(instance: Instance, caller: Caller, token_id: str) -> None:
-    """Make a token useless from its next request on."""
+    """Revoke a token immediately."""
     tokens.revoke(instance.use, caller, token_id)
-    show(False, {}, f"Token {token_id} is revoked.")
+    show(False, {}, f"Token {token_id} has been revoked.")
 
 
 @token.command("take-over")
 @click.argument("token_id")
 @acting
 def take_over(instance: Instance, caller: Caller, token_id: str) -> None:
-    """Become the one whom a token of your organization acts for."""
+    """Take over a token of your organization. It then acts for you."""
     tokens.take_over(instance.use, caller, token_id)
     show(False, {}, f"Token {token_id} now acts for {caller.person}.")
 
 
 def _show_new(made: NewToken, as_json: bool) -> None:
     body = {"id": made.token.public_id, "token": made.text, "expires_at": plain(made.token.expires_at)}
-    show(as_json, body, f"Token {made.token.public_id}, shown this once:\n{made.text}")
+    show(as_json, body, f"Token {made.token.public_id}, shown only once:\n{made.text}")
 
 
 COMMANDS = [token]

@@ -40,7 +40,7 @@ _FAILURES = (
 @click.command()
 @click.pass_obj
 def worker(instance: Instance) -> None:
-    """Seal the log, anchor it, look at it again, follow what is fetched, and send mails, until interrupted."""
+    """Run the background jobs until interrupted: seal, anchor and re-verify the log, track fetches, send email."""
     use = instance.use.as_sealer()
     require_anchored(use)
     stopping, failed = threading.Event(), threading.Event()
@@ -109,14 +109,14 @@ def _repeat(
 def _send_mails(use: Resources) -> None:
     for mail, error in mails.send_due(use):
         if error is not None:
-            logger.warning("a mail could not be sent", mail=mail.id, kind=mail.kind, reason=error)
+            logger.warning("an email could not be sent", mail=mail.id, kind=mail.kind, reason=error)
         elif use.settings.development_mails:
             _show_mail(mail)
 
 
 def _show_mail(mail: Mail) -> None:
     """One block of plain lines, whole: several processes write to the same terminal."""
-    lines = ["", f"--- Mail {mail.id} to {mail.recipient}", mail.subject, "", *mail.text.splitlines(), "---"]
+    lines = ["", f"--- Email {mail.id} to {mail.recipient}", mail.subject, "", *mail.text.splitlines(), "---"]
     click.echo("\n".join(map(printable, lines)))
 
 

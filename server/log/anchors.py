@@ -74,7 +74,7 @@ def write(bucket: AnchorBucket, head: Head, note: bytes) -> None:
     """Keep this head; one that is kept already must be the same. Raises Forked."""
     key = _key(head.origin, head.size)
     if not bucket.create(key, note) and _text(bucket.get_bytes(key)) != head.text:
-        raise Forked(f"another head was anchored at {head.size} entries")
+        raise Forked(f"a different head was anchored at {head.size} entries")
 
 
 def _newest(bucket: AnchorBucket, head: Head) -> str | None:

@@ -24,7 +24,9 @@ def encode(record: Mapping[str, Any]) -> bytes:
     try:
         return orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
     except (TypeError, orjson.JSONEncodeError):
-        raise NotCanonical("a record holds text that is not valid Unicode, or a type that JSON does not have") from None
+        raise NotCanonical(
+            "a record contains text that is not valid Unicode, or a type that JSON does not have"
+        ) from None
 
 
 def encoded(value: Mapping[str, Any]) -> Encoded:
@@ -47,4 +49,4 @@ def _require_canonical(value: Any) -> None:
         for item in value:
             _require_canonical(item)
     else:
-        raise NotCanonical(f"a record cannot hold a {type(value).__name__}")
+        raise NotCanonical(f"a record cannot contain a {type(value).__name__}")

@@ -152,7 +152,7 @@ def append(
         else:
             appended = _APPEND_TO.run(session, log_id=log_id, **values)
     except DATABASE_ERRORS as error:  # a guard, a broken table, a full disk: without an entry nothing may follow
-        raise NoLog(f"the log did not take the entry ({type(error).__name__})") from None
+        raise NoLog(f"the log did not accept the entry ({type(error).__name__})") from None
     if appended != 1:
         raise NoLog("no log to append to: run `weightgate-server init`")
     return Appended(content, salt, commitment, time_ms)

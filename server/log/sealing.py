@@ -139,7 +139,7 @@ def _edge(session: Session, log_id: int, head: Head) -> dict[tuple[int, int], by
     except tiles.BadTile:
         unchanged = False
     if not unchanged:
-        raise SealingStopped(f"the tiles at the edge do not give the root that was signed for size {head.size}")
+        raise SealingStopped(f"the tiles at the edge do not match the root that was signed for size {head.size}")
     return edge
 
 
@@ -148,7 +148,7 @@ def _require_numbers(session: Session, log_id: int, size: int) -> None:
     for outside in (LogEntry.leaf_index >= size, LogEntry.leaf_index < 0):
         stray = session.scalar(select(LogEntry.id).where(LogEntry.log_id == log_id, outside).limit(1))
         if stray is not None:
-            raise SealingStopped(f"entry {stray} has a place outside the {size} that were sealed")
+            raise SealingStopped(f"entry {stray} has a position outside the {size} sealed entries")
 
 
 def _unsealed(session: Session, log_id: int) -> _Unsealed:
@@ -164,7 +164,7 @@ def _unsealed(session: Session, log_id: int) -> _Unsealed:
     taken_bytes = 0
     for row in rows:
         if commitment_of(row.salt, row.record) != row.commitment:
-            raise SealingStopped(f"entry {row.id} is not what was committed to: it was changed before it was sealed")
+            raise SealingStopped(f"entry {row.id} does not match its commitment: it was changed before it was sealed")
         found.ids.append(row.id)
         found.leaves.append(tree.leaf_hash(row.commitment))
         taken_bytes += len(row.record)
@@ -197,7 +197,7 @@ def _require_no_tile(session: Session, log_id: int, level: int, number: int) -> 
         read_tile(session, log_id, level, number)
     except KeyError:
         return
-    raise SealingStopped(f"the tile {(level, number)} lies where the tree has not grown to yet")
+    raise SealingStopped(f"the tile {(level, number)} is beyond the current size of the tree")
 
 
 def _number(session: Session, ids: list[int], first: int) -> None:

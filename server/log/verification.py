@@ -76,12 +76,12 @@ def _head_faults(all_heads: Sequence[LogHead], key: VerifierKey) -> Iterator[Fau
             yield Fault(f"head of size {row.size}", "its note is not signed by the log's key")
             continue
         if (signed.size, signed.root) != (row.size, row.root):
-            yield Fault(f"head of size {row.size}", "its note was signed over another size or root")
+            yield Fault(f"head of size {row.size}", "its note was signed for a different size or root")
 
 
 def _root_fault(row: LogHead, root: bytes) -> Iterator[Fault]:
     if row.root != root:
-        yield Fault(f"head of size {row.size}", "its root is not that of the entries up to there")
+        yield Fault(f"head of size {row.size}", "its root does not match the entries up to that point")
 
 
 def _sealed(session: Session, log_id: int, size: int) -> Iterator[tuple[int, AnyRow, Fault | None]]:
@@ -95,10 +95,10 @@ def _sealed(session: Session, log_id: int, size: int) -> Iterator[tuple[int, Any
             .limit(ROWS_AT_ONCE)
         ).all()
         if not rows:
-            raise MissingEntries(f"entries from place {expected} on are missing; the head says {size}")
+            raise MissingEntries(f"entries from position {expected} on are missing; the head says {size}")
         for row in rows:
             if row.leaf_index != expected:
-                raise MissingEntries(f"the entry at place {expected} is missing")
+                raise MissingEntries(f"the entry at position {expected} is missing")
             yield expected, row, _entry_fault(session, row)
             expected += 1
             if expected == size:
@@ -111,7 +111,7 @@ class MissingEntries(Exception):
 
 def _level0_fault(session: Session, log_id: int, number: int, expected: bytes) -> Iterator[Fault]:
     if _stored_tile(session, log_id, 0, number) != expected:
-        yield Fault(f"tile 0/{number}", "it is not what the entries give")
+        yield Fault(f"tile 0/{number}", "it does not match the entries")
 
 
 def _upper_tile_faults(session: Session, log_id: int, size: int) -> Iterator[Fault]:
@@ -124,7 +124,7 @@ def _upper_tile_faults(session: Session, log_id: int, size: int) -> Iterator[Fau
             )
             expected = b"".join(_tile_root(data) for data in below)
             if _stored_tile(session, log_id, tile.level, tile.index) != expected:
-                yield Fault(f"tile {tile.level}/{tile.index}", "it is not what the tiles below it give")
+                yield Fault(f"tile {tile.level}/{tile.index}", "it does not match the tiles below it")
 
 
 def tile_count(size: int) -> int:
@@ -148,13 +148,13 @@ def tile_fault(session: Session, log_id: int, number: int, size: int) -> Fault |
             return fault
     hashes = b"".join(tree.leaf_hash(row.commitment) for row in rows)
     if len(rows) < min(tiles.WIDTH, size - first):
-        return Fault(f"tile 0/{number}", "entries of it are missing")
+        return Fault(f"tile 0/{number}", "some of its entries are missing")
     level = offset = 0
     while True:
         stored = _stored_tile(session, log_id, level, number)
         width = tiles.width(level, number, size)
         if len(stored) != width * tree.HASH_BYTES or stored[offset : offset + len(hashes)] != hashes:
-            return Fault(f"tile {level}/{number}", "it is not what the entries give")
+            return Fault(f"tile {level}/{number}", "it does not match the entries")
         if width < tiles.WIDTH:
             return None
         hashes, offset = _tile_root(stored), number % tiles.WIDTH * tree.HASH_BYTES
@@ -171,7 +171,11 @@ def _entry_fault(session: Session, row: AnyRow) -> Fault | None:
     if commitment_of(row.salt, row.record) == row.commitment:
         return _column_fault(row)
     if not row.record and not row.salt:
-        return None if _is_erased(session, row.id) else Fault(f"entry {row.id}", "it was emptied, and no entry says so")
+        return (
+            None
+            if _is_erased(session, row.id)
+            else Fault(f"entry {row.id}", "it was erased without an entry that records the erasure")
+        )
     return Fault(f"entry {row.id}", "its record or salt was changed")
 
 
@@ -181,7 +185,7 @@ def _column_fault(row: AnyRow) -> Fault | None:
         record = orjson.loads(row.record)
         kind, time, person = record["kind"], record["time"], record.get("actor", {}).get("person")
     except (KeyError, TypeError, AttributeError, ValueError):
-        return Fault(f"entry {row.id}", "its record is none that this log writes")
+        return Fault(f"entry {row.id}", "its record is not one that this log writes")
     if row.kind != kind:
         wrong = "kind"
     elif int(row.appended_at.timestamp() * 1000) != time:
@@ -190,7 +194,7 @@ def _column_fault(row: AnyRow) -> Fault | None:
         wrong = "person"
     else:
         return None
-    return Fault(f"entry {row.id}", f"it is listed under another {wrong} than its record says")
+    return Fault(f"entry {row.id}", f"its {wrong} column differs from its record")
 
 
 def _is_erased(session: Session, entry_id: int) -> bool:
@@ -214,7 +218,7 @@ def _stray_faults(session: Session, log_id: int, size: int) -> Iterator[Fault]:
     """Entries that have a number and yet no place in the tree: neither sealed nor waiting for it."""
     for outside in (LogEntry.leaf_index >= size, LogEntry.leaf_index < 0):
         for stray in session.scalars(select(LogEntry.id).where(LogEntry.log_id == log_id, outside)):
-            yield Fault(f"entry {stray}", f"it has a place outside the {size} that were sealed")
+            yield Fault(f"entry {stray}", f"it has a position outside the {size} sealed entries")
 
 
 def _tail_faults(session: Session, log_id: int) -> Iterator[Fault]:

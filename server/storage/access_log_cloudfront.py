@@ -69,7 +69,7 @@ class CloudFrontFormat:
         if at_ms is None:
             match = _MOMENT.fullmatch(text)
             if match is None:
-                raise ValueError("no moment")
+                raise ValueError("not a valid time")
             year, month, day, hour, minute, second = map(int, match.groups())
             at_ms = timegm((year, month, day, hour, minute, second)) * 1000
             if len(self._moments) >= 4096:

@@ -32,7 +32,7 @@ class EmbeddedFormat:
         request_id = told.get("request_id")
         agent, id_told = told["user_agent"], told["download_id"]
         if not isinstance(agent, str) or not isinstance(id_told, str):
-            raise TypeError("what should be text is none")
+            raise TypeError("a text field is missing")
         return possible(Read(
             # Lines of before there was an id: a line that comes twice is at least the same twice.
             hashlib.blake2b(line, digest_size=16).digest() if request_id is None else str(request_id).encode(),

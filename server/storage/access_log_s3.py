@@ -44,7 +44,7 @@ class S3Format:
         parts = line.split(b" ", _FIELDS)
         operation, key, moment = parts[7], parts[8], parts[2]
         if parts[3] != b"+0000]" or len(moment) != _MOMENT_BYTES:
-            raise ValueError("no S3 access log line")
+            raise ValueError("not an S3 access log line")
         minute = self._minutes.get(moment[:19])
         at_ms = (self._minute(moment[:19]) if minute is None else minute) + int(moment[19:]) * 1000
         if parts[9] == b'"-"' or key == b"-":  # nobody's request (a lifecycle rule), or one about no object
@@ -76,7 +76,7 @@ class S3Format:
         """Return the milliseconds of `[06/Feb/2026:00:01:`, and remember them."""
         match = _MINUTE.fullmatch(text)
         if match is None:
-            raise ValueError("no moment")
+            raise ValueError("not a valid time")
         day, month, year, hour, minute = match.groups()
         if len(self._minutes) >= _MINUTES_KEPT:
             self._minutes.clear()

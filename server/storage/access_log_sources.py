@@ -67,7 +67,7 @@ def expand(
         if place.startswith("s3://"):
             parts = urlsplit(place)
             if not parts.netloc:
-                raise SourceError(f"{place} names no bucket: write s3://bucket/prefix")
+                raise SourceError(f"{place} does not name a bucket: write s3://bucket/prefix")
             yield from _objects(parts.netloc, place.removeprefix(f"s3://{parts.netloc}").lstrip("/"), store_of, known)
         else:
             yield from _files(Path(place))
@@ -96,7 +96,7 @@ def reads(source: Source, tally: Tally, advance: Advance = lambda _: None) -> It
                 advance(now - done)
                 done = now
     except (EOFError, gzip.BadGzipFile, zlib.error):
-        raise SourceError(f"{source.name} is damaged or was cut off: fetch it again") from None
+        raise SourceError(f"{source.name} is damaged or truncated: fetch it again") from None
     except OSError as error:
         raise SourceError(f"{source.name} cannot be read ({error.strerror or type(error).__name__})") from None
 
@@ -169,7 +169,7 @@ def _fetched(path: Path, fetching: Future[None]) -> Iterator[FileIO]:
     try:
         fetching.result()
     except KeyError:
-        raise SourceError("an object was removed while the logs were read") from None
+        raise SourceError("an object was removed while the logs were being read") from None
     except ObjectStoreError as error:
         raise SourceError(str(error)) from None
     with FileIO(path) as stream:

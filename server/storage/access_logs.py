@@ -113,7 +113,7 @@ class LogReader:
 def possible(read: Read) -> Read:
     """Return a read as it is. Raises ValueError where a number in it is none that a store writes."""
     if not 0 <= read.bytes_sent <= BYTES_AT_MOST or read.at_ms not in MOMENTS_MS:
-        raise ValueError("no such moment or number of bytes")
+        raise ValueError("not a valid time or number of bytes")
     return read
 
 

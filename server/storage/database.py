@@ -73,7 +73,7 @@ class Moment(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
         if value is not None and value.tzinfo is None:
-            raise ValueError("a moment needs its zone: use aware UTC datetimes")
+            raise ValueError("a time needs a time zone: use aware UTC datetimes")
         return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
@@ -177,7 +177,7 @@ def _typed_errors() -> Iterator[None]:
         yield
     except UNAVAILABLE as error:
         # The driver's text may quote parameters: only its class goes on.
-        raise DatabaseUnavailable(f"the database did not answer ({type(error).__name__})") from None
+        raise DatabaseUnavailable(f"the database did not respond ({type(error).__name__})") from None
     except IntegrityError as error:
         if _is_unique_violation(error.orig):
             raise RowTaken("a row of the same name or number was stored first") from None

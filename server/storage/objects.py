@@ -344,12 +344,12 @@ class S3Objects:
         """Return what is there, or remove it: a store that cannot show our checksum has not verified it."""
         info = self.head(key)
         if info is None:
-            raise ObjectStoreError(f"the store took {key} and does not have it: publish again")
+            raise ObjectStoreError(f"the store accepted {key} but does not have it: publish again")
         if (info.checksum, info.sha256_hex, info.size_bytes) != (checksum, sha256_hex, size_bytes):
             self.delete(key)
             raise ChecksumMismatch(
-                f"the store does not show the SHA-256 checksum of {key} that was sent: publish again; "
-                "if it stays, this store does not verify checksums and cannot be used"
+                f"the store does not return the SHA-256 checksum that was sent for {key}: publish again; if this "
+                "keeps happening, the store does not verify checksums and cannot be used"
             )
         return info
 
@@ -371,7 +371,7 @@ class S3Objects:
 def _require_unchanged(path: Path, found_hex: str, promised_hex: str) -> None:
     # A longer or shorter file has another hash: the size needs no comparison of its own.
     if found_hex != promised_hex:
-        raise ChecksumMismatch(f"{path} is not the file it was when it was hashed: leave it alone and publish again")
+        raise ChecksumMismatch(f"{path} has changed since it was hashed: do not change it, and publish again")
 
 
 def _config(endpoint_url: str | None, addressing: str, attempts: int) -> Config:

@@ -91,7 +91,7 @@ class UrlSigner:
         now = self._clock()
         if moment is not None and moment > now:
             # Some stores take such a URL at once, and it would live from now until the end of that later life.
-            raise ValueError("URLs cannot be signed for a moment that has not come: the clock may have been set back")
+            raise ValueError("URLs cannot be signed for a time in the future: the clock may have been set back")
         batch = self._batch(download_id, lifetime_seconds, now if moment is None else moment)
         sha256 = hashlib.sha256
         urls = []
@@ -118,11 +118,13 @@ class UrlSigner:
     def _batch(self, download_id: str, lifetime_seconds: int, moment: datetime) -> "_Batch":
         """Everything that the URLs of one call share. `:d` below also refuses a lifetime that is not whole."""
         if not 1 <= lifetime_seconds <= LIFETIME_SECONDS_MAX:
-            raise ValueError(f"a signed URL lives 1 to {LIFETIME_SECONDS_MAX} seconds, not {lifetime_seconds}")
+            raise ValueError(
+                f"a signed URL must be valid for 1 to {LIFETIME_SECONDS_MAX} seconds, not {lifetime_seconds}"
+            )
         if not download_id:
-            raise ValueError("a URL without a download id could not be found in the log again")
+            raise ValueError("a URL without a download ID could not be traced in the log")
         if moment.tzinfo is None:
-            raise ValueError("the moment of signing has no time zone: a clock must give aware UTC")
+            raise ValueError("the time of signing has no time zone: a clock must return aware UTC")
         timestamp = moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
         day_key = self._key_of(timestamp[:8])
         scope = f"{timestamp[:8]}/{self.region}/s3/aws4_request"
@@ -205,16 +207,18 @@ def _object_query(filename: str | None, version_id: str | None) -> str:
 
 def _require_bucket(bucket: str, addressing: Addressing) -> None:
     if not _BUCKET.fullmatch(bucket) or _RESERVED_BUCKET.fullmatch(bucket):
-        raise ValueError(f"{bucket!r} is no general purpose bucket: 3 to 63 lower-case letters, digits, dots, hyphens")
+        raise ValueError(
+            f"{bucket!r} is not a valid bucket name: use 3 to 63 lowercase letters, digits, dots and hyphens"
+        )
     if addressing == "virtual" and "." in bucket:
         raise ValueError(f"bucket {bucket!r} has a dot, which breaks TLS in a host name: use path addressing")
 
 
 def _require_region(region: str, *, on_aws: bool) -> None:
     if not _REGION.fullmatch(region) or region == "aws-global" or "fips" in region.split("-"):
-        raise ValueError(f"{region!r} is no region to sign for: name the bucket's own, such as eu-central-1")
+        raise ValueError(f"{region!r} is not a valid region: use the bucket's own region, such as eu-central-1")
     if on_aws and (not _AWS_REGION.fullmatch(region) or _aws_domain(region) is None):
-        raise ValueError(f"{region!r} is no AWS region whose host is known here: set the endpoint URL")
+        raise ValueError(f"{region!r} is not a known AWS region: set the endpoint URL")
 
 
 def _aws_domain(region: str) -> str | None:

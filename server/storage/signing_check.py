@@ -99,8 +99,8 @@ def self_check(signer: UrlSigner, credentials: S3Credentials) -> None:
         twin = signer.stopped_at(signed_at(expected))
         if twin.sign([sample], download_id="start check", lifetime_seconds=60) != [expected]:
             raise SigningMismatch(
-                "this server's URL signer and botocore disagree, so no link would work: "
-                "check endpoint, region, bucket and addressing, and whether botocore was updated"
+                "this server's URL signer and botocore disagree, so no link would work: check the endpoint, "
+                "region, bucket and addressing, and whether botocore was updated"
             )
 
 

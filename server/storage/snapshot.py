@@ -31,7 +31,7 @@ def put_back(source: Path, url: str) -> None:
     if parsed.get_backend_name() == "sqlite":
         target = Path(str(parsed.database))
         if target.exists():
-            raise SnapshotError(f"{target} is there already: a backup is put back into a new folder only")
+            raise SnapshotError(f"{target} already exists: restore a backup to a new folder")
         target.touch(mode=0o600)
         shutil.copyfile(source, target)
     else:

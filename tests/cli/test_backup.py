@@ -157,11 +157,11 @@ def test_an_interrupted_backup_keeps_the_one_before(
     shutil.rmtree(target / backups.OBJECTS / "checkpoints" / "mini-gpt")
 
     def die(*_: object) -> None:
-        raise ObjectStoreUnavailable("the object store did not answer")
+        raise ObjectStoreUnavailable("the object store did not respond")
 
     with monkeypatch.context() as patch:
         patch.setattr(S3Objects, "download", die)
-        assert "did not answer" in operator("backup", target, code=1).line
+        assert "did not respond" in operator("backup", target, code=1).line
     assert contents(target)["database"] == before["database"]
     operator("backup", target)
     assert contents(target)["database"] != before["database"]
@@ -178,7 +178,7 @@ def test_what_lies_outside_the_folder_is_named(operator: Operator, tmp_path: Pat
 def test_a_backup_into_the_instance_is_refused(operator: Operator) -> None:
     """A backup beside what it is a backup of would be lost with it, and grow with each other one."""
     for target in (operator.folder, operator.folder / "backup"):
-        assert "lies inside" in operator("backup", target, code=1).line
+        assert "is inside" in operator("backup", target, code=1).line
 
 
 def test_restoring_into_what_is_there_is_refused(sqlite_running: World, newcomer: Operator, tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_an_incomplete_backup_is_refused(
     target = backed_up(at(sqlite_running, newcomer), tmp_path / "backup")
     (target / missing).unlink()
     line = newcomer("restore", target, code=1).line
-    assert "holds no complete backup" in line or "is missing or damaged" in line
+    assert "does not contain a complete backup" in line or "is missing or damaged" in line
     assert not newcomer.folder.exists() or list(newcomer.folder.iterdir()) == []
 
 
@@ -212,7 +212,10 @@ def test_a_tampered_object_is_refused(sqlite_running: World, newcomer: Operator,
     path.unlink()
     if damage != "removed":
         path.write_bytes(content[:-1] + (b"" if damage == "truncated" else bytes([content[-1] ^ 1])))
-    assert f"{item['object_key']} is missing or not what was published" in newcomer("restore", target, code=1).line
+    assert (
+        f"{item['object_key']} is missing or differs from what was published"
+        in newcomer("restore", target, code=1).line
+    )
     assert list(newcomer.folder.iterdir()) == []
 
 
@@ -225,5 +228,5 @@ def test_an_object_that_is_lost_in_the_store_stops_the_backup(
         raise KeyError(key)
 
     monkeypatch.setattr(S3Objects, "download", lost)
-    assert "is not in the store" in at(sqlite_running, newcomer)("backup", tmp_path / "backup", code=1).line
+    assert "is missing from the store" in at(sqlite_running, newcomer)("backup", tmp_path / "backup", code=1).line
     assert not (tmp_path / "backup" / "database").exists()

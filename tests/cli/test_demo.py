@@ -250,7 +250,7 @@ def test_no_secret_is_in_its_messages(demo: Demo) -> None:
 
 def test_a_second_demo_in_the_folder_is_refused(demo: Demo, newcomer: Operator) -> None:
     """Two at once would take the same data for theirs; the first goes on."""
-    assert "A demo runs in" in newcomer.elsewhere(demo.started.folder)("demo", code=1).line
+    assert "A demo is already running in" in newcomer.elsewhere(demo.started.folder)("demo", code=1).line
     assert is_ready(demo.port)
 
 
@@ -271,7 +271,7 @@ def test_ctrl_c_stops_everything_with_exit_code_0(demo: Demo, stopped: tuple[dic
     assert demo.started.leftovers() == set()
     assert not answers(demo.port)
     assert not answers(demo.store_port)
-    assert "Stopped. The same command continues with the same data." in demo.started.out
+    assert "Stopped. Run the same command to continue with the same data." in demo.started.out
 
 
 @pytest.fixture(scope="module")
@@ -323,7 +323,7 @@ def test_a_web_server_that_dies_ends_all_with_exit_code_1(third: Demo) -> None:
     os.kill(web, signal.SIGKILL)
     assert third.started.process.wait(40) == 1
     assert third.started.leftovers() == set()
-    assert "the web server ended" in third.started.err
+    assert "the web server exited" in third.started.err
 
 
 def test_a_taken_port_is_one_line_and_takes_no_folder(newcomer: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -347,7 +347,7 @@ def test_a_folder_with_anything_else_in_it_is_refused(newcomer: Operator) -> Non
 
 def test_an_instance_that_is_no_demo_is_refused(operator: Operator) -> None:
     """The example's people and tokens do not come into an instance that somebody made for work."""
-    assert "is no demo" in operator("demo", code=1).line
+    assert "is not a demo" in operator("demo", code=1).line
 
 
 def hashes(folder: Path) -> dict[str, str]:

@@ -88,7 +88,7 @@ def test_a_second_init_is_refused(newcomer: Operator, s3: tuple[str, ...]) -> No
     """An instance is never begun over another one; its settings stay as they are."""
     newcomer(*BASIC, *s3)
     before = (newcomer.folder / settings.FILE_NAME).read_bytes()
-    assert "holds an instance already" in newcomer(*BASIC, *s3, code=1).line
+    assert "already contains an instance" in newcomer(*BASIC, *s3, code=1).line
     assert (newcomer.folder / settings.FILE_NAME).read_bytes() == before
 
 
@@ -96,19 +96,19 @@ def test_a_database_that_is_in_use_is_refused(newcomer: Operator, s3: tuple[str,
     """A second instance cannot begin on the first one's database, and is not half there afterwards."""
     newcomer(*BASIC, *s3, "--database-url", database)
     second = newcomer.elsewhere(newcomer.folder.with_name("second"))
-    assert "has begun already" in second(*BASIC, *s3, "--database-url", database, code=1).line
+    assert "has already been set up" in second(*BASIC, *s3, "--database-url", database, code=1).line
     assert not (second.folder / settings.FILE_NAME).exists()
 
 
 FAULTS = {
     "a public address over plain http": (("--public-url", "http://weights.example.org"), "use https://"),
-    "a store that is down": (("--s3-endpoint-url", "http://127.0.0.1:{port}"), "check that it runs"),
+    "a store that is down": (("--s3-endpoint-url", "http://127.0.0.1:{port}"), "check that it is running"),
     "a database that is down": (
         ("--database-url", "postgresql+psycopg://a:hidden@127.0.0.1:{port}/b"),
-        "is it running",
+        "check that it is running",
     ),
-    "an address that is none": (("--admin", "ben"), "is no e-mail address"),
-    "an id that is none": (("--lab", "The Lab"), "is no organization id"),
+    "an address that is none": (("--admin", "ben"), "is not a valid email address"),
+    "an id that is none": (("--lab", "The Lab"), "is not a valid organization ID"),
     "a bucket that is none": (("--bucket", "Weights!"), "s3_bucket"),
 }
 
@@ -147,9 +147,12 @@ def test_an_init_that_was_killed_is_taken_up_again(
 WRONG_USE: dict[str, tuple[list[Any], str]] = {
     "one admin": ([*BASIC[:-2]], "exactly twice"),
     "the same admin twice": ([*BASIC[:-1], " ADA@lab.example"], "exactly twice"),
-    "a store without its keys": ([*BASIC, "--s3-endpoint-url", "http://127.0.0.1:1"], "Give --signer-key"),
-    "keys without a store": ([*BASIC, "--signer-key", __file__, "--publisher-key", __file__], "makes its own keys"),
-    "both stores": ([*BASIC, "--s3-region", "eu-west-1", "--store-url", "https://s.example.org"], "leave it out"),
+    "a store without its keys": ([*BASIC, "--s3-endpoint-url", "http://127.0.0.1:1"], "Add --signer-key"),
+    "keys without a store": ([*BASIC, "--signer-key", __file__, "--publisher-key", __file__], "creates its own keys"),
+    "both stores": (
+        [*BASIC, "--s3-region", "eu-west-1", "--store-url", "https://s.example.org"],
+        "is for the embedded store only",
+    ),
 }
 
 

@@ -56,4 +56,4 @@ def test_a_sound_log_is_not_abandoned(operator: Operator, sqlite_world: World) -
     """The line says what to leave out."""
     give_own_keys(sqlite_world)
     line = operator("keys", "rotate", "--because", "Impatience.", "--abandon", by="admin", code=1).line
-    assert "Leave out --abandon" in line
+    assert "without --abandon" in line

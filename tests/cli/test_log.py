@@ -166,7 +166,7 @@ def test_status_says_whether_anything_can_be_issued(operator: Operator, sqlite_w
     body = operator("log", "status", "--json").body
     assert body["can_issue"] is True
     assert (body["size"], body["stopped_at"], body["oldest_unsealed_at"]) == (len(sqlite_world.entries()), None, None)
-    assert "none are kept" in operator("log", "status").out
+    assert "not kept" in operator("log", "status").out
     stop(sqlite_world, "entry 3: its record or salt was changed")
     sqlite_world.tampered = True
     out = operator("log", "status", code=1).out
@@ -206,7 +206,7 @@ def test_a_download_is_erased_by_its_id(operator: Operator, sqlite_world: World)
     sqlite_world.seal()
     erase = ("log", "erase", made.id, "--because", "A request.")
     assert "of kind download, is erased" in operator(*erase, by="admin").out
-    assert "erased already" in operator(*erase, by="admin", code=1).line
+    assert "already been erased" in operator(*erase, by="admin", code=1).line
     operator("log", "verify")
     assert sqlite_world.records("entry.erase")[0]["actor"]["via"] == "cli"
 

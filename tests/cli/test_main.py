@@ -58,7 +58,7 @@ def test_no_command_at_all_shows_the_help(newcomer: Operator) -> None:
     """Who gives no command reads which there are, and a script learns that this was wrong use."""
     answer = newcomer.raw(["weightgate-server"])
     assert answer.code == 2
-    assert "Exit codes: 0 done, 1 refused, failed or refuted, 2 wrong use, 4" in answer.err
+    assert "Exit codes: 0 success, 1 refused or failed, 2 wrong usage, 4" in answer.err
 
 
 WRONG_USE = [
@@ -67,9 +67,9 @@ WRONG_USE = [
     (("tier", "add", "gold", "--rank", "much"), "'much' is not a valid integer"),
     (("tier", "list"), "Missing option '--as'"),
     (("clearance", "approve", str(2**64)), "not in the range"),
-    (("clearance", "propose", "x", "y", "z", "--purpose", "p", "--until", "9999999999d"), "is no moment"),
-    (("clearance", "propose", "x", "y", "z", "--purpose", "p", "--until", "999999999d"), "is no moment"),
-    (("clearance", "propose", "x", "y", "z", "--purpose", "p", "--until", "\u00b2d"), "is no moment"),
+    (("clearance", "propose", "x", "y", "z", "--purpose", "p", "--until", "9999999999d"), "not a valid date or time"),
+    (("clearance", "propose", "x", "y", "z", "--purpose", "p", "--until", "999999999d"), "not a valid date or time"),
+    (("clearance", "propose", "x", "y", "z", "--purpose", "p", "--until", "\u00b2d"), "not a valid date or time"),
     (("stage", "move", "gpt-2/774M", "planned", "--rationale", "back"), "'planned' is not one of"),
     (("demo", "--port", "70000"), "not in the range"),
 ]
@@ -145,7 +145,7 @@ def test_a_partner_at_the_command_line_is_still_a_partner(
     """A partner's owner who reaches the host's command line can do nothing that the policy gives to the lab."""
     before = len(sqlite_world.entries())
     line = operator(*arguments, by="cleared", code=1).line
-    assert "does not include" in line or "own organization only" in line
+    assert "does not include" in line or "within its organization" in line
     assert len(sqlite_world.entries()) == before
 
 
@@ -167,7 +167,7 @@ def test_the_matrix_above_holds_every_changing_command() -> None:
 
 def test_a_folder_without_an_instance_names_init(newcomer: Operator) -> None:
     """Where there is nothing yet, the line says how to begin."""
-    assert "make them with `weightgate-server init`" in newcomer("doctor", code=1).line
+    assert "create them with `weightgate-server init`" in newcomer("doctor", code=1).line
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(newcomer: Operator, tmp_path: Path) -> None:
@@ -187,12 +187,12 @@ def test_a_setting_out_of_bounds_stops_every_command(operator: Operator) -> None
 def test_a_database_that_is_down_is_one_line_without_its_password(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A closed port at the database's address ends commands in one line that never quotes the URL's password."""
+    """A closed port at the database's address ends commands on one line that never quotes the URL's password."""
     url = f"postgresql+psycopg://app:very-secret-word@127.0.0.1:{free_port()}/weightgate"
     monkeypatch.setenv("WEIGHTGATE_DATABASE_URL", url)
     for arguments in (("tier", "list"), ("migrate",)):
         answer = operator(*arguments, by="admin" if arguments[0] == "tier" else None, code=1)
-        assert "is it running" in answer.line
+        assert "check that it is running" in answer.line
         assert "very-secret-word" not in answer.err
 
 
@@ -203,7 +203,7 @@ def test_a_database_of_another_version_names_migrate(operator: Operator, monkeyp
 
 
 def test_a_database_that_is_none_is_one_line(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that SQLite cannot read ends in one line."""
+    """A file that SQLite cannot read ends on one line."""
     (operator.folder / "noise.sqlite3").write_bytes(b"noise " * 1000)
     monkeypatch.setenv("WEIGHTGATE_DATABASE_URL", "sqlite:///noise.sqlite3")
     assert "file is not a database" in operator("tier", "list", by="admin", code=1).line
@@ -212,12 +212,12 @@ def test_a_database_that_is_none_is_one_line(operator: Operator, monkeypatch: py
 def test_a_store_that_is_down_is_one_line(
     operator: Operator, sqlite_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Publishing to a closed port ends in one line, and nobody sees anything of it."""
+    """Publishing to a closed port ends on one line, and nobody sees anything of it."""
     monkeypatch.setenv("WEIGHTGATE_S3_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     folder = sqlite_world.template.sources / "mini-gpt" / "large"
     operator("stage", "add", "mini-gpt/small", "--tier", "research", by="admin")
     answer = operator("publish", folder, "mini-gpt/small", "--json", by="publisher", code=1)
-    assert "the object store did not answer" in answer.line
+    assert "the object store did not respond" in answer.line
     assert sqlite_world.api("GET", "/stages/mini-gpt/small/checkpoints", "publisher").json["items"] == []
 
 
@@ -236,7 +236,7 @@ def test_a_name_cannot_write_to_the_terminal(operator: Operator) -> None:
     operator("organization", "add", "sly", "--name", "[red]Sly[/]", by="admin")
     assert "[red]Sly[/]" in operator("organization", "list", by="admin").out
     refused = operator("organization", "add", "slier", "--name", "\x1b[2J", by="admin", code=1)
-    assert "in one line" in refused.line
+    assert "on one line" in refused.line
     assert "\x1b" not in refused.line
 
 

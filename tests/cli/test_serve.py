@@ -21,7 +21,7 @@ def test_serve_names_a_taken_address(operator: Operator, monkeypatch: pytest.Mon
     monkeypatch.setattr(processes, "LEFTOVERS_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         monkeypatch.setenv("WEIGHTGATE_LISTEN", f"127.0.0.1:{taken.getsockname()[1]}")
-        assert "is taken or not this machine's" in operator("serve", code=1).line
+        assert "is in use or does not belong to this machine" in operator("serve", code=1).line
 
 
 def test_serve_refuses_a_loose_key_in_one_line(
@@ -86,5 +86,5 @@ def test_a_store_that_died_is_not_kept_up_as_a_shell(store: Started) -> None:
     (weed,) = store.named("weed")
     os.kill(weed, signal.SIGKILL)
     assert store.process.wait(40) == 1
-    assert "the embedded store ended" in store.err
+    assert "the embedded store exited" in store.err
     assert store.leftovers() == set()

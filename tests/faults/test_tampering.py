@@ -69,7 +69,7 @@ Change = Callable[[Instance], tuple[str, Undo]]  # returns what is said of it (a
 def unsealed_row(there: Instance) -> tuple[str, Undo]:
     assert there.issue() == 201
     number = there.one("SELECT max(id) FROM log_entries WHERE leaf_index IS NULL AND kind = 'download'")
-    return f"entry {number} is not what was committed to", flipped(there, "log_entries", "record", f"id = {number}")
+    return f"entry {number} does not match its commitment", flipped(there, "log_entries", "record", f"id = {number}")
 
 
 def edge_tile(there: Instance) -> tuple[str, Undo]:

@@ -70,7 +70,7 @@ def test_a_whole_log_has_no_fault(small_log: SmallLog) -> None:
     assert told[-1] == (303, 303)
 
 
-OF_ENTRIES, OF_TILES = "it is not what the entries give", "it is not what the tiles below it give"
+OF_ENTRIES, OF_TILES = "it does not match the entries", "it does not match the tiles below it"
 CHANGED = "its record or salt was changed"
 EDITS: dict[str, tuple[Callable[[SmallLog], None], dict[str, str]]] = {
     "a record": (lambda log: tampering.flip(log.url, "log_entries", "record", "id = 17"), {"entry 17": CHANGED}),
@@ -87,9 +87,9 @@ EDITS: dict[str, tuple[Callable[[SmallLog], None], dict[str, str]]] = {
     "a tile that goes on": (lambda log: run(log, "UPDATE log_tiles SET data = data || zeroblob(32) WHERE level = 0 AND number = 2"),  # noqa: E501
                             {"tile 0/2": OF_ENTRIES}),
     "an older root": (lambda log: tampering.flip(log.url, "log_heads", "root", "size = 257"),
-                      {"head of size 257": "its note was signed over another size or root"}),
+                      {"head of size 257": "its note was signed for a different size or root"}),
     "a root of another size": (lambda log: run(log, "UPDATE log_heads SET size = 256 WHERE size = 257"),
-                               {"head of size 256": "its note was signed over another size or root"}),
+                               {"head of size 256": "its note was signed for a different size or root"}),
     "a note": (lambda log: run(log, "UPDATE log_heads SET note = 'nothing' WHERE size = 257"),
                {"head of size 257": "its note is not signed by the log's key"}),
     "a note of bytes": (lambda log: run(log, "UPDATE log_heads SET note = x'00' WHERE size = 257"),
@@ -101,17 +101,17 @@ EDITS: dict[str, tuple[Callable[[SmallLog], None], dict[str, str]]] = {
     "a tile of text": (lambda log: run(log, "UPDATE log_tiles SET data = 'text' WHERE level = 1"),
                        {"tile 1/0": OF_TILES}),
     "a kind": (lambda log: run(log, "UPDATE log_entries SET kind = 'other' WHERE id = 17"),
-               {"entry 17": "it is listed under another kind than its record says"}),
+               {"entry 17": "its kind column differs from its record"}),
     "a person": (lambda log: run(log, "UPDATE log_entries SET person = 'eve@example.org' WHERE id = 602"),
-                 {"entry 602": "it is listed under another person than its record says"}),
+                 {"entry 602": "its person column differs from its record"}),
     "a time": (lambda log: run(log, "UPDATE log_entries SET appended_at = '2026-01-01 00:00:00' WHERE id = 17"),
-               {"entry 17": "it is listed under another time than its record says"}),
+               {"entry 17": "its time column differs from its record"}),
     "a place beyond": (lambda log: run(log, "UPDATE log_entries SET leaf_index = 600 WHERE id = 601"),
                        {"entry 601": "it has a place outside the 600 that were sealed"}),
     "a place before": (lambda log: run(log, "UPDATE log_entries SET leaf_index = -1 WHERE id = 601"),
                        {"entry 601": "it has a place outside the 600 that were sealed"}),
     "an emptied entry": (lambda log: run(log, "UPDATE log_entries SET record = x'', salt = x'' WHERE id = 5"),
-                         {"entry 5": "it was emptied, and no entry says so"}),
+                         {"entry 5": "it was erased without an entry that records the erasure"}),
 }  # fmt: skip
 
 
@@ -185,7 +185,7 @@ def sign_over(log: SmallLog, size: int, root: bytes) -> None:
 def test_a_fork_signed_with_the_stolen_key_is_named(log: SmallLog, size: int) -> None:
     """A good signature does not make another root that of the entries."""
     sign_over(log, size, bytes(32))
-    assert found(log) == {f"head of size {size}": "its root is not that of the entries up to there"}
+    assert found(log) == {f"head of size {size}": "its root does not match the entries up to that point"}
 
 
 @pytest.mark.parametrize(("entry", "named"), [(401, set()), (101, {"head of size 250", "head of size 257"})])

@@ -76,7 +76,9 @@ def test_a_damaged_file_is_told_by_its_name(tmp_path: Path, damage: object) -> N
         ids_in(path)
 
 
-@pytest.mark.parametrize(("place", "says"), [("nowhere.log", "cannot be read"), ("s3:///prefix", "names no bucket")])
+@pytest.mark.parametrize(
+    ("place", "says"), [("nowhere.log", "cannot be read"), ("s3:///prefix", "does not name a bucket")]
+)
 def test_a_place_that_is_none_is_told(place: str, says: str) -> None:
     """Before anything is read."""
     with pytest.raises(SourceError, match=says):
@@ -165,4 +167,4 @@ def test_an_object_that_is_gone_is_a_problem_of_its_own(bucket: S3Objects) -> No
             told += [read.request_key.decode() for block in sources.reads(source, Tally()) for read in block]
         except SourceError as error:
             told.append(str(error))
-    assert told == ["an object was removed while the logs were read", "the store is down", "N2"]
+    assert told == ["an object was removed while the logs were being read", "the store is down", "N2"]

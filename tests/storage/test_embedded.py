@@ -539,7 +539,7 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         store = EmbeddedStore(tmp_path / "store", port, "weights")
-        with pytest.raises(EmbeddedStoreError, match=rf"port {port} .* is taken: .* choose another"):
+        with pytest.raises(EmbeddedStoreError, match=rf"port {port} .* is in use: .* choose another"):
             store.start()
     assert store.process_ids == []
 

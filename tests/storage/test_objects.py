@@ -248,7 +248,7 @@ def test_a_store_that_is_down_is_unavailable_within_seconds(
     path, _ = make_file(tmp_path, 1000)
     began = time.monotonic()
     objects = objects_as(S3Credentials("A", "secret"), f"http://127.0.0.1:{free_port()}")
-    with objects, pytest.raises(ObjectStoreUnavailable, match="check that it runs") as failure:
+    with objects, pytest.raises(ObjectStoreUnavailable, match="check that it is running") as failure:
         act(objects, path)
     assert time.monotonic() - began < 8
     assert "botocore" not in "".join(traceback.format_exception(failure.value))

@@ -78,11 +78,11 @@ def test_a_missing_database_is_not_made(tmp_path: Path) -> None:
 
 
 def test_a_snapshot_is_never_put_over_a_database(busy: Path, tmp_path: Path) -> None:
-    """What is there already is not replaced, whatever the copy holds."""
+    """What already exists is not replaced, whatever the copy holds."""
     copy = tmp_path / "copy"
     snapshot.take(f"sqlite:///{busy}", copy)
     before = busy.stat().st_ino
-    with pytest.raises(SnapshotError, match="is there already"):
+    with pytest.raises(SnapshotError, match="already exists"):
         snapshot.put_back(copy, f"sqlite:///{busy}")
     assert busy.stat().st_ino == before
 
