@@ -75,7 +75,7 @@ def _suspended(world: World) -> Known:
 
 
 def _held(world: World) -> Known:
-    holds.lay(world.use, world.admin, "mini-gpt/base", "A finding.")
+    holds.place(world.use, world.admin, "mini-gpt/base", "A finding.")
     return {}
 
 

@@ -1,4 +1,4 @@
-"""Holds: lay, lift."""
+"""Holds: place, lift."""
 
 import click
 
@@ -16,9 +16,9 @@ def hold() -> None:
 @click.argument("on")
 @click.option("--reason", required=True, help="The reason, recorded in the log.")
 @acting
-def lay(instance: Instance, caller: Caller, on: str, reason: str) -> None:
+def place(instance: Instance, caller: Caller, on: str, reason: str) -> None:
     """Place a hold: nobody can download ON until it is lifted."""
-    holds.lay(instance.use, caller, on, reason)
+    holds.place(instance.use, caller, on, reason)
     lifetime = instance.settings.url_lifetime_seconds
     show(False, {}, f"{on} is on hold. URLs that were already issued work for up to {lifetime} seconds.")
 

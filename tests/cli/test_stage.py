@@ -26,4 +26,4 @@ def test_announcing_shows_a_planned_stage_by_its_plan(operator: Operator) -> Non
 def test_there_is_no_way_down_the_ladder(operator: Operator) -> None:
     """What is public cannot be taken back to partners; the line names what can be done."""
     line = operator("stage", "move", "gpt-2/124M", "partners", "--rationale", "Oh.", by="admin", code=1).line
-    assert "lay a hold" in line
+    assert "place a hold" in line

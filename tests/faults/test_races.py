@@ -113,7 +113,7 @@ class Hold(Stoppable):
         holds.lift(self.world.use, self.world.admin, EVERYTHING)
 
     def stop(self) -> None:
-        holds.lay(self.world.use, self.world.admin, EVERYTHING, "A race.")
+        holds.place(self.world.use, self.world.admin, EVERYTHING, "A race.")
 
 
 class Token(Stoppable):

@@ -1,4 +1,4 @@
-"""Holds: nobody, for now. Laid by one admin on a stage, a model or everything; the state underneath is kept."""
+"""Holds: nobody, for now. Placed by one admin on a stage, a model or everything; the state underneath is kept."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,8 +18,8 @@ EVERYTHING = "everything"
 
 
 @dataclass(frozen=True, slots=True)
-class Lying:
-    """A hold: on what, since when, who laid it and why."""
+class Hold:
+    """On what, since when, who placed it and why."""
 
     on: str
     at: datetime
@@ -27,7 +27,7 @@ class Lying:
     reason: str | None
 
 
-def lay(use: Resources, caller: Caller, on: str, reason: str) -> None:
+def place(use: Resources, caller: Caller, on: str, reason: str) -> None:
     """Stop issuing for `on` (`model/stage`, `model` or `everything`) from the next request on."""
     if not reason.strip() or len(reason) > 1000:
         raise InvalidRequest(
@@ -37,12 +37,12 @@ def lay(use: Resources, caller: Caller, on: str, reason: str) -> None:
 
 
 def lift(use: Resources, caller: Caller, on: str) -> None:
-    """Take a hold away: the state that was underneath counts again."""
+    """Lift a hold: the state underneath counts again."""
     _set(use, caller, on, None)
 
 
-def lying(session: Session, caller: Caller) -> list[Lying]:
-    """Every hold that lies now, the widest first. For staff alone: partners are told that one lies, not why."""
+def current(session: Session, caller: Caller) -> list[Hold]:
+    """Every hold now, the widest first. For staff alone: partners are told that there is one, not why."""
     caller.require(Permission.CHECKPOINT_READ)
     if not caller.is_staff:
         return []
@@ -52,11 +52,11 @@ def lying(session: Session, caller: Caller) -> list[Lying]:
     found: list[tuple[str, Holdable]] = [(EVERYTHING, everything)] if everything.held_at else []
     found += [(model.name, model) for model in models]
     found += [(stage.full_name, stage) for stage in session.scalars(held)]
-    return [Lying(on, row.held_at, row.held_by, row.hold_reason) for on, row in found if row.held_at is not None]
+    return [Hold(on, row.held_at, row.held_by, row.hold_reason) for on, row in found if row.held_at is not None]
 
 
-def state_of(session: Session, on: str) -> tuple[str, Lying | None]:
-    """The full name of what a hold can be laid on, and the hold that lies on that very thing. Raises NotFound."""
+def state_of(session: Session, on: str) -> tuple[str, Hold | None]:
+    """The full name of what can be put on hold, and the hold on exactly that. Raises NotFound."""
     held: Holdable
     if on == EVERYTHING:
         held = session.get_one(Everything, 1)
@@ -65,7 +65,7 @@ def state_of(session: Session, on: str) -> tuple[str, Lying | None]:
         on = held.full_name
     else:
         held = stages.get_model(session, on)
-    return on, None if held.held_at is None else Lying(on, held.held_at, held.held_by, held.hold_reason)
+    return on, None if held.held_at is None else Hold(on, held.held_at, held.held_by, held.hold_reason)
 
 
 def _set(use: Resources, caller: Caller, on: str, reason: str | None) -> None:

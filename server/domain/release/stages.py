@@ -31,7 +31,7 @@ STAGE_WORDS = {"resolve", "tree", "raw", "refs", "commit", "commits", "revision"
 
 
 class StageState(StrEnum):
-    """How far a stage is released. A hold is laid over a state and keeps it."""
+    """How far a stage is released. A hold is placed over a state and keeps it."""
 
     PLANNED = "planned"
     PARTNERS = "partners"
@@ -48,8 +48,8 @@ MOVES = {
 
 
 class Holdable:
-    """Something a hold can be laid on. The columns stand in rows that always exist, because an absent row cannot be
-    locked against a hold that is laid while a download is being decided."""
+    """Something that a hold can be placed on. Its rows always exist, because an absent row cannot be locked against a
+    hold that is placed while a download is being decided."""
 
     held_at: Mapped[datetime | None] = mapped_column(Moment)
     held_by: Mapped[str | None] = mapped_column(String(254))
@@ -57,7 +57,7 @@ class Holdable:
 
 
 class Everything(Holdable, Base):
-    """The one row on which "stop everything" is laid."""
+    """The one row for "stop everything"."""
 
     __tablename__ = "everything"
     id: Mapped[int] = mapped_column(Key, primary_key=True, autoincrement=False)
@@ -178,7 +178,7 @@ def add_alias(use: Resources, caller: Caller, full_name: str, alias: str) -> Non
 
 
 def move(use: Resources, caller: Caller, full_name: str, to: StageState, rationale: str) -> None:
-    """Move a stage up its ladder, or withdraw it for good. There is no way back: lay a hold instead."""
+    """Move a stage up its ladder, or withdraw it permanently. There is no way back: place a hold instead."""
     caller.require(Permission.STAGE_MANAGE)
     if not rationale.strip() or len(rationale) > 10_000:
         raise InvalidRequest("Enter a reason in 10000 characters or fewer. It is recorded in the log.")

@@ -130,7 +130,7 @@ def test_rights_are_still_taken_away_from_a_stopped_log(world: World) -> None:
     """Revoking and holding go on, and are appended, so that whoever mends the log finds them."""
     run(world, "UPDATE logs SET stop_reason = 'a test stopped it'")
     clearances.revoke(world.use, world.admin, 1)
-    holds.lay(world.use, world.admin, EVERYTHING, "The log is stopped.")
+    holds.place(world.use, world.admin, EVERYTHING, "The log is stopped.")
     assert [entry.kind for entry in world.entries()][-2:] == ["clearance.revoke", "hold.lay"]
     assert world.api("GET", "/log/entries").status_code == 200
 
@@ -295,7 +295,7 @@ def test_two_logs_that_anchor_at_once_are_a_fork(anchored: World) -> None:
     bucket.create = other_first  # type: ignore[method-assign]
     with pytest.raises(Forked, match=f"a different head was anchored at {head.size} entries"):
         sealer.anchor(anchored.use)
-    require_stopped(anchored, "another head was anchored")
+    require_stopped(anchored, "a different head was anchored")
 
 
 def test_another_worker_s_newer_anchor_is_not_taken_for_a_restored_backup(anchored: World) -> None:

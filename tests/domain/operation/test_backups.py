@@ -52,7 +52,7 @@ def test_an_object_that_arrives_damaged_is_not_kept(
 ) -> None:
     """A store that hands out other bytes than were published ends the backup before its index."""
     monkeypatch.setattr(S3Objects, "download", lambda _self, _key, path: path.write_bytes(b"other"))
-    with pytest.raises(SnapshotError, match="not what was published"):
+    with pytest.raises(SnapshotError, match="differs from what was published"):
         backups.copy_objects(sqlite_world.use, tmp_path)
     assert not (tmp_path / INDEX).exists()
 

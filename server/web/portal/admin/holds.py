@@ -46,7 +46,7 @@ def lay(caller: Caller) -> Response:
     """Stop issuing from the next request on."""
     form = Laying()
     on = form.on.data or ""
-    if not carried_out(form, caller, lambda: holds.lay(resources(), caller, on, form.reason.data)):
+    if not carried_out(form, caller, lambda: holds.place(resources(), caller, on, form.reason.data)):
         return _act(form, on, "lay")
     return done(_after(on), f"{on} is on hold: no downloads are issued.")
 

@@ -93,7 +93,7 @@ def index(caller: Caller) -> Response:
             (model, sorted((s for s in known if s.model_id == model.id), key=lambda stage: stage.ordinal))
             for model in stages.all_models(session)
         ]
-        return render("admin/stages/index.html", ladders=ladders, holds=holds.lying(session, caller))
+        return render("admin/stages/index.html", ladders=ladders, holds=holds.current(session, caller))
 
 
 @bp.get("/add-model")
@@ -168,7 +168,7 @@ def show(caller: Caller, model: str, stage: str) -> Response:
         return render(
             "admin/stages/show.html", stage=row, aliases=stages.aliases(session, row), now=at,
             held=bool(known.held_at or known.model_held_at or known.everything_held_at),
-            holds=[hold for hold in holds.lying(session, caller) if hold.on in _above(row.full_name)],
+            holds=[hold for hold in holds.current(session, caller) if hold.on in _above(row.full_name)],
             moves=MOVES[StageState(row.state)], checkpoints=checkpoints.published(session, row.id, paging.part()),
             opening=clearances.opening(session, row, SHOWN, at),
             taken=bytes_taken.of_stage(session, row.full_name, at),
