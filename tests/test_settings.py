@@ -169,7 +169,7 @@ def test_debug_stops_the_start(tmp_path: Path, line: str, environment: dict[str,
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "no settings at .*weightgate.toml: make them with `weightgate-server init`"),
+        (None, "no settings at .*weightgate.toml: create them with `weightgate-server init`"),
         (b'public_url = "https://\xff"', "cannot read .*weightgate.toml: UnicodeDecodeError"),
         (b"public_url = ", "weightgate.toml is not TOML"),
         (b'contact = "hush hush\n', "weightgate.toml is not TOML"),
@@ -335,7 +335,7 @@ def test_a_short_secret_is_refused(sqlite_world: World) -> None:
     path.write_bytes(b"change-me")
     path.chmod(0o600)
     use = Resources(sqlite_world.settings.model_copy(update={"secret_file": path}))
-    with pytest.raises(KeyFileError, match="9 bytes: at least 32") as refused:
+    with pytest.raises(KeyFileError, match="9 bytes, but needs at least 32") as refused:
         _ = use.secret
     assert "change-me" not in str(refused.value)
 

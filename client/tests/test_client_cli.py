@@ -29,7 +29,7 @@ def test_a_file_that_is_no_answer_is_wrong_use(partner: Partner, content: bytes)
     """Exit 2 and one line that says what RECEIPT should be."""
     outcome = partner.run("log", "verify", str(partner.save(content)))
     assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err.startswith("wrong use: RECEIPT is not a saved answer")
+    assert outcome.err.startswith("wrong use: RECEIPT is not a saved response")
     assert outcome.err.count("\n") == 1
 
 

@@ -97,7 +97,7 @@ def test_a_key_that_changed_is_refuted(far: FarSide, partner: Partner, seen: dic
     assert (outcome.code, outcome.fields["code"]) == (1, expected)
     later = partner.verify(seen)
     assert (later.code, later.fields["code"]) == (1, "key_changed")
-    assert "Ask the lab which key is right" in later.fields["next_step"]
+    assert "Ask the lab which key is correct" in later.fields["next_step"]
 
 
 def test_a_key_that_was_given_must_be_the_one_remembered(

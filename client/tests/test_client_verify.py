@@ -75,8 +75,8 @@ def test_the_line_says_what_was_proven_and_what_to_do(far: FarSide, partner: Par
     command = ("log", "verify", str(partner.save(answer)), "--endpoint", far.endpoint)
     first, second = partner.run(*command), partner.run(*command)
     where = f"proven: Download {answer['id']} is entry 0 of the log {far.origin}, whose 1 entries"
-    assert first.out.startswith(f"{where} are seen for the first time. Keys and head are remembered from now on")
-    assert second.out == f"{where} continue the 1 seen before. Nothing is left to do.\n"
+    assert first.out.startswith(f"{where} were seen for the first time. Keys and head are now remembered")
+    assert second.out == f"{where} continue the 1 seen before. There is nothing else to do.\n"
     assert first.out.count("\n") == 1
     assert first.err == second.err == ""
 
@@ -99,11 +99,11 @@ def test_a_promise_that_is_not_kept_is_refuted(far: FarSide, partner: Partner) -
     far.now = START + MMD_SECONDS + 0.001
     outcome = partner.verify(answer)
     assert (outcome.code, outcome.fields["code"]) == (1, "promise_broken")
-    assert "did not keep its promise" in outcome.fields["sentence"]
+    assert "broke its promise" in outcome.fields["sentence"]
     far.answers[far.proof_path(answer)] = Reply(status=404)
     denied = partner.verify(answer)
     assert (denied.code, denied.fields["code"]) == (1, "promise_broken")
-    assert "no such download" in denied.fields["sentence"]
+    assert "does not know this download" in denied.fields["sentence"]
 
 
 def test_a_download_that_is_denied_in_time_is_not_refuted(far: FarSide, partner: Partner) -> None:

@@ -42,11 +42,17 @@ def log_commands() -> None:
 
 @log_commands.command("verify")
 @click.argument("receipt", type=click.File("rb"))
-@click.option("--endpoint", metavar="URL", envvar="WEIGHTGATE_ENDPOINT", help="The server [WEIGHTGATE_ENDPOINT].")
-@click.option("--token-file", metavar="FILE", type=click.Path(), help="Holds the token [else WEIGHTGATE_TOKEN].")
-@click.option("--log-vkey", metavar="KEY", help="The log's key, if the lab told you; else remembered from first use.")
-@click.option("--receipt-vkey", metavar="KEY", help="The receipts' key, likewise.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of one line.")
+@click.option(
+    "--endpoint", metavar="URL", envvar="WEIGHTGATE_ENDPOINT", help="The server's address [WEIGHTGATE_ENDPOINT]."
+)
+@click.option(
+    "--token-file", metavar="FILE", type=click.Path(), help="A file that contains the token [WEIGHTGATE_TOKEN]."
+)
+@click.option("--log-vkey", metavar="KEY", help="The log's key, if the lab gave it to you [remembered from first use].")
+@click.option(
+    "--receipt-vkey", metavar="KEY", help="The receipts' key, if the lab gave it to you [remembered from first use]."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @click.pass_context
 def verify_receipt(
     context: click.Context,
@@ -57,10 +63,10 @@ def verify_receipt(
     receipt_vkey: str | None,
     as_json: bool,
 ) -> None:
-    """Check RECEIPT, a saved answer of POST /api/v1/downloads (- for standard input), against its log.
+    """Verify RECEIPT, a saved response of POST /api/v1/downloads (- for standard input), against its log.
 
-    Proven is: the receipt is genuine and for these files, its entry is in the log, and the log only grew since it was
-    last seen from this machine. Exit 0: proven, 1: refuted, 3: cannot tell yet, 2: wrong use.
+    Proven means: the receipt is genuine and for these files, its entry is in the log, and the log has only grown
+    since this machine last saw it. Exit code 0: proven, 1: refuted, 2: wrong use, 3: cannot tell yet.
     """
     around: Surroundings = context.obj
     found = Findings()
@@ -92,7 +98,7 @@ def run(arguments: Sequence[str], around: Surroundings) -> int:
     except click.ClickException as error:
         return _end(WrongUse("usage", error.format_message()))
     except (click.Abort, KeyboardInterrupt):
-        return _end(CannotTell("stopped", "Stopped before the end."))
+        return _end(CannotTell("stopped", "Interrupted."))
     return code if isinstance(code, int) else 0
 
 
@@ -108,7 +114,9 @@ def _token(token_file: str | None, environment: Mapping[str, str]) -> str | None
         with Path(token_file).open("rb") as file:
             return file.read(_TOKEN_BYTES_AT_MOST).decode("ascii").strip()
     except (OSError, UnicodeDecodeError):
-        raise WrongUse("bad_token", f"No token can be read from {token_file}.", "Name a file that holds one.") from None
+        raise WrongUse(
+            "bad_token", f"Cannot read a token from {token_file}.", "Choose a file that contains a token."
+        ) from None
 
 
 def _end(ended: Ended) -> int:

@@ -42,7 +42,7 @@ class Server:
     def __post_init__(self) -> None:
         _require_endpoint(self.endpoint)
         if self.token is not None and not _TOKEN.fullmatch(self.token):
-            raise WrongUse("bad_token", "The token has spaces or characters that no token has.", "Copy it anew.")
+            raise WrongUse("bad_token", "The token contains invalid characters.", "Copy the token again.")
 
     def get(self, path: str, limit_bytes: int, *, with_token: bool = False) -> Response:
         """GET one path. Raises CannotTell when there is no answer, Malformed when it is larger than the limit."""
@@ -58,12 +58,13 @@ class Server:
                 after = response.headers.get("Retry-After", "")
                 status = int(response.status)
         except (OSError, http.client.HTTPException) as error:
-            raise CannotTell("unreachable", f"The server does not answer ({_reason(error)}).") from None
+            raise CannotTell("unreachable", f"The server does not respond ({_reason(error)}).") from None
         if 300 <= status < 400:
             raise CannotTell(
                 "redirected",
-                f"The server sends requests elsewhere (HTTP {status}), and a token must not follow.",
-                "Give the final address as --endpoint, if it is one that you trust.",
+                f"The server redirects to another address (HTTP {status}). The client does not follow redirects, "
+                "to protect the token.",
+                "If you trust the final address, use it as --endpoint.",
             )
         return Response(status, body, int(after) if _SECONDS.fullmatch(after) else None)
 
@@ -106,15 +107,17 @@ def _require_endpoint(endpoint: str) -> None:
     except ValueError:
         host, parts = None, urlsplit("")
     if not host or parts.scheme not in {"http", "https"} or not re.fullmatch(r"[!-~]+", endpoint):
-        raise WrongUse("bad_endpoint", "The endpoint is no address.", "Write it like https://weights.example.org.")
+        raise WrongUse(
+            "bad_endpoint", "The endpoint is not a valid address.", "Use the form https://weights.example.org."
+        )
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
         raise WrongUse(
             "bad_endpoint",
-            "The endpoint has a user, a password, a query or a fragment.",
-            "Write it like https://weights.example.org, and give the token with --token-file or WEIGHTGATE_TOKEN.",
+            "The endpoint must not contain a user, password, query or fragment.",
+            "Use the form https://weights.example.org, and pass the token with --token-file or WEIGHTGATE_TOKEN.",
         )
     if parts.scheme == "http" and not _is_loopback(host):
-        raise WrongUse("bad_endpoint", "Over plain HTTP anybody on the way reads the token.", "Use https://.")
+        raise WrongUse("bad_endpoint", "Over plain HTTP, anyone on the network can read the token.", "Use https://.")
 
 
 def _is_loopback(host: str) -> bool:
@@ -128,9 +131,9 @@ def _reason(error: Exception) -> str:
     """Why, in words of ours: what an exception says may quote what the server sent."""
     cause = getattr(error, "reason", error)
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return "its certificate is not to be trusted"
+        return "its certificate is not trusted"
     if isinstance(cause, TimeoutError):
-        return "no answer in time"
+        return "timed out"
     if isinstance(cause, ConnectionRefusedError):
         return "connection refused"
     return type(cause).__name__

@@ -74,8 +74,8 @@ def write(path: Path, data: bytes) -> None:
 def unusable(path: Path, error: OSError) -> WrongUse:
     return WrongUse(
         "no_memory",
-        f"What was seen cannot be remembered: {error.strerror or type(error).__name__}: {path}.",
-        "Make that possible, or name another folder with WEIGHTGATE_STATE.",
+        f"Cannot save the client's state: {error.strerror or type(error).__name__}: {path}.",
+        "Fix this, or choose another folder with WEIGHTGATE_STATE.",
     )
 
 
@@ -83,7 +83,7 @@ def _wait_for(descriptor: int) -> None:
     ends_at = time.monotonic() + _WAIT_SECONDS
     while not _try_lock(descriptor):
         if time.monotonic() > ends_at:
-            raise CannotTell("busy", "Another weightgate keeps the memory of this machine locked.")
+            raise CannotTell("busy", "Another weightgate process is using the client's state.")
         time.sleep(_POLL_SECONDS)
 
 

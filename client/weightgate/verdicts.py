@@ -52,14 +52,14 @@ class Refuted(Ended):
     """Something that was signed, hashed or promised does not hold."""
 
     result = Result.REFUTED
-    next_step = "Keep the file and this line, and ask the lab to explain."
+    next_step = "Keep the file and this message, and ask the lab for an explanation."
 
 
 class CannotTell(Ended):
     """Nothing is refuted, and something is still missing."""
 
     result = Result.CANNOT_TELL
-    next_step = "Nothing is refuted; try again later."
+    next_step = "Try again later."
 
 
 class WrongUse(Ended):

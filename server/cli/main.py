@@ -65,7 +65,7 @@ NEXT_STEPS: dict[type[Refused], str] = {
 def commands(context: click.Context, data: str) -> None:
     """Operate a Weightgate server: gated, logged distribution of model weights.
 
-    Exit codes: 0 success, 1 refused or failed, 2 wrong usage, 4 the log is behind its anchor.
+    Exit codes: 0 success, 1 refused or failed, 2 usage error, 4 the log is behind its anchor.
     """
     context.obj = context.with_resource(Instance(data))
 

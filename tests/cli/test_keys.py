@@ -48,7 +48,7 @@ def test_a_rotation_that_was_interrupted_says_so(operator: Operator, sqlite_worl
         path = getattr(sqlite_world.settings, name)
         path.rename(path.with_name(f"{path.name}.new"))
     out = operator("keys", "rotate", "--because", "A new year.", by="admin").out
-    assert out.startswith(f"An interrupted rotation is finished: entries go to {first['origin']} now")
+    assert out.startswith(f"Finished an interrupted rotation: entries go to {first['origin']} now")
     assert len(sqlite_world.entries("log.open")) == 1
 
 

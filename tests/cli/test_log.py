@@ -132,7 +132,7 @@ def test_access_logs_are_reconciled_once(operator: Operator, sqlite_world: World
     ]
     (tmp_path / "access.log").write_text("\n".join(lines) + "\n")
     out = operator("log", "reconcile", tmp_path / "access.log").out
-    assert f"1 new reads under a download, {file['size_bytes']} bytes; 1 under none." in out
+    assert f"1 new reads of downloads, {file['size_bytes']} bytes; 1 of no download." in out
     assert "ALARM: ghost_read, 1 new" in out
     assert "\x1b" not in out
     body = operator("log", "reconcile", tmp_path / "access.log", "--json").body

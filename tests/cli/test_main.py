@@ -58,7 +58,7 @@ def test_no_command_at_all_shows_the_help(newcomer: Operator) -> None:
     """Who gives no command reads which there are, and a script learns that this was wrong use."""
     answer = newcomer.raw(["weightgate-server"])
     assert answer.code == 2
-    assert "Exit codes: 0 success, 1 refused or failed, 2 wrong usage, 4" in answer.err
+    assert "Exit codes: 0 success, 1 refused or failed, 2 usage error, 4" in answer.err
 
 
 WRONG_USE = [
@@ -100,7 +100,7 @@ def test_a_script_without_a_password_is_told_where_to_put_it(operator: Operator)
     command = [sys.executable, "-m", "server", "--data", str(operator.folder), "tier", "list", "--as", "a@b.example"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "put it into WEIGHTGATE_PASSWORD" in done.stderr
+    assert "Set WEIGHTGATE_PASSWORD" in done.stderr
 
 
 UNSIGNED = "birch-university"

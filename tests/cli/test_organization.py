@@ -23,7 +23,7 @@ def test_suspension_stops_the_next_request_and_resuming_ends_it(operator: Operat
     """The commands act on the running instance: refused after the one, served after the other."""
     order = {"stage": "gpt-2/774M"}
     suspended = operator("organization", "suspend", "aurora-institute", "--reason", "audit", by="admin")
-    assert "URLs issued before still work for up to 300 seconds" in suspended.out
+    assert "URLs that were already issued work for up to 300 seconds" in suspended.out
     assert sqlite_world.api("POST", "/downloads", json=order).json["code"] == "organization_suspended"
     operator("organization", "resume", "aurora-institute", by="admin")
     assert sqlite_world.api("POST", "/downloads", json=order).status_code == 201
@@ -41,7 +41,7 @@ def test_a_quota_is_set_and_taken_away(operator: Operator, sqlite_world: World) 
 def test_what_is_there_already_is_refused(operator: Operator) -> None:
     """Adding the same organization again changes nothing and says so."""
     line = operator("organization", "add", "aurora-institute", "--name", "Again", by="admin", code=1).line
-    assert "There is an organization aurora-institute already." in line
+    assert "An organization aurora-institute already exists." in line
 
 
 def test_the_log_says_that_it_was_done_here(operator: Operator, sqlite_world: World) -> None:

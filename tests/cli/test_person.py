@@ -38,7 +38,7 @@ def test_disabling_revokes_the_tokens_and_enabling_brings_none_back(operator: Op
     operator(
         *ADD[:2], "second@cedar-systems.example", *ADD[3:4], "cedar-systems", *ADD[5:], "--role", "owner", by="admin"
     )
-    assert "tokens revoked: 1" in operator("person", "disable", email, by="admin").out
+    assert "Tokens revoked: 1" in operator("person", "disable", email, by="admin").out
     operator("person", "enable", email, by="admin")
     assert sqlite_world.api("GET", "/me", "uncleared").status_code == 401
 

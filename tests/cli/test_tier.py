@@ -12,4 +12,4 @@ def test_tiers_are_listed_by_rank(operator: Operator) -> None:
 
 def test_a_taken_rank_is_refused(operator: Operator) -> None:
     """Two tiers of one rank would be one tier with two names."""
-    assert "has rank 20 already" in operator("tier", "add", "other", "--rank", 20, by="admin", code=1).line
+    assert "already has rank 20" in operator("tier", "add", "other", "--rank", 20, by="admin", code=1).line

@@ -74,7 +74,7 @@ def unsealed_row(there: Instance) -> tuple[str, Undo]:
 
 def edge_tile(there: Instance) -> tuple[str, Undo]:
     where = "level = 0 AND number = (SELECT max(number) FROM log_tiles WHERE level = 0)"
-    seen = "the tiles at the edge do not give the root|tile 0/0: it is not what the entries give"  # whoever looks first
+    seen = "the tiles at the edge do not match the root|tile 0/0: it does not match the entries"  # whoever looks first
     return seen, flipped(there, "log_tiles", "data", where, -1)
 
 
@@ -89,7 +89,7 @@ def swapped_rows(there: Instance) -> tuple[str, Undo]:
             tampering.run(there.url, f"UPDATE log_entries SET leaf_index = {after} WHERE leaf_index = {before}")  # noqa: S608
 
     swap()
-    return "tile 0/0: it is not what the entries give", swap
+    return "tile 0/0: it does not match the entries", swap
 
 
 def deleted_row(there: Instance) -> tuple[str, Undo]:

@@ -96,7 +96,7 @@ def test_two_histories_of_one_size_are_a_fork(log: KeptLog) -> None:
     log.anchor(10)
     with pytest.raises(Forked, match="anchored at 10 entries"):
         log.agree(10, fork="other")
-    with pytest.raises(Forked, match="another head was anchored at 10 entries"):
+    with pytest.raises(Forked, match="a different head was anchored at 10 entries"):
         log.anchor(10, fork="other")
     assert log.agree(10) == 10
 

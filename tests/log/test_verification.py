@@ -107,9 +107,9 @@ EDITS: dict[str, tuple[Callable[[SmallLog], None], dict[str, str]]] = {
     "a time": (lambda log: run(log, "UPDATE log_entries SET appended_at = '2026-01-01 00:00:00' WHERE id = 17"),
                {"entry 17": "its time column differs from its record"}),
     "a place beyond": (lambda log: run(log, "UPDATE log_entries SET leaf_index = 600 WHERE id = 601"),
-                       {"entry 601": "it has a place outside the 600 that were sealed"}),
+                       {"entry 601": "it has a position outside the 600 sealed entries"}),
     "a place before": (lambda log: run(log, "UPDATE log_entries SET leaf_index = -1 WHERE id = 601"),
-                       {"entry 601": "it has a place outside the 600 that were sealed"}),
+                       {"entry 601": "it has a position outside the 600 sealed entries"}),
     "an emptied entry": (lambda log: run(log, "UPDATE log_entries SET record = x'', salt = x'' WHERE id = 5"),
                          {"entry 5": "it was erased without an entry that records the erasure"}),
 }  # fmt: skip
@@ -215,7 +215,7 @@ def test_a_head_over_more_entries_than_there_are_is_named(log: SmallLog) -> None
         "SELECT 99, log_id, 601, :root, :note, sealed_at FROM log_heads WHERE size = 600",
         root=bytes(32), note=note,
     )  # fmt: skip
-    with pytest.raises(MissingEntries, match="from place 600 on are missing; the head says 601"):
+    with pytest.raises(MissingEntries, match="from position 600 on are missing; the head says 601"):
         verify(log)
 
 

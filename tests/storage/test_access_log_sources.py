@@ -72,7 +72,7 @@ def test_a_damaged_file_is_told_by_its_name(tmp_path: Path, damage: object) -> N
     assert callable(damage)
     path = tmp_path / "cut.gz"
     path.write_bytes(damage(gzip.compress("".join(named(uuid.uuid4().hex) for _ in range(3000)).encode())))
-    with pytest.raises(SourceError, match=r"cut\.gz is damaged or was cut off"):
+    with pytest.raises(SourceError, match=r"cut\.gz is damaged or truncated"):
         ids_in(path)
 
 

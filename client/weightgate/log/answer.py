@@ -36,9 +36,9 @@ def parse(data: bytes) -> SavedAnswer:
         raise _not_an_answer(str(error)) from None
     for name, kind in {"id": str, "record": str, "salt": str, "receipt": str, "files": list}.items():
         if not isinstance(fields.get(name), kind):
-            raise _not_an_answer(f"`{name}` is missing or not what it should be")
+            raise _not_an_answer(f"`{name}` is missing or malformed")
     if not _ID.fullmatch(fields["id"]):
-        raise _not_an_answer("`id` is not a download's id")
+        raise _not_an_answer("`id` is not a download ID")
     return SavedAnswer(**{name: fields[name] for name in SavedAnswer.__dataclass_fields__})
 
 
@@ -55,18 +55,18 @@ def require_agreement(saved: SavedAnswer) -> Receipt:
     except Malformed as error:
         raise Refuted("malformed_answer", f"The record or its salt is malformed: {error}.") from None
     if hashing.hash_leaf(hashing.commit(salt, record)) != promised.leaf:
-        raise Refuted("other_record", "The receipt is for another record or salt than the answer gives.")
+        raise Refuted("other_record", "The receipt does not match the record and salt in the file.")
     if said.get("kind") != "download" or said.get("download") != saved.id:
-        raise Refuted("other_download", f"The record that was logged is not that of the download {saved.id}.")
+        raise Refuted("other_download", f"The logged record is not for the download {saved.id}.")
     if _files(said.get("files")) != _files(saved.files):
-        raise Refuted("other_files", "The record that was logged names other files than the answer gives.")
+        raise Refuted("other_files", "The logged record names different files than the file does.")
     return promised
 
 
 def _files(listed: Any) -> list[tuple[Any, ...]]:
     """Path, size and hash of each file, sorted by path; of what is no list of files, a refutation."""
     if not isinstance(listed, list) or not all(_is_file(file) for file in listed):
-        raise Refuted("malformed_answer", "The files of the record or of the answer are malformed.")
+        raise Refuted("malformed_answer", "The list of files in the record or in the response is malformed.")
     return sorted(tuple(file[field] for field in _FILE_FIELDS) for file in listed)
 
 
@@ -81,12 +81,12 @@ def _encoded(text: str, field: str) -> bytes:
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError:
-        raise Refuted("malformed_answer", f"The {field} is malformed: it has a lone surrogate.") from None
+        raise Refuted("malformed_answer", f"The {field} is malformed: it contains a lone surrogate.") from None
 
 
 def _not_an_answer(why: str) -> WrongUse:
     return WrongUse(
         "not_an_answer",
-        f"RECEIPT is not a saved answer of POST /api/v1/downloads: {why}.",
-        "Give the whole JSON answer, as the server sent it.",
+        f"RECEIPT is not a saved response of POST /api/v1/downloads: {why}.",
+        "Use the complete JSON response, as the server sent it.",
     )

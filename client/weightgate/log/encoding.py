@@ -20,9 +20,9 @@ def decode_base64(text: str, size_bytes: int | None = None) -> bytes:
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise Malformed("a value is not base64") from None
+        raise Malformed("a value is not valid base64") from None
     if encode_base64(data) != text:
-        raise Malformed("a value is not the one base64 form of its bytes")
+        raise Malformed("a value is not in canonical base64")
     if size_bytes is not None and len(data) != size_bytes:
         raise Malformed(f"a value has {len(data)} bytes, not {size_bytes}")
     return data
@@ -35,7 +35,7 @@ def encode_base64(data: bytes) -> str:
 def decode_decimal(text: str) -> int:
     """A number from 0 to 2^63 - 1, without sign and leading zeros."""
     if not _DECIMAL.fullmatch(text) or int(text) >= _NUMBERS_BELOW:
-        raise Malformed("a number is not in plain decimal")
+        raise Malformed("a number is not in plain decimal form")
     return int(text)
 
 
@@ -56,7 +56,7 @@ def require_key_name(text: str) -> str:
 def value_after(line: str, label: str) -> str:
     """What stands after `label` and one space."""
     if not line.startswith(f"{label} "):
-        raise Malformed(f"the line `{label}` is not where it belongs")
+        raise Malformed(f"the line `{label}` is missing or misplaced")
     return line[len(label) + 1 :]
 
 
@@ -76,5 +76,5 @@ def load_json_object(text: str | bytes) -> dict[str, Any]:
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise Malformed("a JSON key stands there twice")
+        raise Malformed("a JSON key appears twice")
     return found

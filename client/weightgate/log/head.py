@@ -30,7 +30,7 @@ def read(data: bytes, key: VerifierKey, shown_as: str) -> Head:
     except NotSigned as error:
         raise Refuted("head_not_signed", f"{shown_as} is not signed by the log: {error}.") from None
     if head.origin != key.name:
-        raise Refuted("other_log", f"{shown_as} is of the log {head.origin}, not of {key.name}.")
+        raise Refuted("other_log", f"{shown_as} is for the log {head.origin}, not for {key.name}.")
     return head
 
 
@@ -49,5 +49,5 @@ def parse_text(text: str, data: bytes = b"") -> Head:
         raise Malformed("its text has not exactly three lines")
     head = Head(require_origin(lines[0]), decode_decimal(lines[1]), decode_base64(lines[2], HASH_BYTES), data)
     if head.size == 0 and head.root != EMPTY_ROOT:
-        raise Malformed("a log without entries has another root than that of the empty tree")
+        raise Malformed("a log without entries does not have the root of the empty tree")
     return head

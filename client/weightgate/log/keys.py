@@ -8,7 +8,7 @@ from weightgate.log.note import VerifierKey
 from weightgate.verdicts import CannotTell, Malformed, Refuted, WrongUse
 
 SIZE_BYTES_AT_MOST = 64 * 1024
-_GIVE_THEM = "Ask the lab for the keys, and give --log-vkey and --receipt-vkey."
+_GIVE_THEM = "Ask the lab for the keys, and pass them with --log-vkey and --receipt-vkey."
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,7 @@ def shown(body: bytes) -> Keys:
         return Keys(note.parse_vkey(log_vkey), note.parse_vkey(receipt_vkey))
     except Malformed as error:
         # An address that answers like this is more likely no Weightgate at all than one that lies.
-        raise CannotTell(
-            "malformed_keys", f"The server's keys are malformed: {error}.", "Check that --endpoint is right."
-        ) from None
+        raise CannotTell("malformed_keys", f"The server's keys are malformed: {error}.", "Check --endpoint.") from None
 
 
 def agree(known: Keys, others: Keys, origin: str, *, others_are: str) -> Keys:
@@ -53,8 +51,8 @@ def agree(known: Keys, others: Keys, origin: str, *, others_are: str) -> Keys:
         if mine is not None and theirs is not None and mine != theirs:
             raise Refuted(
                 "key_changed",
-                f"The {kind} key that {others_are} for {origin} is not the one that was known before.",
-                "Ask the lab which key is right, by another way than this server.",
+                f"The {kind} key that {others_are} for {origin} differs from the known one.",
+                "Ask the lab which key is correct. Do not use this server to ask.",
             )
     return Keys(known.log or others.log, known.receipt or others.receipt)
 
@@ -62,17 +60,21 @@ def agree(known: Keys, others: Keys, origin: str, *, others_are: str) -> Keys:
 def require_of(origin: str, keys: Keys) -> None:
     """Raise Refuted when a key that is known cannot be this log's."""
     if keys.log is not None and keys.log.name != origin:
-        raise Refuted("other_log", f"The receipt is for the log {origin}, and the log key is {keys.log.name}'s.")
+        raise Refuted("other_log", f"The receipt is for the log {origin}, but the log key is for {keys.log.name}.")
     if keys.receipt is not None and keys.receipt.name == origin:
-        raise Refuted("one_key", "The receipt key has the log's name, so a head could pass for a receipt.")
+        raise Refuted(
+            "one_key", "The receipt key has the same name as the log, so a head could be passed off as a receipt."
+        )
     if keys.log is not None and keys.receipt is not None and keys.log.public == keys.receipt.public:
-        raise Refuted("one_key", "Heads and receipts have one key, so one could pass for the other.")
+        raise Refuted("one_key", "Heads and receipts use the same key, so one could be passed off as the other.")
 
 
 def require_both(origin: str, keys: Keys) -> KeyPair:
     """Raise CannotTell when a key is missing."""
     if keys.log is None or keys.receipt is None:
-        raise CannotTell("no_keys", f"The keys of the log {origin} are not known, and not shown.", _GIVE_THEM)
+        raise CannotTell(
+            "no_keys", f"The keys of the log {origin} are not known, and the server does not show them.", _GIVE_THEM
+        )
     return KeyPair(keys.log, keys.receipt)
 
 
@@ -82,4 +84,6 @@ def _option(name: str, text: str | None) -> VerifierKey | None:
     try:
         return note.parse_vkey(text)
     except Malformed as error:
-        raise WrongUse("bad_vkey", f"{name} is not a key: {error}.", "Copy it whole, as name+hash+key.") from None
+        raise WrongUse(
+            "bad_vkey", f"{name} is not a key: {error}.", "Copy it completely, in the form name+hash+key."
+        ) from None

@@ -87,6 +87,6 @@ def _load(path: Path) -> dict[str, Any]:
 def _damaged(path: Path) -> WrongUse:
     return WrongUse(
         "damaged_memory",
-        f"The memory of the logs is damaged: {path}.",
-        "Bring it back from a backup; or move it away, which forgets what was seen before.",
+        f"The client's memory of logs is damaged: {path}.",
+        "Restore it from a backup. If you delete it, the client forgets the logs it has seen.",
     )

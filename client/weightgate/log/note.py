@@ -60,13 +60,13 @@ class Note:
         """
         mine = [line for line in self.signatures if (line.name, line.key_id) == (key.name, key.key_id)]
         if not mine:
-            raise NotSigned(f"it carries no signature by the key {key.name}+{key.key_id.hex()}")
+            raise NotSigned(f"it has no signature by the key {key.name}+{key.key_id.hex()}")
         public = Ed25519PublicKey.from_public_bytes(key.public)
         for line in mine:
             try:
                 public.verify(line.signature, self.text.encode())
             except InvalidSignature:
-                raise NotSigned(f"the signature under the name {key.name} is not good") from None
+                raise NotSigned(f"the signature by {key.name} is not valid") from None
 
 
 def parse(data: bytes) -> Note:
@@ -76,7 +76,7 @@ def parse(data: bytes) -> Note:
     except UnicodeDecodeError:
         raise Malformed("it is not UTF-8") from None
     if _CONTROL.search(whole):
-        raise Malformed("it has a control character")
+        raise Malformed("it contains a control character")
     before, blank, lines = whole.rpartition("\n\n")
     if not blank or not lines.endswith("\n"):
         raise Malformed("it has no signatures after an empty line, or does not end with a newline")
@@ -96,13 +96,13 @@ def parse_vkey(text: str) -> VerifierKey:
         raise Malformed("it is not an Ed25519 key (0x01)")
     key = VerifierKey(name, data.removeprefix(_ED25519))
     if key.key_id.hex() != key_id:
-        raise Malformed("its key id is not that of its name and key")
+        raise Malformed("its key ID does not match its name and key")
     return key
 
 
 def _parse_signature(line: str) -> Signature:
     if not line.startswith(_DASH):
-        raise Malformed("a signature line does not begin with an em dash and a space")
+        raise Malformed("a signature line does not start with an em dash and a space")
     name, _, encoded = line.removeprefix(_DASH).partition(" ")
     require_key_name(name)
     data = decode_base64(encoded)

@@ -36,7 +36,7 @@ def require_included(data: bytes, leaf: bytes, salt: str, key: VerifierKey) -> t
     """Return where the leaf hash is, and the signed head that shows it. Raises Refuted."""
     proof = parse(data)
     if proof.extra not in (None, salt):
-        raise Refuted("other_proof", "The server's proof is for another record: it carries another salt.")
+        raise Refuted("other_proof", "The server's proof is for a different record: its salt differs.")
     shown = head.read(proof.head_note, key, "The head in the server's proof")
     if not hashing.includes(leaf, proof.index, shown.size, proof.path, shown.root):
         raise Refuted(

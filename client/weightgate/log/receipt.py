@@ -59,5 +59,5 @@ def _parse(signed: Note) -> Receipt:
         note=signed,
     )
     if receipt.mmd_seconds > _MMD_SECONDS_AT_MOST or receipt.time_ms > _TIME_MS_AT_MOST:
-        raise Malformed("it promises too late for a promise")
+        raise Malformed("its deadline is too late")
     return receipt

@@ -47,8 +47,8 @@ class Source:
         if response.status in (401, 403):
             raise CannotTell(
                 "not_entitled",
-                f"The server does not show the proof to this caller (HTTP {response.status}).",
-                "Give a token of the organization that downloaded, with --token-file or WEIGHTGATE_TOKEN.",
+                f"The server does not give the proof to this caller (HTTP {response.status}).",
+                "Use a token of the organization that downloaded, with --token-file or WEIGHTGATE_TOKEN.",
             )
         return _body(response, "proof")
 
@@ -69,7 +69,7 @@ class Source:
             response = self._get_tile(level, number, TILE_WIDTH)
         path = tile_path(level, number, width)
         if response.status == 404:
-            raise Refuted("missing_tile", f"The log {self._origin} does not show a part of its tree, tile {path}.")
+            raise Refuted("missing_tile", f"The log {self._origin} does not provide a part of its tree: tile {path}.")
         if len(body := _body(response, "tile")) < HASH_BYTES * width:
             raise Refuted("malformed_tile", f"The tile {path} is malformed: it is too short.")
         return body[: HASH_BYTES * width]
@@ -86,5 +86,5 @@ class Source:
 
 def _body(response: Response, what: str) -> bytes:
     if response.status != 200:
-        raise CannotTell("unreachable", f"The server does not show the {what} (HTTP {response.status}).")
+        raise CannotTell("unreachable", f"The server does not provide the {what} (HTTP {response.status}).")
     return response.body

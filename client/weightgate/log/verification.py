@@ -95,17 +95,17 @@ def _require_sealed(question: Question, source: Source, receipt: Receipt, pair: 
     if asked_at > receipt.deadline:
         raise _broken_promise(receipt, body)
     if asked_at < receipt.time_ms / 1000 - _CLOCK_SKEW_SECONDS:
-        raise CannotTell("from_the_future", "The receipt is dated in the future.", "Check the clock of this machine.")
+        raise CannotTell("from_the_future", "The receipt is dated in the future.", "Check this machine's clock.")
     if body.retry_after_seconds is None:
         raise CannotTell(
             "unknown_download",
-            "The server knows no such download of this caller.",
-            "Give a token of the organization that downloaded, with --token-file or WEIGHTGATE_TOKEN.",
+            "The server does not know this download, or does not show it to this caller.",
+            "Use a token of the organization that downloaded, with --token-file or WEIGHTGATE_TOKEN.",
         )
     seconds = max(1, round(receipt.deadline - asked_at))
     raise CannotTell(
         "not_sealed",
-        f"The receipt is genuine; the log has not sealed it yet, and has promised to within {seconds} s.",
+        f"The receipt is genuine. The entry is not sealed yet; the log promised to seal it within {seconds} s.",
         f"Try again in {min(seconds, body.retry_after_seconds)} s.",
     )
 
@@ -115,15 +115,16 @@ def _require_continuation(older: Head, newer: Head, tree: Tree, found: Findings)
         found.evidence = [older.note.decode(), newer.note.decode()]
         raise Refuted(
             "rolled_back",
-            f"The log {newer.origin} had {older.size} entries before, and now shows a head of {newer.size}.",
+            f"The log {newer.origin} had {older.size} entries before and now shows a head of {newer.size}.",
         )
     path = tree.consistency_path(older.size)
     if not hashing.continues(older.size, newer.size, older.root, newer.root, path):
         found.evidence = [older.note.decode(), newer.note.decode()]
         raise Refuted(
             "forked",
-            f"The log {newer.origin} was forked: {newer.size} entries do not continue the {older.size} seen before.",
-            "Keep both signed heads (--json shows them) and the file, and ask the lab to explain.",
+            f"The log {newer.origin} was forked: {newer.size} entries are not a continuation of the {older.size} "
+            "seen before.",
+            "Keep both signed heads (shown by --json) and the file, and ask the lab for an explanation.",
         )
 
 
@@ -131,12 +132,12 @@ def _broken_promise(receipt: Receipt, answered: NotSealed) -> Refuted:
     if answered.retry_after_seconds is not None:
         return Refuted(
             "promise_broken",
-            f"The log {receipt.log} did not keep its promise: not sealed, and {receipt.mmd_seconds} s have passed.",
+            f"The log {receipt.log} broke its promise: the entry is not sealed after {receipt.mmd_seconds} s.",
         )
     return Refuted(
         "promise_broken",
-        f"The log {receipt.log} did not keep its promise: the server says that it knows no such download.",
-        "Make sure that the token is of the organization that downloaded; then ask the lab to explain.",
+        f"The log {receipt.log} broke its promise: the server says that it does not know this download.",
+        "Check that the token belongs to the organization that downloaded, then ask the lab for an explanation.",
     )
 
 
@@ -146,19 +147,19 @@ def _nobody_asked(known: Keys) -> CannotTell:
         checked = "The receipt is for these files, but no key is known to check its signature"
     return CannotTell(
         "no_endpoint",
-        f"{checked}; no server was asked whether the log holds it.",
-        "Give --endpoint or WEIGHTGATE_ENDPOINT.",
+        f"{checked}. No server was asked whether the entry is in the log.",
+        "Set --endpoint or WEIGHTGATE_ENDPOINT.",
     )
 
 
 def _proven(found: Findings, *, first: bool) -> Verdict:
     where = f"Download {found.download} is entry {found.index} of the log {found.log}"
     if first:
-        history = f"whose {found.size} entries are seen for the first time"
+        history = f"whose {found.size} entries were seen for the first time"
         next_step = (
-            "Keys and head are remembered from now on; if you did not give the keys, compare them with the lab's."
+            "Keys and head are now remembered. If you did not pass the keys yourself, compare them with the lab's."
         )
     else:
         history = f"whose {found.size} entries continue the {found.remembered_size} seen before"
-        next_step = "Nothing is left to do."
+        next_step = "There is nothing else to do."
     return Verdict(Result.PROVEN, "proven", f"{where}, {history}.", next_step)

@@ -48,7 +48,7 @@ class Agreements(Listing):
 @bp.input(ListQuery, location="query", arg_name="query")
 @bp.output(Agreements)
 def index(caller: Caller, query: ListQuery) -> Response:
-    """Every agreement's current version, with one's own organization's signatures; for staff everybody's."""
+    """The current version of every agreement, with your organization's signatures; for staff, all signatures."""
     with resources().database.reading() as session:
         page = agreements.current(session, query.as_slice(), with_text=True)
         signed = signatures.of_agreements(session, caller, [row[0] for row in page.items])

@@ -18,7 +18,7 @@ LIMIT_AT_MOST = 200
 
 def _digits(value: object) -> object:
     if isinstance(value, str) and not (value.isascii() and value.isdigit()):
-        raise ValueError("write it in digits only")  # int() would also take 1_0, +1 and spaces
+        raise ValueError("use only digits")  # int() would also take 1_0, +1 and spaces
     return value
 
 
@@ -40,25 +40,30 @@ class ListQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: Annotated[
-        int, BeforeValidator(_digits), Field(ge=1, le=LIMIT_AT_MOST, description="How many items at most.")
+        int, BeforeValidator(_digits), Field(ge=1, le=LIMIT_AT_MOST, description="The maximum number of items.")
     ] = LIMIT_DEFAULT
     cursor: Annotated[
         str | None,
-        Field(pattern=r"^[0-9]{1,19}$", description="`next_cursor` of the answer before; from the start without it."),
+        Field(
+            pattern=r"^[0-9]{1,19}$",
+            description="The `next_cursor` of the previous response. Omit it to start at the beginning.",
+        ),
     ] = None
 
     def as_slice(self) -> Slice:
         if self.cursor is None:
             return Slice(self.limit)
         if int(self.cursor) >= 2**63:
-            raise InvalidRequest("The cursor is not one that we gave out.", next_step="Begin again without a cursor.")
+            raise InvalidRequest("The cursor is not valid.", next_step="Start again without a cursor.")
         return Slice(self.limit, int(self.cursor))
 
 
 class Listing(Answer):
     """One part of a list. Each route declares its own items."""
 
-    next_cursor: Annotated[str | None, Field(description="Send it as `cursor` for more; null at the end.")]
+    next_cursor: Annotated[
+        str | None, Field(description="Send this as `cursor` to get the next page; null at the end.")
+    ]
 
 
 def listing(page: Page[Item], render: Callable[[Item], dict[str, Any]]) -> Response:

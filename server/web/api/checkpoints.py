@@ -72,7 +72,7 @@ def index(caller: Caller, model: str, stage: str, query: ListQuery) -> Response:
 @allow(Permission.CHECKPOINT_READ)
 @bp.output(CheckpointAnswer)
 def show(caller: Caller, model: str, stage: str, checkpoint: str) -> Response:
-    """One checkpoint by its id, or `main` for the newest, with the size and SHA-256 of each file."""
+    """One checkpoint by its ID, or `main` for the newest, with the size and SHA-256 of each file."""
     use = resources()
     with use.database.reading() as session:
         name, listed = rule.require_reading(session, use, caller, f"{model}/{stage}", checkpoint)
@@ -83,7 +83,7 @@ def show(caller: Caller, model: str, stage: str, checkpoint: str) -> Response:
 @allow(Permission.CHECKPOINT_READ)
 @bp.doc(responses=BUNDLE)
 def manifest(caller: Caller, model: str, stage: str, checkpoint: str) -> Response:
-    """The signed manifest, byte for byte: an OpenSSF Model Signing bundle. Its SHA-256 begins with the id."""
+    """The signed manifest: an OpenSSF Model Signing bundle. Its SHA-256 starts with the checkpoint ID."""
     return _manifest(caller, f"{model}/{stage}", checkpoint, ManifestForm.FILES)
 
 
@@ -91,7 +91,7 @@ def manifest(caller: Caller, model: str, stage: str, checkpoint: str) -> Respons
 @allow(Permission.CHECKPOINT_READ)
 @bp.doc(responses=BUNDLE)
 def manifest_chunks(caller: Caller, model: str, stage: str, checkpoint: str) -> Response:
-    """The same in the library's shards form at 64 MiB, so that a range can be verified as it arrives."""
+    """The manifest in the library's shards form at 64 MiB, to verify ranges as they arrive."""
     return _manifest(caller, f"{model}/{stage}", checkpoint, ManifestForm.CHUNKS)
 
 

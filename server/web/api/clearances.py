@@ -39,7 +39,7 @@ class Clearances(Listing):
 @bp.input(ListQuery, location="query", arg_name="query")
 @bp.output(Clearances)
 def index(caller: Caller, query: ListQuery) -> Response:
-    """One's own organization's clearances, newest first; for staff all."""
+    """Your organization's clearances, newest first; for staff, all clearances."""
     use = resources()
     at = use.clock()
     with use.database.reading() as session:

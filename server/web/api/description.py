@@ -25,7 +25,7 @@ PROBLEM = {
 @open_to_all
 @bp.doc(responses=DOCUMENT)
 def openapi() -> Response:
-    """This description."""
+    """This document."""
     return Response(current_app.extensions["openapi"], mimetype="application/json")
 
 
@@ -33,7 +33,9 @@ def describe(app: APIFlask) -> None:
     """Make the document, once and for all: what it says depends on the code alone, never on a request."""
     app.config["AUTO_VALIDATION_ERROR_RESPONSE"] = False  # ours are problems, not what APIFlask would answer
     app.servers = [{"url": app.extensions["weightgate"].settings.public_url}]
-    app.security_schemes = {"token": {"type": "http", "scheme": "bearer", "description": "`wgk_…`, made by a person."}}
+    app.security_schemes = {
+        "token": {"type": "http", "scheme": "bearer", "description": "`wgk_…`, created by a person."}
+    }
     app.spec_processor(lambda spec: _completed(app, spec))
     app.extensions["openapi"] = orjson.dumps(app.spec)
 

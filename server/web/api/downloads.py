@@ -34,14 +34,14 @@ class DownloadOrder(Body):
     """What to issue URLs for."""
 
     stage: Annotated[str, Field(max_length=200, description="`model/stage`, like `gpt-2/774M`.")]
-    checkpoint: Annotated[str, Field(max_length=40, description="An id, or `main` for the newest.")] = MAIN
-    paths: Annotated[Paths | None, Field(description="Files of the checkpoint; all when left out.")] = None
+    checkpoint: Annotated[str, Field(max_length=40, description="A checkpoint ID, or `main` for the newest.")] = MAIN
+    paths: Annotated[Paths | None, Field(description="Files of the checkpoint. Omit to get all files.")] = None
 
 
 class RenewalOrder(Body):
     """Which files of the earlier download need fresh URLs."""
 
-    paths: Annotated[Paths | None, Field(description="Files of that download; all when left out.")] = None
+    paths: Annotated[Paths | None, Field(description="Files of that download. Omit to get all files.")] = None
 
 
 class IssuedFile(Answer):
@@ -53,10 +53,12 @@ class IssuedFile(Answer):
 
 class Issued(Answer):
     id: str
-    expires_at: Annotated[str, Field(description="A transfer must have begun by then.")]
+    expires_at: Annotated[str, Field(description="When the URLs expire. Start transfers before this time.")]
     record: Annotated[str, Field(description="The log entry's exact text.")]
-    salt: Annotated[str, Field(description="Base64. SHA-256 of a prefix, salt and record is the entry's commitment.")]
-    receipt: Annotated[str, Field(description="A signed note: the promise that the entry will be in the log.")]
+    salt: Annotated[
+        str, Field(description="Base64. The entry's commitment is the SHA-256 of a prefix, the salt and the record.")
+    ]
+    receipt: Annotated[str, Field(description="A signed note: a promise that the entry will be in the log.")]
     files: list[IssuedFile]
 
 
@@ -72,7 +74,7 @@ class DownloadItem(Answer):
     renews: str | None
     files: int
     size_bytes: int
-    delivered_bytes: Annotated[int | None, Field(description="Null until the store's access log has told.")]
+    delivered_bytes: Annotated[int | None, Field(description="Null until the store's access log has been read.")]
 
 
 class Downloads(Listing):
@@ -85,7 +87,7 @@ class Downloads(Listing):
 @bp.output(Issued, status_code=201)
 @bp.doc(responses=CURL)
 def create(caller: Caller, order: DownloadOrder) -> Response:
-    """Exchange the caller's clearance for signed URLs. `Accept: text/x-curl-config` gives a config for `curl -K -`."""
+    """Issue signed URLs. With `Accept: text/x-curl-config`, the response is a config for `curl -K -`."""
     form = _wanted_form()
     return _render(issuing.issue(resources(), caller, Order(order.stage, order.checkpoint, order.paths)), form)
 
@@ -96,7 +98,7 @@ def create(caller: Caller, order: DownloadOrder) -> Response:
 @bp.output(Issued, status_code=201)
 @bp.doc(responses=CURL)
 def renew(caller: Caller, download_id: UUID, order: RenewalOrder) -> Response:
-    """Fresh URLs for files of an earlier download: a new download, decided and logged again."""
+    """New URLs for files of an earlier download. This is a new download, checked and logged again."""
     form = _wanted_form()
     return _render(issuing.renew(resources(), caller, str(download_id), order.paths), form)
 
@@ -106,7 +108,7 @@ def renew(caller: Caller, download_id: UUID, order: RenewalOrder) -> Response:
 @bp.input(ListQuery, location="query", arg_name="query")
 @bp.output(Downloads)
 def index(caller: Caller, query: ListQuery) -> Response:
-    """One's own organization's downloads, newest first; for staff everybody's."""
+    """Your organization's downloads, newest first; for staff, all downloads."""
     with resources().database.reading() as session:
         found = issuing.visible(session, caller, query.as_slice())
         sent = deliveries.delivered(session, [record["download"] for record in found.items])
@@ -117,7 +119,7 @@ def index(caller: Caller, query: ListQuery) -> Response:
 @allow(Permission.DOWNLOAD_READ)
 @bp.doc(responses=PROOF)
 def proof(caller: Caller, download_id: UUID) -> Response:
-    """The proof that the entry is in the log, as C2SP tlog-proof; until it is sealed, 404 with Retry-After."""
+    """Proof that the entry is in the log (C2SP tlog-proof). Returns 404 with Retry-After until it is sealed."""
     with resources().database.reading() as session:
         text = issuing.proof(session, caller, str(download_id))
     return Response(text, mimetype="text/plain")

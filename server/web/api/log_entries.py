@@ -23,21 +23,21 @@ Word = Annotated[str | None, Field(min_length=1, max_length=254, pattern=r"^[^\x
 
 def _written_out(value: object) -> object:
     if isinstance(value, str) and not re.match(r"(19[7-9]|[2-8][0-9]{2})[0-9]-[0-9]{2}-[0-9]{2}[Tt]", value):
-        raise ValueError("write it like 2026-01-31T00:00:00Z")  # a number would be taken for seconds
+        raise ValueError("use the format 2026-01-31T00:00:00Z")  # a number would be taken for seconds
     return value
 
 
-When = Annotated[AwareDatetime | None, BeforeValidator(_written_out), Field(description="RFC 3339, with its zone.")]
+When = Annotated[AwareDatetime | None, BeforeValidator(_written_out), Field(description="RFC 3339 with a time zone.")]
 
 
 class EntriesQuery(ListQuery):
     """Which entries; each filter narrows further."""
 
-    organization: Annotated[Word, Field(description="Its id.")] = None
-    person: Annotated[Word, Field(description="Who acted, by e-mail address.")] = None
+    organization: Annotated[Word, Field(description="The organization's ID.")] = None
+    person: Annotated[Word, Field(description="The email address of the person who acted.")] = None
     stage: Annotated[Word, Field(description="`model/stage`.")] = None
-    kind: Annotated[Word, Field(description="Like `download` or `clearance.approve`.")] = None
-    code: Annotated[Word, Field(description="Which of its kind: of an alarm, what it is about.")] = None
+    kind: Annotated[Word, Field(description="For example `download` or `clearance.approve`.")] = None
+    code: Annotated[Word, Field(description="The subtype, such as the type of an alarm.")] = None
     since: When = None
     until: When = None
 
@@ -47,14 +47,14 @@ class EntriesQuery(ListQuery):
 
 class Entry(Answer):
     id: int
-    index: Annotated[int | None, Field(description="Its place in the tree; null until it is sealed.")]
+    index: Annotated[int | None, Field(description="The entry's position in the tree; null until it is sealed.")]
     kind: str
     time: str
     stage: str | None
     code: str | None
-    record: Annotated[str, Field(description="The exact text that was committed to; empty when it was erased.")]
+    record: Annotated[str, Field(description="The exact text of the commitment; empty if the entry was erased.")]
     salt: Annotated[str, Field(description="Base64.")]
-    commitment: Annotated[str, Field(description="Base64; what the public log holds.")]
+    commitment: Annotated[str, Field(description="Base64. This is what the public log contains.")]
 
 
 class Entries(Listing):
@@ -66,7 +66,7 @@ class Entries(Listing):
 @bp.input(EntriesQuery, location="query", arg_name="query")
 @bp.output(Entries)
 def index(caller: Caller, query: EntriesQuery) -> Response:
-    """The entries that concern one's own organization, newest first; for staff all."""
+    """Log entries about your organization, newest first; for staff, all entries."""
     with resources().database.reading() as session:
         return listing(log_entries.visible(session, caller, query.as_wanted(), query.as_slice()), _render)
 

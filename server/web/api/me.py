@@ -37,7 +37,7 @@ class Me(Answer):
 @allow(Permission.ME_READ)
 @bp.output(Me)
 def me(caller: Caller) -> Response:
-    """The caller, its organization and clearances, and when its token expires."""
+    """The caller, with organization, clearances, and the token's expiry."""
     use = resources()
     at = use.clock()
     with use.database.reading() as session:

@@ -32,7 +32,7 @@ class Organizations(Listing):
 @bp.input(ListQuery, location="query", arg_name="query")
 @bp.output(Organizations)
 def index(caller: Caller, query: ListQuery) -> Response:
-    """One's own organization; for staff all of them."""
+    """Your organization; for staff, all organizations."""
     with resources().database.reading() as session:
         return listing(organizations.visible(session, caller, query.as_slice()), _render)
 

@@ -33,7 +33,7 @@ class People(Listing):
 @bp.input(ListQuery, location="query", arg_name="query")
 @bp.output(People)
 def index(caller: Caller, query: ListQuery) -> Response:
-    """The people of one's own organization; for staff everybody."""
+    """The people in your organization; for staff, everyone."""
     with resources().database.reading() as session:
         return listing(people.visible(session, caller, query.as_slice()), _render)
 

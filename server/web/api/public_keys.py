@@ -14,7 +14,7 @@ bp = APIBlueprint("public_keys", __name__, url_prefix="/api/v1", tag="keys")
 
 
 class Keys(Answer):
-    """The log's are those of the one that is appended to now."""
+    """The keys of the current log, and of the manifests."""
 
     log_origin: str
     log_vkey: Annotated[str, Field(description="Signs the log's heads. C2SP signed-note verifier key.")]
@@ -26,7 +26,7 @@ class Keys(Answer):
 @open_to_all
 @bp.output(Keys)
 def index() -> Response:
-    """What heads, receipts and manifests are verified with."""
+    """The public keys for verifying heads, receipts and manifests."""
     use = resources()
     with use.database.reading() as session:
         log = logs.current(session)

@@ -27,7 +27,7 @@ class RefusalAnswer(Answer):
 
 
 class StageAnswer(Answer):
-    """Of an announced stage that is only planned, everything but name, state and plan is null."""
+    """For an announced stage that is still planned, everything except name, state and plan is null."""
 
     name: str
     model: str
@@ -53,7 +53,7 @@ class Stages(Listing):
 @bp.input(ListQuery, location="query", arg_name="query")
 @bp.output(Stages)
 def index(caller: Caller, query: ListQuery) -> Response:
-    """Every stage that exists for the caller, with whether it may be downloaded and, where not, why not."""
+    """Every stage that you can see, and whether you can download it. If not, the reason."""
     use = resources()
     at = use.clock()
     with use.database.reading() as session:
@@ -65,7 +65,7 @@ def index(caller: Caller, query: ListQuery) -> Response:
 @allow(Permission.STAGE_READ)
 @bp.output(StageAnswer)
 def show(caller: Caller, model: str, stage: str) -> Response:
-    """One stage, found by its name or an alias."""
+    """One stage, by its name or an alias."""
     use = resources()
     with use.database.reading() as session:
         found = rule.require_known(session, use, caller, f"{model}/{stage}")

@@ -29,7 +29,7 @@ class Tiers(Listing):
 @bp.input(ListQuery, location="query", arg_name="query")
 @bp.output(Tiers)
 def index(caller: Caller, query: ListQuery) -> Response:  # noqa: ARG001  # the same for everyone who may see them
-    """The named ranks of access; a higher rank opens what a lower one does."""
+    """The named ranks of access. A higher rank includes everything that a lower one gives access to."""
     with resources().database.reading() as session:
         return listing(tiers.all_of_them(session, query.as_slice()), _render)
 

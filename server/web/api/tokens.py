@@ -31,7 +31,7 @@ class Tokens(Listing):
 
 
 class LeakedToken(Body):
-    token: Annotated[str, Field(max_length=200, description="The whole token, as it was found.")]
+    token: Annotated[str, Field(max_length=200, description="The complete token, as found.")]
 
 
 @bp.get("/tokens")
@@ -39,7 +39,7 @@ class LeakedToken(Body):
 @bp.input(ListQuery, location="query", arg_name="query")
 @bp.output(Tokens)
 def index(caller: Caller, query: ListQuery) -> Response:
-    """One's own tokens; for owners their organization's; for staff all. Never their secrets."""
+    """Your tokens; for owners, their organization's tokens; for staff, all tokens. Secrets are never included."""
     with resources().database.reading() as session:
         return listing(tokens.visible(session, caller, query.as_slice()), _render)
 
@@ -49,7 +49,7 @@ def index(caller: Caller, query: ListQuery) -> Response:
 @bp.input(LeakedToken, arg_name="leaked")
 @bp.output({}, status_code=204)
 def leaked(leaked: LeakedToken) -> Response:
-    """Revoke a token by showing it. The answer is the same whether it was one or not."""
+    """Revoke a leaked token. The response is the same whether or not the token exists."""
     tokens.revoke_leaked(resources(), stranger(), leaked.token)
     return Response(status=204)
 

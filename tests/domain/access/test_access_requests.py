@@ -54,7 +54,7 @@ def test_a_request_becomes_a_clearance_by_two_admins(world: World) -> None:
     }
 
     request = access_requests.approve(world.use, world.admin, request.id)
-    waits = "Waits for a second admin: research on gpt-2 for Cedar Systems"
+    waits = "Approval needed: research on gpt-2 for Cedar Systems"
     assert told(world) == {"clearance_waits": [(waits, str(world.admin2.person))]}
     made = request.clearance
     assert made is not None

@@ -196,7 +196,7 @@ def test_an_anchor_that_is_none_is_a_fault(tmp_path: Path, embedded_store: Embed
         assert [fault.row for fault in verifying.verify(use)[0].faults] == ["head of size 0"]
 
 
-def stopped(world: World, reason: str = "tile 0/0: it is not what the entries give") -> None:
+def stopped(world: World, reason: str = "tile 0/0: it does not match the entries") -> None:
     with world.use.database.reading() as session:
         origin = logs.current(session).origin
     sealing.stop(world.use.database, origin, reason, world.clock())
@@ -216,7 +216,7 @@ def test_a_log_that_was_mended_goes_on(world: World) -> None:
     verifying.resume(world.use, world.admin, "Mended.")
     assert issuing.issue(world.use, world.caller("cleared"), world.order()).urls
     record = world.records("log.resume")[0]
-    assert (record["because"], record["stopped"]) == ("Mended.", "tile 0/0: it is not what the entries give")
+    assert (record["because"], record["stopped"]) == ("Mended.", "tile 0/0: it does not match the entries")
     assert record["actor"]["person"] == world.admin.person
     world.tampered = False
 

@@ -109,7 +109,7 @@ def test_a_clearance_that_needs_a_second_admin_is_told_to_the_others(world: Worl
         )
     (mail,) = outbox(world, "clearance_waits")
     assert (mail.recipient, mail.subject) == (
-        world.admin2.person, "Waits for a second admin: partner on mini-gpt for Cedar Systems"
+        world.admin2.person, "Approval needed: partner on mini-gpt for Cedar Systems"
     )  # fmt: skip
 
 

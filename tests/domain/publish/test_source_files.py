@@ -99,7 +99,7 @@ def test_a_wrong_folder_ends_the_walk_early(tmp_path: Path, monkeypatch: pytest.
     assert "one more than the 3 files" in refusal(tmp_path)
     (tmp_path / "a" / "d.json").unlink()
     (tmp_path / "empty").mkdir()
-    assert "one more than the 3 files or folders" in refusal(tmp_path)
+    assert "the limit of 3 files and folders" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize(

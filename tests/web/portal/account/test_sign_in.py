@@ -74,7 +74,7 @@ def test_an_unknown_person_and_a_wrong_password_are_answered_alike(sqlite_world:
     for email, typed in pairs:
         page = visit.post("/sign-in", {"email": email, "password": typed})
         assert page.status_code == 422
-        assert "E-mail address and password do not match. Try again" in words(page)
+        assert "Incorrect email address or password. Try again" in words(page)
         assert email in page.text  # nothing typed is lost,
         assert typed not in page.text  # but the password
         assert visit.get("/sign-in/second-factor").status_code == 303

@@ -41,7 +41,7 @@ def test_the_text_that_a_browser_sends_back_is_the_same(sqlite_world: World) -> 
     assert "Nothing: they are the same." in words(same)
     refused = admin.post("/admin/publish-agreement", sent | {"act": "publish"})
     assert refused.status_code == 409
-    assert "is version 1 of model-sharing already" in words(refused)
+    assert "is already version 1 of model-sharing" in words(refused)
 
 
 def test_a_refused_version_keeps_what_was_typed(sqlite_world: World) -> None:

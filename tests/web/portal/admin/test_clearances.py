@@ -48,7 +48,7 @@ def test_the_second_of_two_who_decide_sees_the_present_state(sqlite_world: World
     world.visit("admin2").post(f"{address}/approve")
     late = world.visit("admin2").post(f"{address}/approve")
     assert late.status_code == 409
-    assert "is active: only a proposed one is approved" in words(late)
+    assert "is active: only a proposed clearance can be approved" in words(late)
     typed = {"confirmation": "cedar-systems"}
     assert world.visit("admin").post(f"{address}/revoke", typed).status_code == 303
     late = world.visit("admin2").post(f"{address}/revoke", typed)

@@ -27,7 +27,7 @@ def test_an_alarm_is_resolved_once(sqlite_world: World) -> None:
     assert first.post("/audit/alarms/1/resolve", {"resolution": "Their new network."}).status_code == 303
     page = second.post("/audit/alarms/1/resolve", {"resolution": "I looked too."})
     assert page.status_code == 409
-    assert f"{world.admin.person} resolved it already: Their new network." in words(page)
+    assert f"{world.admin.person} has already resolved it: Their new network." in words(page)
     (record,) = world.records("alarm.resolve")
     assert (record["resolved"], record["resolution"], record["alarm"]) == (1, "Their new network.", "foreign_address")
     assert world.entries("alarm.resolve")[0].organization_id is None
