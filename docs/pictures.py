@@ -36,9 +36,7 @@ def rooms() -> str:
             )
             shapes += _line(top, room, sentence)
         y += height + GAP
-    return _drawing(
-        shapes, y + EDGE - GAP, "The layers of the server, the rooms of its domain; imports go down"
-    )
+    return _drawing(shapes, y + EDGE - GAP, "The layers of the server, the rooms of its domain; imports go down")
 
 
 def request() -> str:
