@@ -25,7 +25,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from server.log import canonical
 from server.storage.database import DATABASE_ERRORS, Base, Key, Moment
-from server.storage.statements import Statement
+from server.storage.statements import Insertion
 
 COMMITMENT_PREFIX = b"weightgate-commit/v1\n"
 SALT_BYTES = 32
@@ -171,7 +171,7 @@ _GIVEN = (
     "commitment",
 )
 _NEWEST = select(Log.id, *(bindparam(name, type_=LogEntry.__table__.c[name].type) for name in _GIVEN))
-_APPEND = Statement(
+_APPEND = Insertion(
     insert(LogEntry).from_select(["log_id", *_GIVEN], _NEWEST.order_by(Log.id.desc()).limit(1), include_defaults=False)
 )
-_APPEND_TO = Statement(insert(LogEntry).inline().values({name: bindparam(name) for name in ("log_id", *_GIVEN)}))
+_APPEND_TO = Insertion(insert(LogEntry).inline().values({name: bindparam(name) for name in ("log_id", *_GIVEN)}))

@@ -29,7 +29,7 @@ from sqlalchemy.types import TypeDecorator
 
 from server.storage import timeouts
 from server.storage.group_commit import GroupCommit, WriterBusy
-from server.storage.statements import DRIVER, Statement
+from server.storage.statements import DRIVER, Row, Statement
 
 # How long a statement may wait for a lock: then the caller is told to come back, instead of piling up.
 LOCK_WAIT_SECONDS = 4
@@ -70,6 +70,7 @@ class Moment(TypeDecorator[datetime]):
 
     impl = DateTime(timezone=True)
     cache_ok = True
+    python_type = datetime
 
     def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
         if value is not None and value.tzinfo is None:
@@ -123,7 +124,7 @@ class Database:
             with Session(self._writer, expire_on_commit=False) as session, session.begin():
                 return work(session)
 
-    def look_up(self, statement: Statement, **parameters: Any) -> Any:
+    def look_up(self, statement: Statement[Row], **parameters: Any) -> Row | None:
         """Return the one row of a single select outside any transaction, or None."""
         with _typed_errors():
             if self.dialect == "sqlite":
