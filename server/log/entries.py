@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from server.log import canonical
+from server.storage import database_reasons
 from server.storage.database import DATABASE_ERRORS, Base, Key, Moment
 from server.storage.statements import Insertion
 
@@ -152,7 +153,8 @@ def append(
         else:
             appended = _APPEND_TO.run(session, log_id=log_id, **values)
     except DATABASE_ERRORS as error:  # a guard, a broken table, a full disk: without an entry nothing may follow
-        raise NoLog(f"the log did not take the entry ({type(error).__name__})") from None
+        why = database_reasons.reason(error, otherwise=type(error).__name__)
+        raise NoLog(f"the log did not take the entry: the database says that {why}") from None
     if appended != 1:
         raise NoLog("no log to append to: run `weightgate-server init`")
     return Appended(content, salt, commitment, time_ms)
