@@ -41,7 +41,7 @@ def _schema(made: Settings) -> Check:
     try:
         current = making.has_schema(database)
     except DatabaseUnavailable as error:
-        return Check("migrations", False, f"{error}: start it, or correct database_url")
+        return Check("migrations", False, str(error))
     finally:
         database.close()
     if not current:

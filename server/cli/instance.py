@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from server import migrations, settings
 from server.migrations import grants
 from server.settings import FILE_NAME, Settings, SettingsError
-from server.storage import keys
+from server.storage import database_reasons, keys
 from server.storage.database import Database, DatabaseUnavailable
 
 HEAD = """\
@@ -75,9 +75,9 @@ def has_schema(database: Database) -> bool:
 
 
 def _first_line(error: SQLAlchemyError) -> str:
-    """Its statements and parameters stay out; the reason, such as `permission denied`, is what helps."""
-    reason = str(getattr(error, "orig", None) or type(error).__name__).strip().partition("\n")[0]
-    return f"the database refused: {reason}"
+    """The reason by its code; else the driver's first line, which here quotes no parameter: there are none."""
+    said = str(getattr(error, "orig", None) or type(error).__name__).strip().partition("\n")[0]
+    return f"the database cannot be used: {database_reasons.reason(error, otherwise=said)}"
 
 
 def _toml(value: Any) -> str:

@@ -3,11 +3,12 @@
 import click
 
 from server.cli.terminal import COUNT, LARGE_COUNT, Instance, acting, show, show_list, with_json
-from server.domain.access import rule
+from server.domain.access import ladder
 from server.domain.callers import Caller
-from server.domain.paging import Slice
 from server.domain.release import stages
 from server.domain.release.stages import StageState
+
+LISTED_AT_MOST = 10_000
 
 
 @click.group()
@@ -98,14 +99,9 @@ def announce(instance: Instance, caller: Caller, name: str, announced: bool, pla
 def list_(instance: Instance, caller: Caller, as_json: bool) -> None:
     """List the stages you can see."""
     with instance.use.database.reading() as session:
-        found = rule.visible_stages(session, instance.use, caller, Slice(10_000)).items
-    rows = [
-        (
-            f"{s.model}/{s.name}", s.state, bool(s.held_at or s.model_held_at or s.everything_held_at), s.tier,
-            s.agreement, s.plan,
-        )
-        for s in sorted(found, key=lambda s: (s.model, s.ordinal))
-    ]  # fmt: skip
+        known = ladder.ladders(session, instance.use, caller, at_most=LISTED_AT_MOST)
+    found = [step.stage for one in sorted(known, key=lambda one: one.model) for step in one.steps]
+    rows = [(s.full_name, s.state, s.held, s.tier, s.agreement, s.plan) for s in found]
     show_list(as_json, ("stage", "state", "held", "tier", "agreement", "plan"), rows)
 
 

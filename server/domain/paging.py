@@ -2,11 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy.orm import Session
 
+
+class Keyed(Protocol):
+    """A row that has the list's key as `id`."""
+
+    @property
+    def id(self) -> int: ...
+
+
 Item = TypeVar("Item")
+KeyedItem = TypeVar("KeyedItem", bound=Keyed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +42,10 @@ def page(
         query = query.where(key < part.after if newest_first else key > part.after)
     query = query.order_by(key.desc() if newest_first else key).limit(part.limit + 1)
     result = session.execute(query)
-    rows = list(result.scalars() if scalars else result)
+    return cut(list(result.scalars() if scalars else result), part)
+
+
+def cut(rows: Sequence[KeyedItem], part: Slice) -> Page[KeyedItem]:
+    """The slice that was asked for, from one row more than that."""
     more = len(rows) > part.limit
     return Page(rows[: part.limit], rows[part.limit - 1].id if more else None)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -23,6 +24,16 @@ class SoundLog:
     id: int
     origin: str
     receipt_vkey: str
+
+
+class _NewestLog(NamedTuple):
+    """What its condition follows from. oldest: when the oldest entry was appended that is not sealed yet."""
+
+    id: int
+    origin: str
+    receipt_vkey: str
+    stop_reason: str | None
+    oldest: datetime | None
 
 
 def require_sound(session: Session, at: datetime) -> SoundLog:
@@ -50,5 +61,6 @@ _OLDEST = (
 _CONDITION = Statement(
     select(Log.id, Log.origin, Log.receipt_vkey, Log.stop_reason, _OLDEST.label("oldest"))
     .order_by(Log.id.desc())
-    .limit(1)
+    .limit(1),
+    _NewestLog,
 )

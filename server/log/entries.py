@@ -24,8 +24,9 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from server.log import canonical
+from server.storage import database_reasons
 from server.storage.database import DATABASE_ERRORS, Base, Key, Moment
-from server.storage.statements import Statement
+from server.storage.statements import Insertion
 
 COMMITMENT_PREFIX = b"weightgate-commit/v1\n"
 SALT_BYTES = 32
@@ -152,7 +153,8 @@ def append(
         else:
             appended = _APPEND_TO.run(session, log_id=log_id, **values)
     except DATABASE_ERRORS as error:  # a guard, a broken table, a full disk: without an entry nothing may follow
-        raise NoLog(f"the log did not accept the entry ({type(error).__name__})") from None
+        why = database_reasons.reason(error, otherwise=type(error).__name__)
+        raise NoLog(f"the log did not accept the entry (database: {why})") from None
     if appended != 1:
         raise NoLog("no log to append to: run `weightgate-server init`")
     return Appended(content, salt, commitment, time_ms)
@@ -171,7 +173,7 @@ _GIVEN = (
     "commitment",
 )
 _NEWEST = select(Log.id, *(bindparam(name, type_=LogEntry.__table__.c[name].type) for name in _GIVEN))
-_APPEND = Statement(
+_APPEND = Insertion(
     insert(LogEntry).from_select(["log_id", *_GIVEN], _NEWEST.order_by(Log.id.desc()).limit(1), include_defaults=False)
 )
-_APPEND_TO = Statement(insert(LogEntry).inline().values({name: bindparam(name) for name in ("log_id", *_GIVEN)}))
+_APPEND_TO = Insertion(insert(LogEntry).inline().values({name: bindparam(name) for name in ("log_id", *_GIVEN)}))

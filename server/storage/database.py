@@ -27,9 +27,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
-from server.storage import timeouts
+from server.storage import database_reasons, timeouts
 from server.storage.group_commit import GroupCommit, WriterBusy
-from server.storage.statements import DRIVER, Statement
+from server.storage.statements import DRIVER, Row, Statement
 
 # How long a statement may wait for a lock: then the caller is told to come back, instead of piling up.
 LOCK_WAIT_SECONDS = 4
@@ -70,6 +70,7 @@ class Moment(TypeDecorator[datetime]):
 
     impl = DateTime(timezone=True)
     cache_ok = True
+    python_type = datetime
 
     def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
         if value is not None and value.tzinfo is None:
@@ -123,7 +124,7 @@ class Database:
             with Session(self._writer, expire_on_commit=False) as session, session.begin():
                 return work(session)
 
-    def look_up(self, statement: Statement, **parameters: Any) -> Any:
+    def look_up(self, statement: Statement[Row], **parameters: Any) -> Row | None:
         """Return the one row of a single select outside any transaction, or None."""
         with _typed_errors():
             if self.dialect == "sqlite":
@@ -176,8 +177,9 @@ def _typed_errors() -> Iterator[None]:
     try:
         yield
     except UNAVAILABLE as error:
-        # The driver's text may quote parameters: only its class goes on.
-        raise DatabaseUnavailable(f"the database did not respond ({type(error).__name__})") from None
+        # The driver's text may quote parameters: only what its code means goes on.
+        otherwise = "another process is writing to it" if isinstance(error, WriterBusy) else database_reasons.UNKNOWN
+        raise DatabaseUnavailable(f"the database cannot be used: {database_reasons.reason(error, otherwise)}") from None
     except IntegrityError as error:
         if _is_unique_violation(error.orig):
             raise RowTaken("a row of the same name or number was stored first") from None
@@ -185,6 +187,8 @@ def _typed_errors() -> Iterator[None]:
     except DBAPIError as error:
         if error.connection_invalidated:
             raise DatabaseUnavailable("the connection to the database was lost") from None
+        if database_reasons.is_damaged(error):
+            raise DatabaseUnavailable(f"the database cannot be used: {database_reasons.reason(error)}") from None
         raise
 
 
@@ -229,4 +233,11 @@ def _postgresql_engine(url: str) -> Engine:
         },
     )
     timeouts.bound_waiting(engine)
+
+    @event.listens_for(engine, "checkin")
+    def _as_the_server_says(connection: Any, _record: Any) -> None:
+        # Once `reading` has used it, it would demand READ WRITE of a server that is told to be read only.
+        if connection is not None and not connection.closed:
+            connection.read_only = None
+
     return engine

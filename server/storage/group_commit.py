@@ -123,7 +123,7 @@ class GroupCommit:
         except BaseException as error:
             # Nobody's work is known to be stored now, whether it was done already or not yet begun.
             for job in jobs or (jobs := self._taken()):
-                job.failure = job.failure or (error if isinstance(error, WriterBusy) else WriterBusy())
+                job.failure = job.failure or _lost(error)
         finally:
             self._hand_over()
             for job in jobs:
@@ -192,6 +192,13 @@ class GroupCommit:
     def _unlock(self) -> None:
         if self._descriptor is not None:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+
+def _lost(error: BaseException) -> WriterBusy:
+    """What a member of a lost group is told; it keeps why the group was lost."""
+    busy = WriterBusy()
+    busy.__cause__ = error
+    return error if isinstance(error, WriterBusy) else busy
 
 
 def _did(job: _Job[Any], connection: Connection) -> bool:

@@ -72,7 +72,7 @@ def create(use: Resources) -> WeightgateApp:
     app.url_map.converters["int"] = RowNumber
     safety.register(app)
     errors.register(app)
-    app.register_blueprint(health.bp)
+    health.register(app, use)
     app.register_blueprint(log.bp)
     auth.register(app, use)
     rendering.register(app, use)

@@ -1,15 +1,19 @@
 """Health: is the process alive, and can it issue. One word each; the details are `doctor`'s."""
 
-from flask import Blueprint, Response
+from flask import Blueprint, Flask, Response, current_app
 
-from server import migrations
-from server.log import condition
-from server.log.condition import LogUnsound
-from server.log.entries import NoLog
-from server.storage.database import DatabaseUnavailable
-from server.web.identity import open_to_all, resources
+from server.domain.operation.readiness import Readiness
+from server.domain.resources import Resources
+from server.web.identity import open_to_all
 
 bp = Blueprint("health", __name__)
+_READINESS = "weightgate readiness"
+
+
+def register(app: Flask, use: Resources) -> None:
+    """Both answer to anyone."""
+    app.extensions[_READINESS] = Readiness(use)
+    app.register_blueprint(bp)
 
 
 @bp.get("/healthz")
@@ -21,13 +25,6 @@ def healthz() -> Response:
 @bp.get("/readyz")
 @open_to_all
 def readyz() -> Response:
-    """Whether a download could be issued now: schema, and a log that is sound and sealed."""
-    use = resources()
-    try:
-        with use.database.reading() as session:
-            ready = migrations.is_current(session.connection())
-            if ready:
-                condition.require_sound(session, use.clock())
-    except (DatabaseUnavailable, NoLog, LogUnsound):
-        ready = False
+    """Whether a download could be issued now: what that needs is tried at most once a second."""
+    ready = current_app.extensions[_READINESS].is_ready()
     return Response("ready\n" if ready else "not ready\n", status=200 if ready else 503, mimetype="text/plain")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from sqlalchemy import bindparam, func, insert, select, text
@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from server.storage.database import Base, Database, DatabaseUnavailable, Moment, RowTaken
-from server.storage.statements import Statement
+from server.storage.statements import Insertion, Statement
 from tests.postgres import PostgreSQL
 from tests.world import DATABASES
 
@@ -59,6 +59,12 @@ def numbers(database: Database) -> list[int]:
         return list(session.scalars(select(Note.number).order_by(Note.number)))
 
 
+class Noted(NamedTuple):
+    """A note as a statement reads it."""
+
+    number: int
+
+
 def note(database: Database, number: int) -> None:
     with database.transaction() as session:
         session.add(Note(number=number))
@@ -68,7 +74,7 @@ def test_what_was_written_is_there(database: Database) -> None:
     """By transaction, by shared transaction, and by statement."""
     note(database, 1)
     assert database.together(lambda session: session.scalar(insert(Note).values(number=2).returning(Note.number))) == 2
-    add = Statement(insert(NOTES).values(number=bindparam("number")))  # type: ignore[arg-type]
+    add = Insertion(insert(NOTES).values(number=bindparam("number")))  # type: ignore[arg-type]
     assert database.together(lambda session: add.run(session, number=3)) == 1
     assert numbers(database) == [1, 2, 3]
 
@@ -147,14 +153,14 @@ def test_reading_waits_for_no_writer(database: Database) -> None:
 
 def test_a_look_up_sees_what_was_just_committed(database: Database) -> None:
     """No thread keeps an old state open: a revoked token is revoked for the next request."""
-    by_number = Statement(select(Note.number, Note.noted_at).where(Note.number == bindparam("number")))
+    by_number = Statement(select(Note.number).where(Note.number == bindparam("number")), Noted)
     assert database.look_up(by_number, number=1) is None
     note(database, 1)
-    assert database.look_up(by_number, number=1).number == 1
+    assert database.look_up(by_number, number=1) == Noted(1)
     with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(database.look_up, by_number, number=1).result().number == 1
+        assert pool.submit(database.look_up, by_number, number=1).result() == Noted(1)
         note(database, 2)
-        assert pool.submit(database.look_up, by_number, number=2).result().number == 2
+        assert pool.submit(database.look_up, by_number, number=2).result() == Noted(2)
 
 
 def test_a_broken_rule_of_a_table_is_not_an_outage(database: Database) -> None:
@@ -227,7 +233,7 @@ def test_a_database_that_is_down_is_said_to_be_so_without_its_password(tmp_path:
         "postgresql": Database("postgresql+psycopg://app:hunter2hunter2@127.0.0.1:1/none"),
         "sqlite": Database(f"sqlite:///{tmp_path}/missing-folder-hunter2/none.sqlite3"),
     }
-    one = Statement(select(Note.number).where(Note.number == bindparam("number")))
+    one = Statement(select(Note.number).where(Note.number == bindparam("number")), Noted)
     for database in down.values():
         ways: dict[str, Any] = {
             "transaction": lambda d=database: note(d, 1),

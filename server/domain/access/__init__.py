@@ -1,1 +1,1 @@
-"""Who may have what: signatures, clearances, requests, quotas, and the one rule over all of them."""
+"""Who may have what: signatures, clearances, requests, quotas, and the one rule over them."""

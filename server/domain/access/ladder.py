@@ -1,27 +1,27 @@
 """The release ladder as one caller sees it: each model's stages in order, what is open, why not, and the one next step.
 
-It decides nothing: the refusals are those of `access.py`; here stands what would end them.
+Every door shows a stage as the `Step` that is made here. It decides nothing: the refusals are those of the rule; here
+stands what would end them.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session, defer
+from sqlalchemy.orm import Session
 
-from server.domain.access import rule, signatures
+from server.domain.access import access_requests, rule, signatures
 from server.domain.access.access_requests import AccessRequest
-from server.domain.access.signatures import Signature, Standing
+from server.domain.access.facts import Facts, StageFacts, gather_all
+from server.domain.access.signatures import Signature
 from server.domain.callers import Caller
 from server.domain.errors import AgreementOutdated, AgreementUnsigned, ClearanceExpired, NotCleared, Refused
-from server.domain.paging import Slice
+from server.domain.paging import Page, Slice
 from server.domain.permissions import Role
-from server.domain.release.agreements import Agreement, AgreementVersion
 from server.domain.release.stages import Model, StageState
 from server.domain.resources import Resources
-from server.storage.database import AnyRow
 
 ENDS_SOON = timedelta(days=30)
 STAGES_AT_MOST = 1000  # on one page
@@ -40,15 +40,40 @@ class NextStep(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ShownStage:
+    """What a stage is, as far as the caller may know: of a plan, all but the lab is told name, state and plan alone.
+
+    held: by a hold on it, its model or everything. main_checkpoint_id: of the newest one.
+    """
+
+    id: int
+    model: str
+    name: str
+    state: StageState
+    plan: str | None
+    announced: bool
+    ordinal: int | None = None
+    parameters: int | None = None
+    state_since: datetime | None = None
+    held: bool | None = None
+    tier: str | None = None
+    agreement: str | None = None
+    main_checkpoint_id: int | None = None
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.model}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One stage as the caller sees it. shown: whether more than name, state and plan is theirs to know.
 
     refused: why it is not open; None for yes. version: of the agreement that must be signed. ends_at: of the access.
     """
 
-    stage: AnyRow
+    stage: ShownStage
     shown: bool
-    held: bool
     refused: Refused | None
     next_step: NextStep | None
     version: int | None
@@ -57,7 +82,7 @@ class Step:
 
     @property
     def full_name(self) -> str:
-        return f"{self.stage.model}/{self.stage.name}"
+        return self.stage.full_name
 
     def ends_soon(self, at: datetime) -> bool:
         return self.ends_at is not None and self.ends_at - at < ENDS_SOON
@@ -73,82 +98,90 @@ class Ladder:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """What is asked of the database once for all stages."""
+class _Waiting:
+    """What the caller's organization has done already: its open requests by model, the versions it signed."""
 
-    current: dict[int, AgreementVersion]
-    signed: dict[int, list[Signature]]
-    open_requests: list[AnyRow]
+    requests: dict[int, int]
+    signed: frozenset[int]
 
 
-def ladders(session: Session, use: Resources, caller: Caller) -> list[Ladder]:
+def ladders(session: Session, use: Resources, caller: Caller, *, at_most: int = STAGES_AT_MOST) -> list[Ladder]:
     """Every model that the caller may know of. Raises AuthenticationRequired where nothing is public."""
-    at = use.clock()
-    rows = rule.visible_stages(session, use, caller, Slice(STAGES_AT_MOST)).items
-    known = _known(session, caller, rows)
+    found = rule.visible_stages(session, use, caller, Slice(at_most)).items
     by_model: dict[str, list[Step]] = {}
-    for row in sorted(rows, key=lambda row: (row.model_id, row.ordinal)):
-        by_model.setdefault(row.model, []).append(_step(session, use, caller, row, known, at))
-    titles = dict(session.execute(select(Model.name, Model.title).where(Model.name.in_(by_model))).all())
+    for step in _steps(session, use, caller, sorted(found, key=lambda stage: (stage.model_id, stage.ordinal))):
+        by_model.setdefault(step.stage.model, []).append(step)
+    titles = dict(session.execute(select(Model.name, Model.title)).all())
     return [Ladder(model, titles[model], steps) for model, steps in by_model.items()]
+
+
+def listed(session: Session, use: Resources, caller: Caller, part: Slice) -> Page[Step]:
+    """The same stages in the order in which they were added, in parts."""
+    found = rule.visible_stages(session, use, caller, part)
+    return Page(_steps(session, use, caller, found.items), found.next_after)
 
 
 def step(session: Session, use: Resources, caller: Caller, stage: str) -> Step:
     """One stage, by its name or an alias. Raises NotFound, AuthenticationRequired."""
-    row = rule.require_known(session, use, caller, stage)
-    return _step(session, use, caller, row, _known(session, caller, [row]), use.clock())
+    return _steps(session, use, caller, [rule.require_known(session, use, caller, stage)])[0]
 
 
-def _step(session: Session, use: Resources, caller: Caller, row: AnyRow, known: _Known, at: datetime) -> Step:
-    refused = rule.refusal_for(session, use, caller, row, at)
-    next_step, request_id = _next_step(caller, row, known, refused)
-    version = known.current.get(row.agreement_id)
+def _steps(session: Session, use: Resources, caller: Caller, found: Sequence[StageFacts]) -> list[Step]:
+    waiting = _waiting(session, caller)
+    all_facts = gather_all(session, caller, found)
+    at = use.clock()
+    return [_step(use, stage, facts, waiting, at) for stage, facts in zip(found, all_facts, strict=True)]
+
+
+def _step(use: Resources, stage: StageFacts, facts: Facts, waiting: _Waiting, at: datetime) -> Step:
+    refused = rule.refusal_now(use, facts, at)
+    next_step = None if refused is None or facts.caller.is_staff else _next_step(stage, facts, waiting, refused)
+    opens = rule.clearance_for(facts, stage, at) if refused is None else None
+    shown = facts.caller.is_staff or stage.state != StageState.PLANNED
     return Step(
-        stage=row,
-        shown=caller.is_staff or row.state != StageState.PLANNED,
-        held=bool(row.held_at or row.model_held_at or row.everything_held_at),
+        stage=_shown(stage) if shown else _outline(stage),
+        shown=shown,
         refused=refused,
         next_step=next_step,
-        version=None if version is None else version.number,
-        request_id=request_id,
-        ends_at=rule.open_until(session, caller, row, at) if refused is None else None,
+        version=None if facts.agreement is None else facts.agreement.number,
+        request_id=waiting.requests.get(stage.model_id) if next_step is NextStep.AWAIT_DECISION else None,
+        ends_at=None if opens is None else opens.expires_at,
     )
 
 
-def _next_step(
-    caller: Caller, row: AnyRow, known: _Known, refused: Refused | None
-) -> tuple[NextStep | None, int | None]:
-    if caller.is_staff:
-        return None, None
+def _next_step(stage: StageFacts, facts: Facts, waiting: _Waiting, refused: Refused) -> NextStep | None:
     if isinstance(refused, NotCleared | ClearanceExpired):
-        asked = next((r.id for r in known.open_requests if r.model_id == row.model_id), None)
-        if asked is not None:
-            return NextStep.AWAIT_DECISION, asked
-        return NextStep.REQUEST if isinstance(refused, NotCleared) else NextStep.REQUEST_AGAIN, None
-    if isinstance(refused, AgreementUnsigned | AgreementOutdated) and row.agreement_id in known.current:
-        standing, _ = signatures.standing(known.current[row.agreement_id], known.signed.get(row.agreement_id, []))
-        if standing is Standing.WAITING:
-            return NextStep.AWAIT_COUNTERSIGNATURE, None
-        if caller.role is not Role.OWNER:
-            return NextStep.ASK_OWNER, None
-        return NextStep.SIGN_AGAIN if isinstance(refused, AgreementOutdated) else NextStep.SIGN, None
-    return None, None
+        if stage.model_id in waiting.requests:
+            return NextStep.AWAIT_DECISION
+        return NextStep.REQUEST if isinstance(refused, NotCleared) else NextStep.REQUEST_AGAIN
+    if isinstance(refused, AgreementUnsigned | AgreementOutdated) and facts.agreement is not None:
+        if facts.agreement.current_version_id in waiting.signed:
+            return NextStep.AWAIT_COUNTERSIGNATURE
+        if facts.caller.role is not Role.OWNER:
+            return NextStep.ASK_OWNER
+        return NextStep.SIGN_AGAIN if isinstance(refused, AgreementOutdated) else NextStep.SIGN
+    return None
 
 
-def _known(session: Session, caller: Caller, rows: Iterable[AnyRow]) -> _Known:
+def _outline(stage: StageFacts) -> ShownStage:
+    return ShownStage(stage.id, stage.model, stage.name, stage.state, stage.plan, stage.announced)
+
+
+def _shown(stage: StageFacts) -> ShownStage:
+    return replace(
+        _outline(stage), ordinal=stage.ordinal, parameters=stage.parameters, state_since=stage.state_since,
+        held=rule.is_held(stage), tier=stage.tier, agreement=stage.agreement,
+        main_checkpoint_id=stage.main_checkpoint_id,
+    )  # fmt: skip
+
+
+def _waiting(session: Session, caller: Caller) -> _Waiting:
     if caller.organization_id is None or caller.is_staff:
-        return _Known({}, {}, [])
-    ids = {row.agreement_id for row in rows if row.agreement_id is not None}
-    signed: dict[int, list[Signature]] = {}
-    for signature in signatures.of_agreements(session, caller, sorted(ids)):
-        signed.setdefault(signature.agreement_id, []).append(signature)
-    asked = select(AccessRequest.id, AccessRequest.model_id).where(
-        AccessRequest.organization_id == caller.organization_id,
-        AccessRequest.decided_at.is_(None),
-        AccessRequest.withdrawn_at.is_(None),
+        return _Waiting({}, frozenset())
+    asked = select(AccessRequest.model_id, AccessRequest.id).where(
+        AccessRequest.organization_id == caller.organization_id, access_requests.IS_OPEN
     )
-    current = select(Agreement.id, AgreementVersion).join(
-        AgreementVersion, AgreementVersion.id == Agreement.current_version_id
+    signed = select(Signature.version_id).where(
+        Signature.organization_id == caller.organization_id, signatures.IS_WAITING
     )
-    versions = session.execute(current.where(Agreement.id.in_(ids)).options(defer(AgreementVersion.text)))
-    return _Known(dict(versions.all()), signed, list(session.execute(asked)))
+    return _Waiting(dict(session.execute(asked).all()), frozenset(session.scalars(signed)))

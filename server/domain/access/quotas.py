@@ -2,6 +2,7 @@
 
 import math
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -22,6 +23,13 @@ class QuotaHour(Base):
     organization_id: Mapped[int] = mapped_column(Key, primary_key=True, autoincrement=False)
     hour: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     issued_bytes: Mapped[int] = mapped_column(Key)
+
+
+class _Limits(NamedTuple):
+    """What an organization is limited to; None: not limited."""
+
+    bytes_per_day: int | None
+    requests_per_minute: int | None
 
 
 def lock(session: Session, organization_id: int) -> Quota | None:
@@ -81,5 +89,6 @@ def _wait(session: Session, organization_id: int, excess_bytes: int, at: datetim
 
 
 _LIMITS = Statement(
-    select(Quota.bytes_per_day, Quota.requests_per_minute).where(Quota.organization_id == bindparam("organization_id"))
+    select(Quota.bytes_per_day, Quota.requests_per_minute).where(Quota.organization_id == bindparam("organization_id")),
+    _Limits,
 )

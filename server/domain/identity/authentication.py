@@ -3,8 +3,9 @@
 import ipaddress
 from dataclasses import replace
 from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import String, bindparam, null, select, type_coerce
 from sqlalchemy.orm import Session
 
 from server.domain.callers import Caller
@@ -23,8 +24,55 @@ from server.domain.identity.sessions import SignIn
 from server.domain.identity.tokens import Token
 from server.domain.permissions import Role, Scope
 from server.domain.resources import Resources
-from server.storage.database import AnyRow
+from server.storage.database import Moment
 from server.storage.statements import Statement
+
+
+class Standing(NamedTuple):
+    """What rows 1 and 2 of the access rule look at. Of who came without a token, the last three are None."""
+
+    person_id: int
+    disabled_at: datetime | None
+    suspended_at: datetime | None
+    revoked_at: datetime | None
+    expires_at: datetime | None
+    networks: str | None
+
+
+class _KnownToken(NamedTuple):
+    """A token, whose it is, and what their standing rests on."""
+
+    id: int
+    secret_sha256: bytes
+    scopes: str
+    email: str
+    role: Role
+    organization_id: int
+    slug: str
+    person_id: int
+    disabled_at: datetime | None
+    suspended_at: datetime | None
+    revoked_at: datetime | None
+    expires_at: datetime
+    networks: str
+
+
+class _KnownSession(NamedTuple):
+    """A session, whose it is, and what their standing rests on."""
+
+    id: int
+    began_at: datetime
+    seen_at: datetime
+    proved_at: datetime
+    ended_at: datetime | None
+    person_id: int
+    email: str
+    name: str
+    role: Role
+    organization_id: int
+    slug: str
+    disabled_at: datetime | None
+    suspended_at: datetime | None
 
 
 def identify(use: Resources, text: str, stranger: Caller) -> tuple[Caller, Refused | None]:
@@ -45,19 +93,19 @@ def identify(use: Resources, text: str, stranger: Caller) -> tuple[Caller, Refus
         organization=row.slug,
         person_id=row.person_id,
         person=row.email,
-        role=Role(row.role),
+        role=row.role,
         token_id=row.id,
         token_public_id=public_id,
         scopes=frozenset(Scope(scope) for scope in row.scopes.split()),
     )
-    return caller, _fault(row, caller, use.clock())
+    return caller, _token_fault(row, caller, use.clock()) or _person_fault(row)
 
 
 def identify_session(use: Resources, secret: str, stranger: Caller) -> tuple[Caller, Refused | None]:
     """Return whose session this is, and the refusal if it no longer works. `stranger` is what is known without it."""
     row = use.database.look_up(_BY_SECRET, secret_sha256=sessions.sha256(secret))
     at = use.clock()
-    if row is None or sessions.is_over(row, at):
+    if row is None or sessions.has_ended(row, row.role, at):
         return stranger, AuthenticationRequired("Your session has ended.", next_step="Sign in again.")
     caller = replace(
         stranger,
@@ -67,16 +115,16 @@ def identify_session(use: Resources, secret: str, stranger: Caller) -> tuple[Cal
         person_id=row.person_id,
         person=row.email,
         name=row.name,
-        role=Role(row.role),
+        role=row.role,
         session_id=row.id,
         fresh=at < row.proved_at + sessions.FRESH_FOR,
     )
     if at >= row.seen_at + sessions.TOUCH_EVERY:
         sessions.touch(use, row.id, at)
-    return caller, _fault(row, caller, at)
+    return caller, _person_fault(row)
 
 
-def standing(session: Session, caller: Caller, *, lock: bool) -> AnyRow | None:
+def standing(session: Session, caller: Caller, *, lock: bool) -> Standing | None:
     """Read what the caller's standing rests on: token, person, organization. `lock` keeps them as they are until the
     transaction ends."""
     if caller.token_id is not None:
@@ -86,78 +134,32 @@ def standing(session: Session, caller: Caller, *, lock: bool) -> AnyRow | None:
     return None
 
 
-def fault(standing: AnyRow | None, caller: Caller, at: datetime) -> Refused | None:
+def fault(standing: Standing | None, caller: Caller, at: datetime) -> Refused | None:
     """Rows 1 and 2 of the access rule, at one instant. A caller whose rows are gone is nobody."""
     if caller.organization_id is None:  # nobody: what they may have is for the rest of the rule
         return None
-    return InvalidCredentials() if standing is None else _fault(standing, caller, at)
+    if standing is None:
+        return InvalidCredentials()
+    refused = None if caller.token_id is None else _token_fault(standing, caller, at)
+    return refused or _person_fault(standing)
 
 
-_TOKEN = (
-    select(
-        Token.id,
-        Token.secret_sha256,
-        Token.scopes,
-        Token.networks,
-        Token.expires_at,
-        Token.revoked_at,
-        Person.id.label("person_id"),
-        Person.email,
-        Person.role,
-        Person.disabled_at,
-        Organization.id.label("organization_id"),
-        Organization.slug,
-        Organization.suspended_at,
-    )
-    .join(Person, Person.id == Token.person_id)
-    .join(Organization, Organization.id == Token.organization_id)
-)
-_BY_PUBLIC_ID = Statement(_TOKEN.where(Token.public_id == bindparam("public_id")))
-# Locked in this order, which is that of disabling a person: else the two could wait for each other.
-_BY_TOKEN = Statement(_TOKEN.where(Token.id == bindparam("token_id")), share=[Person, Organization, Token])
-_BY_SECRET = Statement(
-    select(
-        SignIn.id,
-        SignIn.began_at,
-        SignIn.seen_at,
-        SignIn.proved_at,
-        SignIn.ended_at,
-        Person.id.label("person_id"),
-        Person.email,
-        Person.name,
-        Person.role,
-        Person.disabled_at,
-        Organization.id.label("organization_id"),
-        Organization.slug,
-        Organization.suspended_at,
-    )
-    .join(Person, Person.id == SignIn.person_id)
-    .join(Organization, Organization.id == Person.organization_id)
-    .where(SignIn.secret_sha256 == bindparam("secret_sha256"))
-)
-_BY_PERSON = Statement(
-    select(Person.disabled_at, Organization.suspended_at)
-    .join(Organization, Organization.id == Person.organization_id)
-    .where(Person.id == bindparam("person_id")),
-    share=[Person, Organization],
-)
+def _token_fault(row: Standing | _KnownToken, caller: Caller, at: datetime) -> Refused | None:
+    if row.person_id != caller.person_id:
+        return InvalidCredentials("The token was taken over during this request. Try again.")
+    if row.revoked_at is not None:
+        return InvalidCredentials("The token was revoked.")
+    if row.expires_at is None or at >= row.expires_at:
+        return InvalidCredentials("The token has expired.")
+    if row.networks and not _from_one_of(row.networks, caller.address):
+        return NetworkNotAllowed()
+    return None
 
 
-def _fault(row: AnyRow, caller: Caller, at: datetime) -> Refused | None:
-    if caller.token_id is not None:
-        if row.person_id != caller.person_id:
-            return InvalidCredentials("The token was taken over during this request. Try again.")
-        if row.revoked_at is not None:
-            return InvalidCredentials("The token was revoked.")
-        if at >= row.expires_at:
-            return InvalidCredentials("The token has expired.")
-        if row.networks and not _from_one_of(row.networks, caller.address):
-            return NetworkNotAllowed()
+def _person_fault(row: Standing | _KnownToken | _KnownSession) -> Refused | None:
     if row.suspended_at is not None:
         return OrganizationSuspended()
-    if row.disabled_at is not None:
-        return PersonDisabled()
-    return None
+    return None if row.disabled_at is None else PersonDisabled()
 
 
 def _from_one_of(networks: str, address: str | None) -> bool:
@@ -169,3 +171,50 @@ def _from_one_of(networks: str, address: str | None) -> bool:
     if isinstance(here, ipaddress.IPv6Address) and here.ipv4_mapped is not None:
         here = here.ipv4_mapped
     return any(here in ipaddress.ip_network(network) for network in networks.split())
+
+
+_PERSON_STANDING = (Person.disabled_at, Organization.suspended_at)
+_TOKEN_STANDING = (Person.id.label("person_id"), *_PERSON_STANDING, Token.revoked_at, Token.expires_at, Token.networks)
+_NO_TOKEN = (
+    type_coerce(null(), Moment).label("revoked_at"),
+    type_coerce(null(), Moment).label("expires_at"),
+    type_coerce(null(), String).label("networks"),
+)
+_BY_PUBLIC_ID = Statement(
+    select(
+        Token.id, Token.secret_sha256, Token.scopes, Person.email, Person.role,
+        Organization.id.label("organization_id"), Organization.slug, *_TOKEN_STANDING,
+    )
+    .join(Person, Person.id == Token.person_id)
+    .join(Organization, Organization.id == Token.organization_id)
+    .where(Token.public_id == bindparam("public_id")),
+    _KnownToken,
+)  # fmt: skip
+_BY_TOKEN = Statement(
+    select(*_TOKEN_STANDING)
+    .select_from(Token)
+    .join(Person, Person.id == Token.person_id)
+    .join(Organization, Organization.id == Token.organization_id)
+    .where(Token.id == bindparam("token_id")),
+    Standing,
+    # Locked in this order, which is that of disabling a person: else the two could wait for each other.
+    share=[Person, Organization, Token],
+)
+_BY_SECRET = Statement(
+    select(
+        SignIn.id, SignIn.began_at, SignIn.seen_at, SignIn.proved_at, SignIn.ended_at,
+        Person.id.label("person_id"), Person.email, Person.name, Person.role,
+        Organization.id.label("organization_id"), Organization.slug, *_PERSON_STANDING,
+    )
+    .join(Person, Person.id == SignIn.person_id)
+    .join(Organization, Organization.id == Person.organization_id)
+    .where(SignIn.secret_sha256 == bindparam("secret_sha256")),
+    _KnownSession,
+)  # fmt: skip
+_BY_PERSON = Statement(
+    select(Person.id.label("person_id"), *_PERSON_STANDING, *_NO_TOKEN)
+    .join(Organization, Organization.id == Person.organization_id)
+    .where(Person.id == bindparam("person_id")),
+    Standing,
+    share=[Person, Organization],
+)

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from sqlalchemy import ForeignKey, Index, LargeBinary, String, delete, func, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -14,7 +15,7 @@ from server.domain.errors import AuthenticationRequired, NotFound
 from server.domain.paging import Page, Slice, page
 from server.domain.permissions import STAFF, Role
 from server.domain.resources import Resources
-from server.storage.database import AnyRow, Base, Key, Moment
+from server.storage.database import Base, Key, Moment
 
 FRESH_FOR = timedelta(minutes=5)  # how long a proof counts for acts of the lab, and for changes of how one signs in
 KEPT_FOR = timedelta(days=90)  # a person sees so far back where they were signed in
@@ -63,15 +64,21 @@ def begin(session: Session, caller: Caller, person_id: int, factor: str, at: dat
     return secret
 
 
-def is_over(row: AnyRow, at: datetime) -> bool:
-    """Whether a session (`role`, `began_at`, `seen_at`, `ended_at`) no longer counts."""
-    return has_ended(row, row.role, at)
+class Lasting(Protocol):
+    """What of a session says how long it counts."""
+
+    @property
+    def began_at(self) -> datetime: ...
+    @property
+    def seen_at(self) -> datetime: ...
+    @property
+    def ended_at(self) -> datetime | None: ...
 
 
-def has_ended(row: AnyRow, role: Role | str, at: datetime) -> bool:
-    """The same for a session of somebody with this role."""
+def has_ended(row: Lasting, role: Role | str, at: datetime) -> bool:
+    """Whether a session of somebody with this role no longer counts."""
     limits = limits_of(role)
-    return bool(row.ended_at is not None or at >= row.seen_at + limits.idle or at >= row.began_at + limits.absolute)
+    return row.ended_at is not None or at >= row.seen_at + limits.idle or at >= row.began_at + limits.absolute
 
 
 def touch(use: Resources, session_id: int, at: datetime) -> None:

@@ -1,1 +1,1 @@
-"""What an operator does: begin an instance, look whether it is well, back it up."""
+"""What an operator does: set an instance up, examine it, back it up."""

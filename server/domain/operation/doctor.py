@@ -13,6 +13,7 @@ from sqlalchemy import text
 from server.domain.audit import sealer
 from server.domain.mail import mails
 from server.domain.operation import bootstrap
+from server.domain.operation.readiness import NotReady, require_ready
 from server.domain.resources import Resources
 from server.log import condition
 from server.log.anchors import BehindAnchor, Forked
@@ -36,7 +37,7 @@ class Wrong(Exception):
 
 FAILURES = (
     Wrong, KeyFileError, ObjectStoreError, DatabaseUnavailable, ProbeFailed, SigningMismatch, LogUnsound, BehindAnchor,
-    Forked, MailServerUnavailable,
+    Forked, MailServerUnavailable, NotReady,
 )  # fmt: skip
 
 
@@ -50,11 +51,14 @@ class Check:
 
 
 def examine(use: Resources) -> Iterator[Check]:
-    """Run every check, whatever the others found; but a store that does not answer is waited for only once."""
-    store_answers = True
+    """Run every check, whatever the others found; but what does not answer is waited for, and told of, only once."""
+    store_answers = database_answers = True
     for name, check in CHECKS:
         if name in OF_THE_STORE and not store_answers:
             yield Check(name, False, "not checked: the store does not respond")
+            continue
+        if name in OF_THE_DATABASE and not database_answers:
+            yield Check(name, False, "not checked: the database cannot be used")
             continue
         try:
             yield Check(name, True, check(use))
@@ -62,6 +66,7 @@ def examine(use: Resources) -> Iterator[Check]:
             store_answers = False
             yield Check(name, False, str(error))
         except FAILURES as error:
+            database_answers = database_answers and name != "database"
             yield Check(name, False, str(error))
 
 
@@ -83,7 +88,7 @@ def _database(use: Resources) -> str:
             if use.database.dialect == "postgresql" and session.scalar(text("SHOW transaction_read_only")) == "on":
                 raise Wrong("the database is read-only: set database_url to the primary")
     except DatabaseUnavailable as error:
-        raise Wrong(f"{error}: start it, or correct database_url") from None
+        raise Wrong(str(error)) from None
     return f"{use.database.dialect} responds and accepts a transaction"
 
 
@@ -93,6 +98,12 @@ def _begun(use: Resources) -> str:
     with use.database.reading() as session:
         log = condition.require_sound(session, use.clock())
     return f"the log {log.origin} is intact and sealed"
+
+
+def _issuing(use: Resources) -> str:
+    """What issuing needs, tried as `/readyz` tries it."""
+    require_ready(use)
+    return "an entry can be written, and there is room for more"
 
 
 def _anchors(use: Resources) -> str:
@@ -240,6 +251,7 @@ CHECKS: tuple[tuple[str, Callable[[Resources], str]], ...] = (
     ("keys", _keys),
     ("database", _database),
     ("log", _begun),
+    ("issuing", _issuing),
     ("proxy", _proxy),
     ("mail", _mail),
     ("limits", _limits),
@@ -250,4 +262,5 @@ CHECKS: tuple[tuple[str, Callable[[Resources], str]], ...] = (
     ("public access", _closed),
     ("signed URLs", _urls),
 )
+OF_THE_DATABASE = frozenset({"log", "issuing"})
 OF_THE_STORE = frozenset({"bucket", "anchors", "clock", "signer", "public access", "signed URLs"})

@@ -1,1 +1,1 @@
-"""How a checkpoint comes to be: its files, their checks, their hashes, its manifest."""
+"""How a checkpoint is made: its files, the checks on them, their hashes, its manifest."""

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event
 
-from server.domain.access import clearances, rule, signatures
-from server.domain.access.rule import Facts, Grant
+from server.domain.access import clearances, ladder, rule, signatures
+from server.domain.access.facts import Facts
+from server.domain.access.rule import Grant
 from server.domain.callers import Caller
 from server.domain.downloads import issuing
 from server.domain.errors import (
@@ -606,9 +607,8 @@ def test_what_is_shown_as_open_is_what_would_be_issued(world: World, name: str) 
     """The list's `may_download` is the same decision as issuing, for every stage."""
     caller = world.caller(name)
     with world.use.database.reading() as session:
-        rows = rule.visible_stages(session, world.use, caller, Slice(100)).items
-        answers = [(row, rule.refusal_for(session, world.use, caller, row, world.clock())) for row in rows]
-        shown = {f"{row.model}/{row.name}": None if no is None else type(no) for row, no in answers}
+        steps = ladder.listed(session, world.use, caller, Slice(100)).items
+    shown = {step.full_name: None if step.refused is None else type(step.refused) for step in steps}
     for stage, code in shown.items():
         if code is None:
             assert decide(world, caller, stage).files

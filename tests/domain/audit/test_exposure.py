@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from server.domain.access import clearances, rule, signatures
+from server.domain.access.facts import find_stage, gather
 from server.domain.audit import exposure
 from server.domain.audit.exposure import Exposure, Span
 from server.domain.callers import Caller
@@ -39,8 +40,8 @@ def decided(world: World, caller: Caller, stage: str, at: datetime) -> bool:
     if caller.role is not None and caller.role not in POLICY[Permission.DOWNLOAD_CREATE].roles:
         return False
     with world.use.database.reading() as session:
-        row = rule._stage(session, stage, lock=False)
-        return rule.refusal(rule.gather(session, caller, row, lock=False), at) is None
+        row = find_stage(session, stage, lock=False)
+        return rule.refusal(gather(session, caller, row, lock=False), at) is None
 
 
 def covers(spans: list[Span], at: datetime) -> bool:

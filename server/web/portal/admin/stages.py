@@ -6,8 +6,7 @@ from flask import Blueprint, Response, request, url_for
 from wtforms import BooleanField, IntegerField, RadioField, SelectField
 from wtforms.validators import InputRequired, NumberRange, Optional
 
-from server.domain.access import clearances, rule
-from server.domain.access.ladder import STAGES_AT_MOST
+from server.domain.access import clearances, ladder
 from server.domain.audit import log_entries
 from server.domain.audit.log_entries import Wanted
 from server.domain.callers import Caller
@@ -88,11 +87,8 @@ def index(caller: Caller) -> Response:
     """Every model's ladder, and the holds that lie."""
     use = resources()
     with use.database.reading() as session:
-        known = rule.visible_stages(session, use, caller, Slice(STAGES_AT_MOST)).items
-        ladders = [
-            (model, sorted((s for s in known if s.model_id == model.id), key=lambda stage: stage.ordinal))
-            for model in stages.all_models(session)
-        ]
+        steps = {known.model: known.steps for known in ladder.ladders(session, use, caller)}
+        ladders = [(model, [step.stage for step in steps.get(model.name, [])]) for model in stages.all_models(session)]
         return render("admin/stages/index.html", ladders=ladders, holds=holds.current(session, caller))
 
 
@@ -163,11 +159,11 @@ def show(caller: Caller, model: str, stage: str) -> Response:
     use = resources()
     at = use.clock()
     with use.database.reading() as session:
-        known = rule.require_known(session, use, caller, f"{model}/{stage}")
+        known = ladder.step(session, use, caller, f"{model}/{stage}")
         row = stages.get(session, f"{model}/{stage}")
         return render(
             "admin/stages/show.html", stage=row, aliases=stages.aliases(session, row), now=at,
-            held=bool(known.held_at or known.model_held_at or known.everything_held_at),
+            held=known.stage.held,
             holds=[hold for hold in holds.current(session, caller) if hold.on in _above(row.full_name)],
             moves=MOVES[StageState(row.state)], checkpoints=checkpoints.published(session, row.id, paging.part()),
             opening=clearances.opening(session, row, SHOWN, at),
@@ -201,7 +197,7 @@ def announce(caller: Caller, model: str, stage: str) -> Response:
             resources(), caller, f"{model}/{stage}", announced=form.announced.data, plan=form.plan.data or None
         ),
     ):
-        return _act(form, model, stage, "announce")
+        return _act(caller, form, model, stage, "announce")
     return done(_address(f"{model}/{stage}"), "The announcement has been updated.")
 
 
@@ -209,8 +205,7 @@ def announce(caller: Caller, model: str, stage: str) -> Response:
 @lab_page(Permission.STAGE_MANAGE)
 def alias_form(caller: Caller, model: str, stage: str) -> Response:
     """The form."""
-    del caller
-    return _act(Alias(), model, stage, "alias")
+    return _act(caller, Alias(), model, stage, "alias")
 
 
 @bp.post(f"{ONE}/alias")
@@ -221,7 +216,7 @@ def alias(caller: Caller, model: str, stage: str) -> Response:
     if not carried_out(
         form, caller, lambda: stages.add_alias(resources(), caller, f"{model}/{stage}", form.alias.data)
     ):
-        return _act(form, model, stage, "alias")
+        return _act(caller, form, model, stage, "alias")
     return done(_address(f"{model}/{stage}"), f"The stage can now also be found as {model}/{form.alias.data}.")
 
 
@@ -229,8 +224,7 @@ def alias(caller: Caller, model: str, stage: str) -> Response:
 @lab_page(Permission.STAGE_MANAGE)
 def move_form(caller: Caller, model: str, stage: str) -> Response:
     """What moving it does at once, and what it does not."""
-    del caller
-    return _act(Move(), model, stage, "move")
+    return _act(caller, Move(), model, stage, "move")
 
 
 @bp.post(f"{ONE}/move")
@@ -244,11 +238,11 @@ def move(caller: Caller, model: str, stage: str) -> Response:
         caller,
         lambda: stages.move(resources(), caller, f"{model}/{stage}", StageState(form.to.data), form.rationale.data),
     ):
-        return _act(form, model, stage, "move")
+        return _act(caller, form, model, stage, "move")
     return done(_address(f"{model}/{stage}"), f"{model}/{stage} is now {form.to.data}.")
 
 
-def _act(form: Form, model: str, stage: str, name: str) -> Response:
+def _act(caller: Caller, form: Form, model: str, stage: str, name: str) -> Response:
     use = resources()
     with use.database.reading() as session:
         row = stages.get(session, f"{model}/{stage}")
@@ -257,6 +251,7 @@ def _act(form: Form, model: str, stage: str, name: str) -> Response:
             form.to.choices = {str(state): f"{state}: {HAPPENS[state]}" for state in possible}
         return render(
             f"admin/stages/{name}.html", status(form), form=form, stage=row,
+            held=ladder.step(session, use, caller, row.full_name).stage.held,
             live=live_urls.of_held(session, row.full_name, use.clock()),
         )  # fmt: skip
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from flask import Blueprint, Response
 
 from server.domain.access import ladder as domain
-from server.domain.access.ladder import NextStep, Step
+from server.domain.access.ladder import Step
 from server.domain.callers import Caller
 from server.domain.permissions import Permission
 from server.domain.release.stages import StageState
@@ -16,7 +16,6 @@ from server.web.portal.partner import ladder
 from server.web.portal.partner.ladder import Next
 
 bp = Blueprint("home", __name__)
-ASKS_SOMETHING = {NextStep.REQUEST_AGAIN, NextStep.SIGN, NextStep.SIGN_AGAIN, NextStep.ASK_OWNER}
 
 
 @bp.get("/")
@@ -44,6 +43,6 @@ def _to_do(caller: Caller, steps: Iterable[Step]) -> list[tuple[Next, list[Step]
     waiting: dict[Next, list[Step]] = {}
     for step in steps:
         following = ladder.next_of(step, caller)
-        if following is not None and step.next_step in ASKS_SOMETHING:
+        if following is not None and following.to_do is not None:
             waiting.setdefault(following, []).append(step)
     return list(waiting.items())

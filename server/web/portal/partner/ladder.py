@@ -24,10 +24,18 @@ from server.web.portal.kit.rendering import ago, day, number
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """The one next step: as a button where it has an address, else as words."""
+    """The one next step: as a button where it has an address, else as words.
+
+    to_do: the same as a sentence, of what waits for the caller's organization to do. button: beside that sentence.
+    """
 
     text: str
     href: str | None = None
+    to_do: str | None = None
+    button: str | None = None
+
+
+_ASK_OWNER = "Ask an owner of your organization to sign it."
 
 
 def address(step: Step) -> str:
@@ -81,11 +89,11 @@ def next_of(step: Step, caller: Caller) -> Next | None:
     request = url_for("request_pages.new", model=stage.model, tier=stage.tier)
     return {
         NextStep.REQUEST: Next("Request access", request),
-        NextStep.REQUEST_AGAIN: Next("Request access again", request),
+        NextStep.REQUEST_AGAIN: Next("Request access again", request, "To do: request access again."),
         NextStep.AWAIT_DECISION: Next("See the request", url_for("request_pages.index")),
-        NextStep.SIGN: Next(f"Sign {stage.agreement}", sign),
-        NextStep.SIGN_AGAIN: Next(f"Sign v{step.version}", sign),
-        NextStep.ASK_OWNER: Next("Ask an owner of your organization to sign it.", url_for("people_pages.index")),
+        NextStep.SIGN: Next(f"Sign {stage.agreement}", sign, f"To do: sign {stage.agreement}."),
+        NextStep.SIGN_AGAIN: Next(f"Sign v{step.version}", sign, f"To do: sign v{step.version}."),
+        NextStep.ASK_OWNER: Next(_ASK_OWNER, url_for("people_pages.index"), _ASK_OWNER, "See who the owners are"),
         NextStep.AWAIT_COUNTERSIGNATURE: Next("There is nothing for you to do until then."),
         None: None,
     }[step.next_step]
@@ -93,11 +101,12 @@ def next_of(step: Step, caller: Caller) -> Next | None:
 
 def since(step: Step) -> str | None:
     """Since when it is what it is; of what is only planned nothing is said."""
-    return None if step.stage.state == StageState.PLANNED else f"Since {day(step.stage.state_since)}"
+    at = step.stage.state_since
+    return None if at is None or step.stage.state is StageState.PLANNED else f"Since {day(at)}"
 
 
 def parameters(step: Step) -> str | None:
-    count = step.stage.parameters if step.shown else None
+    count = step.stage.parameters
     if count is None:
         return None
     return f"{number(count)} parameters" if count < 1_000_000 else f"{number(round(count / 1e6))} million parameters"
@@ -111,7 +120,7 @@ def ends_soon(step: Step, at: datetime) -> str | None:
 
 def between(following: Step | None) -> str | None:
     """What stands before the stage after: of a planned one, that it is not decided."""
-    planned = following is not None and following.stage.state == StageState.PLANNED
+    planned = following is not None and following.stage.state is StageState.PLANNED
     return "not decided yet" if planned else None
 
 
@@ -122,7 +131,7 @@ def _rung(step: Step, caller: Caller, at: datetime) -> dict[str, Any]:
         "href": address(step),
         "parameters": parameters(step),
         "state": str(step.stage.state),
-        "held": step.held and step.shown,
+        "held": step.stage.held,
         "since": since(step),
         "plan": step.stage.plan,
         "open": step.refused is None,

@@ -119,7 +119,7 @@ def _about(step: Step, caller: Caller) -> dict[str, Any]:
     return {
         "step": step,
         "stage": step.stage,
-        "state": (str(step.stage.state), step.held and step.shown),
+        "state": (str(step.stage.state), step.stage.held),
         "href": words.address(step),
         "reason": words.reason(step, caller),
         "next": words.next_of(step, caller),
