@@ -108,9 +108,9 @@ def test_a_bad_value_names_its_key(tmp_path: Path, key: str, value: str) -> None
     ("lines", "said"),
     [
         ('smtp_url = "smtps://mail.example.org"', "mail_from: missing"),
-        ('smtp_url = "smtps://u@m"\nmail_from = "a@b"', "smtp_password_file: name the user"),
-        ('smtp_url = "smtps://m"\nmail_from = "a@b"\nsmtp_password_file = "x"', "smtp_password_file: name the user"),
-        ('smtp_password_file = "x"', "smtp_password_file: name the user"),
+        ('smtp_url = "smtps://u@m"\nmail_from = "a@b"', "smtp_password_file: set both"),
+        ('smtp_url = "smtps://m"\nmail_from = "a@b"\nsmtp_password_file = "x"', "smtp_password_file: set both"),
+        ('smtp_password_file = "x"', "smtp_password_file: set both"),
     ],
 )
 def test_what_mail_needs_goes_together(tmp_path: Path, lines: str, said: str) -> None:
@@ -125,7 +125,7 @@ def test_development_mails_are_for_loopback(tmp_path: Path) -> None:
     assert load(tmp_path, "development_mails = true\n", good=loopback).development_mails
     mail = 'smtp_url = "smtp://localhost"\nmail_from = "a@b"\n'
     assert load(tmp_path, mail, good=loopback).smtp_url == "smtp://localhost"
-    with pytest.raises(SettingsError, match="development_mails: leave it out"):
+    with pytest.raises(SettingsError, match="development_mails: remove this"):
         load(tmp_path, mail + "development_mails = true\n", good=loopback)
 
 

@@ -149,7 +149,7 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
     place, last, result = index, size - 1, leaf
     for sibling in proof:
         if last == 0:
-            raise NotProven("the proof goes on above the root")
+            raise NotProven("the proof continues above the root")
         if place & 1 or place == last:
             result = node_hash(sibling, result)
             while not place & 1 and place:
@@ -196,7 +196,7 @@ def _roots_of_consistency(old_size: int, old_root: bytes, new_size: int, path: l
     old_found = new_found = path[0]
     for sibling in path[1:]:
         if last == 0:
-            raise NotProven("the proof goes on above the root")
+            raise NotProven("the proof continues above the root")
         if place & 1 or place == last:
             old_found, new_found = node_hash(sibling, old_found), node_hash(sibling, new_found)
             while not place & 1 and place:

@@ -332,7 +332,7 @@ def test_a_taken_port_is_one_line_and_takes_no_folder(newcomer: Operator, monkey
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         line = newcomer("demo", "--port", port, code=1).line
-    assert f"127.0.0.1:{port} is taken" in line
+    assert f"127.0.0.1:{port} is in use" in line
     assert "choose another port" in line
     assert list(newcomer.folder.iterdir()) == []
 

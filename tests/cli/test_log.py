@@ -183,7 +183,7 @@ def test_resuming_refuses_while_anything_is_wrong(operator: Operator, sqlite_wor
     resume = ("log", "resume", "--because", "Mended.")
     assert "entry 3: its record or salt was changed" in operator(*resume, by="admin", code=1).line
     flip(sqlite_world)
-    assert "goes on" in operator(*resume, by="admin").out
+    assert "verified and resumed" in operator(*resume, by="admin").out
     assert operator("log", "status", "--json").body["can_issue"] is True
     assert "not stopped" in operator(*resume, by="admin", code=1).line
     sqlite_world.tampered = False
@@ -205,7 +205,7 @@ def test_a_download_is_erased_by_its_id(operator: Operator, sqlite_world: World)
     made = issuing.issue(sqlite_world.use, sqlite_world.caller("cleared"), sqlite_world.order())
     sqlite_world.seal()
     erase = ("log", "erase", made.id, "--because", "A request.")
-    assert "of kind download, is erased" in operator(*erase, by="admin").out
+    assert "of kind download, has been erased" in operator(*erase, by="admin").out
     assert "already been erased" in operator(*erase, by="admin", code=1).line
     operator("log", "verify")
     assert sqlite_world.records("entry.erase")[0]["actor"]["via"] == "cli"

@@ -158,7 +158,9 @@ def test_entries_that_changed_places_are_named(log: SmallLog) -> None:
     assert set(found(log)) == {"tile 0/0", "tile 0/1", *(f"head of size {size}" for size in SIZES)}
 
 
-@pytest.mark.parametrize(("entry", "sentence"), [(1, "place 0 is"), (300, "place 299 is"), (600, "place 599 on are")])
+@pytest.mark.parametrize(
+    ("entry", "sentence"), [(1, "position 0 is"), (300, "position 299 is"), (600, "position 599 on are")]
+)
 def test_an_entry_that_is_gone_is_named(log: SmallLog, entry: int, sentence: str) -> None:
     """Nothing after a hole can be verified, so this ends it."""
     run(log, f"DELETE FROM log_entries WHERE id = {entry}")  # noqa: S608

@@ -93,7 +93,7 @@ def test_a_wrong_password_is_told_and_not_shown(certificate: Path, trust: ssl.SS
     with (
         mail_host(certificate, tls="starttls", user=True) as host,
         MailServer(f"smtp+starttls://gate@localhost:{host.port}", SENDER, "hush hush", trust=trust) as server,
-        pytest.raises(MailServerUnavailable, match=r"does not let gate in.*smtp_password_file") as told,
+        pytest.raises(MailServerUnavailable, match=r"rejected the sign-in of gate.*smtp_password_file") as told,
     ):
         server.check()
     assert host.passwords

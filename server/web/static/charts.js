@@ -70,7 +70,7 @@ function draw(figure) {
   box.hidden = false;
   const canvas = document.createElement("canvas");
   canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", `${figure.querySelector(".chart-title").textContent}. The numbers stand below.`);
+  canvas.setAttribute("aria-label", `${figure.querySelector(".chart-title").textContent}. The numbers are in the table below.`);
   box.replaceChildren(canvas);
   return new Chart(canvas, {
     type: kind === "line" ? "line" : "bar",

@@ -53,8 +53,8 @@
     if (!response.ok) {
       throw new Error(
         response.status === 429
-          ? "There were too many attempts. Wait a while, then try again."
-          : "The server did not take this up. Load the page again, then try again.",
+          ? "Too many attempts. Wait a while, then try again."
+          : "The server did not accept this. Reload the page, then try again.",
       );
     }
     if (!(response.headers.get("Content-Type") || "").startsWith("application/json")) {
@@ -73,10 +73,10 @@
 
   const words = (error) => {
     if (error.name === "NotAllowedError" || error.name === "AbortError") {
-      return "No passkey was used: it was cancelled, took too long, or this device has none for us.";
+      return "No passkey was used. It was cancelled, took too long, or this device has no passkey for this site.";
     }
     if (error.name === "InvalidStateError") {
-      return "This device holds a passkey for your account already.";
+      return "This device already has a passkey for your account.";
     }
     return error.name === "Error" ? error.message : "This browser cannot use passkeys here.";
   };

@@ -18,7 +18,7 @@ async function copy(button) {
     const done = document.execCommand("copy");
     area.remove();
     if (!done) {
-      say(button, "Select and copy by hand");
+      say(button, "Select the text to copy it");
       return;
     }
   }
