@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, request, url_for
 from sqlalchemy.orm import Session
 from wtforms import SelectField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
@@ -87,7 +87,7 @@ def create(caller: Caller) -> Response:
         )  # fmt: skip
     if made is None:
         return render("partner/access_requests/new.html", status(form), form=form)
-    return done(f"/requests/{made.id}", "Asked. The lab decides; you get a mail when it has.")
+    return done(url_for(".show", request_id=made.id), "Asked. The lab decides; you get a mail when it has.")
 
 
 @bp.get(ONE)
@@ -104,7 +104,7 @@ def withdraw(caller: Caller, request_id: int) -> Response:
     form = Act()
     if not carried_out(form, caller, lambda: access_requests.withdraw(resources(), caller, request_id)):
         return _shown(caller, request_id, form)
-    return done(f"/requests/{request_id}", "The request is withdrawn.")
+    return done(url_for(".show", request_id=request_id), "The request is withdrawn.")
 
 
 def _shown(caller: Caller, request_id: int, form: Form) -> Response:

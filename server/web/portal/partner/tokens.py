@@ -4,7 +4,7 @@ import secrets
 from datetime import timedelta
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, request, url_for
 from sqlalchemy.orm import Session
 from wtforms import Field, HiddenField, IntegerField, SelectMultipleField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
@@ -174,7 +174,7 @@ def revoke(caller: Caller, public_id: str) -> Response:
     token, form = _known(caller, public_id), Act()
     if not carried_out(form, caller, lambda: tokens.revoke(resources(), caller, public_id)):
         return _shown(caller, public_id, "revoke", form=form)
-    return done("/tokens", f"{token.name} is revoked: it is refused from now on.")
+    return done(url_for(".index"), f"{token.name} is revoked: it is refused from now on.")
 
 
 @bp.post("/<public_id>/take-over")
@@ -186,7 +186,7 @@ def take_over(caller: Caller, public_id: str) -> Response:
         shown = MadeOnce(formdata=None)
         shown.refused = form.refused
         return _shown(caller, public_id, "show", form=shown)
-    return done(f"/tokens/{public_id}", f"{token.name} is yours now.")
+    return done(url_for(".show", public_id=public_id), f"{token.name} is yours now.")
 
 
 def _known(caller: Caller, public_id: str) -> Token:
