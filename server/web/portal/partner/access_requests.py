@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, request, url_for
 from sqlalchemy.orm import Session
 from wtforms import SelectField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
@@ -88,7 +88,7 @@ def create(caller: Caller) -> Response:
         )  # fmt: skip
     if made is None:
         return render("partner/access_requests/new.html", status(form), form=form)
-    return done(f"/requests/{made.id}", "Request sent. We will email you when the lab has decided.")
+    return done(url_for(".show", request_id=made.id), "Request sent. We will email you when the lab has decided.")
 
 
 @bp.get(ONE)
@@ -105,7 +105,7 @@ def withdraw(caller: Caller, request_id: int) -> Response:
     form = Act()
     if not carried_out(form, caller, lambda: access_requests.withdraw(resources(), caller, request_id)):
         return _shown(caller, request_id, form)
-    return done(f"/requests/{request_id}", "Request withdrawn.")
+    return done(url_for(".show", request_id=request_id), "Request withdrawn.")
 
 
 def _shown(caller: Caller, request_id: int, form: Form) -> Response:

@@ -1,6 +1,6 @@
 """People: everybody of one's organization; its owners invite, change roles, disable and enable."""
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, request, url_for
 from sqlalchemy.orm import Session
 from wtforms import RadioField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
@@ -79,7 +79,7 @@ def invite(caller: Caller) -> Response:
         form, caller, lambda: invitations.invite(resources(), caller, home, form.email.data, Role(form.role.data))
     ):
         return render("partner/people/invite.html", status(form), form=form)
-    return done("/people", f"Invitation sent to {form.email.data}.")
+    return done(url_for(".index"), f"Invitation sent to {form.email.data}.")
 
 
 @bp.post("/invitations/<int:invitation_id>/withdraw")
@@ -90,7 +90,7 @@ def withdraw_invitation(caller: Caller, invitation_id: int) -> Response:
     with resources().database.reading() as session:
         email = _invitation(session, caller, invitation_id).email
     invitations.withdraw(resources(), caller, invitation_id)
-    return done("/people", f"The invitation for {email} has been withdrawn. Its link no longer works.")
+    return done(url_for(".index"), f"The invitation for {email} has been withdrawn. Its link no longer works.")
 
 
 @bp.get(ONE)
@@ -110,7 +110,8 @@ def change_role(caller: Caller, person_id: int) -> Response:
     ):
         return _shown(caller, person_id, "show", form)
     return done(
-        f"/people/{person_id}", f"{person.name} is {'an owner' if form.role.data == 'owner' else 'a member'} now."
+        url_for(".show", person_id=person_id),
+        f"{person.name} is {'an owner' if form.role.data == 'owner' else 'a member'} now.",
     )
 
 
@@ -131,7 +132,7 @@ def disable(caller: Caller, person_id: int) -> Response:
         revoked = form.attempt(caller, lambda: people.disable(resources(), caller, person.email))
     if revoked is None:
         return _shown(caller, person_id, "disable", form)
-    return done(f"/people/{person_id}", f"{person.name} is disabled. Tokens revoked: {revoked}.")
+    return done(url_for(".show", person_id=person_id), f"{person.name} is disabled. Tokens revoked: {revoked}.")
 
 
 @bp.post(f"{ONE}/enable")
@@ -143,7 +144,7 @@ def enable(caller: Caller, person_id: int) -> Response:
         shown = RoleChange()
         shown.refused = form.refused
         return _shown(caller, person_id, "show", shown)
-    return done(f"/people/{person_id}", f"{person.name} can sign in again. Revoked tokens stay revoked.")
+    return done(url_for(".show", person_id=person_id), f"{person.name} can sign in again. Revoked tokens stay revoked.")
 
 
 def _person(caller: Caller, person_id: int) -> Person:

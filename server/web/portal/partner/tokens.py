@@ -4,7 +4,7 @@ import secrets
 from datetime import timedelta
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, request, url_for
 from sqlalchemy.orm import Session
 from wtforms import Field, HiddenField, IntegerField, SelectMultipleField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
@@ -177,7 +177,7 @@ def revoke(caller: Caller, public_id: str) -> Response:
     token, form = _known(caller, public_id), Act()
     if not carried_out(form, caller, lambda: tokens.revoke(resources(), caller, public_id)):
         return _shown(caller, public_id, "revoke", form=form)
-    return done("/tokens", f"{token.name} has been revoked and no longer works.")
+    return done(url_for(".index"), f"{token.name} has been revoked and no longer works.")
 
 
 @bp.post("/<public_id>/take-over")
@@ -189,7 +189,7 @@ def take_over(caller: Caller, public_id: str) -> Response:
         shown = MadeOnce(formdata=None)
         shown.refused = form.refused
         return _shown(caller, public_id, "show", form=shown)
-    return done(f"/tokens/{public_id}", f"{token.name} is now yours.")
+    return done(url_for(".show", public_id=public_id), f"{token.name} is now yours.")
 
 
 def _known(caller: Caller, public_id: str) -> Token:
