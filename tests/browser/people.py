@@ -58,7 +58,7 @@ class People:
         """The first half of signing in."""
         person = self.demo["people"][name]
         page.goto(f"{self.endpoint}/sign-in")
-        page.get_by_label("E-mail").fill(person["email"])
+        page.get_by_label("Email").fill(person["email"])
         page.get_by_label("Password").fill(person["password"])
         page.get_by_role("button", name="Sign in", exact=True).click()
 

@@ -30,7 +30,7 @@ def test_a_partner_signs_asks_is_cleared_downloads_and_is_revoked(people: People
 
 def decide(page: Page, what: str) -> None:
     waiting = page.get_by_role("row").filter(has_text="Cedar Systems")
-    waiting.get_by_role("link", name=re.compile(f"Decide {what}")).first.click()
+    waiting.get_by_role("link", name=re.compile(f"Review {what}")).first.click()
 
 
 def sign(people: People) -> None:
@@ -51,7 +51,7 @@ def ask(people: People) -> None:
         page.get_by_label("What you need access for").fill("A study of bias in long texts.")
         page.get_by_label("Last day").fill(NEXT_MONTH)
         press(page, "Send request")
-        expect(page.get_by_text("waits for the lab").first).to_be_visible()
+        expect(page.get_by_text("waiting for the lab").first).to_be_visible()
 
 
 def countersign_and_propose(people: People) -> None:

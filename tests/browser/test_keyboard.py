@@ -11,7 +11,7 @@ def test_a_file_is_fetched_without_a_mouse(people: People, tmp_path: Path) -> No
     """From the sign-in to the file: typing, Tab and Enter only."""
     person = people.demo["people"]["publisher"]
     with people.at(None, "/sign-in") as page:
-        page.get_by_label("E-mail").focus()
+        page.get_by_label("Email").focus()
         for text in (person["email"], person["password"]):
             page.keyboard.type(text)
             page.keyboard.press("Tab")

@@ -36,9 +36,9 @@ def test_a_passkey_is_added_signs_in_alone_and_confirms(people: People) -> None:
     """No address, no password, no code is typed after it was added; and the page's policy stops none of it."""
     with people.at(WHO, "/account/passkeys/new") as page:
         plug_in(page)
-        if page.get_by_role("button", name="Confirm and go on").is_visible():  # signed in a while ago
+        if page.get_by_role("button", name="Confirm and continue").is_visible():  # signed in a while ago
             page.get_by_label("Code").fill(people.code(WHO))
-            page.get_by_role("button", name="Confirm and go on").click()
+            page.get_by_role("button", name="Confirm and continue").click()
         page.get_by_label("Name").fill("the lab's laptop")
         page.get_by_role("button", name="Add a passkey").click()
         page.get_by_text("Passkey added.").wait_for()

@@ -334,7 +334,7 @@ def test_what_nobody_expected_says_nothing(sqlite_world: World, monkeypatch: pyt
     answer = sqlite_world.api("GET", "/tiers")
     problem = require_problem(answer, 500, "internal_error")
     assert "1234" not in answer.text
-    assert "request id" in problem["next_step"]
+    assert "request ID" in problem["next_step"]
 
 
 def test_a_fault_while_refusing_says_nothing(sqlite_world: World, monkeypatch: pytest.MonkeyPatch) -> None:

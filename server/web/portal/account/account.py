@@ -14,7 +14,7 @@ from server.web.portal.account.sessions import recent
 from server.web.portal.account.sign_in import passkey_options
 from server.web.portal.kit import freshness, limits, paging, records
 from server.web.portal.kit.auth import page
-from server.web.portal.kit.forms import Form, carried_out, new_password, present_password, status
+from server.web.portal.kit.forms import Form, carried_out, new_password, current_password, status
 from server.web.portal.kit.freshness import require_fresh
 from server.web.portal.kit.limits import Limit
 from server.web.portal.kit.refused import local_path
@@ -24,7 +24,7 @@ bp = Blueprint("account", __name__, url_prefix="/account")
 
 
 class PasswordForm(Form):
-    present_password = present_password("Current password")
+    current_password = current_password("Current password")
     new_password = new_password()
 
 
@@ -72,7 +72,7 @@ def password(caller: Caller) -> Response:
     if not form.is_sent_well():
         return render("account/password.html", 422, form=form)
     limits.count(Limit.PASSWORD_OF_PERSON, caller.person_id)
-    present, new = form.present_password.data or "", form.new_password.data or ""
+    present, new = form.current_password.data or "", form.new_password.data or ""
     if not carried_out(form, caller, lambda: factors.change_password(resources(), caller, present, new)):
         return render("account/password.html", status(form), form=form)
     limits.forgive(Limit.PASSWORD_OF_PERSON, caller.person_id)

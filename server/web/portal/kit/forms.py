@@ -100,7 +100,7 @@ def one_time_code(label: str, description: str) -> Field:
     return text(label, 20, description, render_kw=known_by)
 
 
-def present_password(label: str) -> PasswordField:
+def current_password(label: str) -> PasswordField:
     """A field for the password that somebody has."""
     length = Length(max=people.PASSWORD_CHARACTERS_AT_MOST, message="This is too long.")
     return PasswordField(

@@ -14,13 +14,13 @@ def test_the_account_shows_how_one_signs_in(sqlite_world: World) -> None:
 def test_changing_the_password_needs_the_present_one(sqlite_world: World) -> None:
     """Refused with what to correct, and nothing typed is sent back; then the new one counts, once."""
     visit, person = sqlite_world.visit("cleared"), sqlite_world.example.people["cleared"]
-    wrong = visit.post("/account/password", {"present_password": "not this", "new_password": "a new long password"})
+    wrong = visit.post("/account/password", {"current_password": "not this", "new_password": "a new long password"})
     assert wrong.status_code == 422
     assert "The current password is incorrect" in words(wrong)
     assert "a new long password" not in wrong.text
-    short = visit.post("/account/password", {"present_password": person["password"], "new_password": "short"})
+    short = visit.post("/account/password", {"current_password": person["password"], "new_password": "short"})
     assert "15 to 256 characters" in words(short)
-    right = {"present_password": person["password"], "new_password": "a new long password"}
+    right = {"current_password": person["password"], "new_password": "a new long password"}
     assert visit.post("/account/password", right).headers["Location"] == "/account"
     assert "Your password has been changed" in words(visit.get("/account"))
     assert visit.post("/account/password", right).status_code == 422

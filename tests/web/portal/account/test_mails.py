@@ -41,7 +41,7 @@ def test_without_the_setting_there_is_no_such_page(sqlite_world: World) -> None:
 
 def test_mails_are_listed_newest_first(sqlite_world: World, browser: FlaskClient) -> None:
     """Fifty a page; an empty list says what will be there."""
-    assert "Nobody has been written to yet" in words(browser.get("/mails"))
+    assert "No emails yet" in words(browser.get("/mails"))
     for number in range(52):
         queue(sqlite_world, f"Mail number {number}", "Hello.")
     page = browser.get("/mails")

@@ -116,7 +116,7 @@ def test_five_wrong_codes_end_a_sign_in(sqlite_world: World) -> None:
     assert [second(visit, wrong).status_code for _ in range(5)][:4] == [422] * 4
     late = second(visit, right)
     assert (late.status_code, late.headers["Location"]) == (303, "/sign-in")
-    assert "Begin again" in words(visit.get("/sign-in"))
+    assert "Start again" in words(visit.get("/sign-in"))
     assert rows(sqlite_world) == []
 
 
@@ -189,7 +189,7 @@ def test_going_back_after_signing_in_says_what_to_do(sqlite_world: World) -> Non
     assert second(visit, code).status_code == 303
     back = visit.post("/sign-in/second-factor", {"code": code}, csrf=token)
     assert back.status_code == 400
-    assert "load the page again" in words(back)
+    assert "reload the page" in words(back)
     assert second(visit, code).headers["Location"] == "/sign-in"
     assert len(rows(sqlite_world)) == 1
 

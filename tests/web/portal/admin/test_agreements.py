@@ -38,7 +38,7 @@ def test_the_text_that_a_browser_sends_back_is_the_same(sqlite_world: World) -> 
         text = agreements.find_version(session, NAME)[1].text
     sent = {"name": NAME, "text": text.strip().replace("\n", "\r\n")}
     same = admin.post("/admin/publish-agreement", sent | {"act": "compare"})
-    assert "Nothing: they are the same." in words(same)
+    assert "No changes." in words(same)
     refused = admin.post("/admin/publish-agreement", sent | {"act": "publish"})
     assert refused.status_code == 409
     assert "is already version 1 of model-sharing" in words(refused)

@@ -62,7 +62,7 @@ def test_revoking_shows_the_urls_that_still_work_and_asks_for_the_name(sqlite_wo
     issued = issuing.issue(world.use, world.caller("cleared"), world.order())
     admin = world.visit("admin")
     page = admin.get("/admin/clearances/1/revoke")
-    assert f"{len(issued.urls)} URLs of 1 download still work" in words(page)
+    assert f"{len(issued.urls)} URLs of 1 download are still valid" in words(page)
     assert issued.expires_at.strftime("%H:%M:%S UTC") in words(page)
     wrong = admin.post("/admin/clearances/1/revoke", {"confirmation": "aurora"})
     assert wrong.status_code == 422
@@ -134,7 +134,7 @@ def test_the_filters_live_in_the_address(sqlite_world: World) -> None:
     assert admin.get("/admin/clearances?state=nonsense").status_code == 422
     assert admin.get("/admin/clearances?cursor=x").status_code == 400
     empty = words(admin.get("/admin/clearances?state=upcoming"))
-    assert "No clearance is like this" in empty
+    assert "No clearances match these filters" in empty
 
 
 def test_the_states_for_the_database_are_those_for_people(world: World) -> None:

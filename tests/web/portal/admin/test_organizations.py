@@ -17,7 +17,7 @@ def test_an_organization_is_added_and_its_owner_invited(sqlite_world: World) -> 
     new = {"name": "Dover Lab", "slug": "dover-lab"}
     answer = admin.post("/admin/add-organization", new)
     assert answer.headers["Location"] == "/admin/organizations/dover-lab"
-    assert "Nobody yet: invite its owner." in words(admin.get(answer.headers["Location"]))
+    assert "No people yet. Invite its owner." in words(admin.get(answer.headers["Location"]))
     again = admin.post("/admin/add-organization", new | {"name": "Kept words"})
     assert again.status_code == 409
     assert "Kept words" in again.text
@@ -38,7 +38,7 @@ def test_its_page_has_everything_that_belongs_to_it(sqlite_world: World) -> None
     page = words(world.visit("admin").get(AURORA))
     for part in (
         "owner@aurora-institute.example", "cleared, demo", "gpt-2 research active", "Sol Signer, Head of Research",
-        "no limit", "7 days 1 3.25 MB 0 B", "7 URLs of 1 download still work", "None was ever raised.",
+        "no limit", "7 days 1 3.25 MB 0 B", "7 URLs of 1 download are still valid", "No alarms.",
         "Clearance approved", "not sealed yet",
     ):  # fmt: skip
         assert part in page, part
@@ -51,7 +51,7 @@ def test_suspending_says_what_it_does_and_stops_the_next_request(sqlite_world: W
     issuing.issue(world.use, world.caller("cleared"), world.order())
     page = words(admin.get(f"{AURORA}/suspend"))
     assert "What does not" in page
-    assert "7 URLs of 1 download still work" in page
+    assert "7 URLs of 1 download are still valid" in page
     assert admin.post(f"{AURORA}/suspend", {"reason": ""}).status_code == 422
     assert admin.post(f"{AURORA}/suspend", {"reason": "A leaked link."}).status_code == 303
     assert "A leaked link." in words(admin.get(AURORA))
@@ -97,7 +97,7 @@ def test_networks_are_replaced_line_by_line(sqlite_world: World) -> None:
     assert refused.status_code == 422
     assert "192.0.2.1/24" in refused.text
     assert admin.post(f"{AURORA}/networks", {"networks": ""}).status_code == 303
-    assert "left open" in words(admin.get(AURORA))
+    assert "not registered" in words(admin.get(AURORA))
 
 
 def test_the_list_is_cut_by_the_last_row_seen(sqlite_world: World) -> None:
@@ -121,7 +121,7 @@ def test_what_is_not_there_is_not_found_and_others_only_read(sqlite_world: World
     assert page.status_code == 200
     assert "Suspend" not in words(page)
     assert "Change limits" not in words(page)
-    assert "Alarms" not in words(page).partition("Bytes taken")[2]
+    assert "Alarms" not in words(page).partition("Downloads")[2]
     assert world.visit("publisher").post(f"{AURORA}/suspend", {"reason": "x"}).status_code == 403
     assert world.visit("cleared").get(AURORA).status_code == 403
     assert holds.EVERYTHING not in page.text

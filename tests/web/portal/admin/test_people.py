@@ -13,7 +13,7 @@ def test_disabling_stops_a_person_and_says_what_it_takes(sqlite_world: World) ->
     world = sqlite_world
     admin, theirs = world.visit("admin"), world.visit("cleared")
     page = f"/admin/people/{key(world, 'cleared')}"
-    assert "1 token that they made is revoked" in words(admin.get(f"{page}/disable"))
+    assert "1 token that they created is permanently revoked" in words(admin.get(f"{page}/disable"))
     late = admin.post(f"{page}/disable")
     assert late.status_code == 409  # the last owner
     assert "one of the last who can act as owner" in words(late)

@@ -44,7 +44,7 @@ def test_moving_says_what_happens_and_needs_a_rationale(sqlite_world: World) -> 
     admin = world.visit("admin")
     issuing.issue(world.use, world.caller("cleared"), world.order())
     page = admin.get(f"{STAGE}/move")
-    assert "7 URLs of 1 download still work" in words(page)
+    assert "7 URLs of 1 download are still valid" in words(page)
     assert 'value="public"' in page.text
     assert 'value="partners"' not in page.text
     assert admin.post(f"{STAGE}/move", {"to": "public"}).status_code == 422

@@ -32,7 +32,7 @@ def test_what_cannot_be_drawn_is_said(sqlite_world: World) -> None:
                   "since=0001-01-01", "until=9999-12-31", "since=2999-01-01"):  # fmt: skip
         page = visit.get(f"{PATH}?{query}")
         assert page.status_code == 422, query
-        assert "to correct" in words(page)
+        assert "There is a problem" in words(page)
     assert visit.get(f"{PATH}?since=2020-01-01&until=2020-12-31").status_code == 200
     for name in ("cleared", "publisher"):
         assert sqlite_world.visit(name).get(PATH).status_code == 403

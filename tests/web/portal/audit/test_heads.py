@@ -32,7 +32,7 @@ def test_a_log_that_is_not_sealed_is_not_called_sound(sqlite_world: World) -> No
     assert visit.post("/audit/exports", {"format": "jsonl", "kind": "nothing"}).status_code == 200
     world.clock.offset += timedelta(seconds=40)
     page = words(visit.get("/audit/heads"))
-    assert "Nothing is issued now." in page
+    assert "No downloads are issued right now." in page
     assert "has not been sealed since" in page
     assert "The log is sound" not in page
 
@@ -45,7 +45,7 @@ def test_a_past_log_keeps_its_page(sqlite_world: World) -> None:
     rotation.rotate(world.use, world.admin, "A new year.")
     world.seal()
     visit = world.visit("auditor")
-    assert "localhost/downloads/2026-2 The log is sound" in words(visit.get("/audit/heads"))
+    assert "localhost/downloads/2026-2 The log is healthy" in words(visit.get("/audit/heads"))
     past = words(visit.get("/audit/heads?log=2026"))
     assert "closed" in past
     assert "The log is sound" not in past

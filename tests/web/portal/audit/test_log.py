@@ -36,7 +36,7 @@ def test_an_entry_is_proven_against_the_head(sqlite_world: World) -> None:
     entry = world.entries("download")[0]
     page = visit.get(f"/audit/log/{entry.id}")
     assert "not sealed yet" in words(page)
-    assert "Verified for this page" not in words(page)
+    assert "Verified just now" not in words(page)
     assert visit.get(f"/audit/log/{entry.id}/proof").status_code == 404
     world.seal()
     sealed = words(visit.get(f"/audit/log/{entry.id}"))
@@ -54,9 +54,9 @@ def test_an_entry_is_proven_against_the_head(sqlite_world: World) -> None:
 @pytest.mark.parametrize(
     ("table", "column", "where", "said"),
     [
-        ("log_entries", "record", "id = 5", "this row was changed behind the log's back"),
-        ("log_entries", "commitment", "id = 5", "this row was changed behind the log's back"),
-        ("log_tiles", "data", "level = 0", "The proof does not hold"),
+        ("log_entries", "record", "id = 5", "this row has been tampered with"),
+        ("log_entries", "commitment", "id = 5", "this row has been tampered with"),
+        ("log_tiles", "data", "level = 0", "The proof is not valid"),
     ],
 )
 def test_what_was_changed_is_never_called_proven(
@@ -69,7 +69,7 @@ def test_what_was_changed_is_never_called_proven(
     tampering.flip(world.settings.database_url, table, column, where, at=3)
     page = words(world.visit("auditor").get("/audit/log/5"))
     assert said in page
-    assert "Verified for this page" not in page
+    assert "Verified just now" not in page
 
 
 def test_filters_stay_and_what_is_wrong_is_said(sqlite_world: World) -> None:
@@ -80,7 +80,7 @@ def test_filters_stay_and_what_is_wrong_is_said(sqlite_world: World) -> None:
                   "kind=" + "x" * 300):  # fmt: skip
         page = visit.get(f"/audit/log?kind=download&{query}" if "kind" not in query else f"/audit/log?{query}")
         assert page.status_code == 422, query
-        assert "to correct" in words(page)
+        assert "There is a problem" in words(page)
     page = visit.get("/audit/log?stage=gpt-2%2F774M&since=2020-01-01")
     assert page.status_code == 200
     assert 'value="gpt-2/774M"' in page.text
@@ -107,4 +107,4 @@ def test_every_kind_of_the_example_has_words(sqlite_world: World) -> None:
     one_of_each = {entry.kind: entry.id for entry in sqlite_world.entries()}
     assert len(one_of_each) > 10
     for entry_id in one_of_each.values():
-        assert "Verified for this page" in words(visit.get(f"/audit/log/{entry_id}"))
+        assert "Verified just now" in words(visit.get(f"/audit/log/{entry_id}"))

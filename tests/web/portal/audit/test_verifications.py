@@ -26,7 +26,7 @@ def test_the_page_follows_a_run(sqlite_world: World) -> None:
     page = world.visit("auditor").get(PATH)
     assert "Refresh" not in page.headers
     count = len(world.entries())
-    assert f"{count} entries, no fault." in words(page)
+    assert f"{count} entries, no faults." in words(page)
     assert f"the head of {count} entries of localhost/downloads/2026" in words(page)
 
 

@@ -21,7 +21,7 @@ def test_a_session_that_has_ended_leads_to_signing_in_and_not_in_a_circle(sqlite
     assert "Your session has ended" in words(guest.get("/sign-in"))
     late = guest.post("/account/sessions/end-others", csrf=token)
     assert late.status_code == 401
-    assert "Sign in, then do it again" in words(late)
+    assert "Sign in and try again" in words(late)
     assert guest.post("/sign-out", csrf=token).status_code == 303
 
 
@@ -31,7 +31,7 @@ def test_a_form_of_nowhere_is_refused_in_words(sqlite_world: World) -> None:
     for token in ("", other.csrf_token, mine.csrf_token + "x"):
         page = mine.post("/account/sessions/end-others", csrf=token)
         assert page.status_code == 400
-        assert "load the page again" in words(page)
+        assert "reload the page" in words(page)
 
 
 def test_the_api_knows_no_cookie(sqlite_world: World) -> None:

@@ -11,7 +11,7 @@ ACT = "/account/password"
 
 
 def fields(world: World) -> dict[str, str]:
-    return {"present_password": world.example.people["cleared"]["password"], "new_password": "quite another password"}
+    return {"current_password": world.example.people["cleared"]["password"], "new_password": "quite another password"}
 
 
 def cookie(visit: Visit) -> str:
@@ -27,7 +27,7 @@ def test_a_stale_act_asks_for_proof_and_then_goes_on(sqlite_world: World) -> Non
     before = cookie(visit)
     asked = visit.post("/account/recovery-codes", {"newest": "0"})
     assert asked.status_code == 403
-    assert "Confirm that it is you" in words(asked)
+    assert "Confirm it’s you" in words(asked)
     assert 'name="newest" value="0"' in asked.text
     assert 'action="/account/recovery-codes"' in asked.text
     begin_a_step(sqlite_world)

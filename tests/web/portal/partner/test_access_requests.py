@@ -22,7 +22,7 @@ def test_a_request_becomes_access_or_says_what_it_waits_for(sqlite_world: World)
     number = int(address.rpartition("/")[2])
     decided = access_requests.approve(sqlite_world.use, sqlite_world.admin, number)
     assert decided.clearance is not None
-    assert "another one must approve it" in words(visit.get(address))
+    assert "A second admin must approve it" in words(visit.get(address))
     clearances.approve(sqlite_world.use, sqlite_world.admin2, decided.clearance.id)
     assert "your organization is cleared until" in words(visit.get(address))
     clearances.revoke(sqlite_world.use, sqlite_world.admin, decided.clearance.id)

@@ -44,7 +44,7 @@ def test_signing_opens_a_stage_once_the_lab_has_countersigned(world: World) -> N
     number = int(address.rpartition("/")[2])
     visit = world.visit("unsigned")
     assert visit.get("/stages/mini-gpt/base/main").status_code == 403
-    assert "waits for the lab" in words(visit.get(address))
+    assert "waiting for the lab" in words(visit.get(address))
     copy = visit.get(f"{address}/copy").data
     (record,) = world.records("signature.sign")
     assert record["document_sha256"] == hashlib.sha256(copy).hexdigest()
@@ -115,7 +115,7 @@ def test_another_organization_s_signature_does_not_exist(sqlite_world: World) ->
     assert "Una Owner" not in other.get("/agreements").text
     agreements.publish(sqlite_world.use, sqlite_world.admin, "model-sharing", "# New terms\n\nBe careful.")
     old = other.get(f"{HERE}/versions/1")
-    assert "A newer version replaced this one" in words(old)
+    assert "This version has been replaced by a newer one" in words(old)
     text = other.get(f"{HERE}/versions/1/text").data
     assert hashlib.sha256(text).hexdigest() in old.text
     for path in (f"{HERE}/versions/3", f"{HERE}/versions/{2**40}", "/agreements/a%00b", "/agreements/none"):

@@ -73,7 +73,7 @@ def test_filters_stay_in_the_address_and_pages_lead_on(sqlite_world: World) -> N
     today = f"{sqlite_world.clock():%Y-%m-%d}"
     assert visit.get(f"/downloads?since={today}&until={today}").text.count('<a href="/downloads/0') == 50
     for query in ("person=nobody@x.example", "until=2019-08-20", "stage=nothing/x"):
-        assert "No download matches" in words(visit.get(f"/downloads?{query}")), query
+        assert "No downloads match" in words(visit.get(f"/downloads?{query}")), query
     for query in ("since=bad", "since=0001-01-01", "until=9999-12-31", "stage=a%00b", f"stage={'x' * 300}"):
         assert visit.get(f"/downloads?{query}").status_code == 422
     for cursor in ("-1", "x", "9" * 19):
@@ -129,7 +129,7 @@ def test_the_check_is_green_only_for_what_was_verified(sqlite_world: World) -> N
     assert "not sealed yet" in words(visit.get(f"/downloads/{made.id}"))
     assert visit.get(f"/downloads/{made.id}/receipt").status_code == 404
     sqlite_world.seal()
-    assert "verified just now, for this page" in words(visit.get(f"/downloads/{made.id}"))
+    assert "Verified just now" in words(visit.get(f"/downloads/{made.id}"))
     sqlite_world.tampered = True
     tampering.run(
         sqlite_world.settings.database_url,
@@ -137,8 +137,8 @@ def test_the_check_is_green_only_for_what_was_verified(sqlite_world: World) -> N
         id=made.id,
     )
     page = visit.get(f"/downloads/{made.id}")
-    assert "does not hold this entry as it is stored" in words(page)
-    assert "verified just now" not in words(page)
+    assert "stored entry does not match the log" in words(page)
+    assert "Verified just now" not in words(page)
     assert visit.get(f"/downloads/{made.id}/receipt").status_code == 409
 
 

@@ -40,7 +40,7 @@ def test_each_partner_reads_the_one_thing_that_is_missing(sqlite_world: World) -
     """A signature, a clearance or nothing, as a link that leads to where it is done."""
     unsigned = sqlite_world.visit("unsigned").get("/").text
     assert 'href="/agreements/model-sharing">Sign model-sharing' in unsigned
-    assert "It would open gpt-2/774M and mini-gpt/base" in words(sqlite_world.visit("unsigned").get("/"))
+    assert "This gives you access to gpt-2/774M and mini-gpt/base" in words(sqlite_world.visit("unsigned").get("/"))
     uncleared = sqlite_world.visit("uncleared").get("/").text
     assert 'href="/requests/new?model=gpt-2&amp;tier=research">Request access' in uncleared
     assert "4 of 5 released stages are open" in home(sqlite_world, "cleared")

@@ -69,10 +69,10 @@ def test_whom_the_lab_has_disabled_an_owner_cannot_enable(sqlite_world: World, m
     """There is no button; whoever sends the form all the same reads why. The lab may do it after an owner, too."""
     owner, admin = sqlite_world.visit("cleared"), sqlite_world.visit("admin")
     owner.post(f"/people/{mia}/disable")
-    assert "could enable them again" in words(admin.get(f"/admin/people/{mia}"))
+    assert "can enable them" in words(admin.get(f"/admin/people/{mia}"))
     assert admin.post(f"/admin/people/{mia}/disable").status_code == 303
     page = owner.get(f"/people/{mia}")
-    assert "only the lab enables them" in words(page)
+    assert "only the lab can enable them" in words(page)
     assert f"/people/{mia}/enable" not in page.text
     refused = owner.post(f"/people/{mia}/enable")
     assert (refused.status_code, "only the lab can enable it" in words(refused)) == (409, True)

@@ -93,7 +93,7 @@ def test_what_is_public_is_downloaded_without_sign_in(sqlite_world: World) -> No
     assert answer.status_code == 303
     (record,) = sqlite_world.records("download")
     assert record["actor"]["via"] == "anonymous"
-    assert "need no token" in words(visit.get("/stages/gpt-2/124M/main/commands"))
+    assert "do not need a token" in words(visit.get("/stages/gpt-2/124M/main/commands"))
 
 
 def test_the_lab_looks_at_everything_and_an_auditor_takes_nothing(sqlite_world: World) -> None:

@@ -111,7 +111,7 @@ def test_rotating_shows_the_successor_once(sqlite_world: World) -> None:
 def test_revoking_says_first_what_happens_and_then_happens_at_once(sqlite_world: World) -> None:
     """The next request with the token is refused; revoking twice is refused with the reason."""
     visit, token = sqlite_world.visit("cleared"), stored(sqlite_world, "cleared")[-1]
-    assert "It cannot be undone" in words(visit.get(f"/tokens/{token.public_id}/revoke"))
+    assert "This cannot be undone" in words(visit.get(f"/tokens/{token.public_id}/revoke"))
     assert sqlite_world.api("GET", "/me", "cleared").status_code == 200
     assert visit.post(f"/tokens/{token.public_id}/revoke").status_code == 303
     assert sqlite_world.api("GET", "/me", "cleared").status_code == 401
@@ -166,7 +166,7 @@ def test_staff_prove_themselves_before_a_token_is_made(sqlite_world: World) -> N
     visit.grow_stale()
     for path, sent in (("/tokens/new", fields), (f"/tokens/{token.public_id}/rotate", {"made_with": "x" * 22})):
         asked = visit.post(path, sent)
-        assert (asked.status_code, "Confirm that it is you" in words(asked)) == (403, True)
+        assert (asked.status_code, "Confirm it’s you" in words(asked)) == (403, True)
     assert len(stored(world, "admin")) == known
     partner = world.visit("cleared")
     fields = filled(partner)
