@@ -60,8 +60,9 @@ class Download:
 
 
 def issue(use: Resources, caller: Caller, order: Order) -> Download:
-    """Decide, log, then sign. Raises a Refused: then nothing was logged, and no URL exists."""
+    """Decide, log, then sign. Raises a Refused, LogUnsound or OutsideFault: then nothing was logged, no URL exists."""
     caller.require(Permission.DOWNLOAD_CREATE)
+    use.outside.require()
     _require_sensible(order.paths)
     download_id, lifetime_seconds = str(_uuid7(use.clock())), use.settings.url_lifetime_seconds
 
