@@ -180,7 +180,7 @@ def test_the_whole_way_works_with_three_roles(roles: Roles) -> None:
     organizations.add(use, admin, "ebro-lab", "Ebro Lab")
     organizations.set_quota(use, admin, "aurora-institute", bytes_per_day=None, requests_per_minute=600)
     issuing.issue(use, world.caller("cleared"), world.order())
-    holds.lay(use, admin, EVERYTHING, "A pause.")
+    holds.place(use, admin, EVERYTHING, "A pause.")
     headers = {"Authorization": f"Bearer {world.example.tokens['cleared']}"}
     client = web.create(use).test_client()
     assert client.post("/api/v1/downloads", json={"stage": "gpt-2/774M"}, headers=headers).status_code == 451

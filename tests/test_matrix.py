@@ -220,7 +220,7 @@ def test_the_api_denies_what_is_not_the_caller_s(sqlite_world: World, theirs: di
 def test_no_door_opens_a_stage_that_is_closed(sqlite_world: World, name: str) -> None:
     """Planned, above one's tier, held, withdrawn, not cleared, not signed: at every address of a stage."""
     world = sqlite_world
-    holds.lay(world.use, world.admin, "gpt-2/355M", "A pause.")
+    holds.place(world.use, world.admin, "gpt-2/355M", "A pause.")
     stages.move(world.use, world.admin, "gpt-2/124M", StageState.WITHDRAWN, "For good.")
     closed = {"gpt-2/1558M": DENIED, "mini-gpt/large": DENIED, "gpt-2/355M": {451}, "gpt-2/124M": {451}}
     if name != "cleared":

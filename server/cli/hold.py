@@ -1,4 +1,4 @@
-"""Holds: lay, lift."""
+"""Holds: place, lift."""
 
 import click
 
@@ -16,9 +16,9 @@ def hold() -> None:
 @click.argument("on")
 @click.option("--reason", required=True, help="Why; the log keeps it.")
 @acting
-def lay(instance: Instance, caller: Caller, on: str, reason: str) -> None:
+def place(instance: Instance, caller: Caller, on: str, reason: str) -> None:
     """Issue nothing of ON from the next request on."""
-    holds.lay(instance.use, caller, on, reason)
+    holds.place(instance.use, caller, on, reason)
     lifetime = instance.settings.url_lifetime_seconds
     show(False, {}, f"{on} is held. URLs issued before still work for up to {lifetime} seconds.")
 

@@ -97,7 +97,7 @@ def _acts(use: Resources, callers: dict[str, Caller]) -> dict[str, str]:
     password_resets.ask(use, str(owner.person))
     organizations.add(use, admin, "dover-lab", "Dover Lab")
     organizations.suspend(use, admin, "dover-lab", "Its agreement is being renewed.")
-    holds.lay(use, admin, "mini-gpt/large", "A finding is looked into.")
+    holds.place(use, admin, "mini-gpt/large", "A finding is looked into.")
     made = tokens.create(use, owner, "training cluster", [Scope.DOWNLOADS_CREATE], timedelta(days=30), ["192.0.2.0/24"])
     verifications.request(use, callers["auditor"])
     with use.database.transaction() as session:

@@ -129,7 +129,7 @@ REFUSED_BY_ROLE = [
     ("stage", "alias", "gpt-2/774M", "other"),
     ("stage", "move", "gpt-2/774M", "public", "--rationale", "x"),
     ("stage", "announce", "gpt-2/1558M", "--not-announced"),
-    ("hold", "lay", "everything", "--reason", "x"),
+    ("hold", "place", "everything", "--reason", "x"),
     ("hold", "lift", "everything"),
     ("log", "resume", "--because", "x"),
     ("log", "erase", 1, "--because", "x"),

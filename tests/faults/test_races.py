@@ -104,7 +104,7 @@ class Standing(Stoppable):
 class Hold(Stoppable):
     """A hold on everything, lifted, then laid."""
 
-    lets, stops = "hold.lift", "hold.lay"
+    lets, stops = "hold.lift", "hold.place"
 
     def stop_first(self) -> None:
         self.stop()
@@ -113,7 +113,7 @@ class Hold(Stoppable):
         holds.lift(self.world.use, self.world.admin, EVERYTHING)
 
     def stop(self) -> None:
-        holds.lay(self.world.use, self.world.admin, EVERYTHING, "A race.")
+        holds.place(self.world.use, self.world.admin, EVERYTHING, "A race.")
 
 
 class Token(Stoppable):

@@ -111,7 +111,7 @@ def test_everything_but_issuing_goes_on_while_the_log_is_not_sealed(world: World
         assert mine is not None
     clearances.revoke(world.use, world.admin, mine.id)
     organizations.suspend(world.use, world.admin, "cedar-systems", "They asked for it.")
-    holds.lay(world.use, world.admin, EVERYTHING, "Something is wrong with the log.")
+    holds.place(world.use, world.admin, EVERYTHING, "Something is wrong with the log.")
     holds.lift(world.use, world.admin, EVERYTHING)
     known = world.example.people["cleared"]
     assert people.sign_in_for_command(world.use, known["email"], known["password"]).organization == "aurora-institute"
@@ -119,4 +119,4 @@ def test_everything_but_issuing_goes_on_while_the_log_is_not_sealed(world: World
         assert world.api("GET", path).status_code == 200
     assert world.client.get("/log/checkpoint").status_code == 200
     kinds = {entry.kind for entry in world.entries() if entry.leaf_index is None}
-    assert kinds == {"download", "clearance.revoke", "organization.suspend", "hold.lay", "hold.lift"}
+    assert kinds == {"download", "clearance.revoke", "organization.suspend", "hold.place", "hold.lift"}

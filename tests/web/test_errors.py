@@ -32,7 +32,7 @@ def nothing(_: World) -> None:
 
 
 def hold(on: str) -> Callable[[World], None]:
-    return lambda world: holds.lay(world.use, world.admin, on, "a finding")
+    return lambda world: holds.place(world.use, world.admin, on, "a finding")
 
 
 def withdraw(world: World) -> None:

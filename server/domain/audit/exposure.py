@@ -22,6 +22,7 @@ from server.domain.audit.replay import Record, Replay
 from server.domain.callers import Caller
 from server.domain.delivery import deliveries
 from server.domain.downloads import issuing
+from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest
 from server.domain.paging import Slice
 from server.domain.permissions import POLICY, Permission
@@ -33,9 +34,10 @@ from server.log.entries import LogEntry
 WINDOW_AT_MOST = timedelta(days=366)
 TAKEN_AT_MOST = 5000  # downloads added up; where there are more, the page says so
 _PEOPLE = (
-    "person.accept_invitation", "person.add", "person.change_role", "person.disable", "person.enable",
+    EntryKind.PERSON_ACCEPT_INVITATION, EntryKind.PERSON_ADD, EntryKind.PERSON_CHANGE_ROLE, EntryKind.PERSON_DISABLE,
+    EntryKind.PERSON_ENABLE,
 )  # fmt: skip
-_KINDS = sorted({*replay.JUDGING, *_PEOPLE, "organization.add", "checkpoint.publish"})
+_KINDS = sorted({*replay.JUDGING, *_PEOPLE, EntryKind.ORGANIZATION_ADD, EntryKind.CHECKPOINT_PUBLISH})
 _MAY_DOWNLOAD = POLICY[Permission.DOWNLOAD_CREATE].roles
 
 
@@ -178,17 +180,17 @@ class _History:
 
     def _note(self, organization_id: int | None, record: Record) -> None:
         kind = record["kind"]
-        if kind == "instance.begin":
+        if kind == EntryKind.INSTANCE_BEGIN:
             self._slugs[organization_id] = record["organization"]
             self._people[record["organization"]] |= dict.fromkeys(record["admins"], "admin")
-        elif kind == "organization.add":
+        elif kind == EntryKind.ORGANIZATION_ADD:
             self._slugs[organization_id] = record["organization"]
-        elif kind == "checkpoint.publish":
+        elif kind == EntryKind.CHECKPOINT_PUBLISH:
             self._is_published |= record["stage"] == self._found.stage
         elif kind in _PEOPLE:
             self._people[self._slugs[organization_id]][record["person"]] = record["role"]
-            if kind in {"person.disable", "person.enable"}:
-                (self._disabled.add if kind == "person.disable" else self._disabled.discard)(record["person"])
+            if kind in {EntryKind.PERSON_DISABLE, EntryKind.PERSON_ENABLE}:
+                (self._disabled.add if kind == EntryKind.PERSON_DISABLE else self._disabled.discard)(record["person"])
 
     def _is_open(self) -> bool:
         """Whether anybody at all could: rows 3 and 4 of the access rule, and that there is something to take."""
@@ -246,7 +248,7 @@ def _rests_on(span: Span) -> tuple[Any, ...]:
 
 def _taken(session: Session, caller: Caller, found: Exposure) -> tuple[list[Taken], bool]:
     """The downloads of the window, newest first, added up by who asked; and whether there were too many to add up."""
-    wanted = Wanted(stage=found.stage, kind=issuing.KIND, since=found.since, until=found.until)
+    wanted = Wanted(stage=found.stage, kind=EntryKind.DOWNLOAD, since=found.since, until=found.until)
     taken: dict[tuple[str | None, str | None], Taken] = {}
     count, after = 0, None
     while count < TAKEN_AT_MOST:

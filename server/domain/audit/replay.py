@@ -198,7 +198,7 @@ def _stage_move(world: Replay, record: Record) -> Iterator[str]:
 
 
 def _hold(world: Replay, record: Record) -> Iterable[str]:
-    (world.held.add if record["kind"] == "hold.lay" else world.held.discard)(record["on"])
+    (world.held.add if record["kind"] in {"hold.lay", "hold.place"} else world.held.discard)(record["on"])
     return ()
 
 
@@ -274,6 +274,7 @@ _RULES: dict[str, Callable[[Replay, Record], Iterable[str]]] = {
     "stage.add": _stage_add,
     "stage.move": _stage_move,
     "hold.lay": _hold,
+    "hold.place": _hold,
     "hold.lift": _hold,
     "organization.suspend": _suspension,
     "organization.resume": _suspension,

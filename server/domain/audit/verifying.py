@@ -11,13 +11,15 @@ import orjson
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from server.domain import acts
 from server.domain.audit import logs, replay
 from server.domain.audit.replay import Record, Replay
 from server.domain.callers import Caller
+from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotPossible
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
-from server.log import anchors, entries, verification
+from server.log import anchors, verification
 from server.log.anchors import BehindAnchor
 from server.log.entries import Log, LogEntry
 from server.log.notes import NotAKey, VerifierKey
@@ -27,7 +29,6 @@ from server.storage import keys
 from server.storage.keys import KeyFileError
 
 FAULTS_AT_MOST = 1000  # kept; where there are more, one sentence says so
-OPENING, CLOSING = "log.open", "log.close"  # the kinds of a later log's first entry, and of a closed log's last
 Progress = Callable[[str, int, int], None]  # what is verified, how much of it is done, how much there is
 
 
@@ -95,7 +96,7 @@ def resume(use: Resources, caller: Caller, because: str, progress: Progress = la
                 "actor": caller.as_record(), "origin": log.origin, "stopped": log.stop_reason, "because": because,
             }  # fmt: skip
             log.stop_reason = log.stopped_at = None
-            entries.append(session, kind="log.resume", at=at, record=record, subject=log.name, log_id=log.id)
+            acts.append(session, EntryKind.LOG_RESUME, at, record, log_id=log.id)
             return log.origin
     finally:
         owner.close()
@@ -163,13 +164,15 @@ def _link_faults(session: Session, before: Log | None, log: Log) -> Iterator[Fau
         if any(first.get(name, vkey) != vkey for name, vkey in named.items()):
             yield Fault(where, "its first entry names other keys")
         return
-    if first.get("kind") != OPENING or any(first.get(name) != value for name, value in named.items()):
+    if first.get("kind") != EntryKind.LOG_OPEN or any(first.get(name) != value for name, value in named.items()):
         yield Fault(where, "its first entry does not open it with its keys")
     if first.get("before") != before.origin or not _is_a_head_of(session, before, first):
         yield Fault(where, f"its first entry does not hold the last head of {before.origin}")
     if not first.get("abandoned"):
         last = _record_at(session, before, first=False)
-        if last.get("kind") != CLOSING or any(last.get(n) != v for n, v in {"next": log.origin, **named}.items()):
+        if last.get("kind") != EntryKind.LOG_CLOSE or any(
+            last.get(n) != v for n, v in {"next": log.origin, **named}.items()
+        ):
             yield Fault(f"log {before.origin}", f"its last entry does not name {log.origin} and its keys")
 
 

@@ -319,9 +319,9 @@ ACTS: dict[str, tuple[Callable[[Resources, World], Any], type[Refused]]] = {
                 OrganizationSuspended),
     "disable": (lambda use, w: people.disable(use, w.admin, w.example.people["cleared"]["email"]), InvalidCredentials),
     "withdraw": (lambda use, w: stages.move(use, w.admin, STAGE, StageState.WITHDRAWN, "Unsafe."), StageWithdrawn),
-    "hold the stage": (lambda use, w: holds.lay(use, w.admin, STAGE, "A finding."), StageHeld),
-    "hold the model": (lambda use, w: holds.lay(use, w.admin, "gpt-2", "A finding."), StageHeld),
-    "hold everything": (lambda use, w: holds.lay(use, w.admin, "everything", "A finding."), StageHeld),
+    "hold the stage": (lambda use, w: holds.place(use, w.admin, STAGE, "A finding."), StageHeld),
+    "hold the model": (lambda use, w: holds.place(use, w.admin, "gpt-2", "A finding."), StageHeld),
+    "hold everything": (lambda use, w: holds.place(use, w.admin, "everything", "A finding."), StageHeld),
     "revoke the clearance": (lambda use, w: clearances.revoke(use, w.admin, CLEARANCE), NotCleared),
     "end the signature": (lambda use, w: signatures.end(use, w.admin, SIGNATURE), AgreementUnsigned),
     "publish another wording": (lambda use, w: revise(use, w.admin), AgreementOutdated),
@@ -552,7 +552,7 @@ def test_without_credentials_a_public_stage_is_open(world: World) -> None:
 
 def test_a_held_public_stage_is_closed_to_strangers_too(world: World) -> None:
     """A hold stops everybody."""
-    holds.lay(world.use, world.admin, "gpt-2/124M", "A finding.")
+    holds.place(world.use, world.admin, "gpt-2/124M", "A finding.")
     with pytest.raises(StageHeld):
         decide(world, STRANGER, "gpt-2/124M")
 
@@ -578,7 +578,7 @@ def test_a_partners_stage_is_known_to_partners_who_are_not_cleared(world: World)
 @pytest.mark.parametrize("name", ["admin", "auditor", "publisher"])
 def test_staff_read_planned_and_held_stages_but_may_not_have_them(world: World, name: str) -> None:
     """The lab's own people need a clearance for the weights like everybody else."""
-    holds.lay(world.use, world.admin, STAGE, "A finding.")
+    holds.place(world.use, world.admin, STAGE, "A finding.")
     staff = world.person(name)
     assert read(world, staff, "gpt-2/1558M") == "gpt-2/1558M"
     assert read(world, staff, STAGE) == STAGE

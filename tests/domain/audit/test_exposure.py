@@ -95,7 +95,7 @@ class History:
 
     def hold(self) -> Callable[[], object]:
         on = self.chance.choice(["everything", "gpt-2", "mini-gpt", *STAGES])
-        holds.lay(self.world.use, self.world.admin, on, "A question.")
+        holds.place(self.world.use, self.world.admin, on, "A question.")
         return lambda: holds.lift(self.world.use, self.world.admin, on)
 
     def disable(self) -> Callable[[], object]:

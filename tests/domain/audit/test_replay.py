@@ -88,7 +88,7 @@ ALLOWED: dict[str, list[Record]] = {
         MOVED,
         {"kind": "download", "time": NOW, "actor": {}, "model": "gpt", "stage": "large"},
     ],
-    "after a hold": [entry("hold.lay", on="gpt"), entry("hold.lift", on="gpt"), download()],
+    "after a hold": [entry("hold.place", on="gpt"), entry("hold.lift", on="gpt"), download()],
     "beside a hold": [entry("hold.lay", on="gpt/small"), download()],
     "after a suspension": [entry(f"organization.{act}", organization="dover") for act in ("suspend", "resume")]
     + [download()],
@@ -129,11 +129,11 @@ ALLOWED: dict[str, list[Record]] = {
 
 DENIED: dict[str, tuple[list[Record], list[str]]] = {
     "no such stage": ([download(stage="other")], ["it issues a stage that was never added"]),
-    "a hold on the stage": ([entry("hold.lay", on="gpt/large"), download()], ["it issues what a hold lies on"]),
-    "a hold on the model": ([entry("hold.lay", on="gpt"), download()], ["it issues what a hold lies on"]),
-    "a hold on everything": ([entry("hold.lay", on=EVERYTHING), download()], ["it issues what a hold lies on"]),
+    "a hold on the stage": ([entry("hold.place", on="gpt/large"), download()], ["it issues what a hold lies on"]),
+    "a hold on the model": ([entry("hold.place", on="gpt"), download()], ["it issues what a hold lies on"]),
+    "a hold on everything": ([entry("hold.place", on=EVERYTHING), download()], ["it issues what a hold lies on"]),
     "a hold on a public stage": (
-        [MOVED, entry("hold.lay", on=EVERYTHING), download()], ["it issues what a hold lies on"]),
+        [MOVED, entry("hold.place", on=EVERYTHING), download()], ["it issues what a hold lies on"]),
     "suspended": ([entry("organization.suspend", organization="dover"), download()],
                   ["it issues to a suspended organization"]),
     "withdrawn": ([entry("stage.move", stage="gpt/large", before="partners", to="withdrawn"), download()],
@@ -257,8 +257,9 @@ ACTS: dict[str, tuple[Callable[[World], object], str]] = {
     "revoke": (lambda world: clearances.revoke(world.use, world.admin, 1), "its clearance had been revoked"),
     "suspend": (lambda world: organizations.suspend(world.use, world.admin, "aurora-institute", "Asked to."),
                 "it issues to a suspended organization"),
-    "hold": (lambda world: holds.lay(world.use, world.admin, "gpt-2/774M", "Wait."), "it issues what a hold lies on"),
-    "hold all": (lambda world: holds.lay(world.use, world.admin, EVERYTHING, "Wait."), "it issues what a hold lies on"),
+    "hold": (lambda world: holds.place(world.use, world.admin, "gpt-2/774M", "Wait."), "it issues what a hold lies on"),
+    "hold all": (lambda world: holds.place(world.use, world.admin, EVERYTHING, "Wait."),
+                 "it issues what a hold lies on"),
     "end": (lambda world: signatures.end(world.use, world.admin, 1), NO_SIGNATURE),
     "new words": (lambda world: agreements.publish(world.use, world.admin, "model-sharing", "Other words.\n"),
                   NO_SIGNATURE),

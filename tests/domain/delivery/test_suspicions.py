@@ -136,9 +136,9 @@ def token_id(world: World) -> str:
 ENDS: dict[str, tuple[Callable[[World], Any], str]] = {
     "clearance": (lambda w: clearances.revoke(w.use, w.admin, w.records("download")[0]["clearance"]),
                   "after the clearance was revoked"),
-    "hold on the stage": (lambda w: holds.lay(w.use, w.admin, "gpt-2/774M", "Found."), "after a hold was laid"),
-    "hold on the model": (lambda w: holds.lay(w.use, w.admin, "gpt-2", "Found."), "after a hold was laid"),
-    "hold on all": (lambda w: holds.lay(w.use, w.admin, "everything", "Found."), "after a hold was laid"),
+    "hold on the stage": (lambda w: holds.place(w.use, w.admin, "gpt-2/774M", "Found."), "after a hold was placed"),
+    "hold on the model": (lambda w: holds.place(w.use, w.admin, "gpt-2", "Found."), "after a hold was placed"),
+    "hold on all": (lambda w: holds.place(w.use, w.admin, "everything", "Found."), "after a hold was placed"),
     "organization": (lambda w: organizations.suspend(w.use, w.admin, "aurora-institute", "Asked."),
                      "after the organization was suspended"),
     "stage": (lambda w: stages.move(w.use, w.admin, "gpt-2/774M", StageState.WITHDRAWN, "Found."),
@@ -178,7 +178,7 @@ def test_what_was_given_back_is_no_end_any_more(sqlite_world: World, tmp_path: P
     start = world.use.clock()
     for _ in range(2):
         world.clock.advance(timedelta(seconds=20))
-        holds.lay(world.use, world.admin, "gpt-2", "Looking.")
+        holds.place(world.use, world.admin, "gpt-2", "Looking.")
         world.clock.advance(timedelta(seconds=20))
         holds.lift(world.use, world.admin, "gpt-2")
     lines = [read_of(download, start + timedelta(seconds=n), bytes_sent=1) for n in (10, 50, 95)]

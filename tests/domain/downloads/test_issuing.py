@@ -283,7 +283,7 @@ def test_renewing_is_decided_anew(world: World) -> None:
     clearances.revoke(world.use, world.admin, 1)
     with pytest.raises(NotCleared):
         renew(world, first.id)
-    holds.lay(world.use, world.admin, "gpt-2/124M", "A finding.")
+    holds.place(world.use, world.admin, "gpt-2/124M", "A finding.")
     with pytest.raises(StageHeld):
         renew(world, second.id, caller=STRANGER)
     holds.lift(world.use, world.admin, "gpt-2/124M")

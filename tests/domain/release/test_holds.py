@@ -28,11 +28,11 @@ def test_a_hold_stops_what_it_lies_on_and_nothing_else(world: World, on: str, st
     """Lifting it brings back what was open before, and both acts are entries with the reason."""
     everything = FROM["everything"]
     assert open_stages(world) == everything
-    holds.lay(world.use, world.admin, on, "A finding.")
+    holds.place(world.use, world.admin, on, "A finding.")
     assert open_stages(world) == everything - stopped
     holds.lift(world.use, world.admin2, on)
     assert open_stages(world) == everything
-    laid, lifted = world.records("hold.lay")[-1], world.records("hold.lift")[-1]
+    laid, lifted = world.records("hold.place")[-1], world.records("hold.lift")[-1]
     assert (laid["on"], laid["reason"], laid["actor"]["person"]) == (on, "A finding.", world.admin.person)
     assert (lifted["on"], lifted["reason"], lifted["actor"]["person"]) == (on, None, world.admin2.person)
 
@@ -40,7 +40,7 @@ def test_a_hold_stops_what_it_lies_on_and_nothing_else(world: World, on: str, st
 def test_holds_lie_on_each_other_and_each_is_lifted_alone(world: World) -> None:
     """A stage is open again only when nothing lies on it any more."""
     for on in FROM:
-        holds.lay(world.use, world.admin, on, "A finding.")
+        holds.place(world.use, world.admin, on, "A finding.")
     for on in FROM:
         assert "gpt-2/774M" not in open_stages(world)
         holds.lift(world.use, world.admin, on)
@@ -52,15 +52,15 @@ def test_a_hold_is_laid_once_and_lifted_once(world: World, on: str) -> None:
     """Doing what is done is refused: somebody else may have meant something by it."""
     with pytest.raises(NotPossible):
         holds.lift(world.use, world.admin, on)
-    holds.lay(world.use, world.admin, on, "A finding.")
+    holds.place(world.use, world.admin, on, "A finding.")
     with pytest.raises(NotPossible):
-        holds.lay(world.use, world.admin, on, "Another finding.")
-    assert len(world.entries("hold.lay")) == 1
+        holds.place(world.use, world.admin, on, "Another finding.")
+    assert len(world.entries("hold.place")) == 1
 
 
 def test_a_hold_keeps_the_state_underneath(world: World) -> None:
     """A held stage can be moved meanwhile; lifting shows the state that it has then."""
-    holds.lay(world.use, world.admin, "gpt-2/774M", "A finding.")
+    holds.place(world.use, world.admin, "gpt-2/774M", "A finding.")
     stages.move(world.use, world.admin, "gpt-2/774M", StageState.PUBLIC, "Decided meanwhile.")
     assert "gpt-2/774M" not in open_stages(world)
     holds.lift(world.use, world.admin, "gpt-2/774M")
@@ -70,8 +70,8 @@ def test_a_hold_keeps_the_state_underneath(world: World) -> None:
 
 def test_a_hold_by_alias_is_recorded_under_the_stage_s_own_name(world: World) -> None:
     """Whoever searches the log for a stage finds its holds."""
-    holds.lay(world.use, world.admin, "gpt-2/762M", "A finding.")
-    entry, record = world.entries("hold.lay")[-1], world.records("hold.lay")[-1]
+    holds.place(world.use, world.admin, "gpt-2/762M", "A finding.")
+    entry, record = world.entries("hold.place")[-1], world.records("hold.place")[-1]
     assert entry.subject == record["on"] == "gpt-2/774M"
 
 
@@ -79,17 +79,17 @@ def test_a_hold_lies_on_something_that_is_there_and_has_a_reason(world: World) -
     """A typing error must not look like a stop, and the log keeps why."""
     for on in ("gpt-9", "gpt-2/9B", "", "/", "gpt-2/", "Everything", "762M"):
         with pytest.raises(NotFound):
-            holds.lay(world.use, world.admin, on, "A finding.")
+            holds.place(world.use, world.admin, on, "A finding.")
     for reason in ("", "  ", "x" * 1001):
         with pytest.raises(InvalidRequest):
-            holds.lay(world.use, world.admin, "everything", reason)
+            holds.place(world.use, world.admin, "everything", reason)
 
 
 @pytest.mark.parametrize("by", ["publisher", "auditor", "cleared"])
 def test_only_admins_lay_and_lift_holds(sqlite_world: World, by: str) -> None:
     """Stopping is one admin's act, and nobody else's."""
     with pytest.raises(NotPermitted):
-        holds.lay(sqlite_world.use, sqlite_world.person(by), "everything", "A finding.")
+        holds.place(sqlite_world.use, sqlite_world.person(by), "everything", "A finding.")
     with pytest.raises(NotPermitted):
         holds.lift(sqlite_world.use, sqlite_world.person(by), "everything")
 
@@ -98,7 +98,7 @@ def test_the_holds_that_lie_are_listed_for_staff_with_their_reasons(sqlite_world
     """The widest first; partners are told elsewhere that one lies, and never why."""
     world = sqlite_world
     for on in ("gpt-2/762M", "mini-gpt", "everything"):
-        holds.lay(world.use, world.admin, on, f"A finding on {on}.")
+        holds.place(world.use, world.admin, on, f"A finding on {on}.")
     with world.use.database.reading() as session:
         lying = holds.lying(session, world.person("auditor"))
         assert [hold.on for hold in lying] == ["everything", "mini-gpt", "gpt-2/774M"]

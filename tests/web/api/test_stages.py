@@ -66,7 +66,7 @@ def test_a_plan_that_is_not_announced_does_not_exist(sqlite_world: World, token:
 
 def test_a_hold_shows(sqlite_world: World) -> None:
     """From the next request on, with its refusal, and the reason stays with staff."""
-    holds.lay(sqlite_world.use, sqlite_world.admin, "gpt-2", "a secret reason")
+    holds.place(sqlite_world.use, sqlite_world.admin, "gpt-2", "a secret reason")
     items = listed(sqlite_world, "cleared")
     assert {name for name, item in items.items() if item["held"]} == {"gpt-2/124M", "gpt-2/355M", "gpt-2/774M"}
     assert items["gpt-2/774M"]["refusal"]["code"] == "stage_held"

@@ -82,7 +82,7 @@ def test_access_that_ends_soon_is_said_before_it_ends_and_after(sqlite_world: Wo
 
 def test_a_hold_and_a_revocation_show_at_once(sqlite_world: World) -> None:
     """Nothing about access is kept from one page to the next."""
-    holds.lay(sqlite_world.use, sqlite_world.admin, "gpt-2/774M", "A finding is looked into.")
+    holds.place(sqlite_world.use, sqlite_world.admin, "gpt-2/774M", "A finding is looked into.")
     assert "On hold: nobody can download it for now." in home(sqlite_world, "cleared")
     with sqlite_world.use.database.reading() as session:
         mine = clearances.visible(session, sqlite_world.person("cleared"), Slice(10)).items

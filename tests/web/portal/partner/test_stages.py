@@ -79,7 +79,7 @@ def test_a_hold_stops_the_next_post(sqlite_world: World) -> None:
     """Though the page that it stands on was loaded before."""
     visit = sqlite_world.visit("cleared")
     token = visit.csrf_token
-    holds.lay(sqlite_world.use, sqlite_world.admin, "mini-gpt/base", "A finding is looked into.")
+    holds.place(sqlite_world.use, sqlite_world.admin, "mini-gpt/base", "A finding is looked into.")
     answer = visit.post(f"{MAIN}/files", {"path": SHARD}, csrf=token)
     assert answer.status_code == 451
     assert "hold" in words(answer)
