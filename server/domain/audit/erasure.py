@@ -10,7 +10,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from server.domain import acts
-from server.domain.audit import replay, verifying
+from server.domain.audit import columns, replay, verifying
 from server.domain.callers import Caller
 from server.domain.downloads import issuing
 from server.domain.entry_kinds import EntryKind
@@ -89,7 +89,10 @@ def _is_told(session: Session, entry: LogEntry) -> bool:
 
 def _tell(session: Session, owner: Resources, caller: Caller, log: Log, entry: LogEntry, because: str) -> None:
     at = owner.clock()
-    record = {"actor": caller.as_record(), "entry": entry.id, "erased": entry.kind, "because": because}
+    record = {
+        "actor": caller.as_record(), "entry": entry.id, "erased": entry.kind, "because": because,
+        "columns": columns.kept_of(entry),
+    }  # fmt: skip
     acts.append(session, EntryKind.ENTRY_ERASE, at, record, organization_id=entry.organization_id, log_id=log.id)
     signer = owner.log_signer(log.vkey)
     while sealing.seal_round(session, log, signer, at):

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from server.domain import acts
 from server.domain.audit import logs, sealer, verifying
-from server.domain.audit.replay import Record
+from server.domain.audit.world import Record
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import NotPossible

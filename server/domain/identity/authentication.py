@@ -1,6 +1,7 @@
 """Authentication: from a token or a session to a caller, and whether they still stand: rows 1 and 2 of the rule."""
 
 import ipaddress
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 
@@ -151,7 +152,7 @@ def _fault(row: AnyRow, caller: Caller, at: datetime) -> Refused | None:
             return InvalidCredentials("The token was revoked.")
         if at >= row.expires_at:
             return InvalidCredentials("The token has expired.")
-        if row.networks and not _from_one_of(row.networks, caller.address):
+        if row.networks and not is_from_one_of(row.networks.split(), caller.address):
             return NetworkNotAllowed()
     if row.suspended_at is not None:
         return OrganizationSuspended()
@@ -160,7 +161,7 @@ def _fault(row: AnyRow, caller: Caller, at: datetime) -> Refused | None:
     return None
 
 
-def _from_one_of(networks: str, address: str | None) -> bool:
+def is_from_one_of(networks: Collection[str], address: str | None) -> bool:
     """Whether the address lies in a network; an address that cannot be read lies in none."""
     try:
         here = ipaddress.ip_address(address or "")
@@ -168,4 +169,4 @@ def _from_one_of(networks: str, address: str | None) -> bool:
         return False
     if isinstance(here, ipaddress.IPv6Address) and here.ipv4_mapped is not None:
         here = here.ipv4_mapped
-    return any(here in ipaddress.ip_network(network) for network in networks.split())
+    return any(here in ipaddress.ip_network(network) for network in networks)

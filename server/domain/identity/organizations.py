@@ -50,7 +50,10 @@ def add(use: Resources, caller: Caller, slug: str, name: str) -> Organization:
     caller.require(Permission.ORGANIZATION_MANAGE)
     with use.database.transaction() as session:
         organization = create(session, slug, name, is_lab=False, at=use.clock())
-        _record(session, caller, EntryKind.ORGANIZATION_ADD, organization, use.clock(), name=name)
+        _record(
+            session, caller, EntryKind.ORGANIZATION_ADD, organization, use.clock(),
+            name=name, organization_id=organization.id,
+        )  # fmt: skip
         return organization
 
 

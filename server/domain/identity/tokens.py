@@ -105,7 +105,8 @@ def create(
         made = _insert(
             session, caller.organization_id, caller.person_id, name, scopes, networks, at, at + lifetime, made_with
         )
-        _record(session, caller, EntryKind.TOKEN_CREATE, made.token, at)
+        hashed = made.token.secret_sha256.hex()
+        _record(session, caller, EntryKind.TOKEN_CREATE, made.token, at, secret_sha256=hashed)
         return made
 
 
@@ -125,7 +126,10 @@ def rotate(use: Resources, caller: Caller, public_id: str, made_with: str | None
             made_with,
         )  # fmt: skip
         old.expires_at = min(old.expires_at, at + ROTATION_OVERLAP)
-        _record(session, caller, EntryKind.TOKEN_ROTATE, old, at, successor=made.token.public_id)
+        _record(
+            session, caller, EntryKind.TOKEN_ROTATE, old, at, successor=made.token.public_id,
+            successor_sha256=made.token.secret_sha256.hex(), successor_expires_at=_ms(made.token.expires_at),
+        )  # fmt: skip
         return made
 
 
@@ -296,6 +300,10 @@ def _may_see(caller: Caller) -> list[ColumnElement[bool]]:
     return own if caller.role is Role.OWNER else [*own, Token.person_id == caller.person_id]
 
 
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
 def _base62(number: int, width: int) -> str:
     digits = ""
     for _ in range(width):
@@ -304,12 +312,13 @@ def _base62(number: int, width: int) -> str:
     return digits
 
 
-def _record(session: Session, caller: Caller, kind: EntryKind, about: Token, at: datetime, **more: str) -> None:
+def _record(session: Session, caller: Caller, kind: EntryKind, about: Token, at: datetime, **more: str | int) -> None:
     record = {
         "actor": caller.as_record(),
         "token": about.public_id,
         "scopes": about.scopes.split(),
-        "expires_at": int(about.expires_at.timestamp() * 1000),
+        "networks": about.networks.split(),
+        "expires_at": _ms(about.expires_at),
         **more,
     }
     acts.append(session, kind, at, record, organization_id=about.organization_id)

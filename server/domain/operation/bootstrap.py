@@ -55,6 +55,7 @@ def begin(use: Resources, lab: str, lab_name: str, admins: list[FirstAdmin]) -> 
             made.append(FirstAdmin(admin.email, admin.name, admin.password, totp_secret))
         record = {
             "actor": Caller(via="cli").as_record(), "origin": log.origin, "organization": lab,
+            "organization_id": home.id,
             "vkey": log.vkey, "receipt_vkey": log.receipt_vkey, "second_person_tier": use.settings.second_person_tier,
             "admins": [admin.email.strip().lower() for admin in admins],
         }  # fmt: skip
