@@ -14,7 +14,7 @@ from server.web.portal.account.sessions import recent
 from server.web.portal.account.sign_in import passkey_options
 from server.web.portal.kit import freshness, limits, paging, records
 from server.web.portal.kit.auth import page
-from server.web.portal.kit.forms import Form, carried_out, new_password, current_password, status
+from server.web.portal.kit.forms import Form, carried_out, current_password, new_password, status
 from server.web.portal.kit.freshness import require_fresh
 from server.web.portal.kit.limits import Limit
 from server.web.portal.kit.refused import local_path

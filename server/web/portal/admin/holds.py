@@ -32,22 +32,22 @@ class Lifting(Form):
     on = HiddenField(validators=[InputRequired(), Length(max=200)])
 
 
-@bp.get("/lay")
+@bp.get("/place")
 @lab_page(Permission.STAGE_HOLD)
-def lay_form(caller: Caller) -> Response:
+def place_form(caller: Caller) -> Response:
     """What a hold stops at once, and what it does not."""
     del caller
-    return _act(Laying(), request.args.get("on", ""), "lay")
+    return _act(Laying(), request.args.get("on", ""), "place")
 
 
-@bp.post("/lay")
+@bp.post("/place")
 @lab_page(Permission.STAGE_HOLD, fresh=True)
-def lay(caller: Caller) -> Response:
+def place(caller: Caller) -> Response:
     """Stop issuing from the next request on."""
     form = Laying()
     on = form.on.data or ""
     if not carried_out(form, caller, lambda: holds.place(resources(), caller, on, form.reason.data)):
-        return _act(form, on, "lay")
+        return _act(form, on, "place")
     return done(_after(on), f"{on} is on hold: no downloads are issued.")
 
 

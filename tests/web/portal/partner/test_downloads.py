@@ -15,6 +15,7 @@ from server.domain.audit.log_entries import Wanted
 from server.domain.delivery.deliveries import Delivery
 from server.domain.downloads import issuing
 from server.domain.downloads.issuing import Download, Order
+from server.domain.entry_kinds import EntryKind
 from server.domain.paging import Slice
 from server.log.entries import LogEntry
 from tests import tampering
@@ -143,9 +144,9 @@ def test_the_check_is_green_only_for_what_was_verified(sqlite_world: World) -> N
 
 
 PLANS = [
-    Wanted(kind=issuing.KIND),
-    Wanted(kind=issuing.KIND, person="owner@aurora-institute.example"),
-    Wanted(kind=issuing.KIND, stage="mini-gpt/base"),
+    Wanted(kind=EntryKind.DOWNLOAD),
+    Wanted(kind=EntryKind.DOWNLOAD, person="owner@aurora-institute.example"),
+    Wanted(kind=EntryKind.DOWNLOAD, stage="mini-gpt/base"),
 ]
 
 
