@@ -15,6 +15,7 @@ from server.storage.anchor_bucket import AnchorBucket
 from server.storage.database import Database
 from server.storage.objects import ObjectStore, S3Objects
 from server.storage.signing import UrlSigner
+from server.storage.signing_s3 import S3Signer
 
 Clock = Callable[[], datetime]
 
@@ -58,7 +59,7 @@ class Resources:
         """The web's signer: its key can read objects and nothing else. It is first held against botocore's."""
         settings = self.settings
         credentials = keys.read_s3_credentials(settings.signer_key_file)
-        signer = UrlSigner(
+        signer = S3Signer(
             endpoint_url=settings.s3_endpoint_url,
             region=settings.s3_region,
             bucket=settings.s3_bucket,
