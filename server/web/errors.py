@@ -20,9 +20,9 @@ from server.log.entries import NoLog
 from server.logger import redact
 from server.storage.database import DATABASE_ERRORS, DatabaseUnavailable, RowTaken
 from server.storage.keys import KeyFileError
+from server.web import doors
 from server.web.identity import known_caller, printable, resources
 from server.web.portal.kit import refused as pages
-from server.web.portal.kit.auth import is_portal
 
 logger = structlog.get_logger(__name__)
 
@@ -190,7 +190,7 @@ def _fit(text: str) -> str:
 
 
 def _problem(status: int, *, wait_seconds: int = 0, **parts: Any) -> Response:
-    if is_portal():
+    if doors.is_for_people():
         # A person reads it: who is not signed in is asked to, and everything else has its page.
         if status == 401 and request.method == "GET":
             return pages.to_sign_in()

@@ -13,6 +13,7 @@ from server.domain.identity.tokens import FORM
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
 from server.logger import redact
+from server.web import doors
 from server.web.requests import client_address
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -84,8 +85,9 @@ def refuse_unread_queries() -> None:
     """A parameter that nobody reads, or of which only one is read, is a caller's mistake about what it asked for."""
     if any(len(values) > 1 for _, values in request.args.lists()):
         raise InvalidRequest("A query parameter is given twice.")
-    if request.args and request.url_rule is not None and request.path.startswith("/api/v1/"):
-        view = current_app.view_functions[request.url_rule.endpoint]
+    door = doors.entered()
+    if request.args and request.endpoint is not None and door is not None and door.names_its_queries:
+        view = current_app.view_functions[request.endpoint]
         if not getattr(view, "_spec", {}).get("args"):  # where APIFlask keeps what a view declares to read
             raise InvalidRequest("This address takes no query parameters.")
 
