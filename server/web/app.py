@@ -56,7 +56,7 @@ class WeightgateApp(APIFlask):
 
 
 def create(use: Resources) -> WeightgateApp:
-    """Return the app over these resources. Raises UndeclaredView, UndeclaredDoor: a route that does not say who may call it, or how."""
+    """Return the app over these resources. Raises UndeclaredView or UndeclaredDoor when a route forgets either."""
     app = WeightgateApp(
         "server.web",
         title="Weightgate",
