@@ -16,7 +16,7 @@ from server.domain.resources import Resources
 from server.settings import FILE_NAME, Settings, SettingsError
 from server.storage import keys
 from server.storage.database import DatabaseUnavailable
-from server.storage.embedded import EmbeddedStore, free_port
+from server.storage.embedded import PACKAGES, EmbeddedStore, free_port, require_installed
 
 PORT_BEHIND_PROXY = 8333  # on 127.0.0.1; deploy/nginx-store.conf names it, too
 
@@ -77,6 +77,7 @@ def _require_sensible(options: dict[str, Any]) -> None:
     if _embedded(options):
         if any([*keys_given, options["anchor_key"]]):
             raise click.UsageError("The embedded store makes its own keys: give --s3-endpoint-url or --s3-region, too.")
+        require_installed(*PACKAGES)
     elif options["store_url"] is not None:
         raise click.UsageError("--store-url is for the embedded store: leave it out, or leave out --s3-….")
     elif not all(keys_given):

