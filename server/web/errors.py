@@ -20,8 +20,9 @@ from server.log.entries import NoLog
 from server.logger import redact
 from server.storage.database import DATABASE_ERRORS, DatabaseUnavailable, RowTaken
 from server.storage.keys import KeyFileError
+from server.text import printable
 from server.web import doors
-from server.web.identity import known_caller, printable, resources
+from server.web.identity import known_caller, resources
 from server.web.portal.kit import refused as pages
 
 logger = structlog.get_logger(__name__)
@@ -186,7 +187,7 @@ def _unexpected(error: Exception) -> Response:
 
 def _fit(text: str) -> str:
     """What a client sent, fit to be kept and to be sent back: a token among it must not go further."""
-    return redact(printable(text))
+    return redact(printable(text, ""))
 
 
 def _problem(status: int, *, wait_seconds: int = 0, **parts: Any) -> Response:

@@ -13,6 +13,7 @@ from server.domain.identity.tokens import FORM
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
 from server.logger import redact
+from server.text import printable
 from server.web import doors
 from server.web.requests import client_address
 
@@ -36,7 +37,7 @@ def stranger() -> Caller:
     return Caller(
         via="anonymous",
         address=client_address(request.remote_addr, request.headers.get("X-Forwarded-For", ""), trusted),
-        user_agent=redact(printable(request.headers.get("User-Agent", "")))[:300] or None,
+        user_agent=redact(printable(request.headers.get("User-Agent", ""), ""))[:300] or None,
         request_id=g.request_id,
     )
 
@@ -125,8 +126,3 @@ def _note_use(caller: Caller) -> None:
 def known_caller() -> Caller:
     """Whom a refusal was given to, as far as that was found out before."""
     return g.get("caller") or stranger()
-
-
-def printable(text: str) -> str:
-    """What a database, a terminal and JSON can all hold: without control characters and lone surrogates."""
-    return "".join(character for character in text if character.isprintable())

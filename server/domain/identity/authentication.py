@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
+from server import addresses
 from server.domain.callers import Caller
 from server.domain.errors import (
     AuthenticationRequired,
@@ -162,10 +163,5 @@ def _fault(row: AnyRow, caller: Caller, at: datetime) -> Refused | None:
 
 def _from_one_of(networks: str, address: str | None) -> bool:
     """Whether the address lies in a network; an address that cannot be read lies in none."""
-    try:
-        here = ipaddress.ip_address(address or "")
-    except ValueError:
-        return False
-    if isinstance(here, ipaddress.IPv6Address) and here.ipv4_mapped is not None:
-        here = here.ipv4_mapped
-    return any(here in ipaddress.ip_network(network) for network in networks.split())
+    here = addresses.parse(address)
+    return here is not None and any(here in ipaddress.ip_network(network) for network in networks.split())
