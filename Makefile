@@ -57,7 +57,7 @@ bench: install ## Measure against peers and floors; writes tests/bench/RESULTS.m
 
 lock: install ## Write requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
-	  --upgrade --group dev -o requirements.lock pyproject.toml
+	  --upgrade --extra embedded --group dev -o requirements.lock pyproject.toml
 
 clean: ## Remove what was made here; DATA stays
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
