@@ -17,7 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from server.domain.audit import log_entries, replay
-from server.domain.audit.log_entries import Wanted
+from server.domain.audit.log_entries import EntryFilter
 from server.domain.audit.replay import Record, Replay
 from server.domain.callers import Caller
 from server.domain.delivery import deliveries
@@ -246,7 +246,7 @@ def _rests_on(span: Span) -> tuple[Any, ...]:
 
 def _taken(session: Session, caller: Caller, found: Exposure) -> tuple[list[Taken], bool]:
     """The downloads of the window, newest first, added up by who asked; and whether there were too many to add up."""
-    wanted = Wanted(stage=found.stage, kind=issuing.KIND, since=found.since, until=found.until)
+    wanted = EntryFilter(stage=found.stage, kind=issuing.KIND, since=found.since, until=found.until)
     taken: dict[tuple[str | None, str | None], Taken] = {}
     count, after = 0, None
     while count < TAKEN_AT_MOST:

@@ -14,7 +14,7 @@ from server.domain.identity.people import Person
 from server.web.identity import resources
 from server.web.portal.kit import cookies, limits
 from server.web.portal.kit.auth import public_page
-from server.web.portal.kit.forms import Form, one_time_code, current_password, text
+from server.web.portal.kit.forms import Form, current_password, one_time_code, text
 from server.web.portal.kit.limits import Limit
 from server.web.portal.kit.refused import local_path
 from server.web.portal.kit.rendering import as_page, go_to, render

@@ -32,11 +32,13 @@ class Dossier:
 
 def dossier_of(session: Session, caller: Caller, organization: Organization, at: datetime) -> Dossier:
     sees_alarms = caller.may(Permission.ALARM_READ)
-    wanted = clearances.Wanted(organization_id=organization.id)
+    wanted = clearances.ClearanceFilter(organization_id=organization.id)
     return Dossier(
         organization=organization,
         clearances=clearances.listed(session, caller, wanted, NEWEST, at),
-        signatures=signatures.listed(session, caller, signatures.Wanted(organization_id=organization.id), NEWEST),
+        signatures=signatures.listed(
+            session, caller, signatures.SignatureFilter(organization_id=organization.id), NEWEST
+        ),
         alarms=alarms.listed(session, NEWEST, organization_id=organization.id) if sees_alarms else None,
         taken=bytes_taken.by_organization(session, organization.id, at),
     )

@@ -8,7 +8,7 @@ from wtforms.validators import InputRequired, NumberRange, Optional
 
 from server.domain.access import clearances, ladder
 from server.domain.audit import log_entries
-from server.domain.audit.log_entries import Wanted
+from server.domain.audit.log_entries import EntryFilter
 from server.domain.callers import Caller
 from server.domain.delivery import bytes_taken
 from server.domain.downloads import live_urls
@@ -169,7 +169,7 @@ def show(caller: Caller, model: str, stage: str) -> Response:
             opening=clearances.opening(session, row, SHOWN, at),
             taken=bytes_taken.of_stage(session, row.full_name, at),
             live=live_urls.of_held(session, row.full_name, at),
-            history=log_entries.visible(session, caller, Wanted(stage=row.full_name), SHOWN),
+            history=log_entries.visible(session, caller, EntryFilter(stage=row.full_name), SHOWN),
         )  # fmt: skip
 
 
