@@ -119,7 +119,7 @@ FORMS: dict[str, Filled] = {
         "admin", {"organization": "cedar-systems", "model": "mini-gpt", "tier": "partner", "last_day": "2031-01-31",
                   "purpose": "A study."},
     ),
-    "/admin/holds/lay": Filled("admin", {"on": "mini-gpt/base", "reason": "A finding."}),
+    "/admin/holds/place": Filled("admin", {"on": "mini-gpt/base", "reason": "A finding."}),
     "/admin/holds/lift": Filled("admin", {"on": "mini-gpt/base"}, _held),
     "/admin/organizations/<slug>/networks": Filled("admin", {"networks": "192.0.2.0/24"}),
     "/admin/organizations/<slug>/quota": Filled("admin", {"bytes_per_day": "5 TB", "requests_per_minute": "100"}),

@@ -252,7 +252,7 @@ def _taken(session: Session, caller: Caller, found: Exposure) -> tuple[list[Take
     while count < TAKEN_AT_MOST:
         page = log_entries.visible(session, caller, wanted, Slice(200, after))
         records = [orjson.loads(entry.record) for entry in page.items if entry.record]
-        sent = deliveries.delivered(session, [record["download"] for record in records])
+        sent = deliveries.fetched_bytes(session, [record["download"] for record in records])
         for record in records:
             _add(taken, record, sent.get(record["download"], 0))
         count, after = count + len(page.items), page.next_after

@@ -71,8 +71,8 @@ def test_more_than_are_looked_at_are_said_to_be_more(sqlite_world: World, monkey
     ("page", "index"),
     [
         ("organizations/aurora-institute/suspend", "ix_log_entries_organization_id_id"),
-        ("holds/lay?on=everything", "ix_log_entries_kind_id"),
-        ("holds/lay?on=gpt-2/774M", "ix_log_entries_stage_id"),
+        ("holds/place?on=everything", "ix_log_entries_kind_id"),
+        ("holds/place?on=gpt-2/774M", "ix_log_entries_stage_id"),
         ("stages/gpt-2/774M", "ix_log_entries_stage_id"),
     ],
 )

@@ -11,7 +11,7 @@ from server.domain.accounts import invitations
 from server.domain.audit import log_entries
 from server.domain.audit.log_entries import EntryFilter
 from server.domain.callers import Caller
-from server.domain.delivery import bytes_taken
+from server.domain.delivery import usage
 from server.domain.downloads import live_urls
 from server.domain.errors import InvalidRequest
 from server.domain.identity import organizations, people, tokens
@@ -220,7 +220,7 @@ def _act(slug: str, form: Form, name: str) -> Response:
         return render(
             f"admin/organizations/{name}.html", status(form), form=form, organization=organization,
             live=live_urls.of_organization(session, organization.id, at),
-            taken=bytes_taken.by_organization(session, organization.id, at),
+            usage=usage.by_organization(session, organization.id, at),
         )  # fmt: skip
 
 
