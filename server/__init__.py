@@ -21,6 +21,7 @@ def create_app(folder: Path) -> "WeightgateApp":
     use = Resources(loaded)
     try:
         use.open_for_web()
+        use.outside.start()
     except DatabaseUnavailable as error:
         # Whatever else ends a process at its start ends gunicorn, too. This passes: until then each request is a 503.
         structlog.get_logger(__name__).warning("started without the database", reason=str(error))

@@ -86,6 +86,7 @@ class Settings(BaseModel):
     log_key_file: Path = Path("keys/log.key.pem")
     receipt_key_file: Path = Path("keys/receipt.key.pem")
 
+    store_must_answer: bool = True
     url_lifetime_seconds: int = Field(default=300, ge=10, le=900)
     public_stages_need_sign_in: bool = False
     second_person_tier: str = Field(default="research", pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")

@@ -20,15 +20,17 @@ from sqlalchemy import select
 
 from server.cli import instance, worked_example
 from server.cli.worked_example import Example
+from server.domain import entry_kinds
 from server.domain.access.refusals import Refusal
 from server.domain.audit import replay, sealer, verifying
 from server.domain.callers import Caller
 from server.domain.downloads.issuing import Order
+from server.domain.entry_kinds import EntryKind
 from server.domain.identity import authentication, organizations, people
 from server.domain.identity.people import Person
 from server.domain.permissions import Role
 from server.domain.resources import Resources
-from server.log import canonical
+from server.log import canonical, entries
 from server.log.entries import LogEntry, commitment_of
 from server.log.verification import Fault
 from server.settings import Settings
@@ -172,6 +174,23 @@ class World:
         people.add(self.use, self.admin, slug, email, "Dora Owner", Role.OWNER, "a long enough password")
         self.example.people[slug] = {"email": email, "password": "a long enough password"}
         return self.person(slug)
+
+    def add_person(self, organization: str, email: str, role: Role) -> None:
+        """Somebody whom an admin added, without a password: hashing takes longer than the rest of most tests."""
+        with self.use.database.transaction() as session:
+            home = organizations.get(session, organization)
+            name = email.partition("@")[0].title()
+            person, _ = people.create(session, self.use, home, email, name, role, "none")
+            people.record(session, self.admin, EntryKind.PERSON_ADD, person, self.clock())
+
+    def plant(self, kind: str, record: dict[str, Any], organization: str | None = None, **more: Any) -> int:
+        """Append an entry past every rule, under the columns that it should have or `more`; returns its id."""
+        self.tampered = True
+        with self.use.database.transaction() as session:
+            number = None if organization is None else organizations.get(session, organization).id
+            columns = entry_kinds.columns(kind, record) | {"organization_id": number} | more
+            entries.append(session, kind=kind, at=self.clock(), record=record, **columns)
+        return self.entries()[-1].id
 
     def entries(self, kind: str | None = None) -> list[LogEntry]:
         query = select(LogEntry).order_by(LogEntry.id)

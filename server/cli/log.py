@@ -40,15 +40,19 @@ def log() -> None:
 
 
 @log.command()
+@click.option(
+    "--tables", is_flag=True,
+    help="Also derive from the logs alone who may do what today, and name every row of the live tables that differs.",
+)  # fmt: skip
 @with_json
 @click.pass_obj
-def verify(instance: Instance, as_json: bool) -> None:
-    """Verify every log: bytes, tree, heads, anchors, and that each entry was allowed by the entries before it.
+def verify(instance: Instance, tables: bool, as_json: bool) -> None:
+    """Verify every log: bytes, tree, heads, anchors, and that the entries before each act allowed it to its actor.
 
     Exit code 0: no faults, 1: faults, each with its row, 4: an older backup was restored. Safe while the server runs.
     """
     with Bars(quiet=as_json) as bars:
-        found = verifying.verify(instance.use, bars.set)
+        found = verifying.verify(instance.use, bars.set, tables=tables)
     faults = [(result, fault) for result in found for fault in result.faults]
     new = [fault for result, fault in faults if not result.abandoned]
     behind = [result.behind for result in found if result.behind is not None and not result.abandoned]
@@ -59,6 +63,7 @@ def verify(instance: Instance, as_json: bool) -> None:
             {"log": result.origin, "row": fault.row, "sentence": fault.sentence, "known": result.abandoned}
             for result, fault in faults
         ],
+        "notes": [note for result in found for note in result.notes],
         "behind_anchor": behind[0] if behind else None,
     }
     show(as_json, body, _told(found, len(new)))
@@ -74,8 +79,10 @@ def _told(found: list[Verified], new: int) -> str:
         lines += [f"{mark} {result.origin}: {fault.row}: {fault.sentence}" for fault in result.faults]
         if result.behind is not None:
             lines.append(f"{mark} {result.origin}: {result.behind}")
+    lines += [f"note: {note}" for result in found for note in result.notes]
     counted = f"{sum(result.size for result in found)} sealed entries in {_count(len(found), 'log')}"
-    verdict = _count(new, "fault") if new else "no new fault" if lines else "whole"
+    is_whole = not any(result.faults or result.behind for result in found)
+    verdict = _count(new, "fault") if new else "whole" if is_whole else "no new fault"
     return "\n".join([*lines, f"Verified {counted}: {verdict}."])
 
 

@@ -72,7 +72,8 @@ def _jobs(use: Resources, is_stopping: Callable[[], bool]) -> Iterator[tuple[str
     yield "seal", sealer.SEAL_EVERY_SECONDS, lambda: sealer.seal(use)
     yield "heartbeat", heartbeat.INTERVAL_SECONDS, lambda: heartbeat.beat(use)
     yield "anchor", sealer.ANCHOR_EVERY_SECONDS, lambda: sealer.anchor(use)
-    yield "verify", verifications.LOOK_EVERY_SECONDS, lambda: verifications.run_waiting(use, is_stopping)
+    yield "verify", verifications.LOOK_EVERY_SECONDS, lambda: _verify(use, is_stopping)
+    yield "verify daily", CLEAN_EVERY_SECONDS, lambda: verifications.request_daily(use)
     yield "statistics", statistics.COUNT_EVERY_SECONDS, lambda: statistics.count(use)
     recheck = sealer.Recheck(use)
     yield "recheck", sealer.RECHECK_EVERY_SECONDS, lambda: _recheck(recheck)
@@ -104,6 +105,13 @@ def _repeat(
             stopping.set()
             raise
         stopping.wait(wait)
+
+
+def _verify(use: Resources, is_stopping: Callable[[], bool]) -> None:
+    if (state := verifications.run_waiting(use, is_stopping)) in {"faulty", "broken"}:
+        logger.error(
+            "a verification did not find everything as it should be; /audit/verifications says what", state=state
+        )
 
 
 def _send_mails(use: Resources) -> None:

@@ -1,19 +1,22 @@
 """Resources: what commands work with. Each part opens when first used, so a process opens only the keys it needs."""
 
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 
 from server.log.notes import Signer, VerifierKey
 from server.settings import Settings
 from server.storage import keys, signing_check
 from server.storage.anchor_bucket import AnchorBucket
-from server.storage.database import Database
+from server.storage.database import DATABASE_ERRORS, Database, DatabaseUnavailable, Moment
+from server.storage.object_errors import ObjectStoreError
 from server.storage.objects import ObjectStore, S3Objects
+from server.storage.outside import Outside, OutsideError
 from server.storage.signing import UrlSigner
 
 Clock = Callable[[], datetime]
@@ -84,6 +87,30 @@ class Resources:
         return self.store_as(keys.read_s3_credentials(self.settings.publisher_key_file))
 
     @cached_property
+    def outside(self) -> Outside:
+        """What the web process looks at in the background, once it is started."""
+        probes = {"object store": self._time_of_store}
+        if self.database.dialect == "postgresql":
+            probes["database"] = self._time_of_database
+        must_answer = {"object store"} if self.settings.store_must_answer else set[str]()
+        return Outside(probes, self.clock, frozenset(must_answer))
+
+    def _time_of_store(self) -> datetime:
+        """Asked with the signer's key: it may do nothing but read, and a refusal tells the time, too."""
+        try:
+            with closing(self.store_as(keys.read_s3_credentials(self.settings.signer_key_file))) as store:
+                return store.server_time()
+        except (ObjectStoreError, keys.KeyFileError) as error:
+            raise OutsideError from error
+
+    def _time_of_database(self) -> datetime:
+        try:
+            with self.database.reading() as session:
+                return session.scalars(select(func.clock_timestamp(type_=Moment))).one()
+        except (DatabaseUnavailable, *DATABASE_ERRORS) as error:
+            raise OutsideError from error
+
+    @cached_property
     def anchor_bucket(self) -> AnchorBucket | None:
         """Where heads are kept out of the database's reach; None when the settings name no bucket for it."""
         settings = self.settings
@@ -115,7 +142,7 @@ class Resources:
 
     def close(self) -> None:
         """Let go of what was opened."""
-        for name in ("database", "store", "anchor_bucket"):
+        for name in ("outside", "database", "store", "anchor_bucket"):
             if opened := self.__dict__.pop(name, None):
                 opened.close()
 

@@ -65,6 +65,12 @@ def differing(
             progress(start + len(part), len(found))
 
 
+def sizes(bucket: AnchorBucket, origin: str) -> list[int]:
+    """The size of every anchor of a log, rising."""
+    prefix = _prefix(origin)
+    return [_size(key) for key in bucket.keys_after(prefix, prefix) if _IS_KEY.fullmatch(key)]
+
+
 def exist(bucket: AnchorBucket, origin: str) -> bool:
     """Whether a log of this origin was ever anchored."""
     return bool(bucket.keys_after(_prefix(origin), _prefix(origin)))

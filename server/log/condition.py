@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from server.log.entries import Log, LogEntry, NoLog
+from server.log.entries import CLOCKS_DIFFER_BY, Log, LogEntry, NoLog
 from server.storage.statements import Statement
 
 SEALED_WITHIN = timedelta(seconds=30)
@@ -34,11 +34,12 @@ class _NewestLog(NamedTuple):
     receipt_vkey: str
     stop_reason: str | None
     oldest: datetime | None
+    newest: datetime | None
 
 
 def require_sound(session: Session, at: datetime) -> SoundLog:
-    """Return the newest log. Raises LogUnsound when it was found changed, or its oldest unsealed entry is too old;
-    NoLog when there is none.
+    """Return the newest log. Raises LogUnsound when it was found changed, its oldest unsealed entry is too old, or
+    our clock is behind it; NoLog when there is none.
     """
     row = _CONDITION.first(session)
     if row is None:
@@ -47,9 +48,31 @@ def require_sound(session: Session, at: datetime) -> SoundLog:
         raise LogUnsound(f"the log is stopped: {row.stop_reason}")
     if row.oldest is not None and at - row.oldest > SEALED_WITHIN:
         raise LogUnsound(f"the log has not been sealed since {row.oldest:%H:%M:%S} UTC: is the worker running?")
+    _require_clock(row, at)
     return SoundLog(row.id, row.origin, row.receipt_vkey)
 
 
+def require_clock(session: Session, at: datetime) -> None:
+    """Raise LogUnsound when our clock is behind the log: whoever decides by it decides wrongly."""
+    row = _CONDITION.first(session)
+    if row is not None:
+        _require_clock(row, at)
+
+
+def _require_clock(row: _NewestLog, at: datetime) -> None:
+    if row.newest is not None and row.newest - at > CLOCKS_DIFFER_BY:
+        raise LogUnsound(
+            f"our clock is {(row.newest - at).total_seconds():.0f} s behind the newest entry: set it right; if that "
+            "entry's was the wrong one, run `weightgate-server log acknowledge-clock`"
+        )
+
+
+_NEWEST = (
+    select(LogEntry.appended_at)
+    .where(LogEntry.id == select(func.max(LogEntry.id)).correlate(None).scalar_subquery())
+    .correlate(None)
+    .scalar_subquery()
+)
 _OLDEST = (
     select(LogEntry.appended_at)
     .where(LogEntry.leaf_index.is_(None), LogEntry.log_id == Log.id)  # what an abandoned log left is sealed no more
@@ -59,7 +82,7 @@ _OLDEST = (
     .scalar_subquery()
 )
 _CONDITION = Statement(
-    select(Log.id, Log.origin, Log.receipt_vkey, Log.stop_reason, _OLDEST.label("oldest"))
+    select(Log.id, Log.origin, Log.receipt_vkey, Log.stop_reason, _OLDEST.label("oldest"), _NEWEST.label("newest"))
     .order_by(Log.id.desc())
     .limit(1),
     _NewestLog,

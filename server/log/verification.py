@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from server.log import heads, tiles, tree
 from server.log.entries import Log, LogEntry, commitment_of
 from server.log.notes import VerifierKey
+from server.log.row_order import RowOrder
 from server.log.sealing import LogHead, LogTile
 from server.log.tree import CompactRange
 from server.storage.database import AnyRow
@@ -47,9 +48,12 @@ def verify(session: Session, log: Log, key: VerifierKey, progress: Progress = la
     while waiting and waiting[0].size == 0:
         yield from _root_fault(waiting.pop(0), tree.EMPTY_ROOT)
     tile, level0 = bytearray(), 0
+    order = RowOrder(one_writer=session.get_bind().dialect.name == "sqlite")
     for index, row, fault in _sealed(session, log.id, size):
         if fault is not None:
             yield fault
+        if not order.take(row.id, row.appended_at):
+            yield Fault(f"entry {row.id}", "its id is lower than that of an entry that was sealed before it")
         leaf = tree.leaf_hash(row.commitment)
         grown.extend([leaf])
         tile += leaf
@@ -57,6 +61,7 @@ def verify(session: Session, log: Log, key: VerifierKey, progress: Progress = la
             yield from _level0_fault(session, log.id, level0, bytes(tile))
             tile, level0 = bytearray(), level0 + 1
         while waiting and waiting[0].size == index + 1:
+            order.end_round(waiting[0].sealed_at)
             yield from _root_fault(waiting.pop(0), grown.root())
         if index % ROWS_AT_ONCE == 0:
             progress(index, size)

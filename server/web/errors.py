@@ -20,6 +20,7 @@ from server.log.entries import NoLog
 from server.logger import redact
 from server.storage.database import DATABASE_ERRORS, DatabaseUnavailable, RowTaken
 from server.storage.keys import KeyFileError
+from server.storage.outside import OutsideFault
 from server.web.identity import known_caller, printable, resources
 from server.web.portal.kit import refused as pages
 from server.web.portal.kit.auth import is_portal
@@ -78,6 +79,7 @@ def register(app: APIFlask) -> None:
     app.register_error_handler(NoLog, _unavailable)
     app.register_error_handler(LogUnsound, _unavailable)
     app.register_error_handler(KeyFileError, _unavailable)
+    app.register_error_handler(OutsideFault, _unavailable)
     for kind in DATABASE_ERRORS:
         app.register_error_handler(kind, _broken)
     app.register_error_handler(RowTaken, _taken)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from server.domain.audit import sealer
-from server.domain.audit.heartbeat import KIND as HEARTBEAT
 from server.domain.downloads import issuing
+from server.domain.entry_kinds import EntryKind
 from server.domain.mail import mails
 from server.log import sealing
 from server.log.entries import Log
@@ -43,7 +43,7 @@ def test_two_workers_seal_each_entry_within_a_second(sqlite_world: World) -> Non
     """Any number may run: one of them seals, every place is given once, and both end soon when they are told to."""
     world = sqlite_world
     with working(world, 2) as workers:
-        workers[0].until(lambda: len(world.entries(HEARTBEAT)) > 0 and unsealed(world) == 0)
+        workers[0].until(lambda: len(world.entries(EntryKind.HEARTBEAT)) > 0 and unsealed(world) == 0)
         took = []
         for _ in range(5):
             issue(world)
@@ -54,7 +54,7 @@ def test_two_workers_seal_each_entry_within_a_second(sqlite_world: World) -> Non
         assert time.monotonic() - began < END_SECONDS
     places = [entry.leaf_index for entry in world.entries()]
     assert places == list(range(len(places)))
-    assert len(world.entries(HEARTBEAT)) == 1
+    assert len(world.entries(EntryKind.HEARTBEAT)) == 1
 
 
 def test_a_stopped_log_is_told_and_sealed_again_once_it_may(sqlite_world: World) -> None:
@@ -65,7 +65,7 @@ def test_a_stopped_log_is_told_and_sealed_again_once_it_may(sqlite_world: World)
         worker.until(lambda: "somebody has changed it" in worker.messages)
         told = json.loads(worker.messages.splitlines()[0])
         assert (told["job"], told["error"]) == ("seal", "SealingStopped")
-        worker.until(lambda: len(world.entries(HEARTBEAT)) > 0)
+        worker.until(lambda: len(world.entries(EntryKind.HEARTBEAT)) > 0)
         assert unsealed(world) == 1
         tampering.run(world.settings.database_url, "UPDATE logs SET stop_reason = NULL, stopped_at = NULL")
         worker.until(lambda: unsealed(world) == 0)
@@ -76,7 +76,7 @@ def test_a_restart_of_the_database_is_waited_for(postgresql_world: World, postgr
     world = postgresql_world
     postgres.run("CHECKPOINT")  # the sequences of a database that was copied lose their lead in a crash before one
     with working(world) as (worker,):
-        worker.until(lambda: len(world.entries(HEARTBEAT)) > 0 and unsealed(world) == 0)
+        worker.until(lambda: len(world.entries(EntryKind.HEARTBEAT)) > 0 and unsealed(world) == 0)
         postgres.kill()
         time.sleep(1)  # so that it asks while nobody is there
         postgres.start_again()

@@ -104,7 +104,7 @@ class Standing(Stoppable):
 class Hold(Stoppable):
     """A hold on everything, lifted, then laid."""
 
-    lets, stops = "hold.lift", "hold.lay"
+    lets, stops = "hold.lift", "hold.place"
 
     def stop_first(self) -> None:
         self.stop()

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from server.domain.access import clearances
 from server.domain.downloads import issuing
 from server.domain.identity import organizations, people
+from server.domain.operation import readiness
 from server.domain.release import holds
 from server.domain.release.holds import EVERYTHING
 from server.log import condition, entries, sealing
@@ -83,8 +84,9 @@ def grow_old(world: World) -> None:
     world.clock.offset += timedelta(seconds=31)
 
 
-def test_no_url_while_the_log_is_not_sealed(world: World) -> None:
+def test_no_url_while_the_log_is_not_sealed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not for partners, staff or passers-by; no entry is made; once it is sealed again all goes on."""
+    monkeypatch.setattr(readiness, "TRIED_AGAIN_AFTER_SECONDS", 0)
     grow_old(world)
     known, signed = len(world.entries()), list(world.signed_urls)
     with pytest.raises(LogUnsound):
@@ -119,4 +121,4 @@ def test_everything_but_issuing_goes_on_while_the_log_is_not_sealed(world: World
         assert world.api("GET", path).status_code == 200
     assert world.client.get("/log/checkpoint").status_code == 200
     kinds = {entry.kind for entry in world.entries() if entry.leaf_index is None}
-    assert kinds == {"download", "clearance.revoke", "organization.suspend", "hold.lay", "hold.lift"}
+    assert kinds == {"download", "clearance.revoke", "organization.suspend", "hold.place", "hold.lift"}

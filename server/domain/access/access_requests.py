@@ -5,9 +5,11 @@ from datetime import datetime, timedelta
 from sqlalchemy import ForeignKey, Index, String, func, select
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
 
+from server.domain import acts
 from server.domain.access import clearances
 from server.domain.access.clearances import Clearance
 from server.domain.callers import Caller
+from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotFound, NotPossible
 from server.domain.identity.organizations import Organization
 from server.domain.identity.people import Person
@@ -18,7 +20,6 @@ from server.domain.release import tiers
 from server.domain.release.stages import Model, Stage, StageState
 from server.domain.release.tiers import Tier
 from server.domain.resources import Resources
-from server.log import entries
 from server.storage.database import Base, Key, Moment
 
 LONGEST = timedelta(days=2 * 366)  # of what is asked for; renewing after that is a decision anew
@@ -91,7 +92,10 @@ def create(
         notices.request_waits(
             session, use, request.id, home.name, f"{tier} on {model}", request.asker, purpose, wanted_until, at
         )
-        _record(session, caller, "access_request.create", request, at, wanted_until=_ms(wanted_until), purpose=purpose)
+        _record(
+            session, caller, EntryKind.ACCESS_REQUEST_CREATE, request, at,
+            wanted_until=_ms(wanted_until), purpose=purpose,
+        )  # fmt: skip
         return request
 
 
@@ -102,7 +106,7 @@ def withdraw(use: Resources, caller: Caller, request_id: int) -> None:
         request = _open(session, caller, request_id)
         at = use.clock()
         request.withdrawn_at = at
-        _record(session, caller, "access_request.withdraw", request, at)
+        _record(session, caller, EntryKind.ACCESS_REQUEST_WITHDRAW, request, at)
 
 
 def approve(
@@ -128,7 +132,7 @@ def approve(
         )  # fmt: skip
         request.decided_by, request.decided_at = caller.person_id, at
         session.flush()
-        _record(session, caller, "access_request.approve", request, at, clearance=request.clearance.id)
+        _record(session, caller, EntryKind.ACCESS_REQUEST_APPROVE, request, at, clearance=request.clearance.id)
         return request
 
 
@@ -141,7 +145,7 @@ def decline(use: Resources, caller: Caller, request_id: int, because: str) -> No
         at = use.clock()
         request.decided_by, request.decided_at, request.declined_because = caller.person_id, at, because
         notices.request_declined(session, use, request.organization_id, request.asked_by, request.wanted, because, at)
-        _record(session, caller, "access_request.decline", request, at, because=because)
+        _record(session, caller, EntryKind.ACCESS_REQUEST_DECLINE, request, at, because=because)
 
 
 def visible(session: Session, caller: Caller, part: Slice) -> Page[AccessRequest]:
@@ -228,7 +232,9 @@ def _ms(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
 
 
-def _record(session: Session, caller: Caller, kind: str, about: AccessRequest, at: datetime, **more: int | str) -> None:
+def _record(
+    session: Session, caller: Caller, kind: EntryKind, about: AccessRequest, at: datetime, **more: int | str
+) -> None:
     record = {
         "actor": caller.as_record(),
         "access_request": about.id,
@@ -237,6 +243,4 @@ def _record(session: Session, caller: Caller, kind: str, about: AccessRequest, a
         "tier": about.tier.name,
         **more,
     }
-    entries.append(
-        session, kind=kind, at=at, record=record, organization_id=about.organization_id, subject=str(about.id)
-    )
+    acts.append(session, kind, at, record, organization_id=about.organization_id)

@@ -7,7 +7,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, ForeignKey, Index, String, select
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
 
+from server.domain import acts
 from server.domain.callers import Caller
+from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotFound, NotPossible
 from server.domain.identity import organizations
 from server.domain.identity.organizations import Organization
@@ -19,7 +21,6 @@ from server.domain.release import tiers
 from server.domain.release.stages import Model, Stage
 from server.domain.release.tiers import Tier
 from server.domain.resources import Resources
-from server.log import entries
 from server.storage.database import Base, Key, Moment
 
 
@@ -143,9 +144,10 @@ def propose_in(
     session.add(clearance)
     session.flush()
     _tell_proposed(session, use, clearance, str(caller.person), at)
-    _record(session, caller, "clearance.propose", clearance, at, **({} if extends is None else {"extends": extends}))
+    told = {} if extends is None else {"extends": extends}
+    _record(session, caller, EntryKind.CLEARANCE_PROPOSE, clearance, at, **told)
     if alone:
-        _record(session, caller, "clearance.approve", clearance, at)
+        _record(session, caller, EntryKind.CLEARANCE_APPROVE, clearance, at)
     return clearance
 
 
@@ -182,7 +184,7 @@ def approve(use: Resources, caller: Caller, clearance_id: int) -> Clearance:
             raise NotPossible("You proposed this clearance, so another admin must approve it.")
         clearance.approved_by, clearance.approved_at = caller.person_id, at
         _tell_cleared(session, use, clearance, at)
-        _record(session, caller, "clearance.approve", clearance, at)
+        _record(session, caller, EntryKind.CLEARANCE_APPROVE, clearance, at)
         return clearance
 
 
@@ -196,7 +198,7 @@ def revoke(use: Resources, caller: Caller, clearance_id: int) -> None:
         before = clearance.state_at(at := use.clock())
         clearance.revoked_by, clearance.revoked_at = caller.person_id, at
         _tell_revoked(session, use, clearance, before, at)
-        _record(session, caller, "clearance.revoke", clearance, at)
+        _record(session, caller, EntryKind.CLEARANCE_REVOKE, clearance, at)
 
 
 def visible(session: Session, caller: Caller, part: Slice) -> Page[Clearance]:
@@ -313,7 +315,7 @@ def _tell_revoked(session: Session, use: Resources, about: Clearance, before: st
         notices.not_cleared(session, use, about.organization_id, about.asked_by, about.wanted, at)
 
 
-def _record(session: Session, caller: Caller, kind: str, about: Clearance, at: datetime, **more: Any) -> None:
+def _record(session: Session, caller: Caller, kind: EntryKind, about: Clearance, at: datetime, **more: Any) -> None:
     record = {
         "actor": caller.as_record(),
         "clearance": about.id,
@@ -325,6 +327,4 @@ def _record(session: Session, caller: Caller, kind: str, about: Clearance, at: d
         "purpose": about.purpose,
         **more,
     }
-    entries.append(
-        session, kind=kind, at=at, record=record, organization_id=about.organization_id, subject=str(about.id)
-    )
+    acts.append(session, kind, at, record, organization_id=about.organization_id)

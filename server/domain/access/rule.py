@@ -41,6 +41,7 @@ from server.domain.publish import checkpoints
 from server.domain.publish.checkpoints import File, FileList
 from server.domain.release.stages import StageState
 from server.domain.resources import Resources
+from server.log import condition
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def require(
     facts = gather(session, caller, find_stage(session, stage, lock=True), lock=True)
     quota = _locked_quota(session, caller)
     at = use.clock()
-    _raise(refusal_now(use, facts, at))
+    _raise(session, at, refusal_now(use, facts, at))
     grant = _grant(session, use, facts, at, checkpoint, paths)
     if quota is not None:
         quotas.take(session, quota, grant.size_bytes, at)
@@ -88,7 +89,8 @@ def require_stage(session: Session, use: Resources, caller: Caller, stage: str) 
     """Decide whether the caller may see what a stage holds: rows 1 to 6. Staff see what they look after."""
     found = find_stage(session, stage, lock=False)
     facts = gather(session, caller, found, lock=False)
-    _raise(refusal_now(use, facts, use.clock(), staff_may_look=True))
+    at = use.clock()
+    _raise(session, at, refusal_now(use, facts, at, staff_may_look=True))
     return _existing(found)
 
 
@@ -226,6 +228,8 @@ def _locked_quota(session: Session, caller: Caller) -> Quota | None:
     return None if caller.organization_id is None else quotas.lock(session, caller.organization_id)
 
 
-def _raise(refused: Refused | None) -> None:
+def _raise(session: Session, at: datetime, refused: Refused | None) -> None:
+    """A clearance may only look ended, or not begun, to a clock that is behind: then nobody can say. LogUnsound."""
     if refused is not None:
+        condition.require_clock(session, at)
         raise refused

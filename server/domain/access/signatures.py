@@ -10,9 +10,11 @@ from enum import StrEnum
 from sqlalchemy import Date, ForeignKey, Index, String, Text, select
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship, undefer
 
+from server.domain import acts
 from server.domain.access import signed_copies
 from server.domain.access.signed_copies import Signing
 from server.domain.callers import Caller
+from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotFound, NotPossible
 from server.domain.identity import organizations
 from server.domain.identity.organizations import Organization
@@ -22,7 +24,6 @@ from server.domain.permissions import Permission
 from server.domain.release import agreements
 from server.domain.release.agreements import Agreement, AgreementVersion
 from server.domain.resources import Resources
-from server.log import entries
 from server.storage.database import Base, Key, Moment
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -125,7 +126,7 @@ def record(
         )  # fmt: skip
         session.add(signature)
         session.flush()
-        _record(session, caller, "signature.record", signature, partner.slug, version, at)
+        _record(session, caller, EntryKind.SIGNATURE_RECORD, signature, partner.slug, version, at)
         return signature
 
 
@@ -165,7 +166,7 @@ def sign(
         )  # fmt: skip
         session.add(signature)
         session.flush()
-        _record(session, caller, "signature.sign", signature, partner.slug, version, at)
+        _record(session, caller, EntryKind.SIGNATURE_SIGN, signature, partner.slug, version, at)
         signer = f"{signing.name}, {signing.title}"
         notices.signature_waits(session, use, signature.id, partner.name, _named(name, version), signer, at)
         return signature
@@ -187,7 +188,7 @@ def countersign(use: Resources, caller: Caller, signature_id: int) -> Signature:
             raise NotPossible(f"{partner.slug} has another signature of version {version.number} in force already.")
         at = use.clock()
         signature.countersigned_by, signature.countersigned_at = str(caller.person), at
-        _record(session, caller, "signature.countersign", signature, partner.slug, version, at)
+        _record(session, caller, EntryKind.SIGNATURE_COUNTERSIGN, signature, partner.slug, version, at)
         what = _named(agreement.name, version)
         notices.countersigned(session, use, partner.id, signature.signed_by, what, at)
         return signature
@@ -207,7 +208,7 @@ def decline(use: Resources, caller: Caller, signature_id: int, because: str) -> 
         partner = session.get_one(Organization, signature.organization_id)
         version = session.get_one(AgreementVersion, signature.version_id)
         _record(
-            session, caller, "signature.decline", signature, partner.slug, version, at,
+            session, caller, EntryKind.SIGNATURE_DECLINE, signature, partner.slug, version, at,
             because=signature.declined_because,
         )  # fmt: skip
         what = _named(agreement.name, version)
@@ -226,7 +227,7 @@ def end(use: Resources, caller: Caller, signature_id: int) -> None:
         signature.ended_at = use.clock()
         partner = session.get_one(Organization, signature.organization_id)
         version = session.get_one(AgreementVersion, signature.version_id)
-        _record(session, caller, "signature.end", signature, partner.slug, version, signature.ended_at)
+        _record(session, caller, EntryKind.SIGNATURE_END, signature, partner.slug, version, signature.ended_at)
 
 
 def find(session: Session, caller: Caller, signature_id: int) -> Signature:
@@ -337,7 +338,7 @@ def _waiting(session: Session, signature_id: int) -> tuple[Signature, Agreement]
 
 
 def _record(
-    session: Session, caller: Caller, kind: str, about: Signature, organization: str, version: AgreementVersion,
+    session: Session, caller: Caller, kind: EntryKind, about: Signature, organization: str, version: AgreementVersion,
     at: datetime, **more: str,
 ) -> None:  # fmt: skip
     record = {
@@ -352,6 +353,4 @@ def _record(
         "document_sha256": about.document_sha256,
         **more,
     }
-    entries.append(
-        session, kind=kind, at=at, record=record, organization_id=about.organization_id, subject=str(about.id)
-    )
+    acts.append(session, kind, at, record, organization_id=about.organization_id)

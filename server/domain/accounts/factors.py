@@ -14,6 +14,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from server.domain.accounts import ceremonies
 from server.domain.accounts.ceremonies import Ceremony, Kind
 from server.domain.callers import Caller
+from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotFound, NotPossible
 from server.domain.identity import people, sessions
 from server.domain.identity.people import Person, record
@@ -118,7 +119,7 @@ def replace_totp(use: Resources, caller: Caller, ceremony: str | None, code: str
         person = session.get_one(Person, caller.person_id, with_for_update=True)
         person.totp_secret_sealed, person.totp_step = keys.seal(use.secret, "totp", secret.encode()), step
         changed(
-            session, use, caller, person, "person.factor_replace", "Your authenticator app was replaced", at,
+            session, use, caller, person, EntryKind.PERSON_FACTOR_REPLACE, "Your authenticator app was replaced", at,
             factor="totp",
         )  # fmt: skip
 
@@ -138,7 +139,7 @@ def change_password(use: Resources, caller: Caller, present: str, password: str)
         person.password_hash = hashed
         at = use.clock()
         sessions.end_all(session, person.id, at, "the password was changed", but=caller.session_id)
-        record(session, caller, "person.password_change", person, at)
+        record(session, caller, EntryKind.PERSON_PASSWORD_CHANGE, person, at)
         tell(session, use, person, "Your password was changed", "You are signed out everywhere else.", at)
 
 
@@ -184,7 +185,7 @@ def make_recovery_codes(use: Resources, caller: Caller, newest: int) -> list[str
         session.flush()  # before the old ones go, whose ids SQLite would give again
         session.execute(delete(RecoveryCode).where(mine, RecoveryCode.id <= newest))
         changed(
-            session, use, caller, person, "person.factor_add", "Your recovery codes were replaced", at,
+            session, use, caller, person, EntryKind.PERSON_FACTOR_ADD, "Your recovery codes were replaced", at,
             factor="recovery_codes",
         )  # fmt: skip
     return made
@@ -204,7 +205,7 @@ def name_passkey(use: Resources, caller: Caller, passkey_id: int, name: str) -> 
             return
         passkey.name = passkey_name(name)
         person = session.get_one(Person, caller.person_id)
-        record(session, caller, "person.factor_name", person, use.clock(), factor="passkey", name=passkey.name)
+        record(session, caller, EntryKind.PERSON_FACTOR_NAME, person, use.clock(), factor="passkey", name=passkey.name)
 
 
 def remove_passkey(use: Resources, caller: Caller, passkey_id: int) -> None:
@@ -215,14 +216,21 @@ def remove_passkey(use: Resources, caller: Caller, passkey_id: int) -> None:
         session.delete(passkey)
         person = session.get_one(Person, caller.person_id, with_for_update=True)
         changed(
-            session, use, caller, person, "person.factor_remove", "A passkey was removed from your "
-                                                                  "account", use.clock(),
+            session, use, caller, person, EntryKind.PERSON_FACTOR_REMOVE, "A passkey was removed from your account",
+            use.clock(),
             factor="passkey", name=passkey.name,
         )  # fmt: skip
 
 
 def changed(
-    session: Session, use: Resources, caller: Caller, person: Person, kind: str, subject: str, at: datetime, **more: str
+    session: Session,
+    use: Resources,
+    caller: Caller,
+    person: Person,
+    kind: EntryKind,
+    subject: str,
+    at: datetime,
+    **more: str,
 ) -> None:
     """What follows from each change: no other session outlives it, the log tells of it, and a mail its person."""
     sessions.end_all(session, person.id, at, "a second factor was changed", but=caller.session_id)

@@ -11,9 +11,11 @@ from typing import Literal
 from sqlalchemy import ColumnElement, ForeignKey, Index, LargeBinary, String, func, select
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
 
+from server.domain import acts
 from server.domain.accounts import factors
 from server.domain.accounts.sign_in import SignedIn
 from server.domain.callers import Caller
+from server.domain.entry_kinds import EntryKind
 from server.domain.errors import NotFound, NotPossible, OrganizationSuspended
 from server.domain.identity import organizations, people, sessions
 from server.domain.identity.organizations import Organization
@@ -22,7 +24,6 @@ from server.domain.mail import mails
 from server.domain.paging import Page, Slice, page
 from server.domain.permissions import POLICY, Permission, Role
 from server.domain.resources import Resources
-from server.log import entries
 from server.storage.database import Base, Key, Moment
 
 LIFETIME = timedelta(days=7)
@@ -83,7 +84,7 @@ def invite(use: Resources, caller: Caller, organization_slug: str, email: str, r
         session.add(invitation)
         session.flush()
         _mail(session, use, caller, invitation, secret, at)
-        _record(session, caller, "invitation.invite", invitation, at)
+        _record(session, caller, EntryKind.INVITATION_INVITE, invitation, at)
         return invitation
 
 
@@ -102,7 +103,7 @@ def withdraw(use: Resources, caller: Caller, invitation_id: int) -> None:
         if (state := invitation.state_at(at)) != "open" and (state != "withdrawn" or invitation.withdrawn_at):
             raise NotPossible(f"The invitation for {invitation.email} is already {state}.")
         invitation.withdrawn_at = at
-        _record(session, caller, "invitation.withdraw", invitation, at)
+        _record(session, caller, EntryKind.INVITATION_WITHDRAW, invitation, at)
 
 
 def of_organization(
@@ -157,7 +158,7 @@ def accept(use: Resources, stranger: Caller, secret: str, name: str, password: s
         person.totp_step, invitation.accepted_at = step, at
         signed_in = SignedIn(sessions.begin(session, stranger, person.id, "totp", at), role)
         caller = replace(stranger, via="session", organization=home.slug, person=person.email)
-        people.record(session, caller, "person.accept_invitation", person, at, invitation=invitation.id)
+        people.record(session, caller, EntryKind.PERSON_ACCEPT_INVITATION, person, at, invitation=invitation.id)
         return signed_in
 
 
@@ -217,11 +218,9 @@ def _mail(session: Session, use: Resources, caller: Caller, invitation: Invitati
     mails.queue(session, use, "invitation", invitation.email, f"You are invited to {home.name}", text, at)
 
 
-def _record(session: Session, caller: Caller, kind: str, about: Invitation, at: datetime) -> None:
+def _record(session: Session, caller: Caller, kind: EntryKind, about: Invitation, at: datetime) -> None:
     record = {
         "actor": caller.as_record(), "invitation": about.id, "person": about.email, "role": str(about.role),
         "organization": about.organization.slug,
     }  # fmt: skip
-    entries.append(
-        session, kind=kind, at=at, record=record, organization_id=about.organization_id, subject=str(about.id)
-    )
+    acts.append(session, kind, at, record, organization_id=about.organization_id)

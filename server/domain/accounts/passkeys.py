@@ -18,6 +18,7 @@ from server.domain.accounts import ceremonies, factors
 from server.domain.accounts.ceremonies import Ceremony, Kind
 from server.domain.accounts.factors import PASSKEYS_AT_MOST, Passkey
 from server.domain.callers import Caller
+from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotPossible
 from server.domain.identity.people import Person
 from server.domain.permissions import Permission
@@ -119,7 +120,7 @@ def add(use: Resources, caller: Caller, ceremony: str | None, answer: str, name:
         )  # fmt: skip
         session.add(passkey)
         factors.changed(
-            session, use, caller, person, "person.factor_add", "A passkey was added to your account", at,
+            session, use, caller, person, EntryKind.PERSON_FACTOR_ADD, "A passkey was added to your account", at,
             factor="passkey", name=name,
         )  # fmt: skip
 

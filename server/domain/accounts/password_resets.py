@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from server.domain.accounts import factors
 from server.domain.callers import Caller
+from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotPossible
 from server.domain.identity import people, sessions
 from server.domain.identity.people import Person
@@ -101,7 +102,7 @@ def reset(use: Resources, stranger: Caller, secret: str, password: str, code: st
         how = "It was reset with a link sent to this address and your second factor. You are signed out everywhere."
         factors.tell(session, use, person, "Your password was reset", how, at)
         caller = replace(stranger, via="session", organization=person.organization.slug, person=person.email)
-        people.record(session, caller, "password.reset", person, at)
+        people.record(session, caller, EntryKind.PASSWORD_RESET, person, at)
 
 
 def clean(use: Resources) -> None:

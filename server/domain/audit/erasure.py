@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from server.domain.audit import replay, verifying
+from server.domain import acts
+from server.domain.audit import columns, replay, verifying
 from server.domain.callers import Caller
 from server.domain.downloads import issuing
+from server.domain.entry_kinds import EntryKind
 from server.domain.errors import NotFound, NotPossible
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
-from server.log import entries, sealing
+from server.log import sealing
 from server.log.entries import Log, LogEntry
-from server.log.verification import ERASURE
 
 # What other entries are judged by, and what tells of the log itself.
 KEPT_FAMILIES = frozenset({"log", "entry", "instance", "key"})
@@ -60,7 +61,7 @@ def may_be_erased(kind: str) -> bool:
 def _find(session: Session, which: str) -> LogEntry:
     query = select(LogEntry)
     if issuing.ID.fullmatch(which):
-        query = query.where(LogEntry.subject == which, LogEntry.kind == issuing.KIND)
+        query = query.where(LogEntry.subject == which, LogEntry.kind == EntryKind.DOWNLOAD)
     elif which.isascii() and which.isdigit() and len(which) < 19:
         query = query.where(LogEntry.id == int(which))
     else:
@@ -82,17 +83,17 @@ def _require_erasable(entry: LogEntry) -> None:
 
 def _is_told(session: Session, entry: LogEntry) -> bool:
     """Whether a sealed entry tells of it, from a run that did not come to its end."""
-    told = select(LogEntry.id).where(LogEntry.kind == ERASURE, LogEntry.subject == str(entry.id))
+    told = select(LogEntry.id).where(LogEntry.kind == EntryKind.ENTRY_ERASE, LogEntry.subject == str(entry.id))
     return session.scalar(told.where(LogEntry.leaf_index.is_not(None)).limit(1)) is not None
 
 
 def _tell(session: Session, owner: Resources, caller: Caller, log: Log, entry: LogEntry, because: str) -> None:
     at = owner.clock()
-    record = {"actor": caller.as_record(), "entry": entry.id, "erased": entry.kind, "because": because}
-    entries.append(
-        session, kind=ERASURE, at=at, record=record, subject=str(entry.id), organization_id=entry.organization_id,
-        log_id=log.id,
-    )  # fmt: skip
+    record = {
+        "actor": caller.as_record(), "entry": entry.id, "erased": entry.kind, "because": because,
+        "columns": columns.kept_of(entry),
+    }  # fmt: skip
+    acts.append(session, EntryKind.ENTRY_ERASE, at, record, organization_id=entry.organization_id, log_id=log.id)
     signer = owner.log_signer(log.vkey)
     while sealing.seal_round(session, log, signer, at):
         session.flush()

@@ -11,18 +11,18 @@ import orjson
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from server.domain import acts
 from server.domain.audit import log_entries
 from server.domain.audit.log_entries import EntryFilter
 from server.domain.callers import Caller
+from server.domain.entry_kinds import EntryKind
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
-from server.log import entries
 from server.log.entries import Log, LogEntry
 from server.log.notes import encode_bytes
 from server.storage.database import AnyRow
 
 Format = Literal["jsonl", "csv"]
-KIND = "log.export"
 CHOSEN_AT_ONCE = 100
 ROWS_AT_ONCE = 500  # a record of a thousand files is large
 COLUMNS = (
@@ -71,7 +71,7 @@ def chosen(use: Resources, caller: Caller, form: Format, wanted: EntryFilter) ->
         log_entries.chosen(session, caller, wanted)  # an organization that is not there is refused before anything
         asked = {key: _said(value) for key, value in asdict(wanted).items() if value is not None}
         record = {"actor": caller.as_record(), "format": form, "wanted": asked}
-        entries.append(session, kind=KIND, at=use.clock(), record=record)
+        acts.append(session, EntryKind.LOG_EXPORT, use.clock(), record)
         last = session.scalar(select(func.max(LogEntry.id))) or 0
     return _chosen_lines(use, caller, form, wanted, last)
 

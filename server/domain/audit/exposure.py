@@ -5,7 +5,6 @@ clearances. What is said is what `access` would have answered, but for quotas an
 several machines differ by up to a minute, and so do the edges.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,12 +15,14 @@ import orjson
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from server.domain.audit import log_entries, replay
+from server.domain.audit import columns, log_entries, replay
 from server.domain.audit.log_entries import EntryFilter
-from server.domain.audit.replay import Record, Replay
+from server.domain.audit.replay import Replay
+from server.domain.audit.world import Record
 from server.domain.callers import Caller
 from server.domain.delivery import deliveries
 from server.domain.downloads import issuing
+from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest
 from server.domain.paging import Slice
 from server.domain.permissions import POLICY, Permission
@@ -29,13 +30,11 @@ from server.domain.release import stages
 from server.domain.release.holds import EVERYTHING
 from server.domain.release.stages import Model, Stage, StageState
 from server.log.entries import LogEntry
+from server.storage.database import AnyRow
 
 WINDOW_AT_MOST = timedelta(days=366)
 TAKEN_AT_MOST = 5000  # downloads added up; where there are more, the page says so
-_PEOPLE = (
-    "person.accept_invitation", "person.add", "person.change_role", "person.disable", "person.enable",
-)  # fmt: skip
-_KINDS = sorted({*replay.JUDGING, *_PEOPLE, "organization.add", "checkpoint.publish"})
+_KINDS = sorted({*replay.JUDGING, EntryKind.CHECKPOINT_PUBLISH})
 _MAY_DOWNLOAD = POLICY[Permission.DOWNLOAD_CREATE].roles
 
 
@@ -110,8 +109,8 @@ def exposure(
         raise InvalidRequest(f"The end must lie after the start, at most {WINDOW_AT_MOST.days} days.")
     found = Exposure(stages.get(session, stage).full_name, since, until)
     history = _History(found, Replay(second_person_tier))
-    for at, organization_id, record in _acts(session, until):
-        history.take(at, organization_id, record)
+    for at, row, record in _acts(session, until):
+        history.take(at, row, record)
     history.pass_time(until)
     found.organizations = sorted(history.organizations.values(), key=lambda one: one.slug)
     found.taken, found.cut = _taken(session, caller, found)
@@ -124,10 +123,12 @@ def stage_names(session: Session) -> list[str]:
     return [f"{model}/{name}" for model, name in session.execute(query)]
 
 
-def _acts(session: Session, until: datetime) -> Iterator[tuple[datetime, int | None, Record]]:
+def _acts(session: Session, until: datetime) -> Iterator[tuple[datetime, AnyRow, Record]]:
     """Every act of before a moment that decides who may download, in the order of the log."""
-    columns = select(LogEntry.id, LogEntry.log_id, LogEntry.leaf_index, LogEntry.organization_id, LogEntry.record)
-    rows = session.execute(columns.where(LogEntry.kind.in_(_KINDS))).all()
+    wanted = select(
+        LogEntry.id, LogEntry.log_id, LogEntry.leaf_index, LogEntry.organization_id, LogEntry.subject, LogEntry.record
+    )
+    rows = session.execute(wanted.where(LogEntry.kind.in_(_KINDS))).all()
     rows = sorted(rows, key=lambda row: (row.log_id, row.leaf_index is None, row.leaf_index or 0, row.id))
     last = datetime.min.replace(tzinfo=UTC)
     for row in rows:
@@ -140,7 +141,7 @@ def _acts(session: Session, until: datetime) -> Iterator[tuple[datetime, int | N
             continue
         if last >= until:
             return
-        yield last, row.organization_id, record
+        yield last, row, record
 
 
 class _History:
@@ -149,18 +150,16 @@ class _History:
     def __init__(self, found: Exposure, world: Replay) -> None:
         self._found, self._world, self._reached = found, world, found.since
         self._model = found.stage.partition("/")[0]
-        self._slugs: dict[int | None, str] = {}
-        self._people: defaultdict[str, dict[str, str]] = defaultdict(dict)  # organization → e-mail → role
-        self._disabled: set[str] = set()
         self._is_published = False
         self.organizations: dict[str, OrganizationExposure] = {}
 
-    def take(self, at: datetime, organization_id: int | None, record: Record) -> None:
+    def take(self, at: datetime, row: AnyRow, record: Record) -> None:
         self.pass_time(at)
         try:
-            for _ in self._world.take(record):  # what is wrong with it is for `log verify` to say
+            for _ in self._world.take(columns.completed(self._world, row, record)):  # faults: for `log verify` to say
                 pass
-            self._note(organization_id, record)
+            if record["kind"] == EntryKind.CHECKPOINT_PUBLISH:
+                self._is_published |= record["stage"] == self._found.stage
         except (KeyError, TypeError, AttributeError):
             return
 
@@ -176,35 +175,21 @@ class _History:
             for authority in self._authorities(slug, since, until):
                 self._note_could(slug, authority)
 
-    def _note(self, organization_id: int | None, record: Record) -> None:
-        kind = record["kind"]
-        if kind == "instance.begin":
-            self._slugs[organization_id] = record["organization"]
-            self._people[record["organization"]] |= dict.fromkeys(record["admins"], "admin")
-        elif kind == "organization.add":
-            self._slugs[organization_id] = record["organization"]
-        elif kind == "checkpoint.publish":
-            self._is_published |= record["stage"] == self._found.stage
-        elif kind in _PEOPLE:
-            self._people[self._slugs[organization_id]][record["person"]] = record["role"]
-            if kind in {"person.disable", "person.enable"}:
-                (self._disabled.add if kind == "person.disable" else self._disabled.discard)(record["person"])
-
     def _is_open(self) -> bool:
         """Whether anybody at all could: rows 3 and 4 of the access rule, and that there is something to take."""
         stage = self._world.stages.get(self._found.stage)
-        held = self._world.held & {self._found.stage, self._model, EVERYTHING}
+        held = self._world.held.keys() & {self._found.stage, self._model, EVERYTHING}
         return stage is not None and stage.state != StageState.WITHDRAWN and not held and self._is_published
 
     def _authorities(self, slug: str, since: datetime, until: datetime) -> Iterator[Authority]:
         """Rows 2, 3, 5 and 6 for an organization, from a moment until another between which nothing was done."""
         world, stage = self._world, self._world.stages[self._found.stage]
-        if slug in world.suspended or (stage.state == StageState.PLANNED and slug != world.lab):
+        if world.organizations[slug].suspended or (stage.state == StageState.PLANNED and slug != world.lab):
             return
         signature, wanted = None, None
         if stage.agreement is not None:
             wanted = world.current.get(stage.agreement)
-            signature = next((key for key, value in world.signed.items() if value == (slug, wanted)), None)
+            signature = next((key for key in world.signatures if world.signed(key, slug, wanted)), None)
             if signature is None:
                 return
         least = world.ranks.get(stage.tier, 0)
@@ -225,10 +210,10 @@ class _History:
     def _note_could(self, slug: str, authority: Authority) -> None:
         known = self.organizations.setdefault(slug, OrganizationExposure(slug))
         _extend(known.authorities, authority)
-        for email, role in self._people[slug].items():
-            if email not in self._disabled and role in _MAY_DOWNLOAD:
-                person = known.people.setdefault(email, PersonExposure(email, role))
-                person.role = role
+        for email, one in self._world.people.items():
+            if one.organization == slug and not one.disabled and one.role in _MAY_DOWNLOAD:
+                person = known.people.setdefault(email, PersonExposure(email, one.role))
+                person.role = one.role
                 _extend(person.spans, Span(authority.since, authority.until))
 
 
@@ -246,7 +231,7 @@ def _rests_on(span: Span) -> tuple[Any, ...]:
 
 def _taken(session: Session, caller: Caller, found: Exposure) -> tuple[list[Taken], bool]:
     """The downloads of the window, newest first, added up by who asked; and whether there were too many to add up."""
-    wanted = EntryFilter(stage=found.stage, kind=issuing.KIND, since=found.since, until=found.until)
+    wanted = EntryFilter(stage=found.stage, kind=EntryKind.DOWNLOAD, since=found.since, until=found.until)
     taken: dict[tuple[str | None, str | None], Taken] = {}
     count, after = 0, None
     while count < TAKEN_AT_MOST:

@@ -7,8 +7,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from server.domain.audit import logs, sealer
-from server.domain.delivery import alarms, reconciliation_run
+from server.domain.delivery import alarms
 from server.domain.delivery.alarms import Alarm
+from server.domain.entry_kinds import EntryKind
 from server.domain.resources import Resources
 from server.log import condition
 from server.log.anchors import BehindAnchor, Forked
@@ -68,7 +69,7 @@ def known(use: Resources) -> Status:
             found.oldest_unsealed_seconds = max(0, int((at - found.oldest_unsealed_at).total_seconds()))
         counted = select(Alarm.kind, func.count()).group_by(Alarm.kind).order_by(Alarm.kind)
         found.alarms = {str(kind): count for kind, count in session.execute(counted)}
-        found.reconciled_at = _newest_of(session, reconciliation_run.KIND)
+        found.reconciled_at = _newest_of(session, EntryKind.RECONCILIATION)
         try:
             condition.require_sound(session, at)
         except LogUnsound as error:

@@ -12,13 +12,15 @@ from pathlib import Path
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from server.domain import acts
 from server.domain.audit import logs, sealer, verifying
-from server.domain.audit.replay import Record
+from server.domain.audit.world import Record
 from server.domain.callers import Caller
+from server.domain.entry_kinds import EntryKind
 from server.domain.errors import NotPossible
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
-from server.log import anchors, condition, entries, heads, sealing
+from server.log import anchors, condition, heads, sealing
 from server.log.anchors import BehindAnchor, Forked
 from server.log.condition import LogUnsound
 from server.log.entries import Log, LogEntry
@@ -166,7 +168,7 @@ def _close(session: Session, use: Resources, old: Log, new: Log, said: Record) -
     """
     at = use.clock()
     record = {"next": new.origin, **said}
-    entries.append(session, kind=verifying.CLOSING, at=at, record=record, subject=new.name, log_id=old.id)
+    acts.append(session, EntryKind.LOG_CLOSE, at, record, log_id=old.id)
     signer = use.log_signer(old.vkey)
     while sealing.seal_round(session, old, signer, at):
         session.flush()
@@ -175,7 +177,7 @@ def _close(session: Session, use: Resources, old: Log, new: Log, said: Record) -
         raise NotPossible("The log could not be sealed completely.", next_step="Try again.")
     old.closed_at = at
     record = {"origin": new.origin, "before": old.origin, "head": last.note, **said}
-    entries.append(session, kind=verifying.OPENING, at=at, record=record, subject=new.name, log_id=new.id)
+    acts.append(session, EntryKind.LOG_OPEN, at, record, log_id=new.id)
     return last
 
 
@@ -185,7 +187,7 @@ def _abandon(session: Session, use: Resources, old: Log, new: Log, last: LogHead
     record |= {"head": last.note} if last is not None else {}
     record |= {"stopped": old.stop_reason} if old.stop_reason is not None else {}
     old.closed_at = at = use.clock()
-    entries.append(session, kind=verifying.OPENING, at=at, record=record, subject=new.name, log_id=new.id)
+    acts.append(session, EntryKind.LOG_OPEN, at, record, log_id=new.id)
 
 
 def _last_good(use: Resources) -> LogHead | None:

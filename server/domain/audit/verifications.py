@@ -1,11 +1,14 @@
-"""Verifications: "verify now", asked for on a page and done by the worker, which says how far it has come."""
+"""Verifications: all logs and the live tables, asked for on a page or once a day, done by the worker.
+
+It says how far it has come.
+"""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import ForeignKey, String, Text, select, update
+from sqlalchemy import ForeignKey, String, Text, func, select, update
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
 
 from server.domain.audit import verifying
@@ -16,6 +19,7 @@ from server.domain.identity.people import Person
 from server.domain.paging import Page, Slice, page
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
+from server.log.entries import Log
 from server.storage.database import Base, Key, Moment, RowTaken
 from server.storage.keys import KeyFileError
 from server.storage.objects import ObjectStoreError
@@ -25,6 +29,7 @@ TELL_EVERY = timedelta(seconds=1)
 SILENT_FOR = timedelta(minutes=2)  # longer than what is verified between two words of it: its worker has died
 ATTEMPTS_AT_MOST = 3
 FAULTS_SHOWN = 100
+DAILY = timedelta(days=1)
 
 
 class Verification(Base):
@@ -32,7 +37,7 @@ class Verification(Base):
 
     __tablename__ = "verifications"
     id: Mapped[int] = mapped_column(Key, primary_key=True)
-    asked_by: Mapped[int] = mapped_column(ForeignKey("people.id"))
+    asked_by: Mapped[int | None] = mapped_column(ForeignKey("people.id"))  # None: it is the daily one
     asked_at: Mapped[datetime] = mapped_column(Moment)
     slot: Mapped[int | None] = mapped_column(unique=True, default=1)
     began_at: Mapped[datetime | None] = mapped_column(Moment)
@@ -42,8 +47,8 @@ class Verification(Base):
     entries: Mapped[int | None] = mapped_column(Key)  # in this phase
     entries_done: Mapped[int] = mapped_column(Key, default=0)
     ended_at: Mapped[datetime | None] = mapped_column(Moment)
-    found: Mapped[str | None] = mapped_column(Text)  # JSON: `logs`, `faults`, `fault_count`, `broken`
-    asker: Mapped[Person] = relationship()
+    found: Mapped[str | None] = mapped_column(Text)  # JSON: `logs`, `faults`, `fault_count`, `notes`, `broken`
+    asker: Mapped[Person | None] = relationship()
 
     @property
     def result(self) -> dict[str, Any]:
@@ -78,6 +83,24 @@ def request(use: Resources, caller: Caller) -> Verification:
         ) from None
 
 
+def request_daily(use: Resources) -> bool:
+    """The worker's: ask for one when the last was asked for a day ago; returns whether it did."""
+    with use.database.reading() as session:
+        last = session.scalar(select(func.max(Verification.asked_at)))
+        opened = session.scalar(
+            select(func.min(Log.created_at))
+        )  # in an instance's first hours there is nothing to find
+    at = use.clock()
+    if opened is None or at - max(opened, last or opened) < DAILY:
+        return False
+    try:
+        with use.database.transaction() as session:
+            session.add(Verification(asked_at=at, slot=1, attempts=0, entries_done=0))
+    except RowTaken:  # by another worker, or by somebody who asks just now
+        return False
+    return True
+
+
 def listed(session: Session, caller: Caller, part: Slice) -> Page[Verification]:
     """All that were asked for, newest first."""
     caller.require(Permission.LOG_AUDIT)
@@ -95,7 +118,7 @@ def run_waiting(use: Resources, is_stopping: Callable[[], bool] = lambda: False)
         return None
     teller = _Teller(use, taken, is_stopping)
     try:
-        found: dict[str, Any] = _told(verifying.verify(use, teller.tell))
+        found: dict[str, Any] = _told(verifying.verify(use, teller.tell, tables=True))
     except _Stopping:
         _write(use, taken, told_at=None, attempts=Verification.attempts - 1)  # the next worker begins at once
         return None
@@ -163,6 +186,7 @@ def _told(results: list[Verified]) -> dict[str, Any]:
     faults += [(result, "anchors", result.behind) for result in results if result.behind is not None]
     return {
         "logs": [{"origin": one.origin, "size": one.size, "abandoned": one.abandoned} for one in results],
+        "notes": [note for result in results for note in result.notes][:FAULTS_SHOWN],
         "fault_count": sum(not result.abandoned for result, _, _ in faults),
         "faults": [
             {"log": result.origin, "row": row, "sentence": sentence, "known": result.abandoned}

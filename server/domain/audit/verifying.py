@@ -11,13 +11,16 @@ import orjson
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from server.domain.audit import logs, replay
-from server.domain.audit.replay import Record, Replay
+from server.domain import acts
+from server.domain.audit import live_tables, log_rows, logs, replay
+from server.domain.audit.replay import Replay
+from server.domain.audit.world import Record
 from server.domain.callers import Caller
+from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotPossible
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
-from server.log import anchors, entries, verification
+from server.log import anchors, verification
 from server.log.anchors import BehindAnchor
 from server.log.entries import Log, LogEntry
 from server.log.notes import NotAKey, VerifierKey
@@ -27,19 +30,22 @@ from server.storage import keys
 from server.storage.keys import KeyFileError
 
 FAULTS_AT_MOST = 1000  # kept; where there are more, one sentence says so
-OPENING, CLOSING = "log.open", "log.close"  # the kinds of a later log's first entry, and of a closed log's last
 Progress = Callable[[str, int, int], None]  # what is verified, how much of it is done, how much there is
 
 
 @dataclass
 class Verified:
-    """What was found of one log. size: sealed entries. behind: a sentence, when a later head was anchored."""
+    """What was found of one log, or of the live tables.
+
+    size: sealed entries. behind: a sentence, when a later head was anchored. notes: what could not be compared.
+    """
 
     origin: str
     size: int = 0
     abandoned: bool = False
     faults: list[Fault] = field(default_factory=list)
     behind: str | None = None
+    notes: list[str] = field(default_factory=list)
 
     def add(self, found: Iterator[Fault]) -> None:
         for fault in found:
@@ -49,8 +55,11 @@ class Verified:
             self.faults.append(fault)
 
 
-def verify(use: Resources, progress: Progress = lambda *_: None) -> list[Verified]:
-    """Verify every log, oldest first. Raises ObjectStoreError when the anchors cannot be read, DatabaseUnavailable."""
+def verify(use: Resources, progress: Progress = lambda *_: None, *, tables: bool = False) -> list[Verified]:
+    """Verify every log, oldest first; with `tables` the live tables against them, as part of the newest log.
+
+    Raises ObjectStoreError when the anchors cannot be read, DatabaseUnavailable.
+    """
     with use.database.reading() as session:
         all_logs = session.scalars(select(Log).order_by(Log.id)).all()
         found, world = [Verified(log.origin) for log in all_logs], Replay(use.settings.second_person_tier)
@@ -64,10 +73,16 @@ def verify(use: Resources, progress: Progress = lambda *_: None) -> list[Verifie
             if is_last:
                 result.add(_key_file_fault(use, log))
             result.add(_link_faults(session, before, log))
+            after = None if is_last else first_record(session, all_logs[place + 1])
+            first, last = (_record_at(session, log, first=end) for end in (True, False))
+            result.add(log_rows.faults(log, first, last, after))
             result.add(
                 replay.verify(session, log, use.settings.second_person_tier, world, _meaning(log, result, progress))
             )
             progress(f"{log.name}: meaning", result.size, result.size)
+        if tables and found:
+            found[-1].add(live_tables.differences(session, world))
+            found[-1].notes += live_tables.not_compared(world)
     for log, result in zip(all_logs, found, strict=True):
         _anchored(use, log, result, progress)
     return found
@@ -95,7 +110,7 @@ def resume(use: Resources, caller: Caller, because: str, progress: Progress = la
                 "actor": caller.as_record(), "origin": log.origin, "stopped": log.stop_reason, "because": because,
             }  # fmt: skip
             log.stop_reason = log.stopped_at = None
-            entries.append(session, kind="log.resume", at=at, record=record, subject=log.name, log_id=log.id)
+            acts.append(session, EntryKind.LOG_RESUME, at, record, log_id=log.id)
             return log.origin
     finally:
         owner.close()
@@ -163,13 +178,15 @@ def _link_faults(session: Session, before: Log | None, log: Log) -> Iterator[Fau
         if any(first.get(name, vkey) != vkey for name, vkey in named.items()):
             yield Fault(where, "its first entry names other keys")
         return
-    if first.get("kind") != OPENING or any(first.get(name) != value for name, value in named.items()):
+    if first.get("kind") != EntryKind.LOG_OPEN or any(first.get(name) != value for name, value in named.items()):
         yield Fault(where, "its first entry does not open it with its keys")
     if first.get("before") != before.origin or not _is_a_head_of(session, before, first):
         yield Fault(where, f"its first entry does not hold the last head of {before.origin}")
     if not first.get("abandoned"):
         last = _record_at(session, before, first=False)
-        if last.get("kind") != CLOSING or any(last.get(n) != v for n, v in {"next": log.origin, **named}.items()):
+        if last.get("kind") != EntryKind.LOG_CLOSE or any(
+            last.get(n) != v for n, v in {"next": log.origin, **named}.items()
+        ):
             yield Fault(f"log {before.origin}", f"its last entry does not name {log.origin} and its keys")
 
 
@@ -200,6 +217,9 @@ def _record_at(session: Session, log: Log, *, first: bool) -> Record:
 
 def _anchored(use: Resources, log: Log, result: Verified, progress: Progress) -> None:
     """Compare every anchor of a log with the heads that are kept of it."""
+    kept = None if use.anchor_bucket is None else anchors.sizes(use.anchor_bucket, log.origin)
+    with use.database.reading() as session:  # after the anchors: what was written since is not held against it
+        result.add(log_rows.anchored_faults(session, log, kept, use.clock()))
     if use.anchor_bucket is None:
         return
 

@@ -14,18 +14,18 @@ import orjson
 from sqlalchemy import ForeignKey, Index, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
+from server.domain import acts
 from server.domain.callers import Caller
+from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotFound, NotPossible
 from server.domain.identity.organizations import Organization
 from server.domain.paging import Page, Slice, page
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
-from server.log import entries
 from server.log.entries import LogEntry
 from server.logger import redact
 from server.storage.database import Base, Key, Moment
 
-KIND = "alarm"
 ASKED_AT_ONCE = 500
 RESOLUTION_CHARACTERS_AT_MOST = 1000
 FOREIGN_TEXT_AT_MOST = 10_000  # looked at; far less is kept
@@ -153,7 +153,7 @@ def get(session: Session, caller: Caller, alarm_id: int) -> Alarm:
 
 def entry_of(session: Session, alarm: Alarm) -> LogEntry | None:
     """The log entry that was written when the alarm was raised."""
-    told = LogEntry.appended_at == alarm.raised_at, LogEntry.kind == KIND, LogEntry.code == alarm.kind
+    told = LogEntry.appended_at == alarm.raised_at, LogEntry.kind == EntryKind.ALARM, LogEntry.code == alarm.kind
     return next((entry for entry in session.scalars(select(LogEntry).where(*told)) if _tells(entry, alarm)), None)
 
 
@@ -182,10 +182,8 @@ def resolve(use: Resources, caller: Caller, alarm_id: int, resolution: str) -> A
             "actor": caller.as_record(), "resolved": alarm.id, "alarm": alarm.kind, "download": alarm.download_id,
             "organization": alarm.organization.slug if alarm.organization else None, "resolution": alarm.resolution,
         }  # fmt: skip
-        entries.append(
-            session, kind="alarm.resolve", at=alarm.resolved_at, subject=alarm.download_id, code=alarm.kind,
-            record={key: value for key, value in record.items() if value is not None},
-        )  # fmt: skip
+        told = {key: value for key, value in record.items() if value is not None}
+        acts.append(session, EntryKind.ALARM_RESOLVE, alarm.resolved_at, told)
         return alarm
 
 
@@ -221,7 +219,7 @@ def _raise(session: Session, cause: str, about: Suspicion, at: datetime) -> None
         "download": about.download_id, "organization": about.organization,
     }  # fmt: skip
     record = {key: value for key, value in told.items() if value is not None}
-    entries.append(session, kind=KIND, at=at, record=record, subject=about.download_id, code=about.kind)
+    acts.append(session, EntryKind.ALARM, at, record)
 
 
 # Where a link begins, or what signs one; written plainly or once more encoded.

@@ -16,7 +16,7 @@ import orjson
 from sqlalchemy import String, UniqueConstraint, bindparam, case, func, insert, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from server.domain.downloads import issuing
+from server.domain.entry_kinds import EntryKind
 from server.log.entries import LogEntry
 from server.storage.database import Base, Key
 
@@ -139,7 +139,7 @@ def state_of(requests: int, bytes_sent: int, size_bytes: int) -> DeliveryState:
 def of_download(session: Session, download_id: str) -> DeliveriesOfDownload | None:
     """Return what was fetched under a download; None where the log has no such download."""
     query = select(LogEntry.record, LogEntry.organization_id)
-    found = session.execute(query.where(LogEntry.subject == download_id, LogEntry.kind == issuing.KIND)).first()
+    found = session.execute(query.where(LogEntry.subject == download_id, LogEntry.kind == EntryKind.DOWNLOAD)).first()
     if found is None or not found.record:  # or erased
         return None
     record = orjson.loads(found.record)

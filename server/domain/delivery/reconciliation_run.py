@@ -11,21 +11,22 @@ import numpy as np
 from sqlalchemy import String, delete, insert, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from server.domain import acts
 from server.domain.delivery import alarms, deliveries, seen_reads, statistics, suspicions
 from server.domain.delivery.alarms import AlarmKind, Suspicion
 from server.domain.delivery.deliveries import DeliveryState, Fetched
 from server.domain.delivery.read_batches import ReadBatch
 from server.domain.delivery.suspicions import Issued
+from server.domain.entry_kinds import EntryKind
 from server.domain.mail import notices
 from server.domain.publish.checkpoints import CheckpointFile
 from server.domain.resources import Resources
-from server.log import canonical, entries
+from server.log import canonical
 from server.storage import keys
 from server.storage.access_logs import COPY, GET, SUCCESS, Read, Tally
 from server.storage.database import Base, Key, Moment
 from server.storage.probes import PROBE_PREFIX
 
-KIND = "reconciliation"
 OBJECT_PREFIX = "checkpoints/"  # of `checkpoints.object_key`; what else lies in the bucket is not for downloads
 BATCH_LINES = 50_000  # that count or alarm; a transaction writes what they come to
 ALARMS_AT_ONCE = 200  # in one transaction
@@ -95,7 +96,7 @@ def record(session: Session, summary: Summary, at: datetime) -> None:
     """Append what a run found to the log, and forget what is not asked for any more."""
     seen_reads.forget(session, _ms(at))
     session.execute(delete(ReadObject).where(ReadObject.read_at < at - OBJECTS_REMEMBERED))
-    entries.append(session, kind=KIND, at=at, record=summary.as_record())
+    acts.append(session, EntryKind.RECONCILIATION, at, summary.as_record())
 
 
 class Run:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from server.domain.access.refusals import Refusal
 from server.domain.callers import Caller
-from server.domain.downloads import issuing
+from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest
 from server.domain.identity.organizations import Organization
 from server.domain.permissions import Permission
@@ -211,7 +211,7 @@ def _count_sealing(session: Session, log_id: int, rows: Iterable[Any]) -> None:
 
 def _count_downloads(session: Session, log_id: int, first: int, last: int) -> None:
     query = select(LogEntry.appended_at, LogEntry.organization_id, LogEntry.stage, LogEntry.record).where(
-        LogEntry.log_id == log_id, LogEntry.leaf_index.between(first, last), LogEntry.kind == issuing.KIND
+        LogEntry.log_id == log_id, LogEntry.leaf_index.between(first, last), LogEntry.kind == EntryKind.DOWNLOAD
     )
     issued: defaultdict[Counted, list[int]] = defaultdict(list)
     for row in session.execute(query.execution_options(yield_per=20)):  # a record of a thousand files is large

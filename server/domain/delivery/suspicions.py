@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from server.domain.delivery.alarms import AlarmKind, Suspicion
 from server.domain.delivery.deliveries import in_parts
 from server.domain.downloads import issuing
+from server.domain.entry_kinds import KINDS, EntryKind
 from server.domain.identity.organizations import Organization
 from server.domain.identity.people import Person
 from server.log.entries import LogEntry
@@ -25,26 +26,18 @@ from server.storage.access_logs import Read
 CLOCKS_APART_MS = 15 * 60_000  # the store refuses signatures from a clock further away than this
 IPV4_PREFIX, IPV6_PREFIX = 24, 48
 
-_STARTS = {  # what takes away, and of what
-    "clearance.revoke": "clearance",
-    "hold.lay": "hold",
-    "organization.suspend": "organization",
-    "person.disable": "person",
-    "signature.end": "signature",
-    "stage.move": "stage",
-    "token.revoke": "token",
-    "token.revoke_leaked": "token",
-}
-_ENDS = {"hold.lift": "hold", "organization.resume": "organization", "person.enable": "person"}
+_STARTS = {kind: about.ends for kind, about in KINDS.items() if about.ends is not None}  # what takes away, and of what
+_ENDS = {kind: about.resumes for kind, about in KINDS.items() if about.resumes is not None}
 _WORDS = {
-    "clearance.revoke": "the clearance was revoked",
-    "hold.lay": "a hold was placed",
-    "organization.suspend": "the organization was suspended",
-    "person.disable": "the person who asked for it was disabled",
-    "signature.end": "the signature of the agreement was ended",
-    "stage.move": "the stage was withdrawn",
-    "token.revoke": "the token that asked for it was revoked",
-    "token.revoke_leaked": "the token that asked for it was revoked as leaked",
+    EntryKind.CLEARANCE_REVOKE: "the clearance was revoked",
+    EntryKind.HOLD_LAY: "a hold was placed",
+    EntryKind.HOLD_PLACE: "a hold was placed",
+    EntryKind.ORGANIZATION_SUSPEND: "the organization was suspended",
+    EntryKind.PERSON_DISABLE: "the person who asked for it was disabled",
+    EntryKind.SIGNATURE_END: "the signature of the agreement was ended",
+    EntryKind.STAGE_MOVE: "the stage was withdrawn",
+    EntryKind.TOKEN_REVOKE: "the token that asked for it was revoked",
+    EntryKind.TOKEN_REVOKE_LEAKED: "the token that asked for it was revoked as leaked",
 }
 
 Subject = tuple[str, str]  # what an act is about: one of the words above, and which
@@ -55,7 +48,7 @@ class Act:
     """An entry that ends what downloads rested on, or gives it back."""
 
     entry_id: int
-    kind: str
+    kind: EntryKind
     at_ms: int
 
 
@@ -92,7 +85,8 @@ class Issued:
 
 def issued(session: Session, wanted: Mapping[str, set[str]]) -> dict[str, Issued]:
     """Return the downloads of these ids that the log has. wanted: for each id the object keys that were read."""
-    query = select(LogEntry.subject, LogEntry.organization_id, LogEntry.record).where(LogEntry.kind == issuing.KIND)
+    query = select(LogEntry.subject, LogEntry.organization_id, LogEntry.record)
+    query = query.where(LogEntry.kind == EntryKind.DOWNLOAD)
     found: dict[str, Issued] = {}
     for some in in_parts(key for key in wanted if issuing.ID.fullmatch(key)):
         # A few at a time: a record of a thousand files has some 300 KB.
@@ -226,10 +220,11 @@ def _add_acts(session: Session, found: dict[str, Issued]) -> None:
     query = query.where(LogEntry.kind.in_([*_STARTS, *_ENDS])).order_by(LogEntry.id)
     for some in in_parts(wanted):
         for row in session.execute(query.where(LogEntry.subject.in_(some))):
-            if row.kind != "stage.move" or orjson.loads(row.record).get("to") == "withdrawn":
-                family = _STARTS.get(row.kind) or _ENDS[row.kind]
+            if row.kind != EntryKind.STAGE_MOVE or orjson.loads(row.record).get("to") == "withdrawn":
+                kind = EntryKind(row.kind)
+                family = _STARTS.get(kind) or _ENDS[kind]
                 # Not by the record: that of a token or a person may have been erased.
-                acts[family, row.subject].append(Act(row.id, row.kind, int(row.appended_at.timestamp() * 1000)))
+                acts[family, row.subject].append(Act(row.id, kind, int(row.appended_at.timestamp() * 1000)))
     for each in found.values():
         after = ([act for act in acts[subject] if act.at_ms >= each.at_ms] for subject in rested[each.id])
         each.acts = [some for some in after if some]

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session
 
 from server.domain.delivery import deliveries
-from server.domain.downloads import issuing
+from server.domain.entry_kinds import EntryKind
 from server.log.entries import CLOCKS_DIFFER_BY, LogEntry
 
 WEEK, MONTH = timedelta(days=7), timedelta(days=30)
@@ -49,7 +49,7 @@ def downloads_of_checkpoint(session: Session, full_name: str, checkpoint_id: str
     with session.execute(query) as rows:
         for row in rows:
             looked_at += 1
-            if row.kind == issuing.KIND and row.record:
+            if row.kind == EntryKind.DOWNLOAD and row.record:
                 found += orjson.loads(row.record)["checkpoint"] == checkpoint_id
     return found, looked_at == LOOKED_AT_ONCE
 
@@ -65,7 +65,7 @@ def _usage(session: Session, where: ColumnElement[bool], at: datetime) -> Usage:
             looked_at, read_bytes = looked_at + 1, read_bytes + len(row.record)
             if read_bytes > RECORD_BYTES_AT_ONCE:
                 break
-            if row.kind == issuing.KIND and row.record and row.appended_at >= at - MONTH:
+            if row.kind == EntryKind.DOWNLOAD and row.record and row.appended_at >= at - MONTH:
                 record = orjson.loads(row.record)
                 young[record["download"]] = row.appended_at >= at - WEEK
                 size_bytes = sum(file["size_bytes"] for file in record["files"])

@@ -12,22 +12,23 @@ import orjson
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from server.domain import acts
 from server.domain.access import rule
 from server.domain.access.rule import Grant
 from server.domain.callers import Caller
+from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotFound, NotSealedYet
 from server.domain.paging import Page, Slice, page
 from server.domain.permissions import Permission
 from server.domain.publish.checkpoints import FILES_AT_MOST, MAIN, File
 from server.domain.resources import Resources
-from server.log import condition, entries, published, receipts, tree
+from server.log import condition, published, receipts, tree
 from server.log.condition import SoundLog
 from server.log.entries import Appended, LogEntry
 from server.log.published import NotPublished
 from server.log.receipts import Receipt
 from server.storage.signing import StoredObject
 
-KIND = "download"
 PROMISED_SEALED_WITHIN_SECONDS = 60  # the receipt's maximum merge delay
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -60,8 +61,9 @@ class Download:
 
 
 def issue(use: Resources, caller: Caller, order: Order) -> Download:
-    """Decide, log, then sign. Raises a Refused: then nothing was logged, and no URL exists."""
+    """Decide, log, then sign. Raises a Refused, LogUnsound or OutsideFault: then nothing was logged, no URL exists."""
     caller.require(Permission.DOWNLOAD_CREATE)
+    use.outside.require()
     _require_sensible(order.paths)
     download_id, lifetime_seconds = str(_uuid7(use.clock())), use.settings.url_lifetime_seconds
 
@@ -69,10 +71,13 @@ def issue(use: Resources, caller: Caller, order: Order) -> Download:
         grant = rule.require(session, use, caller, order.stage, order.checkpoint, order.paths)
         log = condition.require_sound(session, grant.at)
         record = _record(caller, grant, download_id, order.renews, lifetime_seconds)
-        return grant, log, entries.append(
-            session, kind=KIND, at=grant.at, record=record, organization_id=caller.organization_id,
-            subject=download_id, stage=f"{grant.model}/{grant.stage}", log_id=log.id,
-        )  # fmt: skip
+        return (
+            grant,
+            log,
+            acts.append(
+                session, EntryKind.DOWNLOAD, grant.at, record, organization_id=caller.organization_id, log_id=log.id
+            ),
+        )
 
     grant, log, entry = use.database.together(decide_and_log)
     # The entry is committed: from here on a crash loses a URL, never a record.
@@ -110,7 +115,7 @@ def proof(session: Session, caller: Caller, download_id: str) -> bytes:
 
 def find(session: Session, caller: Caller, download_id: str) -> LogEntry:
     """The entry of a download of one's own organization; for staff of any. Raises NotFound."""
-    query = select(LogEntry).where(LogEntry.subject == download_id, LogEntry.kind == KIND)
+    query = select(LogEntry).where(LogEntry.subject == download_id, LogEntry.kind == EntryKind.DOWNLOAD)
     if not caller.is_staff:
         query = query.where(LogEntry.organization_id == caller.organization_id)
     entry = session.scalar(query)
@@ -121,7 +126,9 @@ def find(session: Session, caller: Caller, download_id: str) -> LogEntry:
 
 def visible(session: Session, caller: Caller, part: Slice) -> Page[dict[str, Any]]:
     """The records of one's own organization's downloads, newest first; for staff everybody's."""
-    query = select(LogEntry.id, LogEntry.record).where(LogEntry.kind == KIND, LogEntry.record != b"")  # not the erased
+    query = select(LogEntry.id, LogEntry.record).where(
+        LogEntry.kind == EntryKind.DOWNLOAD, LogEntry.record != b""
+    )  # not the erased
     if not caller.is_staff:
         query = query.where(LogEntry.organization_id == caller.organization_id)
     found = page(session, query, LogEntry.id, part, newest_first=True, scalars=False)
@@ -145,7 +152,7 @@ def _earlier(session: Session, caller: Caller, download_id: str) -> dict[str, An
     mine = LogEntry.organization_id == caller.organization_id
     if caller.organization_id is None:
         mine = LogEntry.organization_id.is_(None)
-    query = select(LogEntry.record).where(LogEntry.subject == download_id, LogEntry.kind == KIND, mine)
+    query = select(LogEntry.record).where(LogEntry.subject == download_id, LogEntry.kind == EntryKind.DOWNLOAD, mine)
     # What is no id is the id of nothing; PostgreSQL would not even be asked about a NUL.
     record = session.scalar(query) if ID.fullmatch(download_id) else None
     if not record:  # or erased

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from server.domain.downloads import issuing
+from server.domain.entry_kinds import EntryKind
 from server.domain.release.holds import EVERYTHING
 from server.log.entries import CLOCKS_DIFFER_BY, LogEntry
 
@@ -70,7 +71,7 @@ def _live(
     """Go through the youngest entries, newest first, until all of them are too old: on an index, and bounded."""
     query = select(LogEntry.kind, LogEntry.appended_at, LogEntry.record)
     # With both, SQLite would look for the stage among the downloads of all: a stage's entries are downloads, but a few.
-    query = query.where(LogEntry.kind == issuing.KIND if where is None else where)
+    query = query.where(LogEntry.kind == EntryKind.DOWNLOAD if where is None else where)
     query = query.order_by(LogEntry.id.desc()).limit(LOOKED_AT_ONCE).execution_options(yield_per=100)
     found: list[LiveDownload] = []
     looked_at = 0
@@ -79,7 +80,7 @@ def _live(
             if row.appended_at < at - LIFETIME_AT_MOST - CLOCKS_DIFFER_BY:
                 break
             looked_at += 1
-            record = orjson.loads(row.record) if row.kind == issuing.KIND and row.record else None
+            record = orjson.loads(row.record) if row.kind == EntryKind.DOWNLOAD and row.record else None
             if record and matches(record) and (live := _download(record)).until > at:
                 found.append(live)
     until = max((live.until for live in found), default=None)

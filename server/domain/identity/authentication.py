@@ -1,6 +1,7 @@
 """Authentication: from a token or a session to a caller, and whether they still stand: rows 1 and 2 of the rule."""
 
 import ipaddress
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
@@ -151,7 +152,7 @@ def _token_fault(row: Standing | _KnownToken, caller: Caller, at: datetime) -> R
         return InvalidCredentials("The token was revoked.")
     if row.expires_at is None or at >= row.expires_at:
         return InvalidCredentials("The token has expired.")
-    if row.networks and not _from_one_of(row.networks, caller.address):
+    if row.networks and not is_from_one_of(row.networks.split(), caller.address):
         return NetworkNotAllowed()
     return None
 
@@ -162,7 +163,7 @@ def _person_fault(row: Standing | _KnownToken | _KnownSession) -> Refused | None
     return None if row.disabled_at is None else PersonDisabled()
 
 
-def _from_one_of(networks: str, address: str | None) -> bool:
+def is_from_one_of(networks: Collection[str], address: str | None) -> bool:
     """Whether the address lies in a network; an address that cannot be read lies in none."""
     try:
         here = ipaddress.ip_address(address or "")
@@ -170,7 +171,7 @@ def _from_one_of(networks: str, address: str | None) -> bool:
         return False
     if isinstance(here, ipaddress.IPv6Address) and here.ipv4_mapped is not None:
         here = here.ipv4_mapped
-    return any(here in ipaddress.ip_network(network) for network in networks.split())
+    return any(here in ipaddress.ip_network(network) for network in networks)
 
 
 _PERSON_STANDING = (Person.disabled_at, Organization.suspended_at)

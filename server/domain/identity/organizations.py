@@ -8,12 +8,13 @@ from datetime import datetime
 from sqlalchemy import String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from server.domain import acts
 from server.domain.callers import Caller
+from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotFound, NotPossible
 from server.domain.paging import Page, Slice, page
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
-from server.log import entries
 from server.storage.database import Base, Key, Moment
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
@@ -49,7 +50,10 @@ def add(use: Resources, caller: Caller, slug: str, name: str) -> Organization:
     caller.require(Permission.ORGANIZATION_MANAGE)
     with use.database.transaction() as session:
         organization = create(session, slug, name, is_lab=False, at=use.clock())
-        _record(session, caller, "organization.add", organization, use.clock(), name=name)
+        _record(
+            session, caller, EntryKind.ORGANIZATION_ADD, organization, use.clock(),
+            name=name, organization_id=organization.id,
+        )  # fmt: skip
         return organization
 
 
@@ -90,7 +94,7 @@ def _set_suspension(use: Resources, caller: Caller, slug: str, reason: str | Non
             raise NotPossible(f"{slug} is {'already suspended' if reason else 'not suspended'}.")
         at = use.clock()
         organization.suspended_at, organization.suspension_reason = (None, None) if reason is None else (at, reason)
-        kind = "organization.resume" if reason is None else "organization.suspend"
+        kind = EntryKind.ORGANIZATION_RESUME if reason is None else EntryKind.ORGANIZATION_SUSPEND
         _record(session, caller, kind, organization, at, reason=reason)
 
 
@@ -109,7 +113,7 @@ def set_quota(
             return
         quota.bytes_per_day, quota.requests_per_minute = bytes_per_day, requests_per_minute
         limits = {"bytes_per_day": bytes_per_day, "requests_per_minute": requests_per_minute}
-        _record(session, caller, "organization.quota", organization, use.clock(), **limits)
+        _record(session, caller, EntryKind.ORGANIZATION_QUOTA, organization, use.clock(), **limits)
 
 
 def set_networks(use: Resources, caller: Caller, slug: str, networks: Collection[str]) -> None:
@@ -123,7 +127,7 @@ def set_networks(use: Resources, caller: Caller, slug: str, networks: Collection
         if organization.networks == text:
             return
         organization.networks = text
-        _record(session, caller, "organization.networks", organization, use.clock(), networks=text)
+        _record(session, caller, EntryKind.ORGANIZATION_NETWORKS, organization, use.clock(), networks=text)
 
 
 def _network(text: str) -> str:
@@ -183,7 +187,7 @@ def get(session: Session, slug: str, *, lock: bool = False) -> Organization:
 
 
 def _record(
-    session: Session, caller: Caller, kind: str, about: Organization, at: datetime, **more: str | int | None
+    session: Session, caller: Caller, kind: EntryKind, about: Organization, at: datetime, **more: str | int | None
 ) -> None:
     record = {"actor": caller.as_record(), "organization": about.slug, **more}
-    entries.append(session, kind=kind, at=at, record=record, organization_id=about.id, subject=about.slug)
+    acts.append(session, kind, at, record, organization_id=about.id)

@@ -11,7 +11,9 @@ import pyotp
 from sqlalchemy import ForeignKey, Index, LargeBinary, String, func, select
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
 
+from server.domain import acts
 from server.domain.callers import Caller
+from server.domain.entry_kinds import EntryKind
 from server.domain.errors import (
     InvalidCredentials,
     InvalidRequest,
@@ -27,7 +29,6 @@ from server.domain.identity.organizations import Organization
 from server.domain.paging import Page, Slice, page
 from server.domain.permissions import PARTNERS, STAFF, Permission, Role
 from server.domain.resources import Resources
-from server.log import entries
 from server.storage import keys
 from server.storage.database import Base, Key, Moment
 
@@ -101,7 +102,7 @@ def add(
         home = organizations.get(session, organization)
         _require_manager(caller, home.id)
         person, totp_secret = create(session, use, home, email, name, role, hashed)
-        record(session, caller, "person.add", person, use.clock())
+        record(session, caller, EntryKind.PERSON_ADD, person, use.clock())
     return password, totp_secret
 
 
@@ -159,7 +160,7 @@ def disable(use: Resources, caller: Caller, email: str) -> int:
         person.disabled_at, person.disabled_by_lab = person.disabled_at or at, caller.is_staff
         revoked = tokens.revoke_made_by(session, person.id, at)
         sessions.end_all(session, person.id, at, "the person was disabled")
-        record(session, caller, "person.disable", person, at, tokens_revoked=revoked)
+        record(session, caller, EntryKind.PERSON_DISABLE, person, at, tokens_revoked=revoked)
         return revoked
 
 
@@ -174,7 +175,7 @@ def enable(use: Resources, caller: Caller, email: str) -> None:
                 "The lab disabled this account, so only the lab can enable it.", next_step="Contact {contact}."
             )
         person.disabled_at, person.disabled_by_lab = None, False
-        record(session, caller, "person.enable", person, use.clock())
+        record(session, caller, EntryKind.PERSON_ENABLE, person, use.clock())
 
 
 def change_role(use: Resources, caller: Caller, email: str, role: Role) -> None:
@@ -189,7 +190,7 @@ def change_role(use: Resources, caller: Caller, email: str, role: Role) -> None:
         if person.disabled_at is None:
             _require_another(session, person)
         before, person.role = str(person.role), role
-        record(session, caller, "person.change_role", person, use.clock(), before=before)
+        record(session, caller, EntryKind.PERSON_CHANGE_ROLE, person, use.clock(), before=before)
 
 
 def reset_password(use: Resources, caller: Caller, email: str, password: str | None = None) -> str:
@@ -201,7 +202,7 @@ def reset_password(use: Resources, caller: Caller, email: str, password: str | N
         person.password_hash = hashed
         at = use.clock()
         sessions.end_all(session, person.id, at, "the password was reset")
-        record(session, caller, "person.reset_password", person, at)
+        record(session, caller, EntryKind.PERSON_RESET_PASSWORD, person, at)
     return password
 
 
@@ -306,7 +307,10 @@ def _require_another(session: Session, person: Person) -> None:
         raise NotPossible(f"{person.email} is one of the last people with the role {person.role}. Add another first.")
 
 
-def record(session: Session, caller: Caller, kind: str, about: Person, at: datetime, **more: str | int) -> None:
+def record(session: Session, caller: Caller, kind: EntryKind, about: Person, at: datetime, **more: str | int) -> None:
     """Append to the log what was done to a person, or by them for themselves."""
-    told = {"actor": caller.as_record(), "person": about.email, "role": str(about.role), **more}
-    entries.append(session, kind=kind, at=at, record=told, organization_id=about.organization_id, subject=str(about.id))
+    told = {
+        "actor": caller.as_record(), "person": about.email, "person_id": about.id, "role": str(about.role),
+        "organization": about.organization.slug, **more,
+    }  # fmt: skip
+    acts.append(session, kind, at, told, organization_id=about.organization_id)

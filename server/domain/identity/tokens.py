@@ -18,12 +18,13 @@ from sqlalchemy import ColumnElement, ForeignKey, Index, LargeBinary, String, se
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from server.domain import acts
 from server.domain.callers import Caller
+from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotFound, NotPermitted, NotPossible
 from server.domain.paging import Page, Slice, page
 from server.domain.permissions import POLICY, PURPOSE, STAFF, Permission, Role, Scope
 from server.domain.resources import Resources
-from server.log import entries
 from server.storage.database import Base, Key, Moment
 
 PREFIX = "wgk_"
@@ -104,7 +105,8 @@ def create(
         made = _insert(
             session, caller.organization_id, caller.person_id, name, scopes, networks, at, at + lifetime, made_with
         )
-        _record(session, caller, "token.create", made.token, at)
+        hashed = made.token.secret_sha256.hex()
+        _record(session, caller, EntryKind.TOKEN_CREATE, made.token, at, secret_sha256=hashed)
         return made
 
 
@@ -124,7 +126,10 @@ def rotate(use: Resources, caller: Caller, public_id: str, made_with: str | None
             made_with,
         )  # fmt: skip
         old.expires_at = min(old.expires_at, at + ROTATION_OVERLAP)
-        _record(session, caller, "token.rotate", old, at, successor=made.token.public_id)
+        _record(
+            session, caller, EntryKind.TOKEN_ROTATE, old, at, successor=made.token.public_id,
+            successor_sha256=made.token.secret_sha256.hex(), successor_expires_at=_ms(made.token.expires_at),
+        )  # fmt: skip
         return made
 
 
@@ -135,7 +140,7 @@ def revoke(use: Resources, caller: Caller, public_id: str) -> None:
         if token.revoked_at is not None:
             raise NotPossible(f"Token {public_id} is already revoked.")
         token.revoked_at = use.clock()
-        _record(session, caller, "token.revoke", token, token.revoked_at)
+        _record(session, caller, EntryKind.TOKEN_REVOKE, token, token.revoked_at)
 
 
 def revoke_leaked(use: Resources, caller: Caller, text: str) -> None:
@@ -147,7 +152,7 @@ def revoke_leaked(use: Resources, caller: Caller, text: str) -> None:
         token = session.scalar(select(Token).where(Token.public_id == public_id).with_for_update())
         if token is not None and matches(token.secret_sha256, text) and token.revoked_at is None:
             token.revoked_at = use.clock()
-            _record(session, caller, "token.revoke_leaked", token, token.revoked_at)
+            _record(session, caller, EntryKind.TOKEN_REVOKE_LEAKED, token, token.revoked_at)
 
 
 def take_over(use: Resources, caller: Caller, public_id: str) -> None:
@@ -162,7 +167,7 @@ def take_over(use: Resources, caller: Caller, public_id: str) -> None:
             raise NotPossible(f"Token {public_id} is already yours.")
         _require_carried({Scope(scope) for scope in token.scopes.split()}, caller.role)
         token.person_id = caller.person_id
-        _record(session, caller, "token.take_over", token, use.clock())
+        _record(session, caller, EntryKind.TOKEN_TAKE_OVER, token, use.clock())
 
 
 def revoke_made_by(session: Session, person_id: int, at: datetime) -> int:
@@ -295,6 +300,10 @@ def _may_see(caller: Caller) -> list[ColumnElement[bool]]:
     return own if caller.role is Role.OWNER else [*own, Token.person_id == caller.person_id]
 
 
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
 def _base62(number: int, width: int) -> str:
     digits = ""
     for _ in range(width):
@@ -303,14 +312,13 @@ def _base62(number: int, width: int) -> str:
     return digits
 
 
-def _record(session: Session, caller: Caller, kind: str, about: Token, at: datetime, **more: str) -> None:
+def _record(session: Session, caller: Caller, kind: EntryKind, about: Token, at: datetime, **more: str | int) -> None:
     record = {
         "actor": caller.as_record(),
         "token": about.public_id,
         "scopes": about.scopes.split(),
-        "expires_at": int(about.expires_at.timestamp() * 1000),
+        "networks": about.networks.split(),
+        "expires_at": _ms(about.expires_at),
         **more,
     }
-    entries.append(
-        session, kind=kind, at=at, record=record, organization_id=about.organization_id, subject=about.public_id
-    )
+    acts.append(session, kind, at, record, organization_id=about.organization_id)

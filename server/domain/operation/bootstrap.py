@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
+from server.domain import acts
 from server.domain.audit import logs
 from server.domain.callers import Caller
+from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotPossible
 from server.domain.identity import organizations, people
 from server.domain.permissions import Role
 from server.domain.release.stages import Everything
 from server.domain.resources import Resources
-from server.log import entries
 from server.log.entries import Log
 
 
@@ -54,8 +55,9 @@ def begin(use: Resources, lab: str, lab_name: str, admins: list[FirstAdmin]) -> 
             made.append(FirstAdmin(admin.email, admin.name, admin.password, totp_secret))
         record = {
             "actor": Caller(via="cli").as_record(), "origin": log.origin, "organization": lab,
+            "organization_id": home.id,
             "vkey": log.vkey, "receipt_vkey": log.receipt_vkey, "second_person_tier": use.settings.second_person_tier,
             "admins": [admin.email.strip().lower() for admin in admins],
         }  # fmt: skip
-        entries.append(session, kind="instance.begin", at=at, record=record, organization_id=home.id, subject=lab)
+        acts.append(session, EntryKind.INSTANCE_BEGIN, at, record, organization_id=home.id)
         return made

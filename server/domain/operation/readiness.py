@@ -15,6 +15,7 @@ from server.log import condition, entries
 from server.log.condition import LogUnsound
 from server.log.entries import NoLog
 from server.storage.database import DATABASE_ERRORS, DatabaseUnavailable
+from server.storage.outside import OutsideFault
 
 TRIED_AGAIN_AFTER_SECONDS = 1
 ROWS_THAT_SPILL = 10_000  # out of 64 kB of memory, into a file of some 200 kB
@@ -50,13 +51,14 @@ class Readiness:
 def require_ready(use: Resources) -> None:
     """Raise NotReady unless the schema, the log, the disk and a write of an entry are as issuing needs them."""
     try:
+        use.outside.require()
         _require_room(use)
         with use.database.reading() as session:
             if not migrations.is_current(session.connection()):
                 raise NotReady("the schema is from another version: run `weightgate-server migrate`")
             condition.require_sound(session, use.clock())
         _try_an_entry(use)
-    except (DatabaseUnavailable, NoLog, LogUnsound) as error:
+    except (DatabaseUnavailable, NoLog, LogUnsound, OutsideFault) as error:
         raise NotReady(str(error)) from None
     except DATABASE_ERRORS as error:
         raise NotReady(f"the database refused what issuing needs ({type(error).__name__})") from None

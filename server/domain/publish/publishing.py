@@ -13,7 +13,9 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from server.domain import acts
 from server.domain.callers import Caller
+from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotPossible
 from server.domain.identity import authentication
 from server.domain.permissions import Permission
@@ -24,7 +26,6 @@ from server.domain.publish.source_files import NotPublishable, SourceFile, open_
 from server.domain.release import stages
 from server.domain.release.stages import Stage, StageState
 from server.domain.resources import Resources
-from server.log import entries
 from server.storage.objects import ChecksumMismatch, ObjectInfo, ObjectStoreError
 
 Progress = Callable[[str, int, int], None]  # what is being done, bytes just done, bytes in all
@@ -207,8 +208,7 @@ def _make_visible(
             "actor": caller.as_record(), "stage": name, "checkpoint": checkpoint.checkpoint_id,
             "content_sha256": checkpoint.content_sha256, "files": len(versions), "size_bytes": size_bytes,
         }  # fmt: skip
-        subject = checkpoint.checkpoint_id
-        entries.append(session, kind="checkpoint.publish", at=at, record=record, subject=subject, stage=name)
+        acts.append(session, EntryKind.CHECKPOINT_PUBLISH, at, record)
 
 
 def _open_stage(session: Session, name: str, *, lock: bool = False) -> Stage:

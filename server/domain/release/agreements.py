@@ -8,12 +8,13 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, String, Text, UniqueConstraint, func, select
 from sqlalchemy.orm import Mapped, Session, defer, mapped_column
 
+from server.domain import acts
 from server.domain.callers import Caller
+from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotFound, NotPossible
 from server.domain.paging import Page, Slice, page
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
-from server.log import entries
 from server.storage.database import Base, Key, Moment
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
@@ -71,7 +72,7 @@ def publish(use: Resources, caller: Caller, name: str, text: str) -> AgreementVe
         session.flush()
         agreement.current_version_id = version.id
         record = {"actor": caller.as_record(), "agreement": name, "number": version.number, "sha256": sha256}
-        entries.append(session, kind="agreement.publish", at=at, record=record, subject=name)
+        acts.append(session, EntryKind.AGREEMENT_PUBLISH, at, record)
         return version
 
 

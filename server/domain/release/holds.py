@@ -6,13 +6,14 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
+from server.domain import acts
 from server.domain.callers import Caller
+from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotFound, NotPossible
 from server.domain.permissions import Permission
 from server.domain.release import stages
 from server.domain.release.stages import Everything, Holdable, Model, Stage
 from server.domain.resources import Resources
-from server.log import entries
 
 EVERYTHING = "everything"
 
@@ -80,8 +81,7 @@ def _set(use: Resources, caller: Caller, on: str, reason: str | None) -> None:
             (None, None, None) if reason is None else (at, caller.person, reason)
         )
         record = {"actor": caller.as_record(), "on": on, "reason": reason}
-        kind, stage = "hold.lift" if reason is None else "hold.lay", on if isinstance(held, Stage) else None
-        entries.append(session, kind=kind, at=at, record=record, subject=on, stage=stage)
+        acts.append(session, EntryKind.HOLD_LIFT if reason is None else EntryKind.HOLD_PLACE, at, record)
 
 
 def _locked(session: Session, on: str) -> Holdable:

@@ -8,14 +8,15 @@ from enum import StrEnum
 from sqlalchemy import ForeignKey, String, UniqueConstraint, func, select
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
 
+from server.domain import acts
 from server.domain.callers import Caller
+from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotFound, NotPossible
 from server.domain.permissions import Permission
 from server.domain.release import agreements, tiers
 from server.domain.release.agreements import Agreement
 from server.domain.release.tiers import Tier
 from server.domain.resources import Resources
-from server.log import entries
 from server.storage.database import Base, Key, Moment
 
 # What the Hugging Face client accepts as one part of a repository's name, so that every stage can be one.
@@ -126,7 +127,7 @@ def add_model(use: Resources, caller: Caller, name: str, title: str) -> Model:
         model = Model(name=name, title=title.strip(), created_at=use.clock())
         session.add(model)
         session.flush()
-        _record(session, caller, "model.add", name, model.created_at, title=model.title)
+        _record(session, caller, EntryKind.MODEL_ADD, name, model.created_at, title=model.title)
         return model
 
 
@@ -160,7 +161,7 @@ def add(
         session.add(stage)
         session.flush()
         _record(
-            session, caller, "stage.add", stage.full_name, at,
+            session, caller, EntryKind.STAGE_ADD, stage.full_name, at,
             tier=tier, agreement=agreement, announced=announced, ordinal=stage.ordinal,
         )  # fmt: skip
         return stage
@@ -174,7 +175,7 @@ def add_alias(use: Resources, caller: Caller, full_name: str, alias: str) -> Non
         stage = get(session, full_name)
         _require_free(session, stage.model, alias)
         session.add(StageAlias(model_id=stage.model_id, name=alias, stage_id=stage.id))
-        _record(session, caller, "stage.alias", stage.full_name, use.clock(), alias=alias)
+        _record(session, caller, EntryKind.STAGE_ALIAS, stage.full_name, use.clock(), alias=alias)
 
 
 def move(use: Resources, caller: Caller, full_name: str, to: StageState, rationale: str) -> None:
@@ -192,7 +193,7 @@ def move(use: Resources, caller: Caller, full_name: str, to: StageState, rationa
             )
         at = use.clock()
         stage.state, stage.state_since = to, at
-        _record(session, caller, "stage.move", stage.full_name, at, before=before, to=to, rationale=rationale)
+        _record(session, caller, EntryKind.STAGE_MOVE, stage.full_name, at, before=before, to=to, rationale=rationale)
 
 
 def announce(use: Resources, caller: Caller, full_name: str, *, announced: bool, plan: str | None) -> None:
@@ -205,7 +206,7 @@ def announce(use: Resources, caller: Caller, full_name: str, *, announced: bool,
         if (stage.announced, stage.plan) == (announced, plan):
             return
         stage.announced, stage.plan = announced, plan
-        _record(session, caller, "stage.announce", stage.full_name, use.clock(), announced=announced, plan=plan)
+        _record(session, caller, EntryKind.STAGE_ANNOUNCE, stage.full_name, use.clock(), announced=announced, plan=plan)
 
 
 def get(session: Session, full_name: str, *, lock: bool = False) -> Stage:
@@ -289,7 +290,6 @@ def _require_free(session: Session, model: Model, name: str) -> None:
         raise NotPossible(f"{model.name}/{name} is already a stage or an alias.")
 
 
-def _record(session: Session, caller: Caller, kind: str, subject: str, at: datetime, **more: object) -> None:
+def _record(session: Session, caller: Caller, kind: EntryKind, subject: str, at: datetime, **more: object) -> None:
     record = {"actor": caller.as_record(), "stage": subject, **more}
-    stage = subject if "/" in subject else None  # of a model it is the name alone
-    entries.append(session, kind=kind, at=at, record=record, subject=subject, stage=stage)
+    acts.append(session, kind, at, record)

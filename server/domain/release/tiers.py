@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from sqlalchemy import String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from server.domain import acts
 from server.domain.callers import Caller
+from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotFound, NotPossible
 from server.domain.paging import Page, Slice, page
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
-from server.log import entries
 from server.storage.database import Base, Key
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
@@ -39,7 +40,7 @@ def add(use: Resources, caller: Caller, name: str, rank: int) -> Tier:
         session.add(tier)
         session.flush()
         record = {"actor": caller.as_record(), "tier": name, "rank": rank}
-        entries.append(session, kind="tier.add", at=use.clock(), record=record, subject=name)
+        acts.append(session, EntryKind.TIER_ADD, use.clock(), record)
         return tier
 
 

@@ -338,11 +338,7 @@ ACTING = pytest.mark.parametrize(("act", "code"), ACTS.values(), ids=ACTS.keys()
 
 def keep_one_more_owner(world: World) -> None:
     """The last owner cannot be disabled."""
-    with world.use.database.transaction() as session:
-        home = organizations.get(session, "aurora-institute")
-        people.create(
-            session, world.use, home, "second@aurora-institute.example", "Second", Role.OWNER, "no hash: saves time"
-        )
+    world.add_person("aurora-institute", "second@aurora-institute.example", Role.OWNER)
 
 
 @ACTING

@@ -103,7 +103,7 @@ def test_what_others_are_judged_by_stays(sqlite_world: World) -> None:
         if not erasure.may_be_erased(entry.kind):
             refused[entry.kind] = entry.id
     assert {"tier.add", "clearance.approve", "instance.begin", "stage.move"} <= set(refused)
-    assert {"hold.lay", "signature.end", "organization.suspend"} <= replay.JUDGING
+    assert {"hold.place", "signature.end", "organization.suspend"} <= replay.JUDGING
     assert not any(map(erasure.may_be_erased, [*replay.JUDGING, "entry.erase", "log.open", "log.close", "log.resume"]))
     for entry_id in refused.values():
         with pytest.raises(NotPossible, match="judged"):

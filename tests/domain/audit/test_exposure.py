@@ -1,12 +1,10 @@
 """Exposure: what is computed from the log is what the access rule answered, at every moment of a lively history."""
 
 import random
-import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -251,18 +249,6 @@ def test_what_cannot_be_asked_is_refused(sqlite_world: World) -> None:
             asked(world, "gpt-2/774M", since, until)
     with pytest.raises(NotFound):
         asked(world, "gpt-2/1B", at, at + HOUR)
-
-
-def test_no_act_on_people_is_passed_over() -> None:
-    """A new kind of entry about people is either replayed, or somebody wrote here that it changes nothing."""
-    changes_nothing = {
-        "person.factor_add", "person.factor_name", "person.factor_remove", "person.factor_replace",
-        "person.password_change", "person.reset_password",
-    }  # fmt: skip
-    permissions = {str(permission) for permission in Permission}
-    modules = Path(exposure.__file__).parents[1].rglob("*.py")
-    written = {kind for path in modules for kind in re.findall(r'"(person\.[a-z_]+)"', path.read_text())}
-    assert written - permissions - changes_nothing == set(exposure._PEOPLE)
 
 
 def test_an_alias_is_the_stage(sqlite_world: World) -> None:

@@ -51,7 +51,7 @@ def test_a_partner_sees_what_concerns_its_organization(busy: World) -> None:
     ]
     kinds = {entry.kind for entry in found}
     assert {"organization.add", "clearance.approve", "signature.record", "token.create", "download"} <= kinds
-    assert kinds.isdisjoint({"tier.add", "stage.add", "hold.lay"})
+    assert kinds.isdisjoint({"tier.add", "stage.add", "hold.place"})
 
 
 @pytest.mark.parametrize("name", ["auditor", "admin", "publisher"])

@@ -131,7 +131,7 @@ def test_rights_are_still_taken_away_from_a_stopped_log(world: World) -> None:
     run(world, "UPDATE logs SET stop_reason = 'a test stopped it'")
     clearances.revoke(world.use, world.admin, 1)
     holds.place(world.use, world.admin, EVERYTHING, "The log is stopped.")
-    assert [entry.kind for entry in world.entries()][-2:] == ["clearance.revoke", "hold.lay"]
+    assert [entry.kind for entry in world.entries()][-2:] == ["clearance.revoke", "hold.place"]
     assert world.api("GET", "/log/entries").status_code == 200
 
 

@@ -39,9 +39,7 @@ PASSWORD = "a long enough password"
 def add(world: World, name: str, role: Role, organization: str = AURORA) -> str:
     """Somebody with a role and no password: hashing takes longer than the rest of most of these tests."""
     email = f"{name}@{organization}.example"
-    with world.use.database.transaction() as session:
-        home = organizations.get(session, organization)
-        people.create(session, world.use, home, email, name.title(), role, "none")
+    world.add_person(organization, email, role)
     world.example.people[name] = {"email": email}
     return email
 

@@ -20,7 +20,7 @@ from server.domain.errors import (
     NotPossible,
     Refused,
 )
-from server.domain.identity import authentication, organizations, people, tokens
+from server.domain.identity import authentication, people, tokens
 from server.domain.identity.tokens import NewToken
 from server.domain.paging import Slice
 from server.domain.permissions import Role, Scope
@@ -151,9 +151,7 @@ def test_a_token_gets_only_scopes_that_its_maker_s_role_has_a_use_for(sqlite_wor
 
 def add_member(world: World, name: str = "member", organization: str = "aurora-institute") -> None:
     email = f"{name}@{organization}.example"
-    with world.use.database.transaction() as session:
-        home = organizations.get(session, organization)
-        people.create(session, world.use, home, email, name.title(), Role.MEMBER, "no hash: saves time")
+    world.add_person(organization, email, Role.MEMBER)
     world.example.people[name] = {"email": email}
 
 

@@ -32,7 +32,7 @@ def test_a_hold_stops_what_it_lies_on_and_nothing_else(world: World, on: str, st
     assert open_stages(world) == everything - stopped
     holds.lift(world.use, world.admin2, on)
     assert open_stages(world) == everything
-    laid, lifted = world.records("hold.lay")[-1], world.records("hold.lift")[-1]
+    laid, lifted = world.records("hold.place")[-1], world.records("hold.lift")[-1]
     assert (laid["on"], laid["reason"], laid["actor"]["person"]) == (on, "A finding.", world.admin.person)
     assert (lifted["on"], lifted["reason"], lifted["actor"]["person"]) == (on, None, world.admin2.person)
 
@@ -55,7 +55,7 @@ def test_a_hold_is_laid_once_and_lifted_once(world: World, on: str) -> None:
     holds.place(world.use, world.admin, on, "A finding.")
     with pytest.raises(NotPossible):
         holds.place(world.use, world.admin, on, "Another finding.")
-    assert len(world.entries("hold.lay")) == 1
+    assert len(world.entries("hold.place")) == 1
 
 
 def test_a_hold_keeps_the_state_underneath(world: World) -> None:
@@ -71,7 +71,7 @@ def test_a_hold_keeps_the_state_underneath(world: World) -> None:
 def test_a_hold_by_alias_is_recorded_under_the_stage_s_own_name(world: World) -> None:
     """Whoever searches the log for a stage finds its holds."""
     holds.place(world.use, world.admin, "gpt-2/762M", "A finding.")
-    entry, record = world.entries("hold.lay")[-1], world.records("hold.lay")[-1]
+    entry, record = world.entries("hold.place")[-1], world.records("hold.place")[-1]
     assert entry.subject == record["on"] == "gpt-2/774M"
 
 

@@ -10,6 +10,7 @@ from server.domain.audit import exports, log_entries
 from server.domain.audit.exports import Format
 from server.domain.audit.log_entries import EntryFilter
 from server.domain.callers import Caller
+from server.domain.entry_kinds import EntryKind
 from server.domain.permissions import Permission
 from server.web.identity import resources
 from server.web.portal.kit import records
@@ -69,9 +70,9 @@ def _in_parts(lines: Iterator[str]) -> Iterator[bytes]:
 
 def _page(caller: Caller, form: Export, status: int = 200) -> Response:
     with resources().database.reading() as session:
-        found = log_entries.visible(session, caller, EntryFilter(kind=exports.KIND), part())
+        found = log_entries.visible(session, caller, EntryFilter(kind=EntryKind.LOG_EXPORT), part())
     before = [(entry, records.of(entry)) for entry in found.items]
     return render(
         "audit/exports/index.html", status, form=form, before=before, next_cursor=next_cursor(found),
-        kinds=records.KINDS,
+        kinds=records.WORDS,
     )  # fmt: skip

@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 from server.domain.audit import log_entries
 from server.domain.callers import Caller
 from server.domain.delivery import alarms
+from server.domain.entry_kinds import EntryKind
 from server.domain.errors import NotSealedYet
 from server.domain.permissions import Permission
 from server.log.entries import LogEntry
@@ -26,10 +27,10 @@ def index(caller: Caller) -> Response:
     form: EntryFilters = of_address(EntryFilters)
     with resources().database.reading() as session:
         if not (form.validate() and form.is_of(session, caller)):
-            return render("audit/log/index.html", 422, form=form, found=None, kinds=records.KINDS)
+            return render("audit/log/index.html", 422, form=form, found=None, kinds=records.WORDS)
         found = log_entries.visible(session, caller, form.as_filter(), part())
         return render(
-            "audit/log/index.html", form=form, found=found, next_cursor=next_cursor(found), kinds=records.KINDS,
+            "audit/log/index.html", form=form, found=found, next_cursor=next_cursor(found), kinds=records.WORDS,
             about=records.about, slugs=log_entries.slugs(session, found.items),
         )  # fmt: skip
 
@@ -71,7 +72,7 @@ def record(caller: Caller, entry_id: int) -> Response:
 
 
 def _shown(session: Session, caller: Caller, entry: LogEntry) -> Response:
-    is_alarm = entry.kind == alarms.KIND and caller.is_staff
+    is_alarm = entry.kind == EntryKind.ALARM and caller.is_staff
     told = records.of(entry)
     return render(
         "audit/log/show.html", entry=entry, record=told, facts=records.facts(told),

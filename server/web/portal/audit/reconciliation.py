@@ -5,7 +5,8 @@ from flask import Blueprint, Response
 from server.domain.audit import log_entries, log_status
 from server.domain.audit.log_entries import EntryFilter
 from server.domain.callers import Caller
-from server.domain.delivery import log_follower, reconciliation_run
+from server.domain.delivery import log_follower
+from server.domain.entry_kinds import EntryKind
 from server.domain.permissions import Permission
 from server.web.identity import resources
 from server.web.portal.kit import records
@@ -21,7 +22,7 @@ bp = Blueprint("audit_reconciliation", __name__, url_prefix="/audit/reconciliati
 def index(caller: Caller) -> Response:
     """The runs, newest first, and the logs that are followed as they grow."""
     with resources().database.reading() as session:
-        found = log_entries.visible(session, caller, EntryFilter(kind=reconciliation_run.KIND), part())
+        found = log_entries.visible(session, caller, EntryFilter(kind=EntryKind.RECONCILIATION), part())
         runs = [(entry, records.of(entry)) for entry in found.items]
         return render(
             "audit/reconciliation/index.html", runs=runs, next_cursor=next_cursor(found),

@@ -6,66 +6,10 @@ from typing import Any
 import orjson
 
 from server.domain.delivery.alarms import AlarmKind
+from server.domain.entry_kinds import KINDS
 from server.log.entries import LogEntry
 
-KINDS = {
-    "access_request.approve": "Access request turned into a clearance",
-    "access_request.create": "Access asked for",
-    "access_request.decline": "Access request declined",
-    "access_request.withdraw": "Access request taken back",
-    "agreement.publish": "Agreement version published",
-    "alarm": "Alarm raised",
-    "alarm.resolve": "Alarm resolved",
-    "checkpoint.publish": "Checkpoint published",
-    "clearance.approve": "Clearance approved",
-    "clearance.propose": "Clearance proposed",
-    "clearance.revoke": "Clearance revoked",
-    "download": "Download issued",
-    "entry.erase": "Entry erased",
-    "heartbeat": "Heartbeat",
-    "hold.lay": "Hold laid",
-    "hold.lift": "Hold lifted",
-    "instance.begin": "Instance begun",
-    "invitation.invite": "Person invited",
-    "invitation.withdraw": "Invitation withdrawn",
-    "log.close": "Log closed",
-    "log.export": "Log exported",
-    "log.open": "Log opened",
-    "log.resume": "Log resumed",
-    "model.add": "Model added",
-    "organization.add": "Organization added",
-    "organization.networks": "Organization's networks set",
-    "organization.quota": "Organization's quota set",
-    "organization.resume": "Organization resumed",
-    "organization.suspend": "Organization suspended",
-    "person.accept_invitation": "Invitation accepted",
-    "person.add": "Person added",
-    "person.change_role": "Person's role changed",
-    "person.disable": "Person disabled",
-    "person.enable": "Person enabled",
-    "person.factor_add": "Factor added",
-    "person.factor_name": "Factor renamed",
-    "person.factor_remove": "Factor removed",
-    "person.factor_replace": "Factor replaced",
-    "person.password_change": "Password changed",
-    "person.reset_password": "Password reset",
-    "reconciliation": "Access logs reconciled",
-    "signature.countersign": "Signature countersigned",
-    "signature.decline": "Signature declined",
-    "signature.end": "Signature ended",
-    "signature.record": "Signature recorded",
-    "signature.sign": "Agreement signed",
-    "stage.add": "Stage added",
-    "stage.alias": "Stage alias added",
-    "stage.announce": "Stage announced or hidden",
-    "stage.move": "Stage moved",
-    "tier.add": "Tier defined",
-    "token.create": "Token made",
-    "token.revoke": "Token revoked",
-    "token.revoke_leaked": "Leaked token revoked",
-    "token.rotate": "Token rotated",
-    "token.take_over": "Token taken over",
-}
+WORDS: dict[str, str] = {kind: about.words for kind, about in KINDS.items()}
 ALARMS = {
     AlarmKind.GHOST_READ: "Ghost read",
     AlarmKind.FOREIGN_ADDRESS: "Foreign address",
@@ -88,8 +32,8 @@ Fact = tuple[str, str, Any]  # what it is, how it is shown, and the value
 
 
 def in_words(kind: str) -> str:
-    """`Clearance approved`; a kind that has no words yet stands for itself."""
-    return KINDS.get(kind) or kind.replace(".", ": ").replace("_", " ").capitalize()
+    """`Clearance approved`; what is no kind, as whoever owns the database may have written, stands for itself."""
+    return WORDS.get(kind, kind)
 
 
 def about(entry: LogEntry) -> str:

@@ -16,6 +16,7 @@ from server.domain.callers import Caller
 from server.domain.delivery import deliveries
 from server.domain.delivery.deliveries import DeliveryState, Summary
 from server.domain.downloads import issuing
+from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotFound
 from server.domain.paging import Slice
 from server.domain.permissions import Permission
@@ -49,7 +50,7 @@ class Filters(Form):
             organization=self.organization.data or None,
             person=self.person.data or None,
             stage=self.stage.data or None,
-            kind=issuing.KIND,
+            kind=EntryKind.DOWNLOAD,
             since=None if self.since.data is None else filters.start_of(self.since.data),
             until=None if self.until.data is None else end_of(self.until.data),
         )

@@ -15,6 +15,7 @@ from server.domain.audit.log_entries import EntryFilter
 from server.domain.delivery.deliveries import Delivery
 from server.domain.downloads import issuing
 from server.domain.downloads.issuing import Download, Order
+from server.domain.entry_kinds import EntryKind
 from server.domain.paging import Slice
 from server.log.entries import LogEntry
 from tests import tampering
@@ -143,9 +144,9 @@ def test_the_check_is_green_only_for_what_was_verified(sqlite_world: World) -> N
 
 
 PLANS = [
-    EntryFilter(kind=issuing.KIND),
-    EntryFilter(kind=issuing.KIND, person="owner@aurora-institute.example"),
-    EntryFilter(kind=issuing.KIND, stage="mini-gpt/base"),
+    EntryFilter(kind=EntryKind.DOWNLOAD),
+    EntryFilter(kind=EntryKind.DOWNLOAD, person="owner@aurora-institute.example"),
+    EntryFilter(kind=EntryKind.DOWNLOAD, stage="mini-gpt/base"),
 ]
 
 

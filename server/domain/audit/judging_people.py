@@ -1,0 +1,212 @@
+"""Rules for organizations, people, invitations and tokens: who is there, in which role, and what works for them."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from server.domain.audit.world import Invitation, JudgedByNothing, Organization, Person, Record, Rule, Token, World
+from server.domain.entry_kinds import EntryKind
+from server.domain.permissions import Role
+
+
+def _begin(world: World, record: Record) -> Iterator[str]:
+    if world.lab is not None:
+        yield "an instance begins once"
+        return
+    world.lab = record["organization"]
+    world.organizations[world.lab] = Organization(record.get("organization_id"), is_lab=True)
+    for email in record["admins"]:
+        world.people[email] = Person(world.lab, Role.ADMIN)
+
+
+def _organization_add(world: World, record: Record) -> Iterator[str]:
+    if record["organization"] in world.organizations:
+        yield "it adds an organization that is there already"
+        return
+    world.organizations[record["organization"]] = Organization(record.get("organization_id"))
+
+
+def _organization_change(world: World, record: Record) -> Iterator[str]:
+    about = world.organizations.get(record["organization"])
+    if about is None:
+        yield "it is about an organization that was never added"
+        return
+    match record["kind"]:
+        case EntryKind.ORGANIZATION_SUSPEND | EntryKind.ORGANIZATION_RESUME as kind:
+            if about.is_lab:
+                yield "nobody suspends the lab"
+            about.suspended = kind == EntryKind.ORGANIZATION_SUSPEND
+        case EntryKind.ORGANIZATION_QUOTA:
+            about.bytes_per_day = record["bytes_per_day"]
+            about.requests_per_minute = record["requests_per_minute"]
+        case EntryKind.ORGANIZATION_NETWORKS:
+            about.networks = record["networks"]
+
+
+def _invite(world: World, record: Record) -> Iterator[str]:
+    by = record["actor"].get("person")
+    if not world.manages(by, record["organization"]):
+        yield "it invites to an organization whose people the inviter does not manage"
+    if not world.fits(record["organization"], record["role"]):
+        yield f"it invites to {record['organization']} as {record['role']}, which is no role there"
+    world.invitations[record["invitation"]] = Invitation(record["organization"], record["person"], record["role"], by)
+
+
+def _withdraw_invitation(world: World, record: Record) -> Iterator[str]:
+    known = world.invitations.get(record["invitation"])
+    if known is None or not known.is_open:
+        yield "it withdraws an invitation that was not open"
+        return
+    if not world.manages(record["actor"].get("person"), known.organization):
+        yield "it withdraws an invitation of an organization whose people it is not theirs to manage"
+    known.is_open = False
+
+
+def _accept(world: World, record: Record) -> Iterator[str]:
+    known, email = world.invitations.get(record["invitation"]), record["person"]
+    home = record.get("organization") or record["actor"].get("organization")
+    if known is None or not known.is_open:
+        yield "it accepts an invitation that was not open"
+    elif (known.organization, known.email, known.role) != (home, email, record["role"]):
+        yield "it accepts another invitation than was sent"
+    if known is not None:
+        if not world.manages(known.invited_by, known.organization) or world.people[known.invited_by or ""].disabled:
+            yield "whoever sent the invitation could not send it any more"
+        known.is_open = False
+    if email in world.people:
+        yield f"{email} was there already"
+    if record["actor"].get("person") != email:
+        yield "nobody accepts an invitation for somebody else"
+    world.people[email] = Person(home, record["role"], record.get("person_id"))
+
+
+def _person_add(world: World, record: Record) -> Iterator[str]:
+    email, home = record["person"], record["organization"]
+    if not world.manages(record["actor"].get("person"), home):
+        yield "it adds a person to an organization whose people it is not theirs to manage"
+    if not world.fits(home, record["role"]):
+        yield f"it makes {email} {record['role']} of {home}, which is no role there"
+    if email in world.people:
+        yield f"{email} was there already"
+    world.people[email] = Person(home, record["role"], record.get("person_id"))
+
+
+def _person_change(world: World, record: Record) -> Iterator[str]:
+    """Of somebody else: their role, whether they can act, their password."""
+    email, kind, by = record["person"], record["kind"], record["actor"].get("person")
+    about = world.people.get(email)
+    if about is None:
+        if "person" not in world.forgotten:
+            yield f"{email} is nobody whom the log knows"
+        return
+    if not world.manages(by, about.organization):
+        yield f"{by}, who did it, does not manage the people of {about.organization}"
+    told = record["before"] if kind == EntryKind.PERSON_CHANGE_ROLE else record["role"]
+    if told != about.role:
+        yield f"it says that {email} was {told}, but they were {about.role}"
+    if kind != EntryKind.PERSON_RESET_PASSWORD and by == email:
+        yield "nobody disables themselves, enables themselves or changes their own role"
+    if kind == EntryKind.PERSON_CHANGE_ROLE:
+        if not world.fits(about.organization, record["role"]):
+            yield f"it makes {email} {record['role']} of {about.organization}, which is no role there"
+        about.role = record["role"]
+    elif kind == EntryKind.PERSON_DISABLE:
+        _disable(world, email, about, by)
+    elif kind == EntryKind.PERSON_ENABLE:
+        if about.disabled_by_lab and not _is_of_the_lab(world, by):
+            yield f"the lab disabled {email}, so only the lab enables them"
+        about.disabled = about.disabled_by_lab = False
+
+
+def _disable(world: World, email: str, about: Person, by: str | None) -> None:
+    about.disabled, about.disabled_by_lab = True, _is_of_the_lab(world, by)
+    for token in world.tokens.values():
+        if token.person == email:
+            token.revoked = True
+
+
+def _is_of_the_lab(world: World, email: str | None) -> bool:
+    person = world.people.get(email or "")
+    return person is not None and person.organization == world.lab
+
+
+def _oneself(world: World, record: Record) -> Iterator[str]:
+    """What people change of how they sign in: only their own."""
+    email = record["person"]
+    if record["actor"].get("person") != email:
+        yield "nobody changes how somebody else signs in"
+    if (about := world.people.get(email)) is not None and record["role"] != about.role:
+        yield f"it says that {email} was {record['role']}, but they were {about.role}"
+
+
+def _token_create(world: World, record: Record) -> Iterator[str]:
+    actor, name = record["actor"], record["token"]
+    if name in world.tokens:
+        yield f"token {name} was made already"
+    if actor.get("via") == "token":
+        yield "no token makes a token"
+    networks = record.get("networks")
+    world.tokens[name] = Token(
+        actor["organization"], actor["person"], frozenset(record["scopes"]), record["expires_at"],
+        record.get("secret_sha256"), None if networks is None else tuple(networks),
+    )  # fmt: skip
+
+
+def _token_change(world: World, record: Record) -> Iterator[str]:
+    name, by = record["token"], record["actor"].get("person")
+    token = world.tokens.get(name)
+    if token is None:
+        if "token" not in world.forgotten:
+            yield f"token {name} was never made"
+        return
+    person, kind = world.people.get(by or ""), record["kind"]
+    if kind != EntryKind.TOKEN_REVOKE_LEAKED and person is not None and not _may_change(person, by, token):
+        yield f"token {name} is not theirs to change"
+    if token.revoked:
+        yield f"token {name} had been revoked"
+    if kind == EntryKind.TOKEN_ROTATE:
+        if by != token.person:
+            yield f"only its maker rotates token {name}"
+        world.tokens[record["successor"]] = replace(
+            token, expires_at=record.get("successor_expires_at"), sha256=record.get("successor_sha256")
+        )
+        token.expires_at = record["expires_at"]
+    elif kind == EntryKind.TOKEN_TAKE_OVER:
+        if record["actor"].get("organization") != token.organization:
+            yield f"token {name} is taken over inside its own organization only"
+        token.person = str(by)
+    else:
+        token.revoked = True
+
+
+def _may_change(person: Person, email: str | None, token: Token) -> bool:
+    at_home = person.role == Role.OWNER and person.organization == token.organization
+    return person.role == Role.ADMIN or email == token.person or at_home
+
+
+RULES: dict[EntryKind, Rule | JudgedByNothing] = {
+    EntryKind.INSTANCE_BEGIN: _begin,
+    EntryKind.ORGANIZATION_ADD: _organization_add,
+    EntryKind.ORGANIZATION_SUSPEND: _organization_change,
+    EntryKind.ORGANIZATION_RESUME: _organization_change,
+    EntryKind.ORGANIZATION_QUOTA: _organization_change,
+    EntryKind.ORGANIZATION_NETWORKS: _organization_change,
+    EntryKind.INVITATION_INVITE: _invite,
+    EntryKind.INVITATION_WITHDRAW: _withdraw_invitation,
+    EntryKind.PERSON_ACCEPT_INVITATION: _accept,
+    EntryKind.PERSON_ADD: _person_add,
+    EntryKind.PERSON_CHANGE_ROLE: _person_change,
+    EntryKind.PERSON_DISABLE: _person_change,
+    EntryKind.PERSON_ENABLE: _person_change,
+    EntryKind.PERSON_RESET_PASSWORD: _person_change,
+    EntryKind.PERSON_FACTOR_ADD: _oneself,
+    EntryKind.PERSON_FACTOR_NAME: _oneself,
+    EntryKind.PERSON_FACTOR_REMOVE: _oneself,
+    EntryKind.PERSON_FACTOR_REPLACE: _oneself,
+    EntryKind.PERSON_PASSWORD_CHANGE: _oneself,
+    EntryKind.PASSWORD_RESET: _oneself,
+    EntryKind.TOKEN_CREATE: _token_create,
+    EntryKind.TOKEN_REVOKE: _token_change,
+    EntryKind.TOKEN_REVOKE_LEAKED: _token_change,
+    EntryKind.TOKEN_ROTATE: _token_change,
+    EntryKind.TOKEN_TAKE_OVER: _token_change,
+}

@@ -1,0 +1,112 @@
+"""Rules for what is released, and for what is then issued: models, stages, holds, checkpoints, downloads."""
+
+from collections.abc import Iterator
+
+from server.domain.audit.world import JudgedByNothing, Record, Rule, Stage, World
+from server.domain.entry_kinds import EntryKind
+from server.domain.release.holds import EVERYTHING
+from server.domain.release.stages import MOVES, StageState
+
+
+def _model_add(world: World, record: Record) -> Iterator[str]:
+    if record["stage"] in world.models:
+        yield "it adds a model that is there already"
+    world.models.add(record["stage"])
+
+
+def _stage_add(world: World, record: Record) -> Iterator[str]:
+    if record["stage"] in world.stages:
+        yield "it adds a stage that is there already"
+        return
+    announced = bool(record.get("announced", False))
+    world.stages[record["stage"]] = Stage(record["tier"], record.get("agreement"), announced=announced)
+
+
+def _stage_move(world: World, record: Record) -> Iterator[str]:
+    stage, to = world.stages.get(record["stage"]), record["to"]
+    if stage is None or stage.state != record["before"]:
+        yield "it moves a stage from a state that it was not in"
+    elif to not in MOVES[StageState(stage.state)]:
+        yield f"no stage moves from {stage.state} to {to}"
+    if stage is not None:
+        stage.state = to
+
+
+def _stage_change(world: World, record: Record) -> Iterator[str]:
+    stage = world.stages.get(record["stage"])
+    if stage is None:
+        yield "it is about a stage that was never added"
+    elif record["kind"] == EntryKind.STAGE_ALIAS:
+        stage.aliases.add(record["alias"])
+    else:
+        stage.announced = record["announced"]
+
+
+def _hold(world: World, record: Record) -> Iterator[str]:
+    on = record["on"]
+    if record["kind"] != EntryKind.HOLD_LIFT:
+        world.held[on] = record["actor"].get("person")
+    elif world.held.pop(on, record) is record:
+        yield "it lifts a hold that was not there"
+
+
+def _checkpoint_publish(world: World, record: Record) -> Iterator[str]:
+    stage = world.stages.get(record["stage"])
+    if stage is None or stage.state == StageState.WITHDRAWN:
+        yield "it publishes to a stage that was never added, or was withdrawn"
+
+
+def _download(world: World, record: Record) -> Iterator[str]:
+    name, organization = f"{record['model']}/{record['stage']}", record["actor"].get("organization")
+    stage = world.stages.get(name)
+    if stage is None:
+        yield "it issues a stage that was never added"
+        return
+    if world.held.keys() & {name, record["model"], EVERYTHING}:
+        yield "it issues what is on hold"
+    if stage.state == StageState.WITHDRAWN:
+        yield "it issues a withdrawn stage"
+    if stage.state == StageState.PLANNED and organization != world.lab:
+        yield "it issues a stage that was not released"
+    if stage.state != StageState.PUBLIC:
+        yield from _clearance_faults(world, record, stage, organization)
+        yield from _agreement_faults(world, record, stage, organization)
+
+
+def _clearance_faults(world: World, record: Record, stage: Stage, organization: str | None) -> Iterator[str]:
+    clearance = world.clearances.get(record.get("clearance", -1))
+    if clearance is None:
+        yield "it names no clearance that the log knows"
+        return
+    if clearance.organization != organization or clearance.model != record["model"]:
+        yield "its clearance is another organization's or another model's"
+    if not clearance.approved:
+        yield "its clearance was not approved"
+    if clearance.revoked:
+        yield "its clearance had been revoked"
+    if not clearance.starts_at <= record["time"] < clearance.expires_at:
+        yield "its clearance was not in force at that time"
+    if world.ranks.get(clearance.tier, -1) < world.ranks.get(stage.tier, 0):
+        yield "its clearance is of too low a tier"
+
+
+def _agreement_faults(world: World, record: Record, stage: Stage, organization: str | None) -> Iterator[str]:
+    if stage.agreement is None:
+        return
+    wanted = world.current.get(stage.agreement)
+    if record.get("agreement_sha256") != wanted or not world.signed(record.get("signature"), organization, wanted):
+        yield "no signature of the agreement's current version was in force"
+
+
+RULES: dict[EntryKind, Rule | JudgedByNothing] = {
+    EntryKind.MODEL_ADD: _model_add,
+    EntryKind.STAGE_ADD: _stage_add,
+    EntryKind.STAGE_MOVE: _stage_move,
+    EntryKind.STAGE_ALIAS: _stage_change,
+    EntryKind.STAGE_ANNOUNCE: _stage_change,
+    EntryKind.HOLD_LAY: _hold,
+    EntryKind.HOLD_PLACE: _hold,
+    EntryKind.HOLD_LIFT: _hold,
+    EntryKind.CHECKPOINT_PUBLISH: _checkpoint_publish,
+    EntryKind.DOWNLOAD: _download,
+}

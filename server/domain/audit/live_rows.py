@@ -1,0 +1,139 @@
+"""The live tables in the words of the log: what each row says, by the names that entries use."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from server.domain.access.clearances import Clearance
+from server.domain.access.signatures import Signature
+from server.domain.accounts.invitations import Invitation
+from server.domain.identity.organizations import Organization, Quota
+from server.domain.identity.people import Person
+from server.domain.identity.tokens import Token
+from server.domain.release.agreements import Agreement, AgreementVersion
+from server.domain.release.holds import EVERYTHING
+from server.domain.release.stages import Everything, Holdable, Model, Stage, StageAlias
+from server.domain.release.tiers import Tier
+
+Rows = Mapping[Any, Mapping[str, Any]]
+
+
+class Names:
+    """By which words the log calls what the tables number."""
+
+    def __init__(self, session: Session) -> None:
+        self.slugs = dict(session.execute(select(Organization.id, Organization.slug)).all())
+        self.emails = dict(session.execute(select(Person.id, Person.email)).all())
+        self.models = dict(session.execute(select(Model.id, Model.name)).all())
+        self.tiers = dict(session.execute(select(Tier.id, Tier.name)).all())
+        self.agreements = dict(session.execute(select(Agreement.id, Agreement.name)).all())
+        self.versions = dict(session.execute(select(AgreementVersion.id, AgreementVersion.sha256)).all())
+
+
+def organizations(session: Session, _: Names) -> Rows:
+    query = select(Organization, Quota).outerjoin(Quota, Quota.organization_id == Organization.id)
+    return {
+        one.slug: {
+            "number": one.id, "being_the_lab": one.is_lab, "suspension": one.suspended_at is not None,
+            "networks": one.networks, "bytes_per_day": quota and quota.bytes_per_day,
+            "requests_per_minute": quota and quota.requests_per_minute,
+        }
+        for one, quota in session.execute(query)
+    }  # fmt: skip
+
+
+def people(session: Session, names: Names) -> Rows:
+    return {
+        one.email: {
+            "number": one.id, "organization": names.slugs.get(one.organization_id), "role": str(one.role),
+            "being_disabled": one.disabled_at is not None, "being_disabled_by_the_lab": one.disabled_by_lab,
+        }
+        for one in session.scalars(select(Person))
+    }  # fmt: skip
+
+
+def tokens(session: Session, names: Names) -> Rows:
+    return {
+        one.public_id: {
+            "hash": one.secret_sha256.hex(), "organization": names.slugs.get(one.organization_id),
+            "maker": names.emails.get(one.person_id), "scopes": frozenset(one.scopes.split()),
+            "networks": tuple(one.networks.split()), "end": _ms(one.expires_at),
+            "revocation": one.revoked_at is not None,
+        }
+        for one in session.scalars(select(Token))
+    }  # fmt: skip
+
+
+def invitations(session: Session, names: Names) -> Rows:
+    return {
+        one.id: {
+            "organization": names.slugs.get(one.organization_id), "person": one.email, "role": str(one.role),
+            "being_open": one.accepted_at is None and one.withdrawn_at is None,
+        }
+        for one in session.scalars(select(Invitation))
+    }  # fmt: skip
+
+
+def clearances(session: Session, names: Names) -> Rows:
+    return {
+        one.id: {
+            "organization": names.slugs.get(one.organization_id), "model": names.models.get(one.model_id),
+            "tier": names.tiers.get(one.tier_id), "start": _ms(one.starts_at), "end": _ms(one.expires_at),
+            "proposer": names.emails.get(one.proposed_by), "approver": names.emails.get(one.approved_by or 0),
+            "revocation": one.revoked_at is not None,
+        }
+        for one in session.scalars(select(Clearance))
+    }  # fmt: skip
+
+
+def signatures(session: Session, names: Names) -> Rows:
+    return {
+        one.id: {
+            "organization": names.slugs.get(one.organization_id), "version": names.versions.get(one.version_id),
+            "state": str(one.standing),
+        }
+        for one in session.scalars(select(Signature))
+    }  # fmt: skip
+
+
+def stages(session: Session, names: Names) -> Rows:
+    aliases: dict[int, set[str]] = {}
+    for stage_id, alias in session.execute(select(StageAlias.stage_id, StageAlias.name)):
+        aliases.setdefault(stage_id, set()).add(alias)
+    return {
+        f"{names.models.get(one.model_id)}/{one.name}": {
+            "state": str(one.state), "tier": names.tiers.get(one.tier_id), "being_announced": one.announced,
+            "agreement": names.agreements.get(one.agreement_id or 0), "aliases": aliases.get(one.id, set()),
+        }
+        for one in session.scalars(select(Stage))
+    }  # fmt: skip
+
+
+def holds(session: Session, names: Names) -> Rows:
+    rows: dict[str, Holdable] = {row.name: row for row in session.scalars(select(Model))}
+    if (everything := session.get(Everything, 1)) is not None:
+        rows[EVERYTHING] = everything
+    rows |= {f"{names.models.get(row.model_id)}/{row.name}": row for row in session.scalars(select(Stage))}
+    return {on: {"author": row.held_by} for on, row in rows.items() if row.held_at is not None}
+
+
+def agreements(session: Session, names: Names) -> Rows:
+    return {
+        one.name: {"current_version": names.versions.get(one.current_version_id or 0)}
+        for one in session.scalars(select(Agreement))
+    }
+
+
+def tiers(session: Session, _: Names) -> Rows:
+    return {one.name: {"rank": one.rank} for one in session.scalars(select(Tier))}
+
+
+def models(_: Session, names: Names) -> Rows:
+    return {name: {} for name in names.models.values()}
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)

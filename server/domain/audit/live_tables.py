@@ -1,0 +1,137 @@
+"""The live tables against the log: what the entries alone say is so today, and every row that says something else.
+
+Whoever changes a table by hand gives or takes access without an entry; the log does not know, and this shows it.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from server.domain.audit import live_rows
+from server.domain.audit.live_rows import Names, Rows
+from server.domain.audit.world import World
+from server.log.verification import Fault
+
+UNKNOWN = object()  # what the log did not keep at the time: it cannot be compared
+
+
+def differences(session: Session, world: World) -> Iterator[Fault]:
+    """Yield each row that is not what the log says, one that only the log knows, and one that it does not know.
+
+    world: of every log, to its last entry; session: on the state that those were read from.
+    """
+    names = Names(session)
+    for table, (told, found) in _TABLES.items():
+        yield from _compared(table, told(world), found(session, names))
+
+
+def not_compared(world: World) -> list[str]:
+    """What cannot be compared, in words: it is no fault."""
+    return [
+        f"tokens {name}: its hash cannot be compared: it was made before the log kept hashes"
+        for name, token in world.tokens.items()
+        if token.sha256 is None
+    ]
+
+
+def _compared(table: str, told: Rows, found: Rows) -> Iterator[Fault]:
+    for key in sorted({*told, *found}, key=str):
+        row = f"{table} {key}"
+        if key not in found:
+            yield Fault(row, "the log knows it, and there is no such row")
+        elif key not in told:
+            yield Fault(row, "there is such a row, and the log knows nothing of it")
+        else:
+            for name, value in told[key].items():
+                if value is not UNKNOWN and found[key][name] != value:
+                    yield Fault(row, f"its {name.replace('_', ' ')} is not what the log says")
+
+
+def _known(value: Any) -> Any:
+    return UNKNOWN if value is None else value
+
+
+def _told_organizations(world: World) -> Rows:
+    return {
+        slug: {
+            "number": _known(one.id), "being_the_lab": one.is_lab, "suspension": one.suspended,
+            "networks": one.networks, "bytes_per_day": one.bytes_per_day,
+            "requests_per_minute": one.requests_per_minute,
+        }
+        for slug, one in world.organizations.items()
+    }  # fmt: skip
+
+
+def _told_people(world: World) -> Rows:
+    return {
+        email: {
+            "number": _known(one.id), "organization": one.organization, "role": str(one.role),
+            "being_disabled": one.disabled, "being_disabled_by_the_lab": one.disabled_by_lab,
+        }
+        for email, one in world.people.items()
+    }  # fmt: skip
+
+
+def _told_tokens(world: World) -> Rows:
+    return {
+        name: {
+            "hash": _known(one.sha256), "organization": one.organization, "maker": one.person, "scopes": one.scopes,
+            "networks": _known(one.networks), "end": _known(one.expires_at), "revocation": one.revoked,
+        }
+        for name, one in world.tokens.items()
+    }  # fmt: skip
+
+
+def _told_invitations(world: World) -> Rows:
+    return {
+        number: {
+            "organization": one.organization, "person": one.email, "role": one.role, "being_open": one.is_open,
+        }
+        for number, one in world.invitations.items()
+    }  # fmt: skip
+
+
+def _told_clearances(world: World) -> Rows:
+    return {
+        number: {
+            "organization": one.organization, "model": one.model, "tier": one.tier, "start": one.starts_at,
+            "end": one.expires_at, "proposer": one.proposed_by, "approver": one.approved_by, "revocation": one.revoked,
+        }
+        for number, one in world.clearances.items()
+    }  # fmt: skip
+
+
+def _told_signatures(world: World) -> Rows:
+    return {
+        number: {"organization": one.organization, "version": one.agreement_sha256, "state": one.state}
+        for number, one in world.signatures.items()
+    }
+
+
+def _told_stages(world: World) -> Rows:
+    return {
+        name: {
+            "state": str(one.state), "tier": one.tier, "being_announced": one.announced, "agreement": one.agreement,
+            "aliases": one.aliases,
+        }
+        for name, one in world.stages.items()
+    }  # fmt: skip
+
+
+_TABLES: dict[str, tuple[Callable[[World], Rows], Callable[[Session, Names], Rows]]] = {
+    "organizations": (_told_organizations, live_rows.organizations),
+    "people": (_told_people, live_rows.people),
+    "tokens": (_told_tokens, live_rows.tokens),
+    "invitations": (_told_invitations, live_rows.invitations),
+    "tiers": (lambda world: {name: {"rank": rank} for name, rank in world.ranks.items()}, live_rows.tiers),
+    "agreements": (
+        lambda world: {name: {"current_version": sha256} for name, sha256 in world.current.items()},
+        live_rows.agreements,
+    ),
+    "models": (lambda world: {name: {} for name in world.models}, live_rows.models),
+    "stages": (_told_stages, live_rows.stages),
+    "clearances": (_told_clearances, live_rows.clearances),
+    "signatures": (_told_signatures, live_rows.signatures),
+    "holds": (lambda world: {on: {"author": by} for on, by in world.held.items()}, live_rows.holds),
+}

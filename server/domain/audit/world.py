@@ -1,0 +1,149 @@
+"""The world as the log tells it: whatever decides who may do what, derived from the entries alone.
+
+The rules in `judging_*.py` move it on; the audit, exposure, and the comparison with the live tables read it.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from server.domain.permissions import POLICY, STAFF, Permission, Role
+
+Record = dict[str, Any]
+
+
+@dataclass
+class Organization:
+    """id: its row's, by the column of the entry that added it; networks and limits None where none were ever set."""
+
+    id: int | None
+    is_lab: bool = False
+    suspended: bool = False
+    networks: str = ""
+    bytes_per_day: int | None = None
+    requests_per_minute: int | None = None
+
+
+@dataclass
+class Person:
+    """id: None as long as no entry has named it."""
+
+    organization: str
+    role: str
+    id: int | None = None
+    disabled: bool = False
+    disabled_by_lab: bool = False
+
+
+@dataclass
+class Token:
+    """sha256, networks and expires_at: None where the entry is from before the log kept them."""
+
+    organization: str
+    person: str
+    scopes: frozenset[str]
+    expires_at: int | None
+    sha256: str | None
+    networks: tuple[str, ...] | None
+    revoked: bool = False
+
+
+@dataclass
+class Invitation:
+    organization: str
+    email: str
+    role: str
+    invited_by: str | None
+    is_open: bool = True
+
+
+@dataclass
+class Clearance:
+    organization: str
+    model: str
+    tier: str
+    starts_at: int
+    expires_at: int
+    proposed_by: str | None
+    approved_by: str | None = None
+    approved: bool = False
+    revoked: bool = False
+
+
+@dataclass
+class Stage:
+    tier: str
+    agreement: str | None
+    state: str = "planned"
+    announced: bool = False
+    aliases: set[str] = field(default_factory=set)
+
+
+@dataclass
+class Signature:
+    """One that the lab has to answer, or that it answered. `state`: waiting, in force, declined or ended."""
+
+    organization: str
+    agreement_sha256: str
+    state: str
+
+
+@dataclass
+class World:
+    """All that is known up to an entry."""
+
+    second_person_tier: str
+    lab: str | None = None
+    organizations: dict[str, Organization] = field(default_factory=dict)
+    slugs: dict[int | None, str] = field(default_factory=dict)  # by the ids of their rows
+    people: dict[str, Person] = field(default_factory=dict)
+    tokens: dict[str, Token] = field(default_factory=dict)
+    invitations: dict[int, Invitation] = field(default_factory=dict)
+    ranks: dict[str, int] = field(default_factory=dict)
+    models: set[str] = field(default_factory=set)
+    stages: dict[str, Stage] = field(default_factory=dict)
+    current: dict[str, str] = field(default_factory=dict)  # agreement → sha256 of its current version
+    clearances: dict[int, Clearance] = field(default_factory=dict)
+    signatures: dict[int, Signature] = field(default_factory=dict)
+    held: dict[str, str | None] = field(default_factory=dict)  # on what, and who placed the hold
+    forgotten: set[str] = field(default_factory=set)  # families of kinds ("person") of which an entry was erased
+    is_recent: bool = False  # whether an entry has had what only recent ones have
+    lists_people: bool = False  # whether rows have told who acted: the oldest did not
+    last_ms: int = 0
+
+    def needs_two(self, tier: str) -> bool:
+        threshold = self.ranks.get(self.second_person_tier)
+        return threshold is None or self.ranks.get(tier, 0) >= threshold
+
+    def signed(self, signature: int | None, organization: str | None, sha256: str | None) -> bool:
+        """Whether this signature of an organization under these words is in force."""
+        known = self.signatures.get(-1 if signature is None else signature)
+        return known is not None and (known.organization, known.agreement_sha256, known.state) == (
+            organization, sha256, "in force",
+        )  # fmt: skip
+
+    def may(self, email: str | None, permission: Permission) -> bool:
+        """Whether somebody is there, active, and of a role that includes it."""
+        person = self.people.get(email or "")
+        return person is not None and not person.disabled and person.role in POLICY[permission].roles
+
+    def manages(self, email: str | None, organization: str | None) -> bool:
+        """Whether somebody may add and change the people of an organization: an admin anywhere, an owner at home."""
+        person = self.people.get(email or "")
+        if person is None:
+            return False
+        return person.role == Role.ADMIN or (person.role == Role.OWNER and person.organization == organization)
+
+    def fits(self, organization: str, role: str) -> bool:
+        """Whether an organization has such a role."""
+        return (role in STAFF) == (organization == self.lab)
+
+
+Rule = Callable[[World, Record], Iterable[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedByNothing:
+    """For a kind that may say what it likes, but for who may do it; `because` completes "judged by nothing, …"."""
+
+    because: str

@@ -1,0 +1,196 @@
+"""Entry kinds: everything that a log entry can be about, each with its words, who does it, and what it names."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from server.domain.permissions import Permission
+
+
+class EntryKind(StrEnum):
+    """What an entry is about: every kind that is written, and every one that ever was."""
+
+    ACCESS_REQUEST_APPROVE = "access_request.approve"
+    ACCESS_REQUEST_CREATE = "access_request.create"
+    ACCESS_REQUEST_DECLINE = "access_request.decline"
+    ACCESS_REQUEST_WITHDRAW = "access_request.withdraw"
+    AGREEMENT_PUBLISH = "agreement.publish"
+    ALARM = "alarm"
+    ALARM_RESOLVE = "alarm.resolve"
+    CHECKPOINT_PUBLISH = "checkpoint.publish"
+    CLEARANCE_APPROVE = "clearance.approve"
+    CLEARANCE_PROPOSE = "clearance.propose"
+    CLEARANCE_REVOKE = "clearance.revoke"
+    DOWNLOAD = "download"
+    ENTRY_ERASE = "entry.erase"
+    HEARTBEAT = "heartbeat"
+    HOLD_LAY = "hold.lay"
+    HOLD_LIFT = "hold.lift"
+    HOLD_PLACE = "hold.place"
+    INSTANCE_BEGIN = "instance.begin"
+    INVITATION_INVITE = "invitation.invite"
+    INVITATION_WITHDRAW = "invitation.withdraw"
+    LOG_CLOSE = "log.close"
+    LOG_EXPORT = "log.export"
+    LOG_OPEN = "log.open"
+    LOG_RESUME = "log.resume"
+    MODEL_ADD = "model.add"
+    ORGANIZATION_ADD = "organization.add"
+    ORGANIZATION_NETWORKS = "organization.networks"
+    ORGANIZATION_QUOTA = "organization.quota"
+    ORGANIZATION_RESUME = "organization.resume"
+    ORGANIZATION_SUSPEND = "organization.suspend"
+    PASSWORD_RESET = "password.reset"  # noqa: S105  # a kind's name
+    PERSON_ACCEPT_INVITATION = "person.accept_invitation"
+    PERSON_ADD = "person.add"
+    PERSON_CHANGE_ROLE = "person.change_role"
+    PERSON_DISABLE = "person.disable"
+    PERSON_ENABLE = "person.enable"
+    PERSON_FACTOR_ADD = "person.factor_add"
+    PERSON_FACTOR_NAME = "person.factor_name"
+    PERSON_FACTOR_REMOVE = "person.factor_remove"
+    PERSON_FACTOR_REPLACE = "person.factor_replace"
+    PERSON_PASSWORD_CHANGE = "person.password_change"  # noqa: S105  # a kind's name
+    PERSON_RESET_PASSWORD = "person.reset_password"  # noqa: S105  # a kind's name
+    RECONCILIATION = "reconciliation"
+    SIGNATURE_COUNTERSIGN = "signature.countersign"
+    SIGNATURE_DECLINE = "signature.decline"
+    SIGNATURE_END = "signature.end"
+    SIGNATURE_RECORD = "signature.record"
+    SIGNATURE_SIGN = "signature.sign"
+    STAGE_ADD = "stage.add"
+    STAGE_ALIAS = "stage.alias"
+    STAGE_ANNOUNCE = "stage.announce"
+    STAGE_MOVE = "stage.move"
+    TIER_ADD = "tier.add"
+    TOKEN_CREATE = "token.create"  # noqa: S105  # a kind's name
+    TOKEN_REVOKE = "token.revoke"  # noqa: S105  # a kind's name
+    TOKEN_REVOKE_LEAKED = "token.revoke_leaked"  # noqa: S105  # a kind's name
+    TOKEN_ROTATE = "token.rotate"  # noqa: S105  # a kind's name
+    TOKEN_TAKE_OVER = "token.take_over"  # noqa: S105  # a kind's name
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is known of a kind.
+
+    permission: what whoever does it must have; None where nobody in particular acts, or anybody may. subject, stage and
+    code name the field of the record that the columns of these names repeat. ends and resumes: what downloads rest on
+    that no longer counts after it, or counts again.
+    """
+
+    words: str
+    permission: Permission | None = None
+    subject: str | None = None
+    stage: str | None = None
+    code: str | None = None
+    ends: str | None = None
+    resumes: str | None = None
+
+
+KINDS: dict[EntryKind, About] = {
+    EntryKind.ACCESS_REQUEST_APPROVE: About(
+        "Access request turned into a clearance", Permission.ACCESS_REQUEST_DECIDE, subject="access_request"
+    ),
+    EntryKind.ACCESS_REQUEST_CREATE: About(
+        "Access asked for", Permission.ACCESS_REQUEST_CREATE, subject="access_request"
+    ),
+    EntryKind.ACCESS_REQUEST_DECLINE: About(
+        "Access request declined", Permission.ACCESS_REQUEST_DECIDE, subject="access_request"
+    ),
+    EntryKind.ACCESS_REQUEST_WITHDRAW: About(
+        "Access request taken back", Permission.ACCESS_REQUEST_CREATE, subject="access_request"
+    ),
+    EntryKind.AGREEMENT_PUBLISH: About("Agreement version published", Permission.AGREEMENT_MANAGE, subject="agreement"),
+    EntryKind.ALARM: About("Alarm raised", subject="download", code="alarm"),
+    EntryKind.ALARM_RESOLVE: About("Alarm resolved", Permission.ALARM_RESOLVE, subject="download", code="alarm"),
+    EntryKind.CHECKPOINT_PUBLISH: About(
+        "Checkpoint published", Permission.CHECKPOINT_PUBLISH, subject="checkpoint", stage="stage"
+    ),
+    EntryKind.CLEARANCE_APPROVE: About("Clearance approved", Permission.CLEARANCE_APPROVE, subject="clearance"),
+    EntryKind.CLEARANCE_PROPOSE: About("Clearance proposed", Permission.CLEARANCE_PROPOSE, subject="clearance"),
+    EntryKind.CLEARANCE_REVOKE: About(
+        "Clearance revoked", Permission.CLEARANCE_REVOKE, subject="clearance", ends="clearance"
+    ),
+    EntryKind.DOWNLOAD: About("Download issued", Permission.DOWNLOAD_CREATE, subject="download", stage="stage"),
+    EntryKind.ENTRY_ERASE: About("Entry erased", Permission.LOG_ERASE, subject="entry"),
+    EntryKind.HEARTBEAT: About("Heartbeat"),
+    EntryKind.HOLD_LAY: About("Hold placed", Permission.STAGE_HOLD, subject="on", stage="on", ends="hold"),
+    EntryKind.HOLD_LIFT: About("Hold lifted", Permission.STAGE_HOLD, subject="on", stage="on", resumes="hold"),
+    EntryKind.HOLD_PLACE: About("Hold placed", Permission.STAGE_HOLD, subject="on", stage="on", ends="hold"),
+    EntryKind.INSTANCE_BEGIN: About("Instance begun", subject="organization"),
+    EntryKind.INVITATION_INVITE: About("Person invited", Permission.PERSON_MANAGE, subject="invitation"),
+    EntryKind.INVITATION_WITHDRAW: About("Invitation withdrawn", Permission.PERSON_MANAGE, subject="invitation"),
+    EntryKind.LOG_CLOSE: About("Log closed", Permission.LOG_MANAGE, subject="next"),
+    EntryKind.LOG_EXPORT: About("Log exported", Permission.LOG_AUDIT),
+    EntryKind.LOG_OPEN: About("Log opened", Permission.LOG_MANAGE, subject="origin"),
+    EntryKind.LOG_RESUME: About("Log resumed", Permission.LOG_MANAGE, subject="origin"),
+    EntryKind.MODEL_ADD: About("Model added", Permission.STAGE_MANAGE, subject="stage"),
+    EntryKind.ORGANIZATION_ADD: About("Organization added", Permission.ORGANIZATION_MANAGE, subject="organization"),
+    EntryKind.ORGANIZATION_NETWORKS: About(
+        "Organization's networks set", Permission.ORGANIZATION_MANAGE, subject="organization"
+    ),
+    EntryKind.ORGANIZATION_QUOTA: About(
+        "Organization's quota set", Permission.ORGANIZATION_MANAGE, subject="organization"
+    ),
+    EntryKind.ORGANIZATION_RESUME: About(
+        "Organization resumed", Permission.ORGANIZATION_MANAGE, subject="organization", resumes="organization"
+    ),
+    EntryKind.ORGANIZATION_SUSPEND: About(
+        "Organization suspended", Permission.ORGANIZATION_MANAGE, subject="organization", ends="organization"
+    ),
+    EntryKind.PASSWORD_RESET: About("Forgotten password replaced", Permission.ACCOUNT_MANAGE, subject="person_id"),
+    EntryKind.PERSON_ACCEPT_INVITATION: About("Invitation accepted", Permission.ACCOUNT_MANAGE, subject="person_id"),
+    EntryKind.PERSON_ADD: About("Person added", Permission.PERSON_MANAGE, subject="person_id"),
+    EntryKind.PERSON_CHANGE_ROLE: About("Person's role changed", Permission.PERSON_MANAGE, subject="person_id"),
+    EntryKind.PERSON_DISABLE: About("Person disabled", Permission.PERSON_MANAGE, subject="person_id", ends="person"),
+    EntryKind.PERSON_ENABLE: About("Person enabled", Permission.PERSON_MANAGE, subject="person_id", resumes="person"),
+    EntryKind.PERSON_FACTOR_ADD: About("Factor added", Permission.ACCOUNT_MANAGE, subject="person_id"),
+    EntryKind.PERSON_FACTOR_NAME: About("Factor renamed", Permission.ACCOUNT_MANAGE, subject="person_id"),
+    EntryKind.PERSON_FACTOR_REMOVE: About("Factor removed", Permission.ACCOUNT_MANAGE, subject="person_id"),
+    EntryKind.PERSON_FACTOR_REPLACE: About("Factor replaced", Permission.ACCOUNT_MANAGE, subject="person_id"),
+    EntryKind.PERSON_PASSWORD_CHANGE: About("Password changed", Permission.ACCOUNT_MANAGE, subject="person_id"),
+    EntryKind.PERSON_RESET_PASSWORD: About("Password reset", Permission.PERSON_MANAGE, subject="person_id"),
+    EntryKind.RECONCILIATION: About("Access logs reconciled"),
+    EntryKind.SIGNATURE_COUNTERSIGN: About("Signature countersigned", Permission.SIGNATURE_RECORD, subject="signature"),
+    EntryKind.SIGNATURE_DECLINE: About("Signature declined", Permission.SIGNATURE_RECORD, subject="signature"),
+    EntryKind.SIGNATURE_END: About(
+        "Signature ended", Permission.SIGNATURE_RECORD, subject="signature", ends="signature"
+    ),
+    EntryKind.SIGNATURE_RECORD: About("Signature recorded", Permission.SIGNATURE_RECORD, subject="signature"),
+    EntryKind.SIGNATURE_SIGN: About("Agreement signed", Permission.AGREEMENT_SIGN, subject="signature"),
+    EntryKind.STAGE_ADD: About("Stage added", Permission.STAGE_MANAGE, subject="stage", stage="stage"),
+    EntryKind.STAGE_ALIAS: About("Stage alias added", Permission.STAGE_MANAGE, subject="stage", stage="stage"),
+    EntryKind.STAGE_ANNOUNCE: About(
+        "Stage announced or hidden", Permission.STAGE_MANAGE, subject="stage", stage="stage"
+    ),
+    EntryKind.STAGE_MOVE: About("Stage moved", Permission.STAGE_MANAGE, subject="stage", stage="stage", ends="stage"),
+    EntryKind.TIER_ADD: About("Tier defined", Permission.TIER_MANAGE, subject="tier"),
+    EntryKind.TOKEN_CREATE: About("Token made", Permission.TOKEN_CREATE, subject="token"),
+    EntryKind.TOKEN_REVOKE: About("Token revoked", Permission.TOKEN_REVOKE, subject="token", ends="token"),
+    EntryKind.TOKEN_REVOKE_LEAKED: About("Leaked token revoked", subject="token", ends="token"),
+    EntryKind.TOKEN_ROTATE: About("Token rotated", Permission.TOKEN_REVOKE, subject="token"),
+    EntryKind.TOKEN_TAKE_OVER: About("Token taken over", Permission.TOKEN_REVOKE, subject="token"),
+}
+
+
+def columns(kind: str, record: Mapping[str, Any]) -> dict[str, str | None]:
+    """What the columns `subject`, `stage` and `code` of an entry must say, by its record."""
+    about = KINDS[EntryKind(kind)]
+    subject = None if about.subject is None else record.get(about.subject)
+    if about.subject in {"origin", "next"}:  # of a log's address, its name
+        subject = str(subject).rpartition("/")[2]
+    return {
+        "subject": None if subject is None else str(subject),
+        "stage": _stage(record, about.stage),
+        "code": None if about.code is None else record.get(about.code),
+    }
+
+
+def _stage(record: Mapping[str, Any], field: str | None) -> str | None:
+    """`model/stage`; a download names both apart, and what a hold is on may be something else."""
+    if field is None:
+        return None
+    name = f"{record['model']}/{record['stage']}" if "model" in record else str(record[field])
+    return name if "/" in name else None

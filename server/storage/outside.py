@@ -1,0 +1,80 @@
+"""The outside world as issuing needs it: a store that answers and clocks that agree, looked at in the background.
+
+Signed URLs are worth nothing while the store is away, and live too long or too short where clocks differ. To ask on
+each request would have every download wait for the network: a thread asks, and a request looks at what it found.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+import structlog
+
+CLOCKS_DIFFER_AT_MOST = timedelta(seconds=60)
+READ_TO = timedelta(seconds=1)  # an HTTP Date names a second, not a moment in it
+PROBED_EVERY_SECONDS = 15
+FAILED_PROBES_AT_MOST = 2  # in a row; a store that is started again is not reported
+
+Clock = Callable[[], datetime]
+logger = structlog.get_logger(__name__)
+
+
+class OutsideFault(Exception):
+    """The store or a clock is not as signed URLs need it, so nothing is issued. The text says why, and what to do."""
+
+
+class OutsideError(Exception):
+    """One probe was not answered."""
+
+
+class Outside:
+    """Knows whether the others were there, and what time it was there, when they were last asked. Safe for threads."""
+
+    def __init__(self, probes: Mapping[str, Clock], clock: Clock, must_answer: frozenset[str]) -> None:
+        """probes: by the name of whom they ask; each returns that clock's time, or raises OutsideError.
+
+        must_answer: whose silence is a fault. A clock that differs always is one.
+        """
+        self._probes, self._clock, self._must_answer = probes, clock, must_answer
+        self._failed = dict.fromkeys(probes, 0)
+        self._faults: dict[str, str] = {}
+        self._ended = threading.Event()
+
+    def start(self) -> None:
+        """Look now and then until `close`; the thread ends with the process."""
+        threading.Thread(target=self._go_on, name="outside", daemon=True).start()
+
+    def close(self) -> None:
+        self._ended.set()
+
+    def require(self) -> None:
+        """Raise OutsideFault for what was found last; costs nothing and asks nobody."""
+        for fault in self._faults.values():
+            raise OutsideFault(fault)
+
+    def look(self) -> None:
+        """Ask everybody once."""
+        faults = {name: fault for name, probe in self._probes.items() if (fault := self._fault(name, probe))}
+        if faults != self._faults:
+            logger.warning("outside", faults=sorted(faults.values()), failed_probes=self._failed)
+        self._faults = faults
+
+    def _go_on(self) -> None:
+        while not self._ended.is_set():
+            self.look()
+            self._ended.wait(PROBED_EVERY_SECONDS)
+
+    def _fault(self, name: str, probe: Clock) -> str | None:
+        before = self._clock()
+        try:
+            theirs = probe()
+        except OutsideError:
+            self._failed[name] += 1
+            if name in self._must_answer and self._failed[name] > FAILED_PROBES_AT_MOST:
+                return f"the {name} has not answered {self._failed[name]} times in a row: start it"
+            return self._faults.get(name)
+        self._failed[name] = 0
+        differ = max(theirs - self._clock(), before - theirs - READ_TO)
+        if differ > CLOCKS_DIFFER_AT_MOST:
+            return f"our clock and the {name}'s differ by {differ.total_seconds():.0f} s: run an NTP client on both"
+        return None

@@ -1,0 +1,81 @@
+"""A log that was written before the audit judged who acted: it verifies, and what it lacks is said in words."""
+
+import base64
+import json
+import uuid
+from collections.abc import Iterator
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic import command
+from sqlalchemy import Date, LargeBinary, create_engine, insert
+
+from server import migrations
+from server.cli import instance
+from server.domain.audit import verifying
+from server.domain.resources import Resources
+from server.domain.schema import METADATA
+from server.log.entries import Bytes
+from server.storage.database import Moment
+from tests import tampering
+from tests.postgres import PostgreSQL
+from tests.world import DATABASES
+
+VECTOR = Path(__file__).parents[2] / "vectors" / "older_log.json"
+
+
+@pytest.fixture(params=DATABASES)
+def older(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Resources]:
+    """The instance of then, brought to today's schema; without the key files of then."""
+    name, url = f"older_{uuid.uuid4().hex}", f"sqlite:///{tmp_path}/older.sqlite3"
+    postgres: PostgreSQL | None = None
+    if request.param == "postgresql":
+        postgres = request.getfixturevalue("postgres")
+        url = postgres.create(name)
+    command.upgrade(migrations._config(url), "0005")
+    _fill(url, json.loads(VECTOR.read_text())["tables"])
+    migrations.upgrade(url)
+    settings = {
+        "public_url": "http://localhost:8080", "contact": "help@lab.example", "log_host": "localhost",
+        "logger_level": "error", "database_url": url, "s3_endpoint_url": "http://127.0.0.1:1", "s3_bucket": "weights",
+        "signer_key_file": "none", "publisher_key_file": "none",
+    }  # fmt: skip
+    use = Resources(instance.write_settings(tmp_path / "instance", settings))
+    yield use
+    use.close()
+    if postgres is not None:
+        postgres.drop(name)
+
+
+def _fill(url: str, told: dict[str, list[dict[str, Any]]]) -> None:
+    engine, closed = create_engine(url), {row["id"]: row.pop("closed_at") for row in told["logs"]}
+    try:
+        with engine.begin() as connection:
+            for table in METADATA.sorted_tables:
+                for row in told.get(table.name, []):
+                    values = {name: _value(table.c[name].type, value) for name, value in row.items()}
+                    connection.execute(insert(table).values(values))
+    finally:
+        engine.dispose()
+    for log_id, at in closed.items():  # as owner: nothing is appended to a log that is closed
+        moment = None if at is None else at.replace("T", " ").removesuffix("+00:00")
+        tampering.run(url, f"UPDATE logs SET closed_at = :at WHERE id = {log_id}", at=moment)  # noqa: S608
+
+
+def _value(kind: object, value: Any) -> Any:
+    if value is None:
+        return None
+    if isinstance(kind, (LargeBinary, Bytes)):
+        return base64.b64decode(value)
+    if isinstance(kind, Moment):
+        return datetime.fromisoformat(value)
+    return date.fromisoformat(value) if isinstance(kind, Date) else value
+
+
+def test_a_log_of_before_verifies(older: Resources) -> None:
+    """Nobody's old log becomes faulty by an audit that asks for more; both logs of it are whole."""
+    found = verifying.verify(older)
+    assert [fault for result in found for fault in result.faults] == []
+    assert [result.size for result in found] == [116, 3]

@@ -1,0 +1,84 @@
+"""The outside: who does not answer, or has another clock, stops issuing; and nobody waits for it."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from server.storage.outside import FAILED_PROBES_AT_MOST, Outside, OutsideError, OutsideFault
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+class Other:
+    """Somebody who is asked for the time."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta(0)
+        self.answers = True
+
+    def __call__(self) -> datetime:
+        if not self.answers:
+            raise OutsideError
+        return NOW + self.ahead
+
+
+@pytest.fixture
+def other() -> Other:
+    return Other()
+
+
+def looking(other: Other, *, must_answer: bool = True) -> Outside:
+    return Outside({"object store": other}, lambda: NOW, frozenset({"object store"} if must_answer else ()))
+
+
+def test_nothing_is_wrong_before_anybody_was_asked(other: Other) -> None:
+    """A server that starts does not wait for the store."""
+    other.answers = False
+    looking(other).require()
+
+
+def test_a_store_that_does_not_answer_stops_issuing_until_it_does(other: Other) -> None:
+    """One that is started again in between is not reported."""
+    outside = looking(other)
+    other.answers = False
+    for _ in range(FAILED_PROBES_AT_MOST):
+        outside.look()
+        outside.require()
+    outside.look()
+    with pytest.raises(OutsideFault, match="the object store has not answered 3 times in a row: start it"):
+        outside.require()
+    other.answers = True
+    outside.look()
+    outside.require()
+
+
+def test_settings_may_go_on_without_the_store(other: Other) -> None:
+    """Then URLs are issued that work once it is back."""
+    outside = looking(other, must_answer=False)
+    other.answers = False
+    for _ in range(10):
+        outside.look()
+    outside.require()
+
+
+@pytest.mark.parametrize("seconds", [-62, 61, 3600, -86400])
+def test_a_clock_that_differs_stops_issuing(other: Other, seconds: int) -> None:
+    """URLs would live too long or too short; the sentence says by how much, and silence afterwards changes nothing."""
+    outside = looking(other, must_answer=False)
+    other.ahead = timedelta(seconds=seconds)
+    outside.look()
+    other.answers = False
+    outside.look()
+    with pytest.raises(
+        OutsideFault, match=f"our clock and the object store's differ by {abs(seconds) - (seconds < 0)}"
+    ):
+        outside.require()
+
+
+@pytest.mark.parametrize("seconds", [-61, -60, 0, 60])
+def test_a_minute_is_allowed(other: Other, seconds: int) -> None:
+    """And the second that a Date does not tell."""
+    outside = looking(other)
+    other.ahead = timedelta(seconds=seconds)
+    outside.look()
+    outside.require()
