@@ -223,3 +223,14 @@ def test_bars_show_what_is_done(capsys: pytest.CaptureFixture[str]) -> None:
             ("reading", 10, None),
         ]
     assert capsys.readouterr().err == ""
+
+
+def test_tables_that_differ_are_faults_of_their_own(operator: Operator, sqlite_world: World) -> None:
+    """`log verify` finds nothing when a table was changed; with `--tables` it names the row, and exits 1."""
+    assert operator("log", "verify", "--tables", "--json").body["ok"]
+    sqlite_world.tampered = True
+    tampering.run(sqlite_world.settings.database_url, "UPDATE people SET role = 'admin' WHERE id = 3")
+    assert "whole" in operator("log", "verify").out
+    told = operator("log", "verify", "--tables", "--json", code=1).body
+    assert [fault["sentence"] for fault in told["faults"]] == ["its role is not what the log says"]
+    assert told["notes"] == []

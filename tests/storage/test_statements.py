@@ -74,6 +74,16 @@ class NeverNone(NamedTuple):
     announced: bool
 
 
+class NeverEmpty(NamedTuple):
+    """A nullable text declared as an enumeration."""
+
+    name: str
+    state: StageState
+    plan: StageState
+    held_at: datetime | None
+    announced: bool
+
+
 class Doubtful(NamedTuple):
     """An enumeration that may be absent is not made one, so it must not be declared."""
 
@@ -108,7 +118,7 @@ class Nothing(NamedTuple):
     at: datetime
 
 
-@pytest.mark.parametrize("row", [Misnamed, Turned, TooFew, WrongType, NeverNone, Doubtful])
+@pytest.mark.parametrize("row", [Misnamed, Turned, TooFew, WrongType, NeverNone, NeverEmpty, Doubtful])
 def test_a_row_that_does_not_fit_its_select_is_refused_before_anything_runs(row: type[NamedTuple]) -> None:
     """By name, order, number, type and absence; the error names the row's type."""
     with pytest.raises(RowDoesNotFit, match=row.__name__):

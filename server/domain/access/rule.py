@@ -152,11 +152,15 @@ def is_held(stage: StageFacts) -> bool:
 def clearance_for(facts: Facts, stage: StageFacts, at: datetime) -> ClearanceFacts | None:
     """The clearance that opens the stage now: the one that lasts longest. None where none does, or none is needed."""
     holding = [row for row in facts.clearances if _counts(row, stage) and row.starts_at <= at < row.expires_at]
-    return max(holding, key=lambda row: row.expires_at, default=None)
+    return max(holding, key=_end, default=None)
 
 
 def _open_without_sign_in(use: Resources, stage: StageFacts) -> bool:
     return stage.state == StageState.PUBLIC and not use.settings.public_stages_need_sign_in
+
+
+def _end(clearance: ClearanceFacts) -> datetime:
+    return clearance.expires_at
 
 
 def _had_one(facts: Facts, stage: StageFacts, at: datetime) -> bool:

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 from alembic import command
-from sqlalchemy import Date, LargeBinary, create_engine, insert
+from sqlalchemy import Date, LargeBinary, create_engine, insert, select
 
 from server import migrations
 from server.cli import instance
 from server.domain.audit import verifying
+from server.domain.identity.tokens import Token
 from server.domain.resources import Resources
 from server.domain.schema import METADATA
 from server.log.entries import Bytes
@@ -79,3 +80,21 @@ def test_a_log_of_before_verifies(older: Resources) -> None:
     found = verifying.verify(older)
     assert [fault for result in found for fault in result.faults] == []
     assert [result.size for result in found] == [116, 3]
+
+
+def test_what_it_did_not_keep_is_a_note_and_no_fault(older: Resources) -> None:
+    """Its live tables are what it says; only the tokens' hashes cannot be held against it, each said in words."""
+    found = verifying.verify(older, tables=True)
+    assert [fault for result in found for fault in result.faults] == []
+    with older.database.reading() as session:
+        made = session.scalars(select(Token.public_id)).all()
+    said = "its hash cannot be compared: it was made before the log kept hashes"
+    assert sorted(found[-1].notes) == sorted(f"tokens {name}: {said}" for name in made)
+
+
+def test_a_row_of_then_that_was_changed_is_named_all_the_same(older: Resources) -> None:
+    """What the log kept is compared, also of a log of before; and the columns of an old row against later ones."""
+    tampering.run(older.settings.database_url, "UPDATE people SET role = 'auditor' WHERE id = 3",
+                  "UPDATE log_entries SET organization_id = 4 WHERE id = 54")  # fmt: skip
+    found = [fault for result in verifying.verify(older, tables=True) for fault in result.faults]
+    assert [fault.row.partition(" ")[0] for fault in found] == ["entry", "people"]

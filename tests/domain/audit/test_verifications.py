@@ -103,3 +103,29 @@ def test_progress_is_written_at_most_each_second(sqlite_world: World) -> None:
     tell(teller, 60)
     assert written == [0, 0, 0, 0, 0, 60]
     assert (newest(world).phase, newest(world).entries) == ("2026: bytes", 100)
+
+
+def test_once_a_day_nobody_needs_to_ask(world: World) -> None:
+    """A day after the last one, and not before; and it compares the live tables, which nobody else looks at."""
+    world.seal()
+    assert not verifications.request_daily(world.use)  # the instance has just begun
+    world.clock.offset += timedelta(days=1, minutes=1)
+    assert verifications.request_daily(world.use)
+    assert not verifications.request_daily(world.use)
+    assert verifications.run_waiting(world.use) == "sound"
+    assert newest(world).asked_by is None
+    world.tampered = True
+    tampering.run(world.settings.database_url, "UPDATE people SET role = 'admin' WHERE id = 3")
+    world.clock.offset += timedelta(days=1)
+    assert verifications.request_daily(world.use)
+    assert verifications.run_waiting(world.use) == "faulty"
+    (fault,) = newest(world).result["faults"]
+    assert fault["sentence"] == "its role is not what the log says"
+
+
+def test_a_daily_one_waits_for_what_somebody_asked_for(sqlite_world: World) -> None:
+    """Whoever asks has the next day's done; while one waits there is no second."""
+    world = sqlite_world
+    world.clock.offset += timedelta(days=2)
+    verifications.request(world.use, world.person("auditor"))
+    assert not verifications.request_daily(world.use)
