@@ -25,7 +25,7 @@ FINE = "250 OK"
 
 @dataclass
 class Delivered:
-    """One letter as the server got it."""
+    """One message as the server got it."""
 
     message: EmailMessage
     sender: str
@@ -36,12 +36,12 @@ class Delivered:
 
 @dataclass
 class MailHost:
-    """What the server got, and what it answers to a recipient and to a letter."""
+    """What the server got, and what it answers to a recipient and to a message."""
 
     port: int
     delivered: list[Delivered] = field(default_factory=list)
     to_recipient: Callable[[str], str] = lambda _: FINE
-    to_letter: Callable[[Delivered], str] = lambda _: FINE
+    to_message: Callable[[Delivered], str] = lambda _: FINE
     passwords: list[str] = field(default_factory=list)
 
     async def handle_RCPT(
@@ -56,9 +56,9 @@ class MailHost:
         message: Any = message_from_bytes(envelope.original_content or b"", policy=policy.default)
         encrypted = server.transport is not None and server.transport.get_extra_info("ssl_object") is not None
         user = session.auth_data.login.decode() if session.auth_data else None
-        letter = Delivered(message, str(envelope.mail_from), list(envelope.rcpt_tos), encrypted, user)
-        if (answer := self.to_letter(letter)) == FINE:
-            self.delivered.append(letter)
+        got = Delivered(message, str(envelope.mail_from), list(envelope.rcpt_tos), encrypted, user)
+        if (answer := self.to_message(got)) == FINE:
+            self.delivered.append(got)
         return answer
 
     def authenticate(self, _server: SMTP, _session: Session, _envelope: Envelope, _how: str, given: Any) -> AuthResult:

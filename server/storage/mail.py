@@ -1,4 +1,4 @@
-"""Mail: how a letter leaves this machine: SMTP, by TLS wherever it leaves the machine, each step within a time."""
+"""Mail: how a message leaves this machine: by SMTP, over TLS unless on loopback, each step within a time limit."""
 
 import smtplib
 import ssl
@@ -22,26 +22,26 @@ DISPLAY_NAME = "Weightgate"
 
 
 class MailServerUnavailable(Exception):
-    """The mail server does not answer, or does not let us in. The letter waits; the text names the cause, no secret."""
+    """The mail server does not respond, or rejects our sign-in. The message waits; the text names the cause."""
 
 
 class MailRefused(Exception):
-    """The mail server did not take this letter. The text is the server's answer."""
+    """The mail server did not accept this message. The text is the server's answer."""
 
 
 class MailUnsendable(Exception):
-    """No server could take this letter: its recipient is no address."""
+    """No server could accept this message: its recipient is not an address."""
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class Message:
     """What is sent to one recipient."""
 
     recipient: str
     subject: str
     text: str
     at: datetime
-    number: int  # in the Message-ID: a letter that is sent twice is the same one to whoever sorts out doubles
+    number: int  # in the Message-ID: a message that is sent twice is recognized as the same one
 
 
 class MailServer:
@@ -76,11 +76,11 @@ class MailServer:
             if code != 250:
                 raise MailServerUnavailable(f"{self.name} answered {code} {_text(answer)}")
 
-    def send(self, letter: Letter) -> None:
-        """Hand a letter over. Raises MailServerUnavailable, MailRefused, MailUnsendable."""
-        message = _message(letter, self._sender)
+    def send(self, message: Message) -> None:
+        """Hand a message over. Raises MailServerUnavailable, MailRefused, MailUnsendable."""
+        email = _email(message, self._sender)
         with self._typed_errors():
-            self._opened().send_message(message, self._sender, [letter.recipient])
+            self._opened().send_message(email, self._sender, [message.recipient])
 
     def close(self) -> None:
         if self._connection is not None:
@@ -153,20 +153,20 @@ class MailServer:
             self._connection = None
 
 
-def _message(letter: Letter, sender: str) -> EmailMessage:
-    if not MAIL_ADDRESS.fullmatch(letter.recipient):
+def _email(message: Message, sender: str) -> EmailMessage:
+    if not MAIL_ADDRESS.fullmatch(message.recipient):
         raise MailUnsendable("email cannot be sent to the recipient's address")
     name, _, domain = sender.rpartition("@")
-    message = EmailMessage(policy=SMTP)
-    message["From"] = Address(DISPLAY_NAME, name, domain)
-    message["To"] = Address("", *letter.recipient.rsplit("@", 1))
+    email = EmailMessage(policy=SMTP)
+    email["From"] = Address(DISPLAY_NAME, name, domain)
+    email["To"] = Address("", *message.recipient.rsplit("@", 1))
     # The library would read `=?…?=` as an encoded word, decode it, and write what it holds: line breaks too.
-    message["Subject"] = " ".join(_plain(letter.subject).replace("=?", "= ?").split())
-    message["Date"] = format_datetime(letter.at)
-    message["Message-ID"] = f"<{letter.number}.{int(letter.at.timestamp() * 1000)}@{domain}>"
-    message["Auto-Submitted"] = "auto-generated"
-    message.set_content("\n".join(map(_plain, letter.text.splitlines())) + "\n", cte="quoted-printable")
-    return message
+    email["Subject"] = " ".join(_plain(message.subject).replace("=?", "= ?").split())
+    email["Date"] = format_datetime(message.at)
+    email["Message-ID"] = f"<{message.number}.{int(message.at.timestamp() * 1000)}@{domain}>"
+    email["Auto-Submitted"] = "auto-generated"
+    email.set_content("\n".join(map(_plain, message.text.splitlines())) + "\n", cte="quoted-printable")
+    return email
 
 
 def _text(answer: bytes | str) -> str:

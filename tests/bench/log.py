@@ -19,7 +19,7 @@ import orjson
 from sqlalchemy import insert, select
 
 from server.domain.audit import log_entries, logs, replay, sealer
-from server.domain.audit.log_entries import Wanted
+from server.domain.audit.log_entries import EntryFilter
 from server.domain.callers import Caller
 from server.domain.downloads import issuing
 from server.domain.downloads.issuing import Order
@@ -109,12 +109,12 @@ class Grown:
         return 1
 
     def _page(self, after: int | None) -> int:
-        return self._listed(Wanted(organization=self._caller.organization), after)
+        return self._listed(EntryFilter(organization=self._caller.organization), after)
 
     def _page_of_a_person(self) -> int:
-        return self._listed(Wanted(person=self._caller.person), self.size // 2)
+        return self._listed(EntryFilter(person=self._caller.person), self.size // 2)
 
-    def _listed(self, wanted: Wanted, after: int | None) -> int:
+    def _listed(self, wanted: EntryFilter, after: int | None) -> int:
         with self.use.database.reading() as session:
             found = log_entries.visible(session, self._caller, wanted, Slice(50, after))
         if len(found.items) != 50:

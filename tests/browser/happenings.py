@@ -113,7 +113,7 @@ def _acts(use: Resources, callers: dict[str, Caller]) -> dict[str, str]:
 def _has_been_fetched(use: Resources, ids: list[str]) -> bool:
     """Whether the worker has counted both, and raised the alarm."""
     with use.database.reading() as session:
-        counted = deliveries.delivered(session, ids)
+        counted = deliveries.fetched_bytes(session, ids)
         return len(counted) == len(ids) and session.scalar(select(Alarm.id)) is not None
 
 

@@ -1,4 +1,4 @@
-"""Mail: letters over SMTP: by TLS or not at all, each a single letter to a single reader, whatever was typed."""
+"""Mail: messages over SMTP: by TLS or not at all, each a single message to a single reader, whatever was typed."""
 
 import socket
 import ssl
@@ -10,12 +10,12 @@ import pytest
 
 from server.storage import mail
 from server.storage.embedded import free_port
-from server.storage.mail import Letter, MailRefused, MailServer, MailServerUnavailable, MailUnsendable
+from server.storage.mail import MailRefused, MailServer, MailServerUnavailable, MailUnsendable, Message
 from tests.mail_host import FINE, PASSWORD, MailHost, mail_host, write_certificate
 
 SENDER = "weights@lab.example.org"
 AT = datetime(2026, 5, 1, 12, 0, 0, tzinfo=UTC)
-LETTER = Letter("dora@dover.example", "Zugang für Dänen: 774M", "Grüße.\n\nhttps://weights.example.org/\n", AT, 7)
+MESSAGE = Message("dora@dover.example", "Zugang für Dänen: 774M", "Grüße.\n\nhttps://weights.example.org/\n", AT, 7)
 HEADERS = {
     "From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type",
     "Content-Transfer-Encoding", "X-Peer", "X-MailFrom", "X-RcptTo",
@@ -43,14 +43,14 @@ def plain(host: MailHost) -> MailServer:
 
 
 @pytest.mark.parametrize(("tls", "scheme"), [("tls", "smtps"), ("starttls", "smtp+starttls")])
-def test_a_letter_arrives_whole(certificate: Path, trust: ssl.SSLContext, tls: str, scheme: str) -> None:
+def test_a_message_arrives_whole(certificate: Path, trust: ssl.SSLContext, tls: str, scheme: str) -> None:
     """Over TLS, from the user that the address names, with the headers that say what it is, and no others."""
     with (
         mail_host(certificate, tls=tls, user=True) as host,
         MailServer(f"{scheme}://gate%40lab@localhost:{host.port}", SENDER, PASSWORD, trust=trust) as server,
     ):
-        server.send(LETTER)
-        server.send(LETTER)
+        server.send(MESSAGE)
+        server.send(MESSAGE)
     first, second = host.delivered
     message = first.message
     assert (first.encrypted, first.user, first.sender, first.recipients) == (
@@ -59,18 +59,18 @@ def test_a_letter_arrives_whole(certificate: Path, trust: ssl.SSLContext, tls: s
     assert set(message) <= HEADERS
     assert len(message) == len(set(message))
     assert (message["From"], message["To"]) == ("Weightgate <weights@lab.example.org>", "dora@dover.example")
-    assert (message["Subject"], message["Auto-Submitted"]) == (LETTER.subject, "auto-generated")
+    assert (message["Subject"], message["Auto-Submitted"]) == (MESSAGE.subject, "auto-generated")
     assert message["Date"].datetime == AT
     assert message.get_content_type() == "text/plain"
-    assert message.get_content().replace("\r\n", "\n") == LETTER.text
-    assert message["Message-ID"] == second.message["Message-ID"]  # sent twice, it is the same letter
+    assert message.get_content().replace("\r\n", "\n") == MESSAGE.text
+    assert message["Message-ID"] == second.message["Message-ID"]  # sent twice, it is the same message
 
 
 def test_without_tls_nothing_is_sent(host: MailHost) -> None:
-    """A server that does not offer STARTTLS, or somebody on the way who hides the offer, gets no letter and no word."""
+    """A server that does not offer STARTTLS, or someone on the way who hides it, gets no message."""
     with MailServer(f"smtp+starttls://gate@localhost:{host.port}", SENDER, PASSWORD) as server:
         with pytest.raises(MailServerUnavailable, match="STARTTLS"):
-            server.send(LETTER)
+            server.send(MESSAGE)
         with pytest.raises(MailServerUnavailable, match="STARTTLS"):
             server.check()
     assert (host.delivered, host.passwords) == ([], [])
@@ -84,7 +84,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(certificate: Path, tls
         MailServer(f"{scheme}://gate@localhost:{host.port}", SENDER, PASSWORD) as server,
         pytest.raises(MailServerUnavailable, match="certificate is not trusted"),
     ):
-        server.send(LETTER)
+        server.send(MESSAGE)
     assert (host.delivered, host.passwords) == ([], [])
 
 
@@ -106,23 +106,24 @@ def test_a_server_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     with socket.create_server(("127.0.0.1", 0)) as silent:
         for address in (f"127.0.0.1:{free_port()}", f"127.0.0.1:{silent.getsockname()[1]}", f"{'x' * 70}.localhost:25"):
             with MailServer(f"smtp://{address}", SENDER, None) as server, pytest.raises(MailServerUnavailable) as told:
-                server.send(LETTER)
+                server.send(MESSAGE)
             assert address in str(told.value)
 
 
 @pytest.mark.parametrize("answer", ["450 later", "550 nobody here", "421 closing", "452 full"])
-def test_what_the_server_refuses_is_one_letters_matter(host: MailHost, answer: str) -> None:
-    """Its recipient or its text; the next letter goes out all the same."""
+def test_what_the_server_refuses_is_one_messages_matter(host: MailHost, answer: str) -> None:
+    """Its recipient or its text; the next message goes out all the same."""
     host.to_recipient = lambda address: answer if address.startswith("nobody") else FINE
-    host.to_letter = lambda letter: answer if "spam" in letter.message["Subject"] else FINE
+    host.to_message = lambda got: answer if "spam" in got.message["Subject"] else FINE
     with plain(host) as server:
         for refused in (
-            Letter("nobody@dover.example", "Hello", "Hello.", AT, 1), Letter("dora@dover.example", "spam", "x", AT, 2),
+            Message("nobody@dover.example", "Hello", "Hello.", AT, 1),
+            Message("dora@dover.example", "spam", "x", AT, 2),
         ):  # fmt: skip
             with pytest.raises(MailRefused, match=f"localhost:{host.port} answered {answer}"):
                 server.send(refused)
-        server.send(LETTER)
-    assert [letter.message["Subject"] for letter in host.delivered] == [LETTER.subject]
+        server.send(MESSAGE)
+    assert [got.message["Subject"] for got in host.delivered] == [MESSAGE.subject]
 
 
 def test_the_check_sends_nothing(host: MailHost) -> None:
@@ -143,13 +144,13 @@ HOSTILE = [
 def test_nothing_that_was_typed_becomes_a_header(host: MailHost, text: str) -> None:
     """Names and purposes that partners chose stand in subjects and texts."""
     with plain(host) as server:
-        server.send(Letter("dora@dover.example", text, f"{text}\r\n.\r\nMAIL FROM:<eve@evil.example>\r\n", AT, 1))
-    (letter,) = host.delivered
-    assert letter.recipients == ["dora@dover.example"]
-    assert set(letter.message) <= HEADERS
-    assert len(letter.message) == len(set(letter.message))
-    assert all(character.isprintable() for character in letter.message["Subject"])
-    assert "MAIL FROM:<eve@evil.example>" in letter.message.get_content()
+        server.send(Message("dora@dover.example", text, f"{text}\r\n.\r\nMAIL FROM:<eve@evil.example>\r\n", AT, 1))
+    (got,) = host.delivered
+    assert got.recipients == ["dora@dover.example"]
+    assert set(got.message) <= HEADERS
+    assert len(got.message) == len(set(got.message))
+    assert all(character.isprintable() for character in got.message["Subject"])
+    assert "MAIL FROM:<eve@evil.example>" in got.message.get_content()
 
 
 @pytest.mark.parametrize(
@@ -164,5 +165,5 @@ def test_nothing_that_was_typed_becomes_a_header(host: MailHost, text: str) -> N
 def test_what_is_no_address_is_sent_nowhere(host: MailHost, recipient: str) -> None:
     """A second recipient would read a link that opens an account."""
     with plain(host) as server, pytest.raises(MailUnsendable):
-        server.send(Letter(recipient, "Hello", "Hello.", AT, 1))
+        server.send(Message(recipient, "Hello", "Hello.", AT, 1))
     assert host.delivered == []

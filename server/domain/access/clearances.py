@@ -76,7 +76,7 @@ STATES = ("proposed", "upcoming", "active", "expired", "revoked")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ClearanceFilter:
     """Which clearances; None: whatever it is. state: one of STATES."""
 
     state: str | None = None
@@ -213,7 +213,7 @@ def of_organization(session: Session, organization_id: int | None, part: Slice) 
     return page(session, query, Clearance.id, part, newest_first=True)
 
 
-def listed(session: Session, caller: Caller, wanted: Wanted, part: Slice, at: datetime) -> Page[Clearance]:
+def listed(session: Session, caller: Caller, wanted: ClearanceFilter, part: Slice, at: datetime) -> Page[Clearance]:
     """Clearances with those who decided them, newest first; for staff alone."""
     caller.require(Permission.CLEARANCE_READ)
     query = _WITH_PEOPLE

@@ -79,7 +79,7 @@ Index("ix_signatures_waiting", Signature.id, sqlite_where=IS_WAITING, postgresql
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SignatureFilter:
     """Which signatures; None: whatever it is. waiting: only those that the lab has not countersigned yet."""
 
     organization_id: int | None = None
@@ -254,7 +254,7 @@ def standing(version: AgreementVersion, signatures: Sequence[Signature]) -> tupl
     return Standing.UNSIGNED, None
 
 
-def listed(session: Session, caller: Caller, wanted: Wanted, part: Slice) -> Page[Signature]:
+def listed(session: Session, caller: Caller, wanted: SignatureFilter, part: Slice) -> Page[Signature]:
     """Signatures, newest first: one's own organization's, for staff all."""
     caller.require(Permission.AGREEMENT_READ)
     query = _WITH_NAMES

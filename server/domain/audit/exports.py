@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from server.domain import acts
 from server.domain.audit import log_entries
-from server.domain.audit.log_entries import Wanted
+from server.domain.audit.log_entries import EntryFilter
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
 from server.domain.permissions import Permission
@@ -61,7 +61,7 @@ def lines(
     progress(total, total)
 
 
-def chosen(use: Resources, caller: Caller, form: Format, wanted: Wanted) -> Iterator[str]:
+def chosen(use: Resources, caller: Caller, form: Format, wanted: EntryFilter) -> Iterator[str]:
     """Yield the lines of an export of some entries, in the order of their ids, and tell the log of it before the first.
 
     Each part is read by itself and by an index: whoever takes long to receive it holds nothing in the database.
@@ -76,7 +76,7 @@ def chosen(use: Resources, caller: Caller, form: Format, wanted: Wanted) -> Iter
     return _chosen_lines(use, caller, form, wanted, last)
 
 
-def _chosen_lines(use: Resources, caller: Caller, form: Format, wanted: Wanted, last: int) -> Iterator[str]:
+def _chosen_lines(use: Resources, caller: Caller, form: Format, wanted: EntryFilter, last: int) -> Iterator[str]:
     if form == "csv":
         yield csv_line(COLUMNS)
     with use.database.reading() as session:

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from server.domain.audit import columns, log_entries, replay
-from server.domain.audit.log_entries import Wanted
+from server.domain.audit.log_entries import EntryFilter
 from server.domain.audit.replay import Replay
 from server.domain.audit.world import Record
 from server.domain.callers import Caller
@@ -231,13 +231,13 @@ def _rests_on(span: Span) -> tuple[Any, ...]:
 
 def _taken(session: Session, caller: Caller, found: Exposure) -> tuple[list[Taken], bool]:
     """The downloads of the window, newest first, added up by who asked; and whether there were too many to add up."""
-    wanted = Wanted(stage=found.stage, kind=EntryKind.DOWNLOAD, since=found.since, until=found.until)
+    wanted = EntryFilter(stage=found.stage, kind=EntryKind.DOWNLOAD, since=found.since, until=found.until)
     taken: dict[tuple[str | None, str | None], Taken] = {}
     count, after = 0, None
     while count < TAKEN_AT_MOST:
         page = log_entries.visible(session, caller, wanted, Slice(200, after))
         records = [orjson.loads(entry.record) for entry in page.items if entry.record]
-        sent = deliveries.delivered(session, [record["download"] for record in records])
+        sent = deliveries.fetched_bytes(session, [record["download"] for record in records])
         for record in records:
             _add(taken, record, sent.get(record["download"], 0))
         count, after = count + len(page.items), page.next_after

@@ -22,7 +22,7 @@ KEY_AT_MOST = 2**63 - 1  # what a database can be asked for
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class EntryFilter:
     """Which entries; None: whatever it is. since: included; until: not."""
 
     organization: str | None = None
@@ -85,7 +85,7 @@ def check(session: Session, entry: LogEntry) -> Checked:
     return Checked(log, leaf, matches, proof, head.size)
 
 
-def visible(session: Session, caller: Caller, wanted: Wanted, part: Slice) -> Page[LogEntry]:
+def visible(session: Session, caller: Caller, wanted: EntryFilter, part: Slice) -> Page[LogEntry]:
     """Entries, newest first. Raises NotFound for an organization that the caller may not know of.
 
     Every filter has an index that ends in the id, so a page costs the same in an old log as in a new one.
@@ -93,7 +93,7 @@ def visible(session: Session, caller: Caller, wanted: Wanted, part: Slice) -> Pa
     return page(session, chosen(session, caller, wanted), LogEntry.id, part, newest_first=True)
 
 
-def chosen(session: Session, caller: Caller, wanted: Wanted) -> Select[LogEntry]:
+def chosen(session: Session, caller: Caller, wanted: EntryFilter) -> Select[LogEntry]:
     """The query of the same, without an order. Raises NotFound."""
     query = select(LogEntry)
     of_organization: ColumnElement[int | None] = LogEntry.organization_id.expression

@@ -152,7 +152,7 @@ def of_download(session: Session, download_id: str) -> DeliveriesOfDownload | No
     return DeliveriesOfDownload(download_id, found.organization_id, files, final_at(record))
 
 
-def delivered(session: Session, download_ids: Iterable[str]) -> dict[str, int]:
+def fetched_bytes(session: Session, download_ids: Iterable[str]) -> dict[str, int]:
     """Return the bytes that were sent under each of these downloads of which any fetch is known."""
     total = select(Delivery.download_id, func.sum(Delivery.bytes_sent)).group_by(Delivery.download_id)
     known: dict[str, int] = {}

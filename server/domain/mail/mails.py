@@ -13,7 +13,7 @@ from server.domain.resources import Resources
 from server.settings import Settings
 from server.storage import keys
 from server.storage.database import Base, Key, Moment
-from server.storage.mail import Letter, MailRefused, MailServer, MailServerUnavailable, MailUnsendable
+from server.storage.mail import MailRefused, MailServer, MailServerUnavailable, MailUnsendable, Message
 from server.text import printable
 
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=6)
@@ -23,7 +23,7 @@ AT_ONCE = 10  # few enough that a worker which is told to end soon does
 
 
 class Mail(Base):
-    """One letter of the outbox. Its text is emptied once it is sent: it may hold a link that opens something."""
+    """One message in the outbox. Its text is deleted once it is sent, because it may contain a sign-in link."""
 
     __tablename__ = "mails"
     __table_args__ = (Index("ix_mails_next_attempt_at", "next_attempt_at"),)
@@ -135,7 +135,7 @@ def _claimed(use: Resources) -> Iterator[Mail]:
 
 def _send(use: Resources, server: MailServer, mail: Mail) -> Outcome:
     try:
-        server.send(Letter(mail.recipient, mail.subject, mail.text, mail.queued_at, mail.id))
+        server.send(Message(mail.recipient, mail.subject, mail.text, mail.queued_at, mail.id))
     except MailUnsendable as error:
         return _failed(use, mail, str(error), for_good=True)
     except MailRefused as error:

@@ -1,4 +1,4 @@
-"""Letters: whom an act is told to, and in which words. The subject says the fact, the first line what to do."""
+"""Notices: who is told of an act, and in which words. The subject says the fact, the first line what to do."""
 
 from collections import Counter
 from collections.abc import Iterable

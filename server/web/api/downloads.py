@@ -111,7 +111,7 @@ def index(caller: Caller, query: ListQuery) -> Response:
     """Your organization's downloads, newest first; for staff, all downloads."""
     with resources().database.reading() as session:
         found = issuing.visible(session, caller, query.as_slice())
-        sent = deliveries.delivered(session, [record["download"] for record in found.items])
+        sent = deliveries.fetched_bytes(session, [record["download"] for record in found.items])
     return listing(found, lambda record: _render_item(record, sent.get(record["download"])))
 
 

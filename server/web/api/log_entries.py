@@ -9,7 +9,7 @@ from flask import Response
 from pydantic import AwareDatetime, BeforeValidator, Field
 
 from server.domain.audit import log_entries
-from server.domain.audit.log_entries import Wanted
+from server.domain.audit.log_entries import EntryFilter
 from server.domain.callers import Caller
 from server.domain.permissions import Permission
 from server.log.entries import LogEntry
@@ -41,8 +41,8 @@ class EntriesQuery(ListQuery):
     since: When = None
     until: When = None
 
-    def as_wanted(self) -> Wanted:
-        return Wanted(self.organization, self.person, self.stage, self.kind, self.code, self.since, self.until)
+    def as_filter(self) -> EntryFilter:
+        return EntryFilter(self.organization, self.person, self.stage, self.kind, self.code, self.since, self.until)
 
 
 class Entry(Answer):
@@ -68,7 +68,7 @@ class Entries(Listing):
 def index(caller: Caller, query: EntriesQuery) -> Response:
     """Log entries about your organization, newest first; for staff, all entries."""
     with resources().database.reading() as session:
-        return listing(log_entries.visible(session, caller, query.as_wanted(), query.as_slice()), _render)
+        return listing(log_entries.visible(session, caller, query.as_filter(), query.as_slice()), _render)
 
 
 def _render(entry: LogEntry) -> dict[str, Any]:

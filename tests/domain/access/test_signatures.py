@@ -1,7 +1,7 @@
 """Lists of signatures, for the lab."""
 
 from server.domain.access import signatures
-from server.domain.access.signatures import Wanted
+from server.domain.access.signatures import SignatureFilter
 from server.domain.paging import Slice
 from server.domain.release import agreements
 from tests.world import World
@@ -20,19 +20,19 @@ def test_a_signature_is_in_the_lists_that_it_belongs_to(sqlite_world: World) -> 
         statement="I sign for Birch University",
     )  # fmt: skip
 
-    def found(wanted: Wanted) -> list[int]:
+    def found(wanted: SignatureFilter) -> list[int]:
         with world.use.database.reading() as session:
             return [one.id for one in signatures.listed(session, world.admin, wanted, ALL).items]
 
-    assert found(Wanted()) == [made.id, 1]
-    assert found(Wanted(organization_id=birch.organization_id)) == [made.id]
-    assert found(Wanted(version_id=version.id)) == [made.id, 1]
-    assert found(Wanted(waiting=True)) == [made.id]
+    assert found(SignatureFilter()) == [made.id, 1]
+    assert found(SignatureFilter(organization_id=birch.organization_id)) == [made.id]
+    assert found(SignatureFilter(version_id=version.id)) == [made.id, 1]
+    assert found(SignatureFilter(waiting=True)) == [made.id]
     with world.use.database.reading() as session:
         assert [one.id for one in signatures.in_force(session, version.id, ALL).items] == [1]
     signatures.countersign(world.use, world.admin, made.id)
-    assert found(Wanted(waiting=True)) == []
+    assert found(SignatureFilter(waiting=True)) == []
     with world.use.database.reading() as session:
         assert [one.id for one in signatures.in_force(session, version.id, ALL).items] == [1, made.id]
-        assert [one.id for one in signatures.listed(session, birch, Wanted(), ALL).items] == [made.id]
+        assert [one.id for one in signatures.listed(session, birch, SignatureFilter(), ALL).items] == [made.id]
         assert signatures.agreement_of(session, made).name == "model-sharing"

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import event, text
 
 from server.domain.audit import log_entries
-from server.domain.audit.log_entries import Wanted
+from server.domain.audit.log_entries import EntryFilter
 from server.domain.callers import Caller
 from server.domain.downloads import issuing
 from server.domain.errors import NotFound
@@ -21,7 +21,7 @@ LONG_AFTER = datetime(2090, 1, 1, tzinfo=UTC)  # after everything in the worked 
 
 def seen(world: World, caller: Caller, limit: int = 200, **wanted: Any) -> list[LogEntry]:
     with world.use.database.reading() as session:
-        return list(log_entries.visible(session, caller, Wanted(**wanted), Slice(limit)).items)
+        return list(log_entries.visible(session, caller, EntryFilter(**wanted), Slice(limit)).items)
 
 
 def ids(world: World, caller: Caller, **wanted: Any) -> list[int]:
@@ -156,7 +156,7 @@ def test_pages_lose_nothing_while_the_log_grows(busy: World) -> None:
     after: int | None = None
     while True:
         with busy.use.database.reading() as session:
-            page = log_entries.visible(session, caller, Wanted(), Slice(7, after))
+            page = log_entries.visible(session, caller, EntryFilter(), Slice(7, after))
         read += [entry.id for entry in page.items]
         after = page.next_after
         if after is None:
@@ -185,7 +185,7 @@ def plans(world: World, caller: Caller, part: Slice, **wanted: Any) -> tuple[lis
         driver: Any = connection.connection.driver_connection
         event.listen(connection, "before_cursor_execute", remember)
         driver.set_progress_handler(count, 100)
-        log_entries.visible(session, caller, Wanted(**wanted), part)
+        log_entries.visible(session, caller, EntryFilter(**wanted), part)
         driver.set_progress_handler(None, 0)
         event.remove(connection, "before_cursor_execute", remember)
         explained = [connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", values) for query, values in asked]

@@ -47,7 +47,7 @@ def test_a_download_is_told_file_by_file(world: World, tmp_path: Path) -> None:
     assert found.bytes_sent == 1
     assert found.organization_id == world.caller("cleared").organization_id
     with world.use.database.reading() as session:
-        assert deliveries.delivered(session, [download.id, "another"]) == {download.id: 1}
+        assert deliveries.fetched_bytes(session, [download.id, "another"]) == {download.id: 1}
         assert deliveries.of_download(session, "another") is None
 
 

@@ -57,8 +57,8 @@ def test_a_mail_is_sent_once_and_its_text_is_gone(world: World, host: MailHost) 
     queue(world)
     assert [outcome.error for outcome in mails.send_due(world.use)] == [None]
     assert mails.send_due(world.use) == []
-    (letter,) = host.delivered
-    text = letter.message.get_content()
+    (got,) = host.delivered
+    text = got.message.get_content()
     assert LINK in text
     assert world.settings.contact in text
     (mail,) = outbox(world)
@@ -136,7 +136,7 @@ def test_a_mail_that_is_refused_is_tried_again(sqlite_world: World, host: MailHo
     host.to_recipient = lambda _: FINE
     world.clock.offset += timedelta(minutes=1)
     mails.send_due(world.use)
-    assert [letter.recipients for letter in host.delivered] == [["eve@dover.example"], ["dora@dover.example"]]
+    assert [got.recipients for got in host.delivered] == [["eve@dover.example"], ["dora@dover.example"]]
     assert outbox(world)[0].last_error is None
 
 
@@ -171,13 +171,13 @@ def test_two_workers_send_each_mail_once(world: World, host: MailHost) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    told = sorted(letter.recipients[0] for letter in host.delivered)
+    told = sorted(got.recipients[0] for got in host.delivered)
     assert told == sorted(f"p{number}@dover.example" for number in range(8))
     assert {mail.attempts for mail in outbox(world)} == {1}
 
 
 def test_what_could_not_be_written_down_is_sent_twice_at_worst(sqlite_world: World, host: MailHost) -> None:
-    """The server took it, then the database failed: not again at once, then once more, as the same letter."""
+    """The server took it, then the database failed: not again at once, then once more, as the same message."""
     world = set_up(sqlite_world, host.port)
     queue(world)
     blocker = sqlite3.connect(
@@ -188,11 +188,11 @@ def test_what_could_not_be_written_down_is_sent_twice_at_worst(sqlite_world: Wor
         blocker.execute("BEGIN IMMEDIATE")
         return FINE
 
-    host.to_letter = block
+    host.to_message = block
     with pytest.raises(DatabaseUnavailable):
         mails.send_due(world.use)
     blocker.close()
-    host.to_letter = lambda _: FINE
+    host.to_message = lambda _: FINE
     world.clock.offset += timedelta(minutes=4)
     assert mails.send_due(world.use) == []
     world.clock.offset += timedelta(minutes=2)

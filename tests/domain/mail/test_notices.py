@@ -1,4 +1,4 @@
-"""Letters: the right people, in plain words, and foreign words marked as such."""
+"""Notices: the right people, in plain words, and foreign words marked as such."""
 
 from datetime import timedelta
 

@@ -5,7 +5,7 @@ from wtforms import HiddenField
 
 from server.domain.accounts import factors
 from server.domain.audit import log_entries
-from server.domain.audit.log_entries import Wanted
+from server.domain.audit.log_entries import EntryFilter
 from server.domain.callers import Caller
 from server.domain.permissions import Permission
 from server.log.entries import LogEntry
@@ -50,7 +50,7 @@ def show(caller: Caller) -> Response:
 def activity(caller: Caller) -> Response:
     """What one has done, by the log."""
     with resources().database.reading() as session:
-        found = log_entries.visible(session, caller, Wanted(person=caller.person), paging.part())
+        found = log_entries.visible(session, caller, EntryFilter(person=caller.person), paging.part())
         entries = [(entry, _about(entry)) for entry in found.items]
         signed_in = recent(session, caller)
     return render("account/activity.html", entries=entries, next_cursor=paging.next_cursor(found), recent=signed_in)

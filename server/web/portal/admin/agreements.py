@@ -53,7 +53,7 @@ class Line:
 def index(caller: Caller) -> Response:
     """Every agreement with its current version, and the signatures that wait."""
     with resources().database.reading() as session:
-        waiting = signatures.listed(session, caller, signatures.Wanted(waiting=True), SHOWN)
+        waiting = signatures.listed(session, caller, signatures.SignatureFilter(waiting=True), SHOWN)
         return render(
             "admin/agreements/index.html", page_of=agreements.current(session, paging.part()), waiting=waiting
         )
@@ -105,7 +105,7 @@ def _version(caller: Caller, name: str, number: int | None) -> Response:
     with resources().database.reading() as session:
         agreement, shown = agreements.find_version(session, name, number)
         before = agreements.find_version(session, name, shown.number - 1)[1] if shown.number > 1 else None
-        wanted = signatures.Wanted(version_id=shown.id)
+        wanted = signatures.SignatureFilter(version_id=shown.id)
         return render(
             "admin/agreements/show.html", agreement=agreement, version=shown, before=before,
             changes=None if before is None else compared(before.text, shown.text),

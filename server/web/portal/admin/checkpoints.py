@@ -1,9 +1,9 @@
-"""Checkpoints: one, with its files, its manifest, who published it and how often it was taken."""
+"""Checkpoints: one, with its files, its manifest, who published it and how often it was downloaded."""
 
 from flask import Blueprint, Response
 
 from server.domain.callers import Caller
-from server.domain.delivery import bytes_taken
+from server.domain.delivery import usage
 from server.domain.permissions import Permission
 from server.domain.publish import checkpoints
 from server.domain.publish.checkpoints import MANIFEST_TYPE, ManifestForm
@@ -23,9 +23,9 @@ def show(caller: Caller, checkpoint_id: str) -> Response:
     with use.database.reading() as session:
         checkpoint = checkpoints.get(session, checkpoint_id)
         stage = checkpoint.stage.full_name
-        taken, at_least = bytes_taken.downloads_of_checkpoint(session, stage, checkpoint_id)
+        downloads, at_least = usage.downloads_of_checkpoint(session, stage, checkpoint_id)
         return render(
-            "admin/checkpoints/show.html", checkpoint=checkpoint, stage=stage, taken=taken, at_least=at_least,
+            "admin/checkpoints/show.html", checkpoint=checkpoint, stage=stage, downloads=downloads, at_least=at_least,
             files=list(checkpoints.file_list(session, use.database, checkpoint.id).files.values()),
             is_main=checkpoint.stage.main_checkpoint_id == checkpoint.id,
         )  # fmt: skip

@@ -86,7 +86,7 @@ def index(caller: Caller) -> Response:
             well = found(form.organization, lambda: named.append(organizations.get(session, form.organization.data)))
         shown = None
         if well:
-            wanted = clearances.Wanted(
+            wanted = clearances.ClearanceFilter(
                 state=form.state.data or None,
                 organization_id=named[0].id if named else None,
                 model_id=models[form.model.data].id if form.model.data else None,

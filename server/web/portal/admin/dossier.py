@@ -9,9 +9,9 @@ from server.domain.access import clearances, signatures
 from server.domain.access.clearances import Clearance
 from server.domain.access.signatures import Signature
 from server.domain.callers import Caller
-from server.domain.delivery import alarms, bytes_taken
+from server.domain.delivery import alarms, usage
 from server.domain.delivery.alarms import Alarm
-from server.domain.delivery.bytes_taken import BytesTaken
+from server.domain.delivery.usage import Usage
 from server.domain.identity.organizations import Organization
 from server.domain.paging import Page, Slice
 from server.domain.permissions import Permission
@@ -27,16 +27,18 @@ class Dossier:
     clearances: Page[Clearance]
     signatures: Page[Signature]
     alarms: Page[Alarm] | None
-    taken: BytesTaken
+    usage: Usage
 
 
 def dossier_of(session: Session, caller: Caller, organization: Organization, at: datetime) -> Dossier:
     sees_alarms = caller.may(Permission.ALARM_READ)
-    wanted = clearances.Wanted(organization_id=organization.id)
+    wanted = clearances.ClearanceFilter(organization_id=organization.id)
     return Dossier(
         organization=organization,
         clearances=clearances.listed(session, caller, wanted, NEWEST, at),
-        signatures=signatures.listed(session, caller, signatures.Wanted(organization_id=organization.id), NEWEST),
+        signatures=signatures.listed(
+            session, caller, signatures.SignatureFilter(organization_id=organization.id), NEWEST
+        ),
         alarms=alarms.listed(session, NEWEST, organization_id=organization.id) if sees_alarms else None,
-        taken=bytes_taken.by_organization(session, organization.id, at),
+        usage=usage.by_organization(session, organization.id, at),
     )

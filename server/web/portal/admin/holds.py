@@ -1,4 +1,4 @@
-"""Holds: laying one on a stage, a model or everything, and lifting it."""
+"""Holds: placing one on a stage, a model or everything, and lifting it."""
 
 from flask import Blueprint, Response, request, url_for
 from wtforms import HiddenField
@@ -17,7 +17,7 @@ from server.web.portal.kit.rendering import done, render
 bp = Blueprint("admin_holds", __name__, url_prefix="/admin/holds")
 
 
-class Laying(Form):
+class Placing(Form):
     """On what, and why."""
 
     on = HiddenField(validators=[InputRequired(), Length(max=200)])
@@ -37,14 +37,14 @@ class Lifting(Form):
 def place_form(caller: Caller) -> Response:
     """What a hold stops at once, and what it does not."""
     del caller
-    return _act(Laying(), request.args.get("on", ""), "place")
+    return _act(Placing(), request.args.get("on", ""), "place")
 
 
 @bp.post("/place")
 @lab_page(Permission.STAGE_HOLD, fresh=True)
 def place(caller: Caller) -> Response:
     """Stop issuing from the next request on."""
-    form = Laying()
+    form = Placing()
     on = form.on.data or ""
     if not carried_out(form, caller, lambda: holds.place(resources(), caller, on, form.reason.data)):
         return _act(form, on, "place")
@@ -70,13 +70,13 @@ def lift(caller: Caller) -> Response:
     return done(_after(on), f"The hold on {on} has been lifted.")
 
 
-def _act(form: Laying | Lifting, on: str, name: str) -> Response:
+def _act(form: Placing | Lifting, on: str, name: str) -> Response:
     use = resources()
     with use.database.reading() as session:
-        on, lying = holds.state_of(session, on)
+        on, hold = holds.state_of(session, on)
         form.on.data = on
         return render(
-            f"admin/holds/{name}.html", status(form), form=form, on=on, lying=lying, back=_after(on),
+            f"admin/holds/{name}.html", status(form), form=form, on=on, hold=hold, back=_after(on),
             is_everything=on == EVERYTHING, live=live_urls.of_held(session, on, use.clock()),
         )  # fmt: skip
 

@@ -9,9 +9,9 @@ from wtforms.validators import NumberRange, Optional
 
 from server.domain.accounts import invitations
 from server.domain.audit import log_entries
-from server.domain.audit.log_entries import Wanted
+from server.domain.audit.log_entries import EntryFilter
 from server.domain.callers import Caller
-from server.domain.delivery import bytes_taken
+from server.domain.delivery import usage
 from server.domain.downloads import live_urls
 from server.domain.errors import InvalidRequest
 from server.domain.identity import organizations, people, tokens
@@ -116,7 +116,7 @@ def show(caller: Caller, slug: str) -> Response:
             tokens=tokens.of_organization(session, organization.id, SHOWN),
             quota=organizations.quota_of(session, organization),
             live=live_urls.of_organization(session, organization.id, at),
-            history=log_entries.visible(session, caller, Wanted(organization=slug), SHOWN),
+            history=log_entries.visible(session, caller, EntryFilter(organization=slug), SHOWN),
         )  # fmt: skip
 
 
@@ -220,7 +220,7 @@ def _act(slug: str, form: Form, name: str) -> Response:
         return render(
             f"admin/organizations/{name}.html", status(form), form=form, organization=organization,
             live=live_urls.of_organization(session, organization.id, at),
-            taken=bytes_taken.by_organization(session, organization.id, at),
+            usage=usage.by_organization(session, organization.id, at),
         )  # fmt: skip
 
 

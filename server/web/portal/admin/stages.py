@@ -8,9 +8,9 @@ from wtforms.validators import InputRequired, NumberRange, Optional
 
 from server.domain.access import clearances, ladder
 from server.domain.audit import log_entries
-from server.domain.audit.log_entries import Wanted
+from server.domain.audit.log_entries import EntryFilter
 from server.domain.callers import Caller
-from server.domain.delivery import bytes_taken
+from server.domain.delivery import usage
 from server.domain.downloads import live_urls
 from server.domain.paging import Slice
 from server.domain.permissions import Permission
@@ -155,7 +155,7 @@ def add(caller: Caller) -> Response:
 @bp.get(ONE)
 @lab_page(Permission.CHECKPOINT_READ)
 def show(caller: Caller, model: str, stage: str) -> Response:
-    """One stage: its state, its checkpoints, who is cleared for it now, and what was taken of it."""
+    """One stage: its state, its checkpoints, who is cleared for it now, and how much was downloaded."""
     use = resources()
     at = use.clock()
     with use.database.reading() as session:
@@ -167,9 +167,9 @@ def show(caller: Caller, model: str, stage: str) -> Response:
             holds=[hold for hold in holds.current(session, caller) if hold.on in _above(row.full_name)],
             moves=MOVES[StageState(row.state)], checkpoints=checkpoints.published(session, row.id, paging.part()),
             opening=clearances.opening(session, row, SHOWN, at),
-            taken=bytes_taken.of_stage(session, row.full_name, at),
+            usage=usage.of_stage(session, row.full_name, at),
             live=live_urls.of_held(session, row.full_name, at),
-            history=log_entries.visible(session, caller, Wanted(stage=row.full_name), SHOWN),
+            history=log_entries.visible(session, caller, EntryFilter(stage=row.full_name), SHOWN),
         )  # fmt: skip
 
 

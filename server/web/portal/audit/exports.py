@@ -8,7 +8,7 @@ from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  #
 
 from server.domain.audit import exports, log_entries
 from server.domain.audit.exports import Format
-from server.domain.audit.log_entries import Wanted
+from server.domain.audit.log_entries import EntryFilter
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
 from server.domain.permissions import Permission
@@ -53,7 +53,7 @@ def create(caller: Caller) -> Response:
     if not well:
         return _page(caller, asked, 422)
     form: Format = asked.format.data
-    lines = exports.chosen(use, caller, form, asked.as_wanted())
+    lines = exports.chosen(use, caller, form, asked.as_filter())
     name = f"log-{use.clock():%Y-%m-%dT%H%M%SZ}.{form}"
     return saved(_in_parts(lines), _TYPES[form], name)
 
@@ -70,7 +70,7 @@ def _in_parts(lines: Iterator[str]) -> Iterator[bytes]:
 
 def _page(caller: Caller, form: Export, status: int = 200) -> Response:
     with resources().database.reading() as session:
-        found = log_entries.visible(session, caller, Wanted(kind=EntryKind.LOG_EXPORT), part())
+        found = log_entries.visible(session, caller, EntryFilter(kind=EntryKind.LOG_EXPORT), part())
     before = [(entry, records.of(entry)) for entry in found.items]
     return render(
         "audit/exports/index.html", status, form=form, before=before, next_cursor=next_cursor(found),

@@ -28,7 +28,7 @@ def index(caller: Caller) -> Response:
     with resources().database.reading() as session:
         if not (form.validate() and form.is_of(session, caller)):
             return render("audit/log/index.html", 422, form=form, found=None, kinds=records.WORDS)
-        found = log_entries.visible(session, caller, form.as_wanted(), part())
+        found = log_entries.visible(session, caller, form.as_filter(), part())
         return render(
             "audit/log/index.html", form=form, found=found, next_cursor=next_cursor(found), kinds=records.WORDS,
             about=records.about, slugs=log_entries.slugs(session, found.items),

@@ -3,7 +3,7 @@
 from flask import Blueprint, Response
 
 from server.domain.audit import log_entries, log_status
-from server.domain.audit.log_entries import Wanted
+from server.domain.audit.log_entries import EntryFilter
 from server.domain.callers import Caller
 from server.domain.delivery import log_follower
 from server.domain.entry_kinds import EntryKind
@@ -22,7 +22,7 @@ bp = Blueprint("audit_reconciliation", __name__, url_prefix="/audit/reconciliati
 def index(caller: Caller) -> Response:
     """The runs, newest first, and the logs that are followed as they grow."""
     with resources().database.reading() as session:
-        found = log_entries.visible(session, caller, Wanted(kind=EntryKind.RECONCILIATION), part())
+        found = log_entries.visible(session, caller, EntryFilter(kind=EntryKind.RECONCILIATION), part())
         runs = [(entry, records.of(entry)) for entry in found.items]
         return render(
             "audit/reconciliation/index.html", runs=runs, next_cursor=next_cursor(found),

@@ -9,7 +9,7 @@ from wtforms import DateField, Field, StringField
 from wtforms.validators import Length, Optional, ValidationError
 
 from server.domain.audit import log_entries
-from server.domain.audit.log_entries import Wanted
+from server.domain.audit.log_entries import EntryFilter
 from server.domain.callers import Caller
 from server.domain.errors import NotFound
 from server.web.portal.kit.forms import Form, end_of, stripped
@@ -71,8 +71,8 @@ class EntryFilters(Form):
         if field.data and self.since.data and field.data < self.since.data:
             raise ValidationError("The last day is before the first.")
 
-    def as_wanted(self) -> Wanted:
-        return Wanted(
+    def as_filter(self) -> EntryFilter:
+        return EntryFilter(
             organization=self.organization.data or None,
             person=self.person.data or None,
             stage=self.stage.data or None,
@@ -85,7 +85,7 @@ class EntryFilters(Form):
     def is_of(self, session: Session, caller: Caller) -> bool:
         """Whether the organization exists. To a partner another one does not: raises NotFound, as for none at all."""
         try:
-            log_entries.chosen(session, caller, self.as_wanted())
+            log_entries.chosen(session, caller, self.as_filter())
         except NotFound as refused:
             if not caller.is_staff:
                 raise

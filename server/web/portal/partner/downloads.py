@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from server import dates
 from server.domain.audit import exports, log_entries, receipts
-from server.domain.audit.log_entries import Wanted
+from server.domain.audit.log_entries import EntryFilter
 from server.domain.callers import Caller
 from server.domain.delivery import deliveries
 from server.domain.delivery.deliveries import DeliveryState, Summary
@@ -46,8 +46,8 @@ class Filters(Form):
     since = filters.day("First day")
     until = filters.day("Last day")
 
-    def as_wanted(self) -> Wanted:
-        return Wanted(
+    def as_filter(self) -> EntryFilter:
+        return EntryFilter(
             organization=self.organization.data or None,
             person=self.person.data or None,
             stage=self.stage.data or None,
@@ -92,7 +92,7 @@ def index(caller: Caller) -> Response:
         return render("partner/downloads/index.html", 422, form=form, rows=[], next_cursor=None, args={})
     use = resources()
     with use.database.reading() as session:
-        found = log_entries.visible(session, caller, form.as_wanted(), paging.part())
+        found = log_entries.visible(session, caller, form.as_filter(), paging.part())
         rows = _rows(session, found.items, use.clock())
     return render(
         "partner/downloads/index.html",
@@ -110,7 +110,7 @@ def export(caller: Caller) -> Response:
     form = filters.of_address(Filters)
     if not form.validate():
         raise InvalidRequest("A filter in the URL is not valid.", next_step="Set the filter on the page again.")
-    wanted = form.as_wanted()
+    wanted = form.as_filter()
     with resources().database.reading() as session:  # refused before anything is sent
         log_entries.visible(session, caller, wanted, Slice(1))
     lines = stream_with_context(_csv_lines(caller, wanted))
@@ -190,7 +190,7 @@ def _rows(session: Session, entries: Sequence[LogEntry], now: datetime) -> list[
     ]
 
 
-def _csv_lines(caller: Caller, wanted: Wanted) -> Iterator[str]:
+def _csv_lines(caller: Caller, wanted: EntryFilter) -> Iterator[str]:
     """Part by part, so that whoever takes long to receive it holds nothing in the database."""
     use = resources()
     yield exports.csv_line(CSV_COLUMNS)

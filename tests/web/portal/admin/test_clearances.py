@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from server.domain.access import clearances
-from server.domain.access.clearances import STATES, Wanted
+from server.domain.access.clearances import STATES, ClearanceFilter
 from server.domain.downloads import issuing
 from server.domain.paging import Slice
 from server.domain.release import stages
@@ -150,9 +150,9 @@ def test_the_states_for_the_database_are_those_for_people(world: World) -> None:
     later = at + timedelta(hours=20)
     with world.use.database.reading() as session:
         for state in STATES:
-            found = clearances.listed(session, world.admin, Wanted(state=state), Slice(50), later).items
+            found = clearances.listed(session, world.admin, ClearanceFilter(state=state), Slice(50), later).items
             assert {one.state_at(later) for one in found} <= {state}
-        every = clearances.listed(session, world.admin, Wanted(), Slice(50), later).items
+        every = clearances.listed(session, world.admin, ClearanceFilter(), Slice(50), later).items
         assert {one.state_at(later) for one in every} == {"revoked", "expired", "upcoming", "active"}
         stage = stages.get(session, "gpt-2/774M")
         opening = clearances.opening(session, stage, Slice(50), later).items

@@ -1,4 +1,4 @@
-"""Holds: laying one on a stage, a model or everything, each on a page that says what it stops."""
+"""Holds: placing one on a stage, a model or everything, each on a page that says what it stops."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def test_a_hold_stops_the_next_download_until_it_is_lifted(sqlite_world: World, 
 
 
 def test_a_hold_lies_on_something(sqlite_world: World) -> None:
-    """What is not there is not found, whatever it is called; and only admins lay one."""
+    """What is not there is not found, whatever it is called; and only admins place one."""
     world = sqlite_world
     admin = world.visit("admin")
     for on in ("gpt-2/9B", "nothing", "x/y/z", "a\0b", ""):

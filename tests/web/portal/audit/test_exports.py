@@ -6,7 +6,7 @@ import json
 import tracemalloc
 
 from server.domain.audit import exports
-from server.domain.audit.log_entries import Wanted
+from server.domain.audit.log_entries import EntryFilter
 from server.domain.downloads import issuing
 from server.log import entries
 from tests.world import World
@@ -37,7 +37,7 @@ def test_it_is_an_entry_before_it_is_a_file(sqlite_world: World) -> None:
     world, visit = sqlite_world, sqlite_world.visit("auditor")
     visit.get("/audit/exports?format=csv&kind=download")
     assert world.records("log.export") == []
-    exports.chosen(world.use, world.person("auditor"), "csv", Wanted(kind="download"))  # and nobody reads a line
+    exports.chosen(world.use, world.person("auditor"), "csv", EntryFilter(kind="download"))  # and nobody reads a line
     (record,) = world.records("log.export")
     assert (record["format"], record["wanted"]) == ("csv", {"kind": "download"})
     assert record["actor"]["person"] == world.example.people["auditor"]["email"]
@@ -65,7 +65,7 @@ def test_no_cell_is_a_formula(sqlite_world: World) -> None:
     with world.use.database.transaction() as session:
         entries.append(session, kind="test", at=world.use.clock(), record={}, subject="=cmd|'/c calc'!A1")
     world.seal()
-    lines = "".join(exports.chosen(world.use, world.person("auditor"), "csv", Wanted(kind="test")))
+    lines = "".join(exports.chosen(world.use, world.person("auditor"), "csv", EntryFilter(kind="test")))
     (row,) = csv.DictReader(io.StringIO(lines, newline=""))
     assert row["subject"] == "'=cmd|'/c calc'!A1"
 
@@ -79,7 +79,7 @@ def test_a_large_export_is_read_in_parts(sqlite_world: World) -> None:
             entries.append(session, kind="test", at=world.use.clock(), record={"text": "x" * 20_000})
     world.seal()
     tracemalloc.start()
-    size_bytes = sum(map(len, exports.chosen(world.use, world.person("auditor"), "jsonl", Wanted(kind="test"))))
+    size_bytes = sum(map(len, exports.chosen(world.use, world.person("auditor"), "jsonl", EntryFilter(kind="test"))))
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert size_bytes > 30_000_000

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from weightgate.log import answer as client_answer
 
 from server.domain.audit import log_entries
-from server.domain.audit.log_entries import Wanted
+from server.domain.audit.log_entries import EntryFilter
 from server.domain.delivery.deliveries import Delivery
 from server.domain.downloads import issuing
 from server.domain.downloads.issuing import Download, Order
@@ -144,9 +144,9 @@ def test_the_check_is_green_only_for_what_was_verified(sqlite_world: World) -> N
 
 
 PLANS = [
-    Wanted(kind=EntryKind.DOWNLOAD),
-    Wanted(kind=EntryKind.DOWNLOAD, person="owner@aurora-institute.example"),
-    Wanted(kind=EntryKind.DOWNLOAD, stage="mini-gpt/base"),
+    EntryFilter(kind=EntryKind.DOWNLOAD),
+    EntryFilter(kind=EntryKind.DOWNLOAD, person="owner@aurora-institute.example"),
+    EntryFilter(kind=EntryKind.DOWNLOAD, stage="mini-gpt/base"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Bytes taken: how much was issued and how much was fetched lately, by an organization or of a stage."""
+"""Usage: how much was issued and how much was fetched lately, by an organization or of a stage."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ RECORD_BYTES_AT_ONCE = 32_000_000
 
 
 @dataclass(slots=True)
-class Taken:
+class Span:
     """One span of time. Bytes that were fetched may grow for two days more."""
 
     downloads: int = 0
@@ -26,20 +26,20 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class BytesTaken:
+class Usage:
     """The last 7 and the last 30 days; `at_least`: there were more downloads than were looked at."""
 
-    week: Taken
-    month: Taken
+    week: Span
+    month: Span
     at_least: bool
 
 
-def by_organization(session: Session, organization_id: int, at: datetime) -> BytesTaken:
-    return _taken(session, LogEntry.organization_id == organization_id, at)
+def by_organization(session: Session, organization_id: int, at: datetime) -> Usage:
+    return _usage(session, LogEntry.organization_id == organization_id, at)
 
 
-def of_stage(session: Session, full_name: str, at: datetime) -> BytesTaken:
-    return _taken(session, LogEntry.stage == full_name, at)
+def of_stage(session: Session, full_name: str, at: datetime) -> Usage:
+    return _usage(session, LogEntry.stage == full_name, at)
 
 
 def downloads_of_checkpoint(session: Session, full_name: str, checkpoint_id: str) -> tuple[int, bool]:
@@ -54,8 +54,8 @@ def downloads_of_checkpoint(session: Session, full_name: str, checkpoint_id: str
     return found, looked_at == LOOKED_AT_ONCE
 
 
-def _taken(session: Session, where: ColumnElement[bool], at: datetime) -> BytesTaken:
-    week, month = Taken(), Taken()
+def _usage(session: Session, where: ColumnElement[bool], at: datetime) -> Usage:
+    week, month = Span(), Span()
     young: dict[str, bool] = {}  # download → whether it is of the last week
     looked_at, read_bytes = 0, 0
     with session.execute(_newest(where)) as rows:
@@ -72,10 +72,10 @@ def _taken(session: Session, where: ColumnElement[bool], at: datetime) -> BytesT
                 for span in (month, week) if young[record["download"]] else (month,):
                     span.downloads += 1
                     span.issued_bytes += size_bytes
-    for download_id, sent in deliveries.delivered(session, young).items():
+    for download_id, sent in deliveries.fetched_bytes(session, young).items():
         for span in (month, week) if young[download_id] else (month,):
             span.fetched_bytes += sent
-    return BytesTaken(week, month, looked_at == LOOKED_AT_ONCE or read_bytes > RECORD_BYTES_AT_ONCE)
+    return Usage(week, month, looked_at == LOOKED_AT_ONCE or read_bytes > RECORD_BYTES_AT_ONCE)
 
 
 def _newest(where: ColumnElement[bool]) -> Select[str, datetime, bytes]:
