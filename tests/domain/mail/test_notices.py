@@ -122,4 +122,5 @@ def test_whoever_s_account_is_changed_hears_of_it(world: World) -> None:
     told = outbox(world, "account_changed")
     assert [mail.subject for mail in told] == ["Your password was changed", "Your recovery codes were replaced"]
     assert {mail.recipient for mail in told} == {owner.person}
-    assert all(mail.text.startswith(f"If this was not you, contact {world.settings.contact} immediately.") for mail in told)
+    first_line = f"If this was not you, contact {world.settings.contact} immediately."
+    assert all(mail.text.startswith(first_line) for mail in told)

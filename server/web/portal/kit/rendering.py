@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -16,7 +17,7 @@ from server.domain.permissions import Permission
 from server.domain.resources import Resources
 from server.storage.database import DATABASE_ERRORS, DatabaseUnavailable
 from server.web.identity import resources, stranger
-from server.web.portal.kit import records
+from server.web.portal.kit import navigation, records
 
 APPEARANCE_COOKIE = "appearance"
 APPEARANCES = ("light", "dark", "system")
@@ -32,6 +33,7 @@ def register(app: Flask, use: Resources) -> None:
         query=query, wait=wait,
     )  # fmt: skip
     app.jinja_env.globals.update(contact=use.settings.contact, endpoint=use.settings.public_url)
+    navigation.register(app)
     app.context_processor(_on_every_page)
     app.extensions["weightgate_csp"] = content_security_policy(use)
 
@@ -146,6 +148,7 @@ def _on_every_page() -> dict[str, Any]:
         "caller": looking,
         "may": lambda permission: looking.may(Permission(permission)),  # whether to show a button
         "visitor": looking,  # the same: inside a call block, Jinja takes `caller` for the block's own caller
+        "places": partial(navigation.places, looking),
         "appearance": appearance(),
         "lab": _lab_name(use),
         "request_id": g.request_id,
