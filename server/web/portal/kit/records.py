@@ -17,6 +17,7 @@ KINDS = {
     "alarm": "Alarm raised",
     "alarm.resolve": "Alarm resolved",
     "checkpoint.publish": "Checkpoint published",
+    "checkpoint.set_main": "Main checkpoint changed",
     "clearance.approve": "Clearance approved",
     "clearance.propose": "Clearance proposed",
     "clearance.revoke": "Clearance revoked",
