@@ -26,7 +26,7 @@ def publish(instance: Instance, caller: Caller, folder: Path, stage: str, note: 
 
     A run that was interrupted is continued by the same command; until it ends, nobody sees anything of it.
     """
-    with _Bars(quiet=as_json) as bars:
+    with Bars(quiet=as_json) as bars:
         done = publishing.publish(
             instance.use, caller, folder, stage, note=note, progress=bars.advance_named, tell=bars.tell
         )
@@ -40,7 +40,7 @@ def publish(instance: Instance, caller: Caller, folder: Path, stage: str, note: 
     )
 
 
-class _Bars(Progress):
+class Bars(Progress):
     """One bar for each thing that is done, made when it begins; without a terminal, a line now and then."""
 
     def __init__(self, *, quiet: bool, clock: Callable[[], float] = time.monotonic) -> None:
