@@ -20,7 +20,7 @@ FUNCTION_LINES_AT_MOST = 40
 ON_LINUX = re.compile(r'pytest\.mark\.skipif\(sys\.platform != "linux", reason="reads /proc"\)')
 BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "misc"}
 # Tests that are about more than one concept.
-MORE_THAN_ONE = {Path("web/portal/templates")}
+MORE_THAN_ONE = {Path("web/portal/templates"), Path("domain/audit/who_acted"), Path("domain/audit/older_log")}
 
 
 def named(path: Path) -> str:

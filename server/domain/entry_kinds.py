@@ -179,9 +179,12 @@ KINDS: dict[EntryKind, About] = {
 }
 
 
+_BY_TEXT = {str(kind): about for kind, about in KINDS.items()}
+
+
 def columns(kind: str, record: Mapping[str, Any]) -> dict[str, str | None]:
     """What the columns `subject`, `stage` and `code` of an entry must say, by its record."""
-    about = KINDS[EntryKind(kind)]
+    about = _BY_TEXT[kind]
     subject = None if about.subject is None else record.get(about.subject)
     if about.subject in {"origin", "next"}:  # of a log's address, its name
         subject = str(subject).rpartition("/")[2]

@@ -64,6 +64,11 @@ JUDGING = frozenset(
 )
 
 
+_KEPT = select(
+    LogEntry.kind, LogEntry.subject, LogEntry.stage, LogEntry.code, LogEntry.organization_id, LogEntry.appended_at
+)
+
+
 class Replay(World):
     """The world as the log tells it; `take` moves it on by one entry and yields what cannot be."""
 
@@ -99,7 +104,7 @@ def verify(
         if count % ROWS_AT_ONCE == 0:
             progress(count)
         if not row.record:
-            erased[row.id] = row
+            erased[row.id] = session.execute(_KEPT.where(LogEntry.id == row.id)).one()
             if row.kind in JUDGING:
                 replay.forgotten.add(row.kind.partition(".")[0])
             continue
@@ -121,7 +126,7 @@ def rows(session: Session, log: Log) -> Iterator[AnyRow]:
     place = -1
     wanted = select(
         LogEntry.id, LogEntry.leaf_index, LogEntry.record, LogEntry.kind, LogEntry.subject, LogEntry.organization_id,
-        LogEntry.person, LogEntry.stage, LogEntry.code, LogEntry.appended_at,
+        LogEntry.person, LogEntry.stage, LogEntry.code,
     ).where(LogEntry.log_id == log.id)  # fmt: skip
     while True:
         sealed = wanted.where(LogEntry.leaf_index > place).order_by(LogEntry.leaf_index).limit(ROWS_AT_ONCE)

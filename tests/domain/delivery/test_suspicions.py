@@ -187,8 +187,12 @@ def test_what_was_given_back_is_no_end_any_more(sqlite_world: World, tmp_path: P
     assert raised(world, tmp_path, *later) == [AFTER, AFTER]
 
 
-def test_an_act_that_was_erased_still_counts(sqlite_world: World, tmp_path: Path) -> None:
-    """Its place and its moment stay, and they are all that is asked."""
+def test_an_act_that_was_erased_still_counts(
+    sqlite_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its place and its moment stay, and they are all that is asked. An earlier version let such acts be erased."""
+    monkeypatch.setattr(erasure, "may_be_erased", lambda _: True)
+    sqlite_world.tampered = True
     world, download = sqlite_world, issue(sqlite_world)
     world.clock.advance(timedelta(seconds=10))
     tokens.revoke(world.use, world.person("cleared"), token_id(world))
