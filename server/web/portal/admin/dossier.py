@@ -37,6 +37,6 @@ def dossier_of(session: Session, caller: Caller, organization: Organization, at:
         organization=organization,
         clearances=clearances.listed(session, caller, wanted, NEWEST, at),
         signatures=signatures.listed(session, caller, signatures.Wanted(organization_id=organization.id), NEWEST),
-        alarms=alarms.listed(session, NEWEST, organization_id=organization.id) if sees_alarms else None,
+        alarms=alarms.listed(session, caller, NEWEST, organization_id=organization.id) if sees_alarms else None,
         taken=bytes_taken.by_organization(session, organization.id, at),
     )

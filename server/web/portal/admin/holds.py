@@ -34,8 +34,7 @@ class Lifting(Form):
 @lab_page(Permission.STAGE_HOLD)
 def lay_form(caller: Caller) -> Response:
     """What a hold stops at once, and what it does not."""
-    del caller
-    return _act(Laying(), request.args.get("on", ""), "lay")
+    return _act(caller, Laying(), request.args.get("on", ""), "lay")
 
 
 @bp.post("/lay")
@@ -45,7 +44,7 @@ def lay(caller: Caller) -> Response:
     form = Laying()
     on = form.on.data or ""
     if not carried_out(form, caller, lambda: holds.lay(resources(), caller, on, form.reason.data)):
-        return _act(form, on, "lay")
+        return _act(caller, form, on, "lay")
     return done(_after(on), f"A hold lies on {on}: nothing of it is issued.")
 
 
@@ -53,8 +52,7 @@ def lay(caller: Caller) -> Response:
 @lab_page(Permission.STAGE_HOLD)
 def lift_form(caller: Caller) -> Response:
     """What lifting gives back."""
-    del caller
-    return _act(Lifting(), request.args.get("on", ""), "lift")
+    return _act(caller, Lifting(), request.args.get("on", ""), "lift")
 
 
 @bp.post("/lift")
@@ -64,18 +62,18 @@ def lift(caller: Caller) -> Response:
     form = Lifting()
     on = form.on.data or ""
     if not carried_out(form, caller, lambda: holds.lift(resources(), caller, on)):
-        return _act(form, on, "lift")
+        return _act(caller, form, on, "lift")
     return done(_after(on), f"The hold on {on} is lifted.")
 
 
-def _act(form: Laying | Lifting, on: str, name: str) -> Response:
+def _act(caller: Caller, form: Laying | Lifting, on: str, name: str) -> Response:
     use = resources()
     with use.database.reading() as session:
         on, lying = holds.state_of(session, on)
         form.on.data = on
         return render(
             f"admin/holds/{name}.html", status(form), form=form, on=on, lying=lying, back=_after(on),
-            is_everything=on == EVERYTHING, live=live_urls.of_held(session, on, use.clock()),
+            is_everything=on == EVERYTHING, live=live_urls.of_held(session, caller, on, use.clock()),
         )  # fmt: skip
 
 

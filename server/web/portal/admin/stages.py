@@ -89,7 +89,7 @@ def index(caller: Caller) -> Response:
         known = rule.visible_stages(session, use, caller, Slice(STAGES_AT_MOST)).items
         ladders = [
             (model, sorted((s for s in known if s.model_id == model.id), key=lambda stage: stage.ordinal))
-            for model in stages.all_models(session)
+            for model in stages.all_models(session, caller)
         ]
         return render("admin/stages/index.html", ladders=ladders, holds=holds.lying(session, caller))
 
@@ -118,10 +118,9 @@ def add_model(caller: Caller) -> Response:
 @lab_page(Permission.STAGE_MANAGE)
 def add_form(caller: Caller) -> Response:
     """The form; arriving from a model's ladder, it is chosen already."""
-    del caller
     form = NewStage()
     with resources().database.reading() as session:
-        _offer(form, session)
+        _offer(form, session, caller)
     form.model.data, form.agreement.data = request.args.get("model", ""), ""
     return render("admin/stages/add.html", form=form)
 
@@ -132,7 +131,7 @@ def add(caller: Caller) -> Response:
     """Add a planned stage."""
     use, form, made = resources(), NewStage(), None
     with use.database.reading() as session:
-        _offer(form, session)
+        _offer(form, session, caller)
     well = form.is_sent_well()
     if well and found(form.name, lambda: stages.split(f"{form.model.data}/{form.name.data}")):
         made = form.attempt(
@@ -156,15 +155,15 @@ def show(caller: Caller, model: str, stage: str) -> Response:
     at = use.clock()
     with use.database.reading() as session:
         known = rule.require_known(session, use, caller, f"{model}/{stage}")
-        row = stages.get(session, f"{model}/{stage}")
+        row = stages.find(session, caller, f"{model}/{stage}")
         return render(
             "admin/stages/show.html", stage=row, aliases=stages.aliases(session, row), now=at,
             held=bool(known.held_at or known.model_held_at or known.everything_held_at),
             holds=[hold for hold in holds.lying(session, caller) if hold.on in _above(row.full_name)],
             moves=MOVES[StageState(row.state)], checkpoints=checkpoints.published(session, row.id, paging.part()),
-            opening=clearances.opening(session, row, SHOWN, at),
+            opening=clearances.opening(session, caller, row, SHOWN, at),
             taken=bytes_taken.of_stage(session, row.full_name, at),
-            live=live_urls.of_held(session, row.full_name, at),
+            live=live_urls.of_held(session, caller, row.full_name, at),
             history=log_entries.visible(session, caller, Wanted(stage=row.full_name), SHOWN),
         )  # fmt: skip
 
@@ -173,10 +172,9 @@ def show(caller: Caller, model: str, stage: str) -> Response:
 @lab_page(Permission.STAGE_MANAGE)
 def announce_form(caller: Caller, model: str, stage: str) -> Response:
     """The announcement as it is."""
-    del caller
     form = Announcement()
     with resources().database.reading() as session:
-        row = stages.get(session, f"{model}/{stage}")
+        row = stages.find(session, caller, f"{model}/{stage}")
         form.announced.data, form.plan.data = row.announced, row.plan
         return render("admin/stages/announce.html", form=form, stage=row)
 
@@ -193,7 +191,7 @@ def announce(caller: Caller, model: str, stage: str) -> Response:
             resources(), caller, f"{model}/{stage}", announced=form.announced.data, plan=form.plan.data or None
         ),
     ):
-        return _act(form, model, stage, "announce")
+        return _act(caller, form, model, stage, "announce")
     return done(_address(f"{model}/{stage}"), "The announcement is replaced.")
 
 
@@ -201,8 +199,7 @@ def announce(caller: Caller, model: str, stage: str) -> Response:
 @lab_page(Permission.STAGE_MANAGE)
 def alias_form(caller: Caller, model: str, stage: str) -> Response:
     """The form."""
-    del caller
-    return _act(Alias(), model, stage, "alias")
+    return _act(caller, Alias(), model, stage, "alias")
 
 
 @bp.post(f"{ONE}/alias")
@@ -213,7 +210,7 @@ def alias(caller: Caller, model: str, stage: str) -> Response:
     if not carried_out(
         form, caller, lambda: stages.add_alias(resources(), caller, f"{model}/{stage}", form.alias.data)
     ):
-        return _act(form, model, stage, "alias")
+        return _act(caller, form, model, stage, "alias")
     return done(_address(f"{model}/{stage}"), f"It is also found as {model}/{form.alias.data}.")
 
 
@@ -221,8 +218,7 @@ def alias(caller: Caller, model: str, stage: str) -> Response:
 @lab_page(Permission.STAGE_MANAGE)
 def move_form(caller: Caller, model: str, stage: str) -> Response:
     """What moving it does at once, and what it does not."""
-    del caller
-    return _act(Move(), model, stage, "move")
+    return _act(caller, Move(), model, stage, "move")
 
 
 @bp.post(f"{ONE}/move")
@@ -236,25 +232,25 @@ def move(caller: Caller, model: str, stage: str) -> Response:
         caller,
         lambda: stages.move(resources(), caller, f"{model}/{stage}", StageState(form.to.data), form.rationale.data),
     ):
-        return _act(form, model, stage, "move")
+        return _act(caller, form, model, stage, "move")
     return done(_address(f"{model}/{stage}"), f"{model}/{stage} is now {form.to.data}.")
 
 
-def _act(form: Form, model: str, stage: str, name: str) -> Response:
+def _act(caller: Caller, form: Form, model: str, stage: str, name: str) -> Response:
     use = resources()
     with use.database.reading() as session:
-        row = stages.get(session, f"{model}/{stage}")
+        row = stages.find(session, caller, f"{model}/{stage}")
         if isinstance(form, Move):
             possible = [state for state in HAPPENS if state in MOVES[StageState(row.state)]]
             form.to.choices = {str(state): f"{state}: {HAPPENS[state]}" for state in possible}
         return render(
             f"admin/stages/{name}.html", status(form), form=form, stage=row,
-            live=live_urls.of_held(session, row.full_name, use.clock()),
+            live=live_urls.of_held(session, caller, row.full_name, use.clock()),
         )  # fmt: skip
 
 
-def _offer(form: NewStage, session: Any) -> None:
-    form.model.choices = {model.name: model.name for model in stages.all_models(session)}
+def _offer(form: NewStage, session: Any, caller: Caller) -> None:
+    form.model.choices = {model.name: model.name for model in stages.all_models(session, caller)}
     form.tier.choices = {tier.name: tier.name for tier in tiers.ranked(session)}
     form.agreement.choices = {"": "None", **{name: name for name in agreements.names(session)}}
 
