@@ -277,9 +277,10 @@ def of_agreements(session: Session, caller: Caller, agreement_ids: Sequence[int]
     return session.scalars(query).all()
 
 
-def in_force(session: Session, version_id: int, part: Slice) -> Page[Signature]:
-    """Who must sign again when this version is replaced."""
-    query = _WITH_NAMES.where(
+def in_force(session: Session, caller: Caller, version_id: int, part: Slice) -> Page[Signature]:
+    """Who must sign again when this version is replaced: one's own organization, for staff all."""
+    caller.require(Permission.AGREEMENT_READ)
+    query = _WITH_NAMES.where(*caller.within(Signature.organization_id)).where(
         Signature.version_id == version_id, Signature.countersigned_at.is_not(None), Signature.ended_at.is_(None)
     )
     return page(session, query, Signature.id, part)
