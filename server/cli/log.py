@@ -42,12 +42,12 @@ def log() -> None:
 @log.command()
 @click.option(
     "--tables", is_flag=True,
-    help="Also derive from the logs alone who may do what today, and name every row of the live tables that differs.",
+    help="Also compare the live tables with the logs, and list every row that differs.",
 )  # fmt: skip
 @with_json
 @click.pass_obj
 def verify(instance: Instance, tables: bool, as_json: bool) -> None:
-    """Verify every log: bytes, tree, heads, anchors, and that the entries before each act allowed it to its actor.
+    """Verify every log: bytes, tree, heads, anchors, and that each person was allowed to do what they did.
 
     Exit code 0: no faults, 1: faults, each with its row, 4: an older backup was restored. Safe while the server runs.
     """

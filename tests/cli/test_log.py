@@ -142,7 +142,7 @@ def test_access_logs_are_reconciled_once(operator: Operator, sqlite_world: World
     assert status["reconciled_at"] is not None
     sqlite_world.seal()
     (fault,) = operator("log", "verify", "--json", code=1).body["faults"]
-    assert "the signing key may be in other hands" in fault["sentence"]
+    assert "the signing key may be compromised" in fault["sentence"]
 
 
 def test_whose_reads_need_no_download_can_be_named(operator: Operator, tmp_path: Path) -> None:
@@ -232,5 +232,5 @@ def test_tables_that_differ_are_faults_of_their_own(operator: Operator, sqlite_w
     tampering.run(sqlite_world.settings.database_url, "UPDATE people SET role = 'admin' WHERE id = 3")
     assert "whole" in operator("log", "verify").out
     told = operator("log", "verify", "--tables", "--json", code=1).body
-    assert [fault["sentence"] for fault in told["faults"]] == ["its role is not what the log says"]
+    assert [fault["sentence"] for fault in told["faults"]] == ["its role differs from the log"]
     assert told["notes"] == []
