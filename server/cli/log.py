@@ -82,7 +82,7 @@ def _told(found: list[Verified], new: int) -> str:
     lines += [f"note: {note}" for result in found for note in result.notes]
     counted = f"{sum(result.size for result in found)} sealed entries in {_count(len(found), 'log')}"
     is_whole = not any(result.faults or result.behind for result in found)
-    verdict = _count(new, "fault") if new else "whole" if is_whole else "no new fault"
+    verdict = _count(new, "fault") if new else "no faults" if is_whole else "no new faults"
     return "\n".join([*lines, f"Verified {counted}: {verdict}."])
 
 
