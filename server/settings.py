@@ -26,6 +26,11 @@ PREFIX = "WEIGHTGATE_"
 NOT_SETTINGS = frozenset({"WEIGHTGATE_DATA", "WEIGHTGATE_PASSWORD", "WEIGHTGATE_TOKEN"})
 
 
+# Whoever sees a URL can use it for that long. No setting allows more, no signer signs for longer, and nothing looks
+# further back for URLs that may still work.
+URL_LIFETIME_SECONDS_AT_MOST = 900
+
+
 class SettingsError(Exception):
     """The settings cannot be used. The text names the key and the fix, never a value that could be secret."""
 
@@ -87,7 +92,7 @@ class Settings(BaseModel):
     receipt_key_file: Path = Path("keys/receipt.key.pem")
 
     store_must_answer: bool = True
-    url_lifetime_seconds: int = Field(default=300, ge=10, le=900)
+    url_lifetime_seconds: int = Field(default=300, ge=10, le=URL_LIFETIME_SECONDS_AT_MOST)
     public_stages_need_sign_in: bool = False
     second_person_tier: str = Field(default="research", pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
     token_lifetime_days: int = Field(default=90, ge=1, le=90)

@@ -6,7 +6,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -17,6 +16,8 @@ from typing import Any
 
 import psycopg
 import pytest
+
+from server.storage.embedded import free_port
 
 START_SECONDS = 30
 NOBODY = 65534  # PostgreSQL refuses to run as root
@@ -75,7 +76,7 @@ def started() -> Iterator[PostgreSQL]:
     try:
         binaries = reachable_binaries(folder)
         initialize(binaries, folder, password)
-        server = PostgreSQL(binaries, _free_port(), password, folder)
+        server = PostgreSQL(binaries, free_port(), password, folder)
         try:
             yield server
         finally:
@@ -147,10 +148,3 @@ def _wait(port: int, password: str, process: "subprocess.Popen[bytes]") -> None:
             time.sleep(0.05)
         else:
             return
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

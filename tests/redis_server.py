@@ -1,6 +1,5 @@
 """A real Redis for the tests, in which several web processes count together."""
 
-import socket
 import subprocess
 import tempfile
 import time
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from server.storage.embedded import free_port
 from tests.parts import REDIS, missing
 
 START_SECONDS = 10
@@ -20,9 +20,7 @@ class RedisServer:
 
     def __init__(self, program: str, folder: Path) -> None:
         self._program, self._folder = program, folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self.start()
 
     @property

@@ -4,7 +4,7 @@ import copy
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -35,7 +35,7 @@ from server.log.entries import LogEntry, commitment_of
 from server.log.verification import Fault
 from server.settings import Settings
 from server.storage.embedded import EmbeddedStore
-from server.storage.signing import UrlSigner
+from server.storage.signing import StoredObject, UrlSigner
 from server.web import app as web
 from tests.postgres import PostgreSQL
 from tests.visits import Visit, visit
@@ -81,13 +81,11 @@ class WatchedSigner:
 
     def __init__(self, signer: UrlSigner) -> None:
         self._signer = signer
+        self.origin = signer.origin
         self.urls: list[str] = []
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._signer, name)
-
-    def sign(self, *args: Any, **kwargs: Any) -> list[str]:
-        made = self._signer.sign(*args, **kwargs)
+    def sign(self, objects: Iterable[StoredObject], **how: Any) -> list[str]:
+        made = self._signer.sign(objects, **how)
         self.urls += made
         return made
 
@@ -101,7 +99,7 @@ class WatchedResources(Resources):
 
     @property
     def signer(self) -> UrlSigner:
-        return self.watched  # type: ignore[return-value]
+        return self.watched
 
 
 @dataclass

@@ -29,7 +29,7 @@ from server.domain.errors import NotPossible
 from server.domain.mail import mails
 from server.domain.resources import Resources
 from server.settings import FILE_NAME, Settings
-from server.storage.embedded import EmbeddedStore, free_port, is_free
+from server.storage.embedded import PACKAGES, EmbeddedStore, free_port, is_free, require_installed
 
 DESCRIPTION = "demo.json"
 BUILDING = "demo.building"  # lies in the folder until everything in it is made
@@ -47,6 +47,7 @@ def demo(instance: Instance, port: int | None) -> None:
     in the folder, which only you can read.
     """
     folder = instance.folder.absolute()
+    require_installed(*PACKAGES, "safetensors")
     with _alone(folder):
         _clear_unfinished(folder)
         if not (folder / FILE_NAME).exists():

@@ -16,7 +16,7 @@ from server.domain.resources import Resources
 from server.settings import FILE_NAME, Settings, SettingsError
 from server.storage import keys
 from server.storage.database import DatabaseUnavailable
-from server.storage.embedded import EmbeddedStore, free_port
+from server.storage.embedded import PACKAGES, EmbeddedStore, free_port, require_installed
 
 PORT_BEHIND_PROXY = 8333  # on 127.0.0.1; deploy/nginx-store.conf names it, too
 
@@ -91,6 +91,7 @@ def _require_sensible(options: dict[str, Any]) -> None:
             raise click.UsageError(
                 "The embedded store creates its own keys. To use another store, add --s3-endpoint-url or --s3-region."
             )
+        require_installed(*PACKAGES)
     elif options["store_url"] is not None:
         raise click.UsageError(
             "--store-url is for the embedded store only. Use either --store-url or the --s3-… options."

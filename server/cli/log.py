@@ -20,7 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from server.cli.terminal import MOMENT, Instance, acting, plain, show, with_json
+from server.cli.terminal import MOMENT, Instance, acting, plain, printable, show, with_json
 from server.domain.audit import erasure, exports, log_status, verifying
 from server.domain.audit.exports import Format
 from server.domain.audit.log_status import Status
@@ -175,12 +175,7 @@ def _summed_up(summary: Summary) -> str:
     lines += [f"ALARM: {kind}, {count} new" for kind, count in sorted(summary.alarms.items())]
     lines += [f"Unreadable, for example: {line}" for line in summary.examples[:3]]
     lines += [f"PROBLEM: {problem}" for problem in summary.problems]
-    return "\n".join(map(_printable, lines))
-
-
-def _printable(line: str) -> str:
-    """As text for a terminal: whoever asks a store for something writes into its access log."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line)
+    return "\n".join(map(printable, lines))
 
 
 @log.command()

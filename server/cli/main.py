@@ -9,6 +9,7 @@ from click.exceptions import NoArgsIsHelpError
 from server.cli import (
     agreement,
     backup,
+    checkpoint,
     clearance,
     demo,
     demo_code,
@@ -29,8 +30,8 @@ from server.cli import (
 )
 from server.cli.terminal import Instance
 from server.domain.errors import InvalidRequest, NotFound, Refused, taken_meanwhile
+from server.domain.publish.faults import NotPublishable
 from server.domain.publish.manifests import ManifestError
-from server.domain.publish.source_files import NotPublishable
 from server.log.anchors import BehindAnchor, Forked
 from server.log.condition import LogUnsound
 from server.log.entries import NoLog
@@ -71,8 +72,8 @@ def commands(context: click.Context, data: str) -> None:
 
 
 for module in (
-    init, serve, worker, demo, demo_code, migrate, doctor, publish, organization, person, tier, clearance, agreement,
-    stage, hold, token, log, keys, backup,
+    init, serve, worker, demo, demo_code, migrate, doctor, publish, checkpoint, organization, person, tier, clearance,
+    agreement, stage, hold, token, log, keys, backup,
 ):  # fmt: skip
     for command in module.COMMANDS:
         commands.add_command(command)
@@ -106,7 +107,8 @@ def main() -> None:
         _say(f"{error}. Restore a newer backup, or see `An older backup was restored` in deploy/README.md")
         sys.exit(BEHIND_ANCHOR)
     except EXPECTED as error:
-        _say(str(error))
+        for sentence in _sentences(error):
+            _say(sentence)
         sys.exit(1)
     except OSError as error:
         if error.filename is None:  # not about a file that the operator could make room for or open
@@ -120,6 +122,12 @@ def _told(refused: Refused) -> str:
     if step == type(refused).next_step:
         step = NEXT_STEPS.get(type(refused), step)
     return f"{refused.detail} {step.replace('{contact}', 'an admin')}"
+
+
+def _sentences(error: Exception) -> list[str]:
+    if not isinstance(error, NotPublishable) or len(error.faults) == 1:
+        return [str(error)]
+    return [*map(str, error.faults), f"{len(error.faults)} things are wrong, and nothing was published"]
 
 
 def _say(text: str) -> None:

@@ -1,10 +1,8 @@
 """Processes: one parent that starts web, worker and embedded store, keeps them running, and stops them together."""
 
 import contextlib
-import ctypes
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,13 +14,14 @@ import structlog
 
 from server.domain.errors import NotPossible
 from server.settings import Settings
+from server.storage.embedded import is_free
+from server.storage.parent_death import ending_with_parent
 
 logger = structlog.get_logger(__name__)
 GUNICORN_CONFIG = Path(__file__).parents[2] / "config" / "gunicorn.conf.py"
 STOP_SECONDS = 15
 WATCH_SECONDS = 0.5
 LEFTOVERS_SECONDS = 5
-_PR_SET_PDEATHSIG = 1
 
 
 class Processes:
@@ -65,7 +64,7 @@ class Processes:
         environment = {**os.environ, "WEIGHTGATE_DATA": str(self._made.folder)}
         # A session of its own: Ctrl-C reaches only us, and we stop the children in their order.
         self._children[name] = subprocess.Popen(
-            command, env=environment, start_new_session=True, preexec_fn=_end_with_parent if _LIBC else None
+            command, env=environment, start_new_session=True, preexec_fn=ending_with_parent(signal.SIGTERM)
         )
 
     def _stop(self) -> None:
@@ -87,7 +86,7 @@ def require_free(listen: str) -> None:
     """Raise NotPossible when another program has the web server's port: gunicorn would only try again and again."""
     host, _, port = listen.rpartition(":")
     deadline = time.monotonic() + LEFTOVERS_SECONDS
-    while not _can_bind(host.strip("[]"), int(port)):
+    while not is_free(int(port), host.strip("[]")):
         if time.monotonic() > deadline:  # after a kill -9 of us the system is ending our children right now
             raise NotPossible(
                 f"The address {listen} is in use or does not belong to this machine.",
@@ -96,29 +95,9 @@ def require_free(listen: str) -> None:
         time.sleep(0.1)
 
 
-def _can_bind(host: str, port: int) -> bool:
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gunicorn does
-            probe.bind((host, port))
-    except OSError:
-        return False
-    return True
-
-
 def _web_command(made: Settings) -> list[str]:
     return [sys.executable, "-m", "gunicorn", "-c", str(GUNICORN_CONFIG), "-b", made.listen, "server.wsgi:app"]
 
 
 def _worker_command(made: Settings) -> list[str]:
     return [sys.executable, "-m", "server", "--data", str(made.folder), "worker"]
-
-
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-
-
-def _end_with_parent() -> None:
-    """On Linux the children do not outlive a parent that was killed; elsewhere the next start finds the port taken."""
-    if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

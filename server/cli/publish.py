@@ -1,14 +1,18 @@
 """Publish a folder as a checkpoint of a stage."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from server.cli.terminal import Instance, acting, show, with_json
+from server.cli.terminal import Instance, acting, printable, show, with_json
 from server.domain.callers import Caller
 from server.domain.publish import publishing
+
+LINE_EVERY_SECONDS = 30
 
 
 @click.command()
@@ -22,30 +26,45 @@ def publish(instance: Instance, caller: Caller, folder: Path, stage: str, note: 
 
     Nothing is visible until publishing is complete. If interrupted, run the same command again to continue.
     """
-    with _Bars(quiet=as_json) as bars:
-        done = publishing.publish(instance.use, caller, folder, stage, note=note, progress=bars.advance_named)
+    with Bars(quiet=as_json) as bars:
+        done = publishing.publish(
+            instance.use, caller, folder, stage, note=note, progress=bars.advance_named, tell=bars.tell
+        )
     body = {"stage": done.stage, "id": done.checkpoint_id, "files": done.files, "size_bytes": done.size_bytes}
+    left_out = f" Left out: {', '.join(done.left_out)}." if done.left_out else ""
     show(
         as_json,
-        body | {"resumed": done.resumed},
-        f"Published {done.files} files, {done.size_bytes} bytes, as {done.checkpoint_id} of {done.stage}.",
+        body | {"resumed": done.resumed, "left_out": list(done.left_out), "warnings": list(done.warnings)},
+        f"Published {done.files} files, {done.size_bytes} bytes, as {done.checkpoint_id} of {done.stage}, "
+        f"whose `main` it is.{left_out}",
     )
 
 
-class _Bars(Progress):
-    """One bar for each thing that is done, made when it begins."""
+class Bars(Progress):
+    """One bar for each thing that is done, made when it begins; without a terminal, a line now and then."""
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, *, quiet: bool, clock: Callable[[], float] = time.monotonic) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-        console = Console(stderr=True)
         # In a file or a pipe, bars would only be empty lines around the one that matters.
+        console = Console(stderr=True, soft_wrap=True, highlight=False)
         super().__init__(*columns, console=console, disable=quiet or not console.is_terminal)
+        self._quiet = quiet
+        self._clock = clock
+        self._line_due_at = clock() + LINE_EVERY_SECONDS
         self._bars: dict[str, TaskID] = {}
+
+    def tell(self, sentence: str) -> None:
+        if not self._quiet:
+            self.console.print(printable(sentence), markup=False)
 
     def advance_named(self, what: str, done_bytes: int, all_bytes: int) -> None:
         if what not in self._bars:
             self._bars[what] = self.add_task(what, total=all_bytes)
         self.update(self._bars[what], advance=done_bytes)
+        if self.disable and self._clock() >= self._line_due_at:
+            self._line_due_at = self._clock() + LINE_EVERY_SECONDS
+            done = self.tasks[self._bars[what]].completed
+            self.tell(f"{what}: {done / 1e9:.2f} of {all_bytes / 1e9:.2f} GB, {done / all_bytes:.0%}")
 
 
 COMMANDS = [publish]

@@ -15,12 +15,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from server import logger, settings
+from server import dates, logger, settings
 from server.cli import instance as making
 from server.domain.callers import Caller
 from server.domain.identity import people
 from server.domain.resources import Resources
 from server.settings import Settings, SettingsError
+from server.text import printable as as_printable
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 PASSWORD_VARIABLE = "WEIGHTGATE_PASSWORD"  # noqa: S105  # a variable's name
@@ -136,10 +137,9 @@ LARGE_COUNT = click.IntRange(1, 2**53 - 1)
 
 def plain(value: Any) -> Any:
     """As JSON and tables show it: a moment in RFC 3339, the rest as it is."""
-    return value.strftime("%Y-%m-%dT%H:%M:%SZ") if isinstance(value, datetime) else value
+    return dates.rfc3339(value) if isinstance(value, datetime) else value
 
 
 def printable(value: Any) -> str:
     """As text for a terminal: partners choose names, and a control sequence in one could rewrite what an admin sees."""
-    text = "" if value is None else str(plain(value))
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    return as_printable("" if value is None else str(plain(value)))

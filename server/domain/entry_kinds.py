@@ -19,6 +19,7 @@ class EntryKind(StrEnum):
     ALARM = "alarm"
     ALARM_RESOLVE = "alarm.resolve"
     CHECKPOINT_PUBLISH = "checkpoint.publish"
+    CHECKPOINT_SET_MAIN = "checkpoint.set_main"
     CLEARANCE_APPROVE = "clearance.approve"
     CLEARANCE_PROPOSE = "clearance.propose"
     CLEARANCE_REVOKE = "clearance.revoke"
@@ -107,6 +108,9 @@ KINDS: dict[EntryKind, About] = {
     EntryKind.ALARM_RESOLVE: About("Alarm resolved", Permission.ALARM_RESOLVE, subject="download", code="alarm"),
     EntryKind.CHECKPOINT_PUBLISH: About(
         "Checkpoint published", Permission.CHECKPOINT_PUBLISH, subject="checkpoint", stage="stage"
+    ),
+    EntryKind.CHECKPOINT_SET_MAIN: About(
+        "Main checkpoint changed", Permission.CHECKPOINT_PUBLISH, subject="checkpoint", stage="stage"
     ),
     EntryKind.CLEARANCE_APPROVE: About("Clearance approved", Permission.CLEARANCE_APPROVE, subject="clearance"),
     EntryKind.CLEARANCE_PROPOSE: About("Clearance proposed", Permission.CLEARANCE_PROPOSE, subject="clearance"),

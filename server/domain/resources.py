@@ -18,6 +18,7 @@ from server.storage.object_errors import ObjectStoreError
 from server.storage.objects import ObjectStore, S3Objects
 from server.storage.outside import Outside, OutsideError
 from server.storage.signing import UrlSigner
+from server.storage.signing_s3 import S3Signer
 
 Clock = Callable[[], datetime]
 
@@ -61,7 +62,7 @@ class Resources:
         """The web's signer: its key can read objects and nothing else. It is first held against botocore's."""
         settings = self.settings
         credentials = keys.read_s3_credentials(settings.signer_key_file)
-        signer = UrlSigner(
+        signer = S3Signer(
             endpoint_url=settings.s3_endpoint_url,
             region=settings.s3_region,
             bucket=settings.s3_bucket,

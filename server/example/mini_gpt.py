@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save
 
 from server.example import byte_pairs
 from server.example.architecture import Dimensions, values
@@ -42,6 +41,8 @@ def write(folder: Path, size: Size, revision: int) -> None:
 
 
 def _write_weights(folder: Path, seed: str, dimensions: Dimensions, shards: int) -> None:
+    from safetensors.numpy import save  # of the extra `embedded`, which a server without a demo does not need
+
     shapes = dimensions.shapes()
     total_bytes = dimensions.parameters() * _FLOAT_BYTES
     parts: list[dict[str, NDArray[np.float32]]] = [{} for _ in range(shards)]

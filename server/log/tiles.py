@@ -89,14 +89,6 @@ def tiles_of(size: int) -> Iterator[Tile]:
         level += 1
 
 
-def bundles_of(size: int) -> Iterator[Tile]:
-    """Give every entry bundle that a log of `size` entries has."""
-    full, partial = divmod(size, WIDTH)
-    yield from (Tile(ENTRIES, index) for index in range(full))
-    if partial:
-        yield Tile(ENTRIES, full, partial)
-
-
 def edge_tiles(size: int) -> list[Position]:
     """Return the partial tiles, lowest first, at most one a level: all that appending and the root need."""
     levels = range((size.bit_length() + HEIGHT - 1) // HEIGHT)
@@ -161,18 +153,6 @@ def encode_bundle(entries: Iterable[bytes]) -> bytes:
             raise ValueError(f"an entry has at most {MAX_ENTRY_BYTES} bytes")
         parts += (len(entry).to_bytes(2, "big"), entry)
     return b"".join(parts)
-
-
-def parse_bundle(data: bytes) -> list[bytes]:
-    """Return a bundle's entries. Raises BadTile when it is cut short, empty, or has more than 256."""
-    entries, at = [], 0
-    while at < len(data):
-        begin = at + 2
-        at = begin + int.from_bytes(data[at:begin], "big")
-        entries.append(data[begin:at])
-    if at != len(data) or not 1 <= len(entries) <= WIDTH:
-        raise BadTile("not a bundle of 1 to 256 entries")
-    return entries
 
 
 def _count(level: int, size: int) -> int:

@@ -112,31 +112,6 @@ def inclusion_proof(index: int, size: int, read: Hashes) -> list[bytes]:
     return [_hash_over(*span, read) for span in reversed(spans)]
 
 
-def consistency_proof(old_size: int, new_size: int, read: Hashes) -> list[bytes]:
-    """Return the hashes that show the first tree to be the beginning of the second, lowest first.
-
-    Empty when the old tree is empty or is the whole. Raises IndexError when the old tree is the bigger one.
-    Source: RFC 9162, section 2.1.4.1.
-    """
-    if not 0 <= old_size <= new_size:
-        raise IndexError(f"a tree of {new_size} leaves does not begin with one of {old_size}")
-    if old_size == 0:
-        return []
-    spans = []
-    begin, end = 0, new_size
-    while old_size != end:
-        middle = begin + _split(end - begin)
-        if old_size <= middle:
-            spans.append((middle, end))
-            end = middle
-        else:
-            spans.append((begin, middle))
-            begin = middle
-    if begin:  # else the old root itself is where the proof starts, and the verifier has it
-        spans.append((begin, end))
-    return [_hash_over(*span, read) for span in reversed(spans)]
-
-
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> None:
     """Check that leaf hash `leaf` is number `index` of the tree with this size and root. Raises NotProven.
 
@@ -161,52 +136,6 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
         raise NotProven("the proof ends below the root")
     if result != root:
         raise NotProven("the proof leads to another root")
-
-
-def verify_consistency(old_size: int, old_root: bytes, new_size: int, new_root: bytes, proof: Sequence[bytes]) -> None:
-    """Check that the old tree is the beginning of the new one: nothing was changed or taken out. Raises NotProven.
-
-    Each size and root must come from one signed head. Source: RFC 9162, section 2.1.4.2, which leaves out an old tree
-    that is empty or is the whole; C2SP tlog-witness takes an empty proof for both.
-    """
-    _require_hashes(old_root, new_root, *proof)
-    if not 0 <= old_size <= new_size <= MAX_SIZE:
-        raise NotProven(f"a tree of {new_size} leaves does not begin with one of {old_size}")
-    if old_size in (0, new_size):
-        if proof:
-            raise NotProven("nothing was to be proven, yet there is a proof")
-        if old_root != (new_root if old_size else EMPTY_ROOT):
-            raise NotProven("one size has two roots")
-        return
-    old_found, new_found = _roots_of_consistency(old_size, old_root, new_size, list(proof))
-    if old_found != old_root:
-        raise NotProven("the proof leads to another old root")
-    if new_found != new_root:
-        raise NotProven("the proof leads to another new root")
-
-
-def _roots_of_consistency(old_size: int, old_root: bytes, new_size: int, path: list[bytes]) -> tuple[bytes, bytes]:
-    if old_size & (old_size - 1) == 0:  # one complete subtree: the proof starts from the old root
-        path.insert(0, old_root)
-    if not path:
-        raise NotProven("the proof is empty")
-    place, last = old_size - 1, new_size - 1
-    while place & 1:
-        place, last = place >> 1, last >> 1
-    old_found = new_found = path[0]
-    for sibling in path[1:]:
-        if last == 0:
-            raise NotProven("the proof continues above the root")
-        if place & 1 or place == last:
-            old_found, new_found = node_hash(sibling, old_found), node_hash(sibling, new_found)
-            while not place & 1 and place:
-                place, last = place >> 1, last >> 1
-        else:
-            new_found = node_hash(new_found, sibling)
-        place, last = place >> 1, last >> 1
-    if last != 0:
-        raise NotProven("the proof ends below the root")
-    return old_found, new_found
 
 
 def _require_hashes(*hashes: bytes) -> None:

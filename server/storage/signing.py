@@ -1,34 +1,11 @@
-"""Signed GET URLs for S3: byte for byte those of botocore's SigV4 presigner, made in batches and far faster."""
+"""Signed URLs: what the web asks of whatever signs them, wherever the bytes come from."""
 
-import copy
-import hashlib
-import hmac
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, NamedTuple, Self
-from urllib.parse import SplitResult, quote, urlsplit
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple, Protocol
+from urllib.parse import quote
 
-from server.storage.keys import S3Credentials
-
-if TYPE_CHECKING:
-    from hashlib import _Hash
-
-Addressing = Literal["path", "virtual"]
-
-LIFETIME_SECONDS_MAX = 900  # whoever sees a URL can use it for that long; the bucket policy refuses older ones too
-
-_ALGORITHM = "AWS4-HMAC-SHA256"
-_HMAC_BLOCK_BYTES = 64  # RFC 2104, for SHA-256
-_BUCKET = re.compile(r"(?=.{3,63}\Z)[a-z0-9](-*[a-z0-9])*(\.[a-z0-9](-*[a-z0-9])*)*")
-_RESERVED_BUCKET = re.compile(r"[0-9.]+|.*--[a-z0-9]+-s3")  # addresses, and kinds of bucket that are signed differently
-_REGION = re.compile(r"(?=.{1,63}\Z)(?![0-9]+\Z)[a-z0-9](-*[a-z0-9])*")
-_AWS_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}")
-_HOST_NAME = re.compile(r"[a-z0-9](-*[a-z0-9])*(\.[a-z0-9](-*[a-z0-9])*)*|[0-9a-f:]*:[0-9a-f:.]*")
-_NEVER_IN_ENDPOINT = re.compile(r"[@?#\s]")  # user, query, fragment; and what urlsplit drops without a word
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]+")
 _UNSAFE_IN_HEADER = re.compile(r"[^A-Za-z0-9._~ -]")
 
 
@@ -44,35 +21,12 @@ class StoredObject(NamedTuple):
     version_id: str | None = None
 
 
-class UrlSigner:
-    """Signs GET URLs for one bucket. Safe to share between threads; its text never shows the secret."""
+class UrlSigner(Protocol):
+    """Signs GET URLs for the objects of one place. Safe to share between threads; its text never shows a secret."""
 
-    def __init__(
-        self,
-        *,
-        endpoint_url: str | None,
-        region: str,
-        bucket: str,
-        addressing: Addressing,
-        credentials: S3Credentials,
-        clock: Callable[[], datetime],
-    ) -> None:
-        """endpoint_url: None means AWS. Raises ValueError where botocore would quietly sign for another place."""
-        _require_bucket(bucket, addressing)
-        _require_region(region, on_aws=endpoint_url is None)
-        place = f"https://s3.{region}.{_aws_domain(region)}" if endpoint_url is None else endpoint_url
-        endpoint = _split_endpoint(place, addressing)
-        prefix = f"{bucket}." if addressing == "virtual" else ""
-        self.endpoint_url, self.region, self.bucket, self.addressing = endpoint_url, region, bucket, addressing
-        self.origin = f"{endpoint.scheme}://{prefix}{endpoint.netloc}"
-        self._host = prefix + _host_header(endpoint)
-        self._base_path = "/" if addressing == "virtual" else f"/{bucket}/"
-        self._credentials = credentials
-        self._clock = clock
-        self._day_key = self._derive("no day")  # replaced at the first signing
-
-    def __repr__(self) -> str:
-        return f"UrlSigner({self.origin}{self._base_path}, {self.region})"
+    @property
+    def origin(self) -> str:
+        """Scheme and host of every URL: where a page's form is sent on to."""
 
     def sign(
         self,
@@ -82,88 +36,13 @@ class UrlSigner:
         lifetime_seconds: int,
         moment: datetime | None = None,
     ) -> list[str]:
-        """Return one URL for each object, in their order, every one naming the download.
+        """Return one URL for each object, in their order, every one naming the download as `x-download-id`.
 
         moment: when their life begins; None reads the clock. The moment of the decision makes the URLs
         end exactly when the log entry says, however late they are signed.
-        Raises ValueError: a lifetime outside 1 to 900 seconds, a moment to come, no download id, an empty key.
+        Raises ValueError: a lifetime outside 1 to URL_LIFETIME_SECONDS_AT_MOST, a moment to come, no download id,
+        an empty key.
         """
-        now = self._clock()
-        if moment is not None and moment > now:
-            # Some stores take such a URL at once, and it would live from now until the end of that later life.
-            raise ValueError("URLs cannot be signed for a time in the future: the clock may have been set back")
-        batch = self._batch(download_id, lifetime_seconds, now if moment is None else moment)
-        sha256 = hashlib.sha256
-        urls = []
-        for key, filename, version_id in objects:
-            if not key:
-                raise ValueError("an object key is empty: a URL for it would list the bucket")
-            path = self._base_path + quote(key, safe="/")
-            extra = "" if filename is None and version_id is None else _object_query(filename, version_id)
-            request = f"GET\n{path}\n{batch.auth_sorted}{extra}{batch.request_end}"
-            # HMAC by its definition, from hash states that have already read the key: 2.4 times hmac.digest.
-            inner = batch.inner.copy()
-            inner.update(sha256(request.encode()).hexdigest().encode())
-            outer = batch.outer.copy()
-            outer.update(inner.digest())
-            urls.append(f"{self.origin}{path}?{extra}{batch.url_end}{outer.hexdigest()}")
-        return urls
-
-    def stopped_at(self, moment: datetime) -> Self:
-        """Return a twin for which it is always `moment`: its URLs can be compared, to the byte, with others'."""
-        twin = copy.copy(self)
-        twin._clock = lambda: moment
-        return twin
-
-    def _batch(self, download_id: str, lifetime_seconds: int, moment: datetime) -> "_Batch":
-        """Everything that the URLs of one call share. `:d` below also refuses a lifetime that is not whole."""
-        if not 1 <= lifetime_seconds <= LIFETIME_SECONDS_MAX:
-            raise ValueError(
-                f"a signed URL must be valid for 1 to {LIFETIME_SECONDS_MAX} seconds, not {lifetime_seconds}"
-            )
-        if not download_id:
-            raise ValueError("a URL without a download ID could not be traced in the log")
-        if moment.tzinfo is None:
-            raise ValueError("the time of signing has no time zone: a clock must return aware UTC")
-        timestamp = moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
-        day_key = self._key_of(timestamp[:8])
-        scope = f"{timestamp[:8]}/{self.region}/s3/aws4_request"
-        start = (
-            f"X-Amz-Algorithm={_ALGORITHM}"
-            f"&X-Amz-Credential={quote(f'{self._credentials.access_key_id}/{scope}', safe='')}"
-            f"&X-Amz-Date={timestamp}&X-Amz-Expires={lifetime_seconds:d}"
-        )
-        token = self._credentials.session_token
-        token_query = "" if token is None else f"&X-Amz-Security-Token={quote(token, safe='')}"
-        download = f"x-download-id={quote(download_id, safe='')}"
-        inner = day_key.inner.copy()
-        inner.update(f"{_ALGORITHM}\n{timestamp}\n{scope}\n".encode())
-        return _Batch(
-            # Signed in the order of the alphabet; sent in botocore's: the token last, our own parameters first.
-            auth_sorted=f"{start}{token_query}&X-Amz-SignedHeaders=host&",
-            request_end=f"{download}\nhost:{self._host}\n\nhost\nUNSIGNED-PAYLOAD",
-            url_end=f"{download}&{start}&X-Amz-SignedHeaders=host{token_query}&X-Amz-Signature=",
-            inner=inner,
-            outer=day_key.outer,
-        )
-
-    def _key_of(self, day: str) -> "_DayKey":
-        # No lock: the attribute holds one finished key or another, and two threads at midnight derive the same one.
-        day_key = self._day_key
-        if day_key.day != day:
-            day_key = self._day_key = self._derive(day)
-        return day_key
-
-    def _derive(self, day: str) -> "_DayKey":
-        key = b"AWS4" + self._credentials.secret_access_key.encode()
-        for part in (day, self.region, "s3", "aws4_request"):
-            key = hmac.digest(key, part.encode(), "sha256")
-        block = key.ljust(_HMAC_BLOCK_BYTES, b"\0")
-        return _DayKey(
-            day=day,
-            inner=hashlib.sha256(bytes(byte ^ 0x36 for byte in block)),
-            outer=hashlib.sha256(bytes(byte ^ 0x5C for byte in block)),
-        )
 
 
 def content_disposition(filename: str) -> str:
@@ -172,80 +51,3 @@ def content_disposition(filename: str) -> str:
     if plain == filename:
         return f'attachment; filename="{plain}"'
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class _DayKey:
-    """HMAC-SHA-256 under the signing key of one UTC day: its two hashes, each having read its padded key."""
-
-    day: str
-    inner: "_Hash"
-    outer: "_Hash"
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class _Batch:
-    """The text around path and object query, in the canonical request and in the URL."""
-
-    auth_sorted: str
-    request_end: str
-    url_end: str
-    inner: "_Hash"
-    outer: "_Hash"
-
-
-def _object_query(filename: str | None, version_id: str | None) -> str:
-    """Return the parameters that differ between objects. They sort alike in the canonical request and in the URL."""
-    query = ""
-    if filename is not None:
-        if _UNRESERVED.fullmatch(filename):  # nearly always; what `quote` would make of the header, ten times faster
-            query = f"response-content-disposition=attachment%3B%20filename%3D%22{filename}%22&"
-        else:
-            query = f"response-content-disposition={quote(content_disposition(filename), safe='')}&"
-    return query if version_id is None else f"{query}versionId={quote(version_id, safe='')}&"
-
-
-def _require_bucket(bucket: str, addressing: Addressing) -> None:
-    if not _BUCKET.fullmatch(bucket) or _RESERVED_BUCKET.fullmatch(bucket):
-        raise ValueError(
-            f"{bucket!r} is not a valid bucket name: use 3 to 63 lowercase letters, digits, dots and hyphens"
-        )
-    if addressing == "virtual" and "." in bucket:
-        raise ValueError(f"bucket {bucket!r} has a dot, which breaks TLS in a host name: use path addressing")
-
-
-def _require_region(region: str, *, on_aws: bool) -> None:
-    if not _REGION.fullmatch(region) or region == "aws-global" or "fips" in region.split("-"):
-        raise ValueError(f"{region!r} is not a valid region: use the bucket's own region, such as eu-central-1")
-    if on_aws and (not _AWS_REGION.fullmatch(region) or _aws_domain(region) is None):
-        raise ValueError(f"{region!r} is not a known AWS region: set the endpoint URL")
-
-
-def _aws_domain(region: str) -> str | None:
-    """Return what follows `s3.<region>.` in AWS host names; None for isolated partitions, whose hosts differ."""
-    if region.startswith("cn-"):
-        return "amazonaws.com.cn"
-    return None if "-iso" in region else "amazonaws.com"
-
-
-def _split_endpoint(endpoint_url: str, addressing: Addressing) -> SplitResult:
-    # The message must not repeat the URL: somebody may have put a password into it.
-    complaint = "the endpoint URL must be http:// or https:// with a host name and, if needed, a port; nothing else"
-    try:
-        endpoint = urlsplit(endpoint_url)
-        host, _ = endpoint.hostname or "", endpoint.port
-    except ValueError:
-        raise ValueError(complaint) from None
-    extras = endpoint.path not in ("", "/") or endpoint.netloc.endswith(":") or _NEVER_IN_ENDPOINT.search(endpoint_url)
-    if endpoint.scheme not in _DEFAULT_PORTS or not _HOST_NAME.fullmatch(host) or extras:
-        raise ValueError(complaint)
-    if addressing == "virtual" and (":" in host or host.rpartition(".")[2].isdigit()):
-        raise ValueError("the endpoint is an IP address, which cannot carry the bucket's name: use path addressing")
-    return endpoint
-
-
-def _host_header(endpoint: SplitResult) -> str:
-    """Return what HTTP clients send as Host: lower case, and no port where it is the scheme's own."""
-    host = endpoint.hostname or ""
-    host = f"[{host}]" if ":" in host else host
-    return host if endpoint.port in (None, _DEFAULT_PORTS[endpoint.scheme]) else f"{host}:{endpoint.port}"

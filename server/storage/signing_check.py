@@ -7,7 +7,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from server.storage.keys import S3Credentials
-from server.storage.signing import Addressing, StoredObject, UrlSigner, content_disposition
+from server.storage.signing import StoredObject, content_disposition
+from server.storage.signing_s3 import Addressing, S3Signer
 
 _SAMPLES = (
     StoredObject("gpt-2/774M/start-check/model-00001-of-00002.safetensors", "model-00001-of-00002.safetensors"),
@@ -82,7 +83,7 @@ def _session() -> Any:
     return Session(session_vars={"profile": unset, "config_file": no_file, "credentials_file": no_file})
 
 
-def self_check(signer: UrlSigner, credentials: S3Credentials) -> None:
+def self_check(signer: S3Signer, credentials: S3Credentials) -> None:
     """Compare a few of the signer's URLs with botocore's, made for the same second.
 
     Raises SigningMismatch: the server must not start. Neither URL is in its text, for both would work.

@@ -4,7 +4,7 @@ from apiflask import APIFlask
 from werkzeug.routing import IntegerConverter, Map
 
 from server.domain.resources import Resources
-from server.web import errors, health, identity, log, safety
+from server.web import doors, errors, health, identity, log, safety
 from server.web.api import (
     agreements,
     checkpoints,
@@ -20,6 +20,7 @@ from server.web.api import (
     tiers,
     tokens,
 )
+from server.web.doors import Door
 from server.web.portal import admin, audit
 from server.web.portal.account import account, appearance, factors, invitations, mails, password, sessions, sign_in
 from server.web.portal.kit import auth, rendering, static_files
@@ -55,7 +56,7 @@ class WeightgateApp(APIFlask):
 
 
 def create(use: Resources) -> WeightgateApp:
-    """Return the app over these resources. Raises UndeclaredView when a route does not say who may call it."""
+    """Return the app over these resources. Raises UndeclaredView or UndeclaredDoor when a route forgets either."""
     app = WeightgateApp(
         "server.web",
         title="Weightgate",
@@ -72,15 +73,17 @@ def create(use: Resources) -> WeightgateApp:
     app.url_map.converters["int"] = RowNumber
     safety.register(app)
     errors.register(app)
-    health.register(app, use)
-    app.register_blueprint(log.bp)
+    health.prepare(app, use)
+    doors.open_to(Door.HEALTH, app, health.bp)
+    doors.open_to(Door.LOG, app, log.bp)
     auth.register(app, use)
     rendering.register(app, use)
     static_files.register(app)
-    for module in (*API, *PORTAL):
-        app.register_blueprint(module.bp)
+    doors.open_to(Door.API, app, *(module.bp for module in API))
+    doors.open_to(Door.PORTAL, app, *(module.bp for module in PORTAL))
     if use.settings.development_mails:
-        app.register_blueprint(mails.bp)
+        doors.open_to(Door.PORTAL, app, mails.bp)
+    doors.require_declared(app)
     identity.require_declared(app)
     description.describe(app)
     return app

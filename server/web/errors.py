@@ -21,9 +21,10 @@ from server.logger import redact
 from server.storage.database import DATABASE_ERRORS, DatabaseUnavailable, RowTaken
 from server.storage.keys import KeyFileError
 from server.storage.outside import OutsideFault
-from server.web.identity import known_caller, printable, resources
+from server.text import printable
+from server.web import doors
+from server.web.identity import known_caller, resources
 from server.web.portal.kit import refused as pages
-from server.web.portal.kit.auth import is_portal
 
 logger = structlog.get_logger(__name__)
 
@@ -188,11 +189,11 @@ def _unexpected(error: Exception) -> Response:
 
 def _fit(text: str) -> str:
     """What a client sent, fit to be kept and to be sent back: a token among it must not go further."""
-    return redact(printable(text))
+    return redact(printable(text, ""))
 
 
 def _problem(status: int, *, wait_seconds: int = 0, **parts: Any) -> Response:
-    if is_portal():
+    if doors.is_for_people():
         # A person reads it: who is not signed in is asked to, and everything else has its page.
         if status == 401 and request.method == "GET":
             return pages.to_sign_in()

@@ -10,10 +10,9 @@ bp = Blueprint("health", __name__)
 _READINESS = "weightgate readiness"
 
 
-def register(app: Flask, use: Resources) -> None:
-    """Both answer to anyone."""
+def prepare(app: Flask, use: Resources) -> None:
+    """What was found is remembered for all requests of the app."""
     app.extensions[_READINESS] = Readiness(use)
-    app.register_blueprint(bp)
 
 
 @bp.get("/healthz")

@@ -13,6 +13,8 @@ from server.domain.identity.tokens import FORM
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
 from server.logger import redact
+from server.text import printable
+from server.web import doors
 from server.web.requests import client_address
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -35,7 +37,7 @@ def stranger() -> Caller:
     return Caller(
         via="anonymous",
         address=client_address(request.remote_addr, request.headers.get("X-Forwarded-For", ""), trusted),
-        user_agent=redact(printable(request.headers.get("User-Agent", "")))[:300] or None,
+        user_agent=redact(printable(request.headers.get("User-Agent", ""), ""))[:300] or None,
         request_id=g.request_id,
     )
 
@@ -84,8 +86,9 @@ def refuse_unread_queries() -> None:
     """A parameter that nobody reads, or of which only one is read, is a caller's mistake about what it asked for."""
     if any(len(values) > 1 for _, values in request.args.lists()):
         raise InvalidRequest("A query parameter appears twice.")
-    if request.args and request.url_rule is not None and request.path.startswith("/api/v1/"):
-        view = current_app.view_functions[request.url_rule.endpoint]
+    door = doors.entered()
+    if request.args and request.endpoint is not None and door is not None and door.names_its_queries:
+        view = current_app.view_functions[request.endpoint]
         if not getattr(view, "_spec", {}).get("args"):  # where APIFlask keeps what a view declares to read
             raise InvalidRequest("This address accepts no query parameters.")
 
@@ -123,8 +126,3 @@ def _note_use(caller: Caller) -> None:
 def known_caller() -> Caller:
     """Whom a refusal was given to, as far as that was found out before."""
     return g.get("caller") or stranger()
-
-
-def printable(text: str) -> str:
-    """What a database, a terminal and JSON can all hold: without control characters and lone surrogates."""
-    return "".join(character for character in text if character.isprintable())

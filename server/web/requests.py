@@ -7,12 +7,11 @@ from typing import Any
 from flask import Request
 from werkzeug.exceptions import UnsupportedMediaType
 
+from server import addresses
 from server.domain.errors import InvalidRequest
 
 BODY_BYTES_AT_MOST = 1_000_000  # a thousand paths of 512 characters fit well
 KEYS_AT_MOST = 100  # in one object: each unknown one costs a sentence
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class StrictRequest(Request):
@@ -48,20 +47,10 @@ def client_address(peer: str | None, forwarded_for: str, trusted: tuple[str, ...
     """
     networks = [ipaddress.ip_network(network) for network in trusted]
     hops = [hop.strip() for hop in forwarded_for.split(",") if hop.strip()]
-    here = _address(peer)
+    here = addresses.parse(peer)
     while hops and here is not None and any(here in network for network in networks):
-        here = _address(hops.pop())
+        here = addresses.parse(hops.pop())
     return None if here is None else str(here)
-
-
-def _address(text: str | None) -> Address | None:
-    """Return the address in the one form that networks and the log know: no zone, no IPv4 in IPv6's clothes."""
-    try:
-        address = ipaddress.ip_address((text or "").partition("%")[0])
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

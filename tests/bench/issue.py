@@ -28,7 +28,7 @@ from server.domain.release import stages
 from server.domain.release.stages import StageState
 from server.domain.resources import Resources
 from server.log.entries import LogEntry
-from server.storage import keys, signing_check
+from server.storage import signing_check
 from server.storage.embedded import EmbeddedStore, free_port
 from tests import postgres
 from tests.bench import measure
@@ -209,10 +209,9 @@ def _check(template: Template, ours: Served, answered: float) -> list[str]:
     with urllib.request.urlopen(request) as response:
         issued = json.load(response)
     url = issued["files"][0]["url"]
-    made = template.settings
-    use = Resources(made)
+    use = Resources(template.settings)
     try:
-        signing_check.self_check(use.signer, keys.read_s3_credentials(made.signer_key_file))
+        _ = use.signer  # held against botocore's as it opens
     except signing_check.SigningMismatch as error:
         faults.append(str(error))
     with urllib.request.urlopen(url) as response:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from server.storage.keys import S3Credentials
-from server.storage.signing import StoredObject, UrlSigner
+from server.storage.signing import StoredObject
 from server.storage.signing_check import BotocoreSigner, signed_at
+from server.storage.signing_s3 import S3Signer
 from tests.bench import measure
 
 BATCH_SIZES = (1, 100, 1000)
@@ -28,7 +29,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=measure.ROUNDS)
     parser.add_argument("--seconds", type=float, default=measure.ROUND_SECONDS, help="of each turn")
     options = parser.parse_args()
-    signer = UrlSigner(
+    signer = S3Signer(
         endpoint_url=None,
         region=REGION,
         bucket=BUCKET,
@@ -47,7 +48,7 @@ def main() -> int:
     return 1 if differing else 0
 
 
-def _cases(signer: UrlSigner, reference: BotocoreSigner) -> list[measure.Case]:
+def _cases(signer: S3Signer, reference: BotocoreSigner) -> list[measure.Case]:
     def botocore(items: list[StoredObject]) -> int:
         for item in items:
             reference.sign(item, download_id=DOWNLOAD_ID, lifetime_seconds=LIFETIME_SECONDS)
@@ -81,7 +82,7 @@ def _hash_twice(items: list[StoredObject]) -> int:
     return len(items)
 
 
-def _differing(signer: UrlSigner, reference: BotocoreSigner) -> int:
+def _differing(signer: S3Signer, reference: BotocoreSigner) -> int:
     """Return how many of the measured URLs are not botocore's. Each is compared at the second that botocore used."""
     differing = 0
     for item in BARE + NAMED:

@@ -46,6 +46,18 @@ def passwords(answer: Answer) -> dict[str, dict[str, str]]:
     }
 
 
+@pytest.mark.parametrize("command", [("demo",), BASIC])
+def test_who_asks_for_embedded_parts_that_are_absent_is_told(
+    newcomer: Operator, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line with the command that helps, before anything is made."""
+    for name in ("demo", "init"):
+        monkeypatch.setattr(f"server.cli.{name}.PACKAGES", ("no-such-part",))
+    answer = newcomer(*command, code=1)
+    assert "no-such-part is not installed: `pip install 'weightgate-server[embedded]'`" in answer.line
+    assert not newcomer.folder.exists()
+
+
 def test_an_instance_on_embedded_parts_is_well(newcomer: Operator) -> None:
     """`init` alone is enough: both admins can act, and with the store started the doctor finds nothing wrong."""
     newcomer.people = passwords(newcomer(*BASIC))

@@ -1,6 +1,6 @@
 """A log written by our code into a folder, as C2SP tlog-tiles lays it out: what any reader can be pointed at."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,11 +38,19 @@ def write(folder: Path, entries: Sequence[bytes], signer: Signer) -> WrittenLog:
     note = heads.sign(head, signer)
     for tile in tiles.tiles_of(head.size):
         _write(folder, tile, stored[tile.level, tile.index])
-    for bundle in tiles.bundles_of(head.size):
+    for bundle in bundles_of(head.size):
         first = bundle.index * tiles.WIDTH
         _write(folder, bundle, tiles.encode_bundle(entries[first : first + bundle.width]))
     (folder / "checkpoint").write_bytes(note)
     return WrittenLog(folder, leaves, stored, head, note)
+
+
+def bundles_of(size: int) -> Iterator[Tile]:
+    """Give every entry bundle that a log of `size` entries has."""
+    full, partial = divmod(size, tiles.WIDTH)
+    yield from (Tile(tiles.ENTRIES, index) for index in range(full))
+    if partial:
+        yield Tile(tiles.ENTRIES, full, partial)
 
 
 def _write(folder: Path, tile: Tile, data: bytes) -> None:

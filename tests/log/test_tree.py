@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from server.log import tiles, tree
 from server.log.tree import NotProven
+from tests.log.consistency import consistency_proof
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "tree.json").read_text(encoding="utf-8"))
 RFC6962 = VECTORS["rfc6962"]
@@ -81,7 +82,7 @@ def test_inclusion_proofs_are_the_known_ones(case: dict[str, Any]) -> None:
 def test_consistency_proofs_are_the_known_ones(case: dict[str, Any]) -> None:
     """Our proof between each two sizes of the RFC's tree is Go's, hash by hash."""
     read = plain_hashes(tree.leaf_hashes(from_hex(RFC6962["entries_hex"])))
-    assert tree.consistency_proof(case["old_size"], case["new_size"], read) == from_hex(case["proof_hex"])
+    assert consistency_proof(case["old_size"], case["new_size"], read) == from_hex(case["proof_hex"])
 
 
 @pytest.mark.parametrize("size", range(BIGGEST + 1))
@@ -116,45 +117,11 @@ def test_every_leaf_is_proven_and_only_where_it_is(size: int) -> None:
                 tree.verify_inclusion(*case)
 
 
-@pytest.mark.parametrize("new_size", range(BIGGEST + 1))
-def test_every_tree_is_the_beginning_of_every_later_one_and_of_no_other(new_size: int) -> None:
-    """Each pair of sizes verifies; every other pair of heads, root and every spoiled proof is refused."""
-    new = ROOTS[new_size]
-    for old_size in range(new_size + 1):
-        old, proof = ROOTS[old_size], tree.consistency_proof(old_size, new_size, READ)
-        tree.verify_consistency(old_size, old, new_size, new, proof)
-        trivial = old_size in (0, new_size)
-        wrong: list[tuple[int, bytes, int, bytes, list[bytes]]] = [
-            *((old_size, old, new_size, new, bad) for bad in spoiled(proof)),
-            (old_size, LEAVES[-1], new_size, new, proof),
-            (old_size, old[:-1], new_size, new, proof),
-            (old_size, old, new_size, new[:-1], proof),
-            (-1, old, new_size, new, proof),
-        ]
-        if old_size:
-            wrong.append((old_size, old, new_size, LEAVES[-1], proof))
-        if not trivial:
-            others = [size for size in range(BIGGEST + 1) if size not in (old_size, new_size)]
-            wrong += [(size, ROOTS[size], new_size, new, proof) for size in (*others, new_size)]
-            wrong += [(old_size, old, size, ROOTS[size], proof) for size in (*others, old_size)]
-            wrong.append((new_size, new, old_size, old, proof))
-        for case in wrong:
-            with pytest.raises(NotProven):
-                tree.verify_consistency(*case)
-
-
 @pytest.mark.parametrize(("index", "size"), [(-1, 1), (0, 0), (1, 1), (5, 4)])
 def test_no_proof_is_made_for_a_leaf_that_is_not_there(index: int, size: int) -> None:
     """Asking beyond the tree is an error of its own, never a proof of something else."""
     with pytest.raises(IndexError, match="has no leaf"):
         tree.inclusion_proof(index, size, READ)
-
-
-@pytest.mark.parametrize(("old_size", "new_size"), [(-1, 1), (2, 1)])
-def test_no_proof_is_made_that_a_tree_shrank(old_size: int, new_size: int) -> None:
-    """A smaller tree does not begin with a bigger one."""
-    with pytest.raises(IndexError, match="does not begin"):
-        tree.consistency_proof(old_size, new_size, READ)
 
 
 @pytest.mark.parametrize("case", [(0, 1, 1, 2), (2, 3, 6, 7), (3, 4, 7, 8)], ids=str)
@@ -168,25 +135,13 @@ def test_the_claimed_size_fixes_how_long_a_proof_is(case: tuple[int, int, int, i
         tree.verify_inclusion(LEAVES[true_index], true_index, true_size, proof[:-1], ROOTS[true_size])
 
 
-@pytest.mark.parametrize(("claimed", "true"), [((3, 4), (7, 8)), ((7, 8), (3, 4)), ((6, 7), (14, 15))], ids=str)
-def test_the_claimed_sizes_fix_how_long_a_consistency_proof_is(claimed: tuple[int, int], true: tuple[int, int]) -> None:
-    """A true path between two trees proves nothing between two others of the same roots, though the hashes add up."""
-    proof = tree.consistency_proof(*true, READ)
-    tree.verify_consistency(true[0], ROOTS[true[0]], true[1], ROOTS[true[1]], proof)
-    with pytest.raises(NotProven, match="the root"):
-        tree.verify_consistency(claimed[0], ROOTS[true[0]], claimed[1], ROOTS[true[1]], proof)
-
-
 def test_a_size_that_other_readers_cannot_hold_is_refused() -> None:
     """A count of 2**63 or more overflows elsewhere, so a proof that holds just below it is refused beyond."""
     left, right = LEAVES[:2]
     root = tree.node_hash(left, right)
     tree.verify_inclusion(right, 2**62, 2**62 + 1, [left], root)
-    tree.verify_consistency(2**62, left, 2**62 + 1, root, [right])
     with pytest.raises(NotProven):
         tree.verify_inclusion(right, 2**63, 2**63 + 1, [left], root)
-    with pytest.raises(NotProven):
-        tree.verify_consistency(2**63, left, 2**63 + 1, root, [right])
 
 
 def test_a_hash_cannot_lend_a_byte_to_its_neighbour() -> None:
@@ -196,8 +151,6 @@ def test_a_hash_cannot_lend_a_byte_to_its_neighbour() -> None:
     assert tree.node_hash(longer, shorter) == root
     with pytest.raises(NotProven, match="32 bytes"):
         tree.verify_inclusion(shorter, 1, 2, [longer], root)
-    with pytest.raises(NotProven, match="32 bytes"):
-        tree.verify_consistency(1, longer, 2, root, [shorter])
 
 
 @pytest.mark.parametrize("length", [0, 31, 33])
@@ -214,10 +167,9 @@ def test_what_is_not_a_hash_is_never_appended(length: int) -> None:
 @given(
     steps=st.lists(st.integers(0, 90), min_size=1, max_size=5),
     first=st.integers(0, POOL),
-    old=st.integers(0, POOL),
     place=st.integers(0, POOL),
 )
-def test_random_trees_agree_with_the_definition(steps: list[int], first: int, old: int, place: int) -> None:
+def test_random_trees_agree_with_the_definition(steps: list[int], first: int, place: int) -> None:
     """Grown in any batches, as tiles and as a range, a tree has the defined root, and its proofs hold."""
     leaves = RANDOM_LEAVES[first : first + sum(steps)]
     stored: dict[tiles.Position, bytes] = {}
@@ -230,8 +182,6 @@ def test_random_trees_agree_with_the_definition(steps: list[int], first: int, ol
     root = plain_root(leaves)
     assert compact.root() == tiles.root_from_edge(size, stored) == root
     read = tiles.hashes(lambda level, index: stored[level, index])
-    old %= size + 1
-    tree.verify_consistency(old, plain_root(leaves[:old]), size, root, tree.consistency_proof(old, size, read))
     if size:
         place %= size
         tree.verify_inclusion(leaves[place], place, size, tree.inclusion_proof(place, size, read), root)

@@ -26,7 +26,8 @@ from server.storage.embedded import REGION, EmbeddedStore, EmbeddedStoreError, f
 from server.storage.embedded_config import GRPC_OFFSET
 from server.storage.keys import S3Credentials
 from server.storage.objects import S3Objects
-from server.storage.signing import StoredObject, UrlSigner
+from server.storage.signing import StoredObject
+from server.storage.signing_s3 import S3Signer
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -105,7 +106,7 @@ def fetch(store: EmbeddedStore, url: str, headers: dict[str, str] | None = None)
 
 
 def signed_url(store: EmbeddedStore, key: str, age_seconds: int = 0) -> str:
-    signer = UrlSigner(
+    signer = S3Signer(
         endpoint_url=store.endpoint_url,
         region=REGION,
         bucket="weights",

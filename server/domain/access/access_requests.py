@@ -21,6 +21,7 @@ from server.domain.release.stages import Model, Stage, StageState
 from server.domain.release.tiers import Tier
 from server.domain.resources import Resources
 from server.storage.database import Base, Key, Moment
+from server.text import is_writable
 
 LONGEST = timedelta(days=2 * 366)  # of what is asked for; renewing after that is a decision anew
 ASKED_A_DAY_AT_MOST = 20  # by one organization: each is a mail to every admin
@@ -214,7 +215,7 @@ def _require_few(session: Session, home: Organization, at: datetime) -> None:
 
 def _words(text: str, wanted: str) -> str:
     text = text.strip()
-    if not text or len(text) > 1000 or not all(letter.isprintable() or letter in "\r\n\t" for letter in text):
+    if not text or len(text) > 1000 or not is_writable(text):
         raise InvalidRequest(wanted)
     return text
 

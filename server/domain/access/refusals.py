@@ -9,6 +9,7 @@ from server.domain.callers import Caller
 from server.domain.errors import Refused
 from server.domain.resources import Resources
 from server.storage.database import Base, Key, Moment
+from server.text import printable
 
 _OF_NOBODY = frozenset({"authentication_required", "invalid_credentials", "too_many_attempts"})
 
@@ -43,16 +44,11 @@ def record(use: Resources, caller: Caller, refused: Refused, asked: str) -> None
                 refused_at=use.clock(),
                 request_id=caller.request_id,
                 code=refused.code,
-                detail=_storable(refused.detail)[:1000],
-                asked=_storable(asked)[:500],
+                detail=printable(refused.detail)[:1000],
+                asked=printable(asked)[:500],
                 organization_id=caller.organization_id,
                 person_id=caller.person_id,
                 token_id=caller.token_id,
                 address=caller.address,
             )
         )
-
-
-def _storable(text: str) -> str:
-    """What was asked may hold anything; PostgreSQL stores neither NUL nor lone surrogates."""
-    return "".join(character if character.isprintable() else "\ufffd" for character in text)

@@ -1,7 +1,9 @@
 """Signed copies: the exact bytes of what was signed in the portal: the agreement's text, and below it who signed it."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+
+from server import dates
 
 LINE = "-" * 72
 
@@ -37,7 +39,7 @@ def write(signing: Signing) -> str:
         ("Name", signing.name),
         ("Title", signing.title),
         ("Signed in as", signing.signed_in),
-        ("At", f"{signing.at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"),
+        ("At", dates.rfc3339(signing.at)),
         ("Statement", signing.statement),
     )
     block = "".join(f"{what + ':':<15}{value}\n" for what, value in lines)

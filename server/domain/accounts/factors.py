@@ -11,6 +11,7 @@ import pyotp
 from sqlalchemy import ForeignKey, LargeBinary, String, delete, func, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from server import dates
 from server.domain.accounts import ceremonies
 from server.domain.accounts.ceremonies import Ceremony, Kind
 from server.domain.callers import Caller
@@ -240,8 +241,7 @@ def changed(
 
 def tell(session: Session, use: Resources, person: Person, subject: str, more: str, at: datetime) -> None:
     """Tell somebody what was changed of what they sign in with: if it was not them, nobody else would notice."""
-    when = f"{at:%-d %B %Y, %H:%M UTC}"
-    text = f"If this was not you, contact {use.settings.contact} immediately.\n\n{subject} ({when}). {more}"
+    text = f"If this was not you, contact {use.settings.contact} immediately.\n\n{subject} ({dates.minute(at)}). {more}"
     mails.queue(session, use, "account_changed", person.email, subject, text, at)
 
 

@@ -11,6 +11,7 @@ from typing import Literal
 from sqlalchemy import ColumnElement, ForeignKey, Index, LargeBinary, String, func, select
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
 
+from server import dates
 from server.domain import acts
 from server.domain.accounts import factors
 from server.domain.accounts.sign_in import SignedIn
@@ -212,7 +213,7 @@ def _mail(session: Session, use: Resources, caller: Caller, invitation: Invitati
         f"Open this page to choose a password and set up your second factor:\n"
         f"{use.settings.public_url}/invitations/{secret}\n\n"
         f"{caller.person} invites you to Weightgate, for {home.name}, as {invitation.role}.\n"
-        f"The link works once and expires on {invitation.expires_at:%-d %B %Y, %H:%M UTC}. If you did not expect "
+        f"The link works once and expires on {dates.minute(invitation.expires_at)}. If you did not expect "
         "this email, you can ignore it."
     )
     mails.queue(session, use, "invitation", invitation.email, f"You are invited to {home.name}", text, at)

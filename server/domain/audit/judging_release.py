@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from server.domain.audit.world import JudgedByNothing, Record, Rule, Stage, World
 from server.domain.entry_kinds import EntryKind
+from server.domain.permissions import Permission
 from server.domain.release.holds import EVERYTHING
 from server.domain.release.stages import MOVES, StageState
 
@@ -54,6 +55,14 @@ def _checkpoint_publish(world: World, record: Record) -> Iterator[str]:
     stage = world.stages.get(record["stage"])
     if stage is None or stage.state == StageState.WITHDRAWN:
         yield "it publishes to a stage that was never added or that was withdrawn"
+
+
+def _checkpoint_set_main(world: World, record: Record) -> Iterator[str]:
+    stage = world.stages.get(record["stage"])
+    if stage is None or stage.state == StageState.WITHDRAWN:
+        yield "it changes the main checkpoint of a stage that was never added, or was withdrawn"
+    elif stage.state != StageState.PLANNED and not world.may(record["actor"].get("person"), Permission.STAGE_MANAGE):
+        yield "it changes the main checkpoint of an open stage, which takes an admin"
 
 
 def _download(world: World, record: Record) -> Iterator[str]:
@@ -108,5 +117,6 @@ RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     EntryKind.HOLD_PLACE: _hold,
     EntryKind.HOLD_LIFT: _hold,
     EntryKind.CHECKPOINT_PUBLISH: _checkpoint_publish,
+    EntryKind.CHECKPOINT_SET_MAIN: _checkpoint_set_main,
     EntryKind.DOWNLOAD: _download,
 }

@@ -25,6 +25,7 @@ from server.domain.resources import Resources
 from server.log.entries import LogEntry
 from server.logger import redact
 from server.storage.database import Base, Key, Moment
+from server.text import printable
 
 ASKED_AT_ONCE = 500
 RESOLUTION_CHARACTERS_AT_MOST = 1000
@@ -206,7 +207,7 @@ def _known(session: Session, causes: list[str]) -> set[str]:
 
 def _raise(session: Session, cause: str, about: Suspicion, at: datetime) -> None:
     alarm = Alarm(
-        cause_sha256=cause, kind=about.kind, reason=_printable(about.reason, 300), raised_at=at,
+        cause_sha256=cause, kind=about.kind, reason=printable(about.reason[:300]), raised_at=at,
         read_at=datetime.fromtimestamp(about.at_ms / 1000, UTC), download_id=about.download_id,
         organization_id=about.organization_id, object_key=_plain(about.object_key, 1024),
         address=_plain(about.address, 64), signed_by=_plain(about.by, 300),
@@ -228,8 +229,4 @@ _LINK = re.compile(r"(\?|://|%3f|%3a%2f%2f|x-amz-).*", re.IGNORECASE | re.DOTALL
 
 def _plain(text: str, characters: int) -> str:
     """Foreign text for a record: cut, printable, and no link or token in it, whatever a client put there."""
-    return _printable(redact(_LINK.sub("…", text[:FOREIGN_TEXT_AT_MOST])), characters)
-
-
-def _printable(text: str, characters: int) -> str:
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text[:characters])
+    return printable(redact(_LINK.sub("…", text[:FOREIGN_TEXT_AT_MOST]))[:characters])

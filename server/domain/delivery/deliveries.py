@@ -19,6 +19,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from server.domain.entry_kinds import EntryKind
 from server.log.entries import LogEntry
 from server.storage.database import Base, Key
+from server.text import printable
 
 ADDRESSES_AT_MOST = 20
 FINAL_AFTER = timedelta(hours=48)
@@ -86,7 +87,7 @@ class Fetched:
         self.last_ms = last_ms if self.last_ms is None else max(self.last_ms, last_ms)
         address = address[:45]
         if not address.isprintable() or " " in address:  # no store writes such a one
-            address = "".join(letter for letter in address if letter.isprintable() and letter != " ")
+            address = printable(address, "").replace(" ", "")
         if address not in self.addresses:
             if len(self.addresses) >= ADDRESSES_AT_MOST:
                 self.other_requests += requests

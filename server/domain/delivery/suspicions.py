@@ -14,6 +14,7 @@ import orjson
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from server import addresses
 from server.domain.delivery.alarms import AlarmKind, Suspicion
 from server.domain.delivery.deliveries import in_parts
 from server.domain.downloads import issuing
@@ -139,7 +140,7 @@ def of_amount(found: Issued, read: Read, path: str, size_bytes: int, bytes_sent:
 @lru_cache(maxsize=4096)  # of many groups of lines: the same few addresses
 def network_of(address: str) -> str:
     """Return the /24 or, for IPv6, the /48 around an address; what is no address stands for itself."""
-    here = _address(address)
+    here = addresses.parse(address)
     if here is None:
         return address[:45]
     prefix = IPV4_PREFIX if here.version == 4 else IPV6_PREFIX
@@ -188,19 +189,10 @@ def _is_foreign(address: str, found: Issued) -> bool:
     if found.organization_id is None:  # a public stage, asked for by nobody in particular
         return False
     if found.networks:
-        here = _address(address)
+        here = addresses.parse(address)
         return here is None or not any(here in ipaddress.ip_network(network) for network in found.networks)
     asked_from = found.record["actor"].get("address")
     return asked_from is not None and network_of(asked_from) != network_of(address)
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        here = ipaddress.ip_address(text)
-    except ValueError:
-        return None
-    mapped = here.ipv4_mapped if isinstance(here, ipaddress.IPv6Address) else None
-    return mapped or here
 
 
 def _add_networks(session: Session, found: dict[str, Issued]) -> None:

@@ -13,8 +13,9 @@ from server.domain.downloads import issuing
 from server.domain.entry_kinds import EntryKind
 from server.domain.release.holds import EVERYTHING
 from server.log.entries import CLOCKS_DIFFER_BY, LogEntry
+from server.settings import URL_LIFETIME_SECONDS_AT_MOST
 
-LIFETIME_AT_MOST = timedelta(hours=1)  # the most that settings allow
+LIFETIME_AT_MOST = timedelta(seconds=URL_LIFETIME_SECONDS_AT_MOST)
 LOOKED_AT_ONCE = 1000  # entries; where more are young, what is said is "at least"
 SHOWN = 20
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import String, bindparam, null, select, type_coerce
 from sqlalchemy.orm import Session
 
+from server import addresses
 from server.domain.callers import Caller
 from server.domain.errors import (
     AuthenticationRequired,
@@ -165,13 +166,8 @@ def _person_fault(row: Standing | _KnownToken | _KnownSession) -> Refused | None
 
 def is_from_one_of(networks: Collection[str], address: str | None) -> bool:
     """Whether the address lies in a network; an address that cannot be read lies in none."""
-    try:
-        here = ipaddress.ip_address(address or "")
-    except ValueError:
-        return False
-    if isinstance(here, ipaddress.IPv6Address) and here.ipv4_mapped is not None:
-        here = here.ipv4_mapped
-    return any(here in ipaddress.ip_network(network) for network in networks)
+    here = addresses.parse(address)
+    return here is not None and any(here in ipaddress.ip_network(network) for network in networks)
 
 
 _PERSON_STANDING = (Person.disabled_at, Organization.suspended_at)

@@ -14,6 +14,7 @@ from server.settings import Settings
 from server.storage import keys
 from server.storage.database import Base, Key, Moment
 from server.storage.mail import MailRefused, MailServer, MailServerUnavailable, MailUnsendable, Message
+from server.text import printable
 
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=6)
 GIVEN_UP_AFTER = timedelta(days=3)
@@ -169,4 +170,4 @@ def _set(use: Resources, mail: Mail, **values: Any) -> None:
 
 def _one_line(text: str) -> str:
     # Names that people chose stand in subjects: a line break would begin a header of theirs.
-    return "".join(letter if letter.isprintable() else " " for letter in text)[:200]
+    return printable(text, " ")[:200]

@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from server import dates
 from server.domain.identity.organizations import Organization
 from server.domain.identity.people import Person
 from server.domain.mail import mails
@@ -35,7 +36,7 @@ def request_waits(
         f"Review the request: {use.settings.public_url}/admin/requests/{request_id}\n\n"
         f"{asker.name} ({asker.email}) requests access for {organization}:\n"
         f"  Tier:   {wanted}\n"
-        f"  Until:  {last_day(wanted_until)}\n\n"
+        f"  Until:  {dates.last_day(wanted_until)}\n\n"
         f"Purpose, in their own words:\n\n{_quoted(purpose)}"
     )
     _to_lab(session, use, {Role.ADMIN}, "access_request", f"{organization} requests access to {wanted}", text, at)
@@ -64,10 +65,10 @@ def cleared(
     at: datetime,
 ) -> None:
     """Tell a partner that a clearance is in force."""
-    begins = "from now" if starts_at <= at else f"from {_exact(starts_at)}"
+    begins = "from now" if starts_at <= at else f"from {dates.minute(starts_at)}"
     text = (
         f"See what you can download, and whether there is an agreement to sign: {use.settings.public_url}/\n\n"
-        f"Your organization is cleared for {wanted} {begins} until {_exact(expires_at)}."
+        f"Your organization is cleared for {wanted} {begins} until {dates.minute(expires_at)}."
     )
     _to_partner(session, use, organization_id, asked_by, "access_approved", f"Approved: {wanted}", text, at)
 
@@ -104,7 +105,7 @@ def revoked(
 ) -> None:
     """Tell a partner that its access has ended before its day."""
     text = (
-        f"Your organization's clearance for {wanted} was revoked on {_exact(at)}. "
+        f"Your organization's clearance for {wanted} was revoked on {dates.minute(at)}. "
         "No more downloads are issued under it. Files that you already have are not affected.\n\n"
         f"See what you can download now: {use.settings.public_url}/\n"
         "For questions, use the contact address below."
@@ -118,7 +119,7 @@ def signature_waits(
     """Tell the lab's admins that a partner signed, and waits for them. what: `version 2 of model-sharing`."""
     text = (
         f"Countersign or decline it: {use.settings.public_url}/admin/signatures/{signature_id}\n\n"
-        f"{organization} signed {what} on {_exact(at)}. The signer, as typed:\n\n{_quoted(signer)}"
+        f"{organization} signed {what} on {dates.minute(at)}. The signer, as typed:\n\n{_quoted(signer)}"
     )
     _to_lab(session, use, {Role.ADMIN}, "signature_waits", f"{organization} has signed {what}", text, at)
 
@@ -129,7 +130,7 @@ def countersigned(
     """Tell a partner that its signature is in force."""
     text = (
         f"See what you can download now: {use.settings.public_url}/\n\n"
-        f"The lab countersigned {what} on {_exact(at)}. The signature is in force. Your signed copy: "
+        f"The lab countersigned {what} on {dates.minute(at)}. The signature is in force. Your signed copy: "
         f"{use.settings.public_url}/agreements"
     )
     _to_partner(session, use, organization_id, signed_by, "countersigned", f"In force: {what}", text, at)
@@ -151,7 +152,7 @@ def alarms_raised(session: Session, use: Resources, sentences: Iterable[str], at
     counted = Counter(sentences)
     if not counted:
         return
-    lines = "\n".join(f"  {_exact(at)}: {number} x {sentence}" for sentence, number in counted.items())
+    lines = "\n".join(f"  {dates.minute(at)}: {number} x {sentence}" for sentence, number in counted.items())
     page = f"Review the alarms: {use.settings.public_url}/audit/alarms"
     for person in _of_lab(session, {Role.ADMIN, Role.AUDITOR}):
         waiting = session.scalar(_GATHERING.where(Mail.recipient == person.email))
@@ -173,15 +174,6 @@ _GATHERING = (
     .limit(1)
     .with_for_update()
 )
-
-
-def last_day(first_moment_after: datetime) -> str:
-    """`31 January 2027`: the day on which something still holds that ends at this moment."""
-    return f"{first_moment_after.astimezone(UTC) - timedelta(microseconds=1):%-d %B %Y}"
-
-
-def _exact(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%-d %B %Y, %H:%M UTC}"
 
 
 def _quoted(text: str) -> str:

@@ -24,7 +24,7 @@ from server.storage.keys import KeyFileError
 from server.storage.mail import MailServerUnavailable
 from server.storage.objects import ObjectStoreError, ObjectStoreRefused, ObjectStoreUnavailable
 from server.storage.probes import ProbeFailed
-from server.storage.signing import StoredObject, UrlSigner
+from server.storage.signing import StoredObject
 from server.storage.signing_check import SigningMismatch
 
 REDIS_SECONDS = 5
@@ -224,16 +224,9 @@ def _urls(use: Resources) -> str:
 
 
 def _signed(use: Resources, key: str, age: timedelta = timedelta(0)) -> str:
-    made = use.settings
-    signer = UrlSigner(
-        endpoint_url=made.s3_endpoint_url,
-        region=made.s3_region,
-        bucket=made.s3_bucket,
-        addressing=made.s3_addressing,
-        credentials=keys.read_s3_credentials(made.signer_key_file),
-        clock=lambda: use.clock() - age,
-    )
-    return signer.sign([StoredObject(key)], download_id="doctor", lifetime_seconds=60)[0]
+    signed_at = use.clock() - age
+    (url,) = use.signer.sign([StoredObject(key)], download_id="doctor", lifetime_seconds=60, moment=signed_at)
+    return url
 
 
 @contextmanager

@@ -7,7 +7,8 @@ import re
 from collections.abc import Container
 from typing import BinaryIO, NoReturn
 
-from server.domain.publish.source_files import NotPublishable, SourceFile, open_unchanged
+from server.domain.publish.faults import NotPublishable
+from server.domain.publish.source_files import SourceFile, open_unchanged
 
 MAX_READ_BYTES = 100_000_000  # JSON, text and tokenizers: what a check reads as a whole
 
@@ -15,16 +16,23 @@ MAX_READ_BYTES = 100_000_000  # JSON, text and tokenizers: what a check reads as
 SENTENCEPIECE_FIELDS = frozenset({1, 2, 3, 4, 5, *range(200, 300)})
 META_GRAPH_FIELDS = frozenset(range(1, 8))
 
-_TIKTOKEN_LINE = re.compile(r"(?:[A-Za-z0-9+/]+=* [0-9]+\r?)?", re.ASCII)  # a token in base64, its rank
+# A token in base64, its rank. Of an empty token only the padding stands there: Whisper's multilingual vocabulary.
+_TIKTOKEN_LINE = re.compile(r"(?:(?:[A-Za-z0-9+/]+=*|=*) [0-9]+\r?)?", re.ASCII)
+_YAML_OBJECT = re.compile(r"!!python|!python|tag:yaml\.org,2002:python")
 _BLOCK_BYTES = 1 << 20
 _MAGICS = {
-    b"PK\x03\x04": "a zip archive, as PyTorch saves",
-    b"PK\x05\x06": "a zip archive",
     b"\x7fELF": "a program",
     b"\x1f\x8b": "a gzip archive",
     b"\x89HDF\r\n\x1a\n": "an HDF5 file",
     b"\x93NUMPY": "a NumPy file",
     b"GGUF": "a GGUF file",
+}
+_JPEG = re.compile(rb"\xff\xd8\xff")
+_IMAGE_STARTS = {
+    "png": re.compile(rb"\x89PNG\r\n\x1a\n"),
+    "jpg": _JPEG,
+    "jpeg": _JPEG,
+    "webp": re.compile(rb"RIFF.{4}WEBP", re.DOTALL),
 }
 _IMPORTS = {"GLOBAL", "INST", "STACK_GLOBAL", "EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID"}
 _LENGTH_DELIMITED = 2
@@ -52,6 +60,22 @@ def require_text(file: SourceFile) -> None:
     text = _read_text(file)
     if is_pickle(text[:_BLOCK_BYTES].encode()):
         raise _disguised(file, "a pickle")
+
+
+def require_yaml(file: SourceFile) -> None:
+    """Raise NotPublishable unless the file is text without the tags that make a careless reader of YAML run code."""
+    require_text(file)
+    if _YAML_OBJECT.search(_read_text(file)):
+        raise NotPublishable(file.path, "holds YAML tags of Python objects, which run code", "remove the tags")
+
+
+def require_image(file: SourceFile) -> None:
+    """Raise NotPublishable unless the file begins as the kind of image that its name promises."""
+    with open_unchanged(file) as stream:
+        start = stream.read(12)
+    suffix = file.name.rpartition(".")[2].lower()
+    if not _IMAGE_STARTS[suffix].match(start):
+        raise NotPublishable(file.path, f"does not begin as a {suffix} image does", "save it again")
 
 
 def require_numbers(file: SourceFile) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from server.domain.publish.source_files import NotPublishable, SourceFile, open_unchanged, require_unchanged
+from server.domain.publish.faults import NotPublishable
+from server.domain.publish.source_files import SourceFile, open_unchanged, require_unchanged
 
 CHUNK_BYTES = 64 * 2**20  # what a partner can check while a file is still arriving
 

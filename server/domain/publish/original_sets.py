@@ -9,9 +9,10 @@ to read the weights, so a set without `.meta` is complete too.
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from server.domain.publish.source_files import NotPublishable, SourceFile, open_unchanged, shown
+from server.domain.publish.faults import Faults, NotPublishable, shown
+from server.domain.publish.source_files import SourceFile, open_unchanged
 
 _MEMBER = re.compile(r"(model\.ckpt(?:-[0-9]+)?)\.(?:(index|meta)|data-([0-9]{5})-of-([0-9]{5}))", re.ASCII)
 _COMPANIONS = ("checkpoint", "encoder.json", "hparams.json", "vocab.bpe")
@@ -29,15 +30,22 @@ def is_member(name: str) -> bool:
     return name == "checkpoint" or _MEMBER.fullmatch(name) is not None
 
 
-def require_sets(files: Sequence[SourceFile]) -> None:
-    """Raise NotPublishable unless every TensorFlow file belongs to a complete set in its folder."""
-    folders: dict[str, dict[str, SourceFile]] = defaultdict(dict)
+def gather_incomplete(files: Sequence[SourceFile], paths: Sequence[str], faults: Faults) -> None:
+    """Gather what is wrong with TensorFlow files that do not belong to a complete set in their folder.
+
+    paths: of all that lies in the folder, also of files with a fault of their own.
+    """
+    folders: dict[str, dict[str, SourceFile | None]] = defaultdict(dict)
+    for path in paths:
+        parent, _, name = path.rpartition("/")
+        folders[parent or "."][name] = None
     for file in files:
         folders[file.folder][file.name] = file
     for names in folders.values():
-        members = [file for name, file in names.items() if is_member(name)]
+        members = [file for name, file in names.items() if file is not None and is_member(name)]
         if members:
-            _require_set(members, names)
+            with faults.gathered():
+                _require_set(members, names)
 
 
 def require_table(file: SourceFile) -> None:
@@ -49,7 +57,7 @@ def require_table(file: SourceFile) -> None:
         raise NotPublishable(file.path, "is not a TensorFlow checkpoint index, or is truncated", "copy it again")
 
 
-def _require_set(members: Sequence[SourceFile], names: dict[str, SourceFile]) -> None:
+def _require_set(members: Sequence[SourceFile], names: Mapping[str, SourceFile | None]) -> None:
     first = members[0]
     stems = {match[1] for file in members if (match := _MEMBER.fullmatch(file.name))}
     if not stems:
@@ -58,7 +66,8 @@ def _require_set(members: Sequence[SourceFile], names: dict[str, SourceFile]) ->
         for wanted in (*_COMPANIONS, f"{stem}.index", *_data_parts(stem, members)):
             if wanted not in names:
                 raise _missing(first, wanted)
-    _require_state(names["checkpoint"], stems)
+    if (state := names["checkpoint"]) is not None:
+        _require_state(state, stems)
 
 
 def _data_parts(stem: str, members: Sequence[SourceFile]) -> list[str]:

@@ -19,16 +19,19 @@ from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotPossible
 from server.domain.identity import authentication
 from server.domain.permissions import Permission
-from server.domain.publish import checkpoints, formats, hashing, manifests
+from server.domain.publish import checkpoints, formats, hashing, main_checkpoint, manifests
 from server.domain.publish.checkpoints import Checkpoint, CheckpointFile, CheckpointManifest, ManifestForm
+from server.domain.publish.faults import NotPublishable
 from server.domain.publish.hashing import FileHashes
-from server.domain.publish.source_files import NotPublishable, SourceFile, open_unchanged
+from server.domain.publish.patience import Patience
+from server.domain.publish.source_files import SourceFile, open_unchanged
 from server.domain.release import stages
 from server.domain.release.stages import Stage, StageState
 from server.domain.resources import Resources
 from server.storage.objects import ChecksumMismatch, ObjectInfo, ObjectStoreError
 
 Progress = Callable[[str, int, int], None]  # what is being done, bytes just done, bytes in all
+Told = Callable[[str], None]  # gets a sentence that the publisher should read before anything is visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,8 @@ class Published:
     files: int
     size_bytes: int
     resumed: bool  # an earlier run had begun it
+    left_out: Sequence[str]  # what lies in the folder and is never published
+    warnings: Sequence[str]  # what was told before
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +62,12 @@ def publish(
     *,
     note: str | None = None,
     progress: Progress = lambda *_: None,
+    tell: Told = lambda _: None,
 ) -> Published:
     """Publish every file of a folder as one checkpoint of a stage, whose `main` it becomes.
 
-    Raises NotPublishable, Refused, ObjectStoreError or DatabaseUnavailable; nothing is visible then, and the same call
-    continues where it stopped.
+    A database that is away is waited for. Raises NotPublishable, Refused, ObjectStoreError or DatabaseUnavailable;
+    nothing is visible then, and the same call continues where it stopped.
     """
     caller.require(Permission.CHECKPOINT_PUBLISH)
     if note is not None and len(note) > 2000:
@@ -69,17 +75,23 @@ def publish(
     with use.database.reading() as session:
         stage = _open_stage(session, full_name)
         name = stage.full_name  # an alias was resolved
-    files = formats.scan(folder)
+        warnings = main_checkpoint.warnings_of_publishing(session, stage, full_name)
+    scanned = formats.scan(folder)
+    warnings += scanned.warnings
+    for sentence in warnings:
+        tell(sentence)
+    files = scanned.files
     size_bytes = sum(file.size_bytes for file in files)
     hashes = hashing.hash_files(files, lambda done: progress("checking", done, size_bytes))
-    draft = _draft(use, caller, name, hashes, note)
-    versions = _upload(use, draft, name, files, hashes, lambda done: progress("uploading", done, size_bytes))
-    _make_visible(use, caller, draft, name, versions, size_bytes, note)
+    patience = Patience(tell)
+    draft = patience.insist(lambda _: _draft(use, caller, name, hashes, note))
+    versions = _upload(use, draft, name, files, hashes, patience, lambda done: progress("uploading", done, size_bytes))
+    patience.insist(lambda again: _make_visible(use, caller, draft, name, versions, size_bytes, note, again=again))
     if draft.resumed:
         # What runs before this one had begun to send. It costs space only: no reason to call this one failed.
         with contextlib.suppress(ObjectStoreError):
             use.store.abort_uploads(checkpoints.object_key(name, draft.checkpoint_id, ""))
-    return Published(name, draft.checkpoint_id, len(files), size_bytes, draft.resumed)
+    return Published(name, draft.checkpoint_id, len(files), size_bytes, draft.resumed, scanned.left_out, warnings)
 
 
 def _draft(use: Resources, caller: Caller, name: str, hashes: Mapping[str, FileHashes], note: str | None) -> _Draft:
@@ -120,11 +132,19 @@ def _known(session: Session, stage: Stage, content: str) -> _Draft | None:
     if checkpoint is None:
         return None
     if checkpoint.published_at is not None:
-        raise NotPossible(
-            f"These files are already published as checkpoint {checkpoint.checkpoint_id} of {stage.full_name}.",
-            next_step="There is nothing to do. To publish another checkpoint, change the files.",
-        )
+        raise _published_already(session, stage, checkpoint)
     return _Draft(checkpoint.id, checkpoint.checkpoint_id, resumed=True)
+
+
+def _published_already(session: Session, stage: Stage, checkpoint: Checkpoint) -> NotPossible:
+    known = f"This very set of files is checkpoint {checkpoint.checkpoint_id} of {stage.full_name} already"
+    if stage.main_checkpoint_id == checkpoint.id:
+        done = "Nothing needs to be done; change the files to publish another checkpoint."
+        return NotPossible(f"{known}, and its `main`.", next_step=done)
+    return NotPossible(
+        f"{known}; its `main` is {main_checkpoint.id_of_main(session, stage)}.",
+        next_step=f"`checkpoint set-main {stage.full_name} {checkpoint.checkpoint_id}` makes it `main` again.",
+    )
 
 
 def _upload(
@@ -133,12 +153,12 @@ def _upload(
     name: str,
     files: Sequence[SourceFile],
     hashes: Mapping[str, FileHashes],
+    patience: Patience,
     progress: Callable[[int], None],
 ) -> dict[str, str | None]:
     """Upload what the store does not hold yet, whole and with its hash; return each path's object version."""
     versions: dict[str, str | None] = {}
-    with use.database.reading() as session:
-        signed = manifests.digests_in(checkpoints.manifest(session, draft.key, ManifestForm.FILES))
+    signed = patience.insist(lambda _: _signed_digests(use, draft))
     if signed != {path: file.sha256 for path, file in hashes.items()}:
         raise ChecksumMismatch("the files do not match the saved manifest; nothing was published")
     for file in files:
@@ -146,9 +166,16 @@ def _upload(
         try:
             versions[file.path] = _stored(use, key, file, hashes[file.path].sha256, progress).version_id
         except ObjectStoreError:
-            _require_draft(use, draft)  # another run that finishes first clears away what this one was sending
+            patience.insist(
+                lambda _: _require_draft(use, draft)
+            )  # another run that finishes first clears away what this one was sending
             raise
     return versions
+
+
+def _signed_digests(use: Resources, draft: _Draft) -> dict[str, str]:
+    with use.database.reading() as session:
+        return manifests.digests_in(checkpoints.manifest(session, draft.key, ManifestForm.FILES))
 
 
 def _stored(use: Resources, key: str, file: SourceFile, sha256: str, progress: Callable[[int], None]) -> ObjectInfo:
@@ -189,6 +216,8 @@ def _make_visible(
     versions: Mapping[str, str | None],
     size_bytes: int,
     note: str | None,
+    *,
+    again: bool,
 ) -> None:
     with use.database.transaction() as session:
         # Uploads take hours: whoever was disabled meanwhile publishes nothing any more.
@@ -197,6 +226,8 @@ def _make_visible(
             raise refused
         stage = _open_stage(session, name, lock=True)
         checkpoint = session.get_one(Checkpoint, draft.key, with_for_update=True)
+        if again and checkpoint.published_at is not None:
+            return  # the commit before was stored, and its answer lost
         _require_unpublished(checkpoint)
         at = use.clock()
         for file in session.scalars(select(CheckpointFile).where(CheckpointFile.checkpoint_id == checkpoint.id)):

@@ -8,10 +8,12 @@ import json
 from collections.abc import Mapping
 from typing import BinaryIO, NoReturn, TypeGuard
 
-from server.domain.publish.source_files import NotPublishable, SourceFile, open_unchanged, shown
+from server.domain.publish.faults import NotPublishable, shown
+from server.domain.publish.source_files import SourceFile, open_unchanged
 
 MAX_HEADER_BYTES = 100_000_000
 LENGTH_BYTES = 8
+LIBRARY = "safetensors 0.8.0"  # whose list of dtypes is the one below
 
 _BITS = (
     {"F4": 4, "F6_E2M3": 6, "F6_E3M2": 6}
@@ -130,7 +132,7 @@ def _span(name: str, entry: object) -> tuple[int, int]:
         raise HeaderFault(f"tensor {tensor} does not have exactly dtype, shape and data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in _BITS:
-        raise HeaderFault(f"tensor {tensor} has an unknown dtype")
+        raise HeaderFault(f"tensor {tensor} has the dtype {_quoted(str(dtype))}, which {LIBRARY} does not know")
     if not _are_counts(shape):
         raise HeaderFault(f"tensor {tensor} has a shape that is not a list of integers from 0")
     if not _are_counts(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:

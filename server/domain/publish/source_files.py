@@ -3,25 +3,25 @@
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from server.domain.publish.faults import Faults, NotPublishable, shown
+
 MAX_FILE_BYTES = 50_000_000_000  # Hugging Face clients refuse a larger file before they ask for it
 MAX_FILES = 1000  # checkpoints.FILES_AT_MOST: one request and one log entry must hold them all
 MAX_PATH_CHARACTERS = 512
+COUNTED_AT_MOST = 100_000  # to say how many files there are; who names `/` by mistake does not wait for its end
 
 _PART = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
-_SHOWN_CHARACTERS = 120
-
-
-class NotPublishable(ValueError):
-    """A file or folder cannot be published. The text is one line: which file, what is wrong, and what to do."""
-
-    def __init__(self, path: str, fault: str, fix: str) -> None:
-        super().__init__(f"{shown(path)}: {fault}; {fix}")
-        self.path = path
+_DEVICE = re.compile(r"(CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(\..*)?", re.ASCII | re.IGNORECASE)
+_LEFT_OUT = {".gitattributes", ".gitignore", ".DS_Store"}
+_FROM_DISTCP = (
+    "convert the folder (`python -m torch.distributed.checkpoint.format_utils dcp_to_torch DIR model.pt`), "
+    "load that and save it as safetensors"
+)
 
 
 @dataclass(frozen=True)
@@ -44,33 +44,37 @@ class SourceFile:
         return str(PurePosixPath(self.path).parent)
 
 
-def shown(text: str) -> str:
-    """Return foreign text fit for one line of a message: control characters escaped, a long middle left out."""
-    escaped = text if text.isascii() and text.isprintable() else ascii(text)[1:-1]
-    half = _SHOWN_CHARACTERS // 2
-    return escaped if len(escaped) <= 2 * half else f"{escaped[:half]}…{escaped[-half:]}"
+@dataclass(frozen=True)
+class Folder:
+    """What a walk found."""
+
+    files: list[SourceFile]  # sorted by path
+    paths: list[str]  # of all files, also of those that were refused
+    left_out: list[str]  # what lies there and is never published, such as `.gitattributes`
 
 
-def walk(folder: Path) -> list[SourceFile]:
-    """Return every file under `folder`, sorted by path. Raises NotPublishable.
+def walk(folder: Path, faults: Faults) -> Folder:
+    """Return every file under `folder`, and gather what is wrong with names and kinds. Raises NotPublishable.
 
     `folder` itself may be a symbolic link: whoever publishes named it. A link below it may not: what it points to
     can lie outside, and can change after the checks.
     """
+    walk = _Walk(faults)
     try:
         top = folder.resolve(strict=True)
         if not top.is_dir():
             raise NotPublishable(str(folder), "is not a folder", "name the folder that contains the files")
-        files = list(_walk(top, "", budget=_Budget()))
+        walk.enter(top, "")
     except OSError as error:
         name = os.fsdecode(error.filename) if error.filename else str(folder)
         raise NotPublishable(
             name, f"cannot be read ({error.strerror})", "check that it exists and that you can read it"
         ) from None
-    if not files:
+    walk.require_count(folder)
+    if not walk.files and not faults:
         raise NotPublishable(str(folder), "contains no files", "name the folder that contains the checkpoint")
-    _refuse_twins(file.path for file in files)
-    return sorted(files, key=lambda file: file.path)
+    _gather_twins((file.path for file in walk.files), faults)
+    return Folder(sorted(walk.files, key=lambda file: file.path), walk.paths, sorted(walk.left_out))
 
 
 def open_unchanged(file: SourceFile) -> BinaryIO:
@@ -103,58 +107,102 @@ def require_unchanged(file: SourceFile, stream: BinaryIO) -> None:
         )
 
 
-@dataclass
-class _Budget:
-    """Counts what was found, so that a wrong folder ends the walk early instead of filling the memory."""
+class _Walk:
+    """One walk through a folder. Beyond the limit it only counts, so that a wrong folder does not fill the memory."""
 
-    files: int = 0
-    folders: int = 0
+    def __init__(self, faults: Faults) -> None:
+        self.files: list[SourceFile] = []
+        self.paths: list[str] = []
+        self.left_out: list[str] = []
+        self._faults = faults
+        self._counts = {"files": 0, "folders": 0}
 
-    def spend(self, path: str, *, is_folder: bool) -> None:
-        if is_folder:
-            self.folders += 1
-        else:
-            self.files += 1
-        if max(self.files, self.folders) > MAX_FILES:
-            raise NotPublishable(
-                path,
-                f"exceeds the limit of {MAX_FILES} files and folders in a checkpoint",
-                "use fewer shards, or name the right folder",
-            )
+    def enter(self, folder: Path, prefix: str) -> None:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if max(self._counts.values()) > COUNTED_AT_MOST:
+                    return
+                path, status = prefix + entry.name, entry.stat(follow_symlinks=False)
+                is_folder = stat.S_ISDIR(status.st_mode)
+                if left_out := _left_out(Path(entry.path), is_folder=is_folder):
+                    self.left_out.append(prefix + left_out)
+                    continue
+                self._counts["folders" if is_folder else "files"] += 1
+                if max(self._counts.values()) <= MAX_FILES:
+                    self._keep(path, Path(entry.path), status)
+                if is_folder and not entry.name.startswith("."):  # a hidden one is one fault, not as many as it holds
+                    self.enter(Path(entry.path), path + "/")
+
+    def _keep(self, path: str, location: Path, status: os.stat_result) -> None:
+        with self._faults.gathered():
+            if stat.S_ISDIR(status.st_mode):
+                _require_name(path, location.name, is_folder=True)
+                return
+            self.paths.append(path)
+            _require_name(path, location.name, is_folder=False)
+            self.files.append(_source_file(path, location, status))
+
+    def require_count(self, folder: Path) -> None:
+        for what, count in self._counts.items():
+            if count > MAX_FILES:
+                number = f"{count}" if count <= COUNTED_AT_MOST else f"more than {COUNTED_AT_MOST}"
+                self._faults.add(
+                    str(folder),
+                    f"contains {number} {what}; the limit of a checkpoint is {MAX_FILES}",
+                    "use fewer shards, or name the right folder",
+                )
+        if max(self._counts.values()) > MAX_FILES:
+            self._faults.refuse()  # nothing of so many is read
 
 
-def _walk(folder: Path, prefix: str, budget: _Budget) -> Iterator[SourceFile]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            path = prefix + entry.name
-            _require_name(path, entry.name)
-            status = entry.stat(follow_symlinks=False)
-            is_folder = stat.S_ISDIR(status.st_mode)
-            budget.spend(path, is_folder=is_folder)
-            if is_folder:
-                yield from _walk(Path(entry.path), path + "/", budget)
-            else:
-                yield _source_file(path, Path(entry.path), status)
+def _left_out(entry: Path, *, is_folder: bool) -> str | None:
+    """Name what a clone or a download from a hub, or a Mac, leaves beside the files, and nobody means to publish."""
+    if not is_folder:
+        return entry.name if entry.name in _LEFT_OUT else None
+    if entry.name == ".cache" and all(inner.name == "huggingface" and inner.is_dir() for inner in entry.iterdir()):
+        return ".cache/huggingface/"
+    return None
 
 
-def _require_name(path: str, name: str) -> None:
-    rule = "use up to 128 characters: A-Z, a-z, 0-9, dot, underscore and hyphen"
+def _require_name(path: str, name: str, *, is_folder: bool) -> None:
+    if not is_folder and (name == ".metadata" or name.endswith(".distcp")):
+        raise NotPublishable(path, "belongs to a torch distributed checkpoint, which carries a pickle", _FROM_DISTCP)
     if name.startswith("."):
         # Also what the manifest tool would leave out silently: `.git`, `.gitattributes`.
         raise NotPublishable(path, "is hidden: its name begins with a dot", "move it out of the folder or rename it")
-    if _PART.fullmatch(name) is None:
-        raise NotPublishable(path, "has a name that some systems cannot store", f"rename it: {rule}")
-    if ".." in name:
-        raise NotPublishable(path, "has two dots in a row in its name", "rename it")
+    if fault := _fault_of_name(name):
+        raise NotPublishable(
+            path,
+            fault,
+            "rename it: use up to 128 characters: A-Z, a-z, 0-9, dot, underscore and hyphen",
+        )
     if len(path) > MAX_PATH_CHARACTERS:
         raise NotPublishable(
             path, f"has a path of more than {MAX_PATH_CHARACTERS} characters", "use fewer or shorter folder names"
         )
 
 
+def _fault_of_name(name: str) -> str | None:
+    if name.startswith("-"):
+        return "begins with a hyphen, which commands take for an option"
+    if _DEVICE.fullmatch(name):
+        return "has a name that Windows keeps for a device"
+    if name.endswith((".", " ")):
+        return "ends in a dot or a blank, which Windows takes away"
+    if _PART.fullmatch(name) is None:
+        return "has a name that not every system can store"
+    if ".." in name:
+        return "has two dots in a row in its name"
+    return None
+
+
 def _source_file(path: str, location: Path, status: os.stat_result) -> SourceFile:
     if stat.S_ISLNK(status.st_mode):
-        raise NotPublishable(path, "is a symbolic link", "replace it with the file itself")
+        raise NotPublishable(
+            path,
+            "is a symbolic link",
+            "publish a copy made with `cp -rL`; `hf download --local-dir` fetches files without links",
+        )
     if not stat.S_ISREG(status.st_mode):
         raise NotPublishable(path, "is a pipe, socket or device", "move it out of the folder")
     if status.st_size == 0:
@@ -167,11 +215,13 @@ def _source_file(path: str, location: Path, status: os.stat_result) -> SourceFil
     return SourceFile(path, location, status.st_size, status.st_mtime_ns, (status.st_dev, status.st_ino))
 
 
-def _refuse_twins(paths: Iterable[str]) -> None:
+def _gather_twins(paths: Iterable[str], faults: Faults) -> None:
     """Refuse names that differ in case only: on many disks one of the two would overwrite the other."""
     spelled: dict[str, str] = {}
+    told: set[str] = set()
     for path in paths:
         for name in (path, *map(str, PurePosixPath(path).parents)):
             twin = spelled.setdefault(name.casefold(), name)
-            if twin != name:
-                raise NotPublishable(name, f"differs from {shown(twin)} only in case", "rename one of them")
+            if twin != name and name not in told:
+                told.add(name)
+                faults.add(name, f"differs from {shown(twin)} only in case", "rename one of them")

@@ -1,13 +1,14 @@
 """Answers: the forms that several routes share: lists, moments, slices of lists."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 import orjson
 from flask import Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from server import dates
 from server.domain.errors import InvalidRequest
 from server.domain.paging import Page, Slice
 
@@ -77,4 +78,4 @@ def answer(body: Any, status: int = 200) -> Response:
 
 def moment(at: datetime | None) -> str | None:
     """RFC 3339 in UTC, to the second."""
-    return None if at is None else at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return None if at is None else dates.rfc3339(at)

@@ -7,6 +7,7 @@ import pytest
 from server.domain.downloads import issuing, live_urls
 from server.domain.downloads.issuing import Order
 from server.domain.downloads.live_urls import LiveUrls
+from server.settings import URL_LIFETIME_SECONDS_AT_MOST
 from tests.plans import plans
 from tests.world import World
 
@@ -35,9 +36,11 @@ def test_a_download_lives_in_every_list_that_it_belongs_to(world: World) -> None
         assert of(world, kind) == LiveUrls([], 0, 0, None, False), kind
 
 
-def test_it_ends_with_its_urls(sqlite_world: World) -> None:
-    """A second before it lives, at the moment itself no more."""
+@pytest.mark.parametrize("lifetime_seconds", [10, URL_LIFETIME_SECONDS_AT_MOST])
+def test_it_ends_with_its_urls(sqlite_world: World, lifetime_seconds: int) -> None:
+    """A second before it lives, at the moment itself no more, however long settings let it live."""
     world = sqlite_world
+    world.use.settings = world.settings.model_copy(update={"url_lifetime_seconds": lifetime_seconds})
     issued = issuing.issue(world.use, world.caller("cleared"), world.order())
     aurora = world.person("cleared").organization_id or 0
     with world.use.database.reading() as session:

@@ -11,8 +11,9 @@ from typing import Any
 import argon2
 import pyotp
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
+from server.domain.accounts import sign_in
 from server.domain.callers import Caller
 from server.domain.errors import (
     InvalidCredentials,
@@ -30,7 +31,7 @@ from server.domain.identity.people import Person
 from server.domain.paging import Slice
 from server.domain.permissions import Role
 from server.storage import keys
-from tests.world import World
+from tests.world import STRANGER, World
 
 AURORA = "aurora-institute"
 PASSWORD = "a long enough password"
@@ -116,6 +117,68 @@ def test_unknown_person_and_wrong_password_get_one_answer(world: World, monkeypa
     assert len(verified) == len(attempts)
     parameters = [argon2.extract_parameters(kept) for kept in verified]
     assert all(cost == parameters[0] for cost in parameters)
+
+
+def weaken(world: World, email: str, password: str) -> str:
+    """Keep somebody's password as another version of this server might have: under lower parameters."""
+    weak = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(password)
+    with world.use.database.transaction() as session:
+        session.execute(update(Person).where(Person.email == email).values(password_hash=weak))
+    return weak
+
+
+def test_a_right_password_is_kept_under_the_present_parameters(world: World) -> None:
+    """A wrong one changes nothing; the sign-in that renews it goes on to its second factor, and so does the next."""
+    known = world.example.people["cleared"]
+    email, password = known["email"], known["password"]
+    weak = weaken(world, email, password)
+    with pytest.raises(InvalidCredentials):
+        people.prove(world.use, email, "a wrong password, long")
+    assert person(world, email).password_hash == weak
+    ceremony = sign_in.begin(world.use, email, password)
+    renewed = person(world, email).password_hash
+    assert argon2.extract_parameters(renewed) == argon2.extract_parameters(people.hash_password(PASSWORD))
+    code = pyotp.TOTP(known["totp_secret"]).at(world.clock())
+    assert sign_in.by_totp(world.use, STRANGER, ceremony, code).role == Role.OWNER
+    assert people.sign_in_for_command(world.use, email, password).person == email
+    assert person(world, email).password_hash == renewed
+
+
+def test_a_password_that_is_replaced_while_it_is_renewed_stays_replaced(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new one counts, and the sign-in with the old one does not end well."""
+    known = world.example.people["cleared"]
+    weaken(world, known["email"], known["password"])
+    hashed = argon2.PasswordHasher.hash
+
+    def meanwhile(self: argon2.PasswordHasher, password: str) -> str:
+        monkeypatch.setattr(argon2.PasswordHasher, "hash", hashed)
+        people.reset_password(world.use, world.admin, known["email"], PASSWORD)
+        return hashed(self, password)
+
+    monkeypatch.setattr(argon2.PasswordHasher, "hash", meanwhile)
+    # One hash at a time would wait for itself here; the replacing one comes from another request.
+    monkeypatch.setattr(people, "_hashing", threading.BoundedSemaphore(3))
+    ceremony = sign_in.begin(world.use, known["email"], known["password"])
+    people.prove(world.use, known["email"], PASSWORD)
+    with pytest.raises(NotPossible, match="password was changed"):
+        sign_in.by_totp(world.use, STRANGER, ceremony, pyotp.TOTP(known["totp_secret"]).at(world.clock()))
+
+
+def test_a_password_is_renewed_later_when_too_many_hash(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever was right is let in, whatever else the server is busy with."""
+    known = world.example.people["cleared"]
+    weak = weaken(world, known["email"], known["password"])
+    crowd = threading.BoundedSemaphore(1)
+
+    def crowded(*_: Any) -> bool:
+        monkeypatch.setattr(people, "_asking", crowd)
+        return crowd.acquire()
+
+    monkeypatch.setattr(argon2.PasswordHasher, "check_needs_rehash", crowded)
+    assert people.prove(world.use, known["email"], known["password"]).email == known["email"]
+    assert person(world, known["email"]).password_hash == weak
 
 
 def test_a_longer_password_that_begins_like_the_right_one_is_wrong(sqlite_world: World) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from model_signing import hashing as library
 
+from server.domain.publish.faults import Faults, NotPublishable
 from server.domain.publish.hashing import CHUNK_BYTES, FileHashes, hash_files
-from server.domain.publish.source_files import NotPublishable, SourceFile, walk
+from server.domain.publish.source_files import SourceFile, walk
 
 
 def sha256(content: bytes) -> str:
@@ -19,7 +20,7 @@ def sha256(content: bytes) -> str:
 @pytest.fixture
 def file(tmp_path: Path) -> SourceFile:
     (tmp_path / "a.txt").write_bytes(bytes(range(250)) * 40_000)
-    return walk(tmp_path)[0]
+    return walk(tmp_path, Faults()).files[0]
 
 
 @pytest.mark.parametrize("size_bytes", [1, 6, 7, 8, 14, 20, 21, 22])
@@ -29,7 +30,7 @@ def test_chunks_end_at_their_boundaries(tmp_path: Path, size_bytes: int) -> None
     (tmp_path / "a.txt").write_bytes(content)
     pieces = [content[begin : begin + 7] for begin in range(0, size_bytes, 7)]
     expected = FileHashes(size_bytes, sha256(content), 7, tuple(map(sha256, pieces)))
-    assert hash_files(walk(tmp_path), chunk_bytes=7) == {"a.txt": expected}
+    assert hash_files(walk(tmp_path, Faults()).files, chunk_bytes=7) == {"a.txt": expected}
 
 
 @pytest.mark.parametrize("size_bytes", [CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 2 * CHUNK_BYTES + 4096])
@@ -41,7 +42,7 @@ def test_chunks_of_64_mib_are_the_librarys_shards(tmp_path: Path, size_bytes: in
             stream.seek(place)
             stream.write(b"mark")
         stream.truncate(size_bytes)
-    ours = hash_files(walk(tmp_path))["a.txt"]
+    ours = hash_files(walk(tmp_path, Faults()).files)["a.txt"]
     config = library.Config()  # type: ignore[no-untyped-call]
     shards = config.use_shard_serialization(shard_size=CHUNK_BYTES).hash(tmp_path).resource_descriptors()
     assert list(ours.chunk_sha256s) == [shard.digest.digest_hex for shard in shards]
@@ -55,7 +56,7 @@ def test_every_file_is_hashed_under_its_path_and_all_bytes_are_reported(tmp_path
     for path, content in contents.items():
         (tmp_path / path).write_bytes(content)
     read: list[int] = []
-    hashes = hash_files(walk(tmp_path), read.append)
+    hashes = hash_files(walk(tmp_path, Faults()).files, read.append)
     assert {path: found.sha256 for path, found in hashes.items()} == {p: sha256(c) for p, c in contents.items()}
     assert sum(read) == 18_000_001
     assert max(read) <= 4 * 2**20

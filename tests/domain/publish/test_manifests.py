@@ -19,6 +19,7 @@ from model_signing import signing as library_signing
 from model_signing import verifying as library_verifying
 
 from server.domain.publish import manifests
+from server.domain.publish.faults import Faults
 from server.domain.publish.hashing import FileHashes, hash_files
 from server.domain.publish.manifests import ManifestError
 from server.domain.publish.source_files import walk
@@ -43,7 +44,7 @@ class Signed:
             (self.model / path).parent.mkdir(parents=True, exist_ok=True)
             (self.model / path).write_bytes(content)
         keys.write_manifest_key(self.private, self.public)
-        self.hashes = hash_files(walk(self.model), chunk_bytes=CHUNK)
+        self.hashes = hash_files(walk(self.model, Faults()).files, chunk_bytes=CHUNK)
         self.manifest = manifests.sign("774M", self.hashes, self.private)
         self.files_form, self.chunks_form = folder / "manifest.json", folder / "chunks.json"
         self.files_form.write_bytes(self.manifest.files_form)

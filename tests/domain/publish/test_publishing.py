@@ -21,10 +21,10 @@ from server import logger
 from server.cli.main import EXPECTED, main
 from server.domain.errors import NotFound, NotPermitted, NotPossible, PersonDisabled, Refused
 from server.domain.identity import people
-from server.domain.publish import publishing, source_files
+from server.domain.publish import patience, publishing, source_files
 from server.domain.publish.checkpoints import FILES_AT_MOST, Checkpoint, CheckpointFile, CheckpointManifest, object_key
+from server.domain.publish.faults import NotPublishable
 from server.domain.publish.publishing import Published
-from server.domain.publish.source_files import NotPublishable
 from server.domain.release import stages
 from server.domain.release.stages import StageState
 from server.domain.resources import Resources
@@ -427,8 +427,11 @@ def test_a_store_that_is_lost_stops_the_run_cleanly(
 
 
 @pytest.mark.parametrize("fault", [Fault.NOT_STORED, Fault.STORED])
-def test_a_last_commit_that_fails_can_be_repeated(world: World, folder: Path, tmp_path: Path, fault: Fault) -> None:
-    """When the last transaction's answer is lost the run fails; the next one publishes, or finds that it is done."""
+def test_a_last_commit_that_fails_can_be_repeated(
+    world: World, folder: Path, tmp_path: Path, fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the database stays away the run fails; the next one publishes, or finds that it is done."""
+    monkeypatch.setattr(patience, "PATIENCE_SECONDS", 0)
     before = seen(world)
     with faulty(world, tmp_path) as switch:
 
@@ -447,6 +450,31 @@ def test_a_last_commit_that_fails_can_be_repeated(world: World, folder: Path, tm
         with pytest.raises(NotPossible, match="already"):
             publish(world, folder)
         assert seen(world) != before
+
+
+@pytest.mark.parametrize("at", ["checking", "uploading"])
+@pytest.mark.parametrize("fault", [Fault.NOT_STORED, Fault.STORED])
+def test_a_database_that_comes_back_ends_no_run(
+    world: World, folder: Path, tmp_path: Path, fault: Fault, at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is waited for, which is said; one checkpoint is published, also when only the commit's answer was lost."""
+    monkeypatch.setattr(patience, "PAUSE_SECONDS", 0)
+    entries = len(world.entries("checkpoint.publish"))
+    told: list[str] = []
+    with faulty(world, tmp_path) as switch:
+
+        def progress(what: str, _done: int, _all: int) -> None:
+            switch.fault = fault if what == at else Fault.NONE
+
+        def tell(sentence: str) -> None:
+            if "waiting for it" in sentence:
+                told.append(sentence)
+                switch.fault = Fault.NONE
+
+        done = publish(world, folder, progress=progress, tell=tell)
+    assert len(told) == 1
+    assert len(world.entries("checkpoint.publish")) == entries + 1
+    require_published(world, done, folder)
 
 
 @pytest.mark.parametrize("tampering", ["other bytes", "other bytes and a forged hash", "deleted"])
@@ -666,7 +694,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing folder": (missing, "check that it exists"),
     "empty folder": (empty, "name the folder that contains the checkpoint"),
     "a file instead": (a_file, "name the folder"),
-    "symlink": (lambda folder: (folder / "a.json").symlink_to("config.json"), "replace it with the file itself"),
+    "symlink": (lambda folder: (folder / "a.json").symlink_to("config.json"), "cp -rL"),
     "pickle": (lambda folder: (folder / "model.bin").write_bytes(b"\x80\x04."), "convert it to safetensors"),
     "bad header": (
         lambda folder: (folder / "model.safetensors").write_bytes(b"\x08" + b"\0" * 15),
@@ -674,7 +702,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "index": (index_without_tensor, "lost"),
     "51 GB": (too_large, "save the checkpoint in smaller shards"),
-    "leading dot": (lambda folder: (folder / ".gitattributes").write_text("a"), "rename it"),
+    "leading dot": (lambda folder: (folder / ".gitmodules").write_text("a"), "rename it"),
     "case twins": (lambda folder: (folder / "Vocab.txt").write_text("a"), "rename one of them"),
     "too many": (too_many, "use fewer shards"),
 }
@@ -738,7 +766,10 @@ def test_a_command_without_its_store_gets_one_line(
     monkeypatch.setenv("WEIGHTGATE_S3_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     with nothing_visible(sqlite_world):
         assert run(sqlite_world, folder, monkeypatch) == 1
-    require_one_line(capsys, "check that it is running")
+    told, failed = capsys.readouterr().err.splitlines()
+    assert told.startswith(f"{STAGE} is open to cleared partners: once uploaded, this is its `main` at once")
+    assert failed.startswith("weightgate-server: ")
+    assert "check that it is running" in failed
 
 
 def test_a_folder_and_a_request_have_the_same_limit_of_files() -> None:

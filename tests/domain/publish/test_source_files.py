@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from server.domain.publish import source_files
-from server.domain.publish.source_files import NotPublishable, shown, walk
+from server.domain.publish.faults import Faults, NotPublishable, shown
+from server.domain.publish.source_files import Folder, SourceFile
 
 
 def put(folder: Path, names: Iterable[str]) -> Path:
@@ -18,23 +19,65 @@ def put(folder: Path, names: Iterable[str]) -> Path:
     return folder
 
 
+def found(folder: Path) -> Folder:
+    """Walk, and refuse what is to be refused."""
+    faults = Faults()
+    walked = source_files.walk(folder, faults)
+    faults.refuse()
+    return walked
+
+
+def walk(folder: Path) -> list[SourceFile]:
+    return found(folder).files
+
+
 def refusal(folder: Path) -> str:
     """Walk, and return the one line it is refused with."""
     with pytest.raises(NotPublishable) as caught:
         walk(folder)
     text = str(caught.value)
-    assert text.isprintable()
-    assert "; " in text  # what is wrong; what to do
+    for line in text.splitlines():
+        assert line.isprintable()
+        assert "; " in line  # what is wrong; what to do
     return text
 
 
 @pytest.mark.parametrize(
     "name",
-    [".gitattributes", ".cache/a.txt", "a b.txt", "a:b.txt", "ä.txt", "a\nb.txt", "a..b.txt", "a\\b.txt", "x" * 129,
+    [".gitmodules", ".cache/a.txt", ".cache/huggingface",
+     "a b.txt", "a:b.txt", "ä.txt", "a\nb.txt", "a..b.txt", "a\\b.txt", "x" * 129,
      "%2e.txt", "a\u202etxt.json", "(1).json"],
 )  # fmt: skip
 def test_a_name_that_not_every_system_can_store_is_refused(tmp_path: Path, name: str) -> None:
     refusal(put(tmp_path, ["config.json", name]))
+
+
+@pytest.mark.parametrize(
+    ("name", "because"),
+    [
+        ("CON.json", "Windows keeps for a device"), ("aux.json", "Windows keeps for a device"),
+        ("nul", "Windows keeps for a device"), ("com1.safetensors", "Windows keeps for a device"),
+        ("lpt9/a.json", "Windows keeps for a device"), ("a.json.", "ends in a dot or a blank"),
+        ("a.json ", "ends in a dot or a blank"), ("below./a.json", "ends in a dot or a blank"),
+        ("-rf.safetensors", "begins with a hyphen, which commands take for an option"),
+    ],
+)  # fmt: skip
+def test_a_name_that_some_system_reads_otherwise_is_refused(tmp_path: Path, name: str, because: str) -> None:
+    """A device, an option, or another name: a partner could not store or name the file."""
+    assert because in refusal(put(tmp_path, [name]))
+    put(tmp_path, ["console.json", "auxiliary.json", "com10.json", "a-b.json"])
+    assert refusal(tmp_path).count("\n") == 0
+
+
+def test_what_a_hub_or_a_mac_leaves_beside_the_files_is_left_out_and_said(tmp_path: Path) -> None:
+    """Also as links of a hub's cache, and below; anything else hidden stays refused."""
+    put(tmp_path, ["a.json", ".gitattributes", ".cache/huggingface/x/.lock", "below/b.json", "below/.DS_Store"])
+    (tmp_path / ".gitignore").symlink_to("nowhere")
+    walked = found(tmp_path)
+    assert [file.path for file in walked.files] == ["a.json", "below/b.json"]
+    assert walked.left_out == [".cache/huggingface/", ".gitattributes", ".gitignore", "below/.DS_Store"]
+    put(tmp_path, [".cache/pip/x"])
+    assert refusal(tmp_path).startswith(".cache: is hidden")
 
 
 def test_a_name_that_is_not_even_text_is_refused(tmp_path: Path) -> None:
@@ -78,7 +121,7 @@ def test_links_are_refused_below_the_folder_and_followed_to_it(tmp_path: Path) -
     assert [file.path for file in walk(tmp_path / "latest")] == ["a.json"]
     for target in (outside / "b.json", outside, folder / "a.json", tmp_path / "nowhere"):
         (folder / "link.json").symlink_to(target)
-        assert refusal(folder).startswith("link.json: is a symbolic link")
+        assert refusal(folder).startswith("link.json: is a symbolic link; publish a copy made with `cp -rL`")
         (folder / "link.json").unlink()
 
 
@@ -96,10 +139,18 @@ def test_a_wrong_folder_ends_the_walk_early(tmp_path: Path, monkeypatch: pytest.
     put(tmp_path, ["a/a.json", "b/b.json", "c/c.json"])
     assert len(walk(tmp_path)) == 3
     put(tmp_path, ["a/d.json"])
-    assert "one more than the 3 files" in refusal(tmp_path)
+    assert "holds 4 files, and a checkpoint may have 3" in refusal(tmp_path)
     (tmp_path / "a" / "d.json").unlink()
     (tmp_path / "empty").mkdir()
-    assert "the limit of 3 files and folders" in refusal(tmp_path)
+    assert "contains 4 folders; the limit of a checkpoint is 3" in refusal(tmp_path)
+
+
+def test_the_true_number_of_files_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to a bound, behind which nobody waits for the end."""
+    put(tmp_path, [f"{number}.json" for number in range(1100)])
+    assert "contains 1100 files; the limit of a checkpoint is 1000" in refusal(tmp_path)
+    monkeypatch.setattr(source_files, "COUNTED_AT_MOST", 1050)
+    assert "contains more than 1050 files" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize(

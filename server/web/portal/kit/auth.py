@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
-from flask import Flask, current_app, flash, g, request
+from flask import Flask, flash, g, request
 from flask_login import AnonymousUserMixin, LoginManager, UserMixin, current_user
 from flask_wtf.csrf import CSRFProtect
 
@@ -125,11 +125,3 @@ def _load(_: Any) -> Visitor | None:
     if no is not None:
         g.session_refused = no
     return Visitor(g.caller) if g.caller.session_id is not None else None
-
-
-def is_portal() -> bool:
-    """Whether this request is for a page, as against the API: then a person reads what is wrong with it."""
-    if request.url_rule is not None:
-        view = current_app.view_functions[request.url_rule.endpoint]
-        return view.__module__.startswith("server.web.portal")
-    return request.accept_mimetypes.quality("text/html") > 0 and "text/html" in request.headers.get("Accept", "")

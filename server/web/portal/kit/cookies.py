@@ -1,19 +1,23 @@
 """Cookies: the session's secret in one of its own; what forms, messages and ceremonies need in another, signed."""
 
 from flask import Flask, Request, Response, session
+from flask.globals import request_ctx
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
 
 from server.domain.accounts.sign_in import SignedIn
 from server.domain.identity import sessions
 from server.domain.resources import Resources
+from server.web import doors
 from server.web.identity import resources
 
 
 class PortalCookie(SecureCookieSessionInterface):
-    """Flask's signed cookie, for pages alone: the API takes none, and its requests do not pay for one."""
+    """Flask's signed cookie, for pages alone: no other door takes one, and its requests do not pay for one."""
 
     def open_session(self, app: Flask, request: Request) -> SessionMixin | None:  # type: ignore[override]  # as its base
-        if request.path.startswith("/api/"):
+        if request_ctx.url_adapter is not None:
+            request_ctx.match_request()  # Flask does so only later; it takes microseconds
+        if not doors.is_for_people():
             return self.make_null_session(app)
         return super().open_session(app, request)
 

@@ -17,7 +17,8 @@ from server.domain.errors import InvalidRequest, NotPossible, taken_meanwhile
 from server.domain.identity import people
 from server.logger import redact
 from server.storage.database import RowTaken
-from server.web.identity import printable, resources
+from server.text import is_writable, printable
+from server.web.identity import resources
 
 Result = TypeVar("Result")
 LAST_YEAR = 9000
@@ -51,7 +52,7 @@ class Form(FlaskForm):  # type: ignore[misc]
             return act()
         except (InvalidRequest, NotPossible, RowTaken) as error:
             refused = taken_meanwhile() if isinstance(error, RowTaken) else error
-            refusals.record(resources(), caller, refused, redact(printable(f"{request.method} {request.path}")))
+            refusals.record(resources(), caller, refused, redact(printable(f"{request.method} {request.path}", "")))
             if refused.next_step == InvalidRequest.next_step:  # that one speaks to programs
                 refused.next_step = "Correct the problem below, then submit the form again."
             self.refused = refused
@@ -140,7 +141,7 @@ def _validators(most: int, required: bool) -> list[Any]:
 
 def _writable(_: Any, field: Field) -> None:
     """No control characters: PostgreSQL stores no NUL, and the log's readers print what they find."""
-    if field.data and any(not (letter.isprintable() or letter in "\r\n\t") for letter in field.data):
+    if field.data and not is_writable(field.data):
         raise ValidationError("This contains an unsupported character.")
 
 

@@ -7,10 +7,10 @@ from contextlib import suppress
 from enum import StrEnum
 
 from flask import Flask, current_app
-from flask_limiter import Limiter
 from limits import parse
 from limits.errors import StorageError
-from limits.strategies import RateLimiter
+from limits.storage import storage_from_string
+from limits.strategies import FixedWindowRateLimiter
 
 from server.domain.errors import LogUnavailable, TooManyAttempts
 from server.domain.resources import Resources
@@ -47,20 +47,9 @@ RATES = {
 
 
 def register(app: Flask, use: Resources) -> None:
-    """Count in Redis where there is one, so that all web processes count together.
-
-    Flask-Limiter is set up on an app of its own: on ours it would look for its own limits before and after each
-    request, of which we declare none, and the API's requests would pay for it.
-    """
-    limiter = Limiter(
-        key_func=_here,
-        app=Flask(__name__),
-        storage_uri=use.settings.redis_url or "memory://",
-        strategy="fixed-window",
-        headers_enabled=False,
-        storage_options={"wrap_exceptions": True},
-    )
-    app.extensions["weightgate_limits"] = limiter.limiter
+    """Count in Redis where there is one, so that all web processes count together."""
+    counters = storage_from_string(use.settings.redis_url or "memory://", wrap_exceptions=True)
+    app.extensions["weightgate_limits"] = FixedWindowRateLimiter(counters)
 
 
 def count_here(limit: Limit) -> None:
@@ -92,8 +81,8 @@ def _count(limit: Limit, key: str) -> None:
     raise TooManyAttempts(retry_after_seconds=max(1, int(reset_at - time.time()) + 1))
 
 
-def _limiter() -> RateLimiter:
-    limiter: RateLimiter = current_app.extensions["weightgate_limits"]
+def _limiter() -> FixedWindowRateLimiter:
+    limiter: FixedWindowRateLimiter = current_app.extensions["weightgate_limits"]
     return limiter
 
 

@@ -1,7 +1,8 @@
 """Rendering: from a template to a page, with what every page needs and the headers of pages."""
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -9,13 +10,14 @@ from flask import Flask, Response, current_app, flash, g, make_response, redirec
 from flask_login import current_user
 from sqlalchemy import select
 
+from server import dates
 from server.domain.callers import Caller
 from server.domain.identity.organizations import Organization
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
 from server.storage.database import DATABASE_ERRORS, DatabaseUnavailable
 from server.web.identity import resources, stranger
-from server.web.portal.kit import records
+from server.web.portal.kit import navigation, records
 
 APPEARANCE_COOKIE = "appearance"
 APPEARANCES = ("light", "dark", "system")
@@ -26,10 +28,12 @@ def register(app: Flask, use: Resources) -> None:
     """Give templates their filters, and what stands on every page."""
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(
-        ago=ago, alarm_in_words=records.ALARMS.get, bytes=in_bytes, day=day, exact=exact, in_words=records.in_words,
-        iso=iso, last_day=last_day, middle=middle, number=number, query=query, wait=wait,
+        ago=ago, alarm_in_words=records.ALARMS.get, bytes=in_bytes, day=dates.day, exact=dates.second,
+        in_words=records.in_words, iso=iso, last_day=dates.last_day, middle=middle, number=number,
+        query=query, wait=wait,
     )  # fmt: skip
     app.jinja_env.globals.update(contact=use.settings.contact, endpoint=use.settings.public_url)
+    navigation.register(app)
     app.context_processor(_on_every_page)
     app.extensions["weightgate_csp"] = content_security_policy(use)
 
@@ -81,21 +85,6 @@ def content_security_policy(use: Resources) -> str:
     )
 
 
-def exact(at: datetime) -> str:
-    """`20 August 2019, 14:03:05 UTC`."""
-    return f"{at.astimezone(UTC):%-d %B %Y, %H:%M:%S UTC}"
-
-
-def day(at: datetime) -> str:
-    """`20 August 2019`."""
-    return f"{at.astimezone(UTC):%-d %B %Y}"
-
-
-def last_day(at: datetime) -> str:
-    """`20 August 2019`: the last day on which something still holds that ends at this moment."""
-    return day(at - timedelta(microseconds=1))
-
-
 def iso(at: datetime) -> str:
     """For `<time datetime>`."""
     return at.astimezone(UTC).isoformat(timespec="seconds")
@@ -106,7 +95,7 @@ def ago(at: datetime) -> str:
     seconds = (resources().clock() - at).total_seconds()
     away = abs(seconds)
     if away >= 14 * 86_400:
-        return day(at)
+        return dates.day(at)
     if away < 45:
         return "just now" if seconds >= 0 else "in a moment"
     for size, word in ((86_400, "day"), (3600, "hour"), (60, "minute")):
@@ -159,6 +148,7 @@ def _on_every_page() -> dict[str, Any]:
         "caller": looking,
         "may": lambda permission: looking.may(Permission(permission)),  # whether to show a button
         "visitor": looking,  # the same: inside a call block, Jinja takes `caller` for the block's own caller
+        "places": partial(navigation.places, looking),
         "appearance": appearance(),
         "lab": _lab_name(use),
         "request_id": g.request_id,

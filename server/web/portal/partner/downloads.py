@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +10,7 @@ import orjson
 from flask import Blueprint, Response, request, stream_with_context
 from sqlalchemy.orm import Session
 
+from server import dates
 from server.domain.audit import exports, log_entries, receipts
 from server.domain.audit.log_entries import EntryFilter
 from server.domain.callers import Caller
@@ -209,7 +210,7 @@ def _csv_lines(caller: Caller, wanted: EntryFilter) -> Iterator[str]:
 def _cells(row: Row) -> tuple[Any, ...]:
     record, actor = row.record, row.record["actor"]
     return (
-        record["download"], row.issued_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), actor.get("organization"),
+        record["download"], dates.rfc3339(row.issued_at), actor.get("organization"),
         actor.get("person"), actor.get("token"), actor.get("address"), row.stage, record["checkpoint"],
         len(record["files"]), row.size_bytes, row.fetched.bytes_sent, str(row.state),
         "yes" if row.is_final else "no",

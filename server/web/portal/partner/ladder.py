@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import url_for
 
+from server.dates import day
 from server.domain.access.ladder import Ladder, NextStep, Step
 from server.domain.callers import Caller
 from server.domain.errors import (
@@ -19,7 +20,7 @@ from server.domain.errors import (
 )
 from server.domain.permissions import Permission
 from server.domain.release.stages import StageState
-from server.web.portal.kit.rendering import ago, day, number
+from server.web.portal.kit.rendering import ago, number
 
 
 @dataclass(frozen=True, slots=True)

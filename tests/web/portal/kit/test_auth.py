@@ -44,13 +44,6 @@ def test_the_api_knows_no_cookie(sqlite_world: World) -> None:
     assert client.get("/tokens").status_code == 200
 
 
-def test_no_request_pays_for_limits_that_nobody_declared(sqlite_world: World) -> None:
-    """What counts attempts is asked by our own functions, and stands in no request's way."""
-    app = sqlite_world.client.application
-    hooks = [*app.before_request_funcs[None], *app.after_request_funcs[None], *app.teardown_request_funcs.get(None, [])]
-    assert [hook for hook in hooks if "limiter" in f"{hook}".lower()] == []
-
-
 def test_over_tls_cookies_are_bound_to_the_host(sqlite_world: World) -> None:
     """`__Host-`, Secure, HttpOnly, Lax; and they live no longer than the session can."""
     settings = sqlite_world.settings.model_copy(update={"public_url": "https://weights.example.org"})

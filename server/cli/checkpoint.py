@@ -1,0 +1,31 @@
+"""Checkpoints: which one is a stage's `main`."""
+
+import click
+
+from server.cli.terminal import Instance, acting, show, with_json
+from server.domain.callers import Caller
+from server.domain.publish import main_checkpoint
+
+
+@click.group()
+def checkpoint() -> None:
+    """Checkpoints that were published."""
+
+
+@checkpoint.command("set-main")
+@click.argument("stage", metavar="MODEL/STAGE")
+@click.argument("checkpoint_id", metavar="CHECKPOINT")
+@with_json
+@acting
+def set_main(instance: Instance, caller: Caller, stage: str, checkpoint_id: str, as_json: bool) -> None:
+    """Make a published CHECKPOINT the stage's `main` again: what is downloaded where none is named.
+
+    Publishers may while the stage is planned, admins also once it is open. The log keeps who did it.
+    """
+    done = main_checkpoint.set_main(instance.use, caller, stage, checkpoint_id)
+    was = f"; before, it was {done.before}" if done.before else ""
+    body = {"stage": done.stage, "id": done.checkpoint_id, "before": done.before}
+    show(as_json, body, f"The `main` of {done.stage} is {done.checkpoint_id}{was}.")
+
+
+COMMANDS = [checkpoint]

