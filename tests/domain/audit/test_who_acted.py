@@ -182,16 +182,19 @@ NAMED: dict[Callable[[World], Planted], str] = {
     with_an_expired_token: "token {token}, with which it was done, had expired",
     with_a_token_for_something_else: "token {token}, with which it was done, does not have the required scope",
     with_a_token_from_another_network: "token {token}, with which it was done, is not allowed from that network",
-    with_another_s_token: "token {token}, with which it was done, is another's",
+    with_another_s_token: "token {token}, with which it was done, belongs to someone else",
     with_an_unknown_token: "it was done with a token that the log does not know",
-    of_another_organization: "owner@birch-university.example, who did it, was not of aurora-institute",
+    of_another_organization: "owner@birch-university.example, who did it, did not belong to aurora-institute",
     of_a_suspended_organization: f"{AURORA}, whose {OWNER} did it, was suspended",
-    proposed_and_approved_by_two_outsiders: "owner@birch-university.example, who did it, was owner: no such role may",
-    a_partner_s_own_countersignature: "owner@birch-university.example, who did it, was owner: no such role may",
-    an_outsider_s_move: f"{OWNER}, who did it, was owner: no such role may",
+    proposed_and_approved_by_two_outsiders: "owner@birch-university.example, who did it, had the role owner, which "
+    "does not allow this",
+    a_partner_s_own_countersignature: "owner@birch-university.example, who did it, had the role owner, which does "
+    "not allow this",
+    an_outsider_s_move: f"{OWNER}, who did it, had the role owner, which does not allow this",
     a_stranger_s_hold: "nobody@example-lab.example, who did it, is not known to the log",
     an_act_of_a_disabled_admin: "third@example-lab.example, who did it, was disabled",
-    a_member_s_invitation: "member@aurora-institute.example, who did it, was member: no such role may",
+    a_member_s_invitation: "member@aurora-institute.example, who did it, had the role member, which does not allow "
+    "this",
     a_person_whom_nobody_invited: "it accepts an invitation that was not open",
 }
 
@@ -213,7 +216,7 @@ def test_an_act_of_whom_sql_made_an_admin_is_named(world: World) -> None:
     number = world.entries("clearance.approve")[-1].id
     publisher = world.example.people["publisher"]["email"]
     assert found(world, tables=True) == [
-        (f"entry {number}", f"{publisher}, who did it, was publisher: no such role may"),
+        (f"entry {number}", f"{publisher}, who did it, had the role publisher, which does not allow this"),
         (f"people {publisher}", "its role differs from the log"),
     ]
 

@@ -756,7 +756,7 @@ def test_the_command_says_what_it_did_and_recognizes_it_again(sqlite_world: Worl
     with nothing_visible(sqlite_world):
         second = commands.publish(sqlite_world, folder, STAGE)
     assert (second.returncode, second.stdout, second.stderr.count("\n")) == (1, "", 1)
-    assert f"checkpoint {body['id']} of {STAGE} already" in second.stderr
+    assert f"already published as checkpoint {body['id']} of {STAGE}" in second.stderr
 
 
 def test_a_command_without_its_store_gets_one_line(
