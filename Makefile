@@ -8,10 +8,10 @@ DATA ?= var
 
 .PHONY: help install demo serve test lint screenshots bench faults lock clean
 
-help: ## What can be made
+help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
-install: $(STAMP) ## Everything into .venv, from the lock, with hashes
+install: $(STAMP) ## Install everything into .venv, from the lock file with hashes
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Weightgate needs Python 3.11 or newer; run: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
@@ -23,41 +23,41 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable client
 	@touch $@
 
-demo: install ## The worked example on embedded parts, until Ctrl-C (DATA=var)
+demo: install ## Run the demo until Ctrl-C (DATA=var)
 	@$(BIN)/weightgate-server --data $(DATA) demo
 
-serve: install ## The instance in DATA, until Ctrl-C
+serve: install ## Run the instance in DATA until Ctrl-C
 	@$(BIN)/weightgate-server --data $(DATA) serve
 
-lint: install ## Style, types, import contracts, schema against migrations
+lint: install ## Check style, types, import contracts and migrations
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.migrations_check
 
-test: lint ## Lint, then every test on real parts; installs what they need
+test: lint ## Lint, then run every test; installs what they need
 	$(BIN)/python -m tests.prepare
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-faults: install ## The long fault runs
+faults: install ## Run the long fault tests
 	$(BIN)/python -m tests.prepare
 	$(BIN)/pytest -m fault --override-ini addopts="-ra --strict-markers --import-mode=importlib" tests
 
-screenshots: install ## Every page of the portal, in light, in dark and on a phone, into build/screenshots
+screenshots: install ## Save every page of the portal (light, dark, phone) to build/screenshots
 	$(BIN)/python -m tests.prepare
 	$(BIN)/python -m tests.browser.screenshots build/screenshots
 
-bench: install ## Measure against peers and floors; writes tests/bench/RESULTS.md
+bench: install ## Run the benchmarks; writes tests/bench/RESULTS.md
 	$(BIN)/python -m tests.bench.sign
 	$(BIN)/python -m tests.bench.issue
 	$(BIN)/python -m tests.bench.issue --database postgresql
 	$(BIN)/python -m tests.bench.log
 	$(BIN)/python -m tests.bench.reconcile
 
-lock: install ## Write requirements.lock anew from pyproject.toml
+lock: install ## Resolve requirements.lock again from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
 	  --upgrade --extra embedded --group dev -o requirements.lock pyproject.toml
 
-clean: ## Remove what was made here; DATA stays
+clean: ## Remove build results; keeps DATA
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

@@ -22,7 +22,7 @@ INSTEAD = {  # a pattern → what to write instead
     r"\bno moment\b": "not a valid date or time",
     r"\bcannot be written down\b": "an unsupported character",
     r"\bhave been faster\b": "Someone else may have done this already",
-    r"\bholds? (?:lies|lie|lay|that lies|was laid|is laid)\b": "is on hold",
+    r"\bholds? (?:lies|that lies|was laid|is laid)\b": "is on hold",
     r"\b(?:lay|lays|laid|laying) (?:a|the) hold\b": "place a hold",
     r"\bthe very same\b|\bthis very\b": "is identical, this",
     r"\banew\b": "again",
@@ -47,7 +47,6 @@ INSTEAD = {  # a pattern → what to write instead
     r"\b(?:asks?|asked) for access\b": "request access",
 }
 EXCEPTIONS = {  # (file, the words) → why
-    ("server/domain/audit/replay.py", "hold lies"): "goes with the rewriting of the audit",
     ("server/example/reading.py", "everybody"): "a model's training text, not a sentence of ours",
 }
 SHOWN_BY = re.compile(r"\.command|\bgroup\b|\bbp\.")  # a command's help, a view's description

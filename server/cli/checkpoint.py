@@ -9,7 +9,7 @@ from server.domain.publish import main_checkpoint
 
 @click.group()
 def checkpoint() -> None:
-    """Checkpoints that were published."""
+    """Manage published checkpoints."""
 
 
 @checkpoint.command("set-main")
@@ -18,14 +18,14 @@ def checkpoint() -> None:
 @with_json
 @acting
 def set_main(instance: Instance, caller: Caller, stage: str, checkpoint_id: str, as_json: bool) -> None:
-    """Make a published CHECKPOINT the stage's `main` again: what is downloaded where none is named.
+    """Make a published CHECKPOINT the stage's `main`, which is downloaded by default.
 
-    Publishers may while the stage is planned, admins also once it is open. The log keeps who did it.
+    Publishers can do this while the stage is planned, admins at any time. It is recorded in the log.
     """
     done = main_checkpoint.set_main(instance.use, caller, stage, checkpoint_id)
-    was = f"; before, it was {done.before}" if done.before else ""
+    was = f"; it was {done.before} before" if done.before else ""
     body = {"stage": done.stage, "id": done.checkpoint_id, "before": done.before}
-    show(as_json, body, f"The `main` of {done.stage} is {done.checkpoint_id}{was}.")
+    show(as_json, body, f"The `main` of {done.stage} is now {done.checkpoint_id}{was}.")
 
 
 COMMANDS = [checkpoint]

@@ -42,12 +42,12 @@ def log() -> None:
 @log.command()
 @click.option(
     "--tables", is_flag=True,
-    help="Also derive from the logs alone who may do what today, and name every row of the live tables that differs.",
+    help="Also compare the live tables with the logs, and list every row that differs.",
 )  # fmt: skip
 @with_json
 @click.pass_obj
 def verify(instance: Instance, tables: bool, as_json: bool) -> None:
-    """Verify every log: bytes, tree, heads, anchors, and that the entries before each act allowed it to its actor.
+    """Verify every log: bytes, tree, heads, anchors, and that each person was allowed to do what they did.
 
     Exit code 0: no faults, 1: faults, each with its row, 4: an older backup was restored. Safe while the server runs.
     """
@@ -82,7 +82,7 @@ def _told(found: list[Verified], new: int) -> str:
     lines += [f"note: {note}" for result in found for note in result.notes]
     counted = f"{sum(result.size for result in found)} sealed entries in {_count(len(found), 'log')}"
     is_whole = not any(result.faults or result.behind for result in found)
-    verdict = _count(new, "fault") if new else "whole" if is_whole else "no new fault"
+    verdict = _count(new, "fault") if new else "no faults" if is_whole else "no new faults"
     return "\n".join([*lines, f"Verified {counted}: {verdict}."])
 
 

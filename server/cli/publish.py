@@ -31,12 +31,12 @@ def publish(instance: Instance, caller: Caller, folder: Path, stage: str, note: 
             instance.use, caller, folder, stage, note=note, progress=bars.advance_named, tell=bars.tell
         )
     body = {"stage": done.stage, "id": done.checkpoint_id, "files": done.files, "size_bytes": done.size_bytes}
-    left_out = f" Left out: {', '.join(done.left_out)}." if done.left_out else ""
+    left_out = f" Omitted: {', '.join(done.left_out)}." if done.left_out else ""
     show(
         as_json,
         body | {"resumed": done.resumed, "left_out": list(done.left_out), "warnings": list(done.warnings)},
-        f"Published {done.files} files, {done.size_bytes} bytes, as {done.checkpoint_id} of {done.stage}, "
-        f"whose `main` it is.{left_out}",
+        f"Published {done.files} files, {done.size_bytes} bytes, as {done.checkpoint_id} of {done.stage}. This is "
+        f"now its `main`.{left_out}",
     )
 
 

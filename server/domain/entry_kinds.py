@@ -92,16 +92,16 @@ class About:
 
 KINDS: dict[EntryKind, About] = {
     EntryKind.ACCESS_REQUEST_APPROVE: About(
-        "Access request turned into a clearance", Permission.ACCESS_REQUEST_DECIDE, subject="access_request"
+        "Access request approved", Permission.ACCESS_REQUEST_DECIDE, subject="access_request"
     ),
     EntryKind.ACCESS_REQUEST_CREATE: About(
-        "Access asked for", Permission.ACCESS_REQUEST_CREATE, subject="access_request"
+        "Access requested", Permission.ACCESS_REQUEST_CREATE, subject="access_request"
     ),
     EntryKind.ACCESS_REQUEST_DECLINE: About(
         "Access request declined", Permission.ACCESS_REQUEST_DECIDE, subject="access_request"
     ),
     EntryKind.ACCESS_REQUEST_WITHDRAW: About(
-        "Access request taken back", Permission.ACCESS_REQUEST_CREATE, subject="access_request"
+        "Access request withdrawn", Permission.ACCESS_REQUEST_CREATE, subject="access_request"
     ),
     EntryKind.AGREEMENT_PUBLISH: About("Agreement version published", Permission.AGREEMENT_MANAGE, subject="agreement"),
     EntryKind.ALARM: About("Alarm raised", subject="download", code="alarm"),
@@ -123,7 +123,7 @@ KINDS: dict[EntryKind, About] = {
     EntryKind.HOLD_LAY: About("Hold placed", Permission.STAGE_HOLD, subject="on", stage="on", ends="hold"),
     EntryKind.HOLD_LIFT: About("Hold lifted", Permission.STAGE_HOLD, subject="on", stage="on", resumes="hold"),
     EntryKind.HOLD_PLACE: About("Hold placed", Permission.STAGE_HOLD, subject="on", stage="on", ends="hold"),
-    EntryKind.INSTANCE_BEGIN: About("Instance begun", subject="organization"),
+    EntryKind.INSTANCE_BEGIN: About("Instance created", subject="organization"),
     EntryKind.INVITATION_INVITE: About("Person invited", Permission.PERSON_MANAGE, subject="invitation"),
     EntryKind.INVITATION_WITHDRAW: About("Invitation withdrawn", Permission.PERSON_MANAGE, subject="invitation"),
     EntryKind.LOG_CLOSE: About("Log closed", Permission.LOG_MANAGE, subject="next"),
@@ -144,16 +144,16 @@ KINDS: dict[EntryKind, About] = {
     EntryKind.ORGANIZATION_SUSPEND: About(
         "Organization suspended", Permission.ORGANIZATION_MANAGE, subject="organization", ends="organization"
     ),
-    EntryKind.PASSWORD_RESET: About("Forgotten password replaced", Permission.ACCOUNT_MANAGE, subject="person_id"),
+    EntryKind.PASSWORD_RESET: About("Password reset by email", Permission.ACCOUNT_MANAGE, subject="person_id"),
     EntryKind.PERSON_ACCEPT_INVITATION: About("Invitation accepted", Permission.ACCOUNT_MANAGE, subject="person_id"),
     EntryKind.PERSON_ADD: About("Person added", Permission.PERSON_MANAGE, subject="person_id"),
     EntryKind.PERSON_CHANGE_ROLE: About("Person's role changed", Permission.PERSON_MANAGE, subject="person_id"),
     EntryKind.PERSON_DISABLE: About("Person disabled", Permission.PERSON_MANAGE, subject="person_id", ends="person"),
     EntryKind.PERSON_ENABLE: About("Person enabled", Permission.PERSON_MANAGE, subject="person_id", resumes="person"),
-    EntryKind.PERSON_FACTOR_ADD: About("Factor added", Permission.ACCOUNT_MANAGE, subject="person_id"),
-    EntryKind.PERSON_FACTOR_NAME: About("Factor renamed", Permission.ACCOUNT_MANAGE, subject="person_id"),
-    EntryKind.PERSON_FACTOR_REMOVE: About("Factor removed", Permission.ACCOUNT_MANAGE, subject="person_id"),
-    EntryKind.PERSON_FACTOR_REPLACE: About("Factor replaced", Permission.ACCOUNT_MANAGE, subject="person_id"),
+    EntryKind.PERSON_FACTOR_ADD: About("Second factor added", Permission.ACCOUNT_MANAGE, subject="person_id"),
+    EntryKind.PERSON_FACTOR_NAME: About("Second factor renamed", Permission.ACCOUNT_MANAGE, subject="person_id"),
+    EntryKind.PERSON_FACTOR_REMOVE: About("Second factor removed", Permission.ACCOUNT_MANAGE, subject="person_id"),
+    EntryKind.PERSON_FACTOR_REPLACE: About("Second factor replaced", Permission.ACCOUNT_MANAGE, subject="person_id"),
     EntryKind.PERSON_PASSWORD_CHANGE: About("Password changed", Permission.ACCOUNT_MANAGE, subject="person_id"),
     EntryKind.PERSON_RESET_PASSWORD: About("Password reset", Permission.PERSON_MANAGE, subject="person_id"),
     EntryKind.RECONCILIATION: About("Access logs reconciled"),
@@ -170,8 +170,8 @@ KINDS: dict[EntryKind, About] = {
         "Stage announced or hidden", Permission.STAGE_MANAGE, subject="stage", stage="stage"
     ),
     EntryKind.STAGE_MOVE: About("Stage moved", Permission.STAGE_MANAGE, subject="stage", stage="stage", ends="stage"),
-    EntryKind.TIER_ADD: About("Tier defined", Permission.TIER_MANAGE, subject="tier"),
-    EntryKind.TOKEN_CREATE: About("Token made", Permission.TOKEN_CREATE, subject="token"),
+    EntryKind.TIER_ADD: About("Tier added", Permission.TIER_MANAGE, subject="tier"),
+    EntryKind.TOKEN_CREATE: About("Token created", Permission.TOKEN_CREATE, subject="token"),
     EntryKind.TOKEN_REVOKE: About("Token revoked", Permission.TOKEN_REVOKE, subject="token", ends="token"),
     EntryKind.TOKEN_REVOKE_LEAKED: About("Leaked token revoked", subject="token", ends="token"),
     EntryKind.TOKEN_ROTATE: About("Token rotated", Permission.TOKEN_REVOKE, subject="token"),

@@ -13,8 +13,8 @@ class Door(Enum):
 
     API = "programs of our own users"
     PORTAL = "people with a browser"
-    LOG = "whoever verifies the log"
-    HEALTH = "whatever watches the server"
+    LOG = "people and programs that verify the log"
+    HEALTH = "monitoring"
 
     @property
     def is_for_people(self) -> bool:

@@ -66,7 +66,7 @@ def test_what_is_left_out_and_what_to_know_first_are_said(operator: Operator, fo
     operator("stage", "alias", "mini-gpt/base", "basis", by="admin")
     done = operator("publish", clone, "mini-gpt/basis", by="publisher")
     assert done.err.splitlines()[0] == "mini-gpt/basis is an alias: this publishes to mini-gpt/base"
-    assert done.out.endswith("of mini-gpt/base, whose `main` it is. Left out: .gitattributes.\n")
+    assert done.out.endswith("of mini-gpt/base. This is now its `main`. Omitted: .gitattributes.\n")
     (clone / "notes.txt").write_text("Another set.\n")
     body = operator("publish", clone, "mini-gpt/base", "--json", by="publisher").body
     assert body["left_out"] == [".gitattributes"]

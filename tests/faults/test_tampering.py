@@ -169,7 +169,7 @@ def run_all(world: World, store: EmbeddedStore, changes: tuple[Change, ...]) -> 
         tampering.run(there.url, "UPDATE log_heads SET size = size - 1 WHERE size = (SELECT max(size) FROM log_heads)")
         there.go_on()
         fork(there)
-        assert {fault.sentence.partition(":")[0] for fault in world.faults()} == {"another one was anchored"}
+        assert {fault.sentence.partition(":")[0] for fault in world.faults()} == {"a different head was anchored"}
         require_refused(world, "the log is not the one whose head was anchored")
         there.require_stopped("the log is not the one whose head was anchored")
 

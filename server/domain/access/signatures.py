@@ -118,7 +118,7 @@ def record(
         )  # neither a new version nor a second signature comes between
         version = agreements.version_of(session, text, number)
         if _is_in_force(session, partner.id, version.id):
-            raise NotPossible(f"{organization} has signed version {version.number} of {agreement} already.")
+            raise NotPossible(f"{organization} has already signed version {version.number} of {agreement}.")
         signature = Signature(
             organization_id=partner.id, agreement_id=text.id, version_id=version.id, signer_name=signer_name.strip(),
             signer_title=signer_title.strip(), signed_on=signed_on, document_sha256=document_sha256,
@@ -185,7 +185,7 @@ def countersign(use: Resources, caller: Caller, signature_id: int) -> Signature:
             )
         partner = session.get_one(Organization, signature.organization_id)
         if _is_in_force(session, partner.id, version.id):
-            raise NotPossible(f"{partner.slug} has another signature of version {version.number} in force already.")
+            raise NotPossible(f"{partner.slug} already has another signature of version {version.number} in force.")
         at = use.clock()
         signature.countersigned_by, signature.countersigned_at = str(caller.person), at
         _record(session, caller, EntryKind.SIGNATURE_COUNTERSIGN, signature, partner.slug, version, at)
@@ -319,7 +319,7 @@ def _require_unsigned(session: Session, partner: Organization, version: Agreemen
     state, _ = standing(version, session.scalars(mine.order_by(Signature.id)).all())
     if state in {Standing.IN_FORCE, Standing.WAITING}:
         raise NotPossible(
-            f"{partner.name} has signed version {version.number} already.",
+            f"{partner.name} has already signed version {version.number}.",
             next_step="If it is not in force yet, wait for the lab to countersign.",
         )
 

@@ -46,24 +46,24 @@ def faults(world: World, row: AnyRow, record: Record, erased: Mapping[int, AnyRo
     """Yield what a row is found by, and its record does not say."""
     for name, told in entry_kinds.columns(record["kind"], record).items():
         if getattr(row, name) != told:
-            yield f"it is listed under another {name} than its record says"
+            yield f"its {name} column differs from its record"
     world.lists_people = world.lists_people or row.person is not None
     if row.person is None and world.lists_people and "person" in record.get("actor", {}):
-        yield "it is listed under another person than its record says"
+        yield "its person column differs from its record"
     if world.slugs.get(row.organization_id) != organization_of(world, record, erased):
-        yield "it is listed under another organization than its record says"
+        yield "its organization column differs from its record"
     if record["kind"] == _DOWNLOAD:
         return
     if record["kind"] in _NAMING and record["organization_id"] != row.organization_id:
-        yield "it is listed under another organization than its record says"
+        yield "its organization column differs from its record"
     if (about := world.people.get(record.get("person", ""))) is not None and "person_id" in record:
         about.id = about.id or record["person_id"]
         if about.id != record["person_id"]:
-            yield "it names a person by another's number"
+            yield "it refers to a person by someone else's number"
     if record["kind"] == EntryKind.ENTRY_ERASE and "columns" in record:
         emptied = erased.get(record["entry"])
         if emptied is not None and kept_of(emptied) != record["columns"]:
-            yield f"entry {record['entry']}, of which it tells, is listed under something else than when it was erased"
+            yield f"entry {record['entry']}, which it erased, has different columns than when it was erased"
 
 
 def organization_of(world: World, record: Record, erased: Mapping[int, AnyRow]) -> str | None:

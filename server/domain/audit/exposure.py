@@ -106,7 +106,7 @@ def exposure(
     """Raises NotFound for a stage that there is not, InvalidRequest for a window that is none."""
     caller.require(Permission.LOG_AUDIT)
     if not timedelta(0) < until - since <= WINDOW_AT_MOST:
-        raise InvalidRequest(f"The end must lie after the start, at most {WINDOW_AT_MOST.days} days.")
+        raise InvalidRequest(f"The end must be after the start, by at most {WINDOW_AT_MOST.days} days.")
     found = Exposure(stages.get(session, stage).full_name, since, until)
     history = _History(found, Replay(second_person_tier))
     for at, row, record in _acts(session, until):

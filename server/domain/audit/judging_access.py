@@ -8,7 +8,7 @@ from server.domain.entry_kinds import EntryKind
 
 def _tier_add(world: World, record: Record) -> Iterator[str]:
     if record["tier"] in world.ranks or record["rank"] in world.ranks.values():
-        yield "it defines a tier or a rank that is there already"
+        yield "it defines a tier or a rank that already exists"
     world.ranks[record["tier"]] = record["rank"]
 
 
@@ -19,7 +19,7 @@ def _agreement_publish(world: World, record: Record) -> Iterator[str]:
 
 def _clearance_propose(world: World, record: Record) -> Iterator[str]:
     if record["clearance"] in world.clearances:
-        yield "it proposes a clearance that is there already"
+        yield "it proposes a clearance that already exists"
     world.clearances[record["clearance"]] = Clearance(*_terms(record), record["actor"].get("person"))
 
 
@@ -29,11 +29,11 @@ def _clearance_approve(world: World, record: Record) -> Iterator[str]:
         yield "it approves a clearance that was never proposed"
         return
     if clearance.approved or clearance.revoked:
-        yield "it approves a clearance that was approved or revoked already"
+        yield "it approves a clearance that was already approved or revoked"
     if _terms(record) != _terms(vars(clearance)):
-        yield "it approves another clearance than was proposed"
+        yield "it approves a different clearance than was proposed"
     if world.needs_two(clearance.tier) and by == clearance.proposed_by:
-        yield "the clearance was not approved by another person than the one who proposed it"
+        yield "the clearance was proposed and approved by the same person"
     clearance.approved, clearance.approved_by = True, by
 
 
@@ -50,15 +50,15 @@ def _clearance_revoke(world: World, record: Record) -> Iterator[str]:
 
 def _signature_record(world: World, record: Record) -> Iterator[str]:
     if record["signature"] in world.signatures:
-        yield "it records a signature that is there already"
+        yield "it records a signature that already exists"
     world.signatures[record["signature"]] = Signature(record["organization"], record["agreement_sha256"], "in force")
 
 
 def _signature_sign(world: World, record: Record) -> Iterator[str]:
     if record["actor"].get("organization") != record["organization"]:
-        yield "it signs for another organization"
+        yield "it signs for a different organization"
     if record["signature"] in world.signatures:
-        yield "it gives a signature that is there already"
+        yield "it gives a signature that already exists"
     world.signatures[record["signature"]] = Signature(record["organization"], record["agreement_sha256"], "waiting")
 
 
@@ -91,10 +91,10 @@ def _signature_end(world: World, record: Record) -> Iterator[str]:
 
 def _own_request(_: World, record: Record) -> Iterator[str]:
     if record["actor"].get("organization") != record["organization"]:
-        yield "nobody asks for another organization, or takes its request back"
+        yield "nobody can request access for another organization, or withdraw its request"
 
 
-_DECIDED = JudgedByNothing("because what it gives is a clearance, which is judged itself")
+_DECIDED = JudgedByNothing("because the resulting clearance is judged itself")
 RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     EntryKind.TIER_ADD: _tier_add,
     EntryKind.AGREEMENT_PUBLISH: _agreement_publish,
@@ -109,5 +109,5 @@ RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     EntryKind.ACCESS_REQUEST_CREATE: _own_request,
     EntryKind.ACCESS_REQUEST_WITHDRAW: _own_request,
     EntryKind.ACCESS_REQUEST_APPROVE: _DECIDED,
-    EntryKind.ACCESS_REQUEST_DECLINE: JudgedByNothing("because it gives nothing"),
+    EntryKind.ACCESS_REQUEST_DECLINE: JudgedByNothing("because it grants nothing"),
 }

@@ -23,26 +23,26 @@ def faults(world: World, kind: EntryKind, record: Record) -> Iterator[str]:
     email, organization = actor.get("person"), actor.get("organization")
     if email is None:
         if permission is not None and not POLICY[permission].anonymous:
-            yield "nobody is named who did it"
+            yield "it names no person who did it"
         if organization is not None and kind != EntryKind.INSTANCE_BEGIN:
-            yield "it names an organization, and nobody of it"
+            yield "it names an organization but no person"
         return
     person = world.people.get(email)
     if person is None:
         if "person" not in world.forgotten:  # else an entry that was erased may have told of them
-            yield f"{email}, who did it, is nobody whom the log knows"
+            yield f"{email}, who did it, is not known to the log"
         return
     if person.organization != organization:
-        yield f"{email}, who did it, was not of {organization}"
+        yield f"{email}, who did it, did not belong to {organization}"
     if person.role in STAFF and person.organization != world.lab:
-        yield f"{email}, who did it, was not of the lab"
+        yield f"{email}, who did it, did not belong to the lab"
     yield from _standing(world, kind, email, person)
     if permission is not None and person.role not in POLICY[permission].roles:
-        yield f"{email}, who did it, was {person.role}: no such role may"
+        yield f"{email}, who did it, had the role {person.role}, which does not allow this"
     if actor.get("via") == "token":
         yield from _token_faults(world, permission, record)
     elif "token" in actor:
-        yield "it names a token, and was not done with one"
+        yield "it names a token but was not done with one"
 
 
 def _standing(world: World, kind: EntryKind, email: str, person: Person) -> Iterator[str]:
@@ -62,7 +62,7 @@ def _token_faults(world: World, permission: Permission | None, record: Record) -
             yield "it was done with a token that the log does not know"
         return
     if (token.person, token.organization) != (actor["person"], actor.get("organization")):
-        yield f"token {name}, with which it was done, is another's"
+        yield f"token {name}, with which it was done, belongs to someone else"
     if permission is None:  # anybody could have done it
         return
     if token.revoked:
@@ -70,6 +70,6 @@ def _token_faults(world: World, permission: Permission | None, record: Record) -
     if token.expires_at is not None and record["time"] > token.expires_at:
         yield f"token {name}, with which it was done, had expired"
     if not token.scopes & POLICY[permission].scopes:
-        yield f"token {name}, with which it was done, has no scope for it"
+        yield f"token {name}, with which it was done, does not have the required scope"
     if token.networks and not authentication.is_from_one_of(token.networks, actor.get("address")):
-        yield f"token {name}, with which it was done, works from other networks only"
+        yield f"token {name}, with which it was done, is not allowed from that network"

@@ -10,7 +10,7 @@ from server.domain.permissions import Role
 
 def _begin(world: World, record: Record) -> Iterator[str]:
     if world.lab is not None:
-        yield "an instance begins once"
+        yield "an instance can only be created once"
         return
     world.lab = record["organization"]
     world.organizations[world.lab] = Organization(record.get("organization_id"), is_lab=True)
@@ -20,7 +20,7 @@ def _begin(world: World, record: Record) -> Iterator[str]:
 
 def _organization_add(world: World, record: Record) -> Iterator[str]:
     if record["organization"] in world.organizations:
-        yield "it adds an organization that is there already"
+        yield "it adds an organization that already exists"
         return
     world.organizations[record["organization"]] = Organization(record.get("organization_id"))
 
@@ -33,7 +33,7 @@ def _organization_change(world: World, record: Record) -> Iterator[str]:
     match record["kind"]:
         case EntryKind.ORGANIZATION_SUSPEND | EntryKind.ORGANIZATION_RESUME as kind:
             if about.is_lab:
-                yield "nobody suspends the lab"
+                yield "the lab cannot be suspended"
             about.suspended = kind == EntryKind.ORGANIZATION_SUSPEND
         case EntryKind.ORGANIZATION_QUOTA:
             about.bytes_per_day = record["bytes_per_day"]
@@ -45,9 +45,9 @@ def _organization_change(world: World, record: Record) -> Iterator[str]:
 def _invite(world: World, record: Record) -> Iterator[str]:
     by = record["actor"].get("person")
     if not world.manages(by, record["organization"]):
-        yield "it invites to an organization whose people the inviter does not manage"
+        yield "the inviter cannot manage the people of that organization"
     if not world.fits(record["organization"], record["role"]):
-        yield f"it invites to {record['organization']} as {record['role']}, which is no role there"
+        yield f"it invites to {record['organization']} as {record['role']}, which is not a role there"
     world.invitations[record["invitation"]] = Invitation(record["organization"], record["person"], record["role"], by)
 
 
@@ -57,7 +57,7 @@ def _withdraw_invitation(world: World, record: Record) -> Iterator[str]:
         yield "it withdraws an invitation that was not open"
         return
     if not world.manages(record["actor"].get("person"), known.organization):
-        yield "it withdraws an invitation of an organization whose people it is not theirs to manage"
+        yield "it withdraws an invitation to an organization whose people they cannot manage"
     known.is_open = False
 
 
@@ -67,26 +67,26 @@ def _accept(world: World, record: Record) -> Iterator[str]:
     if known is None or not known.is_open:
         yield "it accepts an invitation that was not open"
     elif (known.organization, known.email, known.role) != (home, email, record["role"]):
-        yield "it accepts another invitation than was sent"
+        yield "it accepts a different invitation than was sent"
     if known is not None:
         if not world.manages(known.invited_by, known.organization) or world.people[known.invited_by or ""].disabled:
-            yield "whoever sent the invitation could not send it any more"
+            yield "the person who sent the invitation was no longer allowed to"
         known.is_open = False
     if email in world.people:
-        yield f"{email} was there already"
+        yield f"{email} already had an account"
     if record["actor"].get("person") != email:
-        yield "nobody accepts an invitation for somebody else"
+        yield "nobody can accept an invitation for someone else"
     world.people[email] = Person(home, record["role"], record.get("person_id"))
 
 
 def _person_add(world: World, record: Record) -> Iterator[str]:
     email, home = record["person"], record["organization"]
     if not world.manages(record["actor"].get("person"), home):
-        yield "it adds a person to an organization whose people it is not theirs to manage"
+        yield "it adds a person to an organization whose people they cannot manage"
     if not world.fits(home, record["role"]):
-        yield f"it makes {email} {record['role']} of {home}, which is no role there"
+        yield f"it makes {email} {record['role']} of {home}, which is not a role there"
     if email in world.people:
-        yield f"{email} was there already"
+        yield f"{email} already had an account"
     world.people[email] = Person(home, record["role"], record.get("person_id"))
 
 
@@ -96,24 +96,24 @@ def _person_change(world: World, record: Record) -> Iterator[str]:
     about = world.people.get(email)
     if about is None:
         if "person" not in world.forgotten:
-            yield f"{email} is nobody whom the log knows"
+            yield f"{email} is not known to the log"
         return
     if not world.manages(by, about.organization):
-        yield f"{by}, who did it, does not manage the people of {about.organization}"
+        yield f"{by}, who did it, cannot manage the people of {about.organization}"
     told = record["before"] if kind == EntryKind.PERSON_CHANGE_ROLE else record["role"]
     if told != about.role:
         yield f"it says that {email} was {told}, but they were {about.role}"
     if kind != EntryKind.PERSON_RESET_PASSWORD and by == email:
-        yield "nobody disables themselves, enables themselves or changes their own role"
+        yield "nobody can disable or enable themselves or change their own role"
     if kind == EntryKind.PERSON_CHANGE_ROLE:
         if not world.fits(about.organization, record["role"]):
-            yield f"it makes {email} {record['role']} of {about.organization}, which is no role there"
+            yield f"it makes {email} {record['role']} of {about.organization}, which is not a role there"
         about.role = record["role"]
     elif kind == EntryKind.PERSON_DISABLE:
         _disable(world, email, about, by)
     elif kind == EntryKind.PERSON_ENABLE:
         if about.disabled_by_lab and not _is_of_the_lab(world, by):
-            yield f"the lab disabled {email}, so only the lab enables them"
+            yield f"the lab disabled {email}, so only the lab can enable them"
         about.disabled = about.disabled_by_lab = False
 
 
@@ -133,7 +133,7 @@ def _oneself(world: World, record: Record) -> Iterator[str]:
     """What people change of how they sign in: only their own."""
     email = record["person"]
     if record["actor"].get("person") != email:
-        yield "nobody changes how somebody else signs in"
+        yield "nobody can change how someone else signs in"
     if (about := world.people.get(email)) is not None and record["role"] != about.role:
         yield f"it says that {email} was {record['role']}, but they were {about.role}"
 
@@ -141,9 +141,9 @@ def _oneself(world: World, record: Record) -> Iterator[str]:
 def _token_create(world: World, record: Record) -> Iterator[str]:
     actor, name = record["actor"], record["token"]
     if name in world.tokens:
-        yield f"token {name} was made already"
+        yield f"token {name} was already created"
     if actor.get("via") == "token":
-        yield "no token makes a token"
+        yield "tokens cannot create tokens"
     networks = record.get("networks")
     world.tokens[name] = Token(
         actor["organization"], actor["person"], frozenset(record["scopes"]), record["expires_at"],
@@ -156,23 +156,23 @@ def _token_change(world: World, record: Record) -> Iterator[str]:
     token = world.tokens.get(name)
     if token is None:
         if "token" not in world.forgotten:
-            yield f"token {name} was never made"
+            yield f"token {name} was never created"
         return
     person, kind = world.people.get(by or ""), record["kind"]
     if kind != EntryKind.TOKEN_REVOKE_LEAKED and person is not None and not _may_change(person, by, token):
-        yield f"token {name} is not theirs to change"
+        yield f"they cannot change token {name}"
     if token.revoked:
         yield f"token {name} had been revoked"
     if kind == EntryKind.TOKEN_ROTATE:
         if by != token.person:
-            yield f"only its maker rotates token {name}"
+            yield f"only its creator can rotate token {name}"
         world.tokens[record["successor"]] = replace(
             token, expires_at=record.get("successor_expires_at"), sha256=record.get("successor_sha256")
         )
         token.expires_at = record["expires_at"]
     elif kind == EntryKind.TOKEN_TAKE_OVER:
         if record["actor"].get("organization") != token.organization:
-            yield f"token {name} is taken over inside its own organization only"
+            yield f"token {name} can only be taken over within its organization"
         token.person = str(by)
     else:
         token.revoked = True

@@ -11,13 +11,13 @@ from server.domain.release.stages import MOVES, StageState
 
 def _model_add(world: World, record: Record) -> Iterator[str]:
     if record["stage"] in world.models:
-        yield "it adds a model that is there already"
+        yield "it adds a model that already exists"
     world.models.add(record["stage"])
 
 
 def _stage_add(world: World, record: Record) -> Iterator[str]:
     if record["stage"] in world.stages:
-        yield "it adds a stage that is there already"
+        yield "it adds a stage that already exists"
         return
     announced = bool(record.get("announced", False))
     world.stages[record["stage"]] = Stage(record["tier"], record.get("agreement"), announced=announced)
@@ -28,7 +28,7 @@ def _stage_move(world: World, record: Record) -> Iterator[str]:
     if stage is None or stage.state != record["before"]:
         yield "it moves a stage from a state that it was not in"
     elif to not in MOVES[StageState(stage.state)]:
-        yield f"no stage moves from {stage.state} to {to}"
+        yield f"a stage cannot move from {stage.state} to {to}"
     if stage is not None:
         stage.state = to
 
@@ -48,13 +48,13 @@ def _hold(world: World, record: Record) -> Iterator[str]:
     if record["kind"] != EntryKind.HOLD_LIFT:
         world.held[on] = record["actor"].get("person")
     elif world.held.pop(on, record) is record:
-        yield "it lifts a hold that was not there"
+        yield "it lifts a hold that did not exist"
 
 
 def _checkpoint_publish(world: World, record: Record) -> Iterator[str]:
     stage = world.stages.get(record["stage"])
     if stage is None or stage.state == StageState.WITHDRAWN:
-        yield "it publishes to a stage that was never added, or was withdrawn"
+        yield "it publishes to a stage that was never added or that was withdrawn"
 
 
 def _checkpoint_set_main(world: World, record: Record) -> Iterator[str]:
@@ -72,7 +72,7 @@ def _download(world: World, record: Record) -> Iterator[str]:
         yield "it issues a stage that was never added"
         return
     if world.held.keys() & {name, record["model"], EVERYTHING}:
-        yield "it issues what is on hold"
+        yield "it issues a stage that is on hold"
     if stage.state == StageState.WITHDRAWN:
         yield "it issues a withdrawn stage"
     if stage.state == StageState.PLANNED and organization != world.lab:
@@ -88,7 +88,7 @@ def _clearance_faults(world: World, record: Record, stage: Stage, organization: 
         yield "it names no clearance that the log knows"
         return
     if clearance.organization != organization or clearance.model != record["model"]:
-        yield "its clearance is another organization's or another model's"
+        yield "its clearance is for another organization or model"
     if not clearance.approved:
         yield "its clearance was not approved"
     if clearance.revoked:
@@ -96,7 +96,7 @@ def _clearance_faults(world: World, record: Record, stage: Stage, organization: 
     if not clearance.starts_at <= record["time"] < clearance.expires_at:
         yield "its clearance was not in force at that time"
     if world.ranks.get(clearance.tier, -1) < world.ranks.get(stage.tier, 0):
-        yield "its clearance is of too low a tier"
+        yield "its clearance has a tier that is too low"
 
 
 def _agreement_faults(world: World, record: Record, stage: Stage, organization: str | None) -> Iterator[str]:

@@ -17,7 +17,7 @@ UNKNOWN = object()  # what the log did not keep at the time: it cannot be compar
 
 
 def differences(session: Session, world: World) -> Iterator[Fault]:
-    """Yield each row that is not what the log says, one that only the log knows, and one that it does not know.
+    """Yield each row that differs from the log, one that only the log knows, and one that it does not know.
 
     world: of every log, to its last entry; session: on the state that those were read from.
     """
@@ -29,7 +29,7 @@ def differences(session: Session, world: World) -> Iterator[Fault]:
 def not_compared(world: World) -> list[str]:
     """What cannot be compared, in words: it is no fault."""
     return [
-        f"tokens {name}: its hash cannot be compared: it was made before the log kept hashes"
+        f"tokens {name}: its hash cannot be compared, because it was created before the log recorded hashes"
         for name, token in world.tokens.items()
         if token.sha256 is None
     ]
@@ -39,13 +39,13 @@ def _compared(table: str, told: Rows, found: Rows) -> Iterator[Fault]:
     for key in sorted({*told, *found}, key=str):
         row = f"{table} {key}"
         if key not in found:
-            yield Fault(row, "the log knows it, and there is no such row")
+            yield Fault(row, "it is in the log, but there is no such row")
         elif key not in told:
-            yield Fault(row, "there is such a row, and the log knows nothing of it")
+            yield Fault(row, "the row exists, but is not in the log")
         else:
             for name, value in told[key].items():
                 if value is not UNKNOWN and found[key][name] != value:
-                    yield Fault(row, f"its {name.replace('_', ' ')} is not what the log says")
+                    yield Fault(row, f"its {name.replace('_', ' ')} differs from the log")
 
 
 def _known(value: Any) -> Any:

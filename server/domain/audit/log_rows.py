@@ -22,18 +22,18 @@ def faults(log: Log, opening: Record, closing: Record, after: Record | None) -> 
     """
     where = f"log {log.origin}"
     if log.name != log.origin.rpartition("/")[2] or opening.get("origin", log.origin) != log.origin:
-        yield Fault(where, "its first entry names another origin")
+        yield Fault(where, "its first entry names a different origin")
     if not isinstance(opened := opening.get("time"), int) or abs(_ms(log.created_at) - opened) > _in_ms(OPENED_WITHIN):
-        yield Fault(where, "its row says that it was opened at another time than its first entry")
+        yield Fault(where, "its row has a different opening time than its first entry")
     if after is None:
         if log.closed_at is not None:
-            yield Fault(where, "its row says that it is closed, and no entry closes it")
+            yield Fault(where, "its row says that it is closed, but no entry closes it")
     elif log.closed_at is None:
         yield Fault(where, "its row does not say that it is closed, but another log continues it")
     else:
         told = after if after.get("abandoned") else closing
         if _ms(log.closed_at) != told.get("time"):
-            yield Fault(where, "its row says that it was closed at another time than the entry that closed it")
+            yield Fault(where, "its row has a different closing time than the entry that closed it")
 
 
 def anchored_faults(session: Session, log: Log, anchored: list[int] | None, now: datetime) -> Iterator[Fault]:
@@ -45,7 +45,7 @@ def anchored_faults(session: Session, log: Log, anchored: list[int] | None, now:
     row, newest = logs.anchored(session, log), newest_head(session, log.id)
     size = 0 if row is None else row.size
     if size > (newest.size if newest else 0):
-        yield Fault(f"anchored log {log.origin}", "its row says that more was anchored than was sealed")
+        yield Fault(f"anchored log {log.origin}", "its row says that more entries were anchored than sealed")
         return
     if not anchored or size == anchored[-1] or newest is None or anchored[-1] > newest.size:
         return  # where the log is behind its anchors, that is what is told

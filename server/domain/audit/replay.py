@@ -18,7 +18,7 @@ from server.log.entries import Log, LogEntry
 from server.log.verification import Fault
 from server.storage.database import AnyRow
 
-GHOST_READ = "it tells of a file that was read and that no entry allows: the signing key may be in other hands"
+GHOST_READ = "it reports a file read without a matching entry: the signing key may be compromised"
 BACK_AT_MOST_MS = 60_000  # clocks of several machines may differ by so much
 ROWS_AT_ONCE = 2000
 # Before those who act were judged, what tells of them could be erased.
@@ -32,22 +32,22 @@ def _alarm(_: World, record: Record) -> Iterator[str]:
 
 def _erase(world: World, record: Record) -> Iterator[str]:
     if record["erased"] in JUDGING and (world.is_recent or record["erased"] not in _WHO):
-        yield "it erases what others are judged by"
+        yield "it erases an entry that is needed to verify others"
 
 
-_OF_THE_LOG = JudgedByNothing("because where one log ends and the next begins is compared with both of them")
+_OF_THE_LOG = JudgedByNothing("because the end of one log and the start of the next are compared with both logs")
 RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     **judging_people.RULES,
     **judging_access.RULES,
     **judging_release.RULES,
     EntryKind.ALARM: _alarm,
-    EntryKind.ALARM_RESOLVE: JudgedByNothing("because an alarm stays, whatever is said of it"),
-    EntryKind.RECONCILIATION: JudgedByNothing("because it is a count, and takes nothing and gives nothing"),
-    EntryKind.HEARTBEAT: JudgedByNothing("because it says no more than its time"),
+    EntryKind.ALARM_RESOLVE: JudgedByNothing("because the alarm itself stays"),
+    EntryKind.RECONCILIATION: JudgedByNothing("because it is only a count"),
+    EntryKind.HEARTBEAT: JudgedByNothing("because it contains only its time"),
     EntryKind.ENTRY_ERASE: _erase,
     EntryKind.LOG_OPEN: _OF_THE_LOG,
     EntryKind.LOG_CLOSE: _OF_THE_LOG,
-    EntryKind.LOG_RESUME: JudgedByNothing("because what stopped the log is not in it"),
+    EntryKind.LOG_RESUME: JudgedByNothing("because the log does not contain what stopped it"),
     EntryKind.LOG_EXPORT: JudgedByNothing("because reading changes nothing"),
 }
 _BY_TEXT = {str(kind): (kind, rule) for kind, rule in RULES.items()}
@@ -79,7 +79,7 @@ class Replay(World):
         self.last_ms = max(self.last_ms, record["time"])
         known = _BY_TEXT.get(record["kind"])
         if known is None:
-            yield f"there is no kind of entry {record['kind']}"
+            yield f"its kind {record['kind']} is unknown"
             return
         kind, rule = known
         yield from judging_actors.faults(self, kind, record)
@@ -115,7 +115,7 @@ def verify(
             for sentence in columns.faults(replay, row, record, erased) if record["kind"] in _BY_TEXT else ():
                 yield Fault(f"entry {row.id}", sentence)
         except (KeyError, TypeError, AttributeError, ValueError):
-            yield Fault(f"entry {row.id}", "its record does not say what an entry of its kind says")
+            yield Fault(f"entry {row.id}", "its record does not have the fields of its kind")
 
 
 def rows(session: Session, log: Log) -> Iterator[AnyRow]:

@@ -136,7 +136,9 @@ def _require_unsound(use: Resources) -> None:
         sealer.anchored_size(use)
     except (BehindAnchor, Forked):
         return
-    raise NotPossible("The log is sound.", next_step="Run the command without --abandon to close the log properly.")
+    raise NotPossible(
+        "The log has no faults.", next_step="Run the command without --abandon to close the log properly."
+    )
 
 
 def _with_new_keys(use: Resources) -> Resources:

@@ -50,7 +50,7 @@ class Verified:
     def add(self, found: Iterator[Fault]) -> None:
         for fault in found:
             if len(self.faults) == FAULTS_AT_MOST:
-                self.faults.append(Fault(f"log {self.origin}", "it has more faults, which are not listed"))
+                self.faults.append(Fault(f"log {self.origin}", "it has more faults that are not listed"))
                 return
             self.faults.append(fault)
 
@@ -99,7 +99,9 @@ def resume(use: Resources, caller: Caller, because: str, progress: Progress = la
     require_reason(because)
     with use.database.reading() as session:
         if logs.current(session).stop_reason is None:
-            raise NotPossible("The log is not stopped.", next_step="`weightgate-server log status` says how it is.")
+            raise NotPossible(
+                "The log is not stopped.", next_step="Run `weightgate-server log status` to see its state."
+            )
     require_whole(verify(use, progress))
     owner = use.as_owner()
     try:
@@ -120,13 +122,13 @@ def locked(session: Session) -> Log:
     """The log that is appended to now, kept from all who append or seal until the transaction ends."""
     log = session.get_one(Log, logs.current(session).id, with_for_update=True, populate_existing=True)
     if log.closed_at is not None:
-        raise NotPossible("The log was closed just now.", next_step="Look at `weightgate-server log status` first.")
+        raise NotPossible("The log has just been closed.", next_step="Check `weightgate-server log status` first.")
     return log
 
 
 def require_reason(because: str) -> None:
     if not because.strip() or len(because) > 1000:
-        raise InvalidRequest("Say why, in at most 1000 characters: the log keeps it.")
+        raise InvalidRequest("Enter a reason in 1000 characters or fewer. It is recorded in the log.")
 
 
 def require_whole(found: list[Verified]) -> None:
@@ -139,8 +141,8 @@ def require_whole(found: list[Verified]) -> None:
         # A ghost read is for people to look into; nothing of the log itself is wrong.
         if fault := next((fault for fault in result.faults if fault.sentence != replay.GHOST_READ), None):
             raise NotPossible(
-                f"The log {result.origin} does not verify: {fault.row}: {fault.sentence}.",
-                next_step="`weightgate-server log verify` names every fault; deploy/README.md says what to do.",
+                f"The log {result.origin} has faults: {fault.row}: {fault.sentence}.",
+                next_step="`weightgate-server log verify` lists every fault. See deploy/README.md for what to do.",
             )
 
 
@@ -165,7 +167,7 @@ def _key_file_fault(use: Resources, log: Log) -> Iterator[Fault]:
     try:
         own = keys.read_note_key(use.settings.log_key_file).public_key().public_bytes_raw()
         if own != VerifierKey.parse(log.vkey).public:
-            yield Fault(f"log {log.origin}", "its key is not that of the key file")
+            yield Fault(f"log {log.origin}", "its key differs from the key file")
     except (KeyFileError, NotAKey):
         return
 
@@ -176,12 +178,12 @@ def _link_faults(session: Session, before: Log | None, log: Log) -> Iterator[Fau
     named = {"vkey": log.vkey, "receipt_vkey": log.receipt_vkey}
     if before is None:  # the first log of an instance from before logs had keys does not name them
         if any(first.get(name, vkey) != vkey for name, vkey in named.items()):
-            yield Fault(where, "its first entry names other keys")
+            yield Fault(where, "its first entry names different keys")
         return
     if first.get("kind") != EntryKind.LOG_OPEN or any(first.get(name) != value for name, value in named.items()):
-        yield Fault(where, "its first entry does not open it with its keys")
+        yield Fault(where, "its first entry does not open the log with its keys")
     if first.get("before") != before.origin or not _is_a_head_of(session, before, first):
-        yield Fault(where, f"its first entry does not hold the last head of {before.origin}")
+        yield Fault(where, f"its first entry does not contain the last head of {before.origin}")
     if not first.get("abandoned"):
         last = _record_at(session, before, first=False)
         if last.get("kind") != EntryKind.LOG_CLOSE or any(
@@ -239,4 +241,6 @@ def _anchored(use: Resources, log: Log, result: Verified, progress: Progress) ->
                 "an older backup was restored"
             )
         else:
-            result.add(iter([Fault(f"head of size {size}", "another one was anchored: the log has two histories")]))
+            result.add(
+                iter([Fault(f"head of size {size}", "a different head was anchored: the log has two histories")])
+            )

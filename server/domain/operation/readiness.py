@@ -61,7 +61,7 @@ def require_ready(use: Resources) -> None:
     except (DatabaseUnavailable, NoLog, LogUnsound, OutsideFault) as error:
         raise NotReady(str(error)) from None
     except DATABASE_ERRORS as error:
-        raise NotReady(f"the database refused what issuing needs ({type(error).__name__})") from None
+        raise NotReady(f"the database refused an operation that issuing needs ({type(error).__name__})") from None
 
 
 def _require_room(use: Resources) -> None:

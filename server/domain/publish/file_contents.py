@@ -66,7 +66,7 @@ def require_yaml(file: SourceFile) -> None:
     """Raise NotPublishable unless the file is text without the tags that make a careless reader of YAML run code."""
     require_text(file)
     if _YAML_OBJECT.search(_read_text(file)):
-        raise NotPublishable(file.path, "holds YAML tags of Python objects, which run code", "remove the tags")
+        raise NotPublishable(file.path, "contains YAML tags of Python objects, which run code", "remove the tags")
 
 
 def require_image(file: SourceFile) -> None:
@@ -75,7 +75,7 @@ def require_image(file: SourceFile) -> None:
         start = stream.read(12)
     suffix = file.name.rpartition(".")[2].lower()
     if not _IMAGE_STARTS[suffix].match(start):
-        raise NotPublishable(file.path, f"does not begin as a {suffix} image does", "save it again")
+        raise NotPublishable(file.path, f"does not start like a {suffix} image", "save it again")
 
 
 def require_numbers(file: SourceFile) -> None:

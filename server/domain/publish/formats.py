@@ -94,7 +94,7 @@ def _check_for(file: SourceFile, *, beside_weights: bool) -> Check:
         )
     if suffix == ".msgpack":
         raise NotPublishable(
-            file.path, "is in flax's format, which no check here reads", "convert it to safetensors and remove it"
+            file.path, "is in Flax's format, which cannot be checked here", "convert it to safetensors and remove it"
         )
     raise NotPublishable(
         file.path,

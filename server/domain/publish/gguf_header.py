@@ -50,7 +50,7 @@ def require_gguf(file: SourceFile) -> None:
         with open_unchanged(file) as raw, io.BufferedReader(cast(io.FileIO, raw), _READ_BYTES) as stream:
             check(stream, file.size_bytes)
     except HeaderFault as fault:
-        raise NotPublishable(file.path, f"is not a sound GGUF file: {fault}", "write it again") from None
+        raise NotPublishable(file.path, f"is not a valid GGUF file: {fault}", "save it again") from None
 
 
 def check(stream: BinaryIO, size_bytes: int) -> None:
@@ -96,7 +96,7 @@ class _Header:
     def text(self, what: str, at_most_bytes: int) -> str:
         length = self.number(8)
         if not 0 < length <= at_most_bytes:
-            raise HeaderFault(f"{what} has {length} bytes, and 1 to {at_most_bytes} are allowed")
+            raise HeaderFault(f"{what} has {length} bytes, but only 1 to {at_most_bytes} are allowed")
         try:
             return self.take(length).decode("utf-8")
         except UnicodeDecodeError:
@@ -113,9 +113,9 @@ class _Header:
 
 def _require_version(version: int) -> None:
     if int.from_bytes(version.to_bytes(4, "little"), "big") in VERSIONS:
-        raise HeaderFault("it is big-endian, and most readers are not")
+        raise HeaderFault("it is big-endian, which most readers do not support")
     if version not in VERSIONS:
-        raise HeaderFault(f"it is version {version}, and {' and '.join(map(str, VERSIONS))} are read")
+        raise HeaderFault(f"it is version {version}, but only {' and '.join(map(str, VERSIONS))} are supported")
 
 
 def _alignment(header: _Header, key_count: int) -> int:
@@ -125,7 +125,7 @@ def _alignment(header: _Header, key_count: int) -> int:
     for _ in range(key_count):
         key = header.text("a key", MAX_KEY_BYTES)
         if key in keys:
-            raise HeaderFault(f'the key "{shown(key)}" stands twice')
+            raise HeaderFault(f'the key "{shown(key)}" appears twice')
         keys.add(key)
         kind = header.number(4)
         if key != "general.alignment":
@@ -161,7 +161,7 @@ def _skip_items(header: _Header, key: str, kind: int, count: int) -> None:
 
 def _require_booleans(key: str, take: Callable[[int], bytes], count: int) -> None:
     if take(count).strip(b"\0\1"):
-        raise HeaderFault(f'"{shown(key)}" holds a truth value that is neither 0 nor 1')
+        raise HeaderFault(f'"{shown(key)}" contains a boolean that is neither 0 nor 1')
 
 
 def _end_of_tensors(header: _Header, tensor_count: int, alignment: int) -> int:
@@ -171,16 +171,18 @@ def _end_of_tensors(header: _Header, tensor_count: int, alignment: int) -> int:
     for _ in range(tensor_count):
         name = header.text("a tensor's name", MAX_NAME_BYTES)
         if name in names:
-            raise HeaderFault(f'the tensor "{shown(name)}" stands twice')
+            raise HeaderFault(f'the tensor "{shown(name)}" appears twice')
         names.add(name)
         dimensions = header.number(4)
         if not 0 < dimensions <= MAX_DIMENSIONS:
-            raise HeaderFault(f'tensor "{shown(name)}" has {dimensions} dimensions, and 1 to {MAX_DIMENSIONS} are read')
+            raise HeaderFault(
+                f'tensor "{shown(name)}" has {dimensions} dimensions, but only 1 to {MAX_DIMENSIONS} are supported'
+            )
         lengths = struct.unpack(f"<{dimensions}Q", header.take(8 * dimensions))
         kind, offset = header.number(4), header.number(8)
         due = _padded(end, alignment)
         if offset != due:
-            raise HeaderFault(f'tensor "{shown(name)}" begins at {offset} where {due} was due')
+            raise HeaderFault(f'tensor "{shown(name)}" begins at {offset} instead of {due}')
         end = offset + _size_bytes(name, lengths, kind)
     return end
 

@@ -36,13 +36,13 @@ def set_main(use: Resources, caller: Caller, full_name: str, checkpoint_id: str)
     with use.database.transaction() as session:
         stage = stages.get(session, full_name, lock=True)
         if stage.state == StageState.WITHDRAWN:
-            raise NotPossible(f"{stage.full_name} is withdrawn: its `main` is not changed any more.")
+            raise NotPossible(f"{stage.full_name} is withdrawn: its `main` can no longer be changed.")
         if stage.state != StageState.PLANNED:
             caller.require(Permission.STAGE_MANAGE)
         key = checkpoints.find(session, stage.id, stage.main_checkpoint_id, checkpoint_id)
         before = id_of_main(session, stage)
         if key == stage.main_checkpoint_id:
-            raise NotPossible(f"{before} is the `main` of {stage.full_name} already.")
+            raise NotPossible(f"{before} is already the `main` of {stage.full_name}.")
         stage.main_checkpoint_id = key
         after = session.get_one(Checkpoint, key).checkpoint_id
         record = {"actor": caller.as_record(), "stage": stage.full_name, "checkpoint": after, "before": before}
@@ -63,5 +63,7 @@ def warnings_of_publishing(session: Session, stage: Stage, asked_name: str) -> l
     if people := OPEN_TO.get(StageState(stage.state)):
         before = id_of_main(session, stage)
         replaced = f", in place of {before}" if before else ""
-        warnings.append(f"{stage.full_name} is open to {people}: once uploaded, this is its `main` at once{replaced}")
+        warnings.append(
+            f"{stage.full_name} is available to {people}: once uploaded, this is its `main` immediately{replaced}"
+        )
     return warnings

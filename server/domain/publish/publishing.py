@@ -137,9 +137,9 @@ def _known(session: Session, stage: Stage, content: str) -> _Draft | None:
 
 
 def _published_already(session: Session, stage: Stage, checkpoint: Checkpoint) -> NotPossible:
-    known = f"This very set of files is checkpoint {checkpoint.checkpoint_id} of {stage.full_name} already"
+    known = f"These files are already published as checkpoint {checkpoint.checkpoint_id} of {stage.full_name}"
     if stage.main_checkpoint_id == checkpoint.id:
-        done = "Nothing needs to be done; change the files to publish another checkpoint."
+        done = "There is nothing to do. To publish another checkpoint, change the files."
         return NotPossible(f"{known}, and its `main`.", next_step=done)
     return NotPossible(
         f"{known}; its `main` is {main_checkpoint.id_of_main(session, stage)}.",

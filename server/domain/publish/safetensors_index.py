@@ -96,9 +96,11 @@ def gather_doubles(tensors: Tensors, indexed: Collection[str], faults: Faults) -
             if first == path or (first, path) in warnings:
                 continue
             if _are_of_one_set(first, path):
-                faults.add(path, f'holds "{shown(tensor)}", and so does {first}', "save the checkpoint again")
+                faults.add(path, f'contains "{shown(tensor)}", and so does {first}', "save the checkpoint again")
                 break
-            warnings[first, path] = f'{path}: holds "{shown(tensor)}" as {first} does; which one counts, loaders decide'
+            warnings[first, path] = (
+                f'{path}: contains "{shown(tensor)}", and so does {first}; loaders decide which one they use'
+            )
     return list(warnings.values())
 
 
@@ -119,8 +121,8 @@ def _require_no_single_file(index: SourceFile, beside: Collection[str], shards: 
     named = _INDEX.fullmatch(index.name)
     single = f"{named[1]}{named[2] or ''}.safetensors" if named else ""
     if single in beside and single not in shards:
-        fault = f"is the index of a set beside {shown(single)}, which loaders take first"
-        raise NotPublishable(index.path, fault, "publish the single file or the set")
+        fault = f"is the index of a set next to {shown(single)}, which loaders prefer"
+        raise NotPublishable(index.path, fault, "publish either the single file or the set")
 
 
 def _warn_of_total(index: SourceFile, content: object, total_bytes: int) -> list[str]:

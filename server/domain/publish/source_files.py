@@ -166,7 +166,7 @@ def _left_out(entry: Path, *, is_folder: bool) -> str | None:
 
 def _require_name(path: str, name: str, *, is_folder: bool) -> None:
     if not is_folder and (name == ".metadata" or name.endswith(".distcp")):
-        raise NotPublishable(path, "belongs to a torch distributed checkpoint, which carries a pickle", _FROM_DISTCP)
+        raise NotPublishable(path, "belongs to a torch distributed checkpoint, which contains a pickle", _FROM_DISTCP)
     if name.startswith("."):
         # Also what the manifest tool would leave out silently: `.git`, `.gitattributes`.
         raise NotPublishable(path, "is hidden: its name begins with a dot", "move it out of the folder or rename it")
@@ -184,13 +184,13 @@ def _require_name(path: str, name: str, *, is_folder: bool) -> None:
 
 def _fault_of_name(name: str) -> str | None:
     if name.startswith("-"):
-        return "begins with a hyphen, which commands take for an option"
+        return "starts with a hyphen, which commands treat as an option"
     if _DEVICE.fullmatch(name):
-        return "has a name that Windows keeps for a device"
+        return "has a name that Windows reserves for a device"
     if name.endswith((".", " ")):
-        return "ends in a dot or a blank, which Windows takes away"
+        return "ends in a dot or a space, which Windows removes"
     if _PART.fullmatch(name) is None:
-        return "has a name that not every system can store"
+        return "has a name that some systems cannot store"
     if ".." in name:
         return "has two dots in a row in its name"
     return None

@@ -21,5 +21,5 @@ def require_no_stand_in(file: SourceFile) -> None:
         raise NotPublishable(file.path, "is an XML page", _AGAIN)
     if start.startswith((b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")):
         raise NotPublishable(
-            file.path, "is a zip archive", "unpack it; what PyTorch saved as one, convert to safetensors"
+            file.path, "is a zip archive", "unpack it, or convert it to safetensors if PyTorch saved it"
         )

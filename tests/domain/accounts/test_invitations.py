@@ -85,7 +85,7 @@ def test_a_link_works_for_a_week_and_until_it_is_withdrawn(sqlite_world: World) 
     invitation = invitations.invite(world.use, owner, AURORA, NEW, Role.OWNER)
     withdrawn = secret_of(world)
     invitations.withdraw(world.use, owner, invitation.id)
-    with pytest.raises(NotPossible, match="withdrawn already"):
+    with pytest.raises(NotPossible, match="already withdrawn"):
         invitations.withdraw(world.use, owner, invitation.id)
     invitations.invite(world.use, owner, AURORA, NEW, Role.MEMBER)
     orphaned = secret_of(world)
@@ -134,7 +134,7 @@ def test_nobody_is_invited_twice_and_no_owner_learns_of_another_s_people(sqlite_
     """Who is elsewhere already gets a mail like anybody, and reads on the page that there is an account."""
     world, owner = sqlite_world, sqlite_world.person("cleared")
     invitations.invite(world.use, owner, AURORA, NEW, Role.MEMBER)
-    with pytest.raises(NotPossible, match="invited already"):
+    with pytest.raises(NotPossible, match="already been invited"):
         invitations.invite(world.use, owner, AURORA, NEW.upper(), Role.OWNER)
     with pytest.raises(NotPossible, match="a person"):
         invitations.invite(world.use, owner, AURORA, owner.person or "", Role.MEMBER)
@@ -178,7 +178,7 @@ def test_an_invitation_ends_with_its_inviter_s_right_to_invite(sqlite_world: Wor
         with pytest.raises(NotPossible, match="is withdrawn"):
             accept(world, secret)
         invitations.withdraw(world.use, world.person("admin2"), invitation.id)
-        with pytest.raises(NotPossible, match="withdrawn already"):
+        with pytest.raises(NotPossible, match="already withdrawn"):
             invitations.withdraw(world.use, world.person("admin2"), invitation.id)
 
 

@@ -58,7 +58,7 @@ def test_a_column_that_says_something_else_is_named(world: World, what: str) -> 
     change(world, f"UPDATE log_entries SET {column} = :value WHERE id = {number}", value=value)  # noqa: S608
     assert {row for row, _ in found(world)} == {f"entry {number}"}
     assert {sentence for _, sentence in found(world)} == {
-        f"it is listed under another {column.removesuffix('_id')} than its record says"
+        f"its {column.removesuffix('_id')} column differs from its record"
     }
 
 
@@ -72,7 +72,7 @@ def test_the_columns_of_an_erased_entry_stay(world: World) -> None:
     assert found(world) == []
     change(world, f"UPDATE log_entries SET organization_id = 3 WHERE id = {entry.id}")  # noqa: S608
     told = world.entries("entry.erase")[-1].id
-    said = f"entry {entry.id}, of which it tells, is listed under something else than when it was erased"
+    said = f"entry {entry.id}, which it erased, has different columns than when it was erased"
     assert found(world) == [(f"entry {told}", said)]
 
 
@@ -99,12 +99,12 @@ def test_ids_that_were_swapped_between_rounds_are_named(world: World) -> None:
 
 
 ROWS: dict[str, tuple[str, str]] = {
-    "closed": ("closed_at = created_at", "its row says that it is closed, and no entry closes it"),
+    "closed": ("closed_at = created_at", "its row says that it is closed, but no entry closes it"),
     "opened at another time": (
         "created_at = '2020-01-01 00:00:00+00:00'",
-        "its row says that it was opened at another time than its first entry",
+        "its row has a different opening time than its first entry",
     ),
-    "another name": ("name = 'other'", "its first entry names another origin"),
+    "another name": ("name = 'other'", "its first entry names a different origin"),
 }
 
 

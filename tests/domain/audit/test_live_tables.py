@@ -11,8 +11,8 @@ from tests import tampering
 from tests.world import World
 
 DIFFERS, UNKNOWN, GONE = (
-    "its {} is not what the log says", "there is such a row, and the log knows nothing of it",
-    "the log knows it, and there is no such row",
+    "its {} differs from the log", "the row exists, but is not in the log",
+    "it is in the log, but there is no such row",
 )  # fmt: skip
 MODEL = "INSERT INTO models (id, name, title, created_at) VALUES (99, 'gpt-9', 'GPT-9', '2026-01-01 00:00:00')"
 CHANGED: dict[str, tuple[str, str, str]] = {  # what, by which statement, and what is said of which row

@@ -88,7 +88,7 @@ def test_what_it_did_not_keep_is_a_note_and_no_fault(older: Resources) -> None:
     assert [fault for result in found for fault in result.faults] == []
     with older.database.reading() as session:
         made = session.scalars(select(Token.public_id)).all()
-    said = "its hash cannot be compared: it was made before the log kept hashes"
+    said = "its hash cannot be compared, because it was created before the log recorded hashes"
     assert sorted(found[-1].notes) == sorted(f"tokens {name}: {said}" for name in made)
 
 

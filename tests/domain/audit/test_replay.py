@@ -34,9 +34,9 @@ NOT_PROPOSED = "its clearance was not approved"
 NO_CLEARANCE = "it names no clearance that the log knows"
 NO_SIGNATURE = "no signature of the agreement's current version was in force"
 NOT_IN_FORCE = "its clearance was not in force at that time"
-OTHERS = "its clearance is another organization's or another model's"
-ONE_PERSON = "the clearance was not approved by another person than the one who proposed it"
-TOO_LOW = "its clearance is of too low a tier"
+OTHERS = "its clearance is for another organization or model"
+ONE_PERSON = "the clearance was proposed and approved by the same person"
+TOO_LOW = "its clearance has a tier that is too low"
 
 
 PEOPLE = {
@@ -153,11 +153,11 @@ ALLOWED: dict[str, list[Record]] = {
 
 DENIED: dict[str, tuple[list[Record], list[str]]] = {
     "no such stage": ([download(stage="other")], ["it issues a stage that was never added"]),
-    "a hold on the stage": ([entry("hold.place", on="gpt/large"), download()], ["it issues what is on hold"]),
-    "a hold on the model": ([entry("hold.place", on="gpt"), download()], ["it issues what is on hold"]),
-    "a hold on everything": ([entry("hold.place", on=EVERYTHING), download()], ["it issues what is on hold"]),
+    "a hold on the stage": ([entry("hold.place", on="gpt/large"), download()], ["it issues a stage that is on hold"]),
+    "a hold on the model": ([entry("hold.place", on="gpt"), download()], ["it issues a stage that is on hold"]),
+    "a hold on everything": ([entry("hold.place", on=EVERYTHING), download()], ["it issues a stage that is on hold"]),
     "a hold on a public stage": (
-        [MOVED, entry("hold.place", on=EVERYTHING), download()], ["it issues what is on hold"]),
+        [MOVED, entry("hold.place", on=EVERYTHING), download()], ["it issues a stage that is on hold"]),
     "suspended": ([entry("organization.suspend", organization="dover"), download()],
                   [SUSPENDED]),
     "withdrawn": ([entry("stage.move", stage="gpt/large", before="partners", to="withdrawn"), download()],
@@ -200,7 +200,7 @@ DENIED: dict[str, tuple[list[Record], list[str]]] = {
     "one person twice": ([clearance("clearance.propose", 2), clearance("clearance.approve", 2)], [ONE_PERSON]),
     "nobody's approval": (
         [clearance("clearance.propose", 2), clearance("clearance.approve", 2) | {"actor": {"via": "cli"}}],
-        ["nobody is named who did it"]),
+        ["it names no person who did it"]),
     "one person for a higher tier": (
         [clearance("clearance.propose", 2, tier="partner"), clearance("clearance.approve", 2, tier="partner")],
         [ONE_PERSON]),
@@ -228,7 +228,7 @@ DENIED: dict[str, tuple[list[Record], list[str]]] = {
                           ["it moves a stage from a state that it was not in"]),
     "a move from elsewhere": ([entry("stage.move", stage="gpt/large", before="planned", to="public")],
                               ["it moves a stage from a state that it was not in"]),
-    "a kind that there is not": ([{"kind": "test", "time": NOW}], ["there is no kind of entry test"]),
+    "a kind that there is not": ([{"kind": "test", "time": NOW}], ["its kind test is unknown"]),
     "a ghost read": ([entry("alarm", alarm="ghost_read")], [replay.GHOST_READ]),
     "time that went back": ([entry("heartbeat", time=NOW + MINUTE + 1), entry("heartbeat")],
                             ["its time is more than a minute before that of an entry sealed earlier"]),
@@ -301,9 +301,10 @@ ACTS: dict[str, tuple[Callable[[World], object], str]] = {
     "revoke": (lambda world: clearances.revoke(world.use, world.admin, 1), "its clearance had been revoked"),
     "suspend": (lambda world: organizations.suspend(world.use, world.admin, "aurora-institute", "Asked to."),
                 "aurora-institute, whose owner@aurora-institute.example did it, was suspended"),
-    "hold": (lambda world: holds.place(world.use, world.admin, "gpt-2/774M", "Wait."), "it issues what is on hold"),
+    "hold": (lambda world: holds.place(world.use, world.admin, "gpt-2/774M", "Wait."),
+             "it issues a stage that is on hold"),
     "hold all": (lambda world: holds.place(world.use, world.admin, EVERYTHING, "Wait."),
-                 "it issues what is on hold"),
+                 "it issues a stage that is on hold"),
     "end": (lambda world: signatures.end(world.use, world.admin, 1), NO_SIGNATURE),
     "new words": (lambda world: agreements.publish(world.use, world.admin, "model-sharing", "Other words.\n"),
                   NO_SIGNATURE),
@@ -355,7 +356,7 @@ def test_a_record_without_sense_is_named_and_does_not_end_the_audit(sqlite_world
     last = write(world, {"kind": "signature.end", "signature": 99})
     faults = found(world)
     assert list(dict.fromkeys(fault.row for fault in faults)) == [f"entry {odd}", f"entry {last}"]
-    assert Fault(f"entry {odd}", "its record does not say what an entry of its kind says") in faults
+    assert Fault(f"entry {odd}", "its record does not have the fields of its kind") in faults
 
 
 def test_an_entry_that_was_emptied_says_nothing(sqlite_world: World) -> None:

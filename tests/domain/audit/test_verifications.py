@@ -120,7 +120,7 @@ def test_once_a_day_nobody_needs_to_ask(world: World) -> None:
     assert verifications.request_daily(world.use)
     assert verifications.run_waiting(world.use) == "faulty"
     (fault,) = newest(world).result["faults"]
-    assert fault["sentence"] == "its role is not what the log says"
+    assert fault["sentence"] == "its role differs from the log"
 
 
 def test_a_daily_one_waits_for_what_somebody_asked_for(sqlite_world: World) -> None:

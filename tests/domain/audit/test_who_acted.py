@@ -167,7 +167,7 @@ def a_member_s_invitation(world: World) -> Planted:
     world.add_person(AURORA, "member@aurora-institute.example", Role.MEMBER)
     invited = {"invitation": 99, "person": "new@example.org", "role": "owner", "organization": AURORA}
     return Planted(EntryKind.INVITATION_INVITE, invited | by(world.person_of("member@aurora-institute.example")),
-                   AURORA, ("it invites to an organization whose people the inviter does not manage",))  # fmt: skip
+                   AURORA, ("the inviter cannot manage the people of that organization",))  # fmt: skip
 
 
 def a_person_whom_nobody_invited(world: World) -> Planted:
@@ -180,18 +180,21 @@ NAMED: dict[Callable[[World], Planted], str] = {
     of_a_disabled_person: f"{OWNER}, who did it, was disabled",
     with_a_revoked_token: "token {token}, with which it was done, had been revoked",
     with_an_expired_token: "token {token}, with which it was done, had expired",
-    with_a_token_for_something_else: "token {token}, with which it was done, has no scope for it",
-    with_a_token_from_another_network: "token {token}, with which it was done, works from other networks only",
-    with_another_s_token: "token {token}, with which it was done, is another's",
+    with_a_token_for_something_else: "token {token}, with which it was done, does not have the required scope",
+    with_a_token_from_another_network: "token {token}, with which it was done, is not allowed from that network",
+    with_another_s_token: "token {token}, with which it was done, belongs to someone else",
     with_an_unknown_token: "it was done with a token that the log does not know",
-    of_another_organization: "owner@birch-university.example, who did it, was not of aurora-institute",
+    of_another_organization: "owner@birch-university.example, who did it, did not belong to aurora-institute",
     of_a_suspended_organization: f"{AURORA}, whose {OWNER} did it, was suspended",
-    proposed_and_approved_by_two_outsiders: "owner@birch-university.example, who did it, was owner: no such role may",
-    a_partner_s_own_countersignature: "owner@birch-university.example, who did it, was owner: no such role may",
-    an_outsider_s_move: f"{OWNER}, who did it, was owner: no such role may",
-    a_stranger_s_hold: "nobody@example-lab.example, who did it, is nobody whom the log knows",
+    proposed_and_approved_by_two_outsiders: "owner@birch-university.example, who did it, had the role owner, which "
+    "does not allow this",
+    a_partner_s_own_countersignature: "owner@birch-university.example, who did it, had the role owner, which does "
+    "not allow this",
+    an_outsider_s_move: f"{OWNER}, who did it, had the role owner, which does not allow this",
+    a_stranger_s_hold: "nobody@example-lab.example, who did it, is not known to the log",
     an_act_of_a_disabled_admin: "third@example-lab.example, who did it, was disabled",
-    a_member_s_invitation: "member@aurora-institute.example, who did it, was member: no such role may",
+    a_member_s_invitation: "member@aurora-institute.example, who did it, had the role member, which does not allow "
+    "this",
     a_person_whom_nobody_invited: "it accepts an invitation that was not open",
 }
 
@@ -213,8 +216,8 @@ def test_an_act_of_whom_sql_made_an_admin_is_named(world: World) -> None:
     number = world.entries("clearance.approve")[-1].id
     publisher = world.example.people["publisher"]["email"]
     assert found(world, tables=True) == [
-        (f"entry {number}", f"{publisher}, who did it, was publisher: no such role may"),
-        (f"people {publisher}", "its role is not what the log says"),
+        (f"entry {number}", f"{publisher}, who did it, had the role publisher, which does not allow this"),
+        (f"people {publisher}", "its role differs from the log"),
     ]
 
 
@@ -236,7 +239,7 @@ def test_a_kind_that_there_is_not_is_named(world: World) -> None:
         "UPDATE log_entries SET kind = 'something', record = :record, commitment = :commitment WHERE id = :number",
         record=record, commitment=commitment_of(salt, record), number=number,
     )  # fmt: skip
-    assert found(world) == [(f"entry {number}", "there is no kind of entry something")]
+    assert found(world) == [(f"entry {number}", "its kind something is unknown")]
 
 
 def test_what_real_people_do_is_no_fault(world: World) -> None:

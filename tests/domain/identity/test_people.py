@@ -309,10 +309,10 @@ def test_whom_the_lab_has_disabled_it_alone_enables(world: World) -> None:
     people.disable(world.use, owner, email)
     people.enable(world.use, owner, email)
     people.disable(world.use, owner, email)
-    with pytest.raises(NotPossible, match="disabled already"):
+    with pytest.raises(NotPossible, match="already disabled"):
         people.disable(world.use, owner, email)
     people.disable(world.use, world.admin, email)
-    with pytest.raises(NotPossible, match="disabled already"):
+    with pytest.raises(NotPossible, match="already disabled"):
         people.disable(world.use, world.admin2, email)
     with pytest.raises(NotPossible, match="only the lab can enable it"):
         people.enable(world.use, owner, email)

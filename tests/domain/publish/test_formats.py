@@ -270,17 +270,17 @@ def test_what_model_folders_hold_beside_the_weights_is_accepted(tmp_path: Path, 
 @pytest.mark.parametrize(
     ("name", "content", "because"),
     [
-        ("a.png", JPEG, "does not begin as a png image does"),
-        ("a.webp", b"RIFF\x10\0\0\0WAVEfmt ", "does not begin as a webp image does"),
-        ("a.jpg", b"\x80\x04N.", "does not begin as a jpg image does"),
+        ("a.png", JPEG, "does not start like a png image"),
+        ("a.webp", b"RIFF\x10\0\0\0WAVEfmt ", "does not start like a webp image"),
+        ("a.jpg", b"\x80\x04N.", "does not start like a jpg image"),
         ("a.svg", b"<svg/>", "is not in a format that is published"),
         ("a.pdf", b"%PDF-1.7", "is not in a format that is published"),
-        ("a.yaml", b"a: !!python/object/apply:os.system [id]\n", "holds YAML tags of Python objects"),
-        ("a.yaml", b"%TAG ! tag:yaml.org,2002:python/\n---\na: 1\n", "holds YAML tags of Python objects"),
+        ("a.yaml", b"a: !!python/object/apply:os.system [id]\n", "contains YAML tags of Python objects"),
+        ("a.yaml", b"%TAG ! tag:yaml.org,2002:python/\n---\na: 1\n", "contains YAML tags of Python objects"),
         ("below/a.yaml", b"a: 1\n", "is not in a format that is published"),
         ("LICENSE.py", b"import os\n", "is not in a format that is published"),
         ("tokenizer.vocab", b"\x80\x04N.", "is a pickle"),
-        ("flax_model.msgpack", b"\x81", "is in flax's format, which no check here reads"),
+        ("flax_model.msgpack", b"\x81", "is in Flax's format, which cannot be checked here"),
     ],
 )
 def test_what_only_looks_like_it_is_refused(tmp_path: Path, name: str, content: bytes, because: str) -> None:
@@ -294,7 +294,7 @@ def test_a_torch_distributed_checkpoint_is_told_how_to_convert(tmp_path: Path) -
     lines = refusals(tmp_path)
     assert [line.partition(":")[0] for line in lines] == [".metadata", "__0_0.distcp"]
     for line in lines:
-        assert "belongs to a torch distributed checkpoint, which carries a pickle; convert the folder" in line
+        assert "belongs to a torch distributed checkpoint, which contains a pickle; convert the folder" in line
         assert "rename" not in line
 
 

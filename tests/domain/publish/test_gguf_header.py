@@ -68,7 +68,7 @@ REFUSED = {
     "key of absurd length": (b"GGUF" + struct.pack("<IQQQ", 3, 0, 1, 2**64 - 1), "a key has 18446744073709551615"),
     "key without a name": (build((pair(b"", U32, bytes(4)),)), "a key has 0 bytes"),
     "key that is not text": (build((pair(b"\xff", U32, bytes(4)),)), "a key is not UTF-8"),
-    "key twice": (build((ALIGNED, ALIGNED), align=8), 'the key "general.alignment" stands twice'),
+    "key twice": (build((ALIGNED, ALIGNED), align=8), 'the key "general.alignment" appears twice'),
     "value of absurd length": (build((pair(b"k", TEXT, struct.pack("<Q", 2**64 - 1)),)), "ends inside the header"),
     "array of absurd length": (
         build((pair(b"k", ARRAY, struct.pack("<IQ", U32, 2**62)),)), "ends inside the header"
@@ -81,12 +81,12 @@ REFUSED = {
     "alignment of 24": (build((ALIGNED[:-4] + struct.pack("<I", 24),)), "its alignment is not a power of two"),
     "alignment of 2 GiB": (build((ALIGNED[:-4] + struct.pack("<I", 2**31),)), "its alignment is not a power of two"),
     "alignment as text": (build((pair(b"general.alignment", TEXT, text(b"8")),)), "its alignment is not"),
-    "tensor twice": (build(tensors=(tensor(b"a"), tensor(b"a", offset=32)), data_bytes=48), '"a" stands twice'),
+    "tensor twice": (build(tensors=(tensor(b"a"), tensor(b"a", offset=32)), data_bytes=48), '"a" appears twice'),
     "tensor with a long name": (build(tensors=(tensor(b"a" * 65),)), "a tensor's name has 65 bytes"),
     "tensor without dimensions": (build(tensors=(tensor(b"a", ()),)), "has 0 dimensions"),
     "tensor of five dimensions": (build(tensors=(tensor(b"a", (1,) * 5),)), "has 5 dimensions"),
-    "tensor that overlaps": (build(tensors=(tensor(b"a"), tensor(b"b")), data_bytes=48), "begins at 0 where 32 was"),
-    "tensor that is not aligned": (build(tensors=(tensor(b"a", offset=16),)), "begins at 16 where 0 was due"),
+    "tensor that overlaps": (build(tensors=(tensor(b"a"), tensor(b"b")), data_bytes=48), "begins at 0 instead of 32"),
+    "tensor that is not aligned": (build(tensors=(tensor(b"a", offset=16),)), "begins at 16 instead of 0"),
     "tensor beyond the file": (build(tensors=(tensor(b"a", offset=2**60),)), "begins at"),
     "tensor larger than the file": (build(tensors=(tensor(b"a", (2**40,)),)), "bytes and the file has"),
     "shape that wraps": (build(tensors=(tensor(b"a", (2**32, 2**32)),)), "has a shape too large to count"),
@@ -115,7 +115,7 @@ def test_a_sound_file_is_published(tmp_path: Path, content: bytes) -> None:
 def test_an_unsound_file_is_refused_in_one_line(tmp_path: Path, content: bytes, because: str) -> None:
     """What a reader would allocate, seek to or confuse is named."""
     (line,) = refusals(put(tmp_path, {"model.gguf": content}))
-    assert line.startswith("model.gguf: is not a sound GGUF file: ")
+    assert line.startswith("model.gguf: is not a valid GGUF file: ")
     assert because in line
 
 

@@ -79,7 +79,7 @@ def test_publishing_says_first_what_an_alias_means_and_whom_it_reaches(world: Wo
     publish(world, tmp_path, "a", "gpt-2/762", told)
     assert told == [
         f"gpt-2/762 is an alias: this publishes to {OPEN}",
-        f"{OPEN} is open to cleared partners: once uploaded, this is its `main` at once, in place of {before}",
+        f"{OPEN} is available to cleared partners: once uploaded, this is its `main` immediately, in place of {before}",
     ]
     told.clear()
     publish(world, tmp_path, "a", PLANNED, told)

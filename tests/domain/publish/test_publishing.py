@@ -756,7 +756,7 @@ def test_the_command_says_what_it_did_and_recognizes_it_again(sqlite_world: Worl
     with nothing_visible(sqlite_world):
         second = commands.publish(sqlite_world, folder, STAGE)
     assert (second.returncode, second.stdout, second.stderr.count("\n")) == (1, "", 1)
-    assert f"checkpoint {body['id']} of {STAGE} already" in second.stderr
+    assert f"already published as checkpoint {body['id']} of {STAGE}" in second.stderr
 
 
 def test_a_command_without_its_store_gets_one_line(
@@ -767,7 +767,7 @@ def test_a_command_without_its_store_gets_one_line(
     with nothing_visible(sqlite_world):
         assert run(sqlite_world, folder, monkeypatch) == 1
     told, failed = capsys.readouterr().err.splitlines()
-    assert told.startswith(f"{STAGE} is open to cleared partners: once uploaded, this is its `main` at once")
+    assert told.startswith(f"{STAGE} is available to cleared partners: once uploaded, this is its `main` immediately")
     assert failed.startswith("weightgate-server: ")
     assert "check that it is running" in failed
 

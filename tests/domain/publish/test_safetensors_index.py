@@ -67,7 +67,7 @@ def test_a_single_file_beside_an_index_of_its_name_is_refused(tmp_path: Path) ->
     put(tmp_path, {"model.safetensors": A, "model-1-of-1.safetensors": B})
     put(tmp_path, {"model.safetensors.index.json": index({"b": "model-1-of-1.safetensors"})})
     (line,) = refusals(tmp_path)
-    assert "is the index of a set beside model.safetensors, which loaders take first" in line
+    assert "is the index of a set next to model.safetensors, which loaders prefer" in line
     (tmp_path / "model-1-of-1.safetensors").unlink()
     put(tmp_path, {"model.safetensors.index.json": index({"a": "model.safetensors"})})
     assert formats.scan(tmp_path).warnings == []

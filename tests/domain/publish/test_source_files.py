@@ -55,11 +55,11 @@ def test_a_name_that_not_every_system_can_store_is_refused(tmp_path: Path, name:
 @pytest.mark.parametrize(
     ("name", "because"),
     [
-        ("CON.json", "Windows keeps for a device"), ("aux.json", "Windows keeps for a device"),
-        ("nul", "Windows keeps for a device"), ("com1.safetensors", "Windows keeps for a device"),
-        ("lpt9/a.json", "Windows keeps for a device"), ("a.json.", "ends in a dot or a blank"),
-        ("a.json ", "ends in a dot or a blank"), ("below./a.json", "ends in a dot or a blank"),
-        ("-rf.safetensors", "begins with a hyphen, which commands take for an option"),
+        ("CON.json", "Windows reserves for a device"), ("aux.json", "Windows reserves for a device"),
+        ("nul", "Windows reserves for a device"), ("com1.safetensors", "Windows reserves for a device"),
+        ("lpt9/a.json", "Windows reserves for a device"), ("a.json.", "ends in a dot or a space"),
+        ("a.json ", "ends in a dot or a space"), ("below./a.json", "ends in a dot or a space"),
+        ("-rf.safetensors", "starts with a hyphen, which commands treat as an option"),
     ],
 )  # fmt: skip
 def test_a_name_that_some_system_reads_otherwise_is_refused(tmp_path: Path, name: str, because: str) -> None:

@@ -13,19 +13,19 @@ WORDS: dict[str, str] = {kind: about.words for kind, about in KINDS.items()}
 ALARMS = {
     AlarmKind.GHOST_READ: "Ghost read",
     AlarmKind.FOREIGN_ADDRESS: "Foreign address",
-    AlarmKind.USED_AFTER_REVOCATION: "Used after an end",
-    AlarmKind.OVER_READ: "Read too much",
-    AlarmKind.DECOY_TOUCHED: "Decoy touched",
+    AlarmKind.USED_AFTER_REVOCATION: "Used after revocation",
+    AlarmKind.OVER_READ: "Excess read",
+    AlarmKind.DECOY_TOUCHED: "Decoy accessed",
 }
 _MOMENTS = frozenset({"time", "starts_at", "expires_at", "wanted_until", "read_at"})
 _BYTES = frozenset({"size_bytes", "bytes_sent", "bytes_per_day"})
 _HASHES = frozenset({"checkpoint", "content_sha256", "agreement_sha256", "document_sha256", "sha256", "object_key"})
 _ACTOR = {
-    "person": "By", "organization": "Their organization", "via": "Through", "token": "Token",
-    "address": "From", "user_agent": "Program",
+    "person": "By", "organization": "Organization", "via": "Via", "token": "Token",
+    "address": "From", "user_agent": "User agent",
 }  # fmt: skip
 _VIA = {"session": "the portal", "token": "a token", "cli": "the command line", "anonymous": "no sign-in"}
-_LABELS = {"agreement_sha256": "Agreement's SHA-256", "lifetime_seconds": "Seconds that URLs work"}
+_LABELS = {"agreement_sha256": "Agreement SHA-256", "lifetime_seconds": "URL lifetime in seconds"}
 _ELSEWHERE = frozenset({"actor", "files", "version", "kind"})  # shown in a way of their own
 
 Fact = tuple[str, str, Any]  # what it is, how it is shown, and the value

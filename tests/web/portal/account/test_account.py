@@ -32,9 +32,9 @@ def test_activity_is_one_s_own(sqlite_world: World) -> None:
     visit, other = sqlite_world.visit("cleared"), sqlite_world.visit("unsigned")
     visit.post("/account/recovery-codes", {"newest": "0"})
     mine = words(visit.get("/account/activity"))
-    assert "Factor added" in mine
+    assert "Second factor added" in mine
     assert "app code" in mine
-    assert "Factor added" not in words(other.get("/account/activity"))
+    assert "Second factor added" not in words(other.get("/account/activity"))
     assert visit.get("/account/activity?cursor=x").status_code == 400
 
 

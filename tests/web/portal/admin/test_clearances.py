@@ -71,7 +71,7 @@ def test_revoking_shows_the_urls_that_still_work_and_asks_for_the_name(sqlite_wo
     assert admin.post("/admin/clearances/1/revoke", {"confirmation": "aurora-institute"}).status_code == 303
     page = admin.get("/admin/clearances/1")
     assert "revoked" in words(page)
-    assert "still work" in words(page)
+    assert "still valid" in words(page)
     assert world.api("POST", "/downloads", json={"stage": "gpt-2/774M"}).status_code == 403
 
 
@@ -101,7 +101,7 @@ def test_a_refused_proposal_keeps_what_was_typed(sqlite_world: World) -> None:
         ({"last_day": "2019-01-01"}, "must end after it starts"),
         ({"last_day": "9999-12-31"}, "Enter a date no later than the year"),
         ({"last_day": "tomorrow"}, "Not a valid date"),
-        ({"purpose": "x" * 1001}, "At most 1000 characters"),
+        ({"purpose": "x" * 1001}, "Use 1000 characters or fewer"),
         ({"purpose": " "}, "Enter what the organization needs it for"),
     ):
         answer = admin.post("/admin/clearances/propose", PROPOSAL | {"purpose": "Kept words."} | fault)

@@ -15,7 +15,7 @@ def test_a_hold_stops_the_next_download_until_it_is_lifted(sqlite_world: World, 
     assert admin.post("/admin/holds/place", {"on": on, "reason": ""}).status_code == 422
     assert admin.post("/admin/holds/place", {"on": on, "reason": "A report."}).status_code == 303
     assert world.api("POST", "/downloads", json={"stage": "gpt-2/774M"}).status_code == 451
-    assert f"is on hold {on}" in words(admin.get("/admin/stages"))
+    assert f"{on} is on hold" in words(admin.get("/admin/stages"))
     assert "A report." in words(admin.get("/admin/stages/gpt-2/774M"))
     late = world.visit("admin2").post("/admin/holds/place", {"on": on, "reason": "Kept words."})
     assert late.status_code == 409

@@ -28,7 +28,7 @@ def test_an_organization_is_added_and_its_owner_invited(sqlite_world: World) -> 
     assert admin.post("/admin/people/invitations/1/withdraw", {"organization": "dover-lab"}).status_code == 303
     assert "dora@dover-lab.example" not in words(admin.get("/admin/organizations/dover-lab"))
     admin.post("/admin/people/invitations/1/withdraw", {"organization": "dover-lab"})
-    assert "withdrawn already" in words(admin.get("/admin/organizations/dover-lab"))
+    assert "already withdrawn" in words(admin.get("/admin/organizations/dover-lab"))
 
 
 def test_its_page_has_everything_that_belongs_to_it(sqlite_world: World) -> None:
@@ -58,7 +58,7 @@ def test_suspending_says_what_it_does_and_stops_the_next_request(sqlite_world: W
     assert world.api("GET", "/stages").status_code == 403
     late = world.visit("admin2").post(f"{AURORA}/suspend", {"reason": "The same."})
     assert late.status_code == 409
-    assert "suspended already" in words(late)
+    assert "already suspended" in words(late)
     assert "The same." in late.text
     assert admin.post(f"{AURORA}/resume").status_code == 303
     assert world.api("GET", "/stages").status_code == 200

@@ -16,7 +16,7 @@ def test_disabling_stops_a_person_and_says_what_it_takes(sqlite_world: World) ->
     assert "1 token that they created is permanently revoked" in words(admin.get(f"{page}/disable"))
     late = admin.post(f"{page}/disable")
     assert late.status_code == 409  # the last owner
-    assert "one of the last who can act as owner" in words(late)
+    assert "one of the last people with the role owner" in words(late)
     publisher = f"/admin/people/{key(world, 'publisher')}"
     theirs = world.visit("publisher")
     assert theirs.get("/").status_code == 200

@@ -12,7 +12,7 @@ from tests.world import World
 
 def test_an_empty_queue_says_what_will_appear_in_it(sqlite_world: World) -> None:
     """And which kinds of things those are."""
-    assert "Nothing waits for you." in words(sqlite_world.visit("admin").get("/admin/queue"))
+    assert "Nothing to do." in words(sqlite_world.visit("admin").get("/admin/queue"))
 
 
 def test_each_kind_of_thing_waits_with_a_link_to_its_page(sqlite_world: World) -> None:
@@ -37,7 +37,7 @@ def test_each_kind_of_thing_waits_with_a_link_to_its_page(sqlite_world: World) -
     ):  # fmt: skip
         assert f'href="{path}"' in page.text
         assert world.visit("admin").get(path).status_code == 200
-    assert "Requests for access (1)" in words(page)
+    assert "Access requests (1)" in words(page)
 
 
 def test_what_one_proposed_waits_for_another_admin(sqlite_world: World) -> None:
@@ -49,8 +49,8 @@ def test_what_one_proposed_waits_for_another_admin(sqlite_world: World) -> None:
     )  # fmt: skip
     mine, theirs = world.visit("admin").get("/admin/queue"), world.visit("admin2").get("/admin/queue")
     assert "Waiting for another admin (1)" in words(mine)
-    assert f"Decide clearance {made.id}" not in words(mine)
-    assert f"Decide clearance {made.id}" in words(theirs)
+    assert f"Review clearance {made.id}" not in words(mine)
+    assert f"Review clearance {made.id}" in words(theirs)
     assert "Waiting for another admin" not in words(theirs)
 
 
@@ -64,7 +64,7 @@ def test_counts_are_honest_and_never_slow(sqlite_world: World) -> None:
         )  # fmt: skip
     page = world.visit("admin2").get("/admin/queue")
     assert "Clearances to approve (50+)" in words(page)
-    assert words(page).count("Decide clearance") == 50
+    assert words(page).count("Review clearance") == 50
 
 
 def _sign(world: World, name: str) -> int:

@@ -21,7 +21,7 @@ def test_countersigning_puts_a_signature_into_force(sqlite_world: World) -> None
     address = sign(world)
     admin = world.visit("admin")
     assert world.api("POST", "/downloads", "unsigned", json={"stage": "gpt-2/774M"}).status_code == 403
-    assert "The lab countersigns: then it is in force." in words(admin.get(address))
+    assert "The lab countersigns, and the signature is in force." in words(admin.get(address))
     assert admin.post(f"{address}/countersign").status_code == 303
     assert world.api("POST", "/downloads", "unsigned", json={"stage": "gpt-2/774M"}).status_code == 201
     late = world.visit("admin2").post(f"{address}/countersign")
@@ -36,7 +36,7 @@ def test_declining_needs_a_reason_that_the_organization_reads(sqlite_world: Worl
     admin = world.visit("admin")
     assert admin.post(f"{address}/decline", {"because": ""}).status_code == 422
     assert admin.post(f"{address}/decline", {"because": "Not an officer."}).status_code == 303
-    assert "Declined because Not an officer." in words(admin.get(address))
+    assert "Reason for declining Not an officer." in words(admin.get(address))
     late = admin.post(f"{address}/decline", {"because": "Kept words."})
     assert late.status_code == 409
     assert admin.post(f"{address}/countersign").status_code == 409

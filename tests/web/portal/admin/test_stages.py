@@ -19,7 +19,7 @@ def test_a_model_and_its_first_stage_are_added(sqlite_world: World) -> None:
     page = words(admin.get("/admin/stages/gpt-3/1B"))
     assert "planned" in page
     assert "In spring." in page
-    assert "None yet. A publisher makes one" in page
+    assert "No checkpoints yet. Publish one" in page
     assert sqlite_world.visit("cleared").get("/admin/stages/gpt-3/1B").status_code == 403
 
 

@@ -21,7 +21,7 @@ def test_the_newest_head_can_be_copied(sqlite_world: World) -> None:
     assert head is not None
     page = world.visit("auditor").get("/audit/heads")
     assert head.note.split("\n")[2] in words(page)
-    assert "The log is sound" in words(page)
+    assert "The log is healthy" in words(page)
     assert "No anchors are kept" in words(page)
 
 
@@ -34,7 +34,7 @@ def test_a_log_that_is_not_sealed_is_not_called_sound(sqlite_world: World) -> No
     page = words(visit.get("/audit/heads"))
     assert "No downloads are issued right now." in page
     assert "has not been sealed since" in page
-    assert "The log is sound" not in page
+    assert "The log is healthy" not in page
 
 
 def test_a_past_log_keeps_its_page(sqlite_world: World) -> None:
@@ -48,7 +48,7 @@ def test_a_past_log_keeps_its_page(sqlite_world: World) -> None:
     assert "localhost/downloads/2026-2 The log is healthy" in words(visit.get("/audit/heads"))
     past = words(visit.get("/audit/heads?log=2026"))
     assert "closed" in past
-    assert "The log is sound" not in past
+    assert "The log is healthy" not in past
     assert visit.get("/audit/heads?log=1999").status_code == 404
     assert visit.get("/audit/heads?log=%00").status_code == 404
 

@@ -19,7 +19,7 @@ def test_staff_see_all_and_partners_their_own(sqlite_world: World) -> None:
     lab, partner = world.visit("auditor"), world.visit("unsigned")
     assert "aurora-institute" in words(lab.get("/audit/log?kind=download"))
     assert "aurora-institute" not in words(partner.get("/audit/log"))
-    assert "Token made" in words(partner.get("/audit/log"))
+    assert "Token created" in words(partner.get("/audit/log"))
     for organization in ("aurora-institute", "nobody"):
         assert partner.get(f"/audit/log?organization={organization}").status_code == 404
     foreign = world.entries("download")[0].id

@@ -67,7 +67,7 @@ def test_what_was_not_read_is_not_signed(sqlite_world: World) -> None:
     agreements.publish(sqlite_world.use, sqlite_world.admin, "model-sharing", "# New terms\n\nBe careful.")
     page = visit.post(HERE, fields)
     assert page.status_code == 409
-    assert "Version 2 was published while you read" in words(page)
+    assert "Version 2 was published while you were reading" in words(page)
     assert 'value="Una Owner"' in page.text
     assert "checked" not in page.text
     assert version(sqlite_world).sha256 in page.text
@@ -103,7 +103,7 @@ def test_only_an_owner_signs_and_once(sqlite_world: World) -> None:
     signed(sqlite_world)
     again = sqlite_world.visit("unsigned").post(HERE, filled(sqlite_world))
     assert again.status_code == 409
-    assert "Birch University has signed version 1 already" in words(again)
+    assert "Birch University has already signed version 1" in words(again)
     assert len(sqlite_world.records("signature.sign")) == 1
 
 
@@ -126,7 +126,7 @@ def test_another_organization_s_signature_does_not_exist(sqlite_world: World) ->
 def test_a_declined_signature_says_why_and_can_be_given_again(sqlite_world: World) -> None:
     """Of two admins who decide at once one wins, and the other reads what the first one did."""
     number = int(signed(sqlite_world).rpartition("/")[2])
-    with pytest.raises(NotPossible, match="decline it"):
+    with pytest.raises(NotPossible, match="Decline it"):
         signatures.end(sqlite_world.use, sqlite_world.admin, number)
     with pytest.raises(InvalidRequest):
         signatures.decline(sqlite_world.use, sqlite_world.admin, number, " ")
