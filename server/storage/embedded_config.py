@@ -135,7 +135,7 @@ http {
     map $uri $bucket { default ""; "~^/(?<name_of_bucket>[^/]+)" $name_of_bucket; }
     map $uri $object_key { default ""; "~^/[^/]+/(?<name_of_object>.+)$" $name_of_object; }
     map $args $download_id { default ""; "~(?:^|&)x-download-id=(?<id_in_query>[^&]+)" $id_in_query; }
-    # Who signed: the query's word is the store's too, and a header beside it proves nothing.
+    # Who signed: the query's word is the store's too, and an additional header proves nothing.
     map $args $access_key_id {
         default $key_id_in_header;
         "~(?:^|&)X-Amz-Credential=(?<key_in_query>[A-Za-z0-9]+)(?:/|%2[Ff])" $key_in_query;
