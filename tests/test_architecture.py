@@ -31,7 +31,7 @@ MORE_THAN_ONE = {
 TESTED_IN = {
     "domain/acts": "domain/audit/test_columns.py",  # every act's columns against its record
     "domain/accounts/sign_in": "web/portal/account/test_sign_in.py",  # steps that only a browser's cookies connect
-    "domain/audit/judging_access": "domain/audit/test_replay.py",  # rules of the one replay, as is the world they change
+    "domain/audit/judging_access": "domain/audit/test_replay.py",  # rules of the one replay
     "domain/audit/judging_actors": "domain/audit/test_who_acted.py",
     "domain/audit/judging_people": "domain/audit/test_who_acted.py",
     "domain/audit/judging_release": "domain/audit/test_replay.py",
