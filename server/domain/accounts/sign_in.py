@@ -114,7 +114,8 @@ def _session(session: Session, use: Resources, stranger: Caller, person: Person,
 
 def _standing(session: Session, use: Resources, stranger: Caller, person: Person) -> Refused | None:
     """Locked, so that whoever disables the person ends this session too, or is seen by it."""
-    caller = replace(stranger, person_id=person.id, organization_id=person.organization_id)
+    role = Role(person.role)
+    caller = replace(stranger, person_id=person.id, organization_id=person.organization_id, role=role)
     return authentication.fault(authentication.standing(session, caller, lock=True), caller, use.clock())
 
 

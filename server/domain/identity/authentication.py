@@ -31,7 +31,7 @@ from server.storage.statements import Statement
 
 
 class Standing(NamedTuple):
-    """What rows 1 and 2 of the access rule look at. Of who came without a token, the last three are None."""
+    """What rows 1 and 2 of the access rule look at. Of who came without a token, the token's three are None."""
 
     person_id: int
     disabled_at: datetime | None
@@ -39,6 +39,7 @@ class Standing(NamedTuple):
     revoked_at: datetime | None
     expires_at: datetime | None
     networks: str | None
+    role: Role
 
 
 class _KnownToken(NamedTuple):
@@ -143,6 +144,8 @@ def fault(standing: Standing | None, caller: Caller, at: datetime) -> Refused | 
     if standing is None:
         return InvalidCredentials()
     refused = None if caller.token_id is None else _token_fault(standing, caller, at)
+    if standing.role != caller.role:
+        refused = refused or InvalidCredentials("Your role was changed during this request. Try again.")
     return refused or _person_fault(standing)
 
 
@@ -188,7 +191,7 @@ _BY_PUBLIC_ID = Statement(
     _KnownToken,
 )  # fmt: skip
 _BY_TOKEN = Statement(
-    select(*_TOKEN_STANDING)
+    select(*_TOKEN_STANDING, Person.role)
     .select_from(Token)
     .join(Person, Person.id == Token.person_id)
     .join(Organization, Organization.id == Token.organization_id)
@@ -209,7 +212,7 @@ _BY_SECRET = Statement(
     _KnownSession,
 )  # fmt: skip
 _BY_PERSON = Statement(
-    select(Person.id.label("person_id"), *_PERSON_STANDING, *_NO_TOKEN)
+    select(Person.id.label("person_id"), *_PERSON_STANDING, *_NO_TOKEN, Person.role)
     .join(Organization, Organization.id == Person.organization_id)
     .where(Person.id == bindparam("person_id")),
     Standing,

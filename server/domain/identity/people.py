@@ -294,6 +294,9 @@ def _turn() -> Iterator[None]:
 
 
 def _managed(session: Session, caller: Caller, email: str) -> Person:
+    # Both are locked, and in one order: two who act on each other would otherwise wait for each other.
+    both = select(Person.id).where(Person.email.in_([email.strip().lower(), str(caller.person)]))
+    session.execute(both.order_by(Person.id).with_for_update())
     person = _by_email(session, email)
     _require_manager(caller, person.organization_id)
     return person
