@@ -20,13 +20,7 @@ FUNCTION_LINES_AT_MOST = 40
 ON_LINUX = re.compile(r'pytest\.mark\.skipif\(sys\.platform != "linux", reason="reads /proc"\)')
 BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "misc"}
 # Tests that are about more than one concept.
-MORE_THAN_ONE = {
-    Path("web/portal/templates"),
-    Path("domain/audit/who_acted"),
-    Path("domain/audit/older_log"),
-    Path("web/portal/addresses"),
-    Path("web/reading"),
-}
+MORE_THAN_ONE = {Path("web/portal/templates"), Path("domain/audit/who_acted"), Path("domain/audit/older_log")}
 # Modules whose tests lie elsewhere in tests/, and why.
 TESTED_IN = {
     "domain/acts": "domain/audit/test_columns.py",  # every act's columns against its record

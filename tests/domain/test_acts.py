@@ -2,7 +2,6 @@
 
 import itertools
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
@@ -21,10 +20,10 @@ from server.domain.errors import (
 from server.domain.identity import organizations, people
 from server.domain.permissions import Role
 from server.domain.release import holds
-from tests.world import WatchedResources, World
+from tests.world import World
 
 EMAIL = "third@lab.example"
-ROUNDS = 60
+ROUNDS = 30
 
 
 @pytest.fixture
@@ -33,14 +32,6 @@ def third(world: World) -> Caller:
     lab = str(world.admin.organization)
     people.add(world.use, world.admin, lab, EMAIL, "Third Admin", Role.ADMIN, "a long enough password")
     return world.person_of(EMAIL)
-
-
-@pytest.fixture
-def other(world: World) -> Iterator[WatchedResources]:
-    """As another process on the same database has them."""
-    use = WatchedResources(world.settings, world.clock)
-    yield use
-    use.close()
 
 
 def test_a_role_that_was_taken_away_meanwhile_does_not_act(world: World, third: Caller) -> None:
@@ -78,7 +69,7 @@ def test_a_download_under_a_role_that_is_gone_is_refused(world: World) -> None:
     assert world.signed_urls == []
 
 
-def test_acts_race_with_the_role_that_they_need(world: World, third: Caller, other: WatchedResources) -> None:
+def test_acts_race_with_the_role_that_they_need(world: World, third: Caller) -> None:
     """One places and lifts holds while another takes the role away and gives it back: the log allows each act."""
     ended = threading.Event()
     acted: list[int] = []
@@ -90,9 +81,9 @@ def test_acts_race_with_the_role_that_they_need(world: World, third: Caller, oth
                 return
             try:
                 if number % 2:
-                    holds.lift(other, third, "mini-gpt")
+                    holds.lift(world.use, third, "mini-gpt")
                 else:
-                    holds.place(other, third, "mini-gpt", "A race.")
+                    holds.place(world.use, third, "mini-gpt", "A race.")
                 acted.append(number)
             except NotPermitted:
                 refused.append(number)
