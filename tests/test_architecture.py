@@ -20,7 +20,36 @@ FUNCTION_LINES_AT_MOST = 40
 ON_LINUX = re.compile(r'pytest\.mark\.skipif\(sys\.platform != "linux", reason="reads /proc"\)')
 BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "misc"}
 # Tests that are about more than one concept.
-MORE_THAN_ONE = {Path("web/portal/templates")}
+MORE_THAN_ONE = {
+    Path("web/portal/templates"),
+    Path("domain/audit/who_acted"),
+    Path("domain/audit/older_log"),
+    Path("web/portal/addresses"),
+    Path("web/reading"),
+}
+# Modules whose tests lie elsewhere in tests/, and why.
+TESTED_IN = {
+    "domain/acts": "domain/audit/test_columns.py",  # every act's columns against its record
+    "domain/accounts/sign_in": "web/portal/account/test_sign_in.py",  # steps that only a browser's cookies connect
+    "domain/audit/judging_access": "domain/audit/test_replay.py",  # rules of the one replay
+    "domain/audit/judging_actors": "domain/audit/test_who_acted.py",
+    "domain/audit/judging_people": "domain/audit/test_who_acted.py",
+    "domain/audit/judging_release": "domain/audit/test_replay.py",
+    "domain/audit/live_rows": "domain/audit/test_live_tables.py",  # what is compared there
+    "domain/audit/log_rows": "domain/audit/test_columns.py",  # rows of the log beside its entries
+    "domain/audit/world": "domain/audit/test_replay.py",
+    "domain/errors": "web/test_errors.py",  # names and sentences, each with its HTTP status
+    "domain/permissions": "test_policy.py",  # the whole table against one written by hand
+    "domain/publish/faults": "domain/publish/test_formats.py",  # what a folder's checks gather
+    "domain/publish/file_contents": "domain/publish/test_formats.py",  # which it is a part of, as are the next two
+    "domain/publish/original_sets": "domain/publish/test_formats.py",
+    "domain/publish/patience": "domain/publish/test_publishing.py",  # which waits with it
+    "domain/schema": "test_migrations.py",  # the tables against what the migrations make
+    "log/row_order": "domain/audit/test_columns.py",  # two ids that were swapped, beside the other columns
+    "storage/embedded_config": "storage/test_embedded.py",  # texts that only the programs can judge
+    "storage/signing_check": "storage/test_signing_s3.py",  # one signer against the other
+    "storage/timeouts": "faults/test_database_down.py",  # servers that are frozen, cut off or gone
+}
 
 
 def named(path: Path) -> str:
@@ -96,6 +125,24 @@ def test_a_module_s_tests_bear_its_name(layer: str) -> None:
         for path in (ROOT / "tests" / layer).rglob("test_*.py")
     }
     assert {str(test) for test in tests - modules - MORE_THAN_ONE} == set()
+
+
+def test_every_module_is_tested_where_one_looks_for_it() -> None:
+    """In the file of its name; or in one that the table names, and then there is no other."""
+    modules = {
+        path.relative_to(SERVER).with_suffix("")
+        for layer in ("domain", "log", "storage")
+        for path in (SERVER / layer).rglob("*.py")
+        if path.name != "__init__.py"
+    }
+    own = {str(each) for each in modules if (ROOT / "tests" / each).with_name(f"test_{each.name}.py").exists()}
+    assert {str(each) for each in modules} - own == set(TESTED_IN)
+
+
+def test_the_tables_here_name_what_is_there() -> None:
+    """A name that is out of date would excuse the next module of that name."""
+    files = [*map(Path, TESTED_IN.values()), *(each.with_name(f"test_{each.name}.py") for each in MORE_THAN_ONE)]
+    assert {str(file) for file in files if not (ROOT / "tests" / file).is_file()} == set()
 
 
 def test_what_is_left_to_do_names_its_issue() -> None:

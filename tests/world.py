@@ -42,6 +42,7 @@ from tests.visits import Visit, visit
 
 DATABASES = ("sqlite", "postgresql")
 SEALED_AGAIN_AFTER_SECONDS = 15
+PADDING = "there is no kind of entry test"  # what tests append to fill a log, and is nobody's act
 
 
 class Clock:
@@ -233,7 +234,8 @@ class World:
     def faults(self) -> list[Fault]:
         """What `log verify` finds, but for what is known of logs that were abandoned."""
         found = verifying.verify(self.use)
-        return [fault for result in found if not result.abandoned for fault in result.faults]
+        faults = (fault for result in found if not result.abandoned for fault in result.faults)
+        return [fault for fault in faults if fault.sentence != PADDING]
 
     def check(self) -> None:
         """The log verifies once it is sealed, every entry is canonical, and no URL was signed that it does not know."""

@@ -21,7 +21,7 @@ from rich.progress import (
 )
 
 from server.cli.terminal import MOMENT, Instance, acting, plain, printable, show, with_json
-from server.domain.audit import erasure, exports, log_status, verifying
+from server.domain.audit import clocks, erasure, exports, log_status, verifying
 from server.domain.audit.exports import Format
 from server.domain.audit.log_status import Status
 from server.domain.audit.verifying import Verified
@@ -218,6 +218,18 @@ def resume(instance: Instance, caller: Caller, because: str) -> None:
     with Bars(quiet=False) as bars:
         origin = verifying.resume(instance.use, caller, because, bars.set)
     show(False, {}, f"The log {origin} has been verified and resumed.")
+
+
+@log.command("acknowledge-clock")
+@BECAUSE
+@acting
+def acknowledge_clock(instance: Instance, caller: Caller, because: str) -> None:
+    """Explain entries that are dated ahead of time because a clock was wrong. Correct the clock first.
+
+    Until then, downloads stop and `log verify` reports every later entry; afterwards it shows your explanation.
+    """
+    seconds = clocks.acknowledge(instance.use, caller, because)
+    show(False, {}, f"Recorded in the log: entries are dated up to {seconds} s ahead of time.")
 
 
 @log.command()

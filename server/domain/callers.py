@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from sqlalchemy import ColumnElement, SQLColumnExpression
+
 from server.domain.errors import AuthenticationRequired, InsufficientScope, NotPermitted
 from server.domain.permissions import POLICY, STAFF, Permission, Role, Scope
 
@@ -48,6 +50,10 @@ class Caller:
             if not rule.scopes:
                 raise InsufficientScope("Tokens cannot do this. A person must sign in.", next_step="Contact {contact}.")
             raise InsufficientScope(f"The token lacks the scope {' or '.join(sorted(rule.scopes))}.")
+
+    def within(self, organization_id: SQLColumnExpression[Any]) -> list[ColumnElement[bool]]:
+        """What keeps a query to the rows of their organization; nothing for staff, who see everybody's."""
+        return [] if self.is_staff else [organization_id == self.organization_id]
 
     def as_record(self) -> dict[str, Any]:
         """What the log keeps of a caller."""

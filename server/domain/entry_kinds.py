@@ -23,6 +23,7 @@ class EntryKind(StrEnum):
     CLEARANCE_APPROVE = "clearance.approve"
     CLEARANCE_PROPOSE = "clearance.propose"
     CLEARANCE_REVOKE = "clearance.revoke"
+    CLOCK_ACKNOWLEDGE = "clock.acknowledge"
     DOWNLOAD = "download"
     ENTRY_ERASE = "entry.erase"
     HEARTBEAT = "heartbeat"
@@ -117,6 +118,7 @@ KINDS: dict[EntryKind, About] = {
     EntryKind.CLEARANCE_REVOKE: About(
         "Clearance revoked", Permission.CLEARANCE_REVOKE, subject="clearance", ends="clearance"
     ),
+    EntryKind.CLOCK_ACKNOWLEDGE: About("Wrong clock acknowledged", Permission.LOG_MANAGE),
     EntryKind.DOWNLOAD: About("Download issued", Permission.DOWNLOAD_CREATE, subject="download", stage="stage"),
     EntryKind.ENTRY_ERASE: About("Entry erased", Permission.LOG_ERASE, subject="entry"),
     EntryKind.HEARTBEAT: About("Heartbeat"),
@@ -179,9 +181,12 @@ KINDS: dict[EntryKind, About] = {
 }
 
 
+_BY_TEXT = {str(kind): about for kind, about in KINDS.items()}
+
+
 def columns(kind: str, record: Mapping[str, Any]) -> dict[str, str | None]:
     """What the columns `subject`, `stage` and `code` of an entry must say, by its record."""
-    about = KINDS[EntryKind(kind)]
+    about = _BY_TEXT[kind]
     subject = None if about.subject is None else record.get(about.subject)
     if about.subject in {"origin", "next"}:  # of a log's address, its name
         subject = str(subject).rpartition("/")[2]

@@ -4,13 +4,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from server.log.entries import CLOCKS_DIFFER_BY, Log, LogEntry, NoLog
+from server.storage.database import Moment
 from server.storage.statements import Statement
 
 SEALED_WITHIN = timedelta(seconds=30)
+CLOCK_ACKNOWLEDGED = "clock.acknowledge"  # the kind of an entry that explains times ahead of the clock
 
 
 class LogUnsound(Exception):
@@ -27,21 +29,25 @@ class SoundLog:
 
 
 class _NewestLog(NamedTuple):
-    """What its condition follows from. oldest: when the oldest entry was appended that is not sealed yet."""
+    """What its condition follows from.
+
+    oldest: when the oldest entry was appended that is not sealed yet. ahead: the latest time of an entry that is more
+    than a minute ahead of the clock.
+    """
 
     id: int
     origin: str
     receipt_vkey: str
     stop_reason: str | None
     oldest: datetime | None
-    newest: datetime | None
+    ahead: datetime | None
 
 
 def require_sound(session: Session, at: datetime) -> SoundLog:
     """Return the newest log. Raises LogUnsound when it was found changed, its oldest unsealed entry is too old, or
     our clock is behind it; NoLog when there is none.
     """
-    row = _CONDITION.first(session)
+    row = _CONDITION.first(session, limit=at + CLOCKS_DIFFER_BY)
     if row is None:
         raise NoLog("no log to append to: run `weightgate-server init`")
     if row.stop_reason is not None:
@@ -54,22 +60,26 @@ def require_sound(session: Session, at: datetime) -> SoundLog:
 
 def require_clock(session: Session, at: datetime) -> None:
     """Raise LogUnsound when our clock is behind the log: whoever decides by it decides wrongly."""
-    row = _CONDITION.first(session)
+    row = _CONDITION.first(session, limit=at + CLOCKS_DIFFER_BY)
     if row is not None:
         _require_clock(row, at)
 
 
 def _require_clock(row: _NewestLog, at: datetime) -> None:
-    if row.newest is not None and row.newest - at > CLOCKS_DIFFER_BY:
+    if row.ahead is not None:
         raise LogUnsound(
-            f"our clock is {(row.newest - at).total_seconds():.0f} s behind the newest entry: set it right; if that "
-            "entry's was the wrong one, run `weightgate-server log acknowledge-clock`"
+            f"the clock is {(row.ahead - at).total_seconds():.0f} s behind the newest entry: correct it. If it was "
+            "wrong then and is right now, run `weightgate-server log acknowledge-clock`"
         )
 
 
-_NEWEST = (
-    select(LogEntry.appended_at)
-    .where(LogEntry.id == select(func.max(LogEntry.id)).correlate(None).scalar_subquery())
+# Entries up to here may be ahead of the clock: somebody has explained them.
+LAST_ACKNOWLEDGED = func.coalesce(
+    select(func.max(LogEntry.id)).where(LogEntry.kind == CLOCK_ACKNOWLEDGED).correlate(None).scalar_subquery(), 0
+)
+_AHEAD = (
+    select(func.max(LogEntry.appended_at))
+    .where(LogEntry.appended_at > bindparam("limit", type_=Moment()), LogEntry.id > LAST_ACKNOWLEDGED)
     .correlate(None)
     .scalar_subquery()
 )
@@ -82,7 +92,7 @@ _OLDEST = (
     .scalar_subquery()
 )
 _CONDITION = Statement(
-    select(Log.id, Log.origin, Log.receipt_vkey, Log.stop_reason, _OLDEST.label("oldest"), _NEWEST.label("newest"))
+    select(Log.id, Log.origin, Log.receipt_vkey, Log.stop_reason, _OLDEST.label("oldest"), _AHEAD.label("ahead"))
     .order_by(Log.id.desc())
     .limit(1),
     _NewestLog,

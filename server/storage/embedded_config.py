@@ -103,7 +103,7 @@ def s3_identities(
 def nginx_conf(public_port: int, s3_port: int, anchor_bucket: str) -> str:
     """Return nginx' settings; every path in it is relative to the store's folder, which is its prefix."""
     values = {"@user@": _user_line(), "@public@": str(public_port), "@s3@": str(s3_port)}
-    values["@anchors@"] = anchor_bucket
+    values |= {"@anchors@": anchor_bucket, "@signs@": _SIGNS}
     text = _NGINX
     for name, value in values.items():
         text = text.replace(name, value)
@@ -116,6 +116,9 @@ def _user_line() -> str:
     group = grp.getgrgid(pwd.getpwnam(UNPRIVILEGED_USER).pw_gid).gr_name
     return f"user {UNPRIVILEGED_USER} {group};"
 
+
+# Parameters with which a query signs, in both versions of S3's signatures.
+_SIGNS = "(?:X-Amz-(?:Algorithm|Credential|Signature)|AWSAccessKeyId|Signature)"
 
 _NGINX = r"""
 daemon off;
@@ -132,10 +135,22 @@ http {
     map $uri $bucket { default ""; "~^/(?<name_of_bucket>[^/]+)" $name_of_bucket; }
     map $uri $object_key { default ""; "~^/[^/]+/(?<name_of_object>.+)$" $name_of_object; }
     map $args $download_id { default ""; "~(?:^|&)x-download-id=(?<id_in_query>[^&]+)" $id_in_query; }
-    map $args $key_id_in_query { default ""; "~(?:^|&)X-Amz-Credential=(?<key_in_query>[A-Za-z0-9]+)" $key_in_query; }
-    map $http_authorization $access_key_id {
-        default $key_id_in_query;
-        "~Credential=(?<key_in_header>[A-Za-z0-9]+)/" $key_in_header;
+    # Who signed: the query's word is the store's too, and an additional header proves nothing.
+    map $args $access_key_id {
+        default $key_id_in_header;
+        "~(?:^|&)X-Amz-Credential=(?<key_in_query>[A-Za-z0-9]+)(?:/|%2[Ff])" $key_in_query;
+        "~*(?:^|&)@signs@=" "";
+    }
+    map $http_authorization $key_id_in_header {
+        default "";
+        "~^AWS4-HMAC-SHA256 Credential=(?<key_in_header>[A-Za-z0-9]+)/" $key_in_header;
+    }
+    # Signed twice: of two signers the log could name the wrong one. AWS refuses it too. A second Authorization header
+    # nginx refuses by itself.
+    map $args $signed_in_query { default 0; "~*(?:^|&)@signs@=" 1; }
+    map "$signed_in_query $http_authorization" $signed_twice {
+        default 0;
+        "~^1 [\s\S]" 1;
     }
     map "$request_method $status $upstream_http_content_range/$upstream_http_content_length" $object_size_bytes {
         default null;
@@ -185,6 +200,7 @@ http {
         merge_slashes off;
         client_max_body_size 0;
         if ($disguised) { return 400; }
+        if ($signed_twice) { return 400; }
         if ($against_anchors) { return 403; }
 
         location / {

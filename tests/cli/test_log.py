@@ -74,7 +74,7 @@ def test_behind_an_anchor_is_exit_code_4(operator: Operator, monkeypatch: pytest
     """With its sentence and the way out; also when other faults were found."""
     sentence = "the log x has 1 entries, but 2 were anchored: an older backup was restored"
     found = [Verified("x", 1, faults=[Fault("entry 1", "y")], behind=sentence)]
-    monkeypatch.setattr(verifying, "verify", lambda *_: found)
+    monkeypatch.setattr(verifying, "verify", lambda *_, **__: found)
     answer = operator("log", "verify", "--json", code=4)
     assert (answer.body["ok"], answer.body["behind_anchor"]) == (False, sentence)
     assert sentence in answer.err
@@ -192,7 +192,7 @@ def test_resuming_refuses_while_anything_is_wrong(operator: Operator, sqlite_wor
 def test_a_fork_is_one_line(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error of the anchors ends like every other that an operator can act on."""
 
-    def forked(*_: object) -> None:
+    def forked(*_: object, **__: object) -> None:
         raise Forked("the log is not the one whose head was anchored at 7 entries")
 
     with monkeypatch.context() as patch:

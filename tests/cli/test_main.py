@@ -49,7 +49,7 @@ def test_all_commands_of_the_design_are_there() -> None:
     """Each command that the design names exists."""
     wanted = (
         "init serve demo demo-code migrate doctor worker store organization person tier clearance agreement stage hold "
-        "token publish backup restore log keys"
+        "token publish checkpoint backup restore log keys"
     )
     assert set(wanted.split()) == set(commands.commands)
 
@@ -135,6 +135,7 @@ REFUSED_BY_ROLE = [
     ("log", "erase", 1, "--because", "x"),
     ("keys", "rotate", "--because", "x"),
     ("publish", str(Path(__file__).parent), "mini-gpt/base"),
+    ("checkpoint", "set-main", "mini-gpt/base", "main"),
 ]  # fmt: skip
 
 

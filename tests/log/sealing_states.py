@@ -28,6 +28,7 @@ class SealingStates(RuleBasedStateMachine):
     def __init__(self, new_database: Callable[[], str]) -> None:
         super().__init__()
         self.log = SmallLog(new_database())
+        self.other = SmallLog(self.log.url, "other.example/downloads/2025")
         self.switch = Switch()
         self.proxy: Proxy | None = None
         self.faulty = Database(self._behind_the_switch())
@@ -67,10 +68,17 @@ class SealingStates(RuleBasedStateMachine):
 
     @rule()
     def append_and_fail(self) -> None:
-        """An act that is undone leaves a gap in the ids and nothing else."""
+        """An act that is undone leaves nothing but, on PostgreSQL, a gap in the ids."""
         with contextlib.suppress(NotCanonical), self.log.database.transaction() as session:
             entries.append(session, kind="test", at=AT, record={})
             entries.append(session, kind="test", at=AT, record={"share": 0.5})  # which no record can hold
+
+    @rule(counts=st.lists(st.integers(1, 3), min_size=2, max_size=4))
+    def append_with_gaps(self, counts: list[int]) -> None:
+        """Entries of another log lie between: on both databases this log's ids are runs of several lengths."""
+        for count in counts:
+            self.waiting += self.log.append(count)
+            self.other.append(count)
 
     @rule()
     def seal(self) -> None:
@@ -121,13 +129,16 @@ class SealingStates(RuleBasedStateMachine):
             assert sealing._unsealed(session, self.log.id).ids == self._waiting_ids(session)
 
     def _waiting_ids(self, session: Any) -> list[int]:
-        rows = session.query(entries.LogEntry).filter_by(leaf_index=None).order_by(entries.LogEntry.id)
+        rows = (
+            session.query(entries.LogEntry).filter_by(log_id=self.log.id, leaf_index=None).order_by(entries.LogEntry.id)
+        )
         found = {row.commitment: row.id for row in rows}
         assert list(found) == self.waiting
         return list(found.values())[:ENTRIES_A_ROUND]
 
     def teardown(self) -> None:
         self.faulty.close()
+        self.other.close()
         self.log.close()
         if self.proxy is not None:
             self.proxy.__exit__(None, None, None)

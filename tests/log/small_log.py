@@ -22,7 +22,7 @@ class SmallLog:
     """One log under an origin of its own. `check` compares all of it with the plain definition."""
 
     def __init__(self, url: str, name: str | None = None) -> None:
-        """name: of a log that is there already, in a copy of a database."""
+        """name: of a log beside another one, or of one that is there already, in a copy of a database."""
         self.url = url
         self.database = Database(url)
         self.signer = Signer.from_seed(name or f"{uuid.uuid4().hex}.example/downloads/2026", SEED)
@@ -34,7 +34,9 @@ class SmallLog:
         """Append entries in one transaction; returns their commitments, in their order."""
         with self.database.transaction() as session:
             return [
-                entries.append(session, kind=kind, at=AT + timedelta(seconds=number), record=record).commitment
+                entries.append(
+                    session, kind=kind, at=AT + timedelta(seconds=number), record=record, log_id=self.id
+                ).commitment
                 for number in range(count)
             ]
 

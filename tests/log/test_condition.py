@@ -71,8 +71,8 @@ def test_the_question_costs_the_same_however_long_the_log_is(sqlite_log: SmallLo
     sqlite_log.append(300)
     sqlite_log.seal()
     with sqlite_log.database.reading() as session:
-        statement = condition._CONDITION._prepared._statement
-        query = statement.compile(session.get_bind(), compile_kwargs={"literal_binds": True})  # type: ignore[attr-defined]
+        statement: Any = condition._CONDITION._prepared._statement
+        query = statement.params(limit=AT).compile(session.get_bind(), compile_kwargs={"literal_binds": True})
         plan = [row.detail for row in session.execute(text(f"EXPLAIN QUERY PLAN {query}"))]
     assert [line for line in plan if line.startswith("SCAN log_entries") or "B-TREE" in line] == []
     assert any(line.startswith("SEARCH log_entries USING") and "leaf_index=?" in line for line in plan)

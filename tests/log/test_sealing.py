@@ -212,6 +212,19 @@ def test_what_was_changed_is_not_sealed_over(long_sqlite: SmallLog, what: str, n
     copied.close()
 
 
+def test_gaps_in_the_ids_are_no_gaps_in_the_tree(small_log: SmallLog) -> None:
+    """Runs of one, two and three ids, between entries of another log, get places without a gap, in two rounds."""
+    other, expected = SmallLog(small_log.url, "other.example/downloads/2025"), list[bytes]()
+    for counts in ((2, 1, 3), (1, 3, 2)):
+        for count in counts:
+            expected += small_log.append(count)
+            other.append(count)
+        assert small_log.seal() == 6
+    small_log.check(expected)
+    assert other.sealed() == []
+    other.close()
+
+
 def test_the_first_reason_stays(small_log: SmallLog) -> None:
     """What stopped the log is not overwritten by what was found later; a stopped log is not sealed."""
     small_log.append()

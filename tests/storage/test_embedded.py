@@ -239,6 +239,32 @@ def test_a_disguised_download_id_never_reaches_the_store(
     assert fetch(embedded_store, url)[0] == 400
 
 
+def claiming(store: EmbeddedStore) -> str:
+    """An Authorization header, signed by nobody, that names the publisher."""
+    publisher = keys.read_s3_credentials(store.publisher_key_file).access_key_id
+    scope = f"Credential={publisher}/20260101/us-east-1/s3/aws4_request"
+    return f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature={'0' * 64}"
+
+
+@pytest.mark.parametrize("form", ["AWS4-HMAC-SHA256", "x", "Bearer"])
+def test_a_url_that_is_signed_twice_never_reaches_the_store(embedded_store: EmbeddedStore, key: str, form: str) -> None:
+    """The store would go by the query and the log by the header: whoever adds one could read as the publisher."""
+    header = claiming(embedded_store).replace("AWS4-HMAC-SHA256", form)
+    assert fetch(embedded_store, signed_url(embedded_store, key), {"Authorization": header})[0] == 400
+    line = lines_about(embedded_store, key)[-1]
+    signer = keys.read_s3_credentials(embedded_store.signer_key_file).access_key_id
+    assert (line["status"], line["access_key_id"]) == (400, signer)
+
+
+def test_two_authorization_headers_never_reach_the_store(embedded_store: EmbeddedStore, key: str) -> None:
+    """One could sign, and the other name somebody else."""
+    lines = [f"GET /weights/{key} HTTP/1.1", "Host: 127.0.0.1", "Connection: close"]
+    lines += [f"Authorization: {claiming(embedded_store)}"] * 2
+    with socket.create_connection(("127.0.0.1", public_port(embedded_store)), timeout=10) as connection:
+        connection.sendall("\r\n".join([*lines, "", ""]).encode())
+        assert connection.makefile("rb").readline().split()[1] == b"400"
+
+
 # The access log.
 
 

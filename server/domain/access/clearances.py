@@ -204,12 +204,13 @@ def revoke(use: Resources, caller: Caller, clearance_id: int) -> None:
 def visible(session: Session, caller: Caller, part: Slice) -> Page[Clearance]:
     """One's own organization's clearances, newest first; for staff all."""
     if not caller.is_staff:
-        return of_organization(session, caller.organization_id, part)
+        return own(session, caller, part)
     return page(session, _WITH_NAMES, Clearance.id, part, newest_first=True)
 
 
-def of_organization(session: Session, organization_id: int | None, part: Slice) -> Page[Clearance]:
-    query = _WITH_NAMES.where(Clearance.organization_id == organization_id)
+def own(session: Session, caller: Caller, part: Slice) -> Page[Clearance]:
+    """The clearances of the caller's own organization, newest first."""
+    query = _WITH_NAMES.where(Clearance.organization_id == caller.organization_id)
     return page(session, query, Clearance.id, part, newest_first=True)
 
 
@@ -228,9 +229,10 @@ def listed(session: Session, caller: Caller, wanted: ClearanceFilter, part: Slic
     return page(session, query, Clearance.id, part, newest_first=True)
 
 
-def opening(session: Session, stage: Stage, part: Slice, at: datetime) -> Page[Clearance]:
-    """The clearances that open a stage at a moment, newest first."""
-    query = _WITH_PEOPLE.join(Tier, Tier.id == Clearance.tier_id)
+def opening(session: Session, caller: Caller, stage: Stage, part: Slice, at: datetime) -> Page[Clearance]:
+    """The clearances that open a stage at a moment, newest first: one's own organization's, for staff all."""
+    caller.require(Permission.CLEARANCE_READ)
+    query = _WITH_PEOPLE.where(*caller.within(Clearance.organization_id)).join(Tier, Tier.id == Clearance.tier_id)
     query = query.where(Clearance.model_id == stage.model_id, Tier.rank >= stage.tier.rank, *_in_state("active", at))
     return page(session, query, Clearance.id, part, newest_first=True)
 

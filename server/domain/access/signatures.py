@@ -101,21 +101,14 @@ def record(
 ) -> Signature:
     """Record, and by that countersign, that an organization signed version `number` (None: the current one)."""
     caller.require(Permission.SIGNATURE_RECORD)
-    for what, value in (("name", signer_name), ("title", signer_title)):
-        if not value.strip() or len(value) > 200:
-            raise InvalidRequest(f"The signing officer's {what} is required, in 200 characters or fewer.")
-    if not SHA256.fullmatch(document_sha256):
-        raise InvalidRequest(
-            "The signed document's SHA-256 must be 64 lowercase hex digits, as printed by `sha256sum`."
-        )
+    _require_paper(signer_name, signer_title, document_sha256)
     with use.database.transaction() as session:
         at = use.clock()
         if signed_on > at.date():
             raise InvalidRequest(f"{signed_on} is in the future. Enter the day on which the document was signed.")
         partner = organizations.get(session, organization)
-        text = agreements.get(
-            session, agreement, lock=True
-        )  # neither a new version nor a second signature comes between
+        # Locked: neither a new version nor a second signature comes between.
+        text = agreements.get(session, agreement, lock=True)
         version = agreements.version_of(session, text, number)
         if _is_in_force(session, partner.id, version.id):
             raise NotPossible(f"{organization} has already signed version {version.number} of {agreement}.")
@@ -128,6 +121,16 @@ def record(
         session.flush()
         _record(session, caller, EntryKind.SIGNATURE_RECORD, signature, partner.slug, version, at)
         return signature
+
+
+def _require_paper(signer_name: str, signer_title: str, document_sha256: str) -> None:
+    for what, value in (("name", signer_name), ("title", signer_title)):
+        if not value.strip() or len(value) > 200:
+            raise InvalidRequest(f"The signing officer's {what} is required, in 200 characters or fewer.")
+    if not SHA256.fullmatch(document_sha256):
+        raise InvalidRequest(
+            "The signed document's SHA-256 must be 64 lowercase hex digits, as printed by `sha256sum`."
+        )
 
 
 def sign(
@@ -277,9 +280,10 @@ def of_agreements(session: Session, caller: Caller, agreement_ids: Sequence[int]
     return session.scalars(query).all()
 
 
-def in_force(session: Session, version_id: int, part: Slice) -> Page[Signature]:
-    """Who must sign again when this version is replaced."""
-    query = _WITH_NAMES.where(
+def in_force(session: Session, caller: Caller, version_id: int, part: Slice) -> Page[Signature]:
+    """Who must sign again when this version is replaced: one's own organization, for staff all."""
+    caller.require(Permission.AGREEMENT_READ)
+    query = _WITH_NAMES.where(*caller.within(Signature.organization_id)).where(
         Signature.version_id == version_id, Signature.countersigned_at.is_not(None), Signature.ended_at.is_(None)
     )
     return page(session, query, Signature.id, part)

@@ -7,9 +7,11 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from server.domain.audit import logs, sealer
+from server.domain.callers import Caller
 from server.domain.delivery import alarms
 from server.domain.delivery.alarms import Alarm
 from server.domain.entry_kinds import EntryKind
+from server.domain.permissions import Permission
 from server.domain.resources import Resources
 from server.log import condition
 from server.log.anchors import BehindAnchor, Forked
@@ -49,8 +51,9 @@ def status(use: Resources) -> Status:
     return found
 
 
-def open_alarms(session: Session) -> dict[str, int]:
-    """How many alarms of each kind nobody has resolved."""
+def open_alarms(session: Session, caller: Caller) -> dict[str, int]:
+    """How many alarms of each kind nobody has resolved; for admins and auditors alone."""
+    caller.require(Permission.ALARM_READ)
     query = select(Alarm.kind, func.count()).where(alarms.IS_OPEN).group_by(Alarm.kind)
     return dict(session.execute(query).all())
 

@@ -6,11 +6,13 @@ allowed.
 """
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 
 import orjson
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from server import dates
 from server.domain.audit import columns, judging_access, judging_actors, judging_people, judging_release
 from server.domain.audit.world import JudgedByNothing, Record, Rule, World
 from server.domain.entry_kinds import EntryKind
@@ -36,6 +38,23 @@ def _erase(world: World, record: Record) -> Iterator[str]:
 
 
 _OF_THE_LOG = JudgedByNothing("because the end of one log and the start of the next are compared with both logs")
+
+
+def _clock_acknowledge(world: World, record: Record) -> Iterator[str]:
+    if record["ahead_until"] != world.last_ms:
+        yield "it explains times ahead of the clock that no entry has"
+    ahead_seconds = (world.last_ms - record["time"]) // 1000
+    world.clock_notes.append(
+        f"entries are dated up to {ahead_seconds} s ahead of time, until {_minute(world.last_ms)}; explained by "
+        f"{record['actor'].get('person')} on {_minute(record['time'])}: {record['because']}"
+    )
+    world.last_ms = record["time"]
+
+
+def _minute(time_ms: int) -> str:
+    return dates.minute(datetime.fromtimestamp(time_ms / 1000, UTC))
+
+
 RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     **judging_people.RULES,
     **judging_access.RULES,
@@ -45,11 +64,13 @@ RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     EntryKind.RECONCILIATION: JudgedByNothing("because it is only a count"),
     EntryKind.HEARTBEAT: JudgedByNothing("because it contains only its time"),
     EntryKind.ENTRY_ERASE: _erase,
+    EntryKind.CLOCK_ACKNOWLEDGE: _clock_acknowledge,
     EntryKind.LOG_OPEN: _OF_THE_LOG,
     EntryKind.LOG_CLOSE: _OF_THE_LOG,
     EntryKind.LOG_RESUME: JudgedByNothing("because the log does not contain what stopped it"),
     EntryKind.LOG_EXPORT: JudgedByNothing("because reading changes nothing"),
 }
+BACK = "its time is more than a minute before that of an entry sealed earlier"
 _BY_TEXT = {str(kind): (kind, rule) for kind, rule in RULES.items()}
 _CHANGING_NOTHING = {
     EntryKind.DOWNLOAD, EntryKind.ALARM, EntryKind.ENTRY_ERASE, EntryKind.CHECKPOINT_PUBLISH, EntryKind.PASSWORD_RESET,
@@ -64,14 +85,24 @@ JUDGING = frozenset(
 )
 
 
+_KEPT = select(
+    LogEntry.kind, LogEntry.subject, LogEntry.stage, LogEntry.code, LogEntry.organization_id, LogEntry.appended_at
+)
+
+
 class Replay(World):
-    """The world as the log tells it; `take` moves it on by one entry and yields what cannot be."""
+    """The world as the log tells it; `take` moves it on by one entry and yields what cannot be.
+
+    is_back: whether the entry that was taken last is dated more than a minute before an earlier one.
+    """
+
+    is_back = False
 
     def take(self, record: Record) -> Iterator[str]:
         """Yield a sentence for everything that this entry says and that the ones before it do not allow."""
-        if record["time"] < self.last_ms - BACK_AT_MOST_MS:
-            yield "its time is more than a minute before that of an entry sealed earlier"
-        self.last_ms = max(self.last_ms, record["time"])
+        self.is_back = record["time"] < self.last_ms - BACK_AT_MOST_MS
+        if record["kind"] != EntryKind.CLOCK_ACKNOWLEDGE:  # its rule looks at the time that it explains
+            self.last_ms = max(self.last_ms, record["time"])
         known = _BY_TEXT.get(record["kind"])
         if known is None:
             yield f"its kind {record['kind']} is unknown"
@@ -95,11 +126,12 @@ def verify(
     """
     replay = replay or Replay(second_person_tier)
     erased: dict[int, AnyRow] = {}
+    back: list[Fault] = []  # until an entry explains that a clock was wrong
     for count, row in enumerate(rows(session, log)):
         if count % ROWS_AT_ONCE == 0:
             progress(count)
         if not row.record:
-            erased[row.id] = row
+            erased[row.id] = session.execute(_KEPT.where(LogEntry.id == row.id)).one()
             if row.kind in JUDGING:
                 replay.forgotten.add(row.kind.partition(".")[0])
             continue
@@ -107,10 +139,15 @@ def verify(
             record = columns.completed(replay, row, orjson.loads(row.record))
             for sentence in replay.take(record):
                 yield Fault(f"entry {row.id}", sentence)
+            if record["kind"] == EntryKind.CLOCK_ACKNOWLEDGE:
+                back.clear()
+            elif replay.is_back:
+                back.append(Fault(f"entry {row.id}", BACK))
             for sentence in columns.faults(replay, row, record, erased) if record["kind"] in _BY_TEXT else ():
                 yield Fault(f"entry {row.id}", sentence)
         except (KeyError, TypeError, AttributeError, ValueError):
             yield Fault(f"entry {row.id}", "its record does not have the fields of its kind")
+    yield from back
 
 
 def rows(session: Session, log: Log) -> Iterator[AnyRow]:
@@ -121,7 +158,7 @@ def rows(session: Session, log: Log) -> Iterator[AnyRow]:
     place = -1
     wanted = select(
         LogEntry.id, LogEntry.leaf_index, LogEntry.record, LogEntry.kind, LogEntry.subject, LogEntry.organization_id,
-        LogEntry.person, LogEntry.stage, LogEntry.code, LogEntry.appended_at,
+        LogEntry.person, LogEntry.stage, LogEntry.code,
     ).where(LogEntry.log_id == log.id)  # fmt: skip
     while True:
         sealed = wanted.where(LogEntry.leaf_index > place).order_by(LogEntry.leaf_index).limit(ROWS_AT_ONCE)

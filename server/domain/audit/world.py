@@ -110,6 +110,7 @@ class World:
     is_recent: bool = False  # whether an entry has had what only recent ones have
     lists_people: bool = False  # whether rows have told who acted: the oldest did not
     last_ms: int = 0
+    clock_notes: list[str] = field(default_factory=list)  # where a clock was wrong, and who said so
 
     def needs_two(self, tier: str) -> bool:
         threshold = self.ranks.get(self.second_person_tier)

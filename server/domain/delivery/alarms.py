@@ -122,13 +122,15 @@ def raise_new(session: Session, suspicions: Iterable[Suspicion], at: datetime) -
 
 def listed(
     session: Session,
+    caller: Caller,
     part: Slice,
     *,
     kind: AlarmKind | None = None,
     organization_id: int | None = None,
     resolved: bool | None = None,
 ) -> Page[Alarm]:
-    """Alarms, newest first. For admins and auditors alone: whoever calls has asked the policy."""
+    """Alarms, newest first; for admins and auditors alone."""
+    caller.require(Permission.ALARM_READ)
     query = select(Alarm)
     if resolved is not None:
         query = query.where(IS_RESOLVED if resolved else IS_OPEN)

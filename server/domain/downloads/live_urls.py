@@ -9,8 +9,10 @@ import orjson
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
+from server.domain.callers import Caller
 from server.domain.downloads import issuing
 from server.domain.entry_kinds import EntryKind
+from server.domain.permissions import Permission
 from server.domain.release.holds import EVERYTHING
 from server.log.entries import CLOCKS_DIFFER_BY, LogEntry
 from server.settings import URL_LIFETIME_SECONDS_AT_MOST
@@ -43,36 +45,49 @@ class LiveUrls:
     more: bool
 
 
-def under_clearance(session: Session, clearance_id: int, organization_id: int, at: datetime) -> LiveUrls:
+def under_clearance(
+    session: Session, caller: Caller, clearance_id: int, organization_id: int, at: datetime
+) -> LiveUrls:
     """Those that were issued on the authority of a clearance."""
-    mine = LogEntry.organization_id == organization_id
-    return _live(session, at, mine, lambda record: record.get("clearance") == clearance_id)
+    return _live(
+        session,
+        caller,
+        at,
+        LogEntry.organization_id == organization_id,
+        lambda record: record.get("clearance") == clearance_id,
+    )
 
 
-def of_organization(session: Session, organization_id: int, at: datetime) -> LiveUrls:
+def of_organization(session: Session, caller: Caller, organization_id: int, at: datetime) -> LiveUrls:
     """Those that were issued to an organization, on whatever authority."""
-    return _live(session, at, LogEntry.organization_id == organization_id)
+    return _live(session, caller, at, LogEntry.organization_id == organization_id)
 
 
-def of_held(session: Session, on: str, at: datetime) -> LiveUrls:
+def of_held(session: Session, caller: Caller, on: str, at: datetime) -> LiveUrls:
     """Those of a stage (`model/stage`), a model or `everything`: what a hold would lie on."""
     if on == EVERYTHING:
-        return _live(session, at)
+        return _live(session, caller, at)
     if "/" in on:
-        return _live(session, at, LogEntry.stage == on)
-    return _live(session, at, None, lambda record: record["model"] == on)
+        return _live(session, caller, at, LogEntry.stage == on)
+    return _live(session, caller, at, None, lambda record: record["model"] == on)
 
 
 def _live(
     session: Session,
+    caller: Caller,
     at: datetime,
     where: ColumnElement[bool] | None = None,
     matches: Callable[[dict[str, Any]], bool] = lambda _: True,
 ) -> LiveUrls:
-    """Go through the youngest entries, newest first, until all of them are too old: on an index, and bounded."""
+    """Go through the youngest entries, newest first, until all of them are too old: on an index, and bounded.
+
+    Of one's own organization's downloads; for staff of everybody's.
+    """
+    caller.require(Permission.DOWNLOAD_READ)
     query = select(LogEntry.kind, LogEntry.appended_at, LogEntry.record)
     # With both, SQLite would look for the stage among the downloads of all: a stage's entries are downloads, but a few.
     query = query.where(LogEntry.kind == EntryKind.DOWNLOAD if where is None else where)
+    query = query.where(*caller.within(LogEntry.organization_id))
     query = query.order_by(LogEntry.id.desc()).limit(LOOKED_AT_ONCE).execution_options(yield_per=100)
     found: list[LiveDownload] = []
     looked_at = 0

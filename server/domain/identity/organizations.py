@@ -157,19 +157,33 @@ def newest(session: Session, caller: Caller, part: Slice) -> Page[Organization]:
     return page(session, select(Organization).where(*mine), Organization.id, part, newest_first=True)
 
 
-def partners(session: Session, at_most: int) -> Sequence[Organization]:
-    """The newest partners, to choose from."""
-    query = select(Organization).where(~Organization.is_lab).order_by(Organization.id.desc())
+def partners(session: Session, caller: Caller, at_most: int) -> Sequence[Organization]:
+    """The newest partners, to choose from; to a partner, itself."""
+    caller.require(Permission.ORGANIZATION_READ)
+    query = (
+        select(Organization)
+        .where(~Organization.is_lab, *caller.within(Organization.id))
+        .order_by(Organization.id.desc())
+    )
     return session.scalars(query.limit(at_most)).all()
 
 
-def the_lab(session: Session) -> Organization:
-    return session.scalars(select(Organization).where(Organization.is_lab)).one()
+def find(session: Session, caller: Caller, slug: str | None) -> Organization:
+    """One's own organization; for staff any. Raises NotFound, also for another one that is there."""
+    caller.require(Permission.ORGANIZATION_READ)
+    if not caller.is_staff and slug != caller.organization:
+        raise NotFound(f"There is no organization {slug}.")
+    return get(session, slug or "")
 
 
-def of_id(session: Session, organization_id: int) -> Organization:
-    """The organization that another row belongs to."""
-    return session.get_one(Organization, organization_id)
+def of_id(session: Session, caller: Caller, organization_id: int) -> Organization:
+    """The organization that another row belongs to. Raises NotFound."""
+    caller.require(Permission.ORGANIZATION_READ)
+    query = select(Organization).where(Organization.id == organization_id, *caller.within(Organization.id))
+    organization = session.scalar(query)
+    if organization is None:
+        raise NotFound("There is no such organization.")
+    return organization
 
 
 def quota_of(session: Session, organization: Organization) -> Quota:
@@ -177,7 +191,7 @@ def quota_of(session: Session, organization: Organization) -> Quota:
 
 
 def get(session: Session, slug: str, *, lock: bool = False) -> Organization:
-    """Raises NotFound."""
+    """Any organization, for acts of domain, whose caller was checked by them. Raises NotFound."""
     query = select(Organization).where(Organization.slug == slug)
     # What is no id is the id of nothing; PostgreSQL would not even be asked about a NUL.
     organization = session.scalar(query.with_for_update() if lock else query) if SLUG.fullmatch(slug) else None

@@ -216,8 +216,10 @@ def visible(session: Session, caller: Caller, part: Slice) -> Page[Person]:
     return page(session, query, Person.id, part)
 
 
-def of_organization(session: Session, organization_id: int, part: Slice) -> Page[Person]:
-    query = select(Person).where(Person.organization_id == organization_id)
+def of_organization(session: Session, caller: Caller, organization_id: int, part: Slice) -> Page[Person]:
+    """The people of an organization; of another one than one's own for staff alone."""
+    caller.require(Permission.PERSON_READ)
+    query = select(Person).where(Person.organization_id == organization_id, *caller.within(Person.organization_id))
     return page(session, query, Person.id, part)
 
 
@@ -230,9 +232,11 @@ def by_id(session: Session, caller: Caller, person_id: int) -> Person:
     return person
 
 
-def named(session: Session, person_ids: Collection[int]) -> dict[int, Person]:
-    """These people, by id; what may be shown of them is for whoever asks to know."""
-    return {person.id: person for person in session.scalars(select(Person).where(Person.id.in_(person_ids)))}
+def named(session: Session, caller: Caller, person_ids: Collection[int]) -> dict[int, Person]:
+    """Those of these people whom the caller may know of, by id."""
+    caller.require(Permission.PERSON_READ)
+    query = select(Person).where(Person.id.in_(person_ids), *caller.within(Person.organization_id))
+    return {person.id: person for person in session.scalars(query)}
 
 
 def new_password() -> str:

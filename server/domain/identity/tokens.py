@@ -251,9 +251,9 @@ def _managed(session: Session, caller: Caller, public_id: str) -> Token:
     return token
 
 
-def by_key(session: Session, key: int | None) -> Token:
-    """The token whose caller was identified a moment ago."""
-    return session.get_one(Token, key)
+def of_caller(session: Session, caller: Caller) -> Token:
+    """The token by which the caller was identified a moment ago."""
+    return session.get_one(Token, caller.token_id)
 
 
 def visible(session: Session, caller: Caller, part: Slice) -> Page[Token]:
@@ -261,12 +261,14 @@ def visible(session: Session, caller: Caller, part: Slice) -> Page[Token]:
     return page(session, select(Token).where(*_may_see(caller)), Token.id, part, newest_first=True)
 
 
-def of_person(session: Session, person_id: int | None, part: Slice) -> Page[Token]:
-    return page(session, select(Token).where(Token.person_id == person_id), Token.id, part, newest_first=True)
+def own(session: Session, caller: Caller, part: Slice) -> Page[Token]:
+    """One's own tokens, whatever others one may see."""
+    return page(session, select(Token).where(Token.person_id == caller.person_id), Token.id, part, newest_first=True)
 
 
-def of_organization(session: Session, organization_id: int, part: Slice) -> Page[Token]:
-    query = select(Token).where(Token.organization_id == organization_id)
+def of_organization(session: Session, caller: Caller, organization_id: int, part: Slice) -> Page[Token]:
+    """An organization's tokens, of the `visible` ones."""
+    query = select(Token).where(Token.organization_id == organization_id, *_may_see(caller))
     return page(session, query, Token.id, part, newest_first=True)
 
 
@@ -280,10 +282,10 @@ def find(session: Session, caller: Caller, public_id: str) -> Token:
     return token
 
 
-def live_of(session: Session, person_id: int, at: datetime) -> Sequence[Token]:
-    """A person's tokens that still work, newest first."""
+def live_of(session: Session, caller: Caller, person_id: int, at: datetime) -> Sequence[Token]:
+    """A person's tokens that still work, of the `visible` ones, newest first."""
     live = Token.person_id == person_id, Token.revoked_at.is_(None), Token.expires_at > at
-    return session.scalars(select(Token).where(*live).order_by(Token.id.desc())).all()
+    return session.scalars(select(Token).where(*live, *_may_see(caller)).order_by(Token.id.desc())).all()
 
 
 def may_change(caller: Caller, token: Token) -> bool:

@@ -8,8 +8,10 @@ from enum import StrEnum
 from sqlalchemy import ForeignKey, Index, LargeBinary, String, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
 
+from server.domain.callers import Caller
 from server.domain.errors import NotFound
 from server.domain.paging import Page, Slice, page
+from server.domain.permissions import Permission
 from server.domain.release.stages import Stage
 from server.log import canonical
 from server.storage.database import Base, Database, Key, Moment
@@ -146,11 +148,12 @@ def published(session: Session, stage_pk: int, part: Slice) -> Page[Checkpoint]:
     return page(session, query, Checkpoint.id, part, newest_first=True)
 
 
-def get(session: Session, checkpoint_id: str) -> Checkpoint:
-    """A published checkpoint of any stage, by its id; for staff. Raises NotFound."""
+def get(session: Session, caller: Caller, checkpoint_id: str) -> Checkpoint:
+    """A published checkpoint of any stage, by its id; for staff alone. Raises NotFound."""
+    caller.require(Permission.CHECKPOINT_READ)
     query = select(Checkpoint).where(Checkpoint.checkpoint_id == checkpoint_id, IS_PUBLISHED)
     query = query.options(joinedload(Checkpoint.stage).joinedload(Stage.model))
-    checkpoint = session.scalar(query) if CHECKPOINT_ID.fullmatch(checkpoint_id) else None
+    checkpoint = session.scalar(query) if caller.is_staff and CHECKPOINT_ID.fullmatch(checkpoint_id) else None
     if checkpoint is None:
         raise NotFound("There is no such checkpoint.")
     return checkpoint

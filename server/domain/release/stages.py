@@ -224,9 +224,18 @@ def get(session: Session, full_name: str, *, lock: bool = False) -> Stage:
     return stage
 
 
-def all_models(session: Session) -> Sequence[Model]:
-    """Every model, in the order in which they were added: there are few."""
-    return session.scalars(select(Model).order_by(Model.id)).all()
+def all_models(session: Session, caller: Caller) -> Sequence[Model]:
+    """Every model, in the order in which they were added: there are few. For staff alone: not all are announced."""
+    caller.require(Permission.STAGE_READ)
+    return session.scalars(select(Model).order_by(Model.id)).all() if caller.is_staff else []
+
+
+def find(session: Session, caller: Caller, full_name: str) -> Stage:
+    """Any stage; for staff alone, since others ask the access rule. Raises NotFound."""
+    caller.require(Permission.STAGE_READ)
+    if not caller.is_staff:
+        raise NotFound(f"There is no stage {full_name}.")
+    return get(session, full_name)
 
 
 def get_model(session: Session, name: str) -> Model:

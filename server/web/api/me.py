@@ -41,8 +41,8 @@ def me(caller: Caller) -> Response:
     use = resources()
     at = use.clock()
     with use.database.reading() as session:
-        token = tokens.by_key(session, caller.token_id)
-        mine = clearances.of_organization(session, caller.organization_id, Slice(CLEARANCES_AT_MOST))
+        token = tokens.of_caller(session, caller)
+        mine = clearances.own(session, caller, Slice(CLEARANCES_AT_MOST))
         body: dict[str, Any] = {
             "person": caller.person,
             "role": caller.role,

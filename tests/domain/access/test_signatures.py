@@ -29,10 +29,10 @@ def test_a_signature_is_in_the_lists_that_it_belongs_to(sqlite_world: World) -> 
     assert found(SignatureFilter(version_id=version.id)) == [made.id, 1]
     assert found(SignatureFilter(waiting=True)) == [made.id]
     with world.use.database.reading() as session:
-        assert [one.id for one in signatures.in_force(session, version.id, ALL).items] == [1]
+        assert [one.id for one in signatures.in_force(session, world.admin, version.id, ALL).items] == [1]
     signatures.countersign(world.use, world.admin, made.id)
     assert found(SignatureFilter(waiting=True)) == []
     with world.use.database.reading() as session:
-        assert [one.id for one in signatures.in_force(session, version.id, ALL).items] == [1, made.id]
+        assert [one.id for one in signatures.in_force(session, world.admin, version.id, ALL).items] == [1, made.id]
         assert [one.id for one in signatures.listed(session, birch, SignatureFilter(), ALL).items] == [made.id]
         assert signatures.agreement_of(session, made).name == "model-sharing"

@@ -143,6 +143,7 @@ def append_many(world: World, count: int) -> None:
 
 def test_all_that_waits_is_sealed_in_as_many_rounds_as_it_takes(world: World) -> None:
     """And nothing is sealed twice."""
+    world.tampered = True  # more entries of no kind than are listed
     world.seal()
     append_many(world, 1002)
     assert [world.seal(), world.seal()] == [1002, 0]
@@ -157,9 +158,8 @@ def test_an_old_row_that_was_edited_is_found_within_a_round(world: World) -> Non
     flip(world, "log_entries", "record", f"id = {entry}", at=9)
     issuing.issue(world.use, world.caller("cleared"), world.order())
     assert world.seal() == 1
-    assert [(fault.row, fault.sentence) for fault in world.faults()] == [
-        (f"entry {entry}", "its record or salt was changed")
-    ]
+    changed = [(fault.row, fault.sentence) for fault in world.faults() if "no kind" not in fault.sentence]
+    assert changed == [(f"entry {entry}", "its record or salt was changed")]
     recheck = Recheck(world.use)
     found = [recheck.step() for _ in range(3)]
     assert [fault is not None for fault in found] == [False, True, False]
@@ -300,6 +300,7 @@ def test_two_logs_that_anchor_at_once_are_a_fork(anchored: World) -> None:
 
 def test_another_worker_s_newer_anchor_is_not_taken_for_a_restored_backup(anchored: World) -> None:
     """It sealed and anchored between this one's look at the log and its look at the anchors."""
+    anchored.tampered = True  # it did not come to tell the database
     bucket, listed = bucket_of(anchored), bucket_of(anchored).keys_after
     asked: list[str] = []
 

@@ -70,7 +70,7 @@ def test_nothing_in_it_opens_anything(sqlite_world: World, words: str) -> None:
     raise_new(sqlite_world, found)
     (record,) = sqlite_world.records("alarm")
     with sqlite_world.use.database.reading() as session:
-        (alarm,) = alarms.listed(session, Slice(50)).items
+        (alarm,) = alarms.listed(session, sqlite_world.admin, Slice(50)).items
     texts = [record[n] for n in ("object_key", "address", "signed_by", "user_agent", "reason") if n in record]
     texts += [alarm.object_key, alarm.address, alarm.signed_by, alarm.user_agent, alarm.reason]
     for text in texts:
@@ -99,12 +99,12 @@ def test_alarms_are_listed_newest_first(world: World) -> None:
         suspicion("mine", organization_id=partner),
     )  # fmt: skip
     with world.use.database.reading() as session:
-        newest = alarms.listed(session, Slice(4))
+        newest = alarms.listed(session, world.admin, Slice(4))
         assert len(newest.items) == 4
         assert [item.id for item in newest.items] == sorted((item.id for item in newest.items), reverse=True)
         assert newest.next_after is not None
-        assert len(alarms.listed(session, Slice(50), kind=AlarmKind.OVER_READ).items) == 2
-        (mine,) = alarms.listed(session, Slice(50), organization_id=partner).items
+        assert len(alarms.listed(session, world.admin, Slice(50), kind=AlarmKind.OVER_READ).items) == 2
+        (mine,) = alarms.listed(session, world.admin, Slice(50), organization_id=partner).items
         assert (mine.organization and mine.organization.slug) == "aurora-institute"
         assert mine.read_at == datetime.fromtimestamp(1_790_000_000, UTC)
         assert abs(mine.raised_at - world.use.clock()) < timedelta(minutes=1)

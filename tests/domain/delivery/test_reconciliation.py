@@ -5,6 +5,7 @@ import random
 import threading
 import time
 import tracemalloc
+import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -12,8 +13,11 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import boto3
 import pytest
+from botocore.config import Config
 
 from server.domain.delivery import deliveries, reconciliation, reconciliation_run
 from server.domain.delivery.deliveries import DeliveryState, Fetched
@@ -262,6 +266,36 @@ def test_the_embedded_store_tells_what_was_really_fetched(sqlite_world: World, t
     assert [fetched(world, download, file.path).bytes_sent for file in download.files] == [len(b) for b in bodies]
     assert fetched(world, download, "vocab.bpe").state is DeliveryState.PARTIAL
     assert fetched(world, download).addresses == ["127.0.0.1"]
+
+
+def test_a_header_cannot_hide_a_ghost_read(sqlite_world: World, tmp_path: Path) -> None:
+    """Who stole the signer's key reads nothing with a header that names the publisher, and without it is found."""
+    world, use = sqlite_world, sqlite_world.use
+    key = urlsplit(issue(world).urls[0]).path.removeprefix(f"/{world.settings.s3_bucket}/")
+    stolen = keys.read_s3_credentials(world.settings.signer_key_file)
+    client = boto3.client(
+        "s3", endpoint_url=world.settings.s3_endpoint_url, region_name="us-east-1",
+        aws_access_key_id=stolen.access_key_id, aws_secret_access_key=stolen.secret_access_key,
+        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+    )  # fmt: skip
+    url = client.generate_presigned_url("get_object", Params={"Bucket": world.settings.s3_bucket, "Key": key})
+    client.close()
+    publisher = keys.read_s3_credentials(world.settings.publisher_key_file).access_key_id
+    ghost = {"User-Agent": f"ghost-{uuid.uuid4().hex}"}
+    hiding = ghost | {"Authorization": f"x Credential={publisher}/1/2/3/4"}
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        urllib.request.urlopen(urllib.request.Request(url, headers=hiding))
+    with urllib.request.urlopen(urllib.request.Request(url, headers=ghost)) as answer:
+        answer.read()
+    log = Path(world.settings.publisher_key_file).parents[1] / "logs" / "access.log"
+    mine: list[str] = []
+    deadline = time.monotonic() + 10
+    while len(mine) < 2 and time.monotonic() < deadline:  # a line is written when the answer has ended
+        mine = [line for line in log.read_text(errors="replace").splitlines() if ghost["User-Agent"] in line]
+    (tmp_path / "access.log").write_text("".join(line + "\n" for line in mine))
+    summary = reconciliation.reconcile(use, [str(tmp_path / "access.log")])
+    assert counts(summary) == {"unmatched": 1, "other": 1}
+    assert summary.alarms == {"ghost_read": 1}
 
 
 @pytest.mark.parametrize("places", [["nowhere.log"], ["s3:///logs"]])

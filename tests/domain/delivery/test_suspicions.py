@@ -20,6 +20,7 @@ from server.domain.permissions import Role
 from server.domain.publish.checkpoints import CheckpointFile
 from server.domain.release import holds, stages
 from server.domain.release.stages import StageState
+from server.storage.access_logs import Read
 from tests.access_log_lines import S3Words, Wanted, read_of, s3_line, write_log
 from tests.world import STRANGER, World
 
@@ -172,6 +173,19 @@ def test_a_url_that_outlives_what_it_rested_on(sqlite_world: World, tmp_path: Pa
     assert record["download"] == download.id
 
 
+@pytest.mark.parametrize(("after_ms", "alarms"), [(-1, []), (0, []), (1, [AFTER])])
+def test_a_read_in_the_very_millisecond_of_the_end(sqlite_world: World, after_ms: int, alarms: list[str]) -> None:
+    """Whoever began in it may have been first, so it is no alarm; a millisecond later it is one."""
+    world, download = sqlite_world, issue(sqlite_world)
+    tokens.revoke(world.use, world.person("cleared"), token_id(world))
+    end_ms, key = world.records("token.revoke")[-1]["time"], download.files[0].stored.key
+    with world.use.database.reading() as session:
+        found = suspicions.issued(session, {download.id: {key}})[download.id]
+    at_ms = end_ms + after_ms
+    read = Read(b"", at_ms, "GET", 200, 1, key, "127.0.0.1", download.id, "", None, None, None)
+    assert [each.kind for each in suspicions.of_group(read, [at_ms], found)] == alarms
+
+
 def test_what_was_given_back_is_no_end_any_more(sqlite_world: World, tmp_path: Path) -> None:
     """Reads during a hold are an alarm, those before and after it are none; each hold is one of its own."""
     world, download = sqlite_world, issue(sqlite_world)
@@ -187,8 +201,12 @@ def test_what_was_given_back_is_no_end_any_more(sqlite_world: World, tmp_path: P
     assert raised(world, tmp_path, *later) == [AFTER, AFTER]
 
 
-def test_an_act_that_was_erased_still_counts(sqlite_world: World, tmp_path: Path) -> None:
-    """Its place and its moment stay, and they are all that is asked."""
+def test_an_act_that_was_erased_still_counts(
+    sqlite_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its place and its moment stay, and they are all that is asked. An earlier version let such acts be erased."""
+    monkeypatch.setattr(erasure, "may_be_erased", lambda _: True)
+    sqlite_world.tampered = True
     world, download = sqlite_world, issue(sqlite_world)
     world.clock.advance(timedelta(seconds=10))
     tokens.revoke(world.use, world.person("cleared"), token_id(world))

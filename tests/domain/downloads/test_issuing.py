@@ -3,8 +3,9 @@
 import hashlib
 import urllib.request
 import uuid
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -78,6 +79,22 @@ def test_without_an_entry_nothing_is_signed(world: World, monkeypatch: pytest.Mo
     assert world.signed_urls == []
     monkeypatch.undo()
     assert world.entries("download") == []
+
+
+def test_urls_begin_at_the_moment_of_the_entry(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much time passes before they are signed: their life must end when the entry says."""
+    commit = world.use.database.together
+
+    def slow(*arguments: Any) -> Any:
+        done = commit(*arguments)
+        world.clock.offset += timedelta(seconds=40)
+        return done
+
+    monkeypatch.setattr(world.use.database, "together", slow)
+    download = issuing.issue(world.use, world.caller("cleared"), world.order())
+    moment = datetime.fromtimestamp(world.records("download")[-1]["time"] / 1000, UTC)
+    assert {parse_qs(urlsplit(url).query)["X-Amz-Date"][0] for url in download.urls} == {f"{moment:%Y%m%dT%H%M%SZ}"}
+    assert download.expires_at == moment.replace(microsecond=0) + timedelta(seconds=300)
 
 
 def test_a_commit_that_fails_leaves_no_url(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

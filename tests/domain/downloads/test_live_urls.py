@@ -17,12 +17,12 @@ def of(world: World, kind: str) -> LiveUrls:
     with world.use.database.reading() as session:
         at = world.clock()
         if kind == "clearance":
-            return live_urls.under_clearance(session, 1, aurora, at)
+            return live_urls.under_clearance(session, world.admin, 1, aurora, at)
         if kind == "other clearance":
-            return live_urls.under_clearance(session, 2, aurora, at)
+            return live_urls.under_clearance(session, world.admin, 2, aurora, at)
         if kind == "organization":
-            return live_urls.of_organization(session, aurora, at)
-        return live_urls.of_held(session, kind, at)
+            return live_urls.of_organization(session, world.admin, aurora, at)
+        return live_urls.of_held(session, world.admin, kind, at)
 
 
 def test_a_download_lives_in_every_list_that_it_belongs_to(world: World) -> None:
@@ -45,8 +45,8 @@ def test_it_ends_with_its_urls(sqlite_world: World, lifetime_seconds: int) -> No
     aurora = world.person("cleared").organization_id or 0
     with world.use.database.reading() as session:
         before, after = issued.expires_at - timedelta(seconds=1), issued.expires_at
-        assert live_urls.of_organization(session, aurora, before).count == 1
-        assert live_urls.of_organization(session, aurora, after).count == 0
+        assert live_urls.of_organization(session, world.admin, aurora, before).count == 1
+        assert live_urls.of_organization(session, world.admin, aurora, after).count == 0
 
 
 def test_the_longest_living_one_says_until_when(sqlite_world: World) -> None:

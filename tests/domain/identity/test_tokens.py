@@ -107,7 +107,7 @@ def test_only_the_hash_of_a_token_is_kept(world: World) -> None:
     """A copy of the database opens nothing: the secret is in no row of it."""
     made = create(world)
     with world.use.database.reading() as session:
-        row = tokens.by_key(session, made.token.id)
+        row = session.get_one(tokens.Token, made.token.id)
         assert tokens.matches(row.secret_sha256, made.text)
         kept = {str(value) for value in vars(row).values()}
     assert not any(made.text[-49:] in value for value in kept)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from flask import Flask, render_template_string
-from jinja2 import UndefinedError
+from jinja2 import UndefinedError, nodes
 from werkzeug.datastructures import MultiDict
 from wtforms import BooleanField, IntegerField, PasswordField, RadioField, SelectField, SelectMultipleField, widgets
 
@@ -78,6 +78,30 @@ def test_every_template_compiles(app: Flask) -> None:
     assert len(TEMPLATES) > 25
     for name in TEMPLATES:
         app.jinja_env.get_template(name)
+
+
+def test_every_macro_is_used(app: Flask) -> None:
+    """By another template or in its own file; and no template imports what neither it nor one that extends it uses."""
+    trees = {name: app.jinja_env.parse((FOLDER / name).read_text(encoding="utf-8")) for name in TEMPLATES}
+    read: dict[str, set[str]] = {}  # what each template names: `macro`, and `file.macro` by the name it imported it as
+    for name, tree in trees.items():
+        plain = {node.name for node in tree.find_all(nodes.Name) if node.ctx == "load"}
+        parts = {f"{node.node.name}.{node.attr}" for node in tree.find_all(nodes.Getattr) if hasattr(node.node, "name")}
+        for reader in (name, *(str(base.template.value) for base in tree.find_all(nodes.Extends))):  # type: ignore[attr-defined]
+            read.setdefault(reader, set()).update(plain | parts)
+    used, idle = {(name, macro) for name in TEMPLATES for macro in read[name]}, set()
+    for name, tree in trees.items():
+        for whole in tree.find_all(nodes.Import):
+            found = {one.partition(".")[2] for one in read[name] if one.startswith(f"{whole.target}.")}
+            used |= {(whole.template.value, macro) for macro in found}  # type: ignore[attr-defined]
+            idle |= set() if found else {(name, whole.target)}
+        for some in tree.find_all(nodes.FromImport):
+            taken = [one if isinstance(one, tuple) else (one, one) for one in some.names]
+            used |= {(some.template.value, macro) for macro, _ in taken}  # type: ignore[attr-defined]
+            idle |= {(name, alias) for _, alias in taken if alias not in read[name]}
+    made = {(name, macro.name) for name, tree in trees.items() for macro in tree.find_all(nodes.Macro)}
+    assert made - used == set()
+    assert idle == set()
 
 
 @pytest.mark.parametrize("name", TEMPLATES)

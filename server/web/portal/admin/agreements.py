@@ -63,13 +63,12 @@ def index(caller: Caller) -> Response:
 @lab_page(Permission.AGREEMENT_MANAGE)
 def publish_form(caller: Caller) -> Response:
     """The form, with the present text where there is one."""
-    del caller
     form = NewVersion()
     form.name.data = request.args.get("agreement", "")[:64]
     with resources().database.reading() as session:
         version = _current(session, form.name.data)
         form.text.data = "" if version is None else version.text
-    return _publishing(form)
+    return _publishing(caller, form)
 
 
 @bp.post("/publish-agreement")
@@ -79,11 +78,11 @@ def publish(caller: Caller) -> Response:
     form, made = NewVersion(), None
     well, wording = form.is_sent_well(), _as_kept(form.text.data or "")
     if well and form.act.data == "compare":
-        return _publishing(form, wording)
+        return _publishing(caller, form, wording)
     if well:
         made = form.attempt(caller, lambda: agreements.publish(resources(), caller, form.name.data, wording))
     if made is None:
-        return _publishing(form)
+        return _publishing(caller, form)
     return done(_address(form.name.data), f"{form.name.data} is now at version {made.number}.")
 
 
@@ -119,11 +118,11 @@ def _as_kept(typed: str) -> str:
     return typed.replace("\r\n", "\n") + "\n"
 
 
-def _publishing(form: NewVersion, wording: str | None = None) -> Response:
+def _publishing(caller: Caller, form: NewVersion, wording: str | None = None) -> Response:
     """The form, with who must sign again; wording: what to compare with the present text."""
     with resources().database.reading() as session:
         version = _current(session, form.name.data)
-        affected = None if version is None else signatures.in_force(session, version.id, SHOWN)
+        affected = None if version is None else signatures.in_force(session, caller, version.id, SHOWN)
         return render(
             "admin/agreements/publish.html", status(form), form=form, version=version, affected=affected,
             compares=wording is not None,

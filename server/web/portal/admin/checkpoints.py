@@ -18,10 +18,9 @@ bp = Blueprint("admin_checkpoints", __name__, url_prefix="/admin/checkpoints")
 @lab_page(Permission.CHECKPOINT_READ)
 def show(caller: Caller, checkpoint_id: str) -> Response:
     """Everything that is known of a checkpoint."""
-    del caller
     use = resources()
     with use.database.reading() as session:
-        checkpoint = checkpoints.get(session, checkpoint_id)
+        checkpoint = checkpoints.get(session, caller, checkpoint_id)
         stage = checkpoint.stage.full_name
         downloads, at_least = usage.downloads_of_checkpoint(session, stage, checkpoint_id)
         return render(
@@ -35,7 +34,6 @@ def show(caller: Caller, checkpoint_id: str) -> Response:
 @lab_page(Permission.CHECKPOINT_READ)
 def manifest(caller: Caller, checkpoint_id: str) -> Response:
     """The signed manifest, byte for byte."""
-    del caller
     with resources().database.reading() as session:
-        content = checkpoints.manifest(session, checkpoints.get(session, checkpoint_id).id, ManifestForm.FILES)
+        content = checkpoints.manifest(session, checkpoints.get(session, caller, checkpoint_id).id, ManifestForm.FILES)
     return saved(content, MANIFEST_TYPE, f"{checkpoint_id}.manifest.json")

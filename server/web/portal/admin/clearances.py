@@ -77,13 +77,15 @@ def index(caller: Caller) -> Response:
     at = use.clock()
     with use.database.reading() as session:
         form: Filters = of_address(Filters)
-        models = {model.name: model for model in stages.all_models(session)}
+        models = {model.name: model for model in stages.all_models(session, caller)}
         form.model.choices = {"": "Any", **{name: name for name in models}}
         form.state.data, form.model.data = form.state.data or "", form.model.data or ""
         named: list[organizations.Organization] = []
         well = form.validate()
         if well and form.organization.data:
-            well = found(form.organization, lambda: named.append(organizations.get(session, form.organization.data)))
+            well = found(
+                form.organization, lambda: named.append(organizations.find(session, caller, form.organization.data))
+            )
         shown = None
         if well:
             wanted = clearances.ClearanceFilter(
@@ -99,10 +101,9 @@ def index(caller: Caller) -> Response:
 @lab_page(Permission.CLEARANCE_PROPOSE)
 def propose_form(caller: Caller) -> Response:
     """The form; arriving from an organization's page, it is named already."""
-    del caller
     form = Proposal()
     form.organization.data = request.args.get("organization", "")[:64]
-    return _proposal(form)
+    return _proposal(caller, form)
 
 
 @bp.post("/propose")
@@ -112,11 +113,11 @@ def propose(caller: Caller) -> Response:
     use = resources()
     form = Proposal()
     with use.database.reading() as session:
-        _offer(form, session)
+        _offer(form, session, caller)
         well = form.is_sent_well()
-        well = well and found(form.organization, lambda: organizations.get(session, form.organization.data))
+        well = well and found(form.organization, lambda: organizations.find(session, caller, form.organization.data))
     if not well:
-        return _proposal(form)
+        return _proposal(caller, form)
     made = form.attempt(
         caller,
         lambda: clearances.propose(
@@ -125,7 +126,7 @@ def propose(caller: Caller) -> Response:
         ),
     )  # fmt: skip
     if made is None:
-        return _proposal(form)
+        return _proposal(caller, form)
     return done(_address(made.id), _proposed(made))
 
 
@@ -202,7 +203,7 @@ def _shown(caller: Caller, clearance_id: int, form: Form) -> Response:
             "admin/clearances/show.html", status(form), form=form, clearance=clearance,
             state=clearance.state_at(at), now=at, file=dossier_of(session, caller, clearance.organization, at),
             opens=stages.opened_by(session, clearance.model, clearance.tier),
-            live=live_urls.under_clearance(session, clearance.id, clearance.organization_id, at),
+            live=live_urls.under_clearance(session, caller, clearance.id, clearance.organization_id, at),
             takes_two=tiers.needs_second_person(session, clearance.tier, use.settings.second_person_tier),
         )  # fmt: skip
 
@@ -215,23 +216,23 @@ def _act(caller: Caller, clearance_id: int, form: Form, name: str) -> Response:
         return render(
             f"admin/clearances/{name}.html", status(form), form=form, clearance=clearance,
             state=clearance.state_at(at),
-            live=live_urls.under_clearance(session, clearance.id, clearance.organization_id, at),
+            live=live_urls.under_clearance(session, caller, clearance.id, clearance.organization_id, at),
             takes_two=tiers.needs_second_person(session, clearance.tier, use.settings.second_person_tier),
         )  # fmt: skip
 
 
-def _proposal(form: Proposal) -> Response:
+def _proposal(caller: Caller, form: Proposal) -> Response:
     use = resources()
     with use.database.reading() as session:
-        _offer(form, session)
+        _offer(form, session, caller)
         return render(
             "admin/clearances/propose.html", status(form), form=form,
-            two_from=use.settings.second_person_tier, known=organizations.partners(session, 200),
+            two_from=use.settings.second_person_tier, known=organizations.partners(session, caller, 200),
         )  # fmt: skip
 
 
-def _offer(form: Proposal, session: Any) -> None:
-    form.model.choices = {model.name: f"{model.name}: {model.title}" for model in stages.all_models(session)}
+def _offer(form: Proposal, session: Any, caller: Caller) -> None:
+    form.model.choices = {model.name: f"{model.name}: {model.title}" for model in stages.all_models(session, caller)}
     form.tier.choices = {tier.name: tier.name for tier in tiers.ranked(session)}
 
 

@@ -39,6 +39,6 @@ def dossier_of(session: Session, caller: Caller, organization: Organization, at:
         signatures=signatures.listed(
             session, caller, signatures.SignatureFilter(organization_id=organization.id), NEWEST
         ),
-        alarms=alarms.listed(session, NEWEST, organization_id=organization.id) if sees_alarms else None,
+        alarms=alarms.listed(session, caller, NEWEST, organization_id=organization.id) if sees_alarms else None,
         usage=usage.by_organization(session, organization.id, at),
     )

@@ -36,8 +36,7 @@ class Lifting(Form):
 @lab_page(Permission.STAGE_HOLD)
 def place_form(caller: Caller) -> Response:
     """What a hold stops at once, and what it does not."""
-    del caller
-    return _act(Placing(), request.args.get("on", ""), "place")
+    return _act(caller, Placing(), request.args.get("on", ""), "place")
 
 
 @bp.post("/place")
@@ -47,7 +46,7 @@ def place(caller: Caller) -> Response:
     form = Placing()
     on = form.on.data or ""
     if not carried_out(form, caller, lambda: holds.place(resources(), caller, on, form.reason.data)):
-        return _act(form, on, "place")
+        return _act(caller, form, on, "place")
     return done(_after(on), f"{on} is on hold: no downloads are issued.")
 
 
@@ -55,8 +54,7 @@ def place(caller: Caller) -> Response:
 @lab_page(Permission.STAGE_HOLD)
 def lift_form(caller: Caller) -> Response:
     """What lifting gives back."""
-    del caller
-    return _act(Lifting(), request.args.get("on", ""), "lift")
+    return _act(caller, Lifting(), request.args.get("on", ""), "lift")
 
 
 @bp.post("/lift")
@@ -66,18 +64,18 @@ def lift(caller: Caller) -> Response:
     form = Lifting()
     on = form.on.data or ""
     if not carried_out(form, caller, lambda: holds.lift(resources(), caller, on)):
-        return _act(form, on, "lift")
+        return _act(caller, form, on, "lift")
     return done(_after(on), f"The hold on {on} has been lifted.")
 
 
-def _act(form: Placing | Lifting, on: str, name: str) -> Response:
+def _act(caller: Caller, form: Placing | Lifting, on: str, name: str) -> Response:
     use = resources()
     with use.database.reading() as session:
         on, hold = holds.state_of(session, on)
         form.on.data = on
         return render(
             f"admin/holds/{name}.html", status(form), form=form, on=on, hold=hold, back=_after(on),
-            is_everything=on == EVERYTHING, live=live_urls.of_held(session, on, use.clock()),
+            is_everything=on == EVERYTHING, live=live_urls.of_held(session, caller, on, use.clock()),
         )  # fmt: skip
 
 

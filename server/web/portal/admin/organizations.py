@@ -107,15 +107,15 @@ def show(caller: Caller, slug: str) -> Response:
     use = resources()
     at, manages = use.clock(), caller.may(Permission.PERSON_MANAGE)
     with use.database.reading() as session:
-        organization = organizations.get(session, slug)
+        organization = organizations.find(session, caller, slug)
         return render(
             "admin/organizations/show.html", organization=organization, now=at,
             file=dossier_of(session, caller, organization, at),
-            people=people.of_organization(session, organization.id, SHOWN),
+            people=people.of_organization(session, caller, organization.id, SHOWN),
             invitations=invitations.of_organization(session, caller, organization.id, SHOWN) if manages else None,
-            tokens=tokens.of_organization(session, organization.id, SHOWN),
+            tokens=tokens.of_organization(session, caller, organization.id, SHOWN),
             quota=organizations.quota_of(session, organization),
-            live=live_urls.of_organization(session, organization.id, at),
+            live=live_urls.of_organization(session, caller, organization.id, at),
             history=log_entries.visible(session, caller, EntryFilter(organization=slug), SHOWN),
         )  # fmt: skip
 
@@ -124,8 +124,7 @@ def show(caller: Caller, slug: str) -> Response:
 @lab_page(Permission.ORGANIZATION_MANAGE)
 def suspend_form(caller: Caller, slug: str) -> Response:
     """What suspending does at once, and what it does not."""
-    del caller
-    return _act(slug, Suspension(), "suspend")
+    return _act(caller, slug, Suspension(), "suspend")
 
 
 @bp.post(f"{ONE}/suspend")
@@ -134,7 +133,7 @@ def suspend(caller: Caller, slug: str) -> Response:
     """Stop everything it does from its next request on."""
     form = Suspension()
     if not carried_out(form, caller, lambda: organizations.suspend(resources(), caller, slug, form.reason.data)):
-        return _act(slug, form, "suspend")
+        return _act(caller, slug, form, "suspend")
     return done(_address(slug), f"{slug} is suspended. All its requests are refused from now on.")
 
 
@@ -142,8 +141,7 @@ def suspend(caller: Caller, slug: str) -> Response:
 @lab_page(Permission.ORGANIZATION_MANAGE)
 def resume_form(caller: Caller, slug: str) -> Response:
     """What resuming gives back."""
-    del caller
-    return _act(slug, Act(), "resume")
+    return _act(caller, slug, Act(), "resume")
 
 
 @bp.post(f"{ONE}/resume")
@@ -152,7 +150,7 @@ def resume(caller: Caller, slug: str) -> Response:
     """End a suspension."""
     form = Act()
     if not carried_out(form, caller, lambda: organizations.resume(resources(), caller, slug)):
-        return _act(slug, form, "resume")
+        return _act(caller, slug, form, "resume")
     return done(_address(slug), f"The suspension of {slug} has been lifted.")
 
 
@@ -160,13 +158,12 @@ def resume(caller: Caller, slug: str) -> Response:
 @lab_page(Permission.ORGANIZATION_MANAGE)
 def quota_form(caller: Caller, slug: str) -> Response:
     """The limits as they are."""
-    del caller
     form = Limits()
     with resources().database.reading() as session:
-        quota = organizations.quota_of(session, organizations.get(session, slug))
+        quota = organizations.quota_of(session, organizations.find(session, caller, slug))
     form.bytes_per_day.data = "" if quota.bytes_per_day is None else _in_unit(quota.bytes_per_day)
     form.requests_per_minute.data = quota.requests_per_minute
-    return _act(slug, form, "quota")
+    return _act(caller, slug, form, "quota")
 
 
 @bp.post(f"{ONE}/quota")
@@ -185,7 +182,7 @@ def quota(caller: Caller, slug: str) -> Response:
             requests_per_minute=form.requests_per_minute.data,
         ),
     ):
-        return _act(slug, form, "quota")
+        return _act(caller, slug, form, "quota")
     return done(_address(slug), f"The limits of {slug} have been updated.")
 
 
@@ -193,11 +190,10 @@ def quota(caller: Caller, slug: str) -> Response:
 @lab_page(Permission.ORGANIZATION_MANAGE)
 def networks_form(caller: Caller, slug: str) -> Response:
     """The networks as they are."""
-    del caller
     form = Networks()
     with resources().database.reading() as session:
-        form.networks.data = "\n".join(organizations.get(session, slug).networks.split())
-    return _act(slug, form, "networks")
+        form.networks.data = "\n".join(organizations.find(session, caller, slug).networks.split())
+    return _act(caller, slug, form, "networks")
 
 
 @bp.post(f"{ONE}/networks")
@@ -208,18 +204,18 @@ def networks(caller: Caller, slug: str) -> Response:
     if not carried_out(
         form, caller, lambda: organizations.set_networks(resources(), caller, slug, form.networks.data.split())
     ):
-        return _act(slug, form, "networks")
+        return _act(caller, slug, form, "networks")
     return done(_address(slug), f"The networks of {slug} have been updated.")
 
 
-def _act(slug: str, form: Form, name: str) -> Response:
+def _act(caller: Caller, slug: str, form: Form, name: str) -> Response:
     use = resources()
     at = use.clock()
     with use.database.reading() as session:
-        organization = organizations.get(session, slug)
+        organization = organizations.find(session, caller, slug)
         return render(
             f"admin/organizations/{name}.html", status(form), form=form, organization=organization,
-            live=live_urls.of_organization(session, organization.id, at),
+            live=live_urls.of_organization(session, caller, organization.id, at),
             usage=usage.by_organization(session, organization.id, at),
         )  # fmt: skip
 

@@ -54,10 +54,11 @@ class RoleChange(Form):
 def index(caller: Caller) -> Response:
     """Lab own people, and who is invited."""
     with resources().database.reading() as session:
-        lab, at = organizations.the_lab(session), resources().clock()
+        lab, at = organizations.find(session, caller, caller.organization), resources().clock()
         return render(
-            "admin/people/index.html", organization=lab, page_of=people.of_organization(session, lab.id, paging.part()),
-            invitations=invitations.of_organization(session, caller, lab.id, INVITATIONS_SHOWN), now=at,
+            "admin/people/index.html", organization=lab, now=at,
+            page_of=people.of_organization(session, caller, lab.id, paging.part()),
+            invitations=invitations.of_organization(session, caller, lab.id, INVITATIONS_SHOWN),
         )  # fmt: skip
 
 
@@ -79,7 +80,7 @@ def invite(caller: Caller) -> Response:
     well = form.is_sent_well()
     if well:
         with use.database.reading() as session:
-            well = found(form.organization, lambda: organizations.get(session, form.organization.data))
+            well = found(form.organization, lambda: organizations.find(session, caller, form.organization.data))
     slug, email = form.organization.data, form.email.data
     if (
         not well
@@ -165,7 +166,7 @@ def _shown(caller: Caller, person_id: int, form: Form, name: str) -> Response:
             _offer(form, person)
         return render(
             f"admin/people/{name}.html", status(form), form=form, person=person,
-            live_tokens=tokens.live_of(session, person.id, at),
+            live_tokens=tokens.live_of(session, caller, person.id, at),
         )  # fmt: skip
 
 

@@ -61,7 +61,7 @@ def record(caller: Caller) -> Response:
     with use.database.reading() as session:
         _offer(form, session)
         well = form.is_sent_well()
-        well = well and found(form.organization, lambda: organizations.get(session, form.organization.data))
+        well = well and found(form.organization, lambda: organizations.find(session, caller, form.organization.data))
         well = well and found(
             form.number, lambda: agreements.find_version(session, form.agreement.data, form.number.data)
         )

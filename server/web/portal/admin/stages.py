@@ -88,7 +88,9 @@ def index(caller: Caller) -> Response:
     use = resources()
     with use.database.reading() as session:
         steps = {known.model: known.steps for known in ladder.ladders(session, use, caller)}
-        ladders = [(model, [step.stage for step in steps.get(model.name, [])]) for model in stages.all_models(session)]
+        ladders = [
+            (model, [step.stage for step in steps.get(model.name, [])]) for model in stages.all_models(session, caller)
+        ]
         return render("admin/stages/index.html", ladders=ladders, holds=holds.current(session, caller))
 
 
@@ -119,10 +121,9 @@ def add_model(caller: Caller) -> Response:
 @lab_page(Permission.STAGE_MANAGE)
 def add_form(caller: Caller) -> Response:
     """The form; arriving from a model's ladder, it is chosen already."""
-    del caller
     form = NewStage()
     with resources().database.reading() as session:
-        _offer(form, session)
+        _offer(form, session, caller)
     form.model.data, form.agreement.data = request.args.get("model", ""), ""
     return render("admin/stages/add.html", form=form)
 
@@ -133,7 +134,7 @@ def add(caller: Caller) -> Response:
     """Add a planned stage."""
     use, form, made = resources(), NewStage(), None
     with use.database.reading() as session:
-        _offer(form, session)
+        _offer(form, session, caller)
     well = form.is_sent_well()
     if well and found(form.name, lambda: stages.split(f"{form.model.data}/{form.name.data}")):
         made = form.attempt(
@@ -160,15 +161,15 @@ def show(caller: Caller, model: str, stage: str) -> Response:
     at = use.clock()
     with use.database.reading() as session:
         known = ladder.step(session, use, caller, f"{model}/{stage}")
-        row = stages.get(session, f"{model}/{stage}")
+        row = stages.find(session, caller, f"{model}/{stage}")
         return render(
             "admin/stages/show.html", stage=row, aliases=stages.aliases(session, row), now=at,
             held=known.stage.held,
             holds=[hold for hold in holds.current(session, caller) if hold.on in _above(row.full_name)],
             moves=MOVES[StageState(row.state)], checkpoints=checkpoints.published(session, row.id, paging.part()),
-            opening=clearances.opening(session, row, SHOWN, at),
+            opening=clearances.opening(session, caller, row, SHOWN, at),
             usage=usage.of_stage(session, row.full_name, at),
-            live=live_urls.of_held(session, row.full_name, at),
+            live=live_urls.of_held(session, caller, row.full_name, at),
             history=log_entries.visible(session, caller, EntryFilter(stage=row.full_name), SHOWN),
         )  # fmt: skip
 
@@ -177,10 +178,9 @@ def show(caller: Caller, model: str, stage: str) -> Response:
 @lab_page(Permission.STAGE_MANAGE)
 def announce_form(caller: Caller, model: str, stage: str) -> Response:
     """The announcement as it is."""
-    del caller
     form = Announcement()
     with resources().database.reading() as session:
-        row = stages.get(session, f"{model}/{stage}")
+        row = stages.find(session, caller, f"{model}/{stage}")
         form.announced.data, form.plan.data = row.announced, row.plan
         return render("admin/stages/announce.html", form=form, stage=row)
 
@@ -245,19 +245,19 @@ def move(caller: Caller, model: str, stage: str) -> Response:
 def _act(caller: Caller, form: Form, model: str, stage: str, name: str) -> Response:
     use = resources()
     with use.database.reading() as session:
-        row = stages.get(session, f"{model}/{stage}")
+        row = stages.find(session, caller, f"{model}/{stage}")
         if isinstance(form, Move):
             possible = [state for state in HAPPENS if state in MOVES[StageState(row.state)]]
             form.to.choices = {str(state): f"{state}: {HAPPENS[state]}" for state in possible}
         return render(
             f"admin/stages/{name}.html", status(form), form=form, stage=row,
             held=ladder.step(session, use, caller, row.full_name).stage.held,
-            live=live_urls.of_held(session, row.full_name, use.clock()),
+            live=live_urls.of_held(session, caller, row.full_name, use.clock()),
         )  # fmt: skip
 
 
-def _offer(form: NewStage, session: Any) -> None:
-    form.model.choices = {model.name: model.name for model in stages.all_models(session)}
+def _offer(form: NewStage, session: Any, caller: Caller) -> None:
+    form.model.choices = {model.name: model.name for model in stages.all_models(session, caller)}
     form.tier.choices = {tier.name: tier.name for tier in tiers.ranked(session)}
     form.agreement.choices = {"": "None", **{name: name for name in agreements.names(session)}}
 

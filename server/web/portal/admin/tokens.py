@@ -28,7 +28,7 @@ def revoke(caller: Caller, public_id: str) -> Response:
     if not carried_out(form, caller, lambda: tokens.revoke(use, caller, public_id)):
         return _shown(caller, public_id, form)
     with use.database.reading() as session:
-        home = organizations.of_id(session, tokens.find(session, caller, public_id).organization_id)
+        home = organizations.of_id(session, caller, tokens.find(session, caller, public_id).organization_id)
     return done(url_for("admin_organizations.show", slug=home.slug), f"Token {public_id} has been revoked.")
 
 
@@ -37,6 +37,6 @@ def _shown(caller: Caller, public_id: str, form: Form) -> Response:
         token = tokens.find(session, caller, public_id)
         return render(
             "admin/tokens/revoke.html", status(form), form=form, token=token,
-            organization=organizations.of_id(session, token.organization_id),
+            organization=organizations.of_id(session, caller, token.organization_id),
             maker=people.by_id(session, caller, token.person_id),
         )  # fmt: skip

@@ -43,7 +43,6 @@ class Resolution(Form):
 @page(Permission.ALARM_READ)
 def index(caller: Caller) -> Response:
     """All alarms, newest first."""
-    del caller
     form: Filters = of_address(Filters)
     form.kind.data, form.state.data = form.kind.data or "", form.state.data or ""
     if not form.validate():
@@ -51,7 +50,7 @@ def index(caller: Caller) -> Response:
     kind = AlarmKind(form.kind.data) if form.kind.data else None
     resolved = {"open": False, "resolved": True}.get(form.state.data)
     with resources().database.reading() as session:
-        found = alarms.listed(session, part(), kind=kind, resolved=resolved)
+        found = alarms.listed(session, caller, part(), kind=kind, resolved=resolved)
         return render("audit/alarms/index.html", form=form, found=found, next_cursor=next_cursor(found))
 
 

@@ -68,7 +68,7 @@ def show(caller: Caller, name: str) -> Response:
     form = Signing()
     with resources().database.reading() as session:
         _, version = agreements.find_version(session, name)
-        form.ask(organizations.get(session, str(caller.organization)).name)
+        form.ask(organizations.find(session, caller, caller.organization).name)
     form.version_sha256.data = version.sha256
     form.signer_name.data = caller.name
     return _shown(caller, name, form)
@@ -81,7 +81,7 @@ def sign(caller: Caller, name: str) -> Response:
     form, signed = Signing(), None
     with resources().database.reading() as session:
         _, version = agreements.find_version(session, name)
-        form.ask(organizations.get(session, str(caller.organization)).name)
+        form.ask(organizations.find(session, caller, caller.organization).name)
     if form.is_sent_well():
         signed = form.attempt(
             caller,
@@ -131,7 +131,7 @@ def signature(caller: Caller, signature_id: int) -> Response:
     """What was signed, by whom, and what has become of it."""
     with resources().database.reading() as session:
         found = signatures.find(session, caller, signature_id)
-        values = _about(session, found)
+        values = _about(session, caller, found)
     return render("partner/agreements/signature.html", signature=found, **values)
 
 
@@ -152,8 +152,8 @@ def _version(session: Session, name: str, number: int) -> tuple[Agreement, Agree
     return agreements.find_version(session, name, number)
 
 
-def _about(session: Session, found: Signature) -> dict[str, Any]:
-    signer = None if found.signed_by is None else people.named(session, [found.signed_by]).get(found.signed_by)
+def _about(session: Session, caller: Caller, found: Signature) -> dict[str, Any]:
+    signer = None if found.signed_by is None else people.named(session, caller, [found.signed_by]).get(found.signed_by)
     agreement = session.get_one(Agreement, found.agreement_id)
     return {
         "signer": signer,
@@ -168,7 +168,7 @@ def _shown(caller: Caller, name: str, form: Signing) -> Response:
         agreement, version = agreements.find_version(session, name)
         mine = [] if caller.is_staff else signatures.of_agreements(session, caller, [agreement.id])
         standing, signed = signatures.standing(version, mine)
-        organization = organizations.get(session, str(caller.organization))
+        organization = organizations.find(session, caller, caller.organization)
         others = agreements.versions(session, agreement)
     return render(
         "partner/agreements/show.html", status(form), form=form, agreement=agreement, version=version, versions=others,

@@ -175,7 +175,7 @@ def _shown(caller: Caller, person_id: int, template: str, form: Form) -> Respons
             "person": person,
             "seen": sessions.last_seen(session, [person.id]).get(person.id),
             "passkeys": len(factors.passkeys(session, person.id)),
-            "live_tokens": tokens.live_of(session, person.id, use.clock()),
+            "live_tokens": tokens.live_of(session, caller, person.id, use.clock()),
         }
     if isinstance(form, RoleChange) and form.role.data is None:
         form.role.data = str(person.role)

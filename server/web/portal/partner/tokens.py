@@ -97,11 +97,11 @@ def index(caller: Caller) -> Response:
     use = resources()
     with use.database.reading() as session:
         if caller.is_staff:  # the others' are on the lab's own pages
-            found = tokens.of_person(session, caller.person_id, paging.part())
+            found = tokens.own(session, caller, paging.part())
         else:
             found = tokens.visible(session, caller, paging.part())
         uses = token_uses.of(session, [token.id for token in found.items])
-        makers = people.named(session, {token.person_id for token in found.items})
+        makers = people.named(session, caller, {token.person_id for token in found.items})
     return render(
         "partner/tokens/index.html", tokens=found.items, uses=uses, makers=makers, now=use.clock(), args=request.args,
         next_cursor=paging.next_cursor(found),

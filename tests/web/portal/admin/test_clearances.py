@@ -155,7 +155,7 @@ def test_the_states_for_the_database_are_those_for_people(world: World) -> None:
         every = clearances.listed(session, world.admin, ClearanceFilter(), Slice(50), later).items
         assert {one.state_at(later) for one in every} == {"revoked", "expired", "upcoming", "active"}
         stage = stages.get(session, "gpt-2/774M")
-        opening = clearances.opening(session, stage, Slice(50), later).items
+        opening = clearances.opening(session, world.admin, stage, Slice(50), later).items
         assert {one.organization.slug for one in opening} == {"birch-university", "cedar-systems"}
 
 

@@ -68,7 +68,7 @@ def test_the_bar_of_the_audit_is_for_who_audits(sqlite_world: World) -> None:
 
 def test_the_table_says_what_each_page_demands(sqlite_world: World) -> None:
     """A view whose permission changes takes its place in the navigation along."""
-    views: dict[str, Any] = sqlite_world.client.application.view_functions
+    views: dict[str, Any] = dict(sqlite_world.client.application.view_functions)
     assert {place.endpoint: place.permission for place in PLACES} == {
         place.endpoint: views[place.endpoint].permission for place in PLACES
     }

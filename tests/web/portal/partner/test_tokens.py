@@ -30,7 +30,7 @@ def filled(visit: Visit, **changes: Any) -> dict[str, Any]:
 
 def stored(world: World, name: str) -> list[Token]:
     with world.use.database.reading() as session:
-        return list(tokens.of_person(session, world.person(name).person_id, Slice(50)).items)
+        return list(tokens.own(session, world.person(name), Slice(50)).items)
 
 
 def add_member(world: World) -> Caller:
