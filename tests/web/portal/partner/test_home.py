@@ -65,7 +65,7 @@ def test_a_signature_opens_a_stage_once_it_is_countersigned_and_until_it_is_repl
     signatures.countersign(sqlite_world.use, sqlite_world.admin, signature)
     assert "can download 4 of 5 released stages" in home(sqlite_world, "unsigned")
     agreements.publish(sqlite_world.use, sqlite_world.admin, "model-sharing", "# New terms\n\nBe careful.")
-    assert "was replaced by version 2" in home(sqlite_world, "unsigned")
+    assert "has been replaced by version 2" in home(sqlite_world, "unsigned")
     assert ">Sign v2<" in sqlite_world.visit("unsigned").get("/").text
 
 
