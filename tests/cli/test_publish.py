@@ -70,7 +70,7 @@ def test_what_is_left_out_and_what_to_know_first_are_said(operator: Operator, fo
     (clone / "notes.txt").write_text("Another set.\n")
     body = operator("publish", clone, "mini-gpt/base", "--json", by="publisher").body
     assert body["left_out"] == [".gitattributes"]
-    assert body["warnings"][0].startswith("mini-gpt/base is open to cleared partners")
+    assert body["warnings"][0].startswith("mini-gpt/base is available to cleared partners")
 
 
 def test_without_a_terminal_a_line_comes_every_half_minute(capsys: pytest.CaptureFixture[str]) -> None:

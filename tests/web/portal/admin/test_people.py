@@ -25,7 +25,7 @@ def test_disabling_stops_a_person_and_says_what_it_takes(sqlite_world: World) ->
     assert "disabled" in words(admin.get(publisher))
     assert admin.post(f"{publisher}/disable").status_code == 409
     assert admin.post(f"{publisher}/enable").status_code == 303
-    assert "Tokens that work 0" in words(admin.get(publisher))
+    assert "Active tokens 0" in words(admin.get(publisher))
 
 
 def test_nobody_disables_themselves(sqlite_world: World) -> None:

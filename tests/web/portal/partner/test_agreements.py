@@ -147,7 +147,7 @@ def test_only_the_lab_countersigns_and_only_what_is_current(sqlite_world: World)
         with pytest.raises(NotPermitted):
             signatures.decline(sqlite_world.use, caller, number, "No.")
     agreements.publish(sqlite_world.use, sqlite_world.admin, "model-sharing", "# New terms\n\nBe careful.")
-    with pytest.raises(NotPossible, match="was replaced"):
+    with pytest.raises(NotPossible, match="has been replaced"):
         signatures.countersign(sqlite_world.use, sqlite_world.admin, number)
 
 

@@ -43,7 +43,7 @@ def test_each_partner_reads_the_one_thing_that_is_missing(sqlite_world: World) -
     assert "This gives you access to gpt-2/774M and mini-gpt/base" in words(sqlite_world.visit("unsigned").get("/"))
     uncleared = sqlite_world.visit("uncleared").get("/").text
     assert 'href="/requests/new?model=gpt-2&amp;tier=research">Request access' in uncleared
-    assert "4 of 5 released stages are open" in home(sqlite_world, "cleared")
+    assert "can download 4 of 5 released stages" in home(sqlite_world, "cleared")
     assert 'href="/stages/gpt-2/774M">Download' in sqlite_world.visit("cleared").get("/").text
 
 
@@ -63,9 +63,9 @@ def test_a_signature_opens_a_stage_once_it_is_countersigned_and_until_it_is_repl
     signature = sign(sqlite_world, "unsigned")
     assert "It is in force once the lab has countersigned" in home(sqlite_world, "unsigned")
     signatures.countersign(sqlite_world.use, sqlite_world.admin, signature)
-    assert "4 of 5 released stages are open" in home(sqlite_world, "unsigned")
+    assert "can download 4 of 5 released stages" in home(sqlite_world, "unsigned")
     agreements.publish(sqlite_world.use, sqlite_world.admin, "model-sharing", "# New terms\n\nBe careful.")
-    assert "was replaced by version 2" in home(sqlite_world, "unsigned")
+    assert "has been replaced by version 2" in home(sqlite_world, "unsigned")
     assert ">Sign v2<" in sqlite_world.visit("unsigned").get("/").text
 
 
@@ -88,4 +88,4 @@ def test_a_hold_and_a_revocation_show_at_once(sqlite_world: World) -> None:
         mine = clearances.visible(session, sqlite_world.person("cleared"), Slice(10)).items
     for clearance in mine:
         clearances.revoke(sqlite_world.use, sqlite_world.admin, clearance.id)
-    assert "2 of 5 released stages are open" in home(sqlite_world, "cleared")
+    assert "can download 2 of 5 released stages" in home(sqlite_world, "cleared")

@@ -72,7 +72,7 @@ def test_whom_the_lab_has_disabled_an_owner_cannot_enable(sqlite_world: World, m
     assert "can enable them" in words(admin.get(f"/admin/people/{mia}"))
     assert admin.post(f"/admin/people/{mia}/disable").status_code == 303
     page = owner.get(f"/people/{mia}")
-    assert "only the lab can enable them" in words(page)
+    assert "only the lab can enable it" in words(page)
     assert f"/people/{mia}/enable" not in page.text
     refused = owner.post(f"/people/{mia}/enable")
     assert (refused.status_code, "only the lab can enable it" in words(refused)) == (409, True)
