@@ -30,6 +30,7 @@ TESTED_IN = {
     "domain/publish/file_contents": "domain/publish/test_formats.py",  # which it is a part of, as are the next two
     "domain/publish/original_sets": "domain/publish/test_formats.py",
     "domain/publish/safetensors_index": "domain/publish/test_formats.py",
+    "domain/resources": "test_grants.py",  # which role each part connects as
     "domain/schema": "test_migrations.py",  # the tables against what the migrations make
     "storage/embedded_config": "storage/test_embedded.py",  # texts that only the programs can judge
     "storage/signing_check": "storage/test_signing.py",  # one signer against the other
