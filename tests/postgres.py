@@ -18,8 +18,10 @@ import psycopg
 import pytest
 
 from server.storage.embedded import free_port
+from server.storage.parent_death import ending_with_parent
 
 START_SECONDS = 30
+NOT_DURABLE = ("fsync", "synchronous_commit", "full_page_writes")  # off, unless a test kills the server
 NOBODY = 65534  # PostgreSQL refuses to run as root
 
 
@@ -49,6 +51,15 @@ class PostgreSQL:
         while any(Path(f"/proc/{child}").exists() for child in children):  # their shared memory is in the way
             time.sleep(0.01)
 
+    def be_durable(self, yes: bool) -> None:
+        """Keep what was committed through a crash, as every real server does, or be quick."""
+        for name in NOT_DURABLE:
+            self.run(f"ALTER SYSTEM SET {name} = on" if yes else f"ALTER SYSTEM RESET {name}")
+        self.run("SELECT pg_reload_conf()")
+        wanted = [("on" if yes else "off",)] * len(NOT_DURABLE)
+        while [self.run(f"SHOW {name}")[0] for name in NOT_DURABLE] != wanted:  # a new connection has read it
+            time.sleep(0.01)
+
     def url(self, database: str) -> str:
         return f"postgresql+psycopg://app:{self._password}@127.0.0.1:{self.port}/{database}"
 
@@ -75,7 +86,9 @@ def started() -> Iterator[PostgreSQL]:
     password = secrets.token_hex(16)
     try:
         binaries = reachable_binaries(folder)
-        initialize(binaries, folder, password)
+        data = initialize(binaries, folder, password)
+        with (data / "postgresql.conf").open("a", encoding="utf-8") as settings:
+            settings.writelines(f"{name} = off\n" for name in NOT_DURABLE)
         server = PostgreSQL(binaries, free_port(), password, folder)
         try:
             yield server
@@ -103,7 +116,10 @@ def start(binaries: Path, data: Path, port: int, *options: str) -> "subprocess.P
     command = [str(binaries / "postgres"), "-D", str(data), "-c", "listen_addresses=127.0.0.1", "-c", f"port={port}"]
     command += ["-c", "unix_socket_directories=", "-c", "max_connections=200", *options]
     with (data.parent / "messages").open("ab") as messages:
-        return subprocess.Popen(command, stdout=messages, stderr=messages, start_new_session=True, **_as_nobody())
+        return subprocess.Popen(
+            command, stdout=messages, stderr=messages, start_new_session=True,
+            preexec_fn=ending_with_parent(signal.SIGQUIT), **_as_nobody(),
+        )  # fmt: skip
 
 
 def reachable_binaries(folder: Path) -> Path:
@@ -129,6 +145,14 @@ def reachable_binaries(folder: Path) -> Path:
 def postgres() -> Iterator[PostgreSQL]:
     with started() as server:
         yield server
+
+
+@pytest.fixture
+def durable_postgres(postgres: PostgreSQL) -> Iterator[PostgreSQL]:
+    """The same server, for a test that kills it: what it acknowledged must be there afterwards."""
+    postgres.be_durable(True)
+    yield postgres
+    postgres.be_durable(False)
 
 
 def _as_nobody() -> dict[str, Any]:

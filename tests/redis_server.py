@@ -1,5 +1,6 @@
 """A real Redis for the tests, in which several web processes count together."""
 
+import signal
 import subprocess
 import tempfile
 import time
@@ -10,6 +11,7 @@ import pytest
 import redis
 
 from server.storage.embedded import free_port
+from server.storage.parent_death import ending_with_parent
 from tests.parts import REDIS, missing
 
 START_SECONDS = 10
@@ -30,7 +32,9 @@ class RedisServer:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         command = [self._program, "--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--appendonly", "no"]
-        self._process = subprocess.Popen(command, cwd=self._folder, stdout=subprocess.DEVNULL)
+        self._process = subprocess.Popen(
+            command, cwd=self._folder, stdout=subprocess.DEVNULL, preexec_fn=ending_with_parent(signal.SIGKILL)
+        )
         deadline = time.monotonic() + START_SECONDS
         with redis.Redis.from_url(self.url) as client:
             while True:

@@ -23,7 +23,6 @@ BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "mana
 MORE_THAN_ONE = {Path("web/portal/templates"), Path("domain/audit/who_acted"), Path("domain/audit/older_log")}
 # Modules whose tests lie elsewhere in tests/, and why.
 TESTED_IN = {
-    "domain/acts": "domain/audit/test_columns.py",  # every act's columns against its record
     "domain/accounts/sign_in": "web/portal/account/test_sign_in.py",  # steps that only a browser's cookies connect
     "domain/audit/judging_access": "domain/audit/test_replay.py",  # rules of the one replay
     "domain/audit/judging_actors": "domain/audit/test_who_acted.py",

@@ -26,7 +26,7 @@ ALL = Slice(50)
 NO_CALLER = {
     "by its secret, which is what shows that one may": {"invitations.find", "password_resets.require_open"},
     "of a row or ids that were read for the caller": {
-        "signatures.agreement_of", "deliveries.delivered", "deliveries.of_download", "deliveries.summaries",
+        "signatures.agreement_of", "deliveries.fetched_bytes", "deliveries.of_download", "deliveries.summaries",
         "token_uses.of", "sessions.last_seen", "log_entries.check", "log_entries.slugs", "receipts.again",
         "alarms.entry_of", "alarms.of_entry", "organizations.quota_of", "agreements.versions", "stages.aliases",
         "stages.opened_by", "tiers.needs_second_person",
@@ -42,7 +42,7 @@ NO_CALLER = {
         "logs.anchored", "logs.current", "logs.heads", "logs.named", "logs.newest_first",
     },
     "counts, names and holds of the lab's pages, nothing of a person": {
-        "bytes_taken.by_organization", "bytes_taken.of_stage", "bytes_taken.downloads_of_checkpoint",
+        "usage.by_organization", "usage.of_stage", "usage.downloads_of_checkpoint",
         "exposure.stage_names", "holds.state_of", "log_follower.followed",
     },
     "shown in development only, to whoever sits at the machine": {"mails.get", "mails.listed"},

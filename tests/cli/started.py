@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from server.storage.parent_death import ending_with_parent
+
 READY_SECONDS = 60
 
 
@@ -24,8 +26,9 @@ class Started:
         command = [sys.executable, "-m", "server", "--data", str(folder), *arguments]
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env={**os.environ, **environment}
-            )
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env={**os.environ, **environment},
+                preexec_fn=ending_with_parent(signal.SIGTERM),
+            )  # fmt: skip
         self._seen: set[int] = set()
 
     @property

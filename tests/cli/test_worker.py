@@ -71,6 +71,7 @@ def test_a_stopped_log_is_told_and_sealed_again_once_it_may(sqlite_world: World)
         worker.until(lambda: unsealed(world) == 0)
 
 
+@pytest.mark.usefixtures("durable_postgres")
 def test_a_restart_of_the_database_is_waited_for(postgresql_world: World, postgres: PostgreSQL) -> None:
     """Killed outright and started again, PostgreSQL finds the same worker sealing on."""
     world = postgresql_world

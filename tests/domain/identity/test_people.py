@@ -31,6 +31,7 @@ from server.domain.identity.people import Person
 from server.domain.paging import Slice
 from server.domain.permissions import Role
 from server.storage import keys
+from tests.made_once import PASSWORDS_AT_FULL_COST
 from tests.world import STRANGER, World
 
 AURORA = "aurora-institute"
@@ -58,6 +59,13 @@ def test_a_password_has_15_to_256_characters_of_any_kind(length: int, accepted: 
     else:
         with pytest.raises(InvalidRequest):
             people.hash_password("é" * length)
+
+
+def test_passwords_cost_what_the_rfc_asks_for() -> None:
+    """RFC 9106, section 4, second choice: argon2id, three passes over 64 MiB in four lanes. Tests take less."""
+    full = PASSWORDS_AT_FULL_COST
+    assert (full.type, full.time_cost, full.memory_cost, full.parallelism) == (argon2.Type.ID, 3, 64 * 1024, 4)
+    assert people._hasher is not full
 
 
 def test_a_crowd_that_signs_in_does_not_hold_every_thread(monkeypatch: pytest.MonkeyPatch) -> None:
