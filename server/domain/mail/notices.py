@@ -95,7 +95,7 @@ def not_cleared(
     text = (
         f"The lab's second admin did not approve your organization's request for {wanted}. "
         "What you can download has not changed.\n\n"
-        f"See the request: {use.settings.public_url}/requests. For questions, use the contact address below."
+        f"See the request: {use.settings.public_url}/requests\n\nFor questions, use the contact address below."
     )
     _to_partner(session, use, organization_id, asked_by, "access_declined", f"Not approved: {wanted}", text, at)
 
