@@ -26,7 +26,7 @@ def test_a_thousand_files_are_checked_in_seconds_and_more_are_counted(tmp_path: 
     assert len(formats.scan(tmp_path).files) == MAX_FILES
     assert time.process_time() - began < 5
     many(tmp_path, 1100)
-    with pytest.raises(NotPublishable, match="holds 1100 files, and a checkpoint may have 1000"):
+    with pytest.raises(NotPublishable, match="contains 1100 files; the limit of a checkpoint is 1000"):
         formats.scan(tmp_path)
 
 

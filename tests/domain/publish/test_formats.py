@@ -108,8 +108,11 @@ def test_an_original_set_is_complete_or_refused(tmp_path: Path, missing: str) ->
         ({"model.ckpt.index": bytes(108)}, "model.ckpt.index: is not a TensorFlow checkpoint index"),
         ({"model.ckpt.index": TABLE_MAGIC}, "model.ckpt.index: is not a TensorFlow checkpoint index"),
         ({"model.ckpt.index": bytes(100) + TABLE_MAGIC + b"\0"}, "is not a TensorFlow checkpoint index"),
-        ({"model.ckpt.meta": b"not a graph"}, "model.ckpt.meta: is not the protobuf message"),
-        ({"model.ckpt.meta": GPT2["model.ckpt.meta"] + b"\x0a\x7f"}, "model.ckpt.meta: is not the protobuf message"),
+        ({"model.ckpt.meta": b"not a graph"}, "model.ckpt.meta: does not contain the protobuf message"),
+        (
+            {"model.ckpt.meta": GPT2["model.ckpt.meta"] + b"\x0a\x7f"},
+            "model.ckpt.meta: does not contain the protobuf message",
+        ),
         ({"model.ckpt.meta": pickle.dumps(Runs())}, "model.ckpt.meta: is a pickle"),
         ({"model.ckpt.data-00000-of-00001": pickle.dumps(Runs())}, "is a pickle"),
         ({"model.ckpt.data-00000-of-00001": pickle.dumps({"w": numpy.zeros(500_000)}, 4)}, "is a pickle"),
@@ -227,7 +230,7 @@ def test_a_tensor_in_two_shards_is_refused(tmp_path: Path) -> None:
     """Which of the two a reader takes would be its own choice."""
     twice = save({"c": numpy.ones((3, 2), "float16"), "a": numpy.zeros(4, "float32")})
     text = refusal(put(tmp_path, sharded(index()) | {SHARD_NAMES[1]: twice}))
-    assert f'finds "a" in {SHARD_NAMES[0]}, and {SHARD_NAMES[1]} contains it as well' in text
+    assert f'finds "a" in {SHARD_NAMES[0]}, but {SHARD_NAMES[1]} contains it as well' in text
 
 
 def test_an_index_with_a_variant_in_its_name_is_checked_too(tmp_path: Path) -> None:
@@ -273,12 +276,12 @@ def test_what_model_folders_hold_beside_the_weights_is_accepted(tmp_path: Path, 
         ("a.png", JPEG, "does not start like a png image"),
         ("a.webp", b"RIFF\x10\0\0\0WAVEfmt ", "does not start like a webp image"),
         ("a.jpg", b"\x80\x04N.", "does not start like a jpg image"),
-        ("a.svg", b"<svg/>", "is not in a format that is published"),
-        ("a.pdf", b"%PDF-1.7", "is not in a format that is published"),
+        ("a.svg", b"<svg/>", "is not in a format that can be published"),
+        ("a.pdf", b"%PDF-1.7", "is not in a format that can be published"),
         ("a.yaml", b"a: !!python/object/apply:os.system [id]\n", "contains YAML tags of Python objects"),
         ("a.yaml", b"%TAG ! tag:yaml.org,2002:python/\n---\na: 1\n", "contains YAML tags of Python objects"),
-        ("below/a.yaml", b"a: 1\n", "is not in a format that is published"),
-        ("LICENSE.py", b"import os\n", "is not in a format that is published"),
+        ("below/a.yaml", b"a: 1\n", "is not in a format that can be published"),
+        ("LICENSE.py", b"import os\n", "is not in a format that can be published"),
         ("tokenizer.vocab", b"\x80\x04N.", "is a pickle"),
         ("flax_model.msgpack", b"\x81", "is in Flax's format, which cannot be checked here"),
     ],
@@ -346,4 +349,4 @@ def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path, monkeypatch: pyt
     assert refusal(tmp_path).startswith("a.json: could not be opened")
     (tmp_path / "a.json").unlink()
     os.mkfifo(tmp_path / "a.json")
-    assert refusal(tmp_path).startswith("a.json: changed while it was read")
+    assert refusal(tmp_path).startswith("a.json: changed while it was being read")

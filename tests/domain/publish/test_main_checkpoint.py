@@ -33,14 +33,14 @@ def test_a_set_published_before_becomes_main_again_by_an_act_of_its_own(world: W
     first, second = publish(world, tmp_path, "a", PLANNED), publish(world, tmp_path, "b", PLANNED)
     with pytest.raises(NotPossible) as refused:
         publish(world, tmp_path, "a", PLANNED)
-    assert refused.value.detail.endswith(f"is checkpoint {first} of {PLANNED} already; its `main` is {second}.")
+    assert refused.value.detail.endswith(f"published as checkpoint {first} of {PLANNED}; its `main` is {second}.")
     assert refused.value.next_step == f"`checkpoint set-main {PLANNED} {first}` makes it `main` again."
     done = main_checkpoint.set_main(world.use, world.person("publisher"), PLANNED, first)
     assert (done.stage, done.checkpoint_id, done.before) == (PLANNED, first, second)
     assert main_of(world, PLANNED) == first
     record = world.records("checkpoint.set_main")[-1]
     assert (record["stage"], record["checkpoint"], record["before"]) == (PLANNED, first, second)
-    with pytest.raises(NotPossible, match=f"{first} of {PLANNED} already, and its `main`"):
+    with pytest.raises(NotPossible, match=f"{first} of {PLANNED}, and its `main`"):
         publish(world, tmp_path, "a", PLANNED)
     world.check()
 

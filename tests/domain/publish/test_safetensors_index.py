@@ -50,7 +50,7 @@ def test_a_part_that_the_index_does_not_name_is_refused(tmp_path: Path, extra: s
     """Whatever its numbers: it goes by its name with the index."""
     put(tmp_path, {"other.safetensors": A, f"{extra}.safetensors": B})
     put(tmp_path, {f"{index_name}.json": index({"a": "other.safetensors"})})
-    assert f'{index_name}.json: does not name "b", which {extra}.safetensors holds' in "\n".join(refusals(tmp_path))
+    assert f'{index_name}.json: does not name "b", which is in {extra}.safetensors' in "\n".join(refusals(tmp_path))
 
 
 @pytest.mark.parametrize("stated", [16, 1000, -1, 32.5])
@@ -58,7 +58,7 @@ def test_a_wrong_total_is_a_warning_that_names_the_right_one(tmp_path: Path, sta
     """A total of file bytes is common, and readers pay no attention to it."""
     name = "m-1-of-1.safetensors"
     put(tmp_path, {name: A, "m.safetensors.index.json": index({"a": name}, total_size=stated)})
-    says = f"m.safetensors.index.json: says the tensors take {stated} bytes, and they take 16"
+    says = f"m.safetensors.index.json: says that the tensors take {stated} bytes, but they take 16"
     assert formats.scan(tmp_path).warnings == ([] if stated == 16 else [says])
 
 
@@ -77,7 +77,7 @@ def test_a_tensor_in_two_parts_of_one_set_is_refused(tmp_path: Path) -> None:
     """Without an index the order of reading would decide which one counts."""
     put(tmp_path, {"m-1-of-2.safetensors": A, "m-2-of-2.safetensors": A})
     (line,) = refusals(tmp_path)
-    assert line.startswith('m-2-of-2.safetensors: holds "a", and so does m-1-of-2.safetensors; ')
+    assert line.startswith('m-2-of-2.safetensors: contains "a", and so does m-1-of-2.safetensors; ')
 
 
 def test_a_tensor_in_two_sets_is_a_warning_unless_they_are_variants(tmp_path: Path) -> None:
@@ -86,4 +86,4 @@ def test_a_tensor_in_two_sets_is_a_warning_unless_they_are_variants(tmp_path: Pa
     assert formats.scan(tmp_path).warnings == []
     put(tmp_path, {"old.safetensors": A})
     (warning,) = formats.scan(tmp_path).warnings
-    assert warning.startswith('old.safetensors: holds "a" as model.safetensors does; ')
+    assert warning.startswith('old.safetensors: contains "a", and so does model.safetensors; ')

@@ -139,7 +139,7 @@ def test_a_wrong_folder_ends_the_walk_early(tmp_path: Path, monkeypatch: pytest.
     put(tmp_path, ["a/a.json", "b/b.json", "c/c.json"])
     assert len(walk(tmp_path)) == 3
     put(tmp_path, ["a/d.json"])
-    assert "holds 4 files, and a checkpoint may have 3" in refusal(tmp_path)
+    assert "contains 4 files; the limit of a checkpoint is 3" in refusal(tmp_path)
     (tmp_path / "a" / "d.json").unlink()
     (tmp_path / "empty").mkdir()
     assert "contains 4 folders; the limit of a checkpoint is 3" in refusal(tmp_path)
