@@ -145,7 +145,7 @@ def test_a_recipient_that_is_no_address_is_given_up_at_once(sqlite_world: World,
     world = set_up(sqlite_world, host.port)
     queue(world, "dora@dover.example\r\nRCPT TO:<eve@evil.example>", "x\r\nBcc: eve@evil.example")
     (outcome,) = mails.send_due(world.use)
-    assert "no address" in str(outcome.error)
+    assert "cannot be sent to the recipient" in str(outcome.error)
     (mail,) = outbox(world)
     assert (mail.next_attempt_at, mail.text, mail.subject) == (None, "", "x  Bcc: eve@evil.example")
     with world.use.database.reading() as session:

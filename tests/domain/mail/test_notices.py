@@ -64,7 +64,7 @@ def test_a_flood_of_alarms_is_a_mail_that_ends(world: World) -> None:
     text = outbox(world, "alarm")[0].text
     assert text.count(" x ") == notices.ALARM_LINES_AT_MOST
     assert text.count("and more") == 1
-    assert "Each is an entry" in text
+    assert "Each alarm is also an entry" in text
 
 
 def test_what_others_wrote_is_marked_in_every_line(world: World) -> None:
