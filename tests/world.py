@@ -42,7 +42,7 @@ from tests.visits import Visit, visit
 
 DATABASES = ("sqlite", "postgresql")
 SEALED_AGAIN_AFTER_SECONDS = 15
-PADDING = "there is no kind of entry test"  # what tests append to fill a log, and is nobody's act
+PADDING = "its kind test is unknown"  # what tests append to fill a log, and is nobody's act
 
 
 class Clock:

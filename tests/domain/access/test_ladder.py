@@ -9,6 +9,7 @@ from server.domain.access import access_requests, ladder
 from server.domain.access.ladder import NextStep, Step
 from server.domain.callers import Caller
 from server.domain.errors import AgreementUnsigned, NotCleared
+from server.domain.identity import people
 from server.domain.paging import Slice
 from server.domain.permissions import Role
 from server.domain.release import holds
@@ -132,8 +133,7 @@ def test_the_next_step_is_a_value_of_its_own(sqlite_world: World) -> None:
     assert steps(world, uncleared)["mini-gpt/base"].next_step is NextStep.REQUEST
     missing = steps(world, unsigned)["gpt-2/774M"]
     assert (type(missing.refused), missing.next_step, missing.version) == (AgreementUnsigned, NextStep.SIGN, 1)
-    member = Caller(
-        via="session", organization_id=unsigned.organization_id, person_id=unsigned.person_id, role=Role.MEMBER
-    )
-    assert steps(world, member)["gpt-2/774M"].next_step is NextStep.ASK_OWNER
+    email = f"member@{unsigned.organization}.example"
+    people.add(world.use, unsigned, str(unsigned.organization), email, "Member", Role.MEMBER, "a long enough password")
+    assert steps(world, world.person_of(email))["gpt-2/774M"].next_step is NextStep.ASK_OWNER
     assert steps(world, world.admin)["gpt-2/774M"].next_step is None

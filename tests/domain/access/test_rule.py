@@ -73,7 +73,13 @@ def facts(**more: Any) -> Any:
     known = {
         "caller": partner(),
         "standing": SimpleNamespace(
-            person_id=7, revoked_at=None, expires_at=NOW + HOUR, networks="", suspended_at=None, disabled_at=None
+            person_id=7,
+            revoked_at=None,
+            expires_at=NOW + HOUR,
+            networks="",
+            suspended_at=None,
+            disabled_at=None,
+            role=more.get("caller", partner()).role,
         ),
         "stage": SimpleNamespace(
             state="partners", held_at=None, model_held_at=None, everything_held_at=None, rank=20, agreement_id=1
@@ -109,6 +115,7 @@ FAULTS: list[tuple[str, Callable[[Any], None], type[Refused]]] = [
     ("token expired", put("standing", expires_at=NOW), InvalidCredentials),
     ("token of somebody else now", put("standing", person_id=8), InvalidCredentials),
     ("wrong network", put("standing", networks="198.51.100.0/24"), NetworkNotAllowed),
+    ("another role now", put("standing", role=Role.AUDITOR), InvalidCredentials),
     ("organization suspended", put("standing", suspended_at=NOW), OrganizationSuspended),
     ("person disabled", put("standing", disabled_at=NOW), PersonDisabled),
     ("no stage", put("stage", to=None), NotFound),
@@ -249,7 +256,7 @@ some_stages = st.sampled_from([True] * 9 + [False]).flatmap(
 @settings(max_examples=600)
 @given(
     caller=some_callers, standing=some_standings, stage=some_stages, clearances=some_clearances,
-    signatures=some_signatures, closed=st.booleans(),
+    signatures=some_signatures, closed=st.booleans(), is_same_role=st.sampled_from([True] * 9 + [False]),
 )  # fmt: skip
 def test_yes_is_said_exactly_when_every_condition_holds(
     caller: Caller,
@@ -258,11 +265,14 @@ def test_yes_is_said_exactly_when_every_condition_holds(
     clearances: list[Any],
     signatures: list[Any],
     closed: bool,
+    is_same_role: bool,
 ) -> None:
     """No combination of facts slips between the rows: this is the rule once more, as one condition."""
     agreement = None if stage is None or stage.agreement_id is None else SimpleNamespace(current_version_id=3)
     known = facts(caller=caller, standing=standing, stage=stage, clearances=clearances, agreement=agreement)
     known.signatures = signatures
+    if standing is not None:
+        standing.role = caller.role if is_same_role else "another"
     public = stage is not None and stage.state == "public"
     if caller.via == "anonymous":
         stands = public and not closed
@@ -273,6 +283,7 @@ def test_yes_is_said_exactly_when_every_condition_holds(
             and standing.revoked_at is None
             and standing.expires_at > NOW
             and (standing.networks == "" or caller.address in {"192.0.2.7", "::ffff:192.0.2.7"})
+            and is_same_role
             and standing.suspended_at is None
             and standing.disabled_at is None
         )

@@ -301,7 +301,7 @@ def test_a_header_cannot_hide_a_ghost_read(sqlite_world: World, tmp_path: Path) 
 @pytest.mark.parametrize("places", [["nowhere.log"], ["s3:///logs"]])
 def test_a_place_that_is_none_is_refused(sqlite_world: World, places: list[str]) -> None:
     """With a sentence, and before anything is written."""
-    with pytest.raises(InvalidRequest, match=r"cannot be read|names no bucket"):
+    with pytest.raises(InvalidRequest, match=r"cannot be read|does not name a bucket"):
         reconciliation.reconcile(sqlite_world.use, places)
     assert sqlite_world.entries("reconciliation") == []
 

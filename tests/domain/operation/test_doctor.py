@@ -225,7 +225,7 @@ def test_the_mail_server_is_tried_and_sent_nothing(examine: Examine, sqlite_worl
         known = {"smtp_url": f"smtp://127.0.0.1:{host.port}", "mail_from": "weights@lab.example.org"}
         found = examine(**known)
         assert (found["mail"].ok, host.delivered) == (True, [])
-        assert "lets us in" in found["mail"].sentence
+        assert "accepts our sign-in" in found["mail"].sentence
     assert "cannot be reached" in wrong(examine(**known))["mail"]
     password = sqlite_world.folder / "smtp-password"
     keys.write_private(password, b"hush hush")

@@ -79,7 +79,7 @@ def test_a_full_or_read_only_disk_is_not_ready(sqlite_world: World, small_disk: 
         ballast.unlink()
         require_ready(use)
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    with closing(Resources(settings)) as use, pytest.raises(NotReady, match="cannot be written"):
+    with closing(Resources(settings)) as use, pytest.raises(NotReady, match="is not writable"):
         require_ready(use)
 
 
