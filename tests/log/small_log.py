@@ -30,12 +30,13 @@ class SmallLog:
             found = session.scalar(select(Log.id).where(Log.origin == self.signer.key.name))
             self.id = found or entries.open_log(session, str(self.signer.key), "", AT).id
 
-    def append(self, count: int = 1, kind: str = "test", **record: Any) -> list[bytes]:
-        """Append entries in one transaction; returns their commitments, in their order."""
+    def append(self, count: int = 1, kind: str = "test", *, newest: bool = False, **record: Any) -> list[bytes]:
+        """Append entries in one transaction; returns their commitments, in their order. newest: to another log."""
+        log_id = None if newest else self.id
         with self.database.transaction() as session:
             return [
                 entries.append(
-                    session, kind=kind, at=AT + timedelta(seconds=number), record=record, log_id=self.id
+                    session, kind=kind, at=AT + timedelta(seconds=number), record=record, log_id=log_id
                 ).commitment
                 for number in range(count)
             ]

@@ -53,7 +53,7 @@ def test_what_waits_in_an_abandoned_log_does_not_count(small_log: SmallLog) -> N
     sealing.stop(small_log.database, small_log.signer.key.name, "entry 7 was edited", AT)
     sound = require(small_log, timedelta(seconds=31))
     assert (sound.origin, sound.receipt_vkey) == ("weights.example.org/downloads/2027", "vkey")
-    small_log.append()
+    small_log.append(newest=True)
     with pytest.raises(LogUnsound, match="has not been sealed"):
         require(small_log, timedelta(seconds=31))
 

@@ -126,7 +126,7 @@ def test_a_proof_of_a_past_log_is_against_that_log_s_head(small_log: SmallLog) -
     later = Signer.from_seed(small_log.signer.key.name.replace("2026", "2027"), SEED)
     with small_log.database.transaction() as session:
         entries.open_log(session, str(later.key), "", AT)
-    small_log.append(5)  # to the newest log
+    small_log.append(5, newest=True)
     assert sealing.seal(small_log.database, later, lambda: AT) == 5
     for entry in small_log.sealed():
         with small_log.database.reading() as session:

@@ -210,9 +210,9 @@ def test_sqlite_keeps_what_it_acknowledged(tmp_path: Path) -> None:
     database.close()
 
 
-def test_postgresql_is_not_waited_for_without_end(postgres: PostgreSQL) -> None:
+def test_postgresql_is_not_waited_for_without_end(durable_postgres: PostgreSQL) -> None:
     """Locks and statements have limits, the zone is UTC, and commits are synced."""
-    database = Database(postgres.url("postgres"))
+    database = Database(durable_postgres.url("postgres"))
     names = (
         "lock_timeout",
         "statement_timeout",

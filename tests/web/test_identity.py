@@ -151,7 +151,7 @@ def test_a_token_in_the_address_is_refused(sqlite_world: World, place: str, toke
     """Addresses are kept by every machine on the way: with or without the header too, and it is not repeated."""
     path = PLACES[place].format(token=sqlite_world.example.tokens["cleared"])
     answer = sqlite_world.api("GET", path, token)
-    assert "revoke" in require_problem(answer, 400, "invalid_request")["next_step"]
+    assert "Revoke this one" in require_problem(answer, 400, "invalid_request")["next_step"]
     assert all(FORM.search(refusal.asked + refusal.detail) is None for refusal in sqlite_world.refusals())
 
 

@@ -102,6 +102,7 @@ def test_pages_go_on_where_they_ended_while_the_log_grows(world: World) -> None:
 def test_each_filter_narrows(world: World) -> None:
     """By itself and with others; times with any zone."""
     with world.use.database.transaction() as session:
+        world.tampered = True  # an alarm about no download
         told = {"alarm": "ghost_read"}
         entries.append(session, kind="alarm", code="ghost_read", at=world.clock(), record=told, stage="gpt-2/774M")
     alarm = world.entries()[-1]

@@ -137,7 +137,7 @@ def test_a_template_holds_nothing_inline(name: str) -> None:
         ("data", "{{ m.copy(evil) }}", ['data-copy="&lt;b title=&#34;x&#34;&gt;&#39;&amp;"', "Copy"]),
         ("data", "{{ m.badge(evil, 'good') }}", ['class="badge good">&lt;b']),
         ("data", "{{ m.state('partners') }}", ["state-partners", "</svg>partners"]),
-        ("data", "{{ m.state('public', true) }}", ["state-held", "</svg>held", "public before"]),
+        ("data", "{{ m.state('public', true) }}", ["state-held", "</svg>on hold", "public before"]),
         ("data", "{{ m.bar(1200000000, 3100000000, 'fetched') }}", ["1.2 GB of 3.1 GB, 38 %", 'aria-label="fetched"']),
         ("data", "{{ m.bar(5, 0, in_bytes=false) }}", ["5 of 0, 0 %", 'max="1"']),
         ("data", "{{ m.command(evil) }}", ["<code>&lt;b", "data-copy"]),
@@ -181,7 +181,7 @@ def test_a_form_that_comes_back_says_what_is_wrong(app: Flask) -> None:
     """Each field keeps what was typed, is marked, and is linked from the top; a password is not shown again."""
     call = "{{ m.summary(form) }}{% for f in form if f.type != 'CSRFTokenField' %}{{ m.field(f) }}{% endfor %}"
     sent = {"name": "", "note": EVIL, "tier": "none", "until": "no", "days": "x", "password": "hunter2"}
-    with app.test_request_context("/", method="POST"):
+    with app.test_request_context("/", method="POST", headers={"Accept": "text/html"}):
         form = Sample(MultiDict(sent))
         form.validate()
         form.refused = NotPossible("It was decided already.", next_step="Contact {contact}.")
@@ -190,7 +190,7 @@ def test_a_form_that_comes_back_says_what_is_wrong(app: Flask) -> None:
             render_template_string(f'{{% import "macros/forms.html" as m with context %}}{call}', form=form).split()
         )
     assert 'role="alert" tabindex="-1"' in made
-    assert "It was decided already. Ask clearance@example-lab.example." in made
+    assert "It was decided already. Contact clearance@example-lab.example." in made
     for field, target in (("name", "name"), ("tier", "tier"), ("kind", "kind-0"), ("until", "until"), ("days", "days")):
         assert f'<a href="#{target}">' in made, field
         assert f'id="{target}"' in made, field

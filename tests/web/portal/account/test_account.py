@@ -7,7 +7,7 @@ from tests.world import World
 def test_the_account_shows_how_one_signs_in(sqlite_world: World) -> None:
     """Who one is, which factors there are, and where one is signed in."""
     page = sqlite_world.visit("cleared").get("/account")
-    for sentence in ("You sign in as", "You have no recovery codes", "Your passkeys will stand here", "this one"):
+    for sentence in ("You sign in as", "You have no recovery codes", "Your passkeys will appear here", "this session"):
         assert sentence in words(page)
 
 

@@ -70,7 +70,7 @@ def test_an_invitation_that_is_over_says_so(sqlite_world: World) -> None:
     assert "This invitation has been withdrawn" in withdrawn
     assert world.example.people["cleared"]["email"] in withdrawn
     secret = "x" * 43
-    assert "There is no such invitation" in read(404)
+    assert "Invitation not found" in read(404)
     assert world.records("person.accept_invitation") == []
 
 

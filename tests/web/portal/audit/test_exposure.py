@@ -23,7 +23,7 @@ def test_the_answer_names_who_under_what(sqlite_world: World) -> None:
     page = words(world.visit("auditor").get(ask("gpt-2/774M", today, today)))
     assert "aurora-institute" in page
     assert "birch-university" not in page
-    assert world.example.people["cleared"]["email"] in page.partition("Its people")[2].partition("Who did")[0]
+    assert world.example.people["cleared"]["email"] in page.partition("People")[2].partition("Who did")[0]
     assert world.example.people["cleared"]["email"] in page.partition("Who did")[2]
 
 

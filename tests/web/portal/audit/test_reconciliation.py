@@ -12,7 +12,7 @@ from tests.world import World
 def test_a_run_is_told(sqlite_world: World, tmp_path: Path) -> None:
     """Its lines, what matched, and the alarms that are open."""
     world, visit = sqlite_world, sqlite_world.visit("auditor")
-    assert "No access log was read yet" in words(visit.get("/audit/reconciliation"))
+    assert "No access logs have been read yet" in words(visit.get("/audit/reconciliation"))
     download = issuing.issue(world.use, world.caller("cleared"), world.order())
     line = read_of(download, world.use.clock(), "hparams.json", address="198.51.100.7")
     reconciliation.reconcile(world.use, [write_log(tmp_path / "log", [line])])

@@ -47,7 +47,7 @@ def test_who_may(sqlite_world: World) -> None:
         assert world.visit(name).post(PATH).status_code == 403
     assert world.visit("auditor").post(PATH, {"more": "1"}).status_code == 400
     assert world.visit("auditor").post(PATH, csrf="no").status_code in {400, 403}
-    assert "Nobody has asked for a verification yet." in words(world.visit("auditor").get(PATH))
+    assert "No verifications yet." in words(world.visit("auditor").get(PATH))
 
 
 def test_the_list_goes_by_its_key(world: World) -> None:

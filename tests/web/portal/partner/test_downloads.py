@@ -102,6 +102,7 @@ def test_the_csv_has_the_same_rows_and_no_formulas(sqlite_world: World) -> None:
     rows = list(csv.DictReader(io.StringIO(visit.get("/downloads/all.csv?stage=mini-gpt/base").text)))
     assert [(row["id"], row["state"], row["final"]) for row in rows] == [(made.id, "unused", "no")]
     assert rows[0]["size_bytes"] == str(sum(file.size_bytes for file in made.files))
+    sqlite_world.tampered = True  # nobody of that name is in the log
     people = "UPDATE people SET email = '=cmd@aurora-institute.example' WHERE email LIKE 'owner@aurora%'"
     with sqlite_world.use.database.transaction() as session:
         session.execute(text(people))
