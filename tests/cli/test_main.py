@@ -132,6 +132,7 @@ REFUSED_BY_ROLE = [
     ("hold", "place", "everything", "--reason", "x"),
     ("hold", "lift", "everything"),
     ("log", "resume", "--because", "x"),
+    ("log", "acknowledge-clock", "--because", "x"),
     ("log", "erase", 1, "--because", "x"),
     ("keys", "rotate", "--because", "x"),
     ("publish", str(Path(__file__).parent), "mini-gpt/base"),
