@@ -4,9 +4,11 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import pytest
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import Engine
 
+from server.storage.statements import _Compiled
 from server.web.portal.kit.paging import ROWS
 from tests.world import World
 
@@ -49,7 +51,9 @@ def plans(world: World, table: str | None, look: Callable[[], Any]) -> list[str]
 
     event.listen(Engine, "before_cursor_execute", remember)
     try:
-        answer = look()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_Compiled, "bind", _told(_Compiled.bind, remember))
+            answer = look()
     finally:
         event.remove(Engine, "before_cursor_execute", remember)
     assert answer.status_code == 200, answer.text
@@ -59,6 +63,17 @@ def plans(world: World, table: str | None, look: Callable[[], Any]) -> list[str]
         found = explain(session.connection(), asked, has_filter=table is not None)
         session.rollback()
         return found
+
+
+def _told(bind: Callable[[_Compiled, dict[str, Any]], Any], remember: Callable[..., None]) -> Callable[..., Any]:
+    """What a `Statement` sends to the driver itself is looked at as well."""
+
+    def bound(self: _Compiled, parameters: dict[str, Any]) -> Any:
+        values = bind(self, parameters)
+        remember(None, None, self.text, values if isinstance(values, dict) else tuple(values))
+        return values
+
+    return bound
 
 
 def _of_sqlite(connection: Connection, asked: list[Asked], has_filter: bool) -> list[str]:

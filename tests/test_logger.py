@@ -229,10 +229,10 @@ def test_requests_leave_no_secret(sqlite_world: World, lines: Printed, monkeypat
         raise DatabaseUnavailable(f"no answer from {DATABASE}")
 
     with monkeypatch.context() as patch:
-        patch.setattr("server.domain.downloads.issue", fault)
+        patch.setattr("server.domain.downloads.issuing.issue", fault)
         assert world.api("POST", "/downloads", json=order).status_code == 500
     with monkeypatch.context() as patch:
-        patch.setattr("server.domain.downloads.issue", unavailable)
+        patch.setattr("server.domain.downloads.issuing.issue", unavailable)
         assert world.api("POST", "/downloads", json=order).status_code == 503
     text = json.dumps(lines())
     assert "unexpected" in text
