@@ -10,6 +10,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.orm import Session
 
 from server import migrations
+from server.domain.entry_kinds import EntryKind
 from server.domain.resources import Resources
 from server.log import condition, entries
 from server.log.condition import LogUnsound
@@ -86,7 +87,7 @@ class _Undone(Exception):
 
 def _try_an_entry(use: Resources) -> None:
     def append(session: Session) -> None:
-        entries.append(session, kind="heartbeat", at=use.clock(), record={})
+        entries.append(session, kind=EntryKind.HEARTBEAT, at=use.clock(), record={})
         raise _Undone
 
     try:
