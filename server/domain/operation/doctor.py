@@ -10,8 +10,10 @@ from limits.errors import StorageError
 from limits.storage import storage_from_string
 from sqlalchemy import text
 
+from server.domain import marks
 from server.domain.audit import sealer
 from server.domain.mail import mails
+from server.domain.marks import AnotherInstance
 from server.domain.operation import bootstrap, key_files
 from server.domain.operation.readiness import NotReady, require_ready
 from server.domain.publish.manifests import ManifestError
@@ -38,7 +40,7 @@ class Wrong(Exception):
 
 FAILURES = (
     Wrong, KeyFileError, ObjectStoreError, DatabaseUnavailable, ProbeFailed, SigningMismatch, LogUnsound, BehindAnchor,
-    Forked, MailServerUnavailable, NotReady, ManifestError,
+    Forked, MailServerUnavailable, NotReady, ManifestError, AnotherInstance,
 )  # fmt: skip
 
 
@@ -181,6 +183,13 @@ def _bucket(use: Resources) -> str:
     return f"bucket {use.settings.s3_bucket} is reachable with the publisher's key"
 
 
+def _ownership(use: Resources) -> str:
+    """Database and bucket are one instance's: neither is a copy's, nor another's by a mistake in the settings."""
+    if marks.is_marked(use.database, use.store):
+        return "database and bucket bear the same instance ID"
+    return "the bucket bears no instance ID yet, so another instance could use it too: run `weightgate-server migrate`"
+
+
 def _clock(use: Resources) -> str:
     skew = (use.store.server_time() - use.clock()).total_seconds()
     if abs(skew) > CLOCK_SKEW_SECONDS:
@@ -258,11 +267,12 @@ CHECKS: tuple[tuple[str, Callable[[Resources], str]], ...] = (
     ("mail", _mail),
     ("limits", _limits),
     ("bucket", _bucket),
+    ("ownership", _ownership),
     ("anchors", _anchors),
     ("clock", _clock),
     ("signer", _signer_reads_only),
     ("public access", _closed),
     ("signed URLs", _urls),
 )
-OF_THE_DATABASE = frozenset({"log", "matching keys", "issuing"})
-OF_THE_STORE = frozenset({"bucket", "anchors", "clock", "signer", "public access", "signed URLs"})
+OF_THE_DATABASE = frozenset({"log", "matching keys", "issuing", "ownership"})
+OF_THE_STORE = frozenset({"bucket", "ownership", "anchors", "clock", "signer", "public access", "signed URLs"})
