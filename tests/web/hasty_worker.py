@@ -1,4 +1,4 @@
-"""A worker with little patience, and a small application for it: what gunicorn is given where only the waiting counts."""
+"""A worker with little patience, and a small application: what gunicorn is given where only the waiting counts."""
 
 from typing import Any
 
