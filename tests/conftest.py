@@ -6,7 +6,14 @@ from collections.abc import Iterator
 import pytest
 from pytest_socket import socket_allow_hosts
 
-pytest_plugins = ["tests.stores", "tests.postgres", "tests.world", "tests.redis_server", "tests.made_once"]
+pytest_plugins = [
+    "tests.stores",
+    "tests.postgres",
+    "tests.world",
+    "tests.redis_server",
+    "tests.made_once",
+    "tests.small_disk",
+]
 
 
 @pytest.fixture(autouse=True)

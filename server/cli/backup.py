@@ -23,6 +23,7 @@ from server.domain.operation import backups
 from server.domain.resources import Resources
 from server.settings import FILE_NAME, Settings
 from server.storage import snapshot
+from server.storage.targets import writing_to
 
 DATABASE = "database"
 
@@ -36,19 +37,11 @@ def backup(instance: Instance, target: Path, as_json: bool) -> None:
 
     With the same TARGET again, only new objects are copied. If this is interrupted, the previous backup is kept.
     """
-    use = instance.use
-    made = use.settings
+    made = instance.use.settings
     _require_outside(target, made.folder)
-    target.mkdir(parents=True, exist_ok=True, mode=0o700)
-    target.chmod(0o700)
-    fresh = target / f"{DATABASE}.new"
-    fresh.unlink(missing_ok=True)
-    snapshot.take(made.migration_database_url or made.database_url, fresh)
     inside, outside = _own_files(made)
-    for path in inside:
-        _copy_private(made.folder / path, target / path)
-    objects = backups.copy_objects(use, target) if made.embedded_store else 0
-    fresh.rename(target / DATABASE)  # last: a backup that was interrupted leaves the one before it whole
+    with writing_to(target):
+        objects = _back_up(instance.use, target, inside)
     also = (
         f"; new objects: {objects}"
         if made.embedded_store
@@ -58,6 +51,20 @@ def backup(instance: Instance, target: Path, as_json: bool) -> None:
         also += f". NOT copied, because they are outside {made.folder}: {', '.join(map(str, outside))}"
     body = {"target": str(target), "new_objects": objects, "not_copied": [str(path) for path in outside]}
     show(as_json, body, f"Backed up to {target}{also}.")
+
+
+def _back_up(use: Resources, target: Path, inside: list[Path]) -> int:
+    made = use.settings
+    target.mkdir(parents=True, exist_ok=True, mode=0o700)
+    target.chmod(0o700)
+    fresh = target / f"{DATABASE}.new"
+    fresh.unlink(missing_ok=True)
+    snapshot.take(made.migration_database_url or made.database_url, fresh)
+    for path in inside:
+        _copy_private(made.folder / path, target / path)
+    objects = backups.copy_objects(use, target) if made.embedded_store else 0
+    fresh.rename(target / DATABASE)  # last: a backup that was interrupted leaves the one before it whole
+    return objects
 
 
 @click.command()
@@ -81,7 +88,8 @@ def restore(instance: Instance, source: Path, as_json: bool) -> None:
     _require_outside(folder, source)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
-        objects = _put_back(source, folder)
+        with writing_to(folder):
+            objects = _put_back(source, folder)
     except BaseException:
         for path in folder.iterdir():  # it was empty when we came: half an instance helps nobody
             shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -26,10 +26,11 @@ from server.domain.audit.exports import Format
 from server.domain.audit.log_status import Status
 from server.domain.audit.verifying import Verified
 from server.domain.callers import Caller
-from server.domain.delivery import reconciliation
+from server.domain.delivery import reconciliation, statistics
 from server.domain.delivery.reconciliation import Summary
 from server.log.anchors import BehindAnchor
 from server.storage import keys
+from server.storage.targets import writing_to
 
 BECAUSE = click.option("--because", required=True, metavar="TEXT", help="The reason, recorded in the log.")
 
@@ -113,7 +114,8 @@ def export(
         if target is None:
             sys.stdout.writelines(lines)
             return
-        count = _write_beside(target, lines) - (form == "csv")
+        with writing_to(target):
+            count = _write_beside(target, lines) - (form == "csv")
     show(False, {}, f"Exported {count} entries to {target}.")
 
 
@@ -206,6 +208,8 @@ def _lines(found: Status) -> list[str]:
         ("alarms", ", ".join(f"{kind} {count}" for kind, count in found.alarms.items()) or "none"),
         ("last reconciled", plain(found.reconciled_at) or "never"),
     ]
+    if found.uncounted > statistics.ENTRIES_AT_ONCE:  # fewer than that are counted in seconds
+        rows.append(("charts", f"{found.uncounted} entries still to be counted"))
     lines = [f"{name:<16} {value}" for name, value in rows]
     return [*lines, *(f"PROBLEM: {problem}" for problem in found.problems)]
 

@@ -49,7 +49,7 @@ def worker(instance: Instance) -> None:
     stopping, failed = threading.Event(), threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
-    jobs = _jobs(use, stopping.is_set)
+    jobs = _jobs(use, stopping)
     threads = [threading.Thread(target=_repeat, args=(stopping, failed, *job), name=job[0]) for job in jobs]
     for thread in threads:
         thread.start()
@@ -79,14 +79,14 @@ def require_own_bucket(use: Resources) -> None:
         logger.warning("whose the bucket is cannot be read", reason=str(error))
 
 
-def _jobs(use: Resources, is_stopping: Callable[[], bool]) -> Iterator[tuple[str, float, Callable[[], object]]]:
+def _jobs(use: Resources, stopping: threading.Event) -> Iterator[tuple[str, float, Callable[[], object]]]:
     """Each with its interval in seconds."""
     yield "seal", sealer.SEAL_EVERY_SECONDS, lambda: sealer.seal(use)
     yield "heartbeat", heartbeat.INTERVAL_SECONDS, lambda: heartbeat.beat(use)
     yield "anchor", sealer.ANCHOR_EVERY_SECONDS, lambda: sealer.anchor(use)
-    yield "verify", verifications.LOOK_EVERY_SECONDS, lambda: _verify(use, is_stopping)
+    yield "verify", verifications.LOOK_EVERY_SECONDS, lambda: _verify(use, stopping.is_set)
     yield "verify daily", CLEAN_EVERY_SECONDS, lambda: verifications.request_daily(use)
-    yield "statistics", statistics.COUNT_EVERY_SECONDS, lambda: statistics.count(use)
+    yield "statistics", statistics.COUNT_EVERY_SECONDS, lambda: statistics.count(use, stopping.wait)
     recheck = sealer.Recheck(use)
     yield "recheck", sealer.RECHECK_EVERY_SECONDS, lambda: _recheck(recheck)
     yield "clean", CLEAN_EVERY_SECONDS, lambda: [part.clean(use) for part in (ceremonies, sessions, password_resets)]

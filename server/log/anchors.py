@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from server.log.heads import Head
 from server.log.notes import Malformed
 from server.storage.anchor_bucket import AnchorBucket
+from server.storage.objects import REQUESTS_AT_ONCE
 
 FIRST_STEP, NEXT_STEPS = 1024, 32  # how far back the newest anchor is looked for, and how much farther each time
-READ_AT_ONCE, READ_BEFORE_TELLING = 8, 512
+READ_BEFORE_TELLING = 512
 
 
 class BehindAnchor(Exception):
@@ -56,7 +57,7 @@ def differing(
     """
     prefix = _prefix(origin)
     found = [key for key in bucket.keys_after(prefix, prefix) if _IS_KEY.fullmatch(key)]
-    with ThreadPoolExecutor(READ_AT_ONCE) as pool:
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
         for start in range(0, len(found), READ_BEFORE_TELLING):
             part = found[start : start + READ_BEFORE_TELLING]
             for key, note in zip(part, pool.map(bucket.get_bytes, part), strict=True):

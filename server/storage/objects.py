@@ -49,6 +49,7 @@ __all__ = [
 ]
 
 PARTS_IN_FLIGHT = 4  # memory: one part more than this is held at once
+REQUESTS_AT_ONCE = 8  # of small objects, by threads that share a client: its pool keeps a connection for each
 
 Progress = Callable[[int], None]
 
@@ -382,7 +383,7 @@ def _config(endpoint_url: str | None, addressing: str, attempts: int) -> Config:
         connect_timeout=3,
         read_timeout=30,
         retries={"mode": "standard", "total_max_attempts": attempts},
-        max_pool_connections=PARTS_IN_FLIGHT + 2,
+        max_pool_connections=max(PARTS_IN_FLIGHT, REQUESTS_AT_ONCE) + 2,
         ignore_configured_endpoint_urls=True,  # AWS_ENDPOINT_URL would send the weights elsewhere
         request_checksum_calculation="when_required",  # every checksum is ours and SHA-256; botocore would add CRC32
         response_checksum_validation="when_required",

@@ -1,6 +1,7 @@
 """Snapshots: one consistent copy of the database, taken while it is in use, and put back."""
 
 import contextlib
+import errno
 import os
 import shutil
 import sqlite3
@@ -19,10 +20,14 @@ def take(url: str, target: Path) -> None:
     """Write a consistent copy of the database to `target`, which must not be there yet."""
     target.touch(mode=0o600, exist_ok=False)
     parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite":
-        _copy_sqlite(Path(str(parsed.database)), target)
-    else:
-        _postgresql(["pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--file={target}"], parsed)
+    try:
+        if parsed.get_backend_name() == "sqlite":
+            _copy_sqlite(Path(str(parsed.database)), target)
+        else:
+            _postgresql(["pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--file={target}"], parsed)
+    except (SnapshotError, OSError):
+        target.unlink()  # half a copy helps nobody, and takes what room there was
+        raise
 
 
 def put_back(source: Path, url: str) -> None:
@@ -54,7 +59,9 @@ def _copy_sqlite(source: Path, target: Path) -> None:
             reading.backup(copy)
             copy.execute("PRAGMA journal_mode=DELETE")  # one file, whole by itself
     except sqlite3.Error as error:
-        raise SnapshotError(f"cannot copy the database: {error}") from None
+        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:  # of the copy: nothing is written to the source
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target)) from None
+        raise SnapshotError(f"cannot copy the database to {target}: {error}") from None
 
 
 def _postgresql(command: list[str], url: URL) -> None:

@@ -25,6 +25,7 @@ from server.storage.embedded import free_port
 from server.storage.objects import ObjectStoreUnavailable, S3Objects
 from tests.cli.operator import Operator
 from tests.postgres import PostgreSQL, reachable_binaries
+from tests.small_disk import Disk
 from tests.world import DATABASES, World, copied_world, write_settings
 
 # Where `init` puts the embedded store's keys; the others lie where the settings say when nobody names them.
@@ -334,3 +335,25 @@ def test_a_backup_goes_into_its_own_kind_of_database(
     answer = newcomer("restore", target, code=1)
     assert "The backup is of a sqlite database, but database_url is postgresql" in answer.line
     assert "hidden" not in answer.err
+
+
+def test_a_full_disk_under_a_backup_is_named(
+    sqlite_running: World, newcomer: Operator, tmp_path: Path, disk: Disk
+) -> None:
+    """By the target that was given, whether the database or an object found no room; the disk's room is given back."""
+    operator, target = at(sqlite_running, newcomer), disk.folder / "backup"
+    disk.fill()
+    assert f"No space left on device: {target}" in operator("backup", target, code=1).line
+    disk.make_room()
+    operator("backup", target)
+
+
+def test_a_full_disk_under_a_restored_instance_is_named(
+    sqlite_running: World, newcomer: Operator, tmp_path: Path, disk: Disk
+) -> None:
+    """By the new folder, and not by the backup, which was only read; nothing is left of it."""
+    source = backed_up(at(sqlite_running, newcomer), tmp_path / "backup")
+    there = newcomer.elsewhere(disk.folder / "new")
+    disk.fill()
+    assert f"No space left on device: {there.folder}" in there("restore", source, code=1).line
+    assert not (there.folder / FILE_NAME).exists()

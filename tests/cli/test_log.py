@@ -19,6 +19,7 @@ from tests import tampering
 from tests.access_log_lines import SIGNER, Wanted, s3_line
 from tests.cli.operator import Operator
 from tests.own_keys import give_own_keys
+from tests.small_disk import Disk
 from tests.world import World
 
 
@@ -234,3 +235,11 @@ def test_tables_that_differ_are_faults_of_their_own(operator: Operator, sqlite_w
     told = operator("log", "verify", "--tables", "--json", code=1).body
     assert [fault["sentence"] for fault in told["faults"]] == ["its role differs from the log"]
     assert told["notes"] == []
+
+
+def test_a_full_disk_under_an_export_is_named(operator: Operator, disk: Disk) -> None:
+    """By the file that was asked for, in one line; half a file is not left there."""
+    target = disk.folder / "log.jsonl"
+    disk.fill()
+    assert f"No space left on device: {target}" in operator("log", "export", "--to", target, code=1).line
+    assert not target.exists()

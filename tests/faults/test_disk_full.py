@@ -1,8 +1,6 @@
 """The database's disk runs full under the running server: what is acknowledged is stored, and nothing else is said."""
 
 import os
-import subprocess
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -16,47 +14,13 @@ from server.log import published
 from tests.e2e.serving import Served, served
 from tests.e2e.working import unsealed, working
 from tests.faults.test_log_writes import ORDER
-from tests.parts import missing
 from tests.postgres import NOBODY, PostgreSQL
+from tests.small_disk import Disk
 from tests.world import DATABASES, Template, World
 
-DISK_BYTES = 48 << 20
 ASKED_AT_MOST = 3000  # until what was free inside of files is used up
 ASKED_WHILE_FULL = 20
 RECOVERY_SECONDS = 10
-
-
-class Disk:
-    """A file system of its own, small enough to be filled."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._ballast = folder / "ballast"
-
-    def fill(self) -> None:
-        """Leave not one block."""
-        with self._ballast.open("wb", buffering=0) as ballast:
-            try:
-                while True:
-                    ballast.write(bytes(4096))
-            except OSError:
-                pass
-
-    def make_room(self) -> None:
-        self._ballast.unlink(missing_ok=True)
-
-
-@pytest.fixture
-def disk() -> Iterator[Disk]:
-    if os.getuid() != 0:
-        missing("a small file system, which only root can mount")
-    folder = Path(tempfile.mkdtemp(prefix="wg-disk-"))
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=755", "tmpfs", str(folder)], check=True)
-    try:
-        yield Disk(folder)
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-        folder.rmdir()
 
 
 @pytest.fixture(params=DATABASES)

@@ -2,7 +2,9 @@
 
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
+from threading import Barrier
 
 import pytest
 
@@ -13,6 +15,7 @@ from server.log.notes import Signer
 from server.storage import keys
 from server.storage.anchor_bucket import AnchorBucket
 from server.storage.embedded import REGION, EmbeddedStore
+from server.storage.objects import REQUESTS_AT_ONCE
 from tests.log import plain_tree
 
 
@@ -173,3 +176,20 @@ def test_two_logs_keep_out_of_each_other_s_way(log: KeptLog, bucket: AnchorBucke
     assert (log.agree(500), other.agree(2)) == (500, 2)
     with pytest.raises(BehindAnchor):
         log.agree(2)
+
+
+def test_each_of_the_threads_keeps_its_connection(
+    bucket: AnchorBucket, log: KeptLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All that read anchors at once do so on one client: nothing is said of a pool that is full."""
+    log.anchor(1)
+    (key,) = bucket.keys_after(anchors._prefix(log.signer.key.name), anchors._prefix(log.signer.key.name))
+    together = Barrier(REQUESTS_AT_ONCE)
+
+    def read(_: int) -> bytes:
+        together.wait(20)
+        return bucket.get_bytes(key)
+
+    with caplog.at_level("WARNING", "urllib3"), ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+        assert len(set(pool.map(read, range(REQUESTS_AT_ONCE * 5)))) == 1
+    assert caplog.messages == []

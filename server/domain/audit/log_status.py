@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from server.domain.audit import logs, sealer
 from server.domain.callers import Caller
-from server.domain.delivery import alarms
+from server.domain.delivery import alarms, statistics
 from server.domain.delivery.alarms import Alarm
 from server.domain.entry_kinds import EntryKind
 from server.domain.permissions import Permission
@@ -41,6 +41,7 @@ class Status:
     anchored_size: int | None = None  # of the newest anchor
     alarms: dict[str, int] = field(default_factory=dict)  # raised so far, by kind
     reconciled_at: datetime | None = None
+    uncounted: int = 0  # sealed entries that no chart shows yet
     problems: list[str] = field(default_factory=list)
 
 
@@ -72,6 +73,7 @@ def known(use: Resources) -> Status:
             found.oldest_unsealed_seconds = max(0, int((at - found.oldest_unsealed_at).total_seconds()))
         counted = select(Alarm.kind, func.count()).group_by(Alarm.kind).order_by(Alarm.kind)
         found.alarms = {str(kind): count for kind, count in session.execute(counted)}
+        found.uncounted = statistics.uncounted(session)
         found.reconciled_at = _newest_of(session, EntryKind.RECONCILIATION)
         try:
             condition.require_sound(session, at)

@@ -5,7 +5,7 @@ what was fetched is added where reconciliation counts it. Days are UTC's.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -27,7 +27,9 @@ from server.log.sealing import LogHead, newest_head
 from server.storage.database import Base, Key
 
 COUNT_EVERY_SECONDS = 5
-ENTRIES_AT_ONCE = 1000
+# Whoever is far behind, after a restore or an upgrade, leaves the database and the processors to those who download.
+ENTRIES_AT_ONCE = 250
+PAUSE_SECONDS = 0.1
 DAYS_AT_MOST = 366
 Counted = tuple[date, int | None, str]  # day, organization, stage
 NOBODY = 0  # in place of an organization: whoever took a public stage without signing in
@@ -132,15 +134,27 @@ def refusals_by_code(session: Session, caller: Caller, days: Days) -> dict[str, 
     return dict(sorted(rows, key=lambda pair: (-pair[1], pair[0])))
 
 
-def count(use: Resources) -> int:
-    """The worker's: count what was sealed since the last time; returns how many entries."""
+def count(use: Resources, pause: Callable[[float], bool] = lambda _: False) -> int:
+    """The worker's: count what was sealed since the last time; returns how many entries.
+
+    pause: between any two batches; gets seconds, and returns whether to leave the rest for another time.
+    """
     with use.database.reading() as session:
         log_ids = [log_id for log_id in session.scalars(select(Log.id).order_by(Log.id)) if _waits(session, log_id)]
     counted = 0
     for log_id in log_ids:
         while (some := _count_some(use, log_id)) > 0:
             counted += some
+            if some == ENTRIES_AT_ONCE and pause(PAUSE_SECONDS):
+                return counted
     return counted
+
+
+def uncounted(session: Session) -> int:
+    """How many sealed entries are in no chart yet."""
+    heads = [(log_id, newest_head(session, log_id)) for log_id in session.scalars(select(Log.id))]
+    counted = {row.log_id: row.place for row in session.scalars(select(CountedLog))}
+    return sum(head.size - counted.get(log_id, 0) for log_id, head in heads if head is not None)
 
 
 def add_fetched(session: Session, fetched: Mapping[Counted, int]) -> None:
@@ -167,6 +181,20 @@ def _waits(session: Session, log_id: int) -> bool:
 
 
 def _count_some(use: Resources, log_id: int) -> int:
+    """Read first, since what is sealed never changes; SQLite's one writer is kept for what is added alone."""
+    with use.database.reading() as session:
+        known = session.get(CountedLog, log_id)
+        first = known.place if known is not None else 0
+        rows = session.execute(
+            select(LogEntry.leaf_index, LogEntry.appended_at)
+            .where(LogEntry.log_id == log_id, LogEntry.leaf_index >= first)
+            .order_by(LogEntry.leaf_index)
+            .limit(ENTRIES_AT_ONCE)
+        ).all()
+        if not rows:
+            return 0
+        last = rows[-1].leaf_index
+        waits, issued = _waits_of(session, log_id, rows), _issued(session, log_id, first, last)
     with use.database.transaction() as session:
         # The log's mark is what two workers would both advance; a first one is made by whoever comes first.
         mark = session.get(CountedLog, log_id, with_for_update=True)
@@ -174,23 +202,16 @@ def _count_some(use: Resources, log_id: int) -> int:
             mark = CountedLog(log_id=log_id, place=0)
             session.add(mark)
             session.flush()
-        rows = session.execute(
-            select(LogEntry.leaf_index, LogEntry.appended_at)
-            .where(LogEntry.log_id == log_id, LogEntry.leaf_index >= mark.place)
-            .order_by(LogEntry.leaf_index)
-            .limit(ENTRIES_AT_ONCE)
-        ).all()
-        if not rows:
-            return 0
-        last = rows[-1].leaf_index
-        _count_sealing(session, log_id, rows)
-        _count_downloads(session, log_id, mark.place, last)
+        if mark.place != first:
+            return 0  # another worker counted these meanwhile
+        _add_waits(session, waits)
+        _add(session, issued)
         mark.place = last + 1
         return len(rows)
 
 
-def _count_sealing(session: Session, log_id: int, rows: Iterable[Any]) -> None:
-    """The head that covers an entry is the first that is larger than its place."""
+def _waits_of(session: Session, log_id: int, rows: Iterable[Any]) -> Mapping[date, list[int]]:
+    """Milliseconds, by day. The head that covers an entry is the first that is larger than its place."""
     waits: defaultdict[date, list[int]] = defaultdict(list)
     head: LogHead | None = None
     for row in rows:
@@ -199,6 +220,10 @@ def _count_sealing(session: Session, log_id: int, rows: Iterable[Any]) -> None:
             head = session.scalars(larger.order_by(LogHead.size).limit(1)).one()
         waited = (head.sealed_at - row.appended_at) / timedelta(milliseconds=1)
         waits[day_of(row.appended_at)].append(max(0, round(waited)))
+    return waits
+
+
+def _add_waits(session: Session, waits: Mapping[date, list[int]]) -> None:
     for day, delays in waits.items():
         found = session.get(SealingDay, day, with_for_update=True)
         if found is None:
@@ -209,7 +234,7 @@ def _count_sealing(session: Session, log_id: int, rows: Iterable[Any]) -> None:
         found.longest_ms = max(found.longest_ms, *delays)
 
 
-def _count_downloads(session: Session, log_id: int, first: int, last: int) -> None:
+def _issued(session: Session, log_id: int, first: int, last: int) -> Mapping[Counted, Traffic]:
     query = select(LogEntry.appended_at, LogEntry.organization_id, LogEntry.stage, LogEntry.record).where(
         LogEntry.log_id == log_id, LogEntry.leaf_index.between(first, last), LogEntry.kind == EntryKind.DOWNLOAD
     )
@@ -217,7 +242,7 @@ def _count_downloads(session: Session, log_id: int, first: int, last: int) -> No
     for row in session.execute(query.execution_options(yield_per=20)):  # a record of a thousand files is large
         size_bytes = sum(file["size_bytes"] for file in orjson.loads(row.record)["files"]) if row.record else 0
         issued[day_of(row.appended_at), row.organization_id, row.stage or ""].append(size_bytes)
-    _add(session, {key: Traffic(len(sizes), sum(sizes), 0) for key, sizes in issued.items()})
+    return {key: Traffic(len(sizes), sum(sizes), 0) for key, sizes in issued.items()}
 
 
 def _add(session: Session, more: Mapping[Counted, Traffic]) -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import event, select, text
 
 from server.domain.access import refusals
 from server.domain.delivery import reconciliation, statistics
@@ -38,6 +38,45 @@ def test_what_was_issued_is_counted_once(world: World) -> None:
         by_stage = statistics.traffic_by_stage(session, caller, days)
         assert by_stage["gpt-2/774M"] == Traffic(3, sum(size_bytes[:3]), 0)
         assert by_stage["mini-gpt/base"] == Traffic(1, size_bytes[3], 0)
+
+
+def test_whoever_is_far_behind_pauses_between_small_batches(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is lost or counted twice, and who is told to end leaves the rest for another time."""
+    monkeypatch.setattr(statistics, "ENTRIES_AT_ONCE", 7)
+    world.seal()
+    entries = len(world.entries())
+    paused = list[float]()
+
+    def pause(seconds: float) -> bool:
+        paused.append(seconds)
+        return len(paused) == 2
+
+    def left() -> int:
+        with world.use.database.reading() as session:
+            return statistics.uncounted(session)
+
+    assert left() == entries
+    assert statistics.count(world.use, pause) == 14
+    assert (paused, left()) == ([statistics.PAUSE_SECONDS] * 2, entries - 14)
+    assert statistics.count(world.use, lambda _: False) == entries - 14
+    assert left() == 0
+
+
+def test_two_workers_count_nothing_twice(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever read the same entries and came second adds nothing."""
+    world.seal()
+    read = statistics._issued
+
+    def while_another_counts(*arguments: Any) -> Any:
+        monkeypatch.setattr(statistics, "_issued", read)
+        statistics.count(world.use)
+        return read(*arguments)
+
+    monkeypatch.setattr(statistics, "_issued", while_another_counts)
+    assert statistics.count(world.use) == 0
+    with world.use.database.reading() as session:
+        assert statistics.uncounted(session) == 0
+        assert sum(day.entries for day in session.scalars(select(statistics.SealingDay))) == len(world.entries())
 
 
 def test_what_was_fetched_counts_on_its_day(world: World, tmp_path: Any) -> None:
