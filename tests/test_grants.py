@@ -287,7 +287,7 @@ def test_an_instance_begins_and_is_restored_with_three_roles(
     backup, restored = tmp_path / "backup", operator.elsewhere(tmp_path / "restored")
 
     set_roles(monkeypatch, urls(databases[0], names))
-    operator(*BASIC, *store, "--s3-addressing", "path")
+    operator(*BASIC, *store, "--s3-addressing", "path", "--bucket", f"roles-{secrets.token_hex(4)}")
     require_well(operator)
     operator("backup", backup)
     set_roles(monkeypatch, urls(databases[1], names))

@@ -55,8 +55,8 @@ def is_marked(database: Database, store: ObjectStore) -> bool:
     if mark.get("instance") != own:
         raise AnotherInstance(
             f"the bucket belongs to another instance than this database ({mark.get('public_url', 'unknown')}, since "
-            f"{mark.get('since', 'unknown')}): correct s3_bucket or database_url, or, if that instance is stopped for "
-            "good, run `weightgate-server take-over`"
+            f"{mark.get('since', 'unknown')}): correct s3_bucket or database_url, or, if that instance is permanently "
+            "stopped, run `weightgate-server take-over`"
         )
     return True
 

@@ -83,8 +83,7 @@ def _keys(use: Resources) -> str:
 
 def _matching_keys(use: Resources) -> str:
     """No key file is another instance's, or from before a rotation."""
-    if not bootstrap.has_begun(use):
-        raise Wrong("not compared: there is no log yet")
+    _require_begun(use)
     if found := key_files.foreign(use):
         raise Wrong(*found)
     return "the keys of log, receipts, manifests and one-time codes are those that the database was written with"
@@ -108,6 +107,12 @@ def _begun(use: Resources) -> str:
     with use.database.reading() as session:
         log = condition.require_sound(session, use.clock())
     return f"the log {log.origin} is intact and sealed"
+
+
+def _require_begun(use: Resources) -> None:
+    """Nothing can be compared with an empty database, and what is wrong with it stands in its own line."""
+    if not bootstrap.has_begun(use):
+        raise Wrong("not compared: there is no log yet")
 
 
 def _issuing(use: Resources) -> str:
@@ -187,6 +192,7 @@ def _bucket(use: Resources) -> str:
 
 def _ownership(use: Resources) -> str:
     """Database and bucket are one instance's: neither is a copy's, nor another's by a mistake in the settings."""
+    _require_begun(use)
     if marks.is_marked(use.database, use.store):
         return "database and bucket bear the same instance ID"
     return "the bucket bears no instance ID yet, so another instance could use it too: run `weightgate-server migrate`"
