@@ -56,8 +56,9 @@ def current(session: Session, caller: Caller) -> list[Hold]:
     return [Hold(on, row.held_at, row.held_by, row.hold_reason) for on, row in found if row.held_at is not None]
 
 
-def state_of(session: Session, on: str) -> tuple[str, Hold | None]:
+def state_of(session: Session, caller: Caller, on: str) -> tuple[str, Hold | None]:
     """The full name of what can be put on hold, and the hold on exactly that. Raises NotFound."""
+    caller.require(Permission.STAGE_HOLD)
     held: Holdable
     if on == EVERYTHING:
         held = session.get_one(Everything, 1)

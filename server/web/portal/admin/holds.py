@@ -71,7 +71,7 @@ def lift(caller: Caller) -> Response:
 def _act(caller: Caller, form: Placing | Lifting, on: str, name: str) -> Response:
     use = resources()
     with use.database.reading() as session:
-        on, hold = holds.state_of(session, on)
+        on, hold = holds.state_of(session, caller, on)
         form.on.data = on
         return render(
             f"admin/holds/{name}.html", status(form), form=form, on=on, hold=hold, back=_after(on),

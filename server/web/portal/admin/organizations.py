@@ -216,7 +216,7 @@ def _act(caller: Caller, slug: str, form: Form, name: str) -> Response:
         return render(
             f"admin/organizations/{name}.html", status(form), form=form, organization=organization,
             live=live_urls.of_organization(session, caller, organization.id, at),
-            usage=usage.by_organization(session, organization.id, at),
+            usage=usage.by_organization(session, caller, organization.id, at),
         )  # fmt: skip
 
 

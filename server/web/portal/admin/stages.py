@@ -168,7 +168,7 @@ def show(caller: Caller, model: str, stage: str) -> Response:
             holds=[hold for hold in holds.current(session, caller) if hold.on in _above(row.full_name)],
             moves=MOVES[StageState(row.state)], checkpoints=checkpoints.published(session, row.id, paging.part()),
             opening=clearances.opening(session, caller, row, SHOWN, at),
-            usage=usage.of_stage(session, row.full_name, at),
+            usage=usage.of_stage(session, caller, row.full_name, at),
             live=live_urls.of_held(session, caller, row.full_name, at),
             history=log_entries.visible(session, caller, EntryFilter(stage=row.full_name), SHOWN),
         )  # fmt: skip
