@@ -313,12 +313,29 @@ def test_a_claimed_origin_does_not_reach_the_log(embedded_store: EmbeddedStore, 
     assert lines_about(embedded_store, key)[-1]["remote_address"] == "127.0.0.1"
 
 
+# What becomes of a `?` on its way through mail, chat and shells.
+DAMAGED = ["%3F", "%253F", "%0A%3F", "%20", "/", "&amp;", "&", ";", ""]
+
+
+@pytest.mark.parametrize("mark", [mark for mark in DAMAGED if mark])
+def test_a_damaged_url_is_logged_up_to_its_damage(embedded_store: EmbeddedStore, key: str, mark: str) -> None:
+    """Its query is a part of the key then: the line names the object that was meant, and says that more was there."""
+    status, _ = fetch(embedded_store, signed_url(embedded_store, key).replace("?", mark))
+    assert status in (400, 403, 404)
+    end = "/x-download-id[redacted]" if mark == "/" else "[redacted]"
+    assert lines_about(embedded_store, key + end)
+
+
 def test_no_log_holds_what_a_url_needs(embedded_store: EmbeddedStore, key: str) -> None:
     """Not one file of logs has a signature or a secret, whether the request was served, refused or broken."""
     url = signed_url(embedded_store, key)
     signature = url.rpartition("=")[2]
-    for each in (url, url.replace("=dl_0", "=dl_1"), url.replace("x-download-id", "%78-download-id")):
-        fetch(embedded_store, each)
+    broken = [url.replace("=dl_0", "=dl_1"), url.replace("x-download-id", "%78-download-id")]
+    for mark in DAMAGED:
+        broken += [url.replace("?", mark), url.replace("?", mark).replace("&", "%26")]
+    broken += [url.replace("/weights/", "/weights?"), url.replace(f"/{key}?", "%3F"), url.replace("&", "%26", 1)]
+    for each in (url, *broken):
+        fetch(embedded_store, each, {"User-Agent": f"a {each}", "Range": each})
     assert lines_about(embedded_store, key)
     secrets = [keys.read_s3_credentials(file).secret_access_key for file in key_files(embedded_store)]
     for path in [*embedded_store.access_log.parent.iterdir(), *(folder_of(embedded_store) / "run").glob("weed.*")]:
