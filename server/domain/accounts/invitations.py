@@ -157,7 +157,7 @@ def accept(use: Resources, stranger: Caller, secret: str, name: str, password: s
         role = Role(invitation.role)
         person, _ = people.create(session, use, home, invitation.email, name, role, hashed, totp)
         person.totp_step, invitation.accepted_at = step, at
-        signed_in = SignedIn(sessions.begin(session, stranger, person.id, "totp", at), role)
+        signed_in = SignedIn(sessions.begin(session, stranger, person.id, "totp", at), role, person.email)
         caller = replace(stranger, via="session", organization=home.slug, person=person.email)
         people.record(session, caller, EntryKind.PERSON_ACCEPT_INVITATION, person, at, invitation=invitation.id)
         return signed_in
