@@ -67,19 +67,26 @@ def weed_arguments(ports: Mapping[str, int]) -> list[str]:
 GRPC_OFFSET = 10_000
 
 
+# Every part that listens, and the client's part of them all.
+GRPC_PEERS = ("master", "volume", "filer", "s3", "admin", "worker", "client", "msg_broker", "msg_agent", "mq")
+
+
 def weed_environment(folder: str) -> dict[str, str]:
     """Return a whole environment. An inherited AWS_ACCESS_KEY_ID would become an administrator of the store, and
     WEED_* would override its settings."""
     return {"HOME": f"{folder}/conf", "TMPDIR": f"{folder}/run", "GOMEMLIMIT": "384MiB", "PATH": os.defpath}
 
 
-def security_toml() -> str:
+def security_toml(peer_key: str, peer_certificate: str) -> str:
     """Return SeaweedFS' security settings with fresh keys: they live as long as the process, which alone uses them.
 
-    The keys close the HTTP ports of filer and volume server. Still open to every local process: their gRPC ports.
+    The keys close the HTTP ports of filer and volume server. The pair of files closes every gRPC port, to which each
+    side shows the same certificate: it has to be readable by this user alone, and names no host.
     """
     keyed = ("jwt.signing", "jwt.signing.read", "jwt.filer_signing", "jwt.filer_signing.read")
     sections = [f'[{name}]\nkey = "{secrets.token_urlsafe(32)}"\nexpires_after_seconds = 10\n' for name in keyed]
+    sections.append(f'[grpc]\nca = "{peer_certificate}"\n')
+    sections += [f'[grpc.{name}]\ncert = "{peer_certificate}"\nkey = "{peer_key}"\n' for name in GRPC_PEERS]
     return "\n".join([*sections, "[access]\nui = false\n", "[filer.expose_directory_metadata]\nenabled = false\n"])
 
 
