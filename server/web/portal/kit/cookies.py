@@ -1,5 +1,7 @@
-"""Cookies: the session's secret in one of its own; what forms, messages and ceremonies need in another, signed; and
-a third, by which a browser is known again to whoever has signed in with it."""
+"""Cookies: the session's secret in one of its own; what forms, messages and ceremonies need in another, signed.
+
+By a third, sealed, a browser is known again for those who have signed in with it.
+"""
 
 import secrets
 from datetime import timedelta
@@ -10,7 +12,7 @@ from flask.globals import request_ctx
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
 
 from server.domain.accounts.sign_in import SignedIn
-from server.domain.identity import sessions
+from server.domain.identity import email_addresses, sessions
 from server.domain.resources import Resources
 from server.storage import keys
 from server.storage.keys import KeyFileError
@@ -60,7 +62,7 @@ def give_first(response: Response, signed_in: SignedIn) -> None:
 def device_of(email: str) -> str | None:
     """The name of this browser, if this account has signed in with it; None otherwise. It opens nothing."""
     device, accounts = _device()
-    return device if email.strip().lower() in accounts else None
+    return device if email_addresses.folded(email) in accounts else None
 
 
 def _remember_device(response: Response, email: str) -> None:

@@ -17,6 +17,7 @@ from limits.storage import storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 
 from server.domain.errors import LogUnavailable, TooManyAttempts
+from server.domain.identity import email_addresses
 from server.domain.resources import Resources
 from server.web.identity import stranger
 from server.web.portal.kit import cookies
@@ -134,4 +135,4 @@ def _here() -> str:
 
 def _key(whom: str | int | None) -> str:
     """Of one length, whatever somebody typed as an address."""
-    return hashlib.sha256(str(whom).strip().lower().encode()).hexdigest()
+    return hashlib.sha256(email_addresses.folded(str(whom)).encode()).hexdigest()
