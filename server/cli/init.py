@@ -9,7 +9,7 @@ import click
 from server.cli import instance as making
 from server.cli.terminal import Instance, console
 from server.domain.errors import NotPossible
-from server.domain.identity import people
+from server.domain.identity import email_addresses, people
 from server.domain.operation import bootstrap
 from server.domain.operation.bootstrap import FirstAdmin
 from server.domain.resources import Resources
@@ -81,7 +81,7 @@ def init(instance: Instance, /, **options: Any) -> None:
 
 
 def _require_sensible(options: dict[str, Any]) -> None:
-    if len({admin.strip().lower() for admin in options["admins"]}) != 2 or len(options["admins"]) != 2:
+    if len({email_addresses.folded(admin) for admin in options["admins"]}) != 2 or len(options["admins"]) != 2:
         raise click.UsageError("Use --admin exactly twice, for two people: one alone could not approve anything.")
     keys_given = [options["signer_key"], options["publisher_key"]]
     if bool(options["anchor_bucket"]) != bool(options["anchor_key"]):

@@ -4,7 +4,7 @@ import click
 
 from server.cli.terminal import Instance, acting, console, show, show_list, with_json
 from server.domain.callers import Caller
-from server.domain.identity import people
+from server.domain.identity import email_addresses, people
 from server.domain.paging import Slice
 from server.domain.permissions import Role
 
@@ -29,8 +29,9 @@ def add(
 ) -> None:
     """Add a person. Prints their first password and TOTP secret once."""
     password, totp_secret = people.add(instance.use, caller, organization, email_of_person, name, Role(role))
-    body = {"email": email_of_person, "password": password, "totp_secret": totp_secret}
-    show(as_json, body, f"Added {email_of_person}. Hand these over securely. They are not shown again:")
+    email = email_addresses.stored(email_of_person)
+    body = {"email": email, "password": password, "totp_secret": totp_secret}
+    show(as_json, body, f"Added {email_addresses.shown(email)}. Hand these over securely. They are not shown again:")
     if not as_json:
         console.print(f"  password     {password}\n  TOTP secret  {totp_secret}", markup=False)
 

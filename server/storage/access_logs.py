@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 from urllib.parse import unquote
 
+from server.logger import without_links
 from server.text import printable
 
 EXAMPLES_AT_MOST = 5
@@ -158,12 +159,11 @@ def decoded(text: bytes) -> str:
     return plain
 
 
-# Whatever could open something: everything from a query on, and any long run of letters that could be a secret.
-_QUERY = re.compile(r"(\?|%3f|&|x-amz-|policy=|signature=).*", re.IGNORECASE | re.DOTALL)
+# Any run of letters that is long enough to be a secret.
 _LONG = re.compile(r"[A-Za-z0-9+/=_~%-]{16,}")
 
 
 def redacted(line: bytes, characters: int = 120) -> str:
     """Return the start of foreign text as one printable line, from which nothing can be fetched."""
-    text = _LONG.sub("…", _QUERY.sub("…", line[:2000].decode("utf-8", "replace")))
+    text = _LONG.sub("…", without_links(line[:2000].decode("utf-8", "replace")))
     return printable(text[:characters])

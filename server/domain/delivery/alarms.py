@@ -4,7 +4,6 @@ The entry belongs to no organization, so that no partner learns from its own log
 """
 
 import hashlib
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +22,7 @@ from server.domain.paging import Page, Slice, page
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
 from server.log.entries import LogEntry
-from server.logger import redact
+from server.logger import without_links
 from server.storage.database import Base, Key, Moment
 from server.text import printable
 
@@ -225,10 +224,6 @@ def _raise(session: Session, cause: str, about: Suspicion, at: datetime) -> None
     acts.append(session, EntryKind.ALARM, at, record)
 
 
-# Where a link begins, or what signs one; written plainly or once more encoded.
-_LINK = re.compile(r"(\?|://|%3f|%3a%2f%2f|x-amz-).*", re.IGNORECASE | re.DOTALL)
-
-
 def _plain(text: str, characters: int) -> str:
     """Foreign text for a record: cut, printable, and no link or token in it, whatever a client put there."""
-    return printable(redact(_LINK.sub("…", text[:FOREIGN_TEXT_AT_MOST]))[:characters])
+    return printable(without_links(text[:FOREIGN_TEXT_AT_MOST])[:characters])
