@@ -56,6 +56,7 @@ FORBIDDEN = {
         "a stopped log": "UPDATE logs SET stop_reason = 'stopped'",
         "a log that goes on": "UPDATE logs SET stop_reason = NULL, stopped_at = NULL",
         "a log": "INSERT INTO logs (name, origin, created_at, vkey, receipt_vkey) VALUES ('x', 'x', now(), '', '')",
+        "another instance": "UPDATE instance_id SET value = 'x'",
         "another schema version": "UPDATE alembic_version SET version_num = '0001'",
         "no guard": "ALTER TABLE log_entries DISABLE TRIGGER USER",
         "another guard": "CREATE OR REPLACE FUNCTION log_entries_guard() RETURNS trigger LANGUAGE plpgsql "

@@ -17,7 +17,7 @@ import orjson
 import pytest
 from flask.testing import FlaskClient
 from jinja2.bccache import Bucket, BytecodeCache
-from sqlalchemy import Connection, Dialect, Engine, event, select
+from sqlalchemy import Connection, Dialect, Engine, event, select, update
 
 from server.cli import instance, worked_example
 from server.cli.worked_example import Example
@@ -29,6 +29,7 @@ from server.domain.downloads.issuing import Order
 from server.domain.entry_kinds import EntryKind
 from server.domain.identity import authentication, organizations, people
 from server.domain.identity.people import Person
+from server.domain.marks import InstanceId
 from server.domain.permissions import Role
 from server.domain.resources import Resources
 from server.log import canonical, entries
@@ -44,6 +45,7 @@ from tests.visits import Visit, visit
 
 DATABASES = ("sqlite", "postgresql")
 SEALED_AGAIN_AFTER_SECONDS = 15
+INSTANCE_ID = "0" * 32  # of every world: all share one store's bucket
 PADDING = "its kind test is unknown"  # what tests append to fill a log, and is nobody's act
 
 
@@ -313,6 +315,8 @@ def build_template(kind: str, folder: Path, url: str, store: EmbeddedStore) -> T
     instance.write_keys(made)
     instance.write_schema(made)
     use = Resources(made)
+    with use.database.transaction() as session:
+        session.execute(update(InstanceId).values(value=INSTANCE_ID))
     example = worked_example.build(use, folder / "sources")
     sealer.seal(use)
     use.close()

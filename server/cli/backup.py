@@ -4,14 +4,17 @@ A backup is a folder: settings, keys, one consistent copy of the database and, o
 this copy knows. It is complete when the file `database` is there.
 """
 
+import contextlib
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
 
 from server import settings
 from server.cli import instance as making
+from server.cli import restoring
 from server.cli.init import store_of
 from server.cli.terminal import Instance, show, with_json
 from server.cli.worker import require_anchored
@@ -64,8 +67,9 @@ def backup(instance: Instance, target: Path, as_json: bool) -> None:
 def restore(instance: Instance, source: Path, as_json: bool) -> None:
     """Restore the backup in the folder SOURCE to a new data folder.
 
-    For PostgreSQL, set WEIGHTGATE_DATABASE_URL (and WEIGHTGATE_MIGRATION_DATABASE_URL) to a new, empty database.
-    Exit code 4: restored, but its log is older than the newest anchor, so nothing is issued from it.
+    For PostgreSQL, set WEIGHTGATE_DATABASE_URL (and the URLs of the other two roles, if there are any) to a new, empty
+    database; they are written to the new settings. Exit code 4: restored, but its log is older than the newest anchor,
+    so nothing is issued from it.
     """
     folder = instance.folder.absolute()
     if not (source / DATABASE).exists() or not (source / FILE_NAME).exists():
@@ -82,27 +86,60 @@ def restore(instance: Instance, source: Path, as_json: bool) -> None:
         for path in folder.iterdir():  # it was empty when we came: half an instance helps nobody
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         raise
-    also = f" with {objects} objects" if objects else ""
-    body = {"folder": str(folder), "objects": objects}
-    show(as_json, body, f"Restored to {folder}{also}. Next: `weightgate-server --data {folder} doctor`.")
+    made = settings.load(folder)
+    shared = restoring.shared_with_the_source(made)
+    body = {"folder": str(folder), "objects": objects, "check": shared}
+    show(as_json, body, _restored(made, objects, shared))
     _require_anchored(folder)
+
+
+def _restored(made: Settings, objects: int, shared: Mapping[str, str]) -> str:
+    command = f"weightgate-server --data {made.folder}"
+    lines = [f"Restored to {made.folder}{f' with {objects} objects' if objects else ''}."]
+    lines += ["", f"CHECK {made.folder / FILE_NAME} BEFORE YOU START ANYTHING."]
+    lines += ["It names the same as the instance that was backed up:"]
+    lines += [f"  {name:<24} {value}" for name, value in shared.items()]
+    if not made.embedded_store:
+        lines += ["", f"The bucket {made.s3_bucket} still belongs to that instance, so nothing starts here."]
+        lines += [f"Once that instance is stopped for good: `{command} take-over`."]
+    return "\n".join([*lines, "", f"Next: `{command} doctor`."])
+
+
+@click.command("take-over")
+@with_json
+@click.pass_obj
+def take_over(instance: Instance, as_json: bool) -> None:
+    """Make the bucket this instance's, after a restore. The instance that had it stops issuing, and cannot start again.
+
+    Do this only when that instance is stopped for good: both would write to one bucket and one series of anchors.
+    """
+    use = instance.use
+    use.take_over_bucket()
+    bucket = use.settings.s3_bucket
+    show(as_json, {"bucket": bucket}, f"The bucket {bucket} is now this instance's.")
 
 
 def _put_back(source: Path, folder: Path) -> int:
     for path in _files_below(source):
         _copy_private(source / path, folder / path)
+    restoring.write_database_urls(folder / FILE_NAME, os.environ)
     made = settings.load(folder)
+    restoring.require_new_databases(made, source / DATABASE)
     objects = 0
-    if made.embedded_store:
-        backups.require_whole(source)
-        with store_of(folder, made) as store:
+    with contextlib.ExitStack() as stack:
+        use = stack.enter_context(contextlib.closing(Resources(made)))
+        if made.embedded_store:
+            backups.require_whole(source)
+            store = stack.enter_context(store_of(folder, made))
             # Straight to it: the proxy that its address in the settings leads to may not be there yet.
-            use = Resources(made.model_copy(update={"s3_endpoint_url": store.endpoint_url}))
+            straight = made.model_copy(update={"s3_endpoint_url": store.endpoint_url})
+            use = stack.enter_context(contextlib.closing(Resources(straight)))
             objects = backups.put_objects_back(use, source)
-            use.close()
-    # Last, because it alone cannot be taken back: a database on another machine would no longer be empty.
-    snapshot.put_back(source / DATABASE, made.migration_database_url or made.database_url)
-    making.write_grants(made)
+        # Last, because it alone cannot be taken back: a database on another machine would no longer be empty.
+        snapshot.put_back(source / DATABASE, made.migration_database_url or made.database_url)
+        making.write_grants(made)
+        if restoring.become_another(made) and made.embedded_store:
+            use.claim_bucket()
     return objects
 
 
@@ -148,4 +185,4 @@ def _copy_private(source: Path, target: Path) -> None:
     beside.rename(target)
 
 
-COMMANDS = [backup, restore]
+COMMANDS = [backup, restore, take_over]

@@ -22,6 +22,7 @@ from server.cli import instance as making
 from server.cli import worked_example
 from server.cli.init import store_of
 from server.cli.processes import LEFTOVERS_SECONDS, Processes, require_free
+from server.cli.serve import mark_bucket
 from server.cli.terminal import Instance, console
 from server.cli.worker import require_anchored
 from server.domain.audit import logs
@@ -77,6 +78,7 @@ def _run(folder: Path, made: Settings) -> int:
         description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         use = Resources(made)
         require_anchored(use)
+        mark_bucket(use)
         use.close()
         threading.Thread(target=_announce, args=(description, folder), daemon=True).start()
         return Processes(made).run(store.alive)

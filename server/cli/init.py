@@ -1,5 +1,6 @@
 """Begin an instance: settings, keys, schema, bucket, and the first two admins."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -71,8 +72,9 @@ def init(instance: Instance, /, **options: Any) -> None:
     made = making.write_settings(folder, _settings(folder, options))
     try:
         making.write_keys(made)
-        _prepare_store(folder, made, options)
         making.write_schema(made)
+        _require_new_database(made)
+        _prepare_store(folder, made, options)
         admins = _begin(made, options)
     except BaseException:
         (folder / FILE_NAME).unlink()
@@ -142,8 +144,9 @@ def _settings(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
 def _prepare_store(folder: Path, made: Settings, options: dict[str, Any]) -> None:
     """Make the bucket, or see that it is there and that the publisher's key opens it."""
     if made.embedded_store:
-        with store_of(folder, made):
-            return
+        with store_of(folder, made), contextlib.closing(Resources(made)) as use:
+            use.claim_bucket()
+        return
     named = [("signer_key", made.signer_key_file), ("publisher_key", made.publisher_key_file)]
     if options["anchor_key"]:
         named.append(("anchor_key", made.anchor_key_file))
@@ -151,9 +154,16 @@ def _prepare_store(folder: Path, made: Settings, options: dict[str, Any]) -> Non
         credentials = keys.read_s3_credentials(options[name])
         target.unlink(missing_ok=True)  # of an earlier try
         keys.write_s3_credentials(target, credentials)
-    use = Resources(made)
-    use.store.ensure_bucket()
-    use.close()
+    with contextlib.closing(Resources(made)) as use:
+        use.store.ensure_bucket()
+        use.claim_bucket()
+
+
+def _require_new_database(made: Settings) -> None:
+    """Before the store is touched: a bucket that bore the other instance's mark would be refused to the next try."""
+    with contextlib.closing(Resources(made)) as use:
+        if bootstrap.has_begun(use):
+            raise NotPossible("This database has already been set up.", next_step="Name a new, empty database.")
 
 
 def store_of(folder: Path, made: Settings) -> EmbeddedStore:

@@ -30,6 +30,7 @@ from server.cli import (
 )
 from server.cli.terminal import Instance
 from server.domain.errors import InvalidRequest, NotFound, Refused, taken_meanwhile
+from server.domain.marks import AnotherInstance
 from server.domain.publish.faults import NotPublishable
 from server.domain.publish.manifests import ManifestError
 from server.log.anchors import BehindAnchor, Forked
@@ -48,7 +49,7 @@ from server.storage.snapshot import SnapshotError
 # Whatever an operator can do something about. Anything else is a fault of ours and shows where.
 EXPECTED = (
     SettingsError, KeyFileError, NotPublishable, ManifestError, ObjectStoreError, EmbeddedStoreError, NoLog,
-    LogUnsound, SealingStopped, Forked, SigningMismatch, SnapshotError,
+    LogUnsound, SealingStopped, Forked, SigningMismatch, SnapshotError, AnotherInstance,
 )  # fmt: skip
 BEHIND_ANCHOR = 4  # the exit code
 # What a refusal advises by default is written for callers of the API.

@@ -1,11 +1,15 @@
 """Bring the database to this version's schema."""
 
+import contextlib
+
 import click
 
 from server import migrations
 from server.cli import instance as making
+from server.cli.serve import mark_bucket
 from server.cli.terminal import Instance, show, with_json
 from server.domain.audit import logs
+from server.domain.marks import AnotherInstance
 from server.domain.resources import Resources
 
 
@@ -18,6 +22,8 @@ def migrate(instance: Instance, as_json: bool) -> None:
     owner = Resources(instance.settings).as_owner()
     try:
         logs.complete(owner)
+        with contextlib.suppress(AnotherInstance):  # the schema is right, and `serve` and the doctor tell of this
+            mark_bucket(owner)
     finally:
         owner.close()
     show(as_json, {"schema": migrations.newest()}, f"The database is at schema {migrations.newest()}.")

@@ -6,12 +6,18 @@ import sys
 import threading
 
 import click
+import structlog
 
 from server.cli.init import store_of
 from server.cli.processes import WATCH_SECONDS, Processes, require_free
 from server.cli.terminal import Instance
 from server.cli.worker import require_anchored
+from server.domain.resources import Resources
 from server.storage.embedded import EmbeddedStoreError
+from server.storage.keys import KeyFileError
+from server.storage.objects import ObjectStoreError
+
+logger = structlog.get_logger(__name__)
 
 
 @click.command()
@@ -24,8 +30,17 @@ def serve(instance: Instance) -> None:
     with contextlib.ExitStack() as stack:
         alive = stack.enter_context(store_of(made.folder, made)).alive if made.embedded_store else lambda: True
         require_anchored(instance.use)
+        mark_bucket(instance.use)
         code = Processes(made).run(alive)
     sys.exit(code)
+
+
+def mark_bucket(use: Resources) -> None:
+    """Mark the bucket as ours unless it is marked; a store that is away is no reason not to start."""
+    try:
+        use.claim_bucket()
+    except (ObjectStoreError, KeyFileError) as error:
+        logger.warning("the bucket could not be marked as this instance's", reason=str(error))
 
 
 @click.command()

@@ -1,5 +1,6 @@
 """The worker: what must happen regularly, apart from requests. Any number may run; locks let one work at a time."""
 
+import contextlib
 import signal
 import sys
 import threading
@@ -10,6 +11,7 @@ import structlog
 
 from server.cli.init import store_of
 from server.cli.terminal import Instance, printable
+from server.domain import marks
 from server.domain.accounts import ceremonies, password_resets
 from server.domain.audit import heartbeat, sealer, verifications
 from server.domain.delivery import log_follower, statistics
@@ -43,6 +45,7 @@ def worker(instance: Instance) -> None:
     """Run the background jobs until interrupted: seal, anchor and re-verify the log, track fetches, send email."""
     use = instance.use.as_sealer()
     require_anchored(use)
+    require_own_bucket(use)
     stopping, failed = threading.Event(), threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
@@ -65,6 +68,15 @@ def require_anchored(use: Resources) -> None:
         logger.warning("the anchors cannot be read", reason=str(error))
     finally:
         sealing.close()
+
+
+def require_own_bucket(use: Resources) -> None:
+    """Raise AnotherInstance before a restored copy, or settings that name another's parts, send or anchor anything."""
+    try:
+        with contextlib.closing(use.as_reader()) as store:
+            marks.require_own(use.database, store)
+    except (ObjectStoreError, KeyFileError) as error:  # whoever keeps the signer's key from the worker, too
+        logger.warning("whose the bucket is cannot be read", reason=str(error))
 
 
 def _jobs(use: Resources, is_stopping: Callable[[], bool]) -> Iterator[tuple[str, float, Callable[[], object]]]:

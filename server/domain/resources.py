@@ -1,7 +1,7 @@
 """Resources: what commands work with. Each part opens when first used, so a process opens only the keys it needs."""
 
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Literal, TypedDict
 
 from sqlalchemy import func, select, text
 
+from server.domain import marks
 from server.log.notes import Signer, VerifierKey
 from server.settings import Settings
 from server.storage import keys, signing_check
@@ -96,10 +97,24 @@ class Resources:
         must_answer = {"object store"} if self.settings.store_must_answer else set[str]()
         return Outside(probes, self.clock, frozenset(must_answer))
 
+    def claim_bucket(self) -> None:
+        """Mark the bucket as this database's, unless it is marked. Raises AnotherInstance, ObjectStoreError."""
+        marks.claim(self.database, self.store, self.settings.public_url, self.clock)
+
+    def take_over_bucket(self) -> None:
+        """Mark the bucket as this database's, whoever's it was. Raises ObjectStoreError."""
+        marks.take_over(self.database, self.store, self.settings.public_url, self.clock)
+
+    def as_reader(self) -> ObjectStore:
+        """The store with the signer's key, which may do nothing but read. Raises KeyFileError."""
+        return self.store_as(keys.read_s3_credentials(self.settings.signer_key_file))
+
     def _time_of_store(self) -> datetime:
-        """Asked with the signer's key: it may do nothing but read, and a refusal tells the time, too."""
+        """Asked with the signer's key: a refusal tells the time, too. Raises AnotherInstance."""
         try:
-            with closing(self.store_as(keys.read_s3_credentials(self.settings.signer_key_file))) as store:
+            with closing(self.as_reader()) as store:
+                with suppress(DatabaseUnavailable, *DATABASE_ERRORS):  # which is told elsewhere
+                    marks.require_own(self.database, store)
                 return store.server_time()
         except (ObjectStoreError, keys.KeyFileError) as error:
             raise OutsideError from error

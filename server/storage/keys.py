@@ -38,9 +38,15 @@ def read_private(path: Path) -> bytes:
     try:
         mode = path.stat().st_mode
         content = path.read_bytes()
+    except FileNotFoundError:
+        raise KeyFileError(
+            f"key file {path} is missing: restore it from a backup; those of a new instance come from "
+            "`weightgate-server init`"
+        ) from None
     except OSError as error:
         raise KeyFileError(
-            f"cannot read key file {path}: {error.strerror}; create it with `weightgate-server init`"
+            f"key file {path} cannot be read by user {os.geteuid()} ({error.strerror}): correct the owner and mode "
+            "of the file and its folder"
         ) from None
     if stat.S_IMODE(mode) & 0o077:
         raise KeyFileError(
@@ -105,9 +111,42 @@ def write_manifest_key(private: Path, public: Path) -> None:
         private,
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
     )
-    public.write_bytes(
-        key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    )
+    public.write_bytes(public_pem(key))
+
+
+def read_manifest_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    """Raises KeyFileError when it is open to others or holds no EC P-256 key."""
+    content = read_private(path)
+    try:
+        key = serialization.load_pem_private_key(content, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    # The library would crash on an Ed25519 key, and a partner's command line on any other curve's habits.
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise KeyFileError(f"key file {path} is not an EC P-256 key in PEM: create it with `weightgate-server init`")
+    return key
+
+
+def read_manifest_public_key(path: Path) -> bytes:
+    """Return the PEM. Anybody may read it. Raises KeyFileError when it is missing or no such key."""
+    try:
+        key = serialization.load_pem_public_key(path.read_bytes())
+    except OSError as error:
+        raise KeyFileError(f"public key file {path} cannot be read ({error.strerror}): restore it") from None
+    except (ValueError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise KeyFileError(f"public key file {path} is not an EC P-256 key in PEM: restore it")
+    return _pem(key)
+
+
+def public_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """Return its public half."""
+    return _pem(key.public_key())
+
+
+def _pem(key: ec.EllipticCurvePublicKey) -> bytes:
+    return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def write_note_key(path: Path) -> None:

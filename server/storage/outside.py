@@ -31,7 +31,8 @@ class Outside:
     """Knows whether the others were there, and what time it was there, when they were last asked. Safe for threads."""
 
     def __init__(self, probes: Mapping[str, Clock], clock: Clock, must_answer: frozenset[str]) -> None:
-        """probes: by the name of whom they ask; each returns that clock's time, or raises OutsideError.
+        """probes: by the name of whom they ask; each returns that clock's time, or raises OutsideError, or OutsideFault
+        for what is wrong at once.
 
         must_answer: whose silence is a fault. A clock that differs always is one.
         """
@@ -68,6 +69,8 @@ class Outside:
         before = self._clock()
         try:
             theirs = probe()
+        except OutsideFault as fault:
+            return str(fault)
         except OutsideError:
             self._failed[name] += 1
             if name in self._must_answer and self._failed[name] > FAILED_PROBES_AT_MOST:

@@ -38,6 +38,12 @@ def put_back(source: Path, url: str) -> None:
         _postgresql(["pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", str(source)], parsed)
 
 
+def kind_of(copy: Path) -> str:
+    """Of which kind of database a copy is, as its URL begins."""
+    with copy.open("rb") as stream:
+        return "sqlite" if stream.read(15) == b"SQLite format 3" else "postgresql"
+
+
 def _copy_sqlite(source: Path, target: Path) -> None:
     """Copy in one step: in WAL mode that keeps no writer waiting, and in several, each write would start it anew."""
     try:

@@ -2,17 +2,19 @@
 
 import json
 import os
+import re
 import shutil
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import requests
 from sqlalchemy import select
 
-from server import settings
+from server import migrations, settings
+from server.cli import restoring
 from server.cli.init import store_of
 from server.domain.downloads import issuing
 from server.domain.operation import backups
@@ -27,6 +29,7 @@ from tests.world import DATABASES, World, copied_world, write_settings
 
 # Where `init` puts the embedded store's keys; the others lie where the settings say when nobody names them.
 KEYS = {"signer_key_file": "store/keys/signer-s3.json", "publisher_key_file": "store/keys/publisher-s3.json"}
+ROLES = ("sealer_database_url", "migration_database_url")
 
 
 @pytest.fixture(params=DATABASES)
@@ -128,6 +131,9 @@ def test_a_backup_under_load_comes_back_with_the_same_bytes_and_entries(
             assert requests.get(url, timeout=10).content == source.read_bytes()
         assert "WRONG" not in there("doctor").out
     use.close()
+    restored_into = use.settings.database_url
+    request.getfixturevalue("monkeypatch").delenv("WEIGHTGATE_DATABASE_URL", raising=False)
+    assert settings.load(there.folder).database_url == restored_into != running.settings.database_url
 
 
 def test_a_backup_is_for_its_owner_alone(sqlite_running: World, newcomer: Operator, tmp_path: Path) -> None:
@@ -230,3 +236,101 @@ def test_an_object_that_is_lost_in_the_store_stops_the_backup(
     monkeypatch.setattr(S3Objects, "download", lost)
     assert "is missing from the store" in at(sqlite_running, newcomer)("backup", tmp_path / "backup", code=1).line
     assert not (tmp_path / "backup" / "database").exists()
+
+
+@pytest.fixture
+def restoring_beside(
+    operator: Operator, newcomer: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], str]:
+    """Restore a copy of a live instance, whose bucket is in a store elsewhere; returns what that printed."""
+
+    def restore() -> str:
+        operator("backup", tmp_path / "backup")
+        with monkeypatch.context() as patch:
+            patch.setenv("WEIGHTGATE_DATABASE_URL", "sqlite:///weightgate.sqlite3")
+            return newcomer("restore", tmp_path / "backup").out
+
+    return restore
+
+
+@pytest.fixture
+def copied(newcomer: Operator, sqlite_world: World, restoring_beside: Callable[[], str]) -> Iterator[Operator]:
+    """At such a copy."""
+    restoring_beside()
+    yield newcomer
+    sqlite_world.use.take_over_bucket()  # all worlds share it
+
+
+def test_restoring_says_what_is_still_the_same(newcomer: Operator, restoring_beside: Callable[[], str]) -> None:
+    """Address, bucket and keys elsewhere are those of the live instance: each is named, and so is the way on."""
+    out = restoring_beside()
+    assert f"CHECK {newcomer.folder / FILE_NAME} BEFORE YOU START ANYTHING" in out
+    for name in ("public_url", "listen", "s3_bucket", "signer_key_file"):
+        assert re.search(rf"^  {name} +\S", out, re.MULTILINE)
+    assert f"Once that instance is stopped for good: `weightgate-server --data {newcomer.folder} take-over`" in out
+
+
+@pytest.mark.parametrize("command", ["serve", "worker"])
+def test_a_copy_starts_only_once_it_took_the_bucket_over(
+    copied: Operator, sqlite_world: World, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """Until then it is refused, and afterwards the instance that had the bucket is."""
+    monkeypatch.setenv("WEIGHTGATE_LISTEN", f"127.0.0.1:{free_port()}")
+    assert "the bucket belongs to another instance" in copied(command, code=1).line
+    assert "WRONG  ownership" in copied("doctor", code=1).out
+    copied("take-over")
+    assert "WRONG  ownership" not in copied("doctor", code=None).out
+    former = copied.elsewhere(sqlite_world.folder)
+    assert "the bucket belongs to another instance" in former(command, code=1).line
+
+
+@pytest.mark.parametrize("running", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("name", ["database_url", "sealer_database_url", "migration_database_url"])
+def test_no_role_is_left_at_the_live_database(
+    running: World, newcomer: Operator, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:  # fmt: skip
+    """Any of the three URLs that leads to a database in use ends the command before that database is touched."""
+    live, path = running.settings.database_url, running.folder / FILE_NAME
+    path.write_text(path.read_text() + "".join(f'{role} = "{live}"\n' for role in ROLES))
+    newcomer.elsewhere(running.folder)("backup", tmp_path / "backup")
+    another_machine: Operator = request.getfixturevalue("another_machine")
+    new = os.environ["WEIGHTGATE_DATABASE_URL"]
+    monkeypatch.delenv("WEIGHTGATE_DATABASE_URL")
+    for other in {"database_url", *ROLES} - {name}:
+        monkeypatch.setenv(f"WEIGHTGATE_{other.upper()}", new)
+    line = another_machine("restore", tmp_path / "backup", code=1).line
+    assert f"{name} leads to a database that is in use" in line
+    assert f"Set WEIGHTGATE_{name.upper()}" in line
+    assert list(another_machine.folder.iterdir()) == []
+    monkeypatch.setenv(f"WEIGHTGATE_{name.upper()}", new)
+    another_machine("restore", tmp_path / "backup")
+    for role in ("database_url", *ROLES):
+        monkeypatch.delenv(f"WEIGHTGATE_{role.upper()}")
+    made = settings.load(another_machine.folder)
+    assert [getattr(made, role) for role in ("database_url", *ROLES)] == [new] * 3
+
+
+def test_two_new_databases_for_one_instance_are_refused(
+    sqlite_running: World, newcomer: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each role must find the database that was restored."""
+    target = backed_up(at(sqlite_running, newcomer), tmp_path / "backup")
+    another = tmp_path / "another.sqlite3"
+    migrations.upgrade(f"sqlite:///{another}")
+    monkeypatch.setattr(restoring, "_is_in_use", lambda _: False)  # as an empty one that fills meanwhile
+    monkeypatch.setenv("WEIGHTGATE_SEALER_DATABASE_URL", f"sqlite:///{another}")
+    monkeypatch.setenv("WEIGHTGATE_S3_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    assert "sealer_database_url leads to another database" in newcomer("restore", target, code=1).line
+    assert list(newcomer.folder.iterdir()) == []
+
+
+def test_a_backup_goes_into_its_own_kind_of_database(
+    sqlite_running: World, newcomer: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy of SQLite is no dump of PostgreSQL; the URL is shown without its password."""
+    target = backed_up(at(sqlite_running, newcomer), tmp_path / "backup")
+    monkeypatch.setenv("WEIGHTGATE_DATABASE_URL", "postgresql+psycopg://a:hidden@127.0.0.1/b")
+    answer = newcomer("restore", target, code=1)
+    assert "The backup is of a sqlite database, but database_url is postgresql" in answer.line
+    assert "hidden" not in answer.err

@@ -10,8 +10,10 @@ import pytest
 
 from server import settings
 from server.cli.init import PORT_BEHIND_PROXY, store_of
+from server.domain import marks
 from server.storage import keys
 from server.storage.embedded import EmbeddedStore, free_port
+from server.storage.objects import S3Objects
 from tests.cli.operator import Answer, Operator
 from tests.postgres import PostgreSQL
 
@@ -20,8 +22,20 @@ BASIC = ("init", "--public-url", "http://localhost:8080", "--contact", "help@lab
 
 
 @pytest.fixture
-def s3(embedded_store: EmbeddedStore, tmp_path: Path) -> tuple[str, ...]:
-    """Options that name the session's store as one that is there already. Its signer may read `weights` alone."""
+def s3(embedded_store: EmbeddedStore, tmp_path: Path) -> Iterator[tuple[str, ...]]:
+    """Options that name the session's store as one that is there already. Its signer may read `weights` alone, which
+    nobody's instance uses meanwhile."""
+    publisher = keys.read_s3_credentials(embedded_store.publisher_key_file)
+    with S3Objects(
+        endpoint_url=embedded_store.endpoint_url, region="us-east-1", bucket="weights", addressing="path",
+        credentials=publisher,
+    ) as weights:  # fmt: skip
+        weights.delete(marks.OBJECT_KEY)
+        yield options_of(embedded_store, tmp_path)
+        weights.delete(marks.OBJECT_KEY)
+
+
+def options_of(embedded_store: EmbeddedStore, tmp_path: Path) -> tuple[str, ...]:
     for name, source in (("signer", embedded_store.signer_key_file), ("publisher", embedded_store.publisher_key_file)):
         keys.write_s3_credentials(tmp_path / f"{name}.json", keys.read_s3_credentials(source))
     own = ("--signer-key", f"{tmp_path}/signer.json", "--publisher-key", f"{tmp_path}/publisher.json")
@@ -102,6 +116,14 @@ def test_a_second_init_is_refused(newcomer: Operator, s3: tuple[str, ...]) -> No
     before = (newcomer.folder / settings.FILE_NAME).read_bytes()
     assert "already contains an instance" in newcomer(*BASIC, *s3, code=1).line
     assert (newcomer.folder / settings.FILE_NAME).read_bytes() == before
+
+
+def test_a_bucket_of_another_instance_is_refused(newcomer: Operator, s3: tuple[str, ...]) -> None:
+    """Two instances cannot begin on one bucket; the second one's folder is free for another try."""
+    newcomer(*BASIC, *s3)
+    second = newcomer.elsewhere(newcomer.folder.with_name("second"))
+    assert "the bucket belongs to another instance" in second(*BASIC, *s3, code=1).line
+    second(*BASIC, *s3, "--bucket", f"free-{uuid.uuid4().hex[:8]}")
 
 
 def test_a_database_that_is_in_use_is_refused(newcomer: Operator, s3: tuple[str, ...], database: str) -> None:

@@ -49,7 +49,7 @@ def test_all_commands_of_the_design_are_there() -> None:
     """Each command that the design names exists."""
     wanted = (
         "init serve demo demo-code migrate doctor worker store organization person tier clearance agreement stage hold "
-        "token publish checkpoint backup restore log keys"
+        "token publish checkpoint backup restore take-over log keys"
     )
     assert set(wanted.split()) == set(commands.commands)
 
@@ -156,7 +156,19 @@ def test_the_matrix_above_holds_every_changing_command() -> None:
     by_everyone = {("token", name) for name in ("create", "list", "rotate", "revoke", "take-over")}
     without_person: set[tuple[str, ...]] = {
         (name,)
-        for name in ("init", "serve", "store", "worker", "demo", "demo-code", "migrate", "doctor", "backup", "restore")
+        for name in (
+            "init",
+            "serve",
+            "store",
+            "worker",
+            "demo",
+            "demo-code",
+            "migrate",
+            "doctor",
+            "backup",
+            "restore",
+            "take-over",
+        )
     }
     without_person |= {("keys", "show"), *(("log", name) for name in ("verify", "export", "reconcile", "status"))}
     tested = {

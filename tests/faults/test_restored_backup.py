@@ -66,6 +66,7 @@ def machines(
             monkeypatch.setenv("PATH", f"{reachable_binaries(tmp_path)}{os.pathsep}{os.environ['PATH']}")
         operator = Operator(world.folder, monkeypatch, capsys)
         yield Machines(request, monkeypatch, operator, world, tmp_path)
+        world.use.take_over_bucket()  # all worlds share it
 
 
 def own_keys(world: World, store: EmbeddedStore) -> None:
@@ -123,6 +124,7 @@ def test_an_older_backup_issues_nothing_and_the_newest_goes_on(machines: Machine
     require_silent(world, older)
 
     newest = machines.restore(machines.folder / "newest", code=0)
+    newest("take-over")
     port = free_port()
     started = Started(newest.folder, "serve", WEIGHTGATE_LISTEN=f"127.0.0.1:{port}")
     try:

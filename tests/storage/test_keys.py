@@ -45,10 +45,26 @@ def test_a_key_that_others_may_touch_is_refused(tmp_path: Path, mode: int) -> No
 
 def test_a_missing_key_names_the_file_and_the_fix(tmp_path: Path) -> None:
     """Whoever starts without a key learns which and how to make it."""
-    with pytest.raises(KeyFileError, match=r"one.*weightgate-server init"):
+    with pytest.raises(KeyFileError, match=r"one is missing: .*weightgate-server init"):
         keys.read_private(tmp_path / "one")
-    with pytest.raises(KeyFileError):
+    with pytest.raises(KeyFileError, match="cannot be read by user"):
         keys.read_private(tmp_path)
+
+
+def test_a_key_in_a_folder_that_is_closed_to_us_is_not_called_missing(tmp_path: Path) -> None:
+    """It is there, and belongs to somebody else: the owner is to be corrected, and no other key made."""
+    folder = tmp_path / "closed"
+    keys.write_private(folder / "one", b"key")
+    folder.chmod(0)
+    ours = os.geteuid()
+    if ours == 0:
+        os.seteuid(65534)  # whom root's permission to read everything leaves
+    try:
+        with pytest.raises(KeyFileError, match=r"cannot be read by user .*correct the owner"):
+            keys.read_private(folder / "one")
+    finally:
+        os.seteuid(ours)
+        folder.chmod(0o700)
 
 
 @pytest.mark.parametrize("token", [None, "a session token"])

@@ -10,10 +10,13 @@ from limits.errors import StorageError
 from limits.storage import storage_from_string
 from sqlalchemy import text
 
+from server.domain import marks
 from server.domain.audit import sealer
 from server.domain.mail import mails
-from server.domain.operation import bootstrap
+from server.domain.marks import AnotherInstance
+from server.domain.operation import bootstrap, key_files
 from server.domain.operation.readiness import NotReady, require_ready
+from server.domain.publish.manifests import ManifestError
 from server.domain.resources import Resources
 from server.log import condition
 from server.log.anchors import BehindAnchor, Forked
@@ -32,12 +35,12 @@ CLOCK_SKEW_SECONDS = 5  # more shortens or lengthens the life of URLs noticeably
 
 
 class Wrong(Exception):
-    """A check failed; the text says what is wrong and what to do."""
+    """A check failed; each of its sentences says what is wrong and what to do."""
 
 
 FAILURES = (
     Wrong, KeyFileError, ObjectStoreError, DatabaseUnavailable, ProbeFailed, SigningMismatch, LogUnsound, BehindAnchor,
-    Forked, MailServerUnavailable, NotReady,
+    Forked, MailServerUnavailable, NotReady, ManifestError, AnotherInstance,
 )  # fmt: skip
 
 
@@ -67,17 +70,24 @@ def examine(use: Resources) -> Iterator[Check]:
             yield Check(name, False, str(error))
         except FAILURES as error:
             database_answers = database_answers and name != "database"
-            yield Check(name, False, str(error))
+            for sentence in error.args if isinstance(error, Wrong) else (str(error),):
+                yield Check(name, False, sentence)
 
 
 def _keys(use: Resources) -> str:
     """Every key file is there, readable by us alone, and a key."""
-    made = use.settings
-    keys.read_secret(made.secret_file)
-    keys.read_s3_credentials(made.signer_key_file)
-    keys.read_s3_credentials(made.publisher_key_file)
-    keys.read_private(made.manifest_key_file)
-    return "all key files are present, mode 0600"
+    if found := key_files.unusable(use.settings):
+        raise Wrong(*found)
+    return "all key files are present, private, and hold keys"
+
+
+def _matching_keys(use: Resources) -> str:
+    """No key file is another instance's, or from before a rotation."""
+    if not bootstrap.has_begun(use):
+        raise Wrong("not compared: there is no log yet")
+    if found := key_files.foreign(use):
+        raise Wrong(*found)
+    return "the keys of log, receipts, manifests and one-time codes are those that the database was written with"
 
 
 def _database(use: Resources) -> str:
@@ -173,6 +183,13 @@ def _bucket(use: Resources) -> str:
     return f"bucket {use.settings.s3_bucket} is reachable with the publisher's key"
 
 
+def _ownership(use: Resources) -> str:
+    """Database and bucket are one instance's: neither is a copy's, nor another's by a mistake in the settings."""
+    if marks.is_marked(use.database, use.store):
+        return "database and bucket bear the same instance ID"
+    return "the bucket bears no instance ID yet, so another instance could use it too: run `weightgate-server migrate`"
+
+
 def _clock(use: Resources) -> str:
     skew = (use.store.server_time() - use.clock()).total_seconds()
     if abs(skew) > CLOCK_SKEW_SECONDS:
@@ -244,16 +261,18 @@ CHECKS: tuple[tuple[str, Callable[[Resources], str]], ...] = (
     ("keys", _keys),
     ("database", _database),
     ("log", _begun),
+    ("matching keys", _matching_keys),
     ("issuing", _issuing),
     ("proxy", _proxy),
     ("mail", _mail),
     ("limits", _limits),
     ("bucket", _bucket),
+    ("ownership", _ownership),
     ("anchors", _anchors),
     ("clock", _clock),
     ("signer", _signer_reads_only),
     ("public access", _closed),
     ("signed URLs", _urls),
 )
-OF_THE_DATABASE = frozenset({"log", "issuing"})
-OF_THE_STORE = frozenset({"bucket", "anchors", "clock", "signer", "public access", "signed URLs"})
+OF_THE_DATABASE = frozenset({"log", "matching keys", "issuing", "ownership"})
+OF_THE_STORE = frozenset({"bucket", "ownership", "anchors", "clock", "signer", "public access", "signed URLs"})

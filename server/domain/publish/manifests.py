@@ -16,9 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-
 from server.domain.publish.hashing import FileHashes
 from server.storage import keys
 
@@ -53,7 +50,7 @@ def sign(name: str, files: Mapping[str, FileHashes], private_key_file: Path) -> 
     chunk_bytes = {file.chunk_bytes for file in files.values()}
     if len(chunk_bytes) != 1:
         raise ManifestError("there must be files to sign, all hashed in chunks of the same size")
-    signer = _Signer(name, private_key_file, _require_key(private_key_file))
+    signer = _Signer(name, private_key_file, keys.public_pem(keys.read_manifest_key(private_key_file)))
     digests, chunks = {path: file.sha256 for path, file in files.items()}, _chunks(files)
     signed = Manifest(signer.sign_files(digests), signer.sign_chunks(chunks, chunk_bytes.pop()))
     if digests_in(signed.files_form) != digests or chunks_in(signed.chunks_form) != chunks:
@@ -76,6 +73,14 @@ def chunks_in(manifest: bytes) -> dict[str, str]:
     return _resources(manifest, "shards")
 
 
+def key_hint(manifest: bytes) -> str:
+    """Return what the bundle says of its key: the SHA-256 of the public half in PEM, unproven. Raises ManifestError."""
+    try:
+        return str(json.loads(manifest)["verificationMaterial"]["publicKey"]["hint"])
+    except (ValueError, KeyError, TypeError):
+        raise ManifestError("this is not a model-signing bundle of the expected form") from None
+
+
 def content_digest(digests: Mapping[str, str]) -> str:
     """Return one hash for a set of files, path → SHA-256: equal exactly when paths and contents are equal.
 
@@ -94,21 +99,6 @@ def _chunks(files: Mapping[str, FileHashes]) -> dict[str, str]:
         for path, file in files.items()
         for begin, sha256 in zip(range(0, file.size_bytes, file.chunk_bytes), file.chunk_sha256s, strict=True)
     }
-
-
-def _require_key(path: Path) -> bytes:
-    """Return the public half as PEM. Raises KeyFileError before anything else opens the file."""
-    content = keys.read_private(path)
-    try:
-        key = serialization.load_pem_private_key(content, password=None)
-    except (ValueError, TypeError):
-        key = None
-    # The library would crash on an Ed25519 key, and a partner's command line on any other curve's habits.
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise keys.KeyFileError(
-            f"key file {path} is not an EC P-256 key in PEM: create it with `weightgate-server init`"
-        )
-    return key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 @dataclass(frozen=True)

@@ -66,8 +66,8 @@ def publish(
 ) -> Published:
     """Publish every file of a folder as one checkpoint of a stage, whose `main` it becomes.
 
-    A database that is away is waited for. Raises NotPublishable, Refused, ObjectStoreError or DatabaseUnavailable;
-    nothing is visible then, and the same call continues where it stopped.
+    A database that is away is waited for. Raises NotPublishable, Refused, ObjectStoreError, AnotherInstance or
+    DatabaseUnavailable; nothing is visible then, and the same call continues where it stopped.
     """
     caller.require(Permission.CHECKPOINT_PUBLISH)
     if note is not None and len(note) > 2000:
@@ -83,6 +83,7 @@ def publish(
     files = scanned.files
     size_bytes = sum(file.size_bytes for file in files)
     hashes = hashing.hash_files(files, lambda done: progress("checking", done, size_bytes))
+    use.claim_bucket()  # whose objects would get between those of another instance
     patience = Patience(tell)
     draft = patience.insist(lambda _: _draft(use, caller, name, hashes, note))
     versions = _upload(use, draft, name, files, hashes, patience, lambda done: progress("uploading", done, size_bytes))

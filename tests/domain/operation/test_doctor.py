@@ -73,10 +73,22 @@ def test_a_key_that_others_can_read_is_named_with_the_fix(sqlite_world: World, e
     assert f"run `chmod 600 {path}`" in wrong(examine(signer_key_file=str(path)))["keys"]
 
 
-@pytest.mark.parametrize("name", ["signer_key_file", "publisher_key_file", "manifest_key_file", "secret_file"])
-def test_a_missing_key_is_named(examine: Examine, name: str) -> None:
-    """Each key file that is not there is found by its name."""
-    assert "gone" in wrong(examine(**{name: "keys/gone"}))["keys"]
+def test_each_fault_of_a_key_file_has_a_line_of_its_own(sqlite_world: World) -> None:
+    """Two files that are missing are two lines; that they match nothing is not told a second time."""
+    use = Resources(settings_with(sqlite_world, log_key_file="keys/no-log", receipt_key_file="keys/no-receipt"))
+    found = [check for check in doctor.examine(use) if check.name in {"keys", "matching keys"}]
+    use.close()
+    assert [(check.name, check.ok) for check in found] == [("keys", False), ("keys", False), ("matching keys", True)]
+    assert ["no-log is missing" in found[0].sentence, "no-receipt is missing" in found[1].sentence] == [True, True]
+
+
+def test_another_log_s_key_is_found(sqlite_world: World, examine: Examine) -> None:
+    """A key that is sound, and not the log's, passes for present and fails as another's."""
+    path = sqlite_world.folder / "another.pem"
+    keys.write_note_key(path)
+    found = wrong(examine(log_key_file=str(path)))
+    assert list(found) == ["matching keys"]
+    assert f"key file {path} is not the key of localhost/downloads/" in found["matching keys"]
 
 
 def test_a_signer_that_can_write_is_found_and_leaves_nothing(sqlite_world: World, examine: Examine) -> None:
@@ -109,8 +121,8 @@ def test_a_store_that_is_down_leaves_the_rest_examined(examine: Examine) -> None
 def test_a_database_that_is_down_leaves_the_rest_examined(examine: Examine) -> None:
     """A closed port is found, and the store is examined all the same; the URL's password is not quoted."""
     found = wrong(examine(url=f"postgresql+psycopg://app:very-secret-word@127.0.0.1:{free_port()}/weightgate"))
-    assert set(found) == {"database", "log", "issuing"}
-    assert found["log"] == found["issuing"] == "not checked: the database cannot be used"
+    assert set(found) == {"database", "log", "matching keys", "issuing"}
+    assert found["log"] == found["matching keys"] == found["issuing"] == "not checked: the database cannot be used"
     assert "start it, or correct database_url" in found["database"]
     assert "very-secret-word" not in str(found)
 

@@ -1,0 +1,101 @@
+"""Key files: each that the settings name opens, and is the one that the database goes by."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from server.domain.audit import logs
+from server.domain.identity.people import Person
+from server.domain.publish import manifests
+from server.domain.publish.checkpoints import IS_PUBLISHED, Checkpoint, CheckpointManifest, ManifestForm
+from server.domain.resources import Resources
+from server.settings import Settings
+from server.storage import keys
+from server.storage.keys import KeyFileError
+
+Attempt = Callable[[], object]  # raises KeyFileError
+
+
+def unusable(settings: Settings) -> list[str]:
+    """One sentence for each file that is missing, cannot be read, is open to others, or holds no such key."""
+    return list(_failures(_openings(settings)))
+
+
+def foreign(use: Resources) -> list[str]:
+    """One sentence for each file whose key is sound, and not the one that the database was written with.
+
+    Raises NoLog.
+    """
+    told = unusable(use.settings)
+    with use.database.reading() as session:
+        comparisons = _comparisons(session, use)
+    return [sentence for sentence in _failures(comparisons) if sentence not in told]
+
+
+def _failures(attempts: list[Attempt]) -> Iterator[str]:
+    for attempt in attempts:
+        try:
+            attempt()
+        except KeyFileError as error:
+            yield str(error)
+
+
+def _openings(settings: Settings) -> list[Attempt]:
+    openings: list[Attempt] = [
+        partial(keys.read_secret, settings.secret_file),
+        partial(keys.read_note_key, settings.log_key_file),
+        partial(keys.read_note_key, settings.receipt_key_file),
+        partial(keys.read_manifest_key, settings.manifest_key_file),
+        partial(keys.read_manifest_public_key, settings.manifest_public_key_file),
+        partial(keys.read_s3_credentials, settings.signer_key_file),
+        partial(keys.read_s3_credentials, settings.publisher_key_file),
+    ]
+    if settings.anchor_bucket is not None:
+        openings.append(partial(keys.read_s3_credentials, settings.anchor_key_file))
+    if settings.smtp_password_file is not None:
+        openings.append(partial(keys.read_private, settings.smtp_password_file))
+    return openings
+
+
+def _comparisons(session: Session, use: Resources) -> list[Attempt]:
+    log = logs.current(session)
+    sealed = session.scalars(select(Person.totp_secret_sealed).order_by(Person.id).limit(1)).first()
+    newest = select(CheckpointManifest.content).join(Checkpoint, Checkpoint.id == CheckpointManifest.checkpoint_id)
+    newest = newest.where(IS_PUBLISHED, CheckpointManifest.form == ManifestForm.FILES).order_by(Checkpoint.id.desc())
+    manifest = session.scalars(newest.limit(1)).first()
+    return [
+        partial(use.log_signer, log.vkey),
+        partial(use.receipt_signer, log.receipt_vkey),
+        partial(_require_unsealed, use.settings, sealed),
+        partial(_require_manifest_key, use.settings, manifest),
+    ]
+
+
+def _require_unsealed(settings: Settings, sealed: bytes | None) -> None:
+    secret = keys.read_secret(settings.secret_file)
+    try:
+        if sealed is not None:
+            keys.unseal(secret, "totp", sealed)
+    except KeyFileError:
+        raise KeyFileError(
+            f"secret file {settings.secret_file} is not the one that this database is encrypted with, so nobody's "
+            "one-time code is accepted: restore the right one"
+        ) from None
+
+
+def _require_manifest_key(settings: Settings, manifest: bytes | None) -> None:
+    """The private key is that of the public one, which partners verify with, and of the newest checkpoint."""
+    public = keys.read_manifest_public_key(settings.manifest_public_key_file)
+    if keys.public_pem(keys.read_manifest_key(settings.manifest_key_file)) != public:
+        raise KeyFileError(
+            f"key file {settings.manifest_key_file} does not belong to the public key in "
+            f"{settings.manifest_public_key_file}: restore the right pair"
+        )
+    if manifest is not None and manifests.key_hint(manifest) != hashlib.sha256(public).hexdigest():
+        raise KeyFileError(
+            f"key file {settings.manifest_key_file} is not the key that signed the newest checkpoint: restore the "
+            "right one"
+        )

@@ -1,0 +1,97 @@
+"""Key files: each is opened, and compared with what the database was written with."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import delete
+
+from server.domain.operation import key_files
+from server.domain.publish.checkpoints import CheckpointManifest
+from server.domain.resources import Resources
+from server.settings import Settings
+from server.storage import keys
+from tests.world import World, write_settings
+
+NAMED = [name for name in Settings.model_fields if name.endswith("_file")]
+MAIL = {"smtp_url": "smtp://gate@127.0.0.1:25", "mail_from": "weights@lab.example.org"}
+
+
+def changed(world: World, **files: Path) -> Settings:
+    """The world's settings with all keys there may be, some of them elsewhere."""
+    own = {"anchor_key_file": world.settings.signer_key_file, "smtp_password_file": world.folder / "smtp-password"}
+    if not own["smtp_password_file"].exists():
+        keys.write_private(own["smtp_password_file"], b"a password")
+    named = {name: str(path) for name, path in (own | files).items()}
+    return write_settings(
+        world.template, world.folder, world.settings.database_url, anchor_bucket="anchors", **named, **MAIL
+    )
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_each_key_file_that_the_settings_name_is_opened(sqlite_world: World, name: str) -> None:
+    """One that is missing, and one that holds something else, is a sentence that names the file."""
+    assert key_files.unusable(changed(sqlite_world)) == []
+    path = sqlite_world.folder / "the-file"
+    (sentence,) = key_files.unusable(changed(sqlite_world, **{name: path}))
+    assert str(path) in sentence
+    if name != "smtp_password_file":  # any bytes are a password
+        keys.write_private(path, b"no key")
+        (sentence,) = key_files.unusable(changed(sqlite_world, **{name: path}))
+        assert str(path) in sentence
+
+
+def test_an_anchor_key_is_wanted_only_with_an_anchor_bucket(sqlite_world: World) -> None:
+    """Without a bucket nobody misses its key."""
+    settings = changed(sqlite_world, anchor_key_file=sqlite_world.folder / "gone")
+    assert key_files.unusable(settings.model_copy(update={"anchor_bucket": None})) == []
+
+
+@pytest.fixture
+def others(tmp_path: Path) -> dict[str, Path]:
+    """Sound keys of another instance, by the settings that may name them."""
+    named = {name: tmp_path / "others" / name for name in NAMED}
+    keys.write_secret(named["secret_file"])
+    keys.write_note_key(named["log_key_file"])
+    keys.write_note_key(named["receipt_key_file"])
+    keys.write_manifest_key(named["manifest_key_file"], named["manifest_public_key_file"])
+    return named
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (("log_key_file",), "is not the key of localhost/downloads/"),
+        (("receipt_key_file",), "is not the key of localhost/receipts/"),
+        (("secret_file",), "is not the one that this database is encrypted with"),
+        (("manifest_key_file",), "does not belong to the public key in"),
+        (("manifest_key_file", "manifest_public_key_file"), "is not the key that signed the newest checkpoint"),
+    ],
+)
+def test_a_key_of_another_instance_is_told_by_its_file(
+    world: World, others: dict[str, Path], names: tuple[str, ...], sentence: str
+) -> None:
+    """It opens as well as the right one: only the database knows the difference."""
+    use = Resources(changed(world, **{name: others[name] for name in names}), world.clock)
+    assert key_files.unusable(use.settings) == []
+    (told,) = key_files.foreign(use)
+    assert f"{others[names[0]]} {sentence}" in told
+    use.close()
+
+
+def test_what_cannot_be_opened_is_not_told_twice(sqlite_world: World, tmp_path: Path) -> None:
+    """A missing file is no other instance's."""
+    gone = {name: tmp_path / name for name in ("log_key_file", "secret_file", "manifest_key_file")}
+    use = Resources(changed(sqlite_world, **gone), sqlite_world.clock)
+    assert (len(key_files.unusable(use.settings)), key_files.foreign(use)) == (3, [])
+    use.close()
+
+
+def test_a_database_without_a_checkpoint_is_compared_as_far_as_it_goes(sqlite_world: World, tmp_path: Path) -> None:
+    """Nothing was signed yet: any pair of manifest keys will do."""
+    pair = {"manifest_key_file": tmp_path / "key", "manifest_public_key_file": tmp_path / "key.pub"}
+    keys.write_manifest_key(*pair.values())
+    with sqlite_world.use.database.transaction() as session:
+        session.execute(delete(CheckpointManifest))
+    use = Resources(changed(sqlite_world, **pair), sqlite_world.clock)
+    assert key_files.foreign(use) == []
+    use.close()
