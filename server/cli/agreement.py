@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from server.cli.terminal import COUNT, LARGE_COUNT, Instance, acting, show, show_list, with_json
+from server.cli.terminal import COUNT, LARGE_COUNT, READABLE, Instance, acting, show, show_list, with_json
 from server.domain.access import signatures
 from server.domain.callers import Caller
 from server.domain.errors import InvalidRequest
@@ -21,7 +21,7 @@ def agreement() -> None:
 
 @agreement.command()
 @click.argument("name")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=READABLE)
 @with_json
 @acting
 def publish(instance: Instance, caller: Caller, name: str, file: Path, as_json: bool) -> None:
@@ -43,7 +43,7 @@ def publish(instance: Instance, caller: Caller, name: str, file: Path, as_json: 
 @click.option(
     "--signed-on", type=click.DateTime(["%Y-%m-%d"]), required=True, help="The date it was signed, such as 2026-11-30."
 )
-@click.option("--document", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The signed document.")
+@click.option("--document", type=READABLE, help="The signed document.")
 @click.option("--document-sha256", help="Its SHA-256, instead of the file.")
 @click.option("--version", "number", type=COUNT, help="The version that was signed [current version].")
 @with_json

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import click
 
 from server.cli import instance as making
-from server.cli.terminal import Instance, show, with_json
+from server.cli.terminal import READABLE, Instance, show, with_json
 from server.domain.errors import NotPossible
 from server.domain.identity import people
 from server.domain.operation import bootstrap
@@ -41,17 +41,17 @@ UNITS = Path("/etc/systemd/system")
 @click.option("--store-url", help="The embedded store's public address behind your proxy [loopback].")
 @click.option(
     "--signer-key",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=READABLE,
     help="JSON file with credentials that can only read.",
 )
 @click.option(
     "--publisher-key",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=READABLE,
     help="JSON file with credentials that can write.",
 )
 @click.option("--anchor-bucket", help="A separate bucket for the log's anchors. Strongly recommended.")
 @click.option(
-    "--anchor-key", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    "--anchor-key", type=READABLE,
     help="JSON file with credentials that can create, read and list objects in the anchor bucket.",
 )  # fmt: skip
 @click.option(

@@ -20,7 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from server.cli.terminal import MOMENT, Instance, acting, plain, printable, show, with_json
+from server.cli.terminal import MOMENT, READABLE, Instance, acting, plain, printable, show, with_json
 from server.domain.audit import clocks, erasure, exports, log_status, verifying
 from server.domain.audit.exports import Format
 from server.domain.audit.log_status import Status
@@ -138,7 +138,7 @@ def _write_beside(target: Path, lines: Iterable[str]) -> int:
 @log.command()
 @click.argument("places", nargs=-1, required=True)
 @click.option(
-    "--log-key", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    "--log-key", type=READABLE,
     help="JSON file with credentials that can read s3:// places [the publisher's].",
 )  # fmt: skip
 @click.option(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -157,7 +158,27 @@ class Moment(click.ParamType[datetime]):
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+class ReadableFile(click.Path):
+    """A file that this process can open; said of one that it cannot is why, and not that there is none."""
+
+    name = "file"
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            with Path(os.fsdecode(value)).open("rb"):
+                return super().convert(value, param, ctx)
+        except PermissionError:
+            user = pwd.getpwuid(os.geteuid()).pw_name
+            self.fail(f"{value!r} cannot be read by user {user}: `install -m 0600 -o {user}` makes a copy that can")
+        except OSError as error:
+            self.fail(f"{value!r} cannot be read: {error.strerror}")
+
+
 MOMENT = Moment()
+READABLE = ReadableFile()
 # What the database can hold: beyond, it would fail rather than refuse.
 COUNT = click.IntRange(1, 2**31 - 1)
 LARGE_COUNT = click.IntRange(1, 2**53 - 1)

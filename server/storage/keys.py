@@ -35,6 +35,10 @@ def read_private(path: Path) -> bytes:
     try:
         mode = path.stat().st_mode
         content = path.read_bytes()
+    except PermissionError:
+        raise KeyFileError(
+            f"key file {path} cannot be read by the user of this process: give it to that user, `chown USER {path}`"
+        ) from None
     except OSError as error:
         raise KeyFileError(
             f"cannot read key file {path}: {error.strerror}; create it with `weightgate-server init`"

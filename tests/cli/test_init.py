@@ -13,6 +13,7 @@ from server.cli.init import PORT_BEHIND_PROXY, next_step, store_of
 from server.storage import keys
 from server.storage.embedded import EmbeddedStore, free_port
 from tests.cli.operator import Answer, Operator
+from tests.other_user import as_another_user
 from tests.postgres import PostgreSQL
 
 ADMINS = ("--admin", "ada@lab.example", "--admin", "ben@lab.example")
@@ -206,3 +207,15 @@ def test_what_comes_next_is_the_units_where_there_are_units(
     (tmp_path / "weightgate-web.service").touch()
     store = "weightgate-store " if embedded else ""
     assert next_step(made, tmp_path) == f"`systemctl enable --now {store}weightgate-web weightgate-worker`"
+
+
+def test_a_key_in_a_folder_of_root_is_not_said_to_be_missing(newcomer: Operator, tmp_path: Path) -> None:
+    """The guide's commands run as the server's user: what that user cannot open is there all the same."""
+    private = tmp_path / "private"
+    private.mkdir()
+    keys.write_s3_credentials(private / "signer.json", keys.new_s3_credentials())
+    with as_another_user(private):
+        line = newcomer(*BASIC, "--signer-key", private / "signer.json", code=2).line
+    assert "cannot be read by user" in line
+    assert "install -m 0600 -o " in line
+    assert "No such file" in newcomer(*BASIC, "--signer-key", private / "other.json", code=2).line

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 
 from server.storage import keys
 from server.storage.keys import KeyFileError, S3Credentials
+from tests.other_user import as_another_user
 
 SECRET = bytes(range(32))
 
@@ -49,6 +50,13 @@ def test_a_missing_key_names_the_file_and_the_fix(tmp_path: Path) -> None:
         keys.read_private(tmp_path / "one")
     with pytest.raises(KeyFileError):
         keys.read_private(tmp_path)
+
+
+def test_a_key_of_another_user_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    """In a folder that is closed to the server's user, the line names whose the file must be."""
+    keys.write_secret(tmp_path / "one")
+    with as_another_user(tmp_path), pytest.raises(KeyFileError, match=r"cannot be read by the user.*chown USER"):
+        keys.read_private(tmp_path / "one")
 
 
 @pytest.mark.parametrize("token", [None, "a session token"])

@@ -10,7 +10,8 @@ from limits.errors import StorageError
 from limits.storage import storage_from_string
 from sqlalchemy import text
 
-from server.domain.audit import sealer
+from server import dates
+from server.domain.audit import log_status, sealer
 from server.domain.mail import mails
 from server.domain.operation import bootstrap
 from server.domain.operation.readiness import NotReady, require_ready
@@ -167,6 +168,22 @@ def _limits(use: Resources) -> str:
     return "attempts are counted in the Redis server at redis_url"
 
 
+def _reads(use: Resources) -> str:
+    """Whether it is known what was really fetched."""
+    if use.settings.embedded_store:
+        return "the worker reads the embedded store's access log"
+    if not bootstrap.has_begun(use):
+        raise Wrong("not checked: there is no log yet")
+    with use.database.reading() as session:
+        at = log_status.reconciled_at(session)
+    if at is None:
+        return (
+            "never reconciled, so what was fetched is unknown and leaked links raise no alarm: "
+            "see `What was fetched` in deploy/README.md"
+        )
+    return f"the store's access log was last read on {dates.minute(at)}"
+
+
 def _bucket(use: Resources) -> str:
     if not use.store.bucket_reachable():
         raise Wrong(f"the bucket {use.settings.s3_bucket} does not exist: create it, or correct s3_bucket")
@@ -248,6 +265,7 @@ CHECKS: tuple[tuple[str, Callable[[Resources], str]], ...] = (
     ("proxy", _proxy),
     ("mail", _mail),
     ("limits", _limits),
+    ("fetches", _reads),
     ("bucket", _bucket),
     ("anchors", _anchors),
     ("clock", _clock),
@@ -255,5 +273,5 @@ CHECKS: tuple[tuple[str, Callable[[Resources], str]], ...] = (
     ("public access", _closed),
     ("signed URLs", _urls),
 )
-OF_THE_DATABASE = frozenset({"log", "issuing"})
+OF_THE_DATABASE = frozenset({"log", "issuing", "fetches"})
 OF_THE_STORE = frozenset({"bucket", "anchors", "clock", "signer", "public access", "signed URLs"})
