@@ -1,14 +1,17 @@
 """Access logs of an object store: from lines to reads, whatever wrote them; the format is told by the content.
 
-Three kinds are known: S3 server access logs, CloudFront standard logs, and the embedded store's proxy. A line may hold
-whatever a client sent: no line raises, and one that cannot be read is counted, with a few redacted examples.
+Five kinds are known: S3 server access logs, CloudFront standard logs, the ops log of Ceph's gateway, MinIO's audit log,
+and the lines of nginx in front of a store, the embedded one or another. A line may hold whatever a client sent: no
+line raises, and one that cannot be read is counted, with a few redacted examples.
 """
 
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote
+
+import orjson
 
 from server.logger import without_links
 from server.text import printable
@@ -111,6 +114,14 @@ class LogReader:
                 if (found := known(line)) is not None:
                     return found
         return None
+
+
+def json_object(line: bytes) -> Any:
+    """Return what a line of JSON says, also where a client sent bytes that are not UTF-8. Raises ValueError."""
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return orjson.loads(line.decode("utf-8", "replace"))
 
 
 def possible(read: Read) -> Read:
