@@ -26,12 +26,12 @@ def index(caller: Caller) -> Response:
     """The entries, newest first: for staff all, for partners those of their organization."""
     form: EntryFilters = of_address(EntryFilters)
     with resources().database.reading() as session:
-        if not (form.validate() and form.is_of(session, caller)):
-            return render("audit/log/index.html", 422, form=form, found=None, kinds=records.WORDS)
-        found = log_entries.visible(session, caller, form.as_filter(), part())
+        if not form.validate() or (wanted := form.wanted(session, caller)) is None:
+            return render("audit/log/index.html", 422, form=form, found=None)
+        found = log_entries.visible(session, caller, wanted, part())
         return render(
-            "audit/log/index.html", form=form, found=found, next_cursor=next_cursor(found), kinds=records.WORDS,
-            about=records.about, slugs=log_entries.slugs(session, found.items),
+            "audit/log/index.html", form=form, found=found, next_cursor=next_cursor(found), about=records.about,
+            slugs=log_entries.slugs(session, found.items),
         )  # fmt: skip
 
 

@@ -5,18 +5,12 @@ from typing import Any
 
 import orjson
 
-from server.domain.delivery.alarms import AlarmKind
+from server.domain.delivery import alarms
 from server.domain.entry_kinds import KINDS
 from server.log.entries import LogEntry
 
 WORDS: dict[str, str] = {kind: about.words for kind, about in KINDS.items()}
-ALARMS = {
-    AlarmKind.GHOST_READ: "Ghost read",
-    AlarmKind.FOREIGN_ADDRESS: "Foreign address",
-    AlarmKind.USED_AFTER_REVOCATION: "Used after revocation",
-    AlarmKind.OVER_READ: "Excess read",
-    AlarmKind.DECOY_TOUCHED: "Decoy accessed",
-}
+ALARMS = alarms.WORDS
 _MOMENTS = frozenset({"time", "starts_at", "expires_at", "wanted_until", "read_at"})
 _BYTES = frozenset({"size_bytes", "bytes_sent", "bytes_per_day"})
 _HASHES = frozenset({"checkpoint", "content_sha256", "agreement_sha256", "document_sha256", "sha256", "object_key"})

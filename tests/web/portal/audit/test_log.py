@@ -77,7 +77,7 @@ def test_filters_stay_and_what_is_wrong_is_said(sqlite_world: World) -> None:
     visit = sqlite_world.visit("auditor")
     for query in ("since=yesterday", "until=2026-02-30", "since=0001-01-01", "since=9999-12-31",
                   "since=2026-02-01&until=2026-01-01", "person=%00", "organization=nobody",
-                  "kind=" + "x" * 300):  # fmt: skip
+                  "stage=775M", "person=nobody@x.example", "kind=downloads", "kind=" + "x" * 300):  # fmt: skip
         page = visit.get(f"/audit/log?kind=download&{query}" if "kind" not in query else f"/audit/log?{query}")
         assert page.status_code == 422, query
         assert "There is a problem" in words(page)
@@ -90,10 +90,25 @@ def test_filters_stay_and_what_is_wrong_is_said(sqlite_world: World) -> None:
         assert visit.get(path).status_code == 404, path
 
 
+def test_filters_take_what_the_table_shows(sqlite_world: World) -> None:
+    """Its words for a kind, a stage's short name, an organization's name; what is unknown is said with a suggestion."""
+    issuing.issue(sqlite_world.use, sqlite_world.caller("cleared"), sqlite_world.order())
+    lab, partner = sqlite_world.visit("auditor"), sqlite_world.visit("cleared")
+    for query in ("kind=Download+issued", "stage=774M&kind=download", "organization=Aurora+Institute&kind=download"):
+        page = lab.get(f"/audit/log?{query}")
+        assert page.status_code == 200, query
+        assert '<option selected value="download">Download issued</option>' in page.text
+        assert "gpt-2/774M" in words(page)
+        assert "gpt-2/774M" in words(partner.get(f"/audit/log?{query}"))
+    wrong = lab.get("/audit/log?stage=775M")
+    assert "There is no stage 775M. Did you mean 774M?" in words(wrong)
+    assert "No entries match" not in words(wrong)
+
+
 def test_the_list_goes_by_an_index(world: World) -> None:
     """Whatever it is narrowed by, for staff and for partners, and on a later page; on both databases."""
     lab, partner = world.visit("auditor"), world.visit("cleared")
-    for query in ("", "kind=download", "person=a@b.example", "stage=gpt-2%2F774M", "code=ghost_read",
+    for query in ("", "kind=download", "person=owner@aurora-institute.example", "stage=gpt-2%2F774M", "code=ghost_read",
                   "organization=aurora-institute", "organization=aurora-institute&kind=download", "cursor=30",
                   "since=2026-01-01&until=2026-01-31&kind=download"):  # fmt: skip
         plans(world, "log_entries", lambda query=query: lab.get(f"/audit/log?{query}"))  # type: ignore[misc]
