@@ -233,11 +233,13 @@ def acknowledge_clock(instance: Instance, caller: Caller, because: str) -> None:
 
 
 @log.command()
-@click.argument("which", metavar="ENTRY-OR-DOWNLOAD-ID")
+@click.argument("which", metavar="ENTRY-OR-DOWNLOAD")
 @BECAUSE
 @acting
 def erase(instance: Instance, caller: Caller, which: str, because: str) -> None:
     """Erase an entry where the law requires it: record, salt and person. Its place in the tree is kept.
+
+    Name it by its log and its place in it, such as 2027/71, or by the download's ID.
 
     A new entry records who erased it and why. Earlier backups and exports still contain the erased data.
     """
@@ -245,7 +247,7 @@ def erase(instance: Instance, caller: Caller, which: str, because: str) -> None:
     show(
         False,
         {},
-        f"Entry {erased.entry_id}, of kind {erased.kind}, has been erased. The erasure is recorded in the log.",
+        f"Entry {erased.place}, of kind {erased.kind}, has been erased. The erasure is recorded in the log.",
     )
 
 

@@ -26,7 +26,7 @@ from server.log.entries import LogEntry
 
 KNOWN_AT_MOST = 10_000  # names that a value is held against
 FIELDS = ("organization", "person", "stage", "kind", "code")
-_AS_LISTED = "Write it as the list shows it, or leave it out."
+_AS_LISTED = "Write it as the list shows it, or omit it."
 
 Spelling = tuple[str, str]  # a value, and one way to write it
 

@@ -1,6 +1,7 @@
 """Filters of lists: GET forms that live in the address, read as strictly as any other."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -79,18 +80,20 @@ class Narrowing(Form):
 
         The fields show what was found. Raises NotFound for an organization that a partner may not know of.
         """
-        look_up, found = LookUp(session, resources(), caller), {}
+        look_up = LookUp(session, resources(), caller)
+        found = EntryFilter(
+            since=start_of(self.since.data) if self.since.data else None,
+            until=end_of(self.until.data) if self.until.data else None,
+        )
         for field in (self[name] for name in FIELDS if name in self):
             try:
-                found[field.name] = field.data = look_up.value(field.name, field.data)
+                field.data = look_up.value(field.name, field.data)
             except NotFound as refused:
                 if field.name == "organization" and not caller.is_staff:
                     raise
                 field.errors = [refused.detail]
-        if self.errors:
-            return None
-        since = start_of(self.since.data) if self.since.data else None
-        return EntryFilter(**found, since=since, until=end_of(self.until.data) if self.until.data else None)
+            found = replace(found, **{field.name: field.data})
+        return None if self.errors else found
 
 
 class EntryFilters(Narrowing):
