@@ -236,20 +236,22 @@ def acknowledge_clock(instance: Instance, caller: Caller, because: str, as_json:
 
 
 @log.command()
-@click.argument("which", metavar="ENTRY-OR-DOWNLOAD-ID")
+@click.argument("which", metavar="ENTRY-OR-DOWNLOAD")
 @BECAUSE
 @with_json
 @acting
 def erase(instance: Instance, caller: Caller, which: str, because: str, as_json: bool) -> None:
     """Erase an entry where the law requires it: record, salt and person. Its place in the tree is kept.
 
+    Name it by its log and its place in it, such as 2027/71, or by the download's ID.
+
     A new entry records who erased it and why. Earlier backups and exports still contain the erased data.
     """
     erased = erasure.erase(instance.use, caller, which, because)
     show(
         as_json,
-        {"entry": erased.entry_id, "kind": erased.kind},
-        f"Entry {erased.entry_id}, of kind {erased.kind}, has been erased. The erasure is recorded in the log.",
+        {"entry": erased.place, "kind": erased.kind},
+        f"Entry {erased.place}, of kind {erased.kind}, has been erased. The erasure is recorded in the log.",
     )
 
 

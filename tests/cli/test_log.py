@@ -205,7 +205,8 @@ def test_a_download_is_erased_by_its_id(operator: Operator, sqlite_world: World)
     made = issuing.issue(sqlite_world.use, sqlite_world.caller("cleared"), sqlite_world.order())
     sqlite_world.seal()
     erase = ("log", "erase", made.id, "--because", "A request.")
-    assert "of kind download, has been erased" in operator(*erase, by="admin").out
+    place = sqlite_world.entries("download")[-1].leaf_index
+    assert f"/{place}, of kind download, has been erased" in operator(*erase, by="admin").out
     assert "already been erased" in operator(*erase, by="admin", code=1).line
     operator("log", "verify")
     assert sqlite_world.records("entry.erase")[0]["actor"]["via"] == "cli"

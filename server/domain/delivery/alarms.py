@@ -41,6 +41,13 @@ class AlarmKind(StrEnum):
     DECOY_TOUCHED = "decoy_touched"
 
 
+WORDS = {
+    AlarmKind.GHOST_READ: "Ghost read",
+    AlarmKind.FOREIGN_ADDRESS: "Foreign address",
+    AlarmKind.USED_AFTER_REVOCATION: "Used after revocation",
+    AlarmKind.OVER_READ: "Excess read",
+    AlarmKind.DECOY_TOUCHED: "Decoy accessed",
+}
 SENTENCES = {
     AlarmKind.GHOST_READ: "A file was read without a matching log entry: the signing key may be compromised.",
     AlarmKind.FOREIGN_ADDRESS: "A download was fetched from outside the organization's networks: its link may have "
