@@ -23,7 +23,17 @@ from server.web.api import (
 from server.web.doors import Door
 from server.web.portal import admin, audit
 from server.web.portal import help as help_pages
-from server.web.portal.account import account, appearance, factors, invitations, mails, password, sessions, sign_in
+from server.web.portal.account import (
+    account,
+    appearance,
+    factors,
+    invitations,
+    kept_forms,
+    mails,
+    password,
+    sessions,
+    sign_in,
+)
 from server.web.portal.kit import auth, rendering, static_files
 from server.web.portal.partner import access_requests as request_pages
 from server.web.portal.partner import agreements as agreement_pages
@@ -41,7 +51,7 @@ API = (
 PARTNERS = (agreement_pages, download_pages, people_pages, request_pages, stage_pages, token_pages)
 PORTAL = (
     *PARTNERS, *admin.MODULES, account, appearance, *audit.MODULES, factors, *help_pages.MODULES, home, invitations,
-    password, sessions, sign_in, static_files,
+    kept_forms, password, sessions, sign_in, static_files,
 )  # fmt: skip
 
 

@@ -2,10 +2,10 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import ForeignKey, Index, String, func, select
+from sqlalchemy import ForeignKey, Index, Text, func, select
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
 
-from server.domain import acts
+from server.domain import acts, long_texts
 from server.domain.access import clearances
 from server.domain.access.clearances import Clearance
 from server.domain.callers import Caller
@@ -21,7 +21,6 @@ from server.domain.release.stages import Model, Stage, StageState
 from server.domain.release.tiers import Tier
 from server.domain.resources import Resources
 from server.storage.database import Base, Key, Moment
-from server.text import is_writable
 
 LONGEST = timedelta(days=2 * 366)  # of what is asked for; renewing after that is a decision anew
 ASKED_A_DAY_AT_MOST = 20  # by one organization: each is a mail to every admin
@@ -36,14 +35,14 @@ class AccessRequest(Base):
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     model_id: Mapped[int] = mapped_column(ForeignKey("models.id"))
     tier_id: Mapped[int] = mapped_column(ForeignKey("tiers.id"))
-    purpose: Mapped[str] = mapped_column(String(1000))
+    purpose: Mapped[str] = mapped_column(Text)
     wanted_until: Mapped[datetime] = mapped_column(Moment)
     asked_by: Mapped[int] = mapped_column(ForeignKey("people.id"))
     asked_at: Mapped[datetime] = mapped_column(Moment)
     decided_by: Mapped[int | None] = mapped_column(ForeignKey("people.id"))
     decided_at: Mapped[datetime | None] = mapped_column(Moment)  # None: open, unless withdrawn
     clearance_id: Mapped[int | None] = mapped_column(ForeignKey("clearances.id"))  # what it became
-    declined_because: Mapped[str | None] = mapped_column(String(1000))
+    declined_because: Mapped[str | None] = mapped_column(Text)
     withdrawn_at: Mapped[datetime | None] = mapped_column(Moment)
     organization: Mapped[Organization] = relationship()
     model: Mapped[Model] = relationship()
@@ -72,7 +71,7 @@ def create(
 ) -> AccessRequest:
     """Ask for access for one's organization. One request for a model can be open at a time."""
     caller.require(Permission.ACCESS_REQUEST_CREATE)
-    purpose = _words(purpose, "Enter what your organization needs access for, in 1000 characters or fewer.")
+    purpose = long_texts.require(purpose, "what your organization needs access for")
     with use.database.transaction() as session:
         # Two who ask at the same moment would otherwise both find no open request.
         home = session.get_one(
@@ -140,7 +139,7 @@ def approve(
 def decline(use: Resources, caller: Caller, request_id: int, because: str) -> None:
     """Say no to a request, and why: its organization reads the reason."""
     caller.require(Permission.ACCESS_REQUEST_DECIDE)
-    because = _words(because, "Enter a reason in 1000 characters or fewer. The organization can read it.")
+    because = long_texts.require(because, "a reason, which the organization can read")
     with use.database.transaction() as session:
         request = _open(session, caller, request_id)
         at = use.clock()
@@ -211,13 +210,6 @@ def _require_few(session: Session, home: Organization, at: datetime) -> None:
             f"Your organization has sent {ASKED_A_DAY_AT_MOST} requests within 24 hours.",
             next_step="Try again tomorrow.",
         )
-
-
-def _words(text: str, wanted: str) -> str:
-    text = text.strip()
-    if not text or len(text) > 1000 or not is_writable(text):
-        raise InvalidRequest(wanted)
-    return text
 
 
 def _model(session: Session, name: str) -> Model:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, ForeignKey, Index, String, select
+from sqlalchemy import ColumnElement, ForeignKey, Index, Text, select
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
 
-from server.domain import acts
+from server.domain import acts, long_texts
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotFound, NotPossible
@@ -37,7 +37,7 @@ class Clearance(Base):
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     model_id: Mapped[int] = mapped_column(ForeignKey("models.id"))
     tier_id: Mapped[int] = mapped_column(ForeignKey("tiers.id"))
-    purpose: Mapped[str] = mapped_column(String(1000))
+    purpose: Mapped[str] = mapped_column(Text)
     starts_at: Mapped[datetime] = mapped_column(Moment)
     expires_at: Mapped[datetime] = mapped_column(Moment)  # the first moment at which it no longer holds
     proposed_by: Mapped[int] = mapped_column(ForeignKey("people.id"))
@@ -129,15 +129,14 @@ def propose_in(
     asked_by: who of the organization asked for it. extends: the clearance that it is to outlast.
     """
     caller.require(Permission.CLEARANCE_PROPOSE)
-    if not purpose.strip() or len(purpose) > 1000:
-        raise InvalidRequest("Enter what the organization needs it for, in 1000 characters or fewer.")
+    purpose = long_texts.require(purpose, "what the organization needs it for")
     starts_at = starts_at or at
     if expires_at <= max(starts_at, at):
         raise InvalidRequest("A clearance must end after it starts, and in the future.")
-    _require_new(session, organization, model, tier, purpose.strip(), expires_at)
+    _require_new(session, organization, model, tier, purpose, expires_at)
     alone = not tiers.needs_second_person(session, tier, use.settings.second_person_tier)
     clearance = Clearance(
-        organization=organization, model=model, tier=tier, purpose=purpose.strip(), starts_at=starts_at,
+        organization=organization, model=model, tier=tier, purpose=purpose, starts_at=starts_at,
         expires_at=expires_at, proposed_by=caller.person_id, proposed_at=at, asked_by=asked_by,
         approved_by=caller.person_id if alone else None, approved_at=at if alone else None,
     )  # fmt: skip

@@ -22,7 +22,7 @@ class Placing(Form):
 
     on = HiddenField(validators=[InputRequired(), Length(max=200)])
     reason = long_text(
-        "Reason", 1000, "It is recorded in the log, and staff can read it. Partners see only that there is a hold."
+        "Reason", "It is recorded in the log, and staff can read it. Partners see only that there is a hold."
     )
 
 

@@ -11,6 +11,7 @@ from flask import Flask, Request, Response, request, session
 from flask.globals import request_ctx
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
 
+from server.domain.accounts.ceremonies import Kind
 from server.domain.accounts.sign_in import SignedIn
 from server.domain.identity import email_addresses, sessions
 from server.domain.resources import Resources
@@ -53,8 +54,14 @@ def give(response: Response, signed_in: SignedIn) -> None:
 
 
 def give_first(response: Response, signed_in: SignedIn) -> None:
-    """The same at sign-in. What the visitor's cookie held before is forgotten, so that nobody can plant it."""
+    """The same at sign-in. What the visitor's cookie held before is forgotten, so that nobody can plant it.
+
+    But for a form that was kept: it is only shown, and whoever plants one gains what a link to a form gives them.
+    """
+    kept = ceremony(Kind.KEPT_FORM)
     session.clear()
+    if kept is not None:
+        keep_ceremony(Kind.KEPT_FORM, kept)
     give(response, signed_in)
     _remember_device(response, signed_in.email)
 

@@ -34,7 +34,7 @@ class AccessForm(Form):
                                                                "tier gives access to."
     )  # fmt: skip
     purpose = long_text(
-        "What you need access for", 1000, "The lab decides based on this. What do you study, and who is working on it?"
+        "What you need access for", "The lab decides based on this. What do you study, and who is working on it?"
     )
     until = date("Last day", "The last day you need access, up to two years from now.")
 
