@@ -17,9 +17,11 @@ _settings = settings.load(Path(os.environ.get("WEIGHTGATE_DATA", "var")))
 
 bind = _settings.listen
 workers = _settings.web_workers
-# Threads, not greenlets: a commit waits for the disk, and that stalls every greenlet of a process.
-worker_class = "gthread"
+# Threads, not greenlets: a commit waits for the disk, and that stalls every greenlet of a process. Slow clients are
+# waited for outside of the threads, each for 20 s, and up to so many in each process.
+worker_class = "server.web.patient_worker.PatientWorker"
 threads = _settings.web_threads
+worker_connections = 1000
 # Each worker opens the database and keys itself: nothing of that may be shared across a fork.
 preload_app = False
 # A heartbeat file on a slow disk would get healthy workers killed.

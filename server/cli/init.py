@@ -14,10 +14,13 @@ from server.domain.identity import email_addresses, people
 from server.domain.operation import bootstrap
 from server.domain.operation.bootstrap import FirstAdmin
 from server.domain.resources import Resources
+from server.log import anchors
 from server.settings import FILE_NAME, Settings, SettingsError
 from server.storage import keys
+from server.storage.anchor_bucket import AnchorBucket
 from server.storage.database import DatabaseUnavailable
 from server.storage.embedded import PACKAGES, EmbeddedStore, free_port, require_installed
+from server.storage.objects import ObjectStoreRefused
 
 PORT_BEHIND_PROXY = 8333  # on 127.0.0.1; deploy/nginx-store.conf names it, too
 UNITS = Path("/etc/systemd/system")
@@ -50,7 +53,10 @@ UNITS = Path("/etc/systemd/system")
     type=READABLE,
     help="JSON file with credentials that can write.",
 )
-@click.option("--anchor-bucket", help="A separate bucket for the log's anchors. Strongly recommended.")
+@click.option(
+    "--anchor-bucket",
+    help="A separate bucket for the log's anchors, created if it does not exist. Strongly recommended.",
+)
 @click.option(
     "--anchor-key", type=READABLE,
     help="JSON file with credentials that can create, read and list objects in the anchor bucket.",
@@ -144,7 +150,7 @@ def _settings(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _prepare_store(folder: Path, made: Settings, options: dict[str, Any]) -> None:
-    """Make the bucket, or see that it is there and that the publisher's key opens it."""
+    """Make the buckets, or see that they are there and that their keys open them."""
     if made.embedded_store:
         with store_of(folder, made), contextlib.closing(Resources(made)) as use:
             use.claim_bucket()
@@ -159,6 +165,18 @@ def _prepare_store(folder: Path, made: Settings, options: dict[str, Any]) -> Non
     with contextlib.closing(Resources(made)) as use:
         use.store.ensure_bucket()
         use.claim_bucket()
+        if use.anchor_bucket is not None:
+            _ensure_anchor_bucket(use, use.anchor_bucket)
+
+
+def _ensure_anchor_bucket(use: Resources, bucket: AnchorBucket) -> None:
+    """Make it where there is none, and see that the anchors' own key opens it, which need not be able to make one."""
+    try:
+        bucket.ensure_bucket()
+    except ObjectStoreRefused:
+        with contextlib.closing(Resources(use.settings.model_copy(update={"s3_bucket": bucket.bucket}))) as publisher:
+            publisher.store.ensure_bucket()
+    anchors.require_readable(bucket)
 
 
 def _require_new_database(made: Settings) -> None:

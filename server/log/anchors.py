@@ -71,6 +71,11 @@ def sizes(bucket: AnchorBucket, origin: str) -> list[int]:
     return [_size(key) for key in bucket.keys_after(prefix, prefix) if _IS_KEY.fullmatch(key)]
 
 
+def require_readable(bucket: AnchorBucket) -> None:
+    """Raise ObjectStoreError unless anchors can be listed with the bucket's credentials."""
+    bucket.keys_after(_ANCHORS, f"{_ANCHORS}~")  # after every origin: it lists nothing, however many there are
+
+
 def exist(bucket: AnchorBucket, origin: str) -> bool:
     """Whether a log of this origin was ever anchored."""
     return bool(bucket.keys_after(_prefix(origin), _prefix(origin)))
@@ -116,11 +121,12 @@ def _text(note: bytes) -> str:
         return ""
 
 
+_ANCHORS = "anchors/"
 _IS_KEY = re.compile(r"anchors/[0-9a-f]{64}/[0-9]{20}")
 
 
 def _prefix(origin: str) -> str:
-    return f"anchors/{hashlib.sha256(origin.encode()).hexdigest()}/"
+    return f"{_ANCHORS}{hashlib.sha256(origin.encode()).hexdigest()}/"
 
 
 def _key(origin: str, size: int) -> str:

@@ -103,6 +103,23 @@ def test_a_bucket_that_is_not_there_is_made(newcomer: Operator, s3: tuple[str, .
     assert {row["name"]: row["ok"] for row in newcomer("doctor", "--json", code=1).body}["bucket"]
 
 
+def test_an_anchor_bucket_that_is_not_there_is_made(newcomer: Operator, s3: tuple[str, ...], tmp_path: Path) -> None:
+    """By the anchors' key, or by the publisher's where that one may only write objects; then the doctor is content."""
+    bucket = f"anchors-{uuid.uuid4().hex[:8]}"
+    newcomer(*BASIC, *s3, "--anchor-bucket", bucket, "--anchor-key", tmp_path / "publisher.json")
+    assert {row["name"]: row["ok"] for row in newcomer("doctor", "--json").body}["anchors"]
+
+
+def test_an_anchor_key_that_cannot_open_its_bucket_is_refused(
+    newcomer: Operator, s3: tuple[str, ...], tmp_path: Path
+) -> None:
+    """The publisher's key makes the bucket, and the anchors' own is tried all the same: one line, and no instance."""
+    bucket = f"anchors-{uuid.uuid4().hex[:8]}"
+    line = newcomer(*BASIC, *s3, "--anchor-bucket", bucket, "--anchor-key", tmp_path / "signer.json", code=1).line
+    assert "the object store refused to list anchors/" in line
+    assert not (newcomer.folder / settings.FILE_NAME).exists()
+
+
 def test_secrets_are_shown_once(newcomer: Operator, s3: tuple[str, ...]) -> None:
     """No file of the instance holds a password that `init` printed."""
     printed = passwords(newcomer(*BASIC, *s3))

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,6 +19,7 @@ from server.domain.operation import doctor
 from server.domain.resources import Resources
 from server.settings import Settings
 from server.storage import keys
+from server.storage.anchor_bucket import AnchorBucket
 from server.storage.embedded import EmbeddedStore, free_port
 from server.storage.probes import PROBE_PREFIX
 from tests.mail_host import mail_host
@@ -114,15 +116,36 @@ def test_a_bucket_that_is_not_there_is_named(examine: Examine) -> None:
 def test_a_store_that_is_down_leaves_the_rest_examined(examine: Examine) -> None:
     """It is waited for once, every check that needs it says so, and the others still pass."""
     found = wrong(examine(s3_endpoint_url=f"http://127.0.0.1:{free_port()}"))
-    assert set(found) == {"bucket", "anchors", "clock", "signer", "public access", "signed URLs"}
+    assert set(found) == {"bucket", "ownership", "anchors", "clock", "signer", "public access", "signed URLs"}
     assert "check that it is running" in found["bucket"]
     assert found["signer"] == "not checked: the store does not respond"
+
+
+def test_anchors_whose_host_is_away_are_one_line(sqlite_world: World) -> None:
+    """The store answers: only the anchors' own bucket does not, and nothing else is said to be wrong."""
+
+    class HalfAway(Resources):
+        """The anchors have a host of their own, as with buckets in host names."""
+
+        @cached_property
+        def anchor_bucket(self) -> AnchorBucket:
+            return AnchorBucket(
+                endpoint_url=f"http://127.0.0.1:{free_port()}", region="us-east-1", bucket="far-anchors",
+                addressing="path", credentials=keys.read_s3_credentials(sqlite_world.settings.publisher_key_file),
+            )  # fmt: skip
+
+    key = str(sqlite_world.settings.publisher_key_file)
+    use = HalfAway(settings_with(sqlite_world, anchor_bucket="far-anchors", anchor_key_file=key))
+    found = wrong({check.name: check for check in doctor.examine(use)})
+    use.close()
+    assert list(found) == ["anchors"]
+    assert "the log's head cannot be anchored in far-anchors: the object store did not respond" in found["anchors"]
 
 
 def test_a_database_that_is_down_leaves_the_rest_examined(examine: Examine) -> None:
     """A closed port is found, and the store is examined all the same; the URL's password is not quoted."""
     found = wrong(examine(url=f"postgresql+psycopg://app:very-secret-word@127.0.0.1:{free_port()}/weightgate"))
-    assert set(found) == {"database", "log", "matching keys", "issuing", "fetches"}
+    assert set(found) == {"database", "log", "matching keys", "issuing", "fetches", "ownership"}
     assert found["log"] == found["matching keys"] == found["issuing"] == "not checked: the database cannot be used"
     assert "start it, or correct database_url" in found["database"]
     assert "very-secret-word" not in str(found)
