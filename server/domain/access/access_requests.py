@@ -1,10 +1,12 @@
 """Access requests: a partner asks for a tier on a model; an admin turns the request into a clearance, or declines."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import ForeignKey, Index, Text, func, select
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
 
+from server import dates
 from server.domain import acts, long_texts
 from server.domain.access import clearances
 from server.domain.access.clearances import Clearance
@@ -67,9 +69,19 @@ class AccessRequest(Base):
 
 
 def create(
-    use: Resources, caller: Caller, model: str, tier: str, *, purpose: str, wanted_until: datetime
+    use: Resources,
+    caller: Caller,
+    model: str,
+    tier: str,
+    *,
+    purpose: str,
+    wanted_until: datetime,
+    replaces: int | None = None,
 ) -> AccessRequest:
-    """Ask for access for one's organization. One request for a model can be open at a time."""
+    """Ask for access for one's organization. One request for a model can be open at a time.
+
+    replaces: an open request of one's organization, which is withdrawn in the same moment.
+    """
     caller.require(Permission.ACCESS_REQUEST_CREATE)
     purpose = long_texts.require(purpose, "what your organization needs access for")
     with use.database.transaction() as session:
@@ -81,21 +93,16 @@ def create(
         if not at < wanted_until <= at + LONGEST:
             raise InvalidRequest("The last day must be in the future and within two years.")
         family, rank = _model(session, model), tiers.get(session, tier)
+        if replaces is not None:
+            _withdraw(session, caller, _open(session, caller, replaces), at)
         _require_none_open(session, home, family)
+        _require_useful(session, home, family, rank, wanted_until, at)
         _require_few(session, home, at)
         request = AccessRequest(
             organization=home, model=family, tier=rank, purpose=purpose, wanted_until=wanted_until,
             asked_by=caller.person_id, asked_at=at,
         )  # fmt: skip
-        session.add(request)
-        session.flush()
-        notices.request_waits(
-            session, use, request.id, home.name, f"{tier} on {model}", request.asker, purpose, wanted_until, at
-        )
-        _record(
-            session, caller, EntryKind.ACCESS_REQUEST_CREATE, request, at,
-            wanted_until=_ms(wanted_until), purpose=purpose,
-        )  # fmt: skip
+        _send(session, use, caller, request, at)
         return request
 
 
@@ -104,9 +111,23 @@ def withdraw(use: Resources, caller: Caller, request_id: int) -> None:
     caller.require(Permission.ACCESS_REQUEST_CREATE)
     with use.database.transaction() as session:
         request = _open(session, caller, request_id)
-        at = use.clock()
-        request.withdrawn_at = at
-        _record(session, caller, EntryKind.ACCESS_REQUEST_WITHDRAW, request, at)
+        _withdraw(session, caller, request, use.clock())
+
+
+def for_stages(session: Session, names: Sequence[str]) -> tuple[str, str]:
+    """Return the model, and the lowest tier that opens all of these stages. Raises NotFound, InvalidRequest."""
+    query = select(Model.name, Stage.name, Tier.name, Tier.rank).join_from(Stage, Model).join(Tier)
+    found = {
+        f"{model}/{stage}": (model, rank, tier)
+        for model, stage, tier, rank in session.execute(query.where(Stage.state == StageState.PARTNERS))
+    }
+    if missing := [name for name in names if name not in found]:
+        raise NotFound(f"There is no stage {missing[0]} to request access to.")
+    wanted = [found[name] for name in names]
+    if len({model for model, _, _ in wanted}) != 1:
+        raise InvalidRequest("Choose stages of one model. Send a request for each model.")
+    model, _, tier = max(wanted, key=lambda one: one[1])
+    return model, tier
 
 
 def approve(
@@ -164,6 +185,13 @@ def get(session: Session, caller: Caller, request_id: int) -> AccessRequest:
     return _seen_by(caller, request, request_id)
 
 
+def open_for(session: Session, caller: Caller, model: str) -> AccessRequest | None:
+    """The request of one's organization for a model that is not decided yet."""
+    caller.require(Permission.ACCESS_REQUEST_READ)
+    own = AccessRequest.organization_id == caller.organization_id
+    return session.scalar(_WITH_NAMES.join(Model).where(own, Model.name == model, IS_OPEN))
+
+
 IS_OPEN = AccessRequest.decided_at.is_(None) & AccessRequest.withdrawn_at.is_(None)
 Index("ix_access_requests_open", AccessRequest.id, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN)
 
@@ -199,8 +227,42 @@ def _require_none_open(session: Session, home: Organization, family: Model) -> N
     if asked is not None:
         raise NotPossible(
             f"Request {asked} of your organization for {family.name} is still open.",
-            next_step="Wait for the decision, or withdraw that request and send a new one.",
+            next_step="Change that request, withdraw it, or wait for the decision.",
         )
+
+
+def _require_useful(
+    session: Session, home: Organization, family: Model, tier: Tier, until: datetime, at: datetime
+) -> None:
+    """A request opens something that is not open already, for as long as it asks."""
+    is_known = (Stage.state == StageState.PARTNERS) | (Stage.state == StageState.PLANNED) & Stage.announced
+    needs = session.scalar(
+        select(func.max(Tier.rank)).join(Stage).where(Stage.model_id == family.id, is_known, Tier.rank <= tier.rank)
+    )
+    if needs is None:
+        raise NotPossible(f"The tier {tier.name} opens no stage of {family.name}.", next_step="Choose another tier.")
+    held = clearances.lasting(session, home, family, needs, until, at)
+    if held is not None:
+        raise NotPossible(
+            f"Your organization already has {held.wanted} until {dates.last_day(held.expires_at)}.",
+            next_step="There is nothing to request. If a stage is still closed, its page says what is missing.",
+        )
+
+
+def _send(session: Session, use: Resources, caller: Caller, request: AccessRequest, at: datetime) -> None:
+    session.add(request)
+    session.flush()
+    notices.request_waits(
+        session, use, request.id, request.organization.name, request.wanted, request.asker, request.purpose,
+        request.wanted_until, at,
+    )  # fmt: skip
+    until = _ms(request.wanted_until)
+    _record(session, caller, EntryKind.ACCESS_REQUEST_CREATE, request, at, wanted_until=until, purpose=request.purpose)
+
+
+def _withdraw(session: Session, caller: Caller, request: AccessRequest, at: datetime) -> None:
+    request.withdrawn_at = at
+    _record(session, caller, EntryKind.ACCESS_REQUEST_WITHDRAW, request, at)
 
 
 def _require_few(session: Session, home: Organization, at: datetime) -> None:

@@ -236,6 +236,18 @@ def opening(session: Session, caller: Caller, stage: Stage, part: Slice, at: dat
     return page(session, query, Clearance.id, part, newest_first=True)
 
 
+def lasting(
+    session: Session, organization: Organization, model: Model, rank: int, until: datetime, at: datetime
+) -> Clearance | None:
+    """An approved clearance of at least this rank that holds now, or soon, and until then."""
+    query = _WITH_NAMES.join(Tier, Tier.id == Clearance.tier_id).where(
+        Clearance.organization_id == organization.id, Clearance.model_id == model.id, Tier.rank >= rank,
+        Clearance.approved_at.is_not(None), Clearance.revoked_at.is_(None), Clearance.expires_at >= until,
+        Clearance.expires_at > at,
+    )  # fmt: skip
+    return session.scalars(query.order_by(Clearance.expires_at.desc())).first()
+
+
 def get(session: Session, caller: Caller, clearance_id: int) -> Clearance:
     """One that the caller may know of, with those who decided it. Raises NotFound."""
     query = _WITH_PEOPLE.where(Clearance.id == clearance_id)

@@ -16,7 +16,7 @@ PURPOSE = "We study bias.\n\n  - in long texts\n  - in short ones " + "and more 
 
 def filled(world: World) -> dict[str, str]:
     until = (world.clock() + timedelta(days=60)).date().isoformat()
-    return {"model": "gpt-2", "tier": "research", "purpose": PURPOSE, "until": until}
+    return {"stages": "gpt-2/774M", "purpose": PURPOSE, "until": until}
 
 
 def asked(world: World) -> list[str]:
