@@ -11,6 +11,8 @@ from werkzeug.datastructures import MultiDict
 from wtforms import DateField, Field, PasswordField, StringField, TextAreaField
 from wtforms.validators import InputRequired, Length, ValidationError
 
+from server.dates import LAST_YEAR
+from server.dates import end_of as end_of  # every form with a last day needs it
 from server.domain.access import refusals
 from server.domain.callers import Caller
 from server.domain.errors import InvalidRequest, NotPossible, taken_meanwhile
@@ -21,7 +23,6 @@ from server.text import is_writable, printable
 from server.web.identity import resources
 
 Result = TypeVar("Result")
-LAST_YEAR = 9000
 # What may stand beside a form's own fields: the token that shows it is ours, and the proof that an act may ask for.
 ALWAYS_KNOWN = frozenset({"csrf_token", "proof_code", "proof_passkey"})
 
@@ -122,11 +123,6 @@ def new_password(label: str = "New password") -> PasswordField:
         "are good; a password manager's own are better.",
         render_kw={"autocomplete": "new-password"},
     )
-
-
-def end_of(chosen: Any) -> datetime:
-    """The first moment after a day, in UTC: what ends on a day still works on it."""
-    return datetime(chosen.year, chosen.month, chosen.day, tzinfo=UTC) + timedelta(days=1)
 
 
 def last_day(ends_at: datetime) -> Day:
