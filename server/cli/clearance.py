@@ -4,7 +4,7 @@ from datetime import datetime
 
 import click
 
-from server.cli.terminal import LARGE_COUNT, MOMENT, Instance, acting, show, show_list, with_json
+from server.cli.terminal import END, LARGE_COUNT, MOMENT, Instance, acting, plain, show, show_list, with_json
 from server.domain.access import clearances
 from server.domain.callers import Caller
 from server.domain.paging import every
@@ -20,7 +20,10 @@ def clearance() -> None:
 @click.argument("model")
 @click.argument("tier")
 @click.option(
-    "--until", type=MOMENT, required=True, help="When it ends: 2027-01-31, 2027-01-31T12:00:00Z, or 90d from now."
+    "--until",
+    type=END,
+    required=True,
+    help="When it ends: 2027-01-31 (the end of that day, UTC), 2027-01-31T12:00:00Z, or 90d from now.",
 )
 @click.option("--from", "starts_at", type=MOMENT, help="When it starts [now].")
 @click.option("--purpose", required=True, help="What the organization needs it for.")
@@ -43,7 +46,9 @@ def propose(
     )
     state = made.state_at(instance.use.clock())
     then = f" Another admin must approve it: `clearance approve {made.id}`." if state == "proposed" else ""
-    show(as_json, {"id": made.id, "state": state}, f"Clearance {made.id} is {state}.{then}")
+    span = {"starts_at": plain(made.starts_at), "expires_at": plain(made.expires_at)}
+    sentence = f"Clearance {made.id} is {state}. It ends at {span['expires_at']}.{then}"
+    show(as_json, {"id": made.id, "state": state, **span}, sentence)
 
 
 @clearance.command()

@@ -20,7 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from server.cli.terminal import MOMENT, READABLE, Instance, acting, plain, printable, show, with_json
+from server.cli.terminal import END, MOMENT, READABLE, Instance, acting, plain, printable, show, with_json
 from server.domain.audit import clocks, erasure, exports, log_status, verifying
 from server.domain.audit.exports import Format
 from server.domain.audit.log_status import Status
@@ -99,7 +99,7 @@ def _count(number: int, what: str) -> str:
     help="JSONL contains the exact data behind each commitment. CSV is for spreadsheets.",
 )  # fmt: skip
 @click.option("--since", type=MOMENT, help="Only entries from this time on, such as 2027-01-31T12:00:00Z.")
-@click.option("--until", type=MOMENT, help="Only entries before this time.")
+@click.option("--until", type=END, help="Only entries before this time, or up to the end of this day (UTC).")
 @click.pass_obj
 def export(
     instance: Instance, target: Path | None, form: Format, since: datetime | None, until: datetime | None
@@ -114,7 +114,8 @@ def export(
             sys.stdout.writelines(lines)
             return
         count = _write_beside(target, lines) - (form == "csv")
-    show(False, {}, f"Exported {count} entries to {target}.")
+    since_and_until = "".join(f" {word} {plain(at)}" for word, at in (("from", since), ("until", until)) if at)
+    show(False, {}, f"Exported {count} entries{since_and_until} to {target}.")
 
 
 def _write_beside(target: Path, lines: Iterable[str]) -> int:

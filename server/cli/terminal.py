@@ -139,23 +139,25 @@ def show_one(as_json: bool, body: Mapping[str, Any]) -> None:
 
 
 class Moment(click.ParamType[datetime]):
-    """A day or a moment in UTC: 2027-01-31 or 2027-01-31T12:00:00Z, or a span from now: 90d, 12h."""
+    """A day or a moment: 2027-01-31 (in UTC) or 2027-01-31T12:00:00Z, or a span from now: 90d, 12h."""
 
     name = "moment"
+
+    def __init__(self, *, ends: bool = False) -> None:
+        """ends: whether a day means its end, as in the portal's fields for a last day."""
+        self._ends = ends
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         text = str(value)
         try:
-            if span := re.fullmatch(r"([0-9]{1,9})([dh])", text):
-                return datetime.now(UTC) + timedelta(**{"days" if span[2] == "d" else "hours": int(span[1])})
-            moment = datetime.fromisoformat(text)
-        except (ValueError, OverflowError):
-            self.fail(
-                f"{text!r} is not a valid date or time: write 2027-01-31, 2027-01-31T12:00:00Z, or 90d from now",
-                param,
-                ctx,
-            )
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            if span := re.fullmatch(r"([0-9]{1,9})([dh])", text, re.ASCII):
+                delay = timedelta(**{"days" if span[2] == "d" else "hours": int(span[1])})
+                text = dates.rfc3339(datetime.now(UTC) + delay)
+            return dates.chosen(text, ends=self._ends)
+        except OverflowError:
+            self.fail(f"{value!r} is not a valid date or time: choose fewer days", param, ctx)
+        except ValueError as error:
+            self.fail(f"{value!r} is not a valid date or time: {error}", param, ctx)
 
 
 class ReadableFile(click.Path):
@@ -178,6 +180,7 @@ class ReadableFile(click.Path):
 
 
 MOMENT = Moment()
+END = Moment(ends=True)
 READABLE = ReadableFile()
 # What the database can hold: beyond, it would fail rather than refuse.
 COUNT = click.IntRange(1, 2**31 - 1)

@@ -98,6 +98,8 @@ def test_an_export_is_written_whole_and_private(operator: Operator, sqlite_world
     assert operator("log", "export").out == target.read_text()
     late = operator("log", "export", "--since", (sqlite_world.clock() + timedelta(days=1)).isoformat())
     assert late.out == ""
+    until = operator("log", "export", "--until", "2027-01-31", "--to", target)
+    assert until.out == f"Exported {len(lines)} entries until 2027-02-01T00:00:00Z to {target}.\n"
     answer = operator("log", "export", "--format", "csv", "--to", target)
     assert f"Exported {len(lines)} entries" in answer.out
     assert target.read_text().startswith("log,index,time,kind,")

@@ -71,6 +71,10 @@ WRONG_USE = [
     (("clearance", "propose", "x", "y", "z", "--purpose", "p", "--until", "9999999999d"), "not a valid date or time"),
     (("clearance", "propose", "x", "y", "z", "--purpose", "p", "--until", "999999999d"), "not a valid date or time"),
     (("clearance", "propose", "x", "y", "z", "--purpose", "p", "--until", "\u00b2d"), "not a valid date or time"),
+    (("clearance", "propose", "x", "y", "z", "--purpose", "p", "--until", "2027-W05-7"), "write 2027-01-31"),
+    (("clearance", "propose", "x", "y", "z", "--purpose", "p", "--until", "2027-01-31T12:00:00"), "add the time zone"),
+    (("clearance", "propose", "x", "y", "z", "--purpose", "p", "--until", "9999-12-31"), "no later than the year 9000"),
+    (("clearance", "propose", "x", "y", "z", "--purpose", "p", "--until", "2600000d"), "no later than the year 9000"),
     (("stage", "move", "gpt-2/774M", "planned", "--rationale", "back"), "'planned' is not one of"),
     (("demo", "--port", "70000"), "not in the range"),
 ]

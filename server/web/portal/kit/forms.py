@@ -11,6 +11,8 @@ from werkzeug.datastructures import MultiDict
 from wtforms import DateField, Field, PasswordField, StringField, TextAreaField
 from wtforms.validators import InputRequired, Length, ValidationError
 
+from server.dates import LAST_YEAR
+from server.dates import end_of as end_of  # every form with a last day needs it
 from server.domain import long_texts
 from server.domain.access import refusals
 from server.domain.callers import Caller
@@ -24,7 +26,6 @@ from server.web.portal.kit import kept_forms
 from server.web.portal.kit.kept_forms import ALWAYS_KNOWN
 
 Result = TypeVar("Result")
-LAST_YEAR = 9000
 
 
 class Form(FlaskForm):  # type: ignore[misc]
@@ -137,11 +138,6 @@ def new_password(label: str = "New password") -> PasswordField:
         "are good; a password manager's own are better.",
         render_kw={"autocomplete": "new-password"},
     )
-
-
-def end_of(chosen: Any) -> datetime:
-    """The first moment after a day, in UTC: what ends on a day still works on it."""
-    return datetime(chosen.year, chosen.month, chosen.day, tzinfo=UTC) + timedelta(days=1)
 
 
 def last_day(ends_at: datetime) -> Day:
