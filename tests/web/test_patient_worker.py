@@ -1,6 +1,7 @@
 """The worker: as many slow clients as there may be leave every thread to the others, and broken bodies are 400."""
 
 import contextlib
+import signal
 import socket
 import subprocess
 import sys
@@ -113,7 +114,7 @@ def hasty(tmp_path: Path) -> Iterator[int]:
     with (tmp_path / "messages").open("wb") as messages:
         process = subprocess.Popen(
             command, cwd=Path(__file__).parents[2], stdout=messages, stderr=messages,
-            preexec_fn=ending_with_parent(15),
+            preexec_fn=ending_with_parent(signal.SIGTERM),
         )  # fmt: skip
     try:
         deadline = time.monotonic() + 60

@@ -204,6 +204,9 @@ def _bucket(use: Resources) -> str:
 
 def _ownership(use: Resources) -> str:
     """Database and bucket are one instance's: neither is a copy's, nor another's by a mistake in the settings."""
+    with use.database.reading() as session:
+        if not marks.has_id(session):
+            raise Wrong("the database has no instance ID yet: run `weightgate-server migrate`")
     if marks.is_marked(use.database, use.store):
         return "database and bucket bear the same instance ID"
     return "the bucket bears no instance ID yet, so another instance could use it too: run `weightgate-server migrate`"
