@@ -14,11 +14,17 @@ import structlog
 _SECRETS = re.compile(
     r"wg[ks]_(?P<token>[0-9A-Za-z]{2,12})[0-9A-Za-z_]*"
     r"|(?P<link>/(?:invitations|password)/)[A-Za-z0-9_-]{30,}"
-    r"|(?P<signed>X-Amz-(?:Signature|Security-Token|Credential)(?:=|%3D))[^&\s\"']+"
+    r"|(?P<signed>(?:X-Amz-(?:Signature|Security-Token|Credential)|(?-i:Policy|Signature)(?==|%))"
+    r"(?:[\"']?\s*[:=]\s*[\"']?|%(?:25)*3D|/)?)[^&\s\"']+"
     r"|(?P<bearer>\bbearer\s+)[^\s\"',}]+"
     r"|(?P<header>\bauthorization[\"']?\s*[:=]\s*[\"']?)[^\"'\r\n}]+"
     r"|(?P<url>://[^\s:/@\"']*:)[^\s/\"']+(?=@)",
     re.IGNORECASE,
+)
+# Where a link begins, its query does, or what signs one; plainly or encoded, however often. A client that damages a
+# link's `?` makes all of its query a part of the path, living signature included.
+_LINK = re.compile(
+    r"(?:[?&]|://|%(?:25)*3f|%(?:25)*26|%(?:25)*3a%(?:25)*2f|x-amz-|policy=|signature=).*", re.IGNORECASE | re.DOTALL
 )
 _SECRET_NAMES = frozenset({"authorization", "cookie", "password", "secret", "secret_access_key", "totp_secret"})
 
@@ -26,6 +32,11 @@ _SECRET_NAMES = frozenset({"authorization", "cookie", "password", "secret", "sec
 def redact(text: str) -> str:
     """Return the text without tokens, of which the id stays, signatures, credentials in headers and in URLs."""
     return _SECRETS.sub(_replacement, text)
+
+
+def without_links(text: str) -> str:
+    """Return what a client or a foreign log wrote up to its first link or query, and redacted: nothing opens a file."""
+    return redact(_LINK.sub("…", text))
 
 
 def configure(level: str) -> None:

@@ -11,6 +11,11 @@ def printable(text: str, instead: str = "\N{REPLACEMENT CHARACTER}") -> str:
     return "".join(letter if letter.isprintable() else instead for letter in text)
 
 
+def lines(text: str) -> str:
+    """Return it with each line break as one character: browsers send two, and a limit would count both."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def is_writable(text: str) -> bool:
     """Whether it is printable but for its line breaks and tabs: what may be kept of a longer text."""
     return all(letter.isprintable() or letter in "\r\n\t" for letter in text)

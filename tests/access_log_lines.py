@@ -1,4 +1,4 @@
-"""Lines of access logs as the three stores write them, for tests and the bench."""
+"""Lines of access logs as the stores write them, for tests and the bench."""
 
 import json
 import uuid
@@ -134,6 +134,38 @@ def embedded_line(wanted: Wanted, **more: object) -> str:
         "user_agent": wanted.user_agent,
     }
     return json.dumps(told | more, ensure_ascii=False, separators=(",", ":"))
+
+
+def radosgw_line(wanted: Wanted, **more: object) -> str:
+    """As Ceph 18 writes it; `object=""` makes it a line of an older one."""
+    at = f"{wanted.at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
+    told = {
+        "bucket": wanted.bucket, "object": wanted.key, "time": at, "time_local": at, "remote_addr": wanted.address,
+        "user": "signer", "operation": "get_obj",
+        "uri": f"GET /{wanted.bucket}/{quote(wanted.key, safe='/')}?{wanted.query} HTTP/1.1",
+        "http_status": str(wanted.status), "error_code": "", "bytes_sent": wanted.bytes_sent, "bytes_received": 0,
+        "object_size": 4967535616, "total_time": 217, "user_agent": wanted.user_agent, "referrer": wanted.referer,
+        "trans_id": wanted.request_id, "authentication_type": "Local", "access_key_id": wanted.by, "temp_url": False,
+    }  # fmt: skip
+    return json.dumps(told | more)
+
+
+def minio_line(wanted: Wanted, **more: object) -> str:
+    """timeToResponse is 0: the answer ends when it began."""
+    signed = dict(part.split("=", 1) for part in wanted.query.split("&"))
+    told = {
+        "version": "1", "deploymentid": "8ca2b7ad-20cf-4d07-9efb-28b2f519f4a5",
+        "time": f"{wanted.at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}903Z", "event": "", "trigger": "incoming",
+        "api": {
+            "name": "GetObject", "bucket": wanted.bucket, "object": wanted.key, "status": "OK",
+            "statusCode": wanted.status, "rx": 0, "tx": wanted.bytes_sent, "txHeaders": 555,
+            "timeToFirstByte": "0ns", "timeToResponse": "0ns", "timeToResponseInNS": "0",
+        },
+        "remotehost": wanted.address, "requestID": wanted.request_id, "userAgent": wanted.user_agent,
+        "requestPath": f"/{wanted.bucket}/{wanted.key}", "requestHost": "s3.example.org", "requestQuery": signed,
+        "requestHeader": {"Range": "bytes=0-999"}, "responseHeader": {}, "accessKey": wanted.by,
+    }  # fmt: skip
+    return json.dumps(told | more)
 
 
 def read_of(download: Download, at: datetime, path: str | None = None, **more: Any) -> Wanted:

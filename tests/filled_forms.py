@@ -170,7 +170,7 @@ FORMS: dict[str, Filled] = {
     "/people/invite": Filled("cleared", NEW_PERSON),
     "/requests/<int:request_id>/withdraw": Filled("uncleared", before=_asked),
     "/requests/new": Filled(
-        "uncleared", {"model": "gpt-2", "tier": "research", "purpose": "We study bias.", "until": "2027-01-31"}
+        "uncleared", {"stages": "gpt-2/774M", "purpose": "We study bias.", "until": "2027-01-31"}
     ),
     "/sign-out": Filled("cleared", entries=0),
     "/stages/<model>/<stage>/<checkpoint>/files": Filled(

@@ -37,14 +37,14 @@ def sender(row: Row) -> str | None:
 
 
 def test_a_form_without_our_token_does_nothing(sqlite_world: World, theirs: dict[str, Any]) -> None:
-    """None, an invented one, and the one of somebody else's browser: each form says that it is too old."""
+    """None, an invented one, and the one of somebody else's browser: each is shown again, or says no."""
     world, before = sqlite_world, acts(sqlite_world)
     known, foreign = theirs | PRETEND, world.visit("auditor").csrf_token
     visits = {name: world.visit(name) for name in (None, "admin", "cleared")}
     for row in ROWS:
         for token in ("", "invented", foreign):
             answer = visits[sender(row)].post(row.address(known), {"name": "x"}, csrf=token)
-            assert answer.status_code == 400, (row, token)
+            assert answer.status_code in {400, 403, 404}, (row, token)  # as the page of the form would be
             assert "form" in answer.text.lower(), row
     assert acts(world) == before
 

@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import structlog
@@ -23,6 +24,7 @@ URL = (
     f"&X-Amz-Security-Token=FwoGZX%2BIvYXdzHUSH&X-Amz-Signature={SIGNATURE}"
 )
 ENCODED = f"next=https%3A%2F%2Fs3.example.org%2Fx%3FX-Amz-Signature%3D{SIGNATURE}"
+CLOUDFRONT = "https://d1.cloudfront.net/x?Policy=eyJTdGF0ZW1lbnQ_&Signature=Hush~9-x&Key-Pair-Id=K1"
 DATABASE = "postgresql+psycopg://app:hush@db.example.org/weightgate"
 SECRETS = {
     "a token": (TOKEN, TOKEN[17:]),
@@ -33,6 +35,14 @@ SECRETS = {
     "a credential": (URL, "WGACCESSKEY"),
     "a security token": (URL, "HUSH"),
     "an encoded signature": (ENCODED, SIGNATURE),
+    "a signature in a path": (URL.replace("?", "%3F"), SIGNATURE),
+    "a signature encoded twice": (quote(quote(URL)), SIGNATURE),
+    "a signature in a dict": (f"{{'X-Amz-Signature': '{SIGNATURE}'}}", SIGNATURE),
+    "a signature in JSON": (f'{{"X-Amz-Signature":"{SIGNATURE}"}}', SIGNATURE),
+    "a signature after a slash": (URL.replace("=", "/"), SIGNATURE),
+    "a CloudFront signature": (CLOUDFRONT, "Hush~"),
+    "a CloudFront policy": (CLOUDFRONT, "eyJTdGF0"),
+    "a CloudFront signature in a path": (CLOUDFRONT.replace("?", ""), "eyJTdGF0"),
     "a bearer header": ("Authorization: Bearer hush.hush", "hush"),
     "a bearer header in other case": ("authorization: BEARER  hush", "hush"),
     "a basic header": ("Authorization: Basic aHVzaA==", "aHVzaA"),
@@ -90,12 +100,30 @@ def test_a_secret_is_taken_out(what: str) -> None:
     "text",
     [
         "", "nothing to hide", "GET /api/v1/stages/gpt-2/774M", "http://localhost:8080/x", "ratio 3:4@home",
-        "https://weights.example.org/a?b=c", "the wg prefix", "x-download-id=1",
+        "https://weights.example.org/a?b=c", "the wg prefix", "x-download-id=1", "X-Amz-Signature is missing",
+        "retry_policy=standard", "the Policy of a bucket",
     ],
 )  # fmt: skip
 def test_what_is_no_secret_stays(text: str) -> None:
     """Messages must still say something."""
     assert logger.redact(text) == text
+
+
+@pytest.mark.parametrize("mark", ["?", "%3F", "%253F", "&", "/", " ", "\n", ""])
+@pytest.mark.parametrize("url", [URL, CLOUDFRONT], ids=["S3", "CloudFront"])
+def test_foreign_text_ends_where_a_link_s_query_begins(url: str, mark: str) -> None:
+    """Whatever became of its `?`: as a key, as an agent, as a line of a log."""
+    path = "checkpoints/x" + url.partition("?")[2].join([mark, ""])
+    for text in (path, quote(path), quote(quote(path))):
+        shown = logger.without_links(text)
+        assert shown.startswith(("checkpoints/x", "checkpoints%"))
+        assert [secret for secret in (SIGNATURE, "WGACCESSKEY", "HUSH", "eyJTdGF0", "Hush~") if secret in shown] == []
+
+
+def test_foreign_text_without_a_link_stays() -> None:
+    """But for a token in it."""
+    assert logger.without_links("checkpoints/x.safetensors") == "checkpoints/x.safetensors"
+    assert logger.without_links(f"curl/8 {TOKEN}") == "curl/8 [redacted token 0123456789ab]"
 
 
 def test_a_token_stays_recognizable() -> None:

@@ -1,6 +1,7 @@
 """The world of a test: a fresh copy of the worked example on real parts, and a check that must hold afterwards."""
 
 import copy
+import gc
 import shutil
 import time
 import uuid
@@ -16,7 +17,7 @@ import orjson
 import pytest
 from flask.testing import FlaskClient
 from jinja2.bccache import Bucket, BytecodeCache
-from sqlalchemy import select, update
+from sqlalchemy import Connection, Dialect, Engine, event, select, update
 
 from server.cli import instance, worked_example
 from server.cli.worked_example import Example
@@ -37,6 +38,7 @@ from server.log.verification import Fault
 from server.settings import Settings
 from server.storage.embedded import EmbeddedStore
 from server.storage.signing import StoredObject, UrlSigner
+from server.storage.signing_s3 import S3Signer
 from server.web import app as web
 from tests.postgres import PostgreSQL
 from tests.visits import Visit, visit
@@ -79,6 +81,17 @@ class CompiledTemplates(BytecodeCache):
 COMPILED = CompiledTemplates()
 
 
+DIALECTS: dict[str, Dialect] = {}
+STATEMENTS: dict[str, dict[Any, Any]] = {name: {} for name in DATABASES}
+
+
+@event.listens_for(Engine, "engine_connect")
+def share_compiled(connection: Connection) -> None:
+    """Statements are compiled once a process too: they are known by their dialect, and each world has its own."""
+    connection.dialect = DIALECTS.setdefault(connection.dialect.name, connection.dialect)
+    connection.execution_options(compiled_cache=STATEMENTS[connection.dialect.name])
+
+
 class WatchedSigner:
     """The real signer; remembers what it signed."""
 
@@ -93,12 +106,20 @@ class WatchedSigner:
         return made
 
 
+SIGNERS: dict[tuple[Path, str | None], S3Signer] = {}
+
+
 class WatchedResources(Resources):
     """Resources whose signer is watched."""
 
     @cached_property
     def watched(self) -> WatchedSigner:
-        return WatchedSigner(super().signer)
+        known = self.settings.signer_key_file, self.settings.s3_endpoint_url
+        if known not in SIGNERS:  # it is held against botocore's once a process
+            signer = super().signer
+            assert isinstance(signer, S3Signer)
+            SIGNERS[known] = signer
+        return WatchedSigner(SIGNERS[known].with_clock(self.clock))
 
     @property
     def signer(self) -> UrlSigner:
@@ -299,6 +320,8 @@ def build_template(kind: str, folder: Path, url: str, store: EmbeddedStore) -> T
     example = worked_example.build(use, folder / "sources")
     sealer.seal(use)
     use.close()
+    gc.collect()
+    gc.freeze()  # what is here now stays: looking through it again and again costs more than many a test
     return Template(kind, folder, made, example, folder / "sources")
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from server.cli.terminal import COUNT, LARGE_COUNT, Instance, acting, show, show_list, with_json
+from server.cli.terminal import COUNT, LARGE_COUNT, READABLE, Instance, acting, show, show_list, with_json
 from server.domain.access import signatures
 from server.domain.callers import Caller
 from server.domain.errors import InvalidRequest
-from server.domain.paging import Slice
+from server.domain.paging import every
 from server.domain.release import agreements
 
 
@@ -21,7 +21,7 @@ def agreement() -> None:
 
 @agreement.command()
 @click.argument("name")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=READABLE)
 @with_json
 @acting
 def publish(instance: Instance, caller: Caller, name: str, file: Path, as_json: bool) -> None:
@@ -43,7 +43,7 @@ def publish(instance: Instance, caller: Caller, name: str, file: Path, as_json: 
 @click.option(
     "--signed-on", type=click.DateTime(["%Y-%m-%d"]), required=True, help="The date it was signed, such as 2026-11-30."
 )
-@click.option("--document", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The signed document.")
+@click.option("--document", type=READABLE, help="The signed document.")
 @click.option("--document-sha256", help="Its SHA-256, instead of the file.")
 @click.option("--version", "number", type=COUNT, help="The version that was signed [current version].")
 @with_json
@@ -82,11 +82,12 @@ def record_signature(
 
 @agreement.command("end-signature")
 @click.argument("signature_id", type=LARGE_COUNT)
+@with_json
 @acting
-def end_signature(instance: Instance, caller: Caller, signature_id: int) -> None:
+def end_signature(instance: Instance, caller: Caller, signature_id: int, as_json: bool) -> None:
     """End a signature. The agreement counts as unsigned from then on."""
     signatures.end(instance.use, caller, signature_id)
-    show(False, {}, f"Signature {signature_id} has ended.")
+    show(as_json, {"id": signature_id, "ended": True}, f"Signature {signature_id} has ended.")
 
 
 @agreement.command("list")
@@ -95,7 +96,7 @@ def end_signature(instance: Instance, caller: Caller, signature_id: int) -> None
 def list_(instance: Instance, caller: Caller, as_json: bool) -> None:
     """List the agreements and the signatures you can see."""
     with instance.use.database.reading() as session:
-        current = agreements.current(session, Slice(10_000)).items
+        current = every(lambda part: agreements.current(session, part))
         signed = signatures.of_agreements(session, caller, [key for key, _, _ in current])
         names = {key: found.name for key, found, _ in current}
         rows: list[tuple[object, ...]] = [

@@ -109,7 +109,7 @@ def _restored(made: Settings, objects: int, shared: Mapping[str, str]) -> str:
     lines += [f"  {name:<24} {value}" for name, value in shared.items()]
     if not made.embedded_store:
         lines += ["", f"The bucket {made.s3_bucket} still belongs to that instance, so nothing starts here."]
-        lines += [f"Once that instance is permanently stopped: `{command} take-over`."]
+        lines += [f"Once that instance is stopped permanently: `{command} take-over`."]
     return "\n".join([*lines, "", f"Next: `{command} doctor`."])
 
 
@@ -119,7 +119,7 @@ def _restored(made: Settings, objects: int, shared: Mapping[str, str]) -> str:
 def take_over(instance: Instance, as_json: bool) -> None:
     """Make the bucket this instance's, after a restore. The instance that had it stops issuing, and cannot start again.
 
-    Do this only when that instance is permanently stopped: both would write to one bucket and one series of anchors.
+    Do this only when that instance is stopped permanently: both would write to one bucket and one series of anchors.
     """
     use = instance.use
     use.take_over_bucket()

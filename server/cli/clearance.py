@@ -4,10 +4,10 @@ from datetime import datetime
 
 import click
 
-from server.cli.terminal import LARGE_COUNT, MOMENT, Instance, acting, show, show_list, with_json
+from server.cli.terminal import END, LARGE_COUNT, MOMENT, Instance, acting, plain, show, show_list, with_json
 from server.domain.access import clearances
 from server.domain.callers import Caller
-from server.domain.paging import Slice
+from server.domain.paging import every
 
 
 @click.group()
@@ -20,7 +20,10 @@ def clearance() -> None:
 @click.argument("model")
 @click.argument("tier")
 @click.option(
-    "--until", type=MOMENT, required=True, help="When it ends: 2027-01-31, 2027-01-31T12:00:00Z, or 90d from now."
+    "--until",
+    type=END,
+    required=True,
+    help="When it ends: 2027-01-31 (the end of that day, UTC), 2027-01-31T12:00:00Z, or 90d from now.",
 )
 @click.option("--from", "starts_at", type=MOMENT, help="When it starts [now].")
 @click.option("--purpose", required=True, help="What the organization needs it for.")
@@ -43,28 +46,33 @@ def propose(
     )
     state = made.state_at(instance.use.clock())
     then = f" Another admin must approve it: `clearance approve {made.id}`." if state == "proposed" else ""
-    show(as_json, {"id": made.id, "state": state}, f"Clearance {made.id} is {state}.{then}")
+    span = {"starts_at": plain(made.starts_at), "expires_at": plain(made.expires_at)}
+    sentence = f"Clearance {made.id} is {state}. It ends at {span['expires_at']}.{then}"
+    show(as_json, {"id": made.id, "state": state, **span}, sentence)
 
 
 @clearance.command()
 @click.argument("clearance_id", type=LARGE_COUNT)
+@with_json
 @acting
-def approve(instance: Instance, caller: Caller, clearance_id: int) -> None:
+def approve(instance: Instance, caller: Caller, clearance_id: int, as_json: bool) -> None:
     """Approve a clearance that someone else proposed."""
     approved = clearances.approve(instance.use, caller, clearance_id)
-    show(False, {}, f"Clearance {clearance_id} is {approved.state_at(instance.use.clock())}.")
+    state = approved.state_at(instance.use.clock())
+    show(as_json, {"id": clearance_id, "state": state}, f"Clearance {clearance_id} is {state}.")
 
 
 @clearance.command()
 @click.argument("clearance_id", type=LARGE_COUNT)
+@with_json
 @acting
-def revoke(instance: Instance, caller: Caller, clearance_id: int) -> None:
+def revoke(instance: Instance, caller: Caller, clearance_id: int, as_json: bool) -> None:
     """Revoke a clearance immediately."""
     clearances.revoke(instance.use, caller, clearance_id)
     lifetime = instance.settings.url_lifetime_seconds
     show(
-        False,
-        {},
+        as_json,
+        {"id": clearance_id, "state": "revoked", "issued_urls_end_in_seconds": lifetime},
         f"Clearance {clearance_id} has been revoked. URLs that were already issued work for up to {lifetime} seconds.",
     )
 
@@ -76,7 +84,7 @@ def list_(instance: Instance, caller: Caller, as_json: bool) -> None:
     """List the clearances you can see, newest first."""
     at = instance.use.clock()
     with instance.use.database.reading() as session:
-        found = clearances.visible(session, caller, Slice(10_000)).items
+        found = every(lambda part: clearances.visible(session, caller, part))
     rows = [
         (c.id, c.organization.slug, c.model.name, c.tier.name, c.state_at(at), c.starts_at, c.expires_at) for c in found
     ]

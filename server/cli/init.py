@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 import click
 
 from server.cli import instance as making
-from server.cli.terminal import Instance, console
+from server.cli.terminal import READABLE, Instance, show, with_json
 from server.domain.errors import NotPossible
-from server.domain.identity import people
+from server.domain.identity import email_addresses, people
 from server.domain.operation import bootstrap
 from server.domain.operation.bootstrap import FirstAdmin
 from server.domain.resources import Resources
@@ -23,6 +23,7 @@ from server.storage.embedded import PACKAGES, EmbeddedStore, free_port, require_
 from server.storage.objects import ObjectStoreRefused
 
 PORT_BEHIND_PROXY = 8333  # on 127.0.0.1; deploy/nginx-store.conf names it, too
+UNITS = Path("/etc/systemd/system")
 
 
 @click.command()
@@ -44,12 +45,12 @@ PORT_BEHIND_PROXY = 8333  # on 127.0.0.1; deploy/nginx-store.conf names it, too
 @click.option("--store-url", help="The embedded store's public address behind your proxy [loopback].")
 @click.option(
     "--signer-key",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=READABLE,
     help="JSON file with credentials that can only read.",
 )
 @click.option(
     "--publisher-key",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=READABLE,
     help="JSON file with credentials that can write.",
 )
 @click.option(
@@ -57,7 +58,7 @@ PORT_BEHIND_PROXY = 8333  # on 127.0.0.1; deploy/nginx-store.conf names it, too
     help="A separate bucket for the log's anchors, created if it does not exist. Strongly recommended.",
 )
 @click.option(
-    "--anchor-key", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    "--anchor-key", type=READABLE,
     help="JSON file with credentials that can create, read and list objects in the anchor bucket.",
 )  # fmt: skip
 @click.option(
@@ -67,8 +68,9 @@ PORT_BEHIND_PROXY = 8333  # on 127.0.0.1; deploy/nginx-store.conf names it, too
     "--trusted-proxy", "trusted_proxies", multiple=True, metavar="NETWORK",
     help="The proxies whose X-Forwarded-For is trusted, such as 127.0.0.1/32 behind nginx.",
 )  # fmt: skip
+@with_json
 @click.pass_obj
-def init(instance: Instance, /, **options: Any) -> None:
+def init(instance: Instance, /, as_json: bool, **options: Any) -> None:
     """Create an instance in the data folder. Prints the admins' passwords once."""
     folder = instance.folder.absolute()
     _require_sensible(options)
@@ -85,11 +87,11 @@ def init(instance: Instance, /, **options: Any) -> None:
     except BaseException:
         (folder / FILE_NAME).unlink()
         raise
-    _print(made, admins)
+    _print(made, admins, as_json)
 
 
 def _require_sensible(options: dict[str, Any]) -> None:
-    if len({admin.strip().lower() for admin in options["admins"]}) != 2 or len(options["admins"]) != 2:
+    if len({email_addresses.folded(admin) for admin in options["admins"]}) != 2 or len(options["admins"]) != 2:
         raise click.UsageError("Use --admin exactly twice, for two people: one alone could not approve anything.")
     keys_given = [options["signer_key"], options["publisher_key"]]
     if bool(options["anchor_bucket"]) != bool(options["anchor_key"]):
@@ -200,13 +202,22 @@ def _begin(made: Settings, options: dict[str, Any]) -> list[FirstAdmin]:
         use.close()
 
 
-def _print(made: Settings, admins: list[FirstAdmin]) -> None:
-    console.print(f"The instance in {made.folder} is ready.\n", markup=False)
-    console.print("The first two admins. Their secrets are not shown again:", markup=False)
+def _print(made: Settings, admins: list[FirstAdmin], as_json: bool) -> None:
+    lines = [f"The instance in {made.folder} is ready.\n"]
+    lines.append("The first two admins. Their secrets are not shown again:")
     for admin in admins:
-        lines = f"  {admin.email}\n    password     {admin.password}\n    TOTP secret  {admin.totp_secret}"
-        console.print(lines, markup=False)
-    console.print("\nNext: `weightgate-server serve`, then `weightgate-server doctor`.", markup=False)
+        lines.append(f"  {admin.email}\n    password     {admin.password}\n    TOTP secret  {admin.totp_secret}")
+    lines.append(f"\nNext: {next_step(made)}, then `weightgate-server doctor`.")
+    secrets = [{"email": one.email, "password": one.password, "totp_secret": one.totp_secret} for one in admins]
+    show(as_json, {"folder": str(made.folder), "admins": secrets}, "\n".join(lines))
+
+
+def next_step(made: Settings, units: Path = UNITS) -> str:
+    """What runs the new instance: the units, where deploy/README.md has been followed up to here; else `serve`."""
+    if not (units / "weightgate-web.service").exists():
+        return "`weightgate-server serve`"
+    store = "weightgate-store " if made.embedded_store else ""
+    return f"`systemctl enable --now {store}weightgate-web weightgate-worker`"
 
 
 COMMANDS = [init]

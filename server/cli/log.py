@@ -20,7 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from server.cli.terminal import MOMENT, Instance, acting, plain, printable, show, with_json
+from server.cli.terminal import END, MOMENT, READABLE, Instance, acting, plain, printable, show, with_json
 from server.domain.audit import clocks, erasure, exports, log_status, verifying
 from server.domain.audit.exports import Format
 from server.domain.audit.log_status import Status
@@ -100,7 +100,7 @@ def _count(number: int, what: str) -> str:
     help="JSONL contains the exact data behind each commitment. CSV is for spreadsheets.",
 )  # fmt: skip
 @click.option("--since", type=MOMENT, help="Only entries from this time on, such as 2027-01-31T12:00:00Z.")
-@click.option("--until", type=MOMENT, help="Only entries before this time.")
+@click.option("--until", type=END, help="Only entries before this time, or up to the end of this day (UTC).")
 @click.pass_obj
 def export(
     instance: Instance, target: Path | None, form: Format, since: datetime | None, until: datetime | None
@@ -116,7 +116,8 @@ def export(
             return
         with writing_to(target):
             count = _write_beside(target, lines) - (form == "csv")
-    show(False, {}, f"Exported {count} entries to {target}.")
+    since_and_until = "".join(f" {word} {plain(at)}" for word, at in (("from", since), ("until", until)) if at)
+    show(False, {}, f"Exported {count} entries{since_and_until} to {target}.")
 
 
 def _write_beside(target: Path, lines: Iterable[str]) -> int:
@@ -140,7 +141,7 @@ def _write_beside(target: Path, lines: Iterable[str]) -> int:
 @log.command()
 @click.argument("places", nargs=-1, required=True)
 @click.option(
-    "--log-key", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    "--log-key", type=READABLE,
     help="JSON file with credentials that can read s3:// places [the publisher's].",
 )  # fmt: skip
 @click.option(
@@ -216,40 +217,46 @@ def _lines(found: Status) -> list[str]:
 
 @log.command()
 @BECAUSE
+@with_json
 @acting
-def resume(instance: Instance, caller: Caller, because: str) -> None:
+def resume(instance: Instance, caller: Caller, because: str, as_json: bool) -> None:
     """Resume a stopped log. All of it is verified first. With any fault, it stays stopped."""
-    with Bars(quiet=False) as bars:
+    with Bars(quiet=as_json) as bars:
         origin = verifying.resume(instance.use, caller, because, bars.set)
-    show(False, {}, f"The log {origin} has been verified and resumed.")
+    show(as_json, {"origin": origin, "stopped": False}, f"The log {origin} has been verified and resumed.")
 
 
 @log.command("acknowledge-clock")
 @BECAUSE
+@with_json
 @acting
-def acknowledge_clock(instance: Instance, caller: Caller, because: str) -> None:
+def acknowledge_clock(instance: Instance, caller: Caller, because: str, as_json: bool) -> None:
     """Explain entries that are dated ahead of time because a clock was wrong. Correct the clock first.
 
     Until then, downloads stop and `log verify` reports every later entry; afterwards it shows your explanation.
     """
     seconds = clocks.acknowledge(instance.use, caller, because)
-    show(False, {}, f"Recorded in the log: entries are dated up to {seconds} s ahead of time.")
+    sentence = f"Recorded in the log: entries are dated up to {seconds} s ahead of time."
+    show(as_json, {"seconds_ahead": seconds}, sentence)
 
 
 @log.command()
-@click.argument("which", metavar="ENTRY-OR-DOWNLOAD-ID")
+@click.argument("which", metavar="ENTRY-OR-DOWNLOAD")
 @BECAUSE
+@with_json
 @acting
-def erase(instance: Instance, caller: Caller, which: str, because: str) -> None:
+def erase(instance: Instance, caller: Caller, which: str, because: str, as_json: bool) -> None:
     """Erase an entry where the law requires it: record, salt and person. Its place in the tree is kept.
+
+    Name it by its log and its place in it, such as 2027/71, or by the download's ID.
 
     A new entry records who erased it and why. Earlier backups and exports still contain the erased data.
     """
     erased = erasure.erase(instance.use, caller, which, because)
     show(
-        False,
-        {},
-        f"Entry {erased.entry_id}, of kind {erased.kind}, has been erased. The erasure is recorded in the log.",
+        as_json,
+        {"entry": erased.place, "kind": erased.kind},
+        f"Entry {erased.place}, of kind {erased.kind}, has been erased. The erasure is recorded in the log.",
     )
 
 

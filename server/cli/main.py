@@ -28,7 +28,7 @@ from server.cli import (
     token,
     worker,
 )
-from server.cli.terminal import Instance
+from server.cli.terminal import Instance, with_data
 from server.domain.errors import InvalidRequest, NotFound, Refused, taken_meanwhile
 from server.domain.marks import AnotherInstance
 from server.domain.publish.faults import NotPublishable
@@ -77,7 +77,7 @@ for module in (
     agreement, stage, hold, token, log, keys, backup,
 ):  # fmt: skip
     for command in module.COMMANDS:
-        commands.add_command(command)
+        commands.add_command(with_data(command))
 
 
 def main() -> None:
@@ -90,7 +90,8 @@ def main() -> None:
         sys.exit(error.exit_code)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "weightgate-server"
-        _say(f"{error.format_message().rstrip('.')}. `{path} --help` describes it.")
+        message = error.format_message()
+        _say(f"{message}{'' if message.endswith(('.', '?')) else '.'} `{path} --help` describes it.")
         sys.exit(error.exit_code)
     except click.ClickException as error:
         _say(error.format_message())

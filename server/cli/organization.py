@@ -1,11 +1,12 @@
-"""Organizations: add, list, suspend, resume, limit."""
+"""Organizations: add, list, show, suspend, resume, limit."""
 
 import click
 
-from server.cli.terminal import COUNT, LARGE_COUNT, Instance, acting, show, show_list, with_json
+from server.cli.terminal import COUNT, LARGE_COUNT, Instance, acting, show, show_list, show_one, with_json
 from server.domain.callers import Caller
-from server.domain.identity import organizations
-from server.domain.paging import Slice
+from server.domain.identity import organizations, people
+from server.domain.identity.organizations import Organization
+from server.domain.paging import every
 
 
 @click.group()
@@ -30,58 +31,92 @@ def add(instance: Instance, caller: Caller, slug: str, name: str, as_json: bool)
 def list_(instance: Instance, caller: Caller, as_json: bool) -> None:
     """List the organizations you can see."""
     with instance.use.database.reading() as session:
-        found = organizations.visible(session, caller, Slice(10_000)).items
-    rows = [(o.slug, o.name, "lab" if o.is_lab else "partner", o.created_at, o.suspended_at) for o in found]
+        found = every(lambda part: organizations.visible(session, caller, part))
+    rows = [(o.slug, o.name, _kind(o), o.created_at, o.suspended_at) for o in found]
     show_list(as_json, ("id", "name", "kind", "created_at", "suspended_at"), rows)
+
+
+@organization.command("show")
+@click.argument("slug")
+@with_json
+@acting
+def show_organization(instance: Instance, caller: Caller, slug: str, as_json: bool) -> None:
+    """Show the organization SLUG: limits, networks, and the people in it."""
+    with instance.use.database.reading() as session:
+        known = organizations.find(session, caller, slug)
+        quota = organizations.quota_of(session, known)
+        staffed = every(lambda part: people.of_organization(session, caller, known.id, part))
+        body = {
+            "id": known.slug, "name": known.name, "kind": _kind(known), "created_at": known.created_at,
+            "suspended_at": known.suspended_at, "suspension_reason": known.suspension_reason,
+            "bytes_per_day": quota.bytes_per_day, "requests_per_minute": quota.requests_per_minute,
+            "networks": known.networks.split(), "people": [person.email for person in staffed],
+        }  # fmt: skip
+    show_one(as_json, body)
 
 
 @organization.command()
 @click.argument("slug")
 @click.option("--reason", required=True, help="The reason, recorded in the log.")
+@with_json
 @acting
-def suspend(instance: Instance, caller: Caller, slug: str, reason: str) -> None:
+def suspend(instance: Instance, caller: Caller, slug: str, reason: str, as_json: bool) -> None:
     """Suspend SLUG: all its requests are refused from now on."""
     organizations.suspend(instance.use, caller, slug, reason)
     lifetime = instance.settings.url_lifetime_seconds
-    show(False, {}, f"{slug} is suspended. URLs that were already issued work for up to {lifetime} seconds.")
+    body = {"id": slug, "suspended": True, "issued_urls_end_in_seconds": lifetime}
+    show(as_json, body, f"{slug} is suspended. URLs that were already issued work for up to {lifetime} seconds.")
 
 
 @organization.command()
 @click.argument("slug")
+@with_json
 @acting
-def resume(instance: Instance, caller: Caller, slug: str) -> None:
+def resume(instance: Instance, caller: Caller, slug: str, as_json: bool) -> None:
     """End a suspension."""
     organizations.resume(instance.use, caller, slug)
-    show(False, {}, f"The suspension of {slug} has been lifted.")
+    show(as_json, {"id": slug, "suspended": False}, f"The suspension of {slug} has been lifted.")
 
 
 @organization.command()
 @click.argument("slug")
 @click.option("--bytes-per-day", type=LARGE_COUNT, help="Bytes issued per 24 hours [no limit].")
 @click.option("--requests-per-minute", type=COUNT, help="Downloads per minute [no limit].")
+@with_json
 @acting
 def quota(
-    instance: Instance, caller: Caller, slug: str, bytes_per_day: int | None, requests_per_minute: int | None
+    instance: Instance,
+    caller: Caller,
+    slug: str,
+    bytes_per_day: int | None,
+    requests_per_minute: int | None,
+    as_json: bool,
 ) -> None:
     """Replace the limits of SLUG."""
     organizations.set_quota(
         instance.use, caller, slug, bytes_per_day=bytes_per_day, requests_per_minute=requests_per_minute
     )
-    show(False, {}, f"The limits of {slug} have been updated.")
+    body = {"id": slug, "bytes_per_day": bytes_per_day, "requests_per_minute": requests_per_minute}
+    show(as_json, body, f"The limits of {slug} have been updated.")
 
 
 @organization.command()
 @click.argument("slug")
 @click.argument("networks", nargs=-1)
+@with_json
 @acting
-def networks(instance: Instance, caller: Caller, slug: str, networks: tuple[str, ...]) -> None:
+def networks(instance: Instance, caller: Caller, slug: str, networks: tuple[str, ...], as_json: bool) -> None:
     """Set the NETWORKS that SLUG fetches from. A fetch from any other network raises an alarm. Omit to remove all."""
     organizations.set_networks(instance.use, caller, slug, networks)
     show(
-        False,
-        {},
+        as_json,
+        {"id": slug, "networks": list(networks)},
         f"Registered networks of {slug}: {', '.join(networks)}." if networks else f"{slug} has no registered networks.",
     )
+
+
+def _kind(organization: Organization) -> str:
+    return "lab" if organization.is_lab else "partner"
 
 
 COMMANDS = [organization]

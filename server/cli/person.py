@@ -4,8 +4,8 @@ import click
 
 from server.cli.terminal import Instance, acting, console, show, show_list, with_json
 from server.domain.callers import Caller
-from server.domain.identity import people
-from server.domain.paging import Slice
+from server.domain.identity import email_addresses, people
+from server.domain.paging import every
 from server.domain.permissions import Role
 
 
@@ -29,8 +29,9 @@ def add(
 ) -> None:
     """Add a person. Prints their first password and TOTP secret once."""
     password, totp_secret = people.add(instance.use, caller, organization, email_of_person, name, Role(role))
-    body = {"email": email_of_person, "password": password, "totp_secret": totp_secret}
-    show(as_json, body, f"Added {email_of_person}. Hand these over securely. They are not shown again:")
+    email = email_addresses.stored(email_of_person)
+    body = {"email": email, "password": password, "totp_secret": totp_secret}
+    show(as_json, body, f"Added {email_addresses.shown(email)}. Hand these over securely. They are not shown again:")
     if not as_json:
         console.print(f"  password     {password}\n  TOTP secret  {totp_secret}", markup=False)
 
@@ -41,27 +42,31 @@ def add(
 def list_(instance: Instance, caller: Caller, as_json: bool) -> None:
     """List the people you can see."""
     with instance.use.database.reading() as session:
-        found = people.visible(session, caller, Slice(10_000)).items
+        found = every(lambda part: people.visible(session, caller, part))
     rows = [(p.email, p.name, p.organization.slug, p.role, p.created_at, p.disabled_at) for p in found]
     show_list(as_json, ("email", "name", "organization", "role", "created_at", "disabled_at"), rows)
 
 
 @person.command()
 @click.argument("email_of_person", metavar="EMAIL")
+@with_json
 @acting
-def disable(instance: Instance, caller: Caller, email_of_person: str) -> None:
+def disable(instance: Instance, caller: Caller, email_of_person: str, as_json: bool) -> None:
     """Disable a person and revoke the tokens they created (keep one with `token take-over`)."""
     revoked = people.disable(instance.use, caller, email_of_person)
-    show(False, {}, f"{email_of_person} is disabled. Tokens revoked: {revoked}.")
+    body = {"email": email_of_person, "disabled": True, "tokens_revoked": revoked}
+    show(as_json, body, f"{email_of_person} is disabled. Tokens revoked: {revoked}.")
 
 
 @person.command()
 @click.argument("email_of_person", metavar="EMAIL")
+@with_json
 @acting
-def enable(instance: Instance, caller: Caller, email_of_person: str) -> None:
+def enable(instance: Instance, caller: Caller, email_of_person: str, as_json: bool) -> None:
     """Enable a disabled person."""
     people.enable(instance.use, caller, email_of_person)
-    show(False, {}, f"{email_of_person} is enabled again. Revoked tokens stay revoked.")
+    body = {"email": email_of_person, "disabled": False}
+    show(as_json, body, f"{email_of_person} is enabled again. Revoked tokens stay revoked.")
 
 
 @person.command("reset-password")

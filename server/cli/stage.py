@@ -1,14 +1,19 @@
-"""Models and stages: add, move, announce, list."""
+"""Models and stages: add, move, announce, list, show."""
 
 import click
+from sqlalchemy.orm import Session
 
-from server.cli.terminal import COUNT, LARGE_COUNT, Instance, acting, show, show_list, with_json
+from server.cli.terminal import COUNT, LARGE_COUNT, Instance, acting, show, show_list, show_one, with_json
 from server.domain.access import ladder
+from server.domain.access.ladder import Ladder, Step
 from server.domain.callers import Caller
+from server.domain.errors import NotFound
+from server.domain.publish import checkpoints
 from server.domain.release import stages
 from server.domain.release.stages import StageState
+from server.domain.resources import Resources
 
-LISTED_AT_MOST = 10_000
+ALL = 2**31 - 2  # stages: a limit that no instance reaches
 
 
 @click.group()
@@ -19,11 +24,12 @@ def stage() -> None:
 @stage.command("add-model")
 @click.argument("name")
 @click.option("--title", required=True, help="The name shown to people.")
+@with_json
 @acting
-def add_model(instance: Instance, caller: Caller, name: str, title: str) -> None:
+def add_model(instance: Instance, caller: Caller, name: str, title: str, as_json: bool) -> None:
     """Add the model NAME."""
     stages.add_model(instance.use, caller, name, title)
-    show(False, {}, f"Added model {name}.")
+    show(as_json, {"model": name, "title": title}, f"Added model {name}.")
 
 
 @stage.command()
@@ -34,6 +40,7 @@ def add_model(instance: Instance, caller: Caller, name: str, title: str) -> None
 @click.option("--parameters", type=LARGE_COUNT, help="The number of parameters.")
 @click.option("--announced", is_flag=True, help="Show its name and plan to everyone while it is planned.")
 @click.option("--plan", help="The planned release, in words.")
+@with_json
 @acting
 def add(
     instance: Instance,
@@ -45,6 +52,7 @@ def add(
     parameters: int | None,
     announced: bool,
     plan: str | None,
+    as_json: bool,
 ) -> None:
     """Add a planned stage."""
     added = stages.add(
@@ -58,39 +66,44 @@ def add(
         announced=announced,
         plan=plan,
     )
-    show(False, {}, f"Added {name} as number {added.ordinal} on its ladder. Next: `publish DIR {name}`.")
+    body = {"stage": name, "ordinal": added.ordinal, "state": added.state}
+    show(as_json, body, f"Added {name} as number {added.ordinal} on its ladder. Next: `publish DIR {name}`.")
 
 
 @stage.command()
 @click.argument("name", metavar="MODEL/STAGE")
 @click.argument("alias")
+@with_json
 @acting
-def alias(instance: Instance, caller: Caller, name: str, alias: str) -> None:
+def alias(instance: Instance, caller: Caller, name: str, alias: str, as_json: bool) -> None:
     """Add ALIAS as another name of the stage."""
     stages.add_alias(instance.use, caller, name, alias)
-    show(False, {}, f"{name} can now also be found as {alias}.")
+    show(as_json, {"stage": name, "alias": alias}, f"{name} can now also be found as {alias}.")
 
 
 @stage.command()
 @click.argument("name", metavar="MODEL/STAGE")
 @click.argument("to", type=click.Choice([str(state) for state in StageState if state is not StageState.PLANNED]))
 @click.option("--rationale", required=True, help="The reason, recorded in the log.")
+@with_json
 @acting
-def move(instance: Instance, caller: Caller, name: str, to: str, rationale: str) -> None:
+def move(instance: Instance, caller: Caller, name: str, to: str, rationale: str, as_json: bool) -> None:
     """Move a stage to its next state, or withdraw it permanently."""
     stages.move(instance.use, caller, name, StageState(to), rationale)
-    show(False, {}, f"{name} is now {to}.")
+    show(as_json, {"stage": name, "state": to}, f"{name} is now {to}.")
 
 
 @stage.command()
 @click.argument("name", metavar="MODEL/STAGE")
 @click.option("--announced/--not-announced", required=True, help="Whether everyone can see its name and plan.")
 @click.option("--plan", help="The plan, in words [none].")
+@with_json
 @acting
-def announce(instance: Instance, caller: Caller, name: str, announced: bool, plan: str | None) -> None:
+def announce(instance: Instance, caller: Caller, name: str, announced: bool, plan: str | None, as_json: bool) -> None:
     """Show or hide a planned stage's name and plan."""
     stages.announce(instance.use, caller, name, announced=announced, plan=plan)
-    show(False, {}, f"{name} is {'announced' if announced else 'not announced'}.")
+    body = {"stage": name, "announced": announced, "plan": plan}
+    show(as_json, body, f"{name} is {'announced' if announced else 'not announced'}.")
 
 
 @stage.command("list")
@@ -99,10 +112,70 @@ def announce(instance: Instance, caller: Caller, name: str, announced: bool, pla
 def list_(instance: Instance, caller: Caller, as_json: bool) -> None:
     """List the stages you can see."""
     with instance.use.database.reading() as session:
-        known = ladder.ladders(session, instance.use, caller, at_most=LISTED_AT_MOST)
+        known = ladder.ladders(session, instance.use, caller, at_most=ALL)
     found = [step.stage for one in sorted(known, key=lambda one: one.model) for step in one.steps]
     rows = [(s.full_name, s.state, s.held, s.tier, s.agreement, s.plan) for s in found]
     show_list(as_json, ("stage", "state", "held", "tier", "agreement", "plan"), rows)
 
 
-COMMANDS = [stage]
+@stage.command("show")
+@click.argument("name", metavar="MODEL/STAGE")
+@with_json
+@acting
+def show_stage(instance: Instance, caller: Caller, name: str, as_json: bool) -> None:
+    """Show a stage: its state, requirements, names and `main` checkpoint, and whether you can download it."""
+    with instance.use.database.reading() as session:
+        step = ladder.step(session, instance.use, caller, name)
+        known = step.stage
+        body = {
+            "stage": known.full_name, "state": known.state, "state_since": known.state_since, "held": known.held,
+            "tier": known.tier, "agreement": known.agreement, "ordinal": known.ordinal,
+            "parameters": known.parameters, "announced": known.announced, "plan": known.plan,
+            "aliases": list(stages.aliases(session, stages.get(session, name))) if step.shown else [],
+            "main": _main(session, instance.use, step) if caller.is_staff or step.refused is None else None,
+            "may_download": step.refused is None, "refusal": step.refused.detail if step.refused else None,
+        }  # fmt: skip
+    show_one(as_json, body)
+
+
+def _main(session: Session, use: Resources, step: Step) -> str | None:
+    key = step.stage.main_checkpoint_id
+    return None if key is None else checkpoints.file_list(session, use.database, key).checkpoint_id
+
+
+@click.group()
+def model() -> None:
+    """List and show models. `stage add-model` adds one."""
+
+
+@model.command("list")
+@with_json
+@acting
+def list_models(instance: Instance, caller: Caller, as_json: bool) -> None:
+    """List the models you can see."""
+    found = _models(instance.use, caller)
+    rows = [(one.model, one.title, len(one.steps)) for _, one in sorted(found.items())]
+    show_list(as_json, ("model", "title", "stages"), rows)
+
+
+@model.command("show")
+@click.argument("name", metavar="MODEL")
+@with_json
+@acting
+def show_model(instance: Instance, caller: Caller, name: str, as_json: bool) -> None:
+    """Show a model: its title, and its stages from small to large."""
+    found = _models(instance.use, caller).get(name)
+    if found is None:
+        raise NotFound(f"There is no model {name}.")
+    names = [step.stage.name for step in found.steps]
+    show_one(as_json, {"model": found.model, "title": found.title, "stages": names})
+
+
+def _models(use: Resources, caller: Caller) -> dict[str, Ladder]:
+    """Those that the caller may know of; to staff also the ones that have no stage yet."""
+    with use.database.reading() as session:
+        found = {one.name: Ladder(one.name, one.title, []) for one in stages.all_models(session, caller)}
+        return found | {one.model: one for one in ladder.ladders(session, use, caller, at_most=ALL)}
+
+
+COMMANDS = [stage, model]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -88,6 +89,23 @@ def with_json(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")(command)
 
 
+def with_data(command: click.Command) -> click.Command:
+    """Let `--data DIR` be given after a command as well: people add it where they notice that it is missing."""
+    option = click.Option(
+        ["--data"], metavar="DIR", expose_value=False, callback=_go_to, help="The instance's data folder [./var]."
+    )
+    command.params.append(option)
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            with_data(below)
+    return command
+
+
+def _go_to(context: click.Context, _: click.Parameter, folder: str | None) -> None:
+    if folder is not None:
+        context.find_object(Instance).folder = Path(folder)  # type: ignore[union-attr]  # the root group made it
+
+
 def show(as_json: bool, body: Mapping[str, Any], sentence: str) -> None:
     """Print a result: the sentence for people, the body for scripts."""
     if as_json:
@@ -109,27 +127,61 @@ def show_list(as_json: bool, columns: Sequence[str], rows: Sequence[Sequence[Any
     console.print(table)
 
 
+def show_one(as_json: bool, body: Mapping[str, Any]) -> None:
+    """Print what is known of one thing: a line each for people, an object for scripts."""
+    if as_json:
+        click.echo(json.dumps({name: plain(value) for name, value in body.items()}, ensure_ascii=False))
+        return
+    width = max(map(len, body)) + 2
+    for name, value in body.items():
+        text = ", ".join(map(printable, value)) if isinstance(value, list) else printable(value)
+        console.print(f"{name.replace('_', ' '):<{width}}{text or '-'}", markup=False)
+
+
 class Moment(click.ParamType[datetime]):
-    """A day or a moment in UTC: 2027-01-31 or 2027-01-31T12:00:00Z, or a span from now: 90d, 12h."""
+    """A day or a moment: 2027-01-31 (in UTC) or 2027-01-31T12:00:00Z, or a span from now: 90d, 12h."""
 
     name = "moment"
+
+    def __init__(self, *, ends: bool = False) -> None:
+        """ends: whether a day means its end, as in the portal's fields for a last day."""
+        self._ends = ends
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         text = str(value)
         try:
-            if span := re.fullmatch(r"([0-9]{1,9})([dh])", text):
-                return datetime.now(UTC) + timedelta(**{"days" if span[2] == "d" else "hours": int(span[1])})
-            moment = datetime.fromisoformat(text)
-        except (ValueError, OverflowError):
-            self.fail(
-                f"{text!r} is not a valid date or time: write 2027-01-31, 2027-01-31T12:00:00Z, or 90d from now",
-                param,
-                ctx,
-            )
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            if span := re.fullmatch(r"([0-9]{1,9})([dh])", text, re.ASCII):
+                delay = timedelta(**{"days" if span[2] == "d" else "hours": int(span[1])})
+                text = dates.rfc3339(datetime.now(UTC) + delay)
+            return dates.chosen(text, ends=self._ends)
+        except OverflowError:
+            self.fail(f"{value!r} is not a valid date or time: choose fewer days", param, ctx)
+        except ValueError as error:
+            self.fail(f"{value!r} is not a valid date or time: {error}", param, ctx)
+
+
+class ReadableFile(click.Path):
+    """A file that this process can open; said of one that it cannot is why, and not that there is none."""
+
+    name = "file"
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            with Path(os.fsdecode(value)).open("rb"):
+                return super().convert(value, param, ctx)
+        except PermissionError:
+            user = pwd.getpwuid(os.geteuid()).pw_name
+            self.fail(f"{value!r} cannot be read by user {user}: `install -m 0600 -o {user}` makes a copy that can")
+        except OSError as error:
+            self.fail(f"{value!r} cannot be read: {error.strerror}")
 
 
 MOMENT = Moment()
+END = Moment(ends=True)
+READABLE = ReadableFile()
 # What the database can hold: beyond, it would fail rather than refuse.
 COUNT = click.IntRange(1, 2**31 - 1)
 LARGE_COUNT = click.IntRange(1, 2**53 - 1)
@@ -142,4 +194,6 @@ def plain(value: Any) -> Any:
 
 def printable(value: Any) -> str:
     """As text for a terminal: partners choose names, and a control sequence in one could rewrite what an admin sees."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return as_printable("" if value is None else str(plain(value)))

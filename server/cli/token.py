@@ -8,7 +8,7 @@ from server.cli.terminal import Instance, acting, plain, show, show_list, with_j
 from server.domain.callers import Caller
 from server.domain.identity import tokens
 from server.domain.identity.tokens import NewToken
-from server.domain.paging import Slice
+from server.domain.paging import every
 from server.domain.permissions import Scope
 
 
@@ -48,7 +48,7 @@ def create(
 def list_(instance: Instance, caller: Caller, as_json: bool) -> None:
     """List the tokens you can see, newest first."""
     with instance.use.database.reading() as session:
-        found = tokens.visible(session, caller, Slice(10_000)).items
+        found = every(lambda part: tokens.visible(session, caller, part))
     rows = [(t.public_id, t.name, t.scopes, t.networks, t.expires_at, t.revoked_at) for t in found]
     show_list(as_json, ("id", "name", "scopes", "networks", "expires_at", "revoked_at"), rows)
 
@@ -64,20 +64,22 @@ def rotate(instance: Instance, caller: Caller, token_id: str, as_json: bool) -> 
 
 @token.command()
 @click.argument("token_id")
+@with_json
 @acting
-def revoke(instance: Instance, caller: Caller, token_id: str) -> None:
+def revoke(instance: Instance, caller: Caller, token_id: str, as_json: bool) -> None:
     """Revoke a token immediately."""
     tokens.revoke(instance.use, caller, token_id)
-    show(False, {}, f"Token {token_id} has been revoked.")
+    show(as_json, {"id": token_id, "revoked": True}, f"Token {token_id} has been revoked.")
 
 
 @token.command("take-over")
 @click.argument("token_id")
+@with_json
 @acting
-def take_over(instance: Instance, caller: Caller, token_id: str) -> None:
+def take_over(instance: Instance, caller: Caller, token_id: str, as_json: bool) -> None:
     """Take over a token of your organization. It then acts for you."""
     tokens.take_over(instance.use, caller, token_id)
-    show(False, {}, f"Token {token_id} now acts for {caller.person}.")
+    show(as_json, {"id": token_id, "acts_for": caller.person}, f"Token {token_id} now acts for {caller.person}.")
 
 
 def _show_new(made: NewToken, as_json: bool) -> None:

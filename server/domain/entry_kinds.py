@@ -181,6 +181,7 @@ KINDS: dict[EntryKind, About] = {
 }
 
 
+BY_ITSELF = frozenset({EntryKind.HEARTBEAT, EntryKind.RECONCILIATION})  # what the worker writes, time and again
 _BY_TEXT = {str(kind): about for kind, about in KINDS.items()}
 
 

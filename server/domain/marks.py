@@ -36,9 +36,14 @@ def of_database(session: Session) -> str:
     return session.scalars(select(InstanceId.value)).one()
 
 
+def has_id(session: Session) -> bool:
+    """Whether the schema is one that has an id."""
+    return inspect(session.connection()).has_table(InstanceId.__tablename__)
+
+
 def renew(session: Session) -> str | None:
     """Make this database another instance than the one it was copied from; a schema of before ids gets one later."""
-    if not inspect(session.connection()).has_table(InstanceId.__tablename__):
+    if not has_id(session):
         return None
     value = secrets.token_hex(16)
     session.execute(update(InstanceId).values(value=value))
@@ -55,8 +60,8 @@ def is_marked(database: Database, store: ObjectStore) -> bool:
     if mark.get("instance") != own:
         raise AnotherInstance(
             f"the bucket belongs to another instance than this database ({mark.get('public_url', 'unknown')}, since "
-            f"{mark.get('since', 'unknown')}): correct s3_bucket or database_url, or, if that instance is permanently "
-            "stopped, run `weightgate-server take-over`"
+            f"{mark.get('since', 'unknown')}): correct s3_bucket or database_url, or, if that instance is stopped "
+            "permanently, run `weightgate-server take-over`"
         )
     return True
 

@@ -1,16 +1,16 @@
-"""The embedded store's own access log: one JSON object a line; `embedded_config.py` says what each field means."""
+"""The embedded store's own access log, and that of deploy/nginx-outside-store.conf, which writes the same lines.
+
+One JSON object a line; `embedded_config.py` says what each field means.
+"""
 
 import hashlib
-from typing import Any
 
-import orjson
-
-from server.storage.access_logs import COPY, GET, SUCCESS, Read, possible
+from server.storage.access_logs import COPY, GET, SUCCESS, Read, json_object, possible
 
 
 def of(line: bytes) -> "EmbeddedFormat | None":
     try:
-        return EmbeddedFormat() if "ended_at" in _loaded(line) else None
+        return EmbeddedFormat() if "ended_at" in json_object(line) else None
     except (ValueError, TypeError):
         return None
 
@@ -24,7 +24,7 @@ class EmbeddedFormat:
     """Reads lines; has nothing to remember."""
 
     def read(self, line: bytes) -> Read | None:
-        told = _loaded(line)
+        told = json_object(line)
         status, method, key = int(told["status"]), str(told["method"]), str(told["key"])
         if not key:  # about the bucket
             return None
@@ -48,10 +48,3 @@ class EmbeddedFormat:
             str(told["range"]) or None,
             agent or None,
         ))  # fmt: skip
-
-
-def _loaded(line: bytes) -> Any:
-    try:
-        return orjson.loads(line)
-    except orjson.JSONDecodeError:  # clients may send bytes that are not UTF-8
-        return orjson.loads(line.decode("utf-8", "replace"))

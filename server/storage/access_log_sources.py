@@ -15,14 +15,22 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from server.storage import access_log_cloudfront, access_log_embedded, access_log_s3
+from server.storage import (
+    access_log_cloudfront,
+    access_log_embedded,
+    access_log_minio,
+    access_log_radosgw,
+    access_log_s3,
+)
 from server.storage.access_logs import LogReader, Read, Tally
 from server.storage.object_errors import ObjectStoreError
 
 BLOCK_BYTES = 1 << 18  # more is slower: it does not stay in the processor's cache
 LINE_BYTES_AT_MOST = 1 << 17  # S3's longest are about 25 KB: target, referer and user agent of 8 KB each
 AHEAD = 4  # objects fetched while one is read: S3 writes many small ones
-FORMATS = (access_log_cloudfront.of, access_log_embedded.of, access_log_s3.of)
+FORMATS = (
+    access_log_cloudfront.of, access_log_embedded.of, access_log_minio.of, access_log_radosgw.of, access_log_s3.of,
+)  # fmt: skip
 
 Advance = Callable[[int], None]  # bytes read just now, as they lie there
 

@@ -1,15 +1,19 @@
 """Access logs of an object store: from lines to reads, whatever wrote them; the format is told by the content.
 
-Three kinds are known: S3 server access logs, CloudFront standard logs, and the embedded store's proxy. A line may hold
-whatever a client sent: no line raises, and one that cannot be read is counted, with a few redacted examples.
+Five kinds are known: S3 server access logs, CloudFront standard logs, the ops log of Ceph's gateway, MinIO's audit log,
+and the lines of nginx in front of a store, the embedded one or another. A line may hold whatever a client sent: no
+line raises, and one that cannot be read is counted, with a few redacted examples.
 """
 
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote
 
+import orjson
+
+from server.logger import without_links
 from server.text import printable
 
 EXAMPLES_AT_MOST = 5
@@ -112,6 +116,14 @@ class LogReader:
         return None
 
 
+def json_object(line: bytes) -> Any:
+    """Return what a line of JSON says, also where a client sent bytes that are not UTF-8. Raises ValueError."""
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return orjson.loads(line.decode("utf-8", "replace"))
+
+
 def possible(read: Read) -> Read:
     """Return a read as it is. Raises ValueError where a number in it is none that a store writes."""
     if not 0 <= read.bytes_sent <= BYTES_AT_MOST or read.at_ms not in MOMENTS_MS:
@@ -158,12 +170,11 @@ def decoded(text: bytes) -> str:
     return plain
 
 
-# Whatever could open something: everything from a query on, and any long run of letters that could be a secret.
-_QUERY = re.compile(r"(\?|%3f|&|x-amz-|policy=|signature=).*", re.IGNORECASE | re.DOTALL)
+# Any run of letters that is long enough to be a secret.
 _LONG = re.compile(r"[A-Za-z0-9+/=_~%-]{16,}")
 
 
 def redacted(line: bytes, characters: int = 120) -> str:
     """Return the start of foreign text as one printable line, from which nothing can be fetched."""
-    text = _LONG.sub("…", _QUERY.sub("…", line[:2000].decode("utf-8", "replace")))
+    text = _LONG.sub("…", without_links(line[:2000].decode("utf-8", "replace")))
     return printable(text[:characters])

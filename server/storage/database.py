@@ -4,6 +4,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -45,6 +46,23 @@ class DatabaseUnavailable(Exception):
 
 class RowTaken(Exception):
     """Another transaction stored a row of the same name or number first. Nothing of this one is stored."""
+
+
+class WritingForbidden(Exception):
+    """A transaction was asked for inside `nothing_is_written`."""
+
+
+_FORBIDDEN: ContextVar[bool] = ContextVar("writing_forbidden", default=False)
+
+
+@contextmanager
+def nothing_is_written() -> Iterator[None]:
+    """Let no code inside the block write, whatever it believes that it may do: a transaction is WritingForbidden."""
+    token = _FORBIDDEN.set(True)
+    try:
+        yield
+    finally:
+        _FORBIDDEN.reset(token)
 
 
 class Base(DeclarativeBase):
@@ -103,6 +121,7 @@ class Database:
 
         Raises DatabaseUnavailable when the commit did not come back: the work may then be stored all the same.
         """
+        _require_writing()
         with _typed_errors():
             if self.dialect == "sqlite":
                 with self._group.alone() as session:
@@ -118,6 +137,7 @@ class Database:
         The same promises as `transaction`: an error undoes this work alone. For what is asked often, since on SQLite
         all who ask at once then pay for one disk sync.
         """
+        _require_writing()
         with _typed_errors():
             if self.dialect == "sqlite":
                 return self._group.together(work)
@@ -170,6 +190,11 @@ UNAVAILABLE = (
 )  # fmt: skip
 # Whatever a statement may end with.
 DATABASE_ERRORS = (RowTaken, DBAPIError, sqlite3.DatabaseError, psycopg.DatabaseError)
+
+
+def _require_writing() -> None:
+    if _FORBIDDEN.get():
+        raise WritingForbidden
 
 
 @contextmanager

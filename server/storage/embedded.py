@@ -136,7 +136,12 @@ class EmbeddedStore:
             stale.unlink(missing_ok=True)
         publisher = keys.read_s3_credentials(self.publisher_key_file)
         signer = keys.read_s3_credentials(self.signer_key_file)
-        _replace(conf / "security.toml", config.security_toml())
+        # Made anew at each start, as all who use them start together: no key of an earlier run opens anything.
+        peer_key, peer_certificate = conf / "peer.key", conf / "peer.crt"
+        for path in (peer_key, peer_certificate):
+            path.unlink(missing_ok=True)
+        keys.write_peer_certificate(peer_key, peer_certificate)
+        _replace(conf / "security.toml", config.security_toml(peer_key.name, peer_certificate.name))
         anchor = keys.read_s3_credentials(self.anchor_key_file)
         identities = config.s3_identities(publisher, signer, anchor, self.bucket, self.anchor_bucket)
         _replace(conf / "s3.json", identities)

@@ -8,16 +8,19 @@ that are not UTF-8: read with `errors="replace"`.
     duration_seconds    from the request's first byte to the answer's last
     remote_address      who connected
     method              "GET", …
-    bucket, key         decoded from the path; key is "" for a request about the bucket
-    download_id         parameter x-download-id, "" without one; true on a 2xx line only: anyone can be refused with one
+    bucket, key         decoded from the path, up to what no name of ours holds, then "[redacted]"; key is "" for a
+                        request about the bucket
+    download_id         parameter x-download-id, "" without one that could be one of ours; true on a 2xx line only:
+                        anyone can be refused with one
     access_key_id       which identity signed (not a secret), "" for none; true on a 2xx line only, too
     status              200, 206, 403, …
     bytes_sent          of the body, also when the client went away before the end
-    range               the Range header, "" without one
+    range               the Range header, "" without one or when it is none
     object_size_bytes   of the whole object; null where the answer does not tell
-    user_agent          the client's word
+    user_agent          the client's word, up to what signs a URL
 
-Neither the query string nor a header that signs is ever in it: who reads the log must not be able to download.
+Neither the query string nor a header that signs is ever in it, even where a client has damaged a URL's `?` and the
+query is part of its path: who reads the log must not be able to download.
 """
 
 import grp
@@ -64,19 +67,26 @@ def weed_arguments(ports: Mapping[str, int]) -> list[str]:
 GRPC_OFFSET = 10_000
 
 
+# Every part that listens, and the client's part of them all.
+GRPC_PEERS = ("master", "volume", "filer", "s3", "admin", "worker", "client", "msg_broker", "msg_agent", "mq")
+
+
 def weed_environment(folder: str) -> dict[str, str]:
     """Return a whole environment. An inherited AWS_ACCESS_KEY_ID would become an administrator of the store, and
     WEED_* would override its settings."""
     return {"HOME": f"{folder}/conf", "TMPDIR": f"{folder}/run", "GOMEMLIMIT": "384MiB", "PATH": os.defpath}
 
 
-def security_toml() -> str:
+def security_toml(peer_key: str, peer_certificate: str) -> str:
     """Return SeaweedFS' security settings with fresh keys: they live as long as the process, which alone uses them.
 
-    The keys close the HTTP ports of filer and volume server. Still open to every local process: their gRPC ports.
+    The keys close the HTTP ports of filer and volume server. The pair of files closes every gRPC port, to which each
+    side shows the same certificate: it has to be readable by this user alone, and names no host.
     """
     keyed = ("jwt.signing", "jwt.signing.read", "jwt.filer_signing", "jwt.filer_signing.read")
     sections = [f'[{name}]\nkey = "{secrets.token_urlsafe(32)}"\nexpires_after_seconds = 10\n' for name in keyed]
+    sections.append(f'[grpc]\nca = "{peer_certificate}"\n')
+    sections += [f'[grpc.{name}]\ncert = "{peer_certificate}"\nkey = "{peer_key}"\n' for name in GRPC_PEERS]
     return "\n".join([*sections, "[access]\nui = false\n", "[filer.expose_directory_metadata]\nenabled = false\n"])
 
 
@@ -132,9 +142,23 @@ http {
     # Errors about a request quote its whole line, signature included. What they would say is in the access log.
     error_log /dev/null emerg;
 
-    map $uri $bucket { default ""; "~^/(?<name_of_bucket>[^/]+)" $name_of_bucket; }
-    map $uri $object_key { default ""; "~^/[^/]+/(?<name_of_object>.+)$" $name_of_object; }
-    map $args $download_id { default ""; "~(?:^|&)x-download-id=(?<id_in_query>[^&]+)" $id_in_query; }
+    # A URL whose `?` was damaged is all path, living signature included. Names end where no name of ours would go on.
+    map $uri $bucket {
+        default "[redacted]";
+        "~^/+\z" "";
+        "~^/(?<name_of_bucket>[A-Za-z0-9._-]{1,63})(?:/|\z)" $name_of_bucket;
+    }
+    map $uri $object_key {
+        default "";
+        "~*^/[^/]+/(?<start_of_object>[a-z0-9._/-]*?)(?:[^a-z0-9._/-]|x-amz-)" "$start_of_object[redacted]";
+        "~^/[^/]+/(?<name_of_object>.+)\z" $name_of_object;
+    }
+    map $args $download_id { default ""; "~(?:^|&)x-download-id=(?<id_in_query>[A-Za-z0-9_-]+)(?:&|\z)" $id_in_query; }
+    map $http_range $range { default ""; "~^(?<range_asked_for>[a-z]+=[0-9, -]+)\z" $range_asked_for; }
+    map $http_user_agent $user_agent {
+        default $http_user_agent;
+        "~*^(?<start_of_agent>[\s\S]*?)x-amz-" "$start_of_agent[redacted]";
+    }
     # Who signed: the query's word is the store's too, and an additional header proves nothing.
     map $args $access_key_id {
         default $key_id_in_header;
@@ -178,8 +202,8 @@ http {
     log_format deliveries escape=json '{"ended_at":$msec,"request_id":"$request_id","duration_seconds":$request_time,'
         '"remote_address":"$remote_addr","method":"$request_method","bucket":"$bucket","key":"$object_key",'
         '"download_id":"$download_id","access_key_id":"$access_key_id","status":$status,'
-        '"bytes_sent":$body_bytes_sent,"range":"$http_range","object_size_bytes":$object_size_bytes,'
-        '"user_agent":"$http_user_agent"}';
+        '"bytes_sent":$body_bytes_sent,"range":"$range","object_size_bytes":$object_size_bytes,'
+        '"user_agent":"$user_agent"}';
     access_log logs/access.log deliveries;
 
     client_body_temp_path run/client_body;

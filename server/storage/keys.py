@@ -6,13 +6,16 @@ import os
 import secrets
 import stat
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
+from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.x509.oid import NameOID
 
 SECRET_BYTES = 32
 
@@ -165,6 +168,31 @@ def read_note_key(path: Path) -> ed25519.Ed25519PrivateKey:
     if not isinstance(key, ed25519.Ed25519PrivateKey):
         raise KeyFileError(f"key file {path} contains no Ed25519 key in PEM: create one with `weightgate-server init`")
     return key
+
+
+def write_peer_certificate(private: Path, public: Path) -> None:
+    """Create a key and the certificate by which processes that share both files know each other, and nobody else.
+
+    It is its own authority, and signs no other. It has no end: whoever runs for years would fall silent on a morning.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    itself = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "weightgate")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(itself)
+        .issuer_name(itself)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))  # a clock that is set back does not end it either
+        .not_valid_after(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))  # RFC 5280, section 4.1.2.5
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    write_private(
+        private,
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+    )
+    write_private(public, certificate.public_bytes(serialization.Encoding.PEM))
 
 
 def seal(secret: bytes, purpose: str, content: bytes) -> bytes:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError, SSLError
 from botocore.exceptions import ConnectionError as NoConnection
 
 
@@ -32,7 +32,12 @@ def typed_errors(doing: str) -> Iterator[None]:
         yield
     except ClientError as error:
         raise _answered(doing, error) from None
-    except (NoConnection, HTTPClientError, IncompleteReadError) as error:  # refused, reset, timed out, cut, TLS
+    except SSLError:
+        raise ObjectStoreUnavailable(
+            f"the object store's certificate is not trusted, or TLS failed, when asked to {doing} (SSLError): with a "
+            "private CA, let the environment variable AWS_CA_BUNDLE name a file that contains the CA's certificate"
+        ) from None
+    except (NoConnection, HTTPClientError, IncompleteReadError) as error:  # refused, reset, timed out, cut
         raise ObjectStoreUnavailable(
             f"the object store did not respond when asked to {doing} ({type(error).__name__}): check that it is "
             "running and that its address in the settings is correct"

@@ -1,6 +1,8 @@
 """Probes: plain HTTP requests as an outsider would send them, to see what the store really answers."""
 
 import http.client
+import os
+import ssl
 from urllib.parse import urlsplit
 
 TIMEOUT_SECONDS = 5
@@ -15,8 +17,10 @@ class ProbeFailed(Exception):
 def status_of(url: str) -> int:
     """Return the status of a GET without credentials other than what the URL carries. Follows no redirect."""
     parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.netloc, timeout=TIMEOUT_SECONDS)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=TIMEOUT_SECONDS)
+    if parts.scheme == "https":  # trusting whom boto3 trusts
+        trusted = ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE"))
+        connection = http.client.HTTPSConnection(parts.netloc, timeout=TIMEOUT_SECONDS, context=trusted)
     try:
         connection.request("GET", parts.path + (f"?{parts.query}" if parts.query else ""))
         return connection.getresponse().status

@@ -91,10 +91,10 @@ class S3Signer:
             urls.append(f"{self.origin}{path}?{extra}{batch.url_end}{outer.hexdigest()}")
         return urls
 
-    def stopped_at(self, moment: datetime) -> Self:
-        """Return a twin for which it is always `moment`: its URLs can be compared, to the byte, with others'."""
+    def with_clock(self, clock: Callable[[], datetime]) -> Self:
+        """Return a twin that dates its URLs by another clock; by a stopped one, they can be compared with others'."""
         twin = copy.copy(self)
-        twin._clock = lambda: moment
+        twin._clock = clock
         return twin
 
     def _batch(self, download_id: str, lifetime_seconds: int, moment: datetime) -> "_Batch":

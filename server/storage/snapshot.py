@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 from sqlalchemy.engine import URL
+
+_VERSIONS = re.compile(r"server version: ([0-9.]+)[^;]*; pg_\w+ version: ([0-9.]+)")
 
 
 class SnapshotError(Exception):
@@ -75,6 +78,11 @@ def _postgresql(command: list[str], url: URL) -> None:
     command = [command[0], f"--dbname={named}", *command[1:]]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
+        if versions := _VERSIONS.search(done.stderr):
+            raise SnapshotError(
+                f"{command[0]} is version {versions[2]}, older than the server's {versions[1]}: install "
+                f"postgresql-client-{versions[1].partition('.')[0]}, and remove the older one or put it later on PATH"
+            )
         lines = done.stderr.strip().splitlines() or ["no message"]
         first = next((line for line in lines if "error:" in line), lines[-1])  # what follows quotes its statement
         raise SnapshotError(f"{command[0]} failed: {first}")

@@ -22,7 +22,18 @@ from server.web.api import (
 )
 from server.web.doors import Door
 from server.web.portal import admin, audit
-from server.web.portal.account import account, appearance, factors, invitations, mails, password, sessions, sign_in
+from server.web.portal import help as help_pages
+from server.web.portal.account import (
+    account,
+    appearance,
+    factors,
+    invitations,
+    kept_forms,
+    mails,
+    password,
+    sessions,
+    sign_in,
+)
 from server.web.portal.kit import auth, rendering, static_files
 from server.web.portal.partner import access_requests as request_pages
 from server.web.portal.partner import agreements as agreement_pages
@@ -39,8 +50,8 @@ API = (
 )  # fmt: skip
 PARTNERS = (agreement_pages, download_pages, people_pages, request_pages, stage_pages, token_pages)
 PORTAL = (
-    *PARTNERS, *admin.MODULES, account, appearance, *audit.MODULES, factors, home, invitations, password, sessions,
-    sign_in, static_files,
+    *PARTNERS, *admin.MODULES, account, appearance, *audit.MODULES, factors, *help_pages.MODULES, home, invitations,
+    kept_forms, password, sessions, sign_in, static_files,
 )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from server.storage.outside import OutsideFault
 from server.text import printable
 from server.web import doors
 from server.web.identity import known_caller, resources
+from server.web.portal.kit import kept_forms
 from server.web.portal.kit import refused as pages
 
 logger = structlog.get_logger(__name__)
@@ -195,7 +196,7 @@ def _fit(text: str) -> str:
 def _problem(status: int, *, wait_seconds: int = 0, **parts: Any) -> Response:
     if doors.is_for_people():
         # A person reads it: who is not signed in is asked to, and everything else has its page.
-        if status == 401 and request.method == "GET":
+        if status == 401 and (request.method == "GET" or kept_forms.keep()):
             return pages.to_sign_in()
         return pages.page(status, wait_seconds=wait_seconds, **parts)
     body = {"type": f"urn:weightgate:{parts['code']}", "status": status, **parts, "request_id": g.request_id}

@@ -137,7 +137,7 @@ def _ids(use: Resources, owner: Caller) -> dict[str, str]:
         }
         ids = {name: str(session.scalar(query)) for name, query in queries.items()}
         return ids | {
-            "entry_id": str(entry.id),
+            "place": str(entry.leaf_index),
             "today": use.clock().date().isoformat(),
             "invitation": by_mail["emil@aurora-institute.example"],
             "reset": by_mail[str(owner.person)],

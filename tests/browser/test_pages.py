@@ -20,12 +20,13 @@ PAGES = pages.listed()
 BYTES_AT_MOST = 100_000  # compressed, with style and scripts, without the chart library
 CHART_LIBRARY = "/static/vendor/chart"
 NARROW = (320, 640)  # pixels: a small phone, and 1280 with the zoom at 200 %
-# Routes of the portal that answer a GET with a file, not with a page.
+# Routes of the portal that answer a GET with a file, or lead on to a page.
 FILES = {
     "/agreements/<name>/versions/<int:number>/text", "/agreements/signatures/<int:signature_id>/copy",
-    "/admin/checkpoints/<checkpoint_id>/manifest", "/audit/log/<int:entry_id>/proof",
-    "/audit/log/<int:entry_id>/record", "/downloads/<uuid:download_id>/proof", "/downloads/<uuid:download_id>/receipt",
-    "/downloads/<uuid:download_id>/record", "/downloads/all.csv", "/static/<path:name>",
+    "/admin/checkpoints/<checkpoint_id>/manifest", "/audit/log/<int:entry_id>", "/audit/log/<name>/<int:place>/proof",
+    "/audit/log/<name>/<int:place>/record", "/downloads/<uuid:download_id>/proof",
+    "/downloads/<uuid:download_id>/receipt", "/downloads/<uuid:download_id>/record", "/downloads/all.csv",
+    "/help/check/offline", "/static/<path:name>",
     "/stages/<model>/<stage>/<checkpoint>/SHA256SUMS", "/stages/<model>/<stage>/<checkpoint>/manifest",
     "/stages/<model>/<stage>/<checkpoint>/manifest/chunks",
 }  # fmt: skip

@@ -78,6 +78,11 @@ class Operator:
         """The same operator, at another folder."""
         return Operator(folder, self._monkeypatch, self._capsys)
 
+    def knows_people_of(self, other: "Operator") -> "Operator":
+        """Tell the operator the passwords that another one knows."""
+        self.people = other.people
+        return self
+
     def knows(self, world: World) -> "Operator":
         """Tell the operator the passwords of the world's example."""
         self.people = world.example.people

@@ -268,7 +268,7 @@ def test_restoring_says_what_is_still_the_same(newcomer: Operator, restoring_bes
     assert f"CHECK {newcomer.folder / FILE_NAME} BEFORE YOU START ANYTHING" in out
     for name in ("public_url", "listen", "s3_bucket", "signer_key_file"):
         assert re.search(rf"^  {name} +\S", out, re.MULTILINE)
-    assert f"Once that instance is permanently stopped: `weightgate-server --data {newcomer.folder} take-over`" in out
+    assert f"Once that instance is stopped permanently: `weightgate-server --data {newcomer.folder} take-over`" in out
 
 
 @pytest.mark.parametrize("command", ["serve", "worker"])

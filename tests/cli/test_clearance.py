@@ -35,3 +35,14 @@ def test_the_list_shows_a_partner_its_own(operator: Operator) -> None:
 def test_an_unknown_clearance_is_refused(operator: Operator) -> None:
     """A number that nothing has is one line."""
     assert "There is no clearance 4711" in operator("clearance", "revoke", 4711, by="admin", code=1).line
+
+
+def test_a_day_ends_when_it_is_over_at_both_doors(operator: Operator, sqlite_world: World) -> None:
+    """`--until 2027-01-31` is what the portal's last day means, and the exact moment is said."""
+    typed = {"organization": "cedar-systems", "model": "gpt-2", "tier": "research", "purpose": "Study."}
+    sent = sqlite_world.visit("admin").post("/admin/clearances/propose", typed | {"last_day": "2027-01-31"})
+    assert sent.status_code == 303
+    proposed = operator(*PROPOSE[:6], "2027-01-31", "--purpose", "Another study.", by="admin")
+    assert "It ends at 2027-02-01T00:00:00Z." in proposed.out
+    rows = operator("clearance", "list", "--json", by="admin").body
+    assert [row["expires_at"] for row in rows if row["organization"] == "cedar-systems"] == ["2027-02-01T00:00:00Z"] * 2

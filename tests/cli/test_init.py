@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from server import settings
-from server.cli.init import PORT_BEHIND_PROXY, store_of
+from server.cli.init import PORT_BEHIND_PROXY, next_step, store_of
 from server.domain import marks
 from server.storage import keys
 from server.storage.embedded import EmbeddedStore, free_port
 from server.storage.objects import S3Objects
 from tests.cli.operator import Answer, Operator
+from tests.other_user import as_another_user
 from tests.postgres import PostgreSQL
 
 ADMINS = ("--admin", "ada@lab.example", "--admin", "ben@lab.example")
@@ -224,3 +225,36 @@ def test_behind_a_proxy_the_embedded_store_has_its_own_port(newcomer: Operator, 
     (newcomer.folder / settings.FILE_NAME).write_text(text)
     store = store_of(newcomer.folder, settings.load(newcomer.folder))
     assert store.endpoint_url == f"http://127.0.0.1:{PORT_BEHIND_PROXY}"
+
+
+def test_a_script_gets_the_first_admins_as_json(newcomer: Operator, s3: tuple[str, ...]) -> None:
+    """With `--json` the secrets, shown this once, are an object that a script can hand on."""
+    body = newcomer(*BASIC, *s3, "--json").body
+    assert body["folder"] == str(newcomer.folder)
+    newcomer.people = {"ada": body["admins"][0]}
+    newcomer("tier", "list", by="ada")
+
+
+@pytest.mark.parametrize("embedded", [True, False])
+def test_what_comes_next_is_the_units_where_there_are_units(
+    newcomer: Operator, s3: tuple[str, ...], tmp_path: Path, embedded: bool
+) -> None:
+    """After the guide's units were copied, starting `serve` by hand would take their port."""
+    newcomer(*BASIC, *(() if embedded else s3))
+    made = settings.load(newcomer.folder)
+    assert next_step(made, tmp_path) == "`weightgate-server serve`"
+    (tmp_path / "weightgate-web.service").touch()
+    store = "weightgate-store " if embedded else ""
+    assert next_step(made, tmp_path) == f"`systemctl enable --now {store}weightgate-web weightgate-worker`"
+
+
+def test_a_key_in_a_folder_of_root_is_not_said_to_be_missing(newcomer: Operator, tmp_path: Path) -> None:
+    """The guide's commands run as the server's user: what that user cannot open is there all the same."""
+    private = tmp_path / "private"
+    private.mkdir()
+    keys.write_s3_credentials(private / "signer.json", keys.new_s3_credentials())
+    with as_another_user(private):
+        line = newcomer(*BASIC, "--signer-key", private / "signer.json", code=2).line
+    assert "cannot be read by user" in line
+    assert "install -m 0600 -o " in line
+    assert "No such file" in newcomer(*BASIC, "--signer-key", private / "other.json", code=2).line

@@ -99,6 +99,8 @@ def test_an_export_is_written_whole_and_private(operator: Operator, sqlite_world
     assert operator("log", "export").out == target.read_text()
     late = operator("log", "export", "--since", (sqlite_world.clock() + timedelta(days=1)).isoformat())
     assert late.out == ""
+    until = operator("log", "export", "--until", "2027-01-31", "--to", target)
+    assert until.out == f"Exported {len(lines)} entries until 2027-02-01T00:00:00Z to {target}.\n"
     answer = operator("log", "export", "--format", "csv", "--to", target)
     assert f"Exported {len(lines)} entries" in answer.out
     assert target.read_text().startswith("log,index,time,kind,")
@@ -206,7 +208,8 @@ def test_a_download_is_erased_by_its_id(operator: Operator, sqlite_world: World)
     made = issuing.issue(sqlite_world.use, sqlite_world.caller("cleared"), sqlite_world.order())
     sqlite_world.seal()
     erase = ("log", "erase", made.id, "--because", "A request.")
-    assert "of kind download, has been erased" in operator(*erase, by="admin").out
+    place = sqlite_world.entries("download")[-1].leaf_index
+    assert f"/{place}, of kind download, has been erased" in operator(*erase, by="admin").out
     assert "already been erased" in operator(*erase, by="admin", code=1).line
     operator("log", "verify")
     assert sqlite_world.records("entry.erase")[0]["actor"]["via"] == "cli"

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
+from server import cli
 from server.cli.main import commands
 from server.settings import FILE_NAME
 from server.storage.embedded import free_port
@@ -49,7 +50,7 @@ def test_all_commands_of_the_design_are_there() -> None:
     """Each command that the design names exists."""
     wanted = (
         "init serve demo demo-code migrate doctor worker store organization person tier clearance agreement stage hold "
-        "token publish checkpoint backup restore take-over log keys"
+        "token publish checkpoint backup restore take-over log keys model"
     )
     assert set(wanted.split()) == set(commands.commands)
 
@@ -70,6 +71,10 @@ WRONG_USE = [
     (("clearance", "propose", "x", "y", "z", "--purpose", "p", "--until", "9999999999d"), "not a valid date or time"),
     (("clearance", "propose", "x", "y", "z", "--purpose", "p", "--until", "999999999d"), "not a valid date or time"),
     (("clearance", "propose", "x", "y", "z", "--purpose", "p", "--until", "\u00b2d"), "not a valid date or time"),
+    (("clearance", "propose", "x", "y", "z", "--purpose", "p", "--until", "2027-W05-7"), "write 2027-01-31"),
+    (("clearance", "propose", "x", "y", "z", "--purpose", "p", "--until", "2027-01-31T12:00:00"), "add the time zone"),
+    (("clearance", "propose", "x", "y", "z", "--purpose", "p", "--until", "9999-12-31"), "no later than the year 9000"),
+    (("clearance", "propose", "x", "y", "z", "--purpose", "p", "--until", "2600000d"), "no later than the year 9000"),
     (("stage", "move", "gpt-2/774M", "planned", "--rationale", "back"), "'planned' is not one of"),
     (("demo", "--port", "70000"), "not in the range"),
 ]
@@ -175,7 +180,7 @@ def test_the_matrix_above_holds_every_changing_command() -> None:
         tuple(map(str, arguments[:2])) if arguments[0] != "publish" else ("publish",) for arguments in REFUSED_BY_ROLE
     }
     leaves = {path for path, command in every_command() if not isinstance(command, click.Group)}
-    reading = {path for path in leaves if path[-1] == "list"}
+    reading = {path for path in leaves if path[-1] in {"list", "show"} and path[0] != "keys"}
     assert leaves - reading - by_everyone - without_person == tested
 
 
@@ -258,3 +263,88 @@ def test_a_disabled_person_proves_nothing(operator: Operator) -> None:
     """The right password of a disabled person is no longer worth anything."""
     operator("person", "disable", operator.people["auditor"]["email"], by="admin")
     assert "is disabled" in operator("tier", "list", by="auditor", code=1).line
+
+
+def test_the_folder_may_be_named_after_the_command(operator: Operator, newcomer: Operator) -> None:
+    """`--data` counts wherever it is given: first, after a group, or last, where it is noticed to be missing."""
+    elsewhere = operator.elsewhere(newcomer.folder).knows_people_of(operator)
+    assert "weightgate-server init" in elsewhere("tier", "list", by="admin", code=1).line
+    for arguments in (("tier", "list", "--data", operator.folder), ("tier", "--data", operator.folder, "list")):
+        assert "research" in elsewhere(*arguments, by="admin").out
+
+
+def test_a_suggestion_is_punctuated_once(newcomer: Operator) -> None:
+    """A misspelled command is answered with the one that was meant, as a question and then a sentence."""
+    line = newcomer("clearence", code=2).line
+    assert line.endswith("Did you mean 'clearance'? `weightgate-server --help` describes it.")
+
+
+# Commands without `--json`, and why.
+NO_JSON = {
+    "serve": "runs until interrupted", "store": "runs until interrupted", "worker": "runs until interrupted",
+    "demo": "runs until interrupted, and writes demo.json", "demo-code": "prints the one code",
+    "log export": "writes JSONL itself",
+}  # fmt: skip
+
+
+def test_every_command_that_ends_can_answer_a_script() -> None:
+    """Each command of the tree has `--json`, but for those that the table excuses."""
+    without = {
+        " ".join(path)
+        for path, command in every_command()
+        if not isinstance(command, click.Group) and not any("--json" in one.opts for one in command.params)
+    }
+    assert without == set(NO_JSON)
+
+
+ANSWERS: list[tuple[tuple[object, ...], dict[str, object]]] = [
+    (("tier", "add", "gold", "--rank", 99), {"name": "gold", "rank": 99}),
+    (("organization", "suspend", UNSIGNED, "--reason", "x"), {"id": UNSIGNED, "suspended": True}),
+    (("organization", "quota", UNSIGNED, "--bytes-per-day", 5), {"id": UNSIGNED, "bytes_per_day": 5}),
+    (("organization", "networks", UNSIGNED, "192.0.2.0/24"), {"id": UNSIGNED, "networks": ["192.0.2.0/24"]}),
+    (("stage", "add-model", "tiny", "--title", "Tiny"), {"model": "tiny", "title": "Tiny"}),
+    (("stage", "add", "gpt-2/9B", "--tier", "research"), {"stage": "gpt-2/9B", "ordinal": 5, "state": "planned"}),
+    (("stage", "alias", "gpt-2/774M", "other"), {"stage": "gpt-2/774M", "alias": "other"}),
+    (("stage", "move", "gpt-2/774M", "public", "--rationale", "x"), {"stage": "gpt-2/774M", "state": "public"}),
+    (("stage", "announce", "gpt-2/1558M", "--announced"), {"stage": "gpt-2/1558M", "announced": True, "plan": None}),
+    (("hold", "place", "everything", "--reason", "x"), {"on": "everything", "held": True}),
+    (("clearance", "revoke", 1), {"id": 1, "state": "revoked"}),
+    (("agreement", "end-signature", 1), {"id": 1, "ended": True}),
+]
+
+
+@pytest.mark.parametrize(("arguments", "body"), ANSWERS, ids=lambda value: str(value)[:40])
+def test_what_was_done_is_answered_to_a_script(
+    operator: Operator, arguments: tuple[object, ...], body: dict[str, object]
+) -> None:
+    """With `--json` a change is answered with one object that names what it is about and what it is now."""
+    answered = operator(*arguments, "--json", by="admin").body
+    assert body.items() <= answered.items()
+
+
+def test_no_list_ends_silently() -> None:
+    """Commands read lists to their end; one that reads a slice would have to say what it leaves out."""
+    for path in Path(cli.__file__).parent.glob("*.py"):
+        assert "Slice(" not in path.read_text(), path
+
+
+def complete(shell: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """What the shell's completion script gets to hear about a line that ends with the last word."""
+    environment = {
+        **os.environ, "_WEIGHTGATE_SERVER_COMPLETE": f"{shell}_complete", "COMP_CWORD": str(len(words)),
+        "COMP_WORDS": " ".join(["weightgate-server", *words]),
+    }  # fmt: skip
+    command = [str(Path(sys.executable).parent / "weightgate-server")]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+def test_the_shell_completes_commands_and_options() -> None:
+    """The lines of deploy/README.md install a completion that knows commands, their subcommands and their options."""
+    assert complete("bash", "clear").stdout.split() == ["plain,clearance"]
+    assert "plain,approve" in complete("bash", "clearance", "app").stdout.split()
+    assert "plain,--json" in complete("bash", "tier", "list", "--").stdout.split()
+    program = Path(sys.executable).parent
+    line = 'eval "$(_WEIGHTGATE_SERVER_COMPLETE=bash_source weightgate-server)" && complete -p weightgate-server'
+    environment = {**os.environ, "PATH": f"{program}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.strip().endswith("weightgate-server")

@@ -1,4 +1,4 @@
-"""`organization`: add, list, suspend, resume, limit."""
+"""`organization`: add, list, show, suspend, resume, limit."""
 
 from tests.cli.operator import Operator
 from tests.world import World
@@ -49,3 +49,15 @@ def test_the_log_says_that_it_was_done_here(operator: Operator, sqlite_world: Wo
     operator("organization", "add", "dover-lab", "--name", "Dover Lab", by="admin")
     actor = sqlite_world.records("organization.add")[-1]["actor"]
     assert (actor["via"], actor["person"]) == ("cli", operator.people["admin"]["email"])
+
+
+def test_an_organization_is_shown_with_its_limits(operator: Operator) -> None:
+    """What was set can be read back, and whose people they are; another organization's owner finds nothing."""
+    operator("organization", "quota", "aurora-institute", "--bytes-per-day", 10**12, by="admin")
+    operator("organization", "networks", "aurora-institute", "192.0.2.0/24", by="admin")
+    body = operator("organization", "show", "aurora-institute", "--json", by="auditor").body
+    assert (body["kind"], body["bytes_per_day"], body["requests_per_minute"]) == ("partner", 10**12, None)
+    assert body["networks"] == ["192.0.2.0/24"]
+    assert operator.people["cleared"]["email"] in body["people"]
+    assert "192.0.2.0/24" in operator("organization", "show", "aurora-institute", by="cleared").out
+    assert "no organization" in operator("organization", "show", "birch-university", by="cleared", code=1).line

@@ -13,6 +13,17 @@ def test_a_person_signs_in_with_what_was_printed(operator: Operator) -> None:
     operator("tier", "list", by="nora")
 
 
+def test_what_is_kept_of_an_address_is_printed(operator: Operator) -> None:
+    """And by it, or as it was typed, the person signs in; a second one is not added."""
+    typed = (*ADD[:2], "Kim@MÜNCHEN.example", *ADD[3:], "--role", "member")
+    body = operator(*typed, "--json", by="admin").body
+    assert body["email"] == "kim@xn--mnchen-3ya.example"
+    operator.people["kim"] = body | {"email": "kim@münchen.example"}
+    operator("tier", "list", by="kim")
+    assert "already belongs to Nora N, member of aurora-institute" in operator(*typed, by="admin", code=1).line
+    assert "is not a valid email address" in operator(*ADD[:2], "a@b", *typed[3:], by="admin", code=1).line
+
+
 def test_secrets_are_printed_once_and_never_again(operator: Operator) -> None:
     """The first password and the TOTP secret stand in the answer of `add`, and in no later one."""
     printed = operator(*ADD, "--role", "owner", by="cleared").out

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from email.message import Message
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 from cryptography import x509
@@ -416,6 +416,12 @@ def test_no_log_holds_what_opens_anything(front: Front) -> None:
     front.ask("GET", f"/api/v1/stages?token={token}", source="127.0.0.23")
     front.ask("GET", "/api/v1/stages", source="127.0.0.23", token="cleared", headers={"Referer": f"https://x/?{token}"})
     front.ask("GET", "/weights/x?X-Amz-Signature=abcdef", source="127.0.0.23", name=STORE_NAME)
+    for mark in ("?", "%3F", "%253F", "%0A?", "&", ""):
+        path = f"/weights/x{mark}x-download-id=1&X-Amz-Signature=5ec2e7"
+        front.ask("GET", quote(path, safe="/?&=%"), source="127.0.0.23", name=STORE_NAME)
+        front.ask("GET", path.replace("?", "%3F"), source="127.0.0.23", headers={"User-Agent": f"a {path} {token}"})
+    front.ask("GET", f"/api/v1/stages/{token}", source="127.0.0.23")
+    front.ask("GET", "/weights/x", source="127.0.0.23", name=STORE_NAME)
     for request in (f"GET /?token={token} HTTP/9.9\r\n\r\n", f"GET / HTTP/1.1\r\nAuthorization {token}\r\n\r\n"):
         with socket.create_connection(("127.0.0.1", front.web), timeout=20) as direct:
             direct.sendall(request.encode())
@@ -426,6 +432,7 @@ def test_no_log_holds_what_opens_anything(front: Front) -> None:
     everything = front.access_log() + messages
     assert token[17:] not in everything
     assert "X-Amz-Signature" not in everything
+    assert "5ec2e7" not in everything
     lines = [json.loads(line) for line in front.access_log().splitlines()]
     assert any(line["path"] == "/api/v1/stages" and line["address"] == "127.0.0.23" for line in lines)
 

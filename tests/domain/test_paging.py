@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import create_engine, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from server.domain.paging import Slice, page
+from server.domain.paging import Slice, every, page
 
 
 class Base(DeclarativeBase):
@@ -70,3 +70,10 @@ def test_an_empty_list_has_one_empty_page(session: Session) -> None:
     """Nothing is an answer too."""
     found = page(session, select(Thing).where(Thing.id > 64), Thing.id, Slice(5))
     assert (list(found.items), found.next_after) == ([], None)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 6, 7, 8])
+def test_a_list_is_read_to_its_end(session: Session, at_once: int) -> None:
+    """However many are read at a time, each row comes once and none is missing."""
+    found = every(lambda part: page(session, select(Thing), Thing.id, part), at_once=at_once)
+    assert [thing.id for thing in found] == [1, 2, 4, 8, 16, 32, 64]

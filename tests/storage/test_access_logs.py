@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from server.storage.access_log_sources import FORMATS
 from server.storage.access_logs import EXAMPLES_AT_MOST, LogReader, Tally, decoded, redacted, signed_id
-from tests.access_log_lines import CLOUDFRONT_HEAD, SIGNED, Wanted, cloudfront_line, embedded_line, s3_line
+from tests.access_log_lines import (
+    CLOUDFRONT_HEAD,
+    SIGNED,
+    Wanted,
+    cloudfront_line,
+    embedded_line,
+    minio_line,
+    radosgw_line,
+    s3_line,
+)
 
 ID = "01991e0a-0000-7000-8000-0123456789ab"
 WANTED = Wanted(datetime(2026, 11, 1, tzinfo=UTC), "checkpoints/a", ID)
@@ -16,6 +25,8 @@ LOGS = {
     "S3": [s3_line(WANTED)],
     "CloudFront": [*CLOUDFRONT_HEAD.splitlines(), cloudfront_line(WANTED)],
     "embedded": [embedded_line(WANTED)],
+    "Ceph": [radosgw_line(WANTED)],
+    "MinIO": [minio_line(WANTED)],
 }
 
 

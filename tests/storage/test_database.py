@@ -14,7 +14,15 @@ from sqlalchemy import bindparam, func, insert, select, text
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from server.storage.database import Base, Database, DatabaseUnavailable, Moment, RowTaken
+from server.storage.database import (
+    Base,
+    Database,
+    DatabaseUnavailable,
+    Moment,
+    RowTaken,
+    WritingForbidden,
+    nothing_is_written,
+)
 from server.storage.statements import Insertion, Statement
 from tests.postgres import PostgreSQL
 from tests.world import DATABASES
@@ -318,3 +326,18 @@ def test_many_threads_each_get_their_own_answer(database: Database) -> None:
         answers = list(pool.map(write, range(8)))
     assert answers == list(range(8))
     assert numbers(database) == [0, 2, 4, 6]
+
+
+def test_nothing_is_written_where_that_is_forbidden(database: Database) -> None:
+    """Not by this thread, in either way of writing; reading goes on, and so do others and whatever comes after."""
+    with nothing_is_written():
+        with pytest.raises(WritingForbidden), database.transaction():
+            raise AssertionError("it was entered")
+        with pytest.raises(WritingForbidden):
+            database.together(lambda session: session.execute(insert(Note).values(id=1, number=1)))
+        with database.reading() as session:
+            assert session.scalar(select(func.count(Note.id))) == 0
+        with ThreadPoolExecutor(1) as other:
+            other.submit(lambda: database.together(lambda session: session.add(Note(id=2, number=2)))).result()
+    with database.transaction() as session:
+        assert session.scalar(select(func.count(Note.id))) == 1

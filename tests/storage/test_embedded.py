@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import textwrap
@@ -20,8 +21,9 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from cryptography import x509
 
-from server.storage import keys
+from server.storage import embedded, keys
 from server.storage.embedded import REGION, EmbeddedStore, EmbeddedStoreError, free_port
 from server.storage.embedded_config import GRPC_OFFSET
 from server.storage.keys import S3Credentials
@@ -313,12 +315,29 @@ def test_a_claimed_origin_does_not_reach_the_log(embedded_store: EmbeddedStore, 
     assert lines_about(embedded_store, key)[-1]["remote_address"] == "127.0.0.1"
 
 
+# What becomes of a `?` on its way through mail, chat and shells.
+DAMAGED = ["%3F", "%253F", "%0A%3F", "%20", "/", "&amp;", "&", ";", ""]
+
+
+@pytest.mark.parametrize("mark", [mark for mark in DAMAGED if mark])
+def test_a_damaged_url_is_logged_up_to_its_damage(embedded_store: EmbeddedStore, key: str, mark: str) -> None:
+    """Its query is a part of the key then: the line names the object that was meant, and says that more was there."""
+    status, _ = fetch(embedded_store, signed_url(embedded_store, key).replace("?", mark))
+    assert status in (400, 403, 404)
+    end = "/x-download-id[redacted]" if mark == "/" else "[redacted]"
+    assert lines_about(embedded_store, key + end)
+
+
 def test_no_log_holds_what_a_url_needs(embedded_store: EmbeddedStore, key: str) -> None:
     """Not one file of logs has a signature or a secret, whether the request was served, refused or broken."""
     url = signed_url(embedded_store, key)
     signature = url.rpartition("=")[2]
-    for each in (url, url.replace("=dl_0", "=dl_1"), url.replace("x-download-id", "%78-download-id")):
-        fetch(embedded_store, each)
+    broken = [url.replace("=dl_0", "=dl_1"), url.replace("x-download-id", "%78-download-id")]
+    for mark in DAMAGED:
+        broken += [url.replace("?", mark), url.replace("?", mark).replace("&", "%26")]
+    broken += [url.replace("/weights/", "/weights?"), url.replace(f"/{key}?", "%3F"), url.replace("&", "%26", 1)]
+    for each in (url, *broken):
+        fetch(embedded_store, each, {"User-Agent": f"a {each}", "Range": each})
     assert lines_about(embedded_store, key)
     secrets = [keys.read_s3_credentials(file).secret_access_key for file in key_files(embedded_store)]
     for path in [*embedded_store.access_log.parent.iterdir(), *(folder_of(embedded_store) / "run").glob("weed.*")]:
@@ -443,13 +462,98 @@ def test_status_pages_tell_nothing_of_what_is_stored(embedded_store: EmbeddedSto
         assert not any(word.encode() in content for word in (key, "embedded/", *secrets)), port
 
 
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # and empty settings
+
+
+def speaks_grpc(port: int, tls: ssl.SSLContext | None) -> bool:
+    """Whether the port answers with HTTP/2 settings of its own, as it does to whoever may go on."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
+        try:
+            with plain if tls is None else tls.wrap_socket(plain) as connection:
+                connection.sendall(PREFACE)
+                return connection.recv(9)[3:4] == b"\x04"
+        except OSError:  # a TLS alert, or nothing
+            return False
+
+
+def stranger_s_tls(certificate: tuple[Path, Path] | None) -> ssl.SSLContext:
+    """Of a client that believes any server."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    if certificate is not None:
+        context.load_cert_chain(*certificate)
+    return context
+
+
+@on_linux
+def test_no_grpc_port_answers_a_stranger(embedded_store: EmbeddedStore, tmp_path: Path) -> None:
+    """Neither plainly, nor over TLS without a certificate or with one of their own; it does answer the store's own."""
+    keys.write_peer_certificate(tmp_path / "peer.key", tmp_path / "peer.crt")
+    conf = folder_of(embedded_store) / "conf"
+    strangers = [None, stranger_s_tls(None), stranger_s_tls((tmp_path / "peer.crt", tmp_path / "peer.key"))]
+    own = stranger_s_tls((conf / "peer.crt", conf / "peer.key"))
+    ports = [port + GRPC_OFFSET for port in embedded_store.ports.values()]
+    assert {port: [speaks_grpc(port, each) for each in (*strangers, own)] for port in ports} == {
+        port: [False, False, False, True] for port in ports
+    }
+
+
+def weed(folder: Path, *arguments: str, words: bytes = b"", seconds: float = 20) -> bytes:
+    """What the store's own program says, with the settings of a folder; it may wait for a server for ever."""
+    environment = {"HOME": str(folder), "PATH": os.defpath}
+    try:
+        return subprocess.run(
+            [str(embedded._weed()), *arguments], cwd=folder, env=environment, input=words, timeout=seconds,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+        ).stdout  # fmt: skip
+    except subprocess.TimeoutExpired as late:
+        return late.stdout or b""
+
+
+@on_linux
+def test_the_store_s_own_client_gets_nothing_without_the_certificate(
+    embedded_store: EmbeddedStore, key: str, tmp_path: Path
+) -> None:
+    """Whoever else is on this machine neither lists an object nor copies a volume; its owner does both."""
+    ports = {name: f"127.0.0.1:{port}.{port + GRPC_OFFSET}" for name, port in embedded_store.ports.items()}
+    shell = ["shell", f"-master={ports['master']}", f"-filer={ports['filer']}"]
+    volume = stored_needle(embedded_store).partition(",")[0]
+    backup = ["backup", f"-master={ports['master']}", f"-volumeId={volume}", "-collection=weights"]
+    listing = b"fs.ls /buckets/weights/embedded\nexit\n"
+    conf, stranger, name = folder_of(embedded_store) / "conf", tmp_path / "stranger", key.rpartition("/")[2].encode()
+    stranger.mkdir()
+    assert name in weed(conf, *shell, words=listing)
+    assert name not in weed(stranger, *shell, words=listing, seconds=5)
+    for folder, copied in ((conf, True), (stranger, False)):
+        (tmp_path / folder.name / "copy").mkdir(parents=True)
+        weed(folder, *backup, f"-dir={tmp_path / folder.name / 'copy'}")
+        assert any((tmp_path / folder.name / "copy").iterdir()) is copied
+
+
+def test_each_start_has_a_certificate_of_its_own(tmp_path: Path) -> None:
+    """It has no end, signs no other, and what was copied before opens nothing."""
+    store = EmbeddedStore(tmp_path / "store", free_port(), "weights")
+    pairs = []
+    for _ in range(2):
+        store._write_configuration()
+        conf = tmp_path / "store" / "conf"
+        pairs.append((conf / "peer.crt").read_bytes() + (conf / "peer.key").read_bytes())
+    assert pairs[0] != pairs[1]
+    certificate = x509.load_pem_x509_certificate(pairs[1])
+    assert certificate.not_valid_after_utc.year == 9999
+    assert certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca is False
+
+
 @on_linux
 def test_keys_and_folders_are_for_their_owner_alone(embedded_store: EmbeddedStore) -> None:
     """Secrets are 0600, and so is everything beside them; the folder is 0700."""
     folder = folder_of(embedded_store)
     assert folder.stat().st_mode & 0o777 == 0o700
     files = [path for name in ("conf", "keys", "logs") for path in (folder / name).iterdir()]
-    assert {"security.toml", "s3.json", "publisher-s3.json", "signer-s3.json"} <= {path.name for path in files}
+    assert {"security.toml", "peer.key", "peer.crt", "s3.json", "publisher-s3.json", "signer-s3.json"} <= {
+        path.name for path in files
+    }
     assert {path.name: oct(path.stat().st_mode & 0o777) for path in files} == {path.name: "0o600" for path in files}
 
 

@@ -1,7 +1,7 @@
 """The object store's errors: each becomes one of our types, and no text of theirs gets through."""
 
 import pytest
-from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, ReadTimeoutError
+from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, ReadTimeoutError, SSLError
 
 from server.storage.object_errors import (
     ChecksumMismatch,
@@ -30,6 +30,7 @@ def answered(status: int, code: str) -> ClientError:
     (answered(404, "NoSuchKey"), ObjectStoreError),
     (EndpointConnectionError(endpoint_url=f"https://store.example/?{SECRET}"), ObjectStoreUnavailable),
     (ReadTimeoutError(endpoint_url=f"https://store.example/?{SECRET}"), ObjectStoreUnavailable),
+    (SSLError(endpoint_url=f"https://store.example/?{SECRET}", error=SECRET), ObjectStoreUnavailable),
     (BotoCoreError(), ObjectStoreError),
 ])  # fmt: skip
 def test_every_error_has_a_type_and_no_secret(error: Exception, expected: type[Exception]) -> None:
@@ -40,6 +41,12 @@ def test_every_error_has_a_type_and_no_secret(error: Exception, expected: type[E
     assert "keep a file" in str(caught.value) or expected is ObjectStoreError
     assert SECRET not in str(caught.value)
     assert caught.value.__suppress_context__
+
+
+def test_a_private_ca_is_told_where_to_name_it() -> None:
+    """Whoever's store has a certificate of their own learns which variable makes it trusted."""
+    with pytest.raises(ObjectStoreUnavailable, match="AWS_CA_BUNDLE"), typed_errors("keep a file"):
+        raise SSLError(endpoint_url="https://store.example", error="self-signed certificate")
 
 
 def test_an_error_of_ours_passes() -> None:

@@ -131,3 +131,18 @@ def test_a_machine_without_the_tools_is_told_what_to_install(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SnapshotError, match="PostgreSQL client tools"):
         snapshot.take(postgres.url("postgres"), tmp_path / "copy")
+
+
+@pytest.mark.parametrize("server", ["16.3 (Debian 16.3-1.pgdg120+1)", "18.1"])
+def test_an_older_pg_dump_is_told_which_one_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: str
+) -> None:
+    """Debian 12 has pg_dump 15; the line names both versions and the package, where pg_dump says `mismatch`."""
+    said = f"pg_dump: error: aborting because of server version mismatch\\npg_dump: detail: server version: {server}"
+    program = tmp_path / "pg_dump"  # what the older one answers; only the newest is installed for tests
+    program.write_text(f"#!/bin/sh\nprintf '{said}; pg_dump version: 15.7 (Debian 15.7-0+deb12u1)\\n' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    major = server.partition(".")[0]
+    with pytest.raises(SnapshotError, match=rf"15\.7, older than the server's {major}\..*postgresql-client-{major}"):
+        snapshot.take("postgresql+psycopg://app:x@127.0.0.1/none", tmp_path / "copy")

@@ -1,11 +1,13 @@
 """Access requests: a partner asks for a tier on a model; an admin turns the request into a clearance, or declines."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ForeignKey, Index, String, func, select
+from sqlalchemy import ForeignKey, Index, Text, func, select
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
 
-from server.domain import acts
+from server import dates
+from server.domain import acts, long_texts
 from server.domain.access import clearances
 from server.domain.access.clearances import Clearance
 from server.domain.callers import Caller
@@ -21,7 +23,6 @@ from server.domain.release.stages import Model, Stage, StageState
 from server.domain.release.tiers import Tier
 from server.domain.resources import Resources
 from server.storage.database import Base, Key, Moment
-from server.text import is_writable
 
 LONGEST = timedelta(days=2 * 366)  # of what is asked for; renewing after that is a decision anew
 ASKED_A_DAY_AT_MOST = 20  # by one organization: each is a mail to every admin
@@ -36,14 +37,14 @@ class AccessRequest(Base):
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     model_id: Mapped[int] = mapped_column(ForeignKey("models.id"))
     tier_id: Mapped[int] = mapped_column(ForeignKey("tiers.id"))
-    purpose: Mapped[str] = mapped_column(String(1000))
+    purpose: Mapped[str] = mapped_column(Text)
     wanted_until: Mapped[datetime] = mapped_column(Moment)
     asked_by: Mapped[int] = mapped_column(ForeignKey("people.id"))
     asked_at: Mapped[datetime] = mapped_column(Moment)
     decided_by: Mapped[int | None] = mapped_column(ForeignKey("people.id"))
     decided_at: Mapped[datetime | None] = mapped_column(Moment)  # None: open, unless withdrawn
     clearance_id: Mapped[int | None] = mapped_column(ForeignKey("clearances.id"))  # what it became
-    declined_because: Mapped[str | None] = mapped_column(String(1000))
+    declined_because: Mapped[str | None] = mapped_column(Text)
     withdrawn_at: Mapped[datetime | None] = mapped_column(Moment)
     organization: Mapped[Organization] = relationship()
     model: Mapped[Model] = relationship()
@@ -68,11 +69,21 @@ class AccessRequest(Base):
 
 
 def create(
-    use: Resources, caller: Caller, model: str, tier: str, *, purpose: str, wanted_until: datetime
+    use: Resources,
+    caller: Caller,
+    model: str,
+    tier: str,
+    *,
+    purpose: str,
+    wanted_until: datetime,
+    replaces: int | None = None,
 ) -> AccessRequest:
-    """Ask for access for one's organization. One request for a model can be open at a time."""
+    """Ask for access for one's organization. One request for a model can be open at a time.
+
+    replaces: an open request of one's organization, which is withdrawn in the same moment.
+    """
     caller.require(Permission.ACCESS_REQUEST_CREATE)
-    purpose = _words(purpose, "Enter what your organization needs access for, in 1000 characters or fewer.")
+    purpose = long_texts.require(purpose, "what your organization needs access for")
     with use.database.transaction() as session:
         # Two who ask at the same moment would otherwise both find no open request.
         home = session.get_one(
@@ -82,21 +93,16 @@ def create(
         if not at < wanted_until <= at + LONGEST:
             raise InvalidRequest("The last day must be in the future and within two years.")
         family, rank = _model(session, model), tiers.get(session, tier)
+        if replaces is not None:
+            _withdraw(session, caller, _open(session, caller, replaces), at)
         _require_none_open(session, home, family)
+        _require_useful(session, home, family, rank, wanted_until, at)
         _require_few(session, home, at)
         request = AccessRequest(
             organization=home, model=family, tier=rank, purpose=purpose, wanted_until=wanted_until,
             asked_by=caller.person_id, asked_at=at,
         )  # fmt: skip
-        session.add(request)
-        session.flush()
-        notices.request_waits(
-            session, use, request.id, home.name, f"{tier} on {model}", request.asker, purpose, wanted_until, at
-        )
-        _record(
-            session, caller, EntryKind.ACCESS_REQUEST_CREATE, request, at,
-            wanted_until=_ms(wanted_until), purpose=purpose,
-        )  # fmt: skip
+        _send(session, use, caller, request, at)
         return request
 
 
@@ -105,9 +111,23 @@ def withdraw(use: Resources, caller: Caller, request_id: int) -> None:
     caller.require(Permission.ACCESS_REQUEST_CREATE)
     with use.database.transaction() as session:
         request = _open(session, caller, request_id)
-        at = use.clock()
-        request.withdrawn_at = at
-        _record(session, caller, EntryKind.ACCESS_REQUEST_WITHDRAW, request, at)
+        _withdraw(session, caller, request, use.clock())
+
+
+def for_stages(session: Session, names: Sequence[str]) -> tuple[str, str]:
+    """Return the model, and the lowest tier that opens all of these stages. Raises NotFound, InvalidRequest."""
+    query = select(Model.name, Stage.name, Tier.name, Tier.rank).join_from(Stage, Model).join(Tier)
+    found = {
+        f"{model}/{stage}": (model, rank, tier)
+        for model, stage, tier, rank in session.execute(query.where(Stage.state == StageState.PARTNERS))
+    }
+    if missing := [name for name in names if name not in found]:
+        raise NotFound(f"There is no stage {missing[0]} to request access to.")
+    wanted = [found[name] for name in names]
+    if len({model for model, _, _ in wanted}) != 1:
+        raise InvalidRequest("Choose stages of one model. Send a request for each model.")
+    model, _, tier = max(wanted, key=lambda one: one[1])
+    return model, tier
 
 
 def approve(
@@ -140,7 +160,7 @@ def approve(
 def decline(use: Resources, caller: Caller, request_id: int, because: str) -> None:
     """Say no to a request, and why: its organization reads the reason."""
     caller.require(Permission.ACCESS_REQUEST_DECIDE)
-    because = _words(because, "Enter a reason in 1000 characters or fewer. The organization can read it.")
+    because = long_texts.require(because, "a reason, which the organization can read")
     with use.database.transaction() as session:
         request = _open(session, caller, request_id)
         at = use.clock()
@@ -163,6 +183,13 @@ def get(session: Session, caller: Caller, request_id: int) -> AccessRequest:
     caller.require(Permission.ACCESS_REQUEST_READ)
     request = session.scalar(_WITH_NAMES.where(AccessRequest.id == request_id))
     return _seen_by(caller, request, request_id)
+
+
+def open_for(session: Session, caller: Caller, model: str) -> AccessRequest | None:
+    """The request of one's organization for a model that is not decided yet."""
+    caller.require(Permission.ACCESS_REQUEST_READ)
+    own = AccessRequest.organization_id == caller.organization_id
+    return session.scalar(_WITH_NAMES.join(Model).where(own, Model.name == model, IS_OPEN))
 
 
 IS_OPEN = AccessRequest.decided_at.is_(None) & AccessRequest.withdrawn_at.is_(None)
@@ -200,8 +227,42 @@ def _require_none_open(session: Session, home: Organization, family: Model) -> N
     if asked is not None:
         raise NotPossible(
             f"Request {asked} of your organization for {family.name} is still open.",
-            next_step="Wait for the decision, or withdraw that request and send a new one.",
+            next_step="Change that request, withdraw it, or wait for the decision.",
         )
+
+
+def _require_useful(
+    session: Session, home: Organization, family: Model, tier: Tier, until: datetime, at: datetime
+) -> None:
+    """A request opens something that is not open already, for as long as it asks."""
+    is_known = (Stage.state == StageState.PARTNERS) | (Stage.state == StageState.PLANNED) & Stage.announced
+    needs = session.scalar(
+        select(func.max(Tier.rank)).join(Stage).where(Stage.model_id == family.id, is_known, Tier.rank <= tier.rank)
+    )
+    if needs is None:
+        raise NotPossible(f"The tier {tier.name} opens no stage of {family.name}.", next_step="Choose another tier.")
+    held = clearances.lasting(session, home, family, needs, until, at)
+    if held is not None:
+        raise NotPossible(
+            f"Your organization already has {held.wanted} until {dates.last_day(held.expires_at)}.",
+            next_step="There is nothing to request. If a stage is still closed, its page says what is missing.",
+        )
+
+
+def _send(session: Session, use: Resources, caller: Caller, request: AccessRequest, at: datetime) -> None:
+    session.add(request)
+    session.flush()
+    notices.request_waits(
+        session, use, request.id, request.organization.name, request.wanted, request.asker, request.purpose,
+        request.wanted_until, at,
+    )  # fmt: skip
+    until = _ms(request.wanted_until)
+    _record(session, caller, EntryKind.ACCESS_REQUEST_CREATE, request, at, wanted_until=until, purpose=request.purpose)
+
+
+def _withdraw(session: Session, caller: Caller, request: AccessRequest, at: datetime) -> None:
+    request.withdrawn_at = at
+    _record(session, caller, EntryKind.ACCESS_REQUEST_WITHDRAW, request, at)
 
 
 def _require_few(session: Session, home: Organization, at: datetime) -> None:
@@ -211,13 +272,6 @@ def _require_few(session: Session, home: Organization, at: datetime) -> None:
             f"Your organization has sent {ASKED_A_DAY_AT_MOST} requests within 24 hours.",
             next_step="Try again tomorrow.",
         )
-
-
-def _words(text: str, wanted: str) -> str:
-    text = text.strip()
-    if not text or len(text) > 1000 or not is_writable(text):
-        raise InvalidRequest(wanted)
-    return text
 
 
 def _model(session: Session, name: str) -> Model:

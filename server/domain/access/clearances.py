@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, ForeignKey, Index, String, select
+from sqlalchemy import ColumnElement, ForeignKey, Index, Text, select
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
 
-from server.domain import acts
+from server.domain import acts, long_texts
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotFound, NotPossible
@@ -37,7 +37,7 @@ class Clearance(Base):
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     model_id: Mapped[int] = mapped_column(ForeignKey("models.id"))
     tier_id: Mapped[int] = mapped_column(ForeignKey("tiers.id"))
-    purpose: Mapped[str] = mapped_column(String(1000))
+    purpose: Mapped[str] = mapped_column(Text)
     starts_at: Mapped[datetime] = mapped_column(Moment)
     expires_at: Mapped[datetime] = mapped_column(Moment)  # the first moment at which it no longer holds
     proposed_by: Mapped[int] = mapped_column(ForeignKey("people.id"))
@@ -129,15 +129,14 @@ def propose_in(
     asked_by: who of the organization asked for it. extends: the clearance that it is to outlast.
     """
     caller.require(Permission.CLEARANCE_PROPOSE)
-    if not purpose.strip() or len(purpose) > 1000:
-        raise InvalidRequest("Enter what the organization needs it for, in 1000 characters or fewer.")
+    purpose = long_texts.require(purpose, "what the organization needs it for")
     starts_at = starts_at or at
     if expires_at <= max(starts_at, at):
         raise InvalidRequest("A clearance must end after it starts, and in the future.")
-    _require_new(session, organization, model, tier, purpose.strip(), expires_at)
+    _require_new(session, organization, model, tier, purpose, expires_at)
     alone = not tiers.needs_second_person(session, tier, use.settings.second_person_tier)
     clearance = Clearance(
-        organization=organization, model=model, tier=tier, purpose=purpose.strip(), starts_at=starts_at,
+        organization=organization, model=model, tier=tier, purpose=purpose, starts_at=starts_at,
         expires_at=expires_at, proposed_by=caller.person_id, proposed_at=at, asked_by=asked_by,
         approved_by=caller.person_id if alone else None, approved_at=at if alone else None,
     )  # fmt: skip
@@ -235,6 +234,18 @@ def opening(session: Session, caller: Caller, stage: Stage, part: Slice, at: dat
     query = _WITH_PEOPLE.where(*caller.within(Clearance.organization_id)).join(Tier, Tier.id == Clearance.tier_id)
     query = query.where(Clearance.model_id == stage.model_id, Tier.rank >= stage.tier.rank, *_in_state("active", at))
     return page(session, query, Clearance.id, part, newest_first=True)
+
+
+def lasting(
+    session: Session, organization: Organization, model: Model, rank: int, until: datetime, at: datetime
+) -> Clearance | None:
+    """An approved clearance of at least this rank that holds now, or soon, and until then."""
+    query = _WITH_NAMES.join(Tier, Tier.id == Clearance.tier_id).where(
+        Clearance.organization_id == organization.id, Clearance.model_id == model.id, Tier.rank >= rank,
+        Clearance.approved_at.is_not(None), Clearance.revoked_at.is_(None), Clearance.expires_at >= until,
+        Clearance.expires_at > at,
+    )  # fmt: skip
+    return session.scalars(query.order_by(Clearance.expires_at.desc())).first()
 
 
 def get(session: Session, caller: Caller, clearance_id: int) -> Clearance:

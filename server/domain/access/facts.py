@@ -63,6 +63,7 @@ class ClearanceFacts(NamedTuple):
     revoked_at: datetime | None
     rank: int
     tier: str
+    proposed_at: datetime
 
 
 class VersionFacts(NamedTuple):
@@ -205,7 +206,7 @@ _STAGES = {
 _OF_PARTNER = (
     select(
         Clearance.id, Clearance.model_id, Clearance.starts_at, Clearance.expires_at, Clearance.approved_at,
-        Clearance.revoked_at, Tier.rank, Tier.name.label("tier"),
+        Clearance.revoked_at, Tier.rank, Tier.name.label("tier"), Clearance.proposed_at,
     )
     .join(Tier, Tier.id == Clearance.tier_id)
     .where(Clearance.organization_id == bindparam("organization_id"))

@@ -12,10 +12,9 @@ from enum import StrEnum
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from server.domain.access import access_requests, rule, signatures
-from server.domain.access.access_requests import AccessRequest
+from server.domain.access import checklists, rule
+from server.domain.access.checklists import Asked, Item, UnderWay
 from server.domain.access.facts import Facts, StageFacts, gather_all
-from server.domain.access.signatures import Signature
 from server.domain.callers import Caller
 from server.domain.errors import AgreementOutdated, AgreementUnsigned, ClearanceExpired, NotCleared, Refused
 from server.domain.paging import Page, Slice
@@ -25,6 +24,7 @@ from server.domain.resources import Resources
 
 ENDS_SOON = timedelta(days=30)
 STAGES_AT_MOST = 1000  # on one page
+CAN_BE_ENDED = (NotCleared, ClearanceExpired, AgreementUnsigned, AgreementOutdated)  # by the partner and the lab
 
 
 class NextStep(StrEnum):
@@ -70,6 +70,8 @@ class Step:
     """One stage as the caller sees it. shown: whether more than name, state and plan is theirs to know.
 
     refused: why it is not open; None for yes. version: of the agreement that must be signed. ends_at: of the access.
+    checklist: all that is to be done until it opens, where that can be done. declined: the newest request, if the lab
+    said no to it.
     """
 
     stage: ShownStage
@@ -79,6 +81,8 @@ class Step:
     version: int | None
     request_id: int | None
     ends_at: datetime | None
+    checklist: Sequence[Item] = ()
+    declined: Asked | None = None
 
     @property
     def full_name(self) -> str:
@@ -95,14 +99,6 @@ class Ladder:
     model: str
     title: str
     steps: list[Step]
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """What the caller's organization has done already: its open requests by model, the versions it signed."""
-
-    requests: dict[int, int]
-    signed: frozenset[int]
 
 
 def ladders(session: Session, use: Resources, caller: Caller, *, at_most: int = STAGES_AT_MOST) -> list[Ladder]:
@@ -126,16 +122,26 @@ def step(session: Session, use: Resources, caller: Caller, stage: str) -> Step:
     return _steps(session, use, caller, [rule.require_known(session, use, caller, stage)])[0]
 
 
+def requestable(session: Session, use: Resources, caller: Caller, at: datetime) -> list[Step]:
+    """The stages that it makes sense to ask for: what is not open for want of a clearance, or not for long."""
+    asking = {NextStep.REQUEST, NextStep.REQUEST_AGAIN, NextStep.AWAIT_DECISION}
+    found = [step for model in ladders(session, use, caller) for step in model.steps]
+    return [step for step in found if step.next_step in asking or step.ends_soon(at)]
+
+
 def _steps(session: Session, use: Resources, caller: Caller, found: Sequence[StageFacts]) -> list[Step]:
-    waiting = _waiting(session, caller)
+    begun = checklists.under_way(session, use, caller)
     all_facts = gather_all(session, caller, found)
     at = use.clock()
-    return [_step(use, stage, facts, waiting, at) for stage, facts in zip(found, all_facts, strict=True)]
+    return [_step(use, stage, facts, begun, at) for stage, facts in zip(found, all_facts, strict=True)]
 
 
-def _step(use: Resources, stage: StageFacts, facts: Facts, waiting: _Waiting, at: datetime) -> Step:
+def _step(use: Resources, stage: StageFacts, facts: Facts, begun: UnderWay, at: datetime) -> Step:
     refused = rule.refusal_now(use, facts, at)
-    next_step = None if refused is None or facts.caller.is_staff else _next_step(stage, facts, waiting, refused)
+    can_act = isinstance(refused, CAN_BE_ENDED) and not facts.caller.is_staff
+    next_step = _next_step(stage, facts, begun, refused, at) if can_act and refused is not None else None
+    asked = begun.asked(stage) if next_step is NextStep.AWAIT_DECISION else None
+    is_missing = next_step in {NextStep.REQUEST, NextStep.REQUEST_AGAIN}
     opens = rule.clearance_for(facts, stage, at) if refused is None else None
     shown = facts.caller.is_staff or stage.state != StageState.PLANNED
     return Step(
@@ -144,18 +150,20 @@ def _step(use: Resources, stage: StageFacts, facts: Facts, waiting: _Waiting, at
         refused=refused,
         next_step=next_step,
         version=None if facts.agreement is None else facts.agreement.number,
-        request_id=waiting.requests.get(stage.model_id) if next_step is NextStep.AWAIT_DECISION else None,
+        request_id=None if asked is None else asked.id,
         ends_at=None if opens is None else opens.expires_at,
+        checklist=checklists.of(stage, facts, begun, at) if can_act else (),
+        declined=begun.declined(stage) if is_missing else None,
     )
 
 
-def _next_step(stage: StageFacts, facts: Facts, waiting: _Waiting, refused: Refused) -> NextStep | None:
+def _next_step(stage: StageFacts, facts: Facts, begun: UnderWay, refused: Refused, at: datetime) -> NextStep | None:
     if isinstance(refused, NotCleared | ClearanceExpired):
-        if stage.model_id in waiting.requests:
+        if begun.asked(stage) or checklists.proposed_for(facts, stage, at):
             return NextStep.AWAIT_DECISION
         return NextStep.REQUEST if isinstance(refused, NotCleared) else NextStep.REQUEST_AGAIN
     if isinstance(refused, AgreementUnsigned | AgreementOutdated) and facts.agreement is not None:
-        if facts.agreement.current_version_id in waiting.signed:
+        if facts.agreement.current_version_id in begun.signed:
             return NextStep.AWAIT_COUNTERSIGNATURE
         if facts.caller.role is not Role.OWNER:
             return NextStep.ASK_OWNER
@@ -173,15 +181,3 @@ def _shown(stage: StageFacts) -> ShownStage:
         held=rule.is_held(stage), tier=stage.tier, agreement=stage.agreement,
         main_checkpoint_id=stage.main_checkpoint_id,
     )  # fmt: skip
-
-
-def _waiting(session: Session, caller: Caller) -> _Waiting:
-    if caller.organization_id is None or caller.is_staff:
-        return _Waiting({}, frozenset())
-    asked = select(AccessRequest.model_id, AccessRequest.id).where(
-        AccessRequest.organization_id == caller.organization_id, access_requests.IS_OPEN
-    )
-    signed = select(Signature.version_id).where(
-        Signature.organization_id == caller.organization_id, signatures.IS_WAITING
-    )
-    return _Waiting(dict(session.execute(asked).all()), frozenset(session.scalars(signed)))

@@ -10,7 +10,7 @@ from enum import StrEnum
 from sqlalchemy import Date, ForeignKey, Index, String, Text, select
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship, undefer
 
-from server.domain import acts
+from server.domain import acts, long_texts
 from server.domain.access import signed_copies
 from server.domain.access.signed_copies import Signing
 from server.domain.callers import Caller
@@ -27,7 +27,6 @@ from server.domain.resources import Resources
 from server.storage.database import Base, Key, Moment
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
-REASON_CHARACTERS_AT_MOST = 1000
 
 
 class Standing(StrEnum):
@@ -59,7 +58,7 @@ class Signature(Base):
     document: Mapped[str | None] = mapped_column(Text, deferred=True)  # the signed copy; None: it is on paper
     countersigned_by: Mapped[str | None] = mapped_column(String(254))
     countersigned_at: Mapped[datetime | None] = mapped_column(Moment)
-    declined_because: Mapped[str | None] = mapped_column(String(REASON_CHARACTERS_AT_MOST))  # then it ended as well
+    declined_because: Mapped[str | None] = mapped_column(Text)  # then it ended as well
     ended_at: Mapped[datetime | None] = mapped_column(Moment)  # no longer in force from then on
     organization: Mapped[Organization] = relationship()
     version: Mapped[AgreementVersion] = relationship()
@@ -200,10 +199,7 @@ def countersign(use: Resources, caller: Caller, signature_id: int) -> Signature:
 def decline(use: Resources, caller: Caller, signature_id: int, because: str) -> None:
     """Refuse to countersign: the organization sees why, and can sign again."""
     caller.require(Permission.SIGNATURE_RECORD)
-    if not because.strip() or len(because) > REASON_CHARACTERS_AT_MOST:
-        raise InvalidRequest(
-            f"Enter a reason in {REASON_CHARACTERS_AT_MOST} characters or fewer. The organization can read it."
-        )
+    because = long_texts.require(because, "a reason, which the organization can read")
     with use.database.transaction() as session:
         signature, agreement = _waiting(session, signature_id)
         at = use.clock()

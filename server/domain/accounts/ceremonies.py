@@ -23,6 +23,7 @@ class Kind(StrEnum):
     PASSKEY = "passkey"  # signing in, or confirming that it is oneself
     PASSKEY_ADD = "passkey_add"
     TOTP_REPLACE = "totp_replace"  # its challenge: the new secret, sealed
+    KEPT_FORM = "kept_form"  # its challenge: what was typed when the session had ended
 
 
 LIFETIMES = {
@@ -30,6 +31,7 @@ LIFETIMES = {
     Kind.PASSKEY: timedelta(minutes=5),
     Kind.PASSKEY_ADD: timedelta(minutes=5),
     Kind.TOTP_REPLACE: timedelta(minutes=15),  # an app may have to be installed first
+    Kind.KEPT_FORM: timedelta(hours=1),
 }
 
 

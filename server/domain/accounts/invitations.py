@@ -18,7 +18,7 @@ from server.domain.accounts.sign_in import SignedIn
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import NotFound, NotPossible, OrganizationSuspended
-from server.domain.identity import organizations, people, sessions
+from server.domain.identity import email_addresses, organizations, people, sessions
 from server.domain.identity.organizations import Organization
 from server.domain.identity.people import Person
 from server.domain.mail import mails
@@ -71,10 +71,10 @@ def invite(use: Resources, caller: Caller, organization_slug: str, email: str, r
     Raises NotFound, InvalidRequest (no address, no such role there), NotPossible (a person or invited already).
     """
     caller.require(Permission.PERSON_MANAGE)
-    email, secret = email.strip().lower(), secrets.token_urlsafe(32)
+    email, secret = email_addresses.stored(email), secrets.token_urlsafe(32)
     with use.database.transaction() as session:
         home = _managed_home(session, caller, organization_slug)
-        people.require_fit(home, email, role)
+        people.require_fit(home, role)
         at = use.clock()
         _require_new(session, caller, home, email, at)
         invitation = Invitation(
@@ -157,7 +157,7 @@ def accept(use: Resources, stranger: Caller, secret: str, name: str, password: s
         role = Role(invitation.role)
         person, _ = people.create(session, use, home, invitation.email, name, role, hashed, totp)
         person.totp_step, invitation.accepted_at = step, at
-        signed_in = SignedIn(sessions.begin(session, stranger, person.id, "totp", at), role)
+        signed_in = SignedIn(sessions.begin(session, stranger, person.id, "totp", at), role, person.email)
         caller = replace(stranger, via="session", organization=home.slug, person=person.email)
         people.record(session, caller, EntryKind.PERSON_ACCEPT_INVITATION, person, at, invitation=invitation.id)
         return signed_in
@@ -183,9 +183,9 @@ def _managed_home(session: Session, caller: Caller, slug: str) -> Organization:
 
 def _require_new(session: Session, caller: Caller, home: Organization, email: str, at: datetime) -> None:
     """An owner learns only of the own organization's people; whoever is another's reads it on the invitation's page."""
-    person = session.scalar(select(Person).where(Person.email == email))
+    person = session.scalar(select(Person).where(people.known_as(email)))
     if person is not None and (caller.role is Role.ADMIN or person.organization_id == home.id):
-        raise NotPossible(f"{email} already has an account.", next_step="There is nothing to do.")
+        people.require_new(session, email, caller)
     waiting = select(func.count()).where(Invitation.organization_id == home.id, *_waiting(at))
     if session.scalar(waiting.where(Invitation.email == email)):
         raise NotPossible(

@@ -39,7 +39,7 @@ def ask(use: Resources, email: str) -> None:
     """Send the person with this address a link. Nothing tells whether there is one: the same is written either way."""
     secret = secrets.token_urlsafe(32)
     with use.database.transaction() as session:
-        person = session.scalar(select(Person).where(Person.email == email.strip().lower()))
+        person = session.scalar(select(Person).where(people.known_as(email)))
         if person is not None and person.disabled_at is not None:
             person = None
         at = use.clock()

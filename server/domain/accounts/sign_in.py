@@ -22,6 +22,7 @@ class SignedIn:
 
     secret: str
     role: Role
+    email: str
     codes_left: int | None = None
 
 
@@ -109,7 +110,8 @@ def _session(session: Session, use: Resources, stranger: Caller, person: Person,
     refused = _standing(session, use, stranger, person)
     if refused is not None:
         raise refused
-    return SignedIn(sessions.begin(session, stranger, person.id, factor, use.clock()), Role(person.role))
+    secret = sessions.begin(session, stranger, person.id, factor, use.clock())
+    return SignedIn(secret, Role(person.role), person.email)
 
 
 def _standing(session: Session, use: Resources, stranger: Caller, person: Person) -> Refused | None:
@@ -121,7 +123,7 @@ def _standing(session: Session, use: Resources, stranger: Caller, person: Person
 
 def _confirmed(session: Session, use: Resources, caller: Caller, person: Person) -> SignedIn:
     secret = sessions.prove(session, caller.session_id or 0, use.clock())
-    return SignedIn(secret, Role(person.role))
+    return SignedIn(secret, Role(person.role), person.email)
 
 
 def _mark(person: Person) -> bytes:

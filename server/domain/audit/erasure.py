@@ -4,6 +4,7 @@ The entry that tells of the erasure is sealed before anything is emptied: verifi
 unless a sealed entry says so.
 """
 
+import re
 from dataclasses import dataclass
 
 from sqlalchemy import func, select, update
@@ -21,19 +22,21 @@ from server.log import sealing
 from server.log.entries import Log, LogEntry
 
 # What other entries are judged by, and what tells of the log itself.
+PLACE = re.compile(r"(?P<log>[A-Za-z0-9.-]{1,64})/(?P<place>[0-9]{1,18})")
+AS_SHOWN = "Write the log's name and the entry's place in it, as in the address of its page, or the download's ID."
 KEPT_FAMILIES = frozenset({"log", "entry", "instance", "key"})
 
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What was emptied."""
+    """What was emptied: `2027/71`."""
 
-    entry_id: int
+    place: str
     kind: str
 
 
 def erase(use: Resources, caller: Caller, which: str, because: str) -> Erased:
-    """Empty an entry, named by its id or as a download's, and leave an entry that says so.
+    """Empty an entry, named by its place in a log or by its download, and leave an entry that says so.
 
     All in one transaction of the owner's role: the entry is appended, sealed, and only then is the other one emptied.
     Raises NotFound, NotPossible, SealingStopped, KeyFileError.
@@ -49,7 +52,7 @@ def erase(use: Resources, caller: Caller, which: str, because: str) -> Erased:
             if not _is_told(session, entry):
                 _tell(session, owner, caller, log, entry, because)
             _empty(session, owner, entry)
-            return Erased(entry.id, entry.kind)
+            return Erased(f"{session.get_one(Log, entry.log_id).name}/{entry.leaf_index}", entry.kind)
     finally:
         owner.close()
 
@@ -62,10 +65,11 @@ def _find(session: Session, which: str) -> LogEntry:
     query = select(LogEntry)
     if issuing.ID.fullmatch(which):
         query = query.where(LogEntry.subject == which, LogEntry.kind == EntryKind.DOWNLOAD)
-    elif which.isascii() and which.isdigit() and len(which) < 19:
-        query = query.where(LogEntry.id == int(which))
-    else:
-        raise NotFound(f"{which} is not an entry ID or a download ID.")
+    elif (named := PLACE.fullmatch(which)) is not None:
+        query = query.join(Log, Log.id == LogEntry.log_id)
+        query = query.where(Log.name == named["log"], LogEntry.leaf_index == int(named["place"]))
+    else:  # a bare number was once an entry's id: taken for a place, it would erase another one
+        raise NotFound(f"{which} is neither an entry, such as 2027/71, nor a download ID.", next_step=AS_SHOWN)
     entry = session.scalar(query)
     if entry is None:
         raise NotFound(f"There is no entry {which}.")
@@ -76,9 +80,9 @@ def _require_erasable(entry: LogEntry) -> None:
     if not may_be_erased(entry.kind):
         raise NotPossible(f"An entry of kind {entry.kind} is needed to verify other entries, so it cannot be erased.")
     if entry.leaf_index is None:
-        raise NotPossible(f"Entry {entry.id} is not sealed yet.", next_step="Try again in a minute.")
+        raise NotPossible("This entry is not sealed yet.", next_step="Try again in a minute.")
     if not entry.record:
-        raise NotPossible(f"Entry {entry.id} has already been erased.")
+        raise NotPossible("This entry has already been erased.")
 
 
 def _is_told(session: Session, entry: LogEntry) -> bool:
@@ -105,4 +109,4 @@ def _empty(session: Session, owner: Resources, entry: LogEntry) -> None:
     emptied = update(LogEntry).where(LogEntry.id == entry.id).values(record=b"", salt=b"", person=None)
     session.execute(emptied.execution_options(synchronize_session=False))
     if session.scalar(select(func.length(LogEntry.record)).where(LogEntry.id == entry.id)):
-        raise NotPossible(f"Entry {entry.id} could not be erased.")
+        raise NotPossible("This entry could not be erased.")

@@ -117,8 +117,9 @@ def exposure(
     return found
 
 
-def stage_names(session: Session) -> list[str]:
+def stage_names(session: Session, caller: Caller) -> list[str]:
     """Every stage that can be asked about."""
+    caller.require(Permission.LOG_AUDIT)
     query = select(Model.name, Stage.name).join(Stage, Stage.model_id == Model.id).order_by(Model.name, Stage.ordinal)
     return [f"{model}/{name}" for model, name in session.execute(query)]
 

@@ -74,12 +74,17 @@ def known(use: Resources) -> Status:
         counted = select(Alarm.kind, func.count()).group_by(Alarm.kind).order_by(Alarm.kind)
         found.alarms = {str(kind): count for kind, count in session.execute(counted)}
         found.uncounted = statistics.uncounted(session)
-        found.reconciled_at = _newest_of(session, EntryKind.RECONCILIATION)
+        found.reconciled_at = reconciled_at(session)
         try:
             condition.require_sound(session, at)
         except LogUnsound as error:
             found.problems.append(str(error))
     return found
+
+
+def reconciled_at(session: Session) -> datetime | None:
+    """When an access log of the store was last read; None for never."""
+    return _newest_of(session, EntryKind.RECONCILIATION)
 
 
 def _look_at_anchors(use: Resources, found: Status) -> None:

@@ -156,15 +156,16 @@ def rows(session: Session, log: Log) -> Iterator[AnyRow]:
     One that was emptied has no record: that it may be is `log/verification.py`'s to say.
     """
     place = -1
+    entry = LogEntry.__table__.c  # bare columns, as in `log/verification.py`
     wanted = select(
-        LogEntry.id, LogEntry.leaf_index, LogEntry.record, LogEntry.kind, LogEntry.subject, LogEntry.organization_id,
-        LogEntry.person, LogEntry.stage, LogEntry.code,
-    ).where(LogEntry.log_id == log.id)  # fmt: skip
+        entry.id, entry.leaf_index, entry.record, entry.kind, entry.subject, entry.organization_id,
+        entry.person, entry.stage, entry.code,
+    ).where(entry.log_id == log.id)  # fmt: skip
     while True:
-        sealed = wanted.where(LogEntry.leaf_index > place).order_by(LogEntry.leaf_index).limit(ROWS_AT_ONCE)
+        sealed = wanted.where(entry.leaf_index > place).order_by(entry.leaf_index).limit(ROWS_AT_ONCE)
         part = session.execute(sealed).all()
         yield from part
         if len(part) < ROWS_AT_ONCE:
             break
         place = part[-1].leaf_index
-    yield from session.execute(wanted.where(LogEntry.leaf_index.is_(None)).order_by(LogEntry.id))
+    yield from session.execute(wanted.where(entry.leaf_index.is_(None)).order_by(entry.id))

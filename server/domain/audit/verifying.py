@@ -11,13 +11,13 @@ import orjson
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from server.domain import acts
+from server.domain import acts, long_texts
 from server.domain.audit import live_tables, log_rows, logs, replay
 from server.domain.audit.replay import Replay
 from server.domain.audit.world import Record
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
-from server.domain.errors import InvalidRequest, NotPossible
+from server.domain.errors import NotPossible
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
 from server.log import anchors, verification
@@ -129,8 +129,7 @@ def locked(session: Session) -> Log:
 
 
 def require_reason(because: str) -> None:
-    if not because.strip() or len(because) > 1000:
-        raise InvalidRequest("Enter a reason in 1000 characters or fewer. It is recorded in the log.")
+    long_texts.require(because, "a reason, which is recorded in the log")
 
 
 def require_whole(found: list[Verified]) -> None:

@@ -4,31 +4,29 @@ The entry belongs to no organization, so that no partner learns from its own log
 """
 
 import hashlib
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
 import orjson
-from sqlalchemy import ForeignKey, Index, String, select
+from sqlalchemy import ForeignKey, Index, String, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from server.domain import acts
+from server.domain import acts, long_texts
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
-from server.domain.errors import InvalidRequest, NotFound, NotPossible
+from server.domain.errors import NotFound, NotPossible
 from server.domain.identity.organizations import Organization
 from server.domain.paging import Page, Slice, page
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
 from server.log.entries import LogEntry
-from server.logger import redact
+from server.logger import without_links
 from server.storage.database import Base, Key, Moment
 from server.text import printable
 
 ASKED_AT_ONCE = 500
-RESOLUTION_CHARACTERS_AT_MOST = 1000
 FOREIGN_TEXT_AT_MOST = 10_000  # looked at; far less is kept
 
 
@@ -42,6 +40,13 @@ class AlarmKind(StrEnum):
     DECOY_TOUCHED = "decoy_touched"
 
 
+WORDS = {
+    AlarmKind.GHOST_READ: "Ghost read",
+    AlarmKind.FOREIGN_ADDRESS: "Foreign address",
+    AlarmKind.USED_AFTER_REVOCATION: "Used after revocation",
+    AlarmKind.OVER_READ: "Excess read",
+    AlarmKind.DECOY_TOUCHED: "Decoy accessed",
+}
 SENTENCES = {
     AlarmKind.GHOST_READ: "A file was read without a matching log entry: the signing key may be compromised.",
     AlarmKind.FOREIGN_ADDRESS: "A download was fetched from outside the organization's networks: its link may have "
@@ -77,7 +82,7 @@ class Alarm(Base):
     user_agent: Mapped[str] = mapped_column(String(200))
     resolved_at: Mapped[datetime | None] = mapped_column(Moment)  # an admin has looked into it
     resolved_by: Mapped[str | None] = mapped_column(String(254))
-    resolution: Mapped[str | None] = mapped_column(String(1000))
+    resolution: Mapped[str | None] = mapped_column(Text)
     organization: Mapped[Organization | None] = relationship(lazy="joined")
 
 
@@ -169,8 +174,7 @@ def of_entry(session: Session, entry: LogEntry) -> Alarm | None:
 def resolve(use: Resources, caller: Caller, alarm_id: int, resolution: str) -> Alarm:
     """Say what came of an alarm. It stays in the list and in the log; nobody resolves it twice."""
     caller.require(Permission.ALARM_RESOLVE)
-    if not resolution.strip() or len(resolution) > RESOLUTION_CHARACTERS_AT_MOST:
-        raise InvalidRequest(f"Enter the outcome in {RESOLUTION_CHARACTERS_AT_MOST} characters or fewer.")
+    resolution = long_texts.require(resolution, "the outcome")
     with use.database.transaction() as session:
         alarm = session.get(Alarm, alarm_id, with_for_update={"of": Alarm}, populate_existing=True)
         if alarm is None:
@@ -225,10 +229,6 @@ def _raise(session: Session, cause: str, about: Suspicion, at: datetime) -> None
     acts.append(session, EntryKind.ALARM, at, record)
 
 
-# Where a link begins, or what signs one; written plainly or once more encoded.
-_LINK = re.compile(r"(\?|://|%3f|%3a%2f%2f|x-amz-).*", re.IGNORECASE | re.DOTALL)
-
-
 def _plain(text: str, characters: int) -> str:
     """Foreign text for a record: cut, printable, and no link or token in it, whatever a client put there."""
-    return printable(redact(_LINK.sub("…", text[:FOREIGN_TEXT_AT_MOST]))[:characters])
+    return printable(without_links(text[:FOREIGN_TEXT_AT_MOST])[:characters])

@@ -13,8 +13,10 @@ import orjson
 from sqlalchemy import LargeBinary, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from server.domain.callers import Caller
 from server.domain.delivery import reconciliation_run
 from server.domain.delivery.reconciliation_run import Run, Summary
+from server.domain.permissions import Permission
 from server.domain.resources import Resources
 from server.storage import access_log_embedded
 from server.storage.access_log_sources import BLOCK_BYTES, LINE_BYTES_AT_MOST
@@ -74,8 +76,9 @@ def follow(use: Resources, path: Path) -> Summary:
     return run.summary
 
 
-def followed(session: Session) -> Sequence[FollowedLog]:
+def followed(session: Session, caller: Caller) -> Sequence[FollowedLog]:
     """The logs that are followed, and how far each was read."""
+    caller.require(Permission.LOG_AUDIT)
     return session.scalars(select(FollowedLog).order_by(FollowedLog.path)).all()
 
 

@@ -49,6 +49,7 @@ class Act:
     """An entry that ends what downloads rested on, or gives it back."""
 
     entry_id: int
+    place: int | None  # in the log, once it is sealed
     kind: EntryKind
     at_ms: int
 
@@ -173,7 +174,8 @@ def _after_an_end(read: Read, times_ms: Sequence[int], found: Issued) -> Iterato
                 continue
             told.add(act.entry_id)
             seconds = (at_ms - act.at_ms) / 1000
-            reason = f"A URL was used {seconds:.1f} s after {_WORDS[act.kind]} (log entry {act.entry_id})."
+            where = "" if act.place is None else f" (entry {act.place} of the log)"
+            reason = f"A URL was used {seconds:.1f} s after {_WORDS[act.kind]}{where}."
             cause = (found.id, str(act.entry_id))
             yield _suspicion(AlarmKind.USED_AFTER_REVOCATION, cause, reason, read, at_ms, found)
 
@@ -208,7 +210,9 @@ def _add_acts(session: Session, found: dict[str, Issued]) -> None:
     rested = {each.id: [] if each.erased else _rested_on(each.record, people) for each in found.values()}
     wanted = {name for subjects in rested.values() for _, name in subjects}
     acts: defaultdict[Subject, list[Act]] = defaultdict(list)
-    query = select(LogEntry.id, LogEntry.kind, LogEntry.subject, LogEntry.record, LogEntry.appended_at)
+    query = select(
+        LogEntry.id, LogEntry.leaf_index, LogEntry.kind, LogEntry.subject, LogEntry.record, LogEntry.appended_at
+    )  # fmt: skip
     query = query.where(LogEntry.kind.in_([*_STARTS, *_ENDS])).order_by(LogEntry.id)
     for some in in_parts(wanted):
         for row in session.execute(query.where(LogEntry.subject.in_(some))):
@@ -216,7 +220,9 @@ def _add_acts(session: Session, found: dict[str, Issued]) -> None:
                 kind = EntryKind(row.kind)
                 family = _STARTS.get(kind) or _ENDS[kind]
                 # Not by the record: that of a token or a person may have been erased.
-                acts[family, row.subject].append(Act(row.id, kind, int(row.appended_at.timestamp() * 1000)))
+                acts[family, row.subject].append(
+                    Act(row.id, row.leaf_index, kind, int(row.appended_at.timestamp() * 1000))
+                )
     for each in found.values():
         after = ([act for act in acts[subject] if act.at_ms >= each.at_ms] for subject in rested[each.id])
         each.acts = [some for some in after if some]

@@ -7,8 +7,10 @@ import orjson
 from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session
 
+from server.domain.callers import Caller
 from server.domain.delivery import deliveries
 from server.domain.entry_kinds import EntryKind
+from server.domain.permissions import Permission
 from server.log.entries import CLOCKS_DIFFER_BY, LogEntry
 
 WEEK, MONTH = timedelta(days=7), timedelta(days=30)
@@ -34,17 +36,18 @@ class Usage:
     at_least: bool
 
 
-def by_organization(session: Session, organization_id: int, at: datetime) -> Usage:
-    return _usage(session, LogEntry.organization_id == organization_id, at)
+def by_organization(session: Session, caller: Caller, organization_id: int, at: datetime) -> Usage:
+    return _usage(session, caller, LogEntry.organization_id == organization_id, at)
 
 
-def of_stage(session: Session, full_name: str, at: datetime) -> Usage:
-    return _usage(session, LogEntry.stage == full_name, at)
+def of_stage(session: Session, caller: Caller, full_name: str, at: datetime) -> Usage:
+    """What the caller may see of it: partners their organization's."""
+    return _usage(session, caller, LogEntry.stage == full_name, at)
 
 
-def downloads_of_checkpoint(session: Session, full_name: str, checkpoint_id: str) -> tuple[int, bool]:
+def downloads_of_checkpoint(session: Session, caller: Caller, full_name: str, checkpoint_id: str) -> tuple[int, bool]:
     """How often a checkpoint is among its stage's newest downloads, and whether there are older ones not looked at."""
-    query = _newest(LogEntry.stage == full_name)
+    query = _newest(caller, LogEntry.stage == full_name)
     looked_at, found = 0, 0
     with session.execute(query) as rows:
         for row in rows:
@@ -54,11 +57,11 @@ def downloads_of_checkpoint(session: Session, full_name: str, checkpoint_id: str
     return found, looked_at == LOOKED_AT_ONCE
 
 
-def _usage(session: Session, where: ColumnElement[bool], at: datetime) -> Usage:
+def _usage(session: Session, caller: Caller, where: ColumnElement[bool], at: datetime) -> Usage:
     week, month = Span(), Span()
     young: dict[str, bool] = {}  # download → whether it is of the last week
     looked_at, read_bytes = 0, 0
-    with session.execute(_newest(where)) as rows:
+    with session.execute(_newest(caller, where)) as rows:
         for row in rows:
             if row.appended_at < at - MONTH - CLOCKS_DIFFER_BY:
                 break
@@ -78,7 +81,9 @@ def _usage(session: Session, where: ColumnElement[bool], at: datetime) -> Usage:
     return Usage(week, month, looked_at == LOOKED_AT_ONCE or read_bytes > RECORD_BYTES_AT_ONCE)
 
 
-def _newest(where: ColumnElement[bool]) -> Select[str, datetime, bytes]:
+def _newest(caller: Caller, where: ColumnElement[bool]) -> Select[str, datetime, bytes]:
+    caller.require(Permission.DOWNLOAD_READ)
     # The kind is looked at later: with it, SQLite would look for the stage among the downloads of all.
-    query = select(LogEntry.kind, LogEntry.appended_at, LogEntry.record).where(where)
+    query = select(LogEntry.kind, LogEntry.appended_at, LogEntry.record)
+    query = query.where(where, *caller.within(LogEntry.organization_id))
     return query.order_by(LogEntry.id.desc()).limit(LOOKED_AT_ONCE).execution_options(yield_per=100)

@@ -5,10 +5,10 @@ import re
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import String, select
+from sqlalchemy import String, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from server.domain import acts
+from server.domain import acts, long_texts
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotFound, NotPossible
@@ -31,7 +31,7 @@ class Organization(Base):
     is_lab: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(Moment)
     suspended_at: Mapped[datetime | None] = mapped_column(Moment)
-    suspension_reason: Mapped[str | None] = mapped_column(String(1000))
+    suspension_reason: Mapped[str | None] = mapped_column(Text)
     networks: Mapped[str] = mapped_column(String(1000), default="")  # space separated; a fetch from outside is an alarm
 
 
@@ -84,8 +84,8 @@ def resume(use: Resources, caller: Caller, slug: str) -> None:
 
 def _set_suspension(use: Resources, caller: Caller, slug: str, reason: str | None) -> None:
     caller.require(Permission.ORGANIZATION_MANAGE)
-    if reason is not None and (not reason.strip() or len(reason) > 1000):
-        raise InvalidRequest("Enter a reason for the suspension, in 1000 characters or fewer.")
+    if reason is not None:
+        reason = long_texts.require(reason, "a reason for the suspension")
     with use.database.transaction() as session:
         organization = get(session, slug, lock=True)
         if organization.is_lab:

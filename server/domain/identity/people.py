@@ -8,7 +8,7 @@ from datetime import datetime
 
 import argon2
 import pyotp
-from sqlalchemy import ForeignKey, Index, LargeBinary, String, func, select, update
+from sqlalchemy import ColumnElement, ForeignKey, Index, LargeBinary, String, func, or_, select, update
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
 
 from server.domain import acts
@@ -24,7 +24,7 @@ from server.domain.errors import (
     PersonDisabled,
     TooManyAttempts,
 )
-from server.domain.identity import organizations, sessions, tokens
+from server.domain.identity import email_addresses, organizations, sessions, tokens
 from server.domain.identity.organizations import Organization
 from server.domain.paging import Page, Slice, page
 from server.domain.permissions import PARTNERS, STAFF, Permission, Role
@@ -49,7 +49,7 @@ class Person(Base):
     __table_args__ = (Index("ix_people_organization_id_id", "organization_id", "id"),)
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
-    email: Mapped[str] = mapped_column(String(254), unique=True)  # lower case
+    email: Mapped[str] = mapped_column(String(254), unique=True)  # as `email_addresses.stored` gives it
     name: Mapped[str] = mapped_column(String(200))
     role: Mapped[Role] = mapped_column(String(16))
     password_hash: Mapped[str] = mapped_column(String(200))
@@ -68,7 +68,7 @@ def prove(use: Resources, email: str, password: str) -> Person:
     and OrganizationSuspended.
     """
     with use.database.reading() as session:
-        known = select(Person).where(Person.email == email.strip().lower()).options(joinedload(Person.organization))
+        known = select(Person).where(known_as(email)).options(joinedload(Person.organization))
         person = session.scalar(known)
     if not is_password_of(person, password) or person is None:
         raise InvalidCredentials("Incorrect email address or password.", next_step="Try again.")
@@ -103,6 +103,7 @@ def add(
     with use.database.transaction() as session:
         home = organizations.get(session, organization)
         _require_manager(caller, home.id)
+        require_new(session, email, caller)
         person, totp_secret = create(session, use, home, email, name, role, hashed)
         record(session, caller, EntryKind.PERSON_ADD, person, use.clock())
     return password, totp_secret
@@ -116,13 +117,12 @@ def create(
 
     totp_secret: the one that the person set up already; otherwise one is made.
     """
-    email = email.strip().lower()
-    require_fit(home, email, role)
+    email = email_addresses.stored(email)
+    require_fit(home, role)
     name = name.strip()
     if not name or len(name) > 200 or not name.isprintable():  # mails of ours quote it
         raise InvalidRequest("Enter the person's name on one line, in 200 characters or fewer.")
-    if session.scalar(select(Person.id).where(Person.email == email)):
-        raise NotPossible(f"{email} already has an account.")
+    require_new(session, email)
     totp_secret = pyotp.random_base32() if totp_secret is None else totp_secret
     person = Person(
         organization_id=home.id,
@@ -138,12 +138,32 @@ def create(
     return person, totp_secret
 
 
-def require_fit(home: Organization, email: str, role: Role) -> None:
-    """Raise InvalidRequest for a role that the organization does not have, and for an invalid email address."""
+def known_as(email: str) -> ColumnElement[bool]:
+    """Whose address it is, however it is written."""
+    return Person.email.in_(email_addresses.spellings(email))
+
+
+def require_new(session: Session, email: str, caller: Caller | None = None) -> None:
+    """Raise NotPossible for an address that somebody has; a caller who may know of them reads who, and what to do."""
+    person = session.scalar(select(Person).where(known_as(email)).options(joinedload(Person.organization)))
+    if person is None:
+        return
+    if caller is None or not (caller.is_staff or caller.organization_id == person.organization_id):
+        raise NotPossible(f"{person.email} already has an account.", next_step="Use another address.")
+    who = f"{person.name}, {person.role} of {person.organization.slug}"
+    if person.disabled_at is not None:
+        raise NotPossible(
+            f"{person.email} belongs to {who}, whose account is disabled.", next_step="Enable that account instead."
+        )
+    raise NotPossible(
+        f"{person.email} already belongs to {who}.", next_step="Change that person's role, or use another address."
+    )
+
+
+def require_fit(home: Organization, role: Role) -> None:
+    """Raise InvalidRequest for a role that the organization does not have."""
     if role not in (STAFF if home.is_lab else PARTNERS):
         raise InvalidRequest(f"The role {role} does not exist in {'the lab' if home.is_lab else 'a partner'}.")
-    if "@" not in email or len(email) > 254 or any(c.isspace() or not c.isprintable() for c in email):
-        raise InvalidRequest(f"{email!r} is not a valid email address.")
 
 
 def disable(use: Resources, caller: Caller, email: str) -> int:
@@ -184,7 +204,7 @@ def change_role(use: Resources, caller: Caller, email: str, role: Role) -> None:
     """Make somebody another role of their organization. Never oneself, and never the last who can act as they do."""
     with use.database.transaction() as session:
         person = _managed(session, caller, email)
-        require_fit(person.organization, person.email, role)
+        require_fit(person.organization, role)
         if person.role == role:
             raise NotPossible(f"{person.email} already has the role {role}.")
         if caller.person_id == person.id:
@@ -295,7 +315,7 @@ def _turn() -> Iterator[None]:
 
 def _managed(session: Session, caller: Caller, email: str) -> Person:
     # Both are locked, and in one order: two who act on each other would otherwise wait for each other.
-    both = select(Person.id).where(Person.email.in_([email.strip().lower(), str(caller.person)]))
+    both = select(Person.id).where(or_(known_as(email), Person.email == str(caller.person)))
     session.execute(both.order_by(Person.id).with_for_update())
     person = _by_email(session, email)
     _require_manager(caller, person.organization_id)
@@ -303,7 +323,7 @@ def _managed(session: Session, caller: Caller, email: str) -> Person:
 
 
 def _by_email(session: Session, email: str) -> Person:
-    person = session.scalar(select(Person).where(Person.email == email.strip().lower()).with_for_update())
+    person = session.scalar(select(Person).where(known_as(email)).with_for_update())
     if person is None:
         raise NotFound(f"There is no person {email}.")
     return person

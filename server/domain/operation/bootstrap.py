@@ -10,7 +10,7 @@ from server.domain.audit import logs
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotPossible
-from server.domain.identity import organizations, people
+from server.domain.identity import email_addresses, organizations, people
 from server.domain.permissions import Role
 from server.domain.release.stages import Everything
 from server.domain.resources import Resources
@@ -39,7 +39,7 @@ def has_log(session: Session) -> bool:
 
 def begin(use: Resources, lab: str, lab_name: str, admins: list[FirstAdmin]) -> list[FirstAdmin]:
     """Make the rows that everything else builds on, all or none. Two admins, since many acts take two people."""
-    if len(admins) != 2 or len({admin.email.strip().lower() for admin in admins}) != 2:
+    if len(admins) != 2 or len({email_addresses.folded(admin.email) for admin in admins}) != 2:
         raise InvalidRequest("A new instance needs exactly two admins: one alone could not approve anything.")
     hashes = [people.hash_password(admin.password) for admin in admins]
     with use.database.transaction() as session:
@@ -51,13 +51,13 @@ def begin(use: Resources, lab: str, lab_name: str, admins: list[FirstAdmin]) -> 
         home = organizations.create(session, lab, lab_name, is_lab=True, at=at)
         made = []
         for admin, hashed in zip(admins, hashes, strict=True):
-            _, totp_secret = people.create(session, use, home, admin.email, admin.name, Role.ADMIN, hashed)
-            made.append(FirstAdmin(admin.email, admin.name, admin.password, totp_secret))
+            person, totp_secret = people.create(session, use, home, admin.email, admin.name, Role.ADMIN, hashed)
+            made.append(FirstAdmin(person.email, admin.name, admin.password, totp_secret))
         record = {
             "actor": Caller(via="cli").as_record(), "origin": log.origin, "organization": lab,
             "organization_id": home.id,
             "vkey": log.vkey, "receipt_vkey": log.receipt_vkey, "second_person_tier": use.settings.second_person_tier,
-            "admins": [admin.email.strip().lower() for admin in admins],
+            "admins": [admin.email for admin in made],
         }  # fmt: skip
         acts.append(session, EntryKind.INSTANCE_BEGIN, at, record, organization_id=home.id)
         return made

@@ -10,8 +10,9 @@ from limits.errors import StorageError
 from limits.storage import storage_from_string
 from sqlalchemy import text
 
+from server import dates
 from server.domain import marks
-from server.domain.audit import sealer
+from server.domain.audit import log_status, sealer
 from server.domain.mail import mails
 from server.domain.marks import AnotherInstance
 from server.domain.operation import bootstrap, key_files
@@ -184,6 +185,22 @@ def _limits(use: Resources) -> str:
     return "attempts are counted in the Redis server at redis_url"
 
 
+def _reads(use: Resources) -> str:
+    """Whether it is known what was really fetched."""
+    if use.settings.embedded_store:
+        return "the worker reads the embedded store's access log"
+    if not bootstrap.has_begun(use):
+        raise Wrong("not checked: there is no log yet")
+    with use.database.reading() as session:
+        at = log_status.reconciled_at(session)
+    if at is None:
+        return (
+            "never reconciled, so what was fetched is unknown and leaked links raise no alarm: "
+            "see `What was fetched` in deploy/README.md"
+        )
+    return f"the store's access log was last read on {dates.minute(at)}"
+
+
 def _bucket(use: Resources) -> str:
     if not use.store.bucket_reachable():
         raise Wrong(f"the bucket {use.settings.s3_bucket} does not exist: create it, or correct s3_bucket")
@@ -192,7 +209,9 @@ def _bucket(use: Resources) -> str:
 
 def _ownership(use: Resources) -> str:
     """Database and bucket are one instance's: neither is a copy's, nor another's by a mistake in the settings."""
-    _require_begun(use)
+    with use.database.reading() as session:
+        if not marks.has_id(session):
+            raise Wrong("the database has no instance ID yet: run `weightgate-server migrate`")
     if marks.is_marked(use.database, use.store):
         return "database and bucket bear the same instance ID"
     return "the bucket bears no instance ID yet, so another instance could use it too: run `weightgate-server migrate`"
@@ -274,6 +293,7 @@ CHECKS: tuple[tuple[str, Callable[[Resources], str]], ...] = (
     ("proxy", _proxy),
     ("mail", _mail),
     ("limits", _limits),
+    ("fetches", _reads),
     ("bucket", _bucket),
     ("ownership", _ownership),
     ("anchors", _anchors),
@@ -282,5 +302,5 @@ CHECKS: tuple[tuple[str, Callable[[Resources], str]], ...] = (
     ("public access", _closed),
     ("signed URLs", _urls),
 )
-OF_THE_DATABASE = frozenset({"log", "matching keys", "issuing", "ownership"})
+OF_THE_DATABASE = frozenset({"log", "matching keys", "issuing", "fetches", "ownership"})
 OF_THE_STORE = frozenset({"bucket", "ownership", "anchors", "clock", "signer", "public access", "signed URLs"})

@@ -6,10 +6,10 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
-from server.domain import acts
+from server.domain import acts, long_texts
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
-from server.domain.errors import InvalidRequest, NotFound, NotPossible
+from server.domain.errors import NotFound, NotPossible
 from server.domain.permissions import Permission
 from server.domain.release import stages
 from server.domain.release.stages import Everything, Holdable, Model, Stage
@@ -30,11 +30,7 @@ class Hold:
 
 def place(use: Resources, caller: Caller, on: str, reason: str) -> None:
     """Stop issuing for `on` (`model/stage`, `model` or `everything`) from the next request on."""
-    if not reason.strip() or len(reason) > 1000:
-        raise InvalidRequest(
-            "Enter a reason in 1000 characters or fewer. It is recorded in the log, and staff can read it."
-        )
-    _set(use, caller, on, reason)
+    _set(use, caller, on, long_texts.require(reason, "a reason, which is recorded in the log for staff to read"))
 
 
 def lift(use: Resources, caller: Caller, on: str) -> None:
@@ -56,8 +52,9 @@ def current(session: Session, caller: Caller) -> list[Hold]:
     return [Hold(on, row.held_at, row.held_by, row.hold_reason) for on, row in found if row.held_at is not None]
 
 
-def state_of(session: Session, on: str) -> tuple[str, Hold | None]:
+def state_of(session: Session, caller: Caller, on: str) -> tuple[str, Hold | None]:
     """The full name of what can be put on hold, and the hold on exactly that. Raises NotFound."""
+    caller.require(Permission.STAGE_HOLD)
     held: Holdable
     if on == EVERYTHING:
         held = session.get_one(Everything, 1)

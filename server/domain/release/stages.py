@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ForeignKey, String, UniqueConstraint, func, select
+from sqlalchemy import ForeignKey, String, Text, UniqueConstraint, func, select
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
 
-from server.domain import acts
+from server.domain import acts, long_texts
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotFound, NotPossible
@@ -22,13 +22,16 @@ from server.storage.database import Base, Key, Moment
 # What the Hugging Face client accepts as one part of a repository's name, so that every stage can be one.
 NAME = re.compile(r"(?!.*(--|\.\.))(?!.*\.git$)[A-Za-z0-9]([A-Za-z0-9._-]{0,94}[A-Za-z0-9])?")
 FIRST_SEGMENTS = {
-    "account", "admin", "agreements", "api", "appearance", "audit", "checkpoints", "datasets", "downloads",
-    "findings", "healthz", "invitations", "kernels", "log", "mails", "metrics", "models", "organizations", "password",
-    "people", "readyz", "requests", "sessions", "sign-in", "sign-out", "spaces", "stages", "static", "tokens",
+    "account", "admin", "agreements", "api", "appearance", "audit", "checkpoints", "datasets", "downloads", "find",
+    "findings", "healthz", "help", "invitations", "kernels", "log", "mails", "metrics", "models", "organizations",
+    "password", "people", "readyz", "requests", "sessions", "sign-in", "sign-out", "spaces", "stages", "static",
+    "tokens",
 }  # fmt: skip
 NOT_MODELS = FIRST_SEGMENTS | {"everything", "doctor"}  # what a hold on everything is called; `storage/probes.py`
 ORDINAL_AT_MOST = 1_000_000
 STAGE_WORDS = {"resolve", "tree", "raw", "refs", "commit", "commits", "revision", "blob", "discussions"}
+
+PLAN_CHARACTERS_AT_MOST = 500
 
 
 class StageState(StrEnum):
@@ -54,7 +57,7 @@ class Holdable:
 
     held_at: Mapped[datetime | None] = mapped_column(Moment)
     held_by: Mapped[str | None] = mapped_column(String(254))
-    hold_reason: Mapped[str | None] = mapped_column(String(1000))
+    hold_reason: Mapped[str | None] = mapped_column(Text)
 
 
 class Everything(Holdable, Base):
@@ -87,7 +90,7 @@ class Stage(Holdable, Base):
     state: Mapped[StageState] = mapped_column(String(16))
     state_since: Mapped[datetime] = mapped_column(Moment)
     announced: Mapped[bool] = mapped_column(default=False)
-    plan: Mapped[str | None] = mapped_column(String(500))
+    plan: Mapped[str | None] = mapped_column(String(PLAN_CHARACTERS_AT_MOST))
     tier_id: Mapped[int] = mapped_column(ForeignKey("tiers.id"))
     agreement_id: Mapped[int | None] = mapped_column(ForeignKey("agreements.id"))
     main_checkpoint_id: Mapped[int | None] = mapped_column(Key)  # the newest published one
@@ -181,8 +184,7 @@ def add_alias(use: Resources, caller: Caller, full_name: str, alias: str) -> Non
 def move(use: Resources, caller: Caller, full_name: str, to: StageState, rationale: str) -> None:
     """Move a stage up its ladder, or withdraw it permanently. There is no way back: place a hold instead."""
     caller.require(Permission.STAGE_MANAGE)
-    if not rationale.strip() or len(rationale) > 10_000:
-        raise InvalidRequest("Enter a reason in 10000 characters or fewer. It is recorded in the log.")
+    rationale = long_texts.require(rationale, "a reason, which is recorded in the log")
     with use.database.transaction() as session:
         stage = get(session, full_name, lock=True)
         before = StageState(stage.state)
@@ -199,8 +201,8 @@ def move(use: Resources, caller: Caller, full_name: str, to: StageState, rationa
 def announce(use: Resources, caller: Caller, full_name: str, *, announced: bool, plan: str | None) -> None:
     """Show or hide a planned stage's name and plan to everyone; replace the plan."""
     caller.require(Permission.STAGE_MANAGE)
-    if plan is not None and len(plan) > 500:
-        raise InvalidRequest("A plan can have up to 500 characters.")
+    if plan is not None and len(plan) > PLAN_CHARACTERS_AT_MOST:
+        raise InvalidRequest(f"A plan can have up to {PLAN_CHARACTERS_AT_MOST} characters.")
     with use.database.transaction() as session:
         stage = get(session, full_name, lock=True)
         if (stage.announced, stage.plan) == (announced, plan):
@@ -276,8 +278,8 @@ def _require_stage_name(name: str) -> None:
 
 
 def _require_in_bounds(plan: str | None, ordinal: int | None, parameters: int | None) -> None:
-    if plan is not None and len(plan) > 500:
-        raise InvalidRequest("A plan can have up to 500 characters.")
+    if plan is not None and len(plan) > PLAN_CHARACTERS_AT_MOST:
+        raise InvalidRequest(f"A plan can have up to {PLAN_CHARACTERS_AT_MOST} characters.")
     if ordinal is not None and not 0 < ordinal <= ORDINAL_AT_MOST:
         raise InvalidRequest(f"A position is a whole number from 1 to {ORDINAL_AT_MOST}.")
     if parameters is not None and not 0 < parameters < 2**53:

@@ -1,6 +1,10 @@
-"""The API's own description, made from the code."""
+"""The API's own description: `openapi.json` beside this file, which `python docs/openapi.py` makes from the code.
+
+It is committed, so that a change to the API shows in review; a test compares it with what the code gives.
+"""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -12,6 +16,7 @@ from server.web.errors import Problem
 from server.web.identity import open_to_all
 
 bp = APIBlueprint("description", __name__, url_prefix="/api/v1", tag="description")
+PATH = Path(__file__).with_name("openapi.json")
 DOCUMENT: dict[int | str, Any] = {
     200: {"description": "OpenAPI 3.1.", "content": {"application/json": {"schema": {"type": "object"}}}}
 }
@@ -30,14 +35,19 @@ def openapi() -> Response:
 
 
 def describe(app: APIFlask) -> None:
-    """Make the document, once and for all: what it says depends on the code alone, never on a request."""
+    """Give the app its document, with this instance's address: what else it says depends on the code alone."""
     app.config["AUTO_VALIDATION_ERROR_RESPONSE"] = False  # ours are problems, not what APIFlask would answer
-    app.servers = [{"url": app.extensions["weightgate"].settings.public_url}]
+    servers = [{"url": app.extensions["weightgate"].settings.public_url}]
+    app.extensions["openapi"] = orjson.dumps(orjson.loads(PATH.read_bytes()) | {"servers": servers})
+
+
+def generated(app: APIFlask) -> bytes:
+    """Return the document as the app's code gives it, for no address in particular."""
     app.security_schemes = {
         "token": {"type": "http", "scheme": "bearer", "description": "`wgk_…`, created by a person."}
     }
     app.spec_processor(lambda spec: _completed(app, spec))
-    app.extensions["openapi"] = orjson.dumps(app.spec)
+    return orjson.dumps(app.spec, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
 
 
 def _completed(app: APIFlask, spec: Any) -> Any:

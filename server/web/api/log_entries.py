@@ -9,6 +9,7 @@ from flask import Response
 from pydantic import AwareDatetime, BeforeValidator, Field
 
 from server.domain.audit import log_entries
+from server.domain.audit.filters import LookUp
 from server.domain.audit.log_entries import EntryFilter
 from server.domain.callers import Caller
 from server.domain.permissions import Permission
@@ -33,9 +34,9 @@ When = Annotated[AwareDatetime | None, BeforeValidator(_written_out), Field(desc
 class EntriesQuery(ListQuery):
     """Which entries; each filter narrows further."""
 
-    organization: Annotated[Word, Field(description="The organization's ID.")] = None
+    organization: Annotated[Word, Field(description="The organization's ID or name.")] = None
     person: Annotated[Word, Field(description="The email address of the person who acted.")] = None
-    stage: Annotated[Word, Field(description="`model/stage`.")] = None
+    stage: Annotated[Word, Field(description="`model/stage`, an alias, or a name that only one stage has.")] = None
     kind: Annotated[Word, Field(description="For example `download` or `clearance.approve`.")] = None
     code: Annotated[Word, Field(description="The subtype, such as the type of an alarm.")] = None
     since: When = None
@@ -68,7 +69,8 @@ class Entries(Listing):
 def index(caller: Caller, query: EntriesQuery) -> Response:
     """Log entries about your organization, newest first; for staff, all entries."""
     with resources().database.reading() as session:
-        return listing(log_entries.visible(session, caller, query.as_filter(), query.as_slice()), _render)
+        wanted = LookUp(session, resources(), caller).all_of(query.as_filter())
+        return listing(log_entries.visible(session, caller, wanted, query.as_slice()), _render)
 
 
 def _render(entry: LogEntry) -> dict[str, Any]:

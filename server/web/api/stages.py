@@ -1,11 +1,13 @@
 """Reading the release ladder: every stage that the caller may know of, and whether it is open to them."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from apiflask import APIBlueprint
 from flask import Response
+from pydantic import Field
 
 from server.domain.access import ladder
+from server.domain.access.checklists import Progress, Task, Whose
 from server.domain.access.ladder import Step
 from server.domain.callers import Caller
 from server.domain.permissions import Permission
@@ -21,6 +23,15 @@ class RefusalAnswer(Answer):
     title: str
     detail: str
     next_step: str
+
+
+class TaskAnswer(Answer):
+    """One task before a stage opens. `since`: when it was done, or since when it can be done."""
+
+    task: Task
+    by: Whose
+    progress: Progress
+    since: str | None
 
 
 class StageAnswer(Answer):
@@ -39,6 +50,9 @@ class StageAnswer(Answer):
     agreement: str | None
     may_download: bool
     refusal: RefusalAnswer | None
+    tasks: Annotated[
+        list[TaskAnswer], Field(description="What has to be done until you can download it; empty if nothing can be.")
+    ]
 
 
 class Stages(Listing):
@@ -82,4 +96,8 @@ def _render(step: Step) -> dict[str, Any]:
         "agreement": stage.agreement,
         "may_download": step.refused is None,
         "refusal": None if step.refused is None else as_problem(step.refused),
+        "tasks": [
+            {"task": item.task, "by": item.whose, "progress": item.progress, "since": moment(item.since)}
+            for item in step.checklist
+        ],
     }

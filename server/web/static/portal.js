@@ -76,6 +76,20 @@ window.addEventListener("beforeunload", (event) => {
   if (uncopied) event.preventDefault();
 });
 
+// Nothing is cut: a long text says how long it is, and when it is too long.
+function count(area) {
+  const most = Number(area.dataset.most);
+  area.counter ??= area.parentElement.appendChild(Object.assign(document.createElement("p"), { className: "counter" }));
+  const written = [...area.value].length;
+  area.counter.textContent = `${written.toLocaleString("en")} of ${most.toLocaleString("en")} characters`;
+  area.counter.classList.toggle("is-over", written > most);
+}
+
+for (const area of document.querySelectorAll("textarea[data-most]")) {
+  count(area);
+  area.addEventListener("input", () => count(area));
+}
+
 // What scrolls sideways can be reached and named without a mouse.
 function openScrollers() {
   for (const box of document.querySelectorAll(".table:not([tabindex])")) {

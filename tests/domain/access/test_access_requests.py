@@ -16,6 +16,7 @@ from server.domain.mail.mails import Mail
 from server.domain.operation import queue
 from server.domain.paging import Slice
 from server.domain.permissions import Role
+from server.domain.release import stages
 from tests.world import World
 
 DAY = timedelta(days=1)
@@ -83,6 +84,7 @@ def test_a_request_becomes_a_clearance_by_two_admins(world: World) -> None:
 def test_below_the_second_persons_tier_one_admin_is_enough(sqlite_world: World) -> None:
     """Then the request's own decision puts the clearance into force, on the days that the admin chose."""
     world = sqlite_world
+    stages.add(world.use, world.admin, "gpt-2/tiny", tier="registered", announced=True)
     request = ask(world, tier="registered")
     told(world)
     ends = world.clock() + 3 * DAY
@@ -129,12 +131,51 @@ def test_one_request_for_a_model_is_open_at_a_time(sqlite_world: World) -> None:
     with pytest.raises(NotPossible, match=f"Request {first.id} .* still open"):
         ask(world, tier="partner")
     ask(world, model="mini-gpt")
-    ask(world, by="cleared")
+    ask(world, by="cleared", model="mini-gpt", tier="partner")
     access_requests.withdraw(world.use, world.person("uncleared"), first.id)
     assert of(world, first.id).state == "withdrawn"
     second = ask(world)
     access_requests.decline(world.use, world.admin, second.id, "No.")
     ask(world)
+
+
+def test_a_request_takes_the_place_of_an_open_one(world: World) -> None:
+    """In one moment: the old one is withdrawn, and there is never none and never two; nobody replaces another's."""
+    wrong = ask(world, model="mini-gpt", tier="partner")
+    right = ask(world, model="mini-gpt", tier="research", replaces=wrong.id)
+    assert (of(world, wrong.id).state, of(world, right.id).state) == ("withdrawn", "open")
+    assert [entry.kind for entry in world.entries()][-2:] == ["access_request.withdraw", "access_request.create"]
+    with pytest.raises(NotPossible, match="was withdrawn"):
+        ask(world, model="mini-gpt", replaces=wrong.id)
+    with pytest.raises(NotFound):
+        ask(world, by="cleared", model="mini-gpt", tier="partner", replaces=right.id)
+    with pytest.raises(InvalidRequest):
+        ask(world, model="mini-gpt", replaces=right.id, purpose=" ")
+    assert of(world, right.id).state == "open"
+
+
+def test_a_request_opens_something_that_is_not_open(world: World) -> None:
+    """Not a tier that opens nothing, nor what is held for as long; longer than what is held is something new."""
+    with pytest.raises(NotPossible, match="opens no stage of gpt-2"):
+        ask(world, tier="registered")
+    for tier in ("research", "partner"):  # no stage of gpt-2 needs more than research
+        with pytest.raises(NotPossible, match="already has research on gpt-2 until"):
+            ask(world, by="cleared", tier=tier)
+    ask(world, by="cleared", wanted_until=world.clock() + LONGEST)
+    ask(world, by="cleared", model="mini-gpt", tier="partner")
+
+
+def test_the_tier_follows_from_the_stages(sqlite_world: World) -> None:
+    """The lowest that opens all of them; of one model, and of what partners can have."""
+    world = sqlite_world
+    with world.use.database.reading() as session:
+        assert access_requests.for_stages(session, ["mini-gpt/base"]) == ("mini-gpt", "research")
+        assert access_requests.for_stages(session, ["mini-gpt/base", "mini-gpt/large"]) == ("mini-gpt", "partner")
+        with pytest.raises(InvalidRequest, match="of one model"):
+            access_requests.for_stages(session, ["mini-gpt/base", "gpt-2/774M"])
+        for name in ("gpt-2/1558M", "gpt-2/124M", "gpt-9/1M", "nothing"):
+            with pytest.raises(NotFound):
+                access_requests.for_stages(session, [name])
 
 
 def test_who_asks_all_day_is_told_to_come_back(sqlite_world: World) -> None:
@@ -144,7 +185,7 @@ def test_who_asks_all_day_is_told_to_come_back(sqlite_world: World) -> None:
         access_requests.withdraw(world.use, world.person("uncleared"), ask(world).id)
     with pytest.raises(NotPossible, match="within 24 hours"):
         ask(world)
-    ask(world, by="cleared")
+    ask(world, by="cleared", model="mini-gpt", tier="partner")
     world.clock.advance(DAY)
     ask(world)
 
@@ -258,7 +299,7 @@ def test_the_lab_does_not_ask_and_partners_do_not_decide(sqlite_world: World, ac
     ("more", "refusal"),
     [
         ({"purpose": " "}, InvalidRequest),
-        ({"purpose": "x" * 1001}, InvalidRequest),
+        ({"purpose": "x" * 10_001}, InvalidRequest),
         ({"purpose": "a\x00b"}, InvalidRequest),
         ({"purpose": "a\ud800b"}, InvalidRequest),
         ({"wanted": timedelta(0)}, InvalidRequest),
@@ -288,7 +329,7 @@ def test_a_model_that_is_only_planned_is_not_there(sqlite_world: World) -> None:
         ask(sqlite_world)
 
 
-@pytest.mark.parametrize("because", ["", " ", "x" * 1001, "a\x00b"])
+@pytest.mark.parametrize("because", ["", " ", "x" * 10_001, "a\x00b"])
 def test_no_is_not_an_answer_without_a_reason(sqlite_world: World, because: str) -> None:
     """The request stays open."""
     number = ask(sqlite_world).id
@@ -311,7 +352,11 @@ def test_a_request_whose_day_has_passed_needs_another(sqlite_world: World) -> No
 def test_the_queue_holds_what_is_open_oldest_first(sqlite_world: World) -> None:
     """What was decided or taken back waits no longer."""
     world = sqlite_world
-    numbers = [ask(world).id, ask(world, by="cleared").id, ask(world, model="mini-gpt").id]
+    numbers = [
+        ask(world).id,
+        ask(world, by="cleared", model="mini-gpt", tier="partner").id,
+        ask(world, model="mini-gpt").id,
+    ]
     access_requests.decline(world.use, world.admin, numbers[0], "No.")
     with world.use.database.reading() as session:
         waiting = queue.waiting(session, world.admin, world.clock()).requests

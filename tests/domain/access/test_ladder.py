@@ -40,7 +40,7 @@ def from_api(item: dict[str, Any]) -> tuple[Any, ...]:
     code = None if item["refusal"] is None else item["refusal"]["code"]
     return (
         item["state"], item["plan"], item["ordinal"], item["parameters"], item["held"], item["tier"], item["agreement"],
-        item["may_download"], code,
+        item["may_download"], code, [(task["task"], task["by"], task["progress"]) for task in item["tasks"]],
     )  # fmt: skip
 
 
@@ -48,7 +48,7 @@ def expected(one: Step) -> tuple[Any, ...]:
     stage, code = one.stage, None if one.refused is None else one.refused.code
     return (
         stage.state, stage.plan, stage.ordinal, stage.parameters, stage.held, stage.tier, stage.agreement,
-        one.refused is None, code,
+        one.refused is None, code, [(item.task, item.whose, item.progress) for item in one.checklist],
     )  # fmt: skip
 
 

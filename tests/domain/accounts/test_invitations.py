@@ -136,13 +136,13 @@ def test_nobody_is_invited_twice_and_no_owner_learns_of_another_s_people(sqlite_
     invitations.invite(world.use, owner, AURORA, NEW, Role.MEMBER)
     with pytest.raises(NotPossible, match="already been invited"):
         invitations.invite(world.use, owner, AURORA, NEW.upper(), Role.OWNER)
-    with pytest.raises(NotPossible, match="has an account"):
+    with pytest.raises(NotPossible, match="already belongs to"):
         invitations.invite(world.use, owner, AURORA, owner.person or "", Role.MEMBER)
     foreign = world.example.people["unsigned"]["email"]
-    with pytest.raises(NotPossible, match="has an account"):
+    with pytest.raises(NotPossible, match="already belongs to"):
         invitations.invite(world.use, world.admin, AURORA, foreign, Role.MEMBER)
     invitations.invite(world.use, owner, AURORA, foreign, Role.MEMBER)
-    with pytest.raises(NotPossible, match="has an account"):
+    with pytest.raises(NotPossible, match="already has an account"):
         accept(world, secret_of(world, foreign))
 
 

@@ -67,7 +67,7 @@ def test_the_columns_of_an_erased_entry_stay(world: World) -> None:
     issuing.issue(world.use, world.caller("cleared"), world.order())
     world.seal()
     entry = world.entries("download")[-1]
-    erasure.erase(world.use, world.admin, str(entry.id), "The law.")
+    erasure.erase(world.use, world.admin, str(entry.subject), "The law.")
     world.seal()
     assert found(world) == []
     change(world, f"UPDATE log_entries SET organization_id = 3 WHERE id = {entry.id}")  # noqa: S608

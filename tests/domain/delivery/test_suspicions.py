@@ -212,7 +212,8 @@ def test_an_act_that_was_erased_still_counts(
     tokens.revoke(world.use, world.person("cleared"), token_id(world))
     world.seal()
     entry = world.entries("token.revoke")[-1]
-    erasure.erase(world.use, world.admin, str(entry.id), "A person asked for it.")
+    place = f"{world.clock().year}/{entry.leaf_index}"
+    erasure.erase(world.use, world.admin, place, "A person asked for it.")
     assert world.entries("token.revoke")[-1].record == b""
     line = read_of(download, world.use.clock() + timedelta(seconds=5))
     assert raised(world, tmp_path, line) == [AFTER]

@@ -25,15 +25,15 @@ def test_bytes_count_in_the_span_in_which_they_were_issued(world: World) -> None
     with world.use.database.reading() as session:
         for days, week, month in ((0, 1, 1), (9, 0, 1), (31, 0, 0)):
             for found in (
-                usage.by_organization(session, aurora, at + timedelta(days=days)),
-                usage.of_stage(session, "mini-gpt/base", at + timedelta(days=days)),
+                usage.by_organization(session, world.admin, aurora, at + timedelta(days=days)),
+                usage.of_stage(session, world.admin, "mini-gpt/base", at + timedelta(days=days)),
             ):
                 for span, count in ((found.week, week), (found.month, month)):
                     got = (span.downloads, span.issued_bytes, span.fetched_bytes)
                     assert got == (count, count * size, count * 100)
                 assert not found.at_least
-        other = usage.by_organization(session, aurora + 1, at)
-        assert other.month.downloads == usage.of_stage(session, "gpt-2/774M", at).month.downloads == 0
+        other = usage.by_organization(session, world.admin, aurora + 1, at)
+        assert other.month.downloads == usage.of_stage(session, world.admin, "gpt-2/774M", at).month.downloads == 0
 
 
 def test_more_than_are_looked_at_are_said_to_be_more(sqlite_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,11 +43,11 @@ def test_more_than_are_looked_at_are_said_to_be_more(sqlite_world: World, monkey
         issuing.issue(world.use, world.caller("cleared"), ONE)
     checkpoint = world.records("download")[0]["checkpoint"]
     with world.use.database.reading() as session:
-        assert usage.downloads_of_checkpoint(session, "mini-gpt/base", checkpoint) == (3, False)
-        assert usage.downloads_of_checkpoint(session, "mini-gpt/base", "0" * 40) == (0, False)
+        assert usage.downloads_of_checkpoint(session, world.admin, "mini-gpt/base", checkpoint) == (3, False)
+        assert usage.downloads_of_checkpoint(session, world.admin, "mini-gpt/base", "0" * 40) == (0, False)
         monkeypatch.setattr(usage, "RECORD_BYTES_AT_ONCE", 1)
-        assert usage.of_stage(session, "mini-gpt/base", world.clock()).at_least
+        assert usage.of_stage(session, world.admin, "mini-gpt/base", world.clock()).at_least
         monkeypatch.undo()
         monkeypatch.setattr(usage, "LOOKED_AT_ONCE", 2)
-        assert usage.of_stage(session, "mini-gpt/base", world.clock()).at_least
-        assert usage.downloads_of_checkpoint(session, "mini-gpt/base", checkpoint) == (2, True)
+        assert usage.of_stage(session, world.admin, "mini-gpt/base", world.clock()).at_least
+        assert usage.downloads_of_checkpoint(session, world.admin, "mini-gpt/base", checkpoint) == (2, True)

@@ -14,6 +14,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from server.domain.delivery import reconciliation
 from server.domain.operation import doctor
 from server.domain.resources import Resources
 from server.settings import Settings
@@ -144,7 +145,7 @@ def test_anchors_whose_host_is_away_are_one_line(sqlite_world: World) -> None:
 def test_a_database_that_is_down_leaves_the_rest_examined(examine: Examine) -> None:
     """A closed port is found, and the store is examined all the same; the URL's password is not quoted."""
     found = wrong(examine(url=f"postgresql+psycopg://app:very-secret-word@127.0.0.1:{free_port()}/weightgate"))
-    assert set(found) == {"database", "log", "matching keys", "issuing", "ownership"}
+    assert set(found) == {"database", "log", "matching keys", "issuing", "fetches", "ownership"}
     assert found["log"] == found["matching keys"] == found["issuing"] == "not checked: the database cannot be used"
     assert "start it, or correct database_url" in found["database"]
     assert "very-secret-word" not in str(found)
@@ -281,3 +282,12 @@ def test_attempts_are_counted_together(examine: Examine, redis_server: RedisServ
     )
     told = wrong(examine(redis_url="redis://127.0.0.1:1/0"))["limits"]
     assert "does not respond, so nobody can sign in" in told
+
+
+def test_a_store_whose_log_nobody_reads_is_told(examine: Examine, sqlite_world: World, tmp_path: Path) -> None:
+    """Until an access log was read nobody knows what was fetched; the embedded store's is read by the worker."""
+    assert examine()["fetches"].sentence.startswith("never reconciled, so what was fetched is unknown")
+    (tmp_path / "log").write_text("")
+    reconciliation.reconcile(sqlite_world.use, [str(tmp_path / "log")])
+    assert "was last read on" in examine()["fetches"].sentence
+    assert "the worker reads" in examine(embedded_store=True)["fetches"].sentence

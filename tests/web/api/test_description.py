@@ -8,6 +8,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from server.web import app as web
+from server.web.api import description
 from tests.world import World
 
 METHODS = {"get", "post", "put", "patch", "delete"}
@@ -35,6 +36,12 @@ def operations(spec: dict[str, Any]) -> dict[tuple[str, str], Any]:
 def require_schema(spec: dict[str, Any], schema: dict[str, Any], value: Any) -> None:
     """Raise unless the value is what the document's schema says."""
     jsonschema.Draft202012Validator({**schema, "components": spec["components"]}).validate(value)
+
+
+def test_the_committed_document_is_what_the_code_gives(sqlite_world: World) -> None:
+    """A route or a schema that changed shows in review: run `python docs/openapi.py`."""
+    app = web.create(sqlite_world.use)
+    assert description.PATH.read_bytes() == description.generated(app)
 
 
 def test_it_is_valid(sqlite_world: World) -> None:

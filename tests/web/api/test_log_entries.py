@@ -114,8 +114,11 @@ def test_each_filter_narrows(world: World) -> None:
         f"since={quote(since)}&until={quote(until)}", f"since={elsewhere}", f"kind=alarm&until={quote(until)}",
     ):  # fmt: skip
         assert [item["id"] for item in read(world, f"?{query}", "auditor")["items"]] == [alarm.id], query
-    for query in ("kind=alarms", "kind=alarm&person=nobody@example.org", f"until={quote(since)}&code=ghost_read"):
+    for query in ("kind=hold.place&stage=355M", f"until={quote(since)}&code=ghost_read"):
         assert read(world, f"?{query}", "auditor")["items"] == []
+    assert [item["id"] for item in read(world, "?kind=Alarm+raised&stage=774M", "auditor")["items"]] == [alarm.id]
+    for query in ("kind=alarms", "kind=alarm&person=nobody@example.org", "stage=nothing"):
+        require_problem(world.api("GET", f"/log/entries?{query}", "auditor"), 404, "not_found")
     (first, *_) = read(world, "?person=owner@aurora-institute.example", "auditor")["items"]
     assert orjson.loads(first["record"])["actor"]["person"] == "owner@aurora-institute.example"
 

@@ -9,7 +9,7 @@ from tests.world import World
 
 KEYS = {
     "name", "model", "stage", "state", "plan", "ordinal", "parameters", "state_since", "held", "tier", "agreement",
-    "may_download", "refusal",
+    "may_download", "refusal", "tasks",
 }  # fmt: skip
 ALL = ["gpt-2/124M", "gpt-2/355M", "gpt-2/774M", "gpt-2/1558M", "mini-gpt/base", "mini-gpt/large"]
 PUBLIC = ["gpt-2/124M", "gpt-2/355M"]

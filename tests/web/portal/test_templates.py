@@ -39,7 +39,7 @@ class Sample(Form):
     """A field of each type."""
 
     name = text("Name", 80, "As it stands in the agreement.")
-    note = long_text("Purpose", 2000, required=False)
+    note = long_text("Purpose", most=2000, required=False)
     tier = SelectField("Tier", choices={"research": "research", "partner": "partner"})
     kind = RadioField("What for", choices={"studies": "studies", "audits": "audits"})
     scopes = SelectMultipleField(

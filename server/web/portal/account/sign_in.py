@@ -62,16 +62,15 @@ def begin(caller: Caller) -> Response:
     """Take the password."""
     del caller
     form = PasswordForm()
-    limits.count_here(Limit.SIGN_IN_OF_ADDRESS)
     if not form.is_sent_well():
         return _form(form, 422)
-    limits.count(Limit.SIGN_IN_OF_ACCOUNT, form.email.data)
+    limits.count_sign_in(form.email.data)
     try:
         ceremony = sign_in.begin(resources(), form.email.data, form.password.data or "")
     except InvalidCredentials as refused:
         form.refused = InvalidRequest(refused.detail, next_step="Try again, or reset your password.")
         return _form(form, 422)
-    limits.forgive(Limit.SIGN_IN_OF_ACCOUNT, form.email.data)
+    limits.forgive_sign_in(form.email.data)
     cookies.keep_ceremony(Kind.SECOND_FACTOR, ceremony)
     return go_to(url_for("sign_in.second_form", next=_unless_home(local_path(form.next.data))))
 
@@ -136,7 +135,7 @@ def recovery(caller: Caller) -> Response:
 def passkey_begin(caller: Caller) -> Response:
     """What the browser is to answer with a passkey: anybody's, or after a password that person's."""
     del caller
-    limits.count_here(Limit.SIGN_IN_OF_ADDRESS)
+    limits.count_here(Limit.PASSKEY_OF_ADDRESS)
     person = _waiting()
     return passkey_options(None if person is None else person.id)
 
@@ -146,7 +145,7 @@ def passkey_begin(caller: Caller) -> Response:
 def passkey(caller: Caller) -> Response:
     """Take a passkey's answer."""
     form = PasskeyForm()
-    limits.count_here(Limit.SIGN_IN_OF_ADDRESS)
+    limits.count_here(Limit.PASSKEY_OF_ADDRESS)
     person = _waiting()
     if not form.is_sent_well():
         return _passkey_refused(form, person)

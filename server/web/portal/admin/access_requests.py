@@ -28,7 +28,7 @@ class Approval(Form):
 class Declining(Form):
     """Why not."""
 
-    because = long_text("Reason", 1000, "The organization can read this. Say what would change the decision.")
+    because = long_text("Reason", "The organization can read this. Say what would change the decision.")
 
 
 @bp.get("")

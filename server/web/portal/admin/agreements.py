@@ -33,10 +33,11 @@ class NewVersion(Form):
 
     name = text("Agreement", 64, "The agreement's ID, for example model-sharing. A new ID creates a new agreement.")
     text = long_text(
-        "Text", TEXT_CHARACTERS_AT_MOST, "The first line is the title. The text is stored exactly as entered and "
-                                         "cannot be changed later.",
-        render_kw={"rows": 24},
-    )  # fmt: skip
+        "Text",
+        "The first line is the title. The text is stored exactly as entered and cannot be changed later.",
+        most=TEXT_CHARACTERS_AT_MOST,
+        rows=24,
+    )
     act = HiddenField(validators=[AnyOf(["compare", "publish"], "Use one of the buttons.")])  # the buttons say it
 
 
@@ -114,8 +115,8 @@ def _version(caller: Caller, name: str, number: int | None) -> Response:
 
 
 def _as_kept(typed: str) -> str:
-    """Browsers send CRLF and no last line end, whatever the text was that they were given."""
-    return typed.replace("\r\n", "\n") + "\n"
+    """Browsers send no last line end, whatever the text was that they were given."""
+    return typed + "\n"
 
 
 def _publishing(caller: Caller, form: NewVersion, wording: str | None = None) -> Response:

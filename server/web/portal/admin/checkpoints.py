@@ -22,7 +22,7 @@ def show(caller: Caller, checkpoint_id: str) -> Response:
     with use.database.reading() as session:
         checkpoint = checkpoints.get(session, caller, checkpoint_id)
         stage = checkpoint.stage.full_name
-        downloads, at_least = usage.downloads_of_checkpoint(session, stage, checkpoint_id)
+        downloads, at_least = usage.downloads_of_checkpoint(session, caller, stage, checkpoint_id)
         return render(
             "admin/checkpoints/show.html", checkpoint=checkpoint, stage=stage, downloads=downloads, at_least=at_least,
             files=list(checkpoints.file_list(session, use.database, checkpoint.id).files.values()),

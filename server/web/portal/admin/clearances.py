@@ -44,7 +44,6 @@ class Proposal(Form):
     last_day = date("Last day", "Access ends at the end of this day (UTC).")
     purpose = long_text(
         "Purpose",
-        1000,
         "What the organization needs access for. It is recorded in the log, and the organization can read it.",
     )
 

@@ -40,5 +40,5 @@ def dossier_of(session: Session, caller: Caller, organization: Organization, at:
             session, caller, signatures.SignatureFilter(organization_id=organization.id), NEWEST
         ),
         alarms=alarms.listed(session, caller, NEWEST, organization_id=organization.id) if sees_alarms else None,
-        usage=usage.by_organization(session, organization.id, at),
+        usage=usage.by_organization(session, caller, organization.id, at),
     )

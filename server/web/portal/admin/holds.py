@@ -22,7 +22,7 @@ class Placing(Form):
 
     on = HiddenField(validators=[InputRequired(), Length(max=200)])
     reason = long_text(
-        "Reason", 1000, "It is recorded in the log, and staff can read it. Partners see only that there is a hold."
+        "Reason", "It is recorded in the log, and staff can read it. Partners see only that there is a hold."
     )
 
 
@@ -71,7 +71,7 @@ def lift(caller: Caller) -> Response:
 def _act(caller: Caller, form: Placing | Lifting, on: str, name: str) -> Response:
     use = resources()
     with use.database.reading() as session:
-        on, hold = holds.state_of(session, on)
+        on, hold = holds.state_of(session, caller, on)
         form.on.data = on
         return render(
             f"admin/holds/{name}.html", status(form), form=form, on=on, hold=hold, back=_after(on),

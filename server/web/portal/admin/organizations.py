@@ -42,7 +42,7 @@ class NewOrganization(Form):
 class Suspension(Form):
     """Why."""
 
-    reason = long_text("Reason", 1000, "It is recorded in the log. People in the organization are told to contact you.")
+    reason = long_text("Reason", "It is recorded in the log. People in the organization are told to contact you.")
 
 
 class Limits(WholeForm):
@@ -65,10 +65,12 @@ class Networks(WholeForm):
     """Where an organization fetches from."""
 
     networks = long_text(
-        "Networks", 2000, "One per line, for example 192.0.2.0/24. A fetch from any other network raises an alarm. "
-                          "If empty, each fetch is compared with the network that requested the download.",
+        "Networks",
+        "One per line, for example 192.0.2.0/24. A fetch from any other network raises an alarm. "
+        "If empty, each fetch is compared with the network that requested the download.",
+        most=2000,
         required=False,
-    )  # fmt: skip
+    )
 
 
 @bp.get("/organizations")
@@ -216,7 +218,7 @@ def _act(caller: Caller, slug: str, form: Form, name: str) -> Response:
         return render(
             f"admin/organizations/{name}.html", status(form), form=form, organization=organization,
             live=live_urls.of_organization(session, caller, organization.id, at),
-            usage=usage.by_organization(session, organization.id, at),
+            usage=usage.by_organization(session, caller, organization.id, at),
         )  # fmt: skip
 
 

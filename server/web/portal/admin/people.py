@@ -1,5 +1,7 @@
 """People: the lab's own, one of anybody's, and inviting, disabling, enabling, changing a role."""
 
+from functools import partial
+
 from flask import Blueprint, Response, flash, request, url_for
 from wtforms import HiddenField, SelectField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
@@ -7,7 +9,7 @@ from wtforms.validators import InputRequired, Regexp
 
 from server.domain.accounts import invitations
 from server.domain.callers import Caller
-from server.domain.identity import organizations, people, tokens
+from server.domain.identity import email_addresses, organizations, people, tokens
 from server.domain.identity.organizations import SLUG
 from server.domain.paging import Slice
 from server.domain.permissions import Permission, Role
@@ -82,12 +84,11 @@ def invite(caller: Caller) -> Response:
         with use.database.reading() as session:
             well = found(form.organization, lambda: organizations.find(session, caller, form.organization.data))
     slug, email = form.organization.data, form.email.data
-    if (
-        not well
-        or form.attempt(caller, lambda: invitations.invite(use, caller, slug, email, Role(form.role.data))) is None
-    ):
+    act = partial(invitations.invite, use, caller, slug, email, Role(form.role.data)) if well else None
+    sent = None if act is None else form.attempt(caller, act)
+    if sent is None:
         return _invitation(form)
-    return done(_home(slug, caller), f"Invitation sent to {email}.")
+    return done(_home(slug, caller), f"Invitation sent to {email_addresses.shown(sent.email)}.")
 
 
 @bp.get(ONE)

@@ -23,7 +23,7 @@ ONE = "/<int:signature_id>"
 class Declining(Form):
     """Why not."""
 
-    because = long_text("Reason", 1000, "Say what must change before they sign again.")
+    because = long_text("Reason", "Say what must change before they sign again.")
 
 
 class PaperSignature(Form):

@@ -16,7 +16,7 @@ from server.domain.paging import Slice
 from server.domain.permissions import Permission
 from server.domain.publish import checkpoints
 from server.domain.release import agreements, holds, stages, tiers
-from server.domain.release.stages import MOVES, ORDINAL_AT_MOST, StageState
+from server.domain.release.stages import MOVES, ORDINAL_AT_MOST, PLAN_CHARACTERS_AT_MOST, StageState
 from server.web.identity import resources
 from server.web.portal.admin.lab import WholeForm, found, lab_page
 from server.web.portal.kit import paging
@@ -65,7 +65,12 @@ class Announcement(WholeForm):
     """What the others see of a planned stage."""
 
     announced = BooleanField("Show the name and plan to everyone while the stage is planned")
-    plan = long_text("Plan", 500, "When you plan to release it, in words. Leave empty for none.", required=False)
+    plan = long_text(
+        "Plan",
+        "When you plan to release it, in words. Leave empty for none.",
+        most=PLAN_CHARACTERS_AT_MOST,
+        required=False,
+    )
 
 
 class Alias(Form):
@@ -78,7 +83,7 @@ class Move(Form):
     """Where to, and why."""
 
     to = RadioField("New state", validators=[InputRequired("Choose a new state.")])
-    rationale = long_text("Rationale", 10_000, "Why now? Say what was considered and what would change the decision.")
+    rationale = long_text("Rationale", "Why now? Say what was considered and what would change the decision.")
 
 
 @bp.get("")
@@ -168,7 +173,7 @@ def show(caller: Caller, model: str, stage: str) -> Response:
             holds=[hold for hold in holds.current(session, caller) if hold.on in _above(row.full_name)],
             moves=MOVES[StageState(row.state)], checkpoints=checkpoints.published(session, row.id, paging.part()),
             opening=clearances.opening(session, caller, row, SHOWN, at),
-            usage=usage.of_stage(session, row.full_name, at),
+            usage=usage.of_stage(session, caller, row.full_name, at),
             live=live_urls.of_held(session, caller, row.full_name, at),
             history=log_entries.visible(session, caller, EntryFilter(stage=row.full_name), SHOWN),
         )  # fmt: skip

@@ -6,7 +6,7 @@ from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  #
 
 from server.domain.callers import Caller
 from server.domain.delivery import alarms, deliveries
-from server.domain.delivery.alarms import RESOLUTION_CHARACTERS_AT_MOST, SENTENCES, AlarmKind
+from server.domain.delivery.alarms import SENTENCES, AlarmKind
 from server.domain.permissions import Permission
 from server.web.identity import resources
 from server.web.portal.kit.auth import page
@@ -33,10 +33,7 @@ class Filters(Form):
 class Resolution(Form):
     """What came of an alarm."""
 
-    resolution = long_text(
-        "Outcome", RESOLUTION_CHARACTERS_AT_MOST, "What you found and what you did. It is recorded in the log.",
-        render_kw={"rows": 4},
-    )  # fmt: skip
+    resolution = long_text("Outcome", "What you found and what you did. It is recorded in the log.")
 
 
 @bp.get("")

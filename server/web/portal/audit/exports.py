@@ -49,11 +49,11 @@ def create(caller: Caller) -> Response:
     """The file, as it is read: an export is an act, and the log has it before the first line leaves."""
     asked, use = Export(), resources()
     with use.database.reading() as session:
-        well = asked.is_sent_well() and asked.is_of(session, caller)
-    if not well:
+        wanted = asked.wanted(session, caller) if asked.is_sent_well() else None
+    if wanted is None:
         return _page(caller, asked, 422)
     form: Format = asked.format.data
-    lines = exports.chosen(use, caller, form, asked.as_filter())
+    lines = exports.chosen(use, caller, form, wanted)
     name = f"log-{use.clock():%Y-%m-%dT%H%M%SZ}.{form}"
     return saved(_in_parts(lines), _TYPES[form], name)
 
@@ -73,6 +73,9 @@ def _page(caller: Caller, form: Export, status: int = 200) -> Response:
         found = log_entries.visible(session, caller, EntryFilter(kind=EntryKind.LOG_EXPORT), part())
     before = [(entry, records.of(entry)) for entry in found.items]
     return render(
-        "audit/exports/index.html", status, form=form, before=before, next_cursor=next_cursor(found),
-        kinds=records.WORDS,
-    )  # fmt: skip
+        "audit/exports/index.html",
+        status,
+        form=form,
+        before=before,
+        next_cursor=next_cursor(found),
+    )

@@ -45,7 +45,7 @@ def index(caller: Caller) -> Response:
     use = resources()
     form: Question = of_address(Question)
     with use.database.reading() as session:
-        form.stage.choices = [SelectChoice(name, name) for name in exposure.stage_names(session)]
+        form.stage.choices = [SelectChoice(name, name) for name in exposure.stage_names(session, caller)]
         if not {"stage", "since", "until"} <= set(request.args):
             form.until.data = form.until.data or use.clock().date()
             form.since.data = form.since.data or form.until.data - timedelta(days=DEFAULT_DAYS - 1)

@@ -26,5 +26,5 @@ def index(caller: Caller) -> Response:
         runs = [(entry, records.of(entry)) for entry in found.items]
         return render(
             "audit/reconciliation/index.html", runs=runs, next_cursor=next_cursor(found),
-            followed=log_follower.followed(session), alarms=log_status.open_alarms(session, caller),
+            followed=log_follower.followed(session, caller), alarms=log_status.open_alarms(session, caller),
         )  # fmt: skip

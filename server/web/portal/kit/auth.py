@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from flask import Flask, flash, g, request
 from flask_login import AnonymousUserMixin, LoginManager, UserMixin, current_user
-from flask_wtf.csrf import CSRFProtect
+from flask_wtf.csrf import CSRFError, CSRFProtect
 
 from server.domain.callers import Caller
 from server.domain.errors import AuthenticationRequired
@@ -15,7 +15,7 @@ from server.domain.permissions import Permission
 from server.domain.resources import Resources
 from server.storage import keys
 from server.web.identity import resources, stranger
-from server.web.portal.kit import cookies, freshness, limits
+from server.web.portal.kit import cookies, freshness, kept_forms, limits
 from server.web.portal.kit.freshness import require_fresh
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -75,7 +75,8 @@ def page(permission: Permission, *, fresh: bool = False) -> Callable[[View], Vie
             caller = visitor()
             caller.require(permission)
             if request.method == "POST":
-                _csrf.protect()
+                if too_old := _fault_of_token():
+                    return kept_forms.shown_again(lambda: view(*args, caller=caller, **kwargs), too_old)
                 if fresh:
                     caller = require_fresh(caller)
             return view(*args, caller=caller, **kwargs)
@@ -98,8 +99,8 @@ def public_page(view: View) -> View:
         caller: Caller = current_user.caller
         if g.get("session_refused") is not None:
             caller = stranger()
-        if request.method == "POST":
-            _csrf.protect()
+        if request.method == "POST" and (too_old := _fault_of_token()):
+            return kept_forms.shown_again(lambda: view(*args, caller=caller, **kwargs), too_old)
         return view(*args, caller=caller, **kwargs)
 
     guarded.permission = None  # type: ignore[attr-defined]
@@ -114,6 +115,15 @@ def visitor() -> Caller:
             flash(f"{no.detail} {no.next_step}", "info")
         raise no
     return caller
+
+
+def _fault_of_token() -> CSRFError | None:
+    """Why a form is not one of ours, or no longer; None where its token is right."""
+    try:
+        _csrf.protect()
+    except CSRFError as fault:
+        return fault
+    return None
 
 
 def _load(_: Any) -> Visitor | None:

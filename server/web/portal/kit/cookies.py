@@ -1,14 +1,27 @@
-"""Cookies: the session's secret in one of its own; what forms, messages and ceremonies need in another, signed."""
+"""Cookies: the session's secret in one of its own; what forms, messages and ceremonies need in another, signed.
 
-from flask import Flask, Request, Response, session
+By a third, sealed, a browser is known again for those who have signed in with it.
+"""
+
+import secrets
+from datetime import timedelta
+
+import orjson
+from flask import Flask, Request, Response, request, session
 from flask.globals import request_ctx
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
 
+from server.domain.accounts.ceremonies import Kind
 from server.domain.accounts.sign_in import SignedIn
-from server.domain.identity import sessions
+from server.domain.identity import email_addresses, sessions
 from server.domain.resources import Resources
+from server.storage import keys
+from server.storage.keys import KeyFileError
 from server.web import doors
 from server.web.identity import resources
+
+DEVICE_KNOWN_FOR = timedelta(days=180)
+ACCOUNTS_OF_DEVICE = 3  # who share a browser: the last ones to sign in
 
 
 class PortalCookie(SecureCookieSessionInterface):
@@ -41,9 +54,46 @@ def give(response: Response, signed_in: SignedIn) -> None:
 
 
 def give_first(response: Response, signed_in: SignedIn) -> None:
-    """The same at sign-in. What the visitor's cookie held before is forgotten, so that nobody can plant it."""
+    """The same at sign-in. What the visitor's cookie held before is forgotten, so that nobody can plant it.
+
+    But for a form that was kept: it is only shown, and whoever plants one gains what a link to a form gives them.
+    """
+    kept = ceremony(Kind.KEPT_FORM)
     session.clear()
+    if kept is not None:
+        keep_ceremony(Kind.KEPT_FORM, kept)
     give(response, signed_in)
+    _remember_device(response, signed_in.email)
+
+
+def device_of(email: str) -> str | None:
+    """The name of this browser, if this account has signed in with it; None otherwise. It opens nothing."""
+    device, accounts = _device()
+    return device if email_addresses.folded(email) in accounts else None
+
+
+def _remember_device(response: Response, email: str) -> None:
+    """Name the browser if it has no name yet, and let it keep, sealed, who signed in with it."""
+    use = resources()
+    device, accounts = _device()
+    known = [email, *(other for other in accounts if other != email)][:ACCOUNTS_OF_DEVICE]
+    until = int((use.clock() + DEVICE_KNOWN_FOR).timestamp())
+    content = orjson.dumps([device or secrets.token_urlsafe(16), known, until])
+    response.set_cookie(
+        name(use, "device"), keys.seal(use.secret, "device", content).decode(), path="/", secure=is_secure(use),
+        httponly=True, samesite="Lax", max_age=int(DEVICE_KNOWN_FOR.total_seconds()),
+    )  # fmt: skip
+
+
+def _device() -> tuple[str | None, list[str]]:
+    """What the cookie says, if it is ours and still holds."""
+    use = resources()
+    sealed = request.cookies.get(name(use, "device"), "")
+    try:
+        device, accounts, until = orjson.loads(keys.unseal(use.secret, "device", sealed.encode()))
+    except KeyFileError:
+        return None, []
+    return (device, accounts) if use.clock().timestamp() < until else (None, [])
 
 
 def take(response: Response) -> None:

@@ -1,17 +1,23 @@
 """Filters of lists: GET forms that live in the address, read as strictly as any other."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
 from flask import request
 from sqlalchemy.orm import Session
-from wtforms import DateField, Field, StringField
+from wtforms import DateField, Field, SelectField, StringField
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 from wtforms.validators import Length, Optional, ValidationError
 
-from server.domain.audit import log_entries
+from server.domain.audit.filters import FIELDS, LookUp
 from server.domain.audit.log_entries import EntryFilter
 from server.domain.callers import Caller
+from server.domain.delivery import alarms
+from server.domain.entry_kinds import KINDS
 from server.domain.errors import NotFound
+from server.web.identity import resources
 from server.web.portal.kit.forms import Form, end_of, stripped
 
 FIRST_YEAR, LAST_YEAR = 2000, 2999
@@ -31,6 +37,12 @@ def word(label: str, description: str = "", **more: Any) -> Field:
 def day(label: str, description: str = "", *, required: bool = False, **more: Any) -> Field:
     """A day; may be left out unless it is required."""
     return DateField(label, [_given if required else Optional(), _sensible_year], description=description, **more)
+
+
+def one_of(label: str, words: Mapping[Any, str]) -> Field:
+    """One of a few things, chosen by its words; may be left out. An address may also name it by them."""
+    choices = [SelectChoice(str(kind), text) for kind, text in sorted(words.items(), key=lambda each: each[1])]
+    return SelectField(label, [_printable], choices=[SelectChoice("", "Any"), *choices], validate_choice=False)
 
 
 def start_of(chosen: date) -> datetime:
@@ -56,39 +68,41 @@ def _sensible_year(_: Any, field: Any) -> None:
         raise ValidationError(f"Enter a year from {FIRST_YEAR} to {LAST_YEAR}.")
 
 
-class EntryFilters(Form):
-    """Which entries of the log."""
-
-    organization = word("Organization", render_kw={"placeholder": "aurora-institute"})
-    person = word("Person", render_kw={"placeholder": "name@example.org"})
-    stage = word("Stage", render_kw={"placeholder": "gpt-2/774M"})
-    kind = word("Kind", render_kw={"placeholder": "download", "list": "kinds"})
-    code = word("Code", render_kw={"placeholder": "ghost_read"})
-    since = day("From")
-    until = day("To")
+class Narrowing(Form):
+    """A filter whose fields name things as people write them; `audit/filters.py` knows what they stand for."""
 
     def validate_until(self, field: Any) -> None:
         if field.data and self.since.data and field.data < self.since.data:
             raise ValidationError("The last day is before the first.")
 
-    def as_filter(self) -> EntryFilter:
-        return EntryFilter(
-            organization=self.organization.data or None,
-            person=self.person.data or None,
-            stage=self.stage.data or None,
-            kind=self.kind.data or None,
-            code=self.code.data or None,
+    def wanted(self, session: Session, caller: Caller) -> EntryFilter | None:
+        """What a valid form asks for; None where a field names nothing, which then says so.
+
+        The fields show what was found. Raises NotFound for an organization that a partner may not know of.
+        """
+        look_up = LookUp(session, resources(), caller)
+        found = EntryFilter(
             since=start_of(self.since.data) if self.since.data else None,
             until=end_of(self.until.data) if self.until.data else None,
         )
+        for field in (self[name] for name in FIELDS if name in self):
+            try:
+                field.data = look_up.value(field.name, field.data)
+            except NotFound as refused:
+                if field.name == "organization" and not caller.is_staff:
+                    raise
+                field.errors = [refused.detail]
+            found = replace(found, **{field.name: field.data})
+        return None if self.errors else found
 
-    def is_of(self, session: Session, caller: Caller) -> bool:
-        """Whether the organization exists. To a partner another one does not: raises NotFound, as for none at all."""
-        try:
-            log_entries.chosen(session, caller, self.as_filter())
-        except NotFound as refused:
-            if not caller.is_staff:
-                raise
-            self.organization.errors = [refused.detail]
-            return False
-        return True
+
+class EntryFilters(Narrowing):
+    """Which entries of the log."""
+
+    organization = word("Organization", render_kw={"placeholder": "ID or name"})
+    person = word("Person", render_kw={"placeholder": "Email address or name"})
+    stage = word("Stage", render_kw={"placeholder": "gpt-2/774M"})
+    kind = one_of("Kind", {kind: about.words for kind, about in KINDS.items()})
+    code = one_of("Alarm", alarms.WORDS)
+    since = day("From")
+    until = day("To")

@@ -11,19 +11,21 @@ from werkzeug.datastructures import MultiDict
 from wtforms import DateField, Field, PasswordField, StringField, TextAreaField
 from wtforms.validators import InputRequired, Length, ValidationError
 
+from server.dates import LAST_YEAR
+from server.dates import end_of as end_of  # every form with a last day needs it
+from server.domain import long_texts
 from server.domain.access import refusals
 from server.domain.callers import Caller
 from server.domain.errors import InvalidRequest, NotPossible, taken_meanwhile
 from server.domain.identity import people
 from server.logger import redact
 from server.storage.database import RowTaken
-from server.text import is_writable, printable
+from server.text import is_writable, lines, printable
 from server.web.identity import resources
+from server.web.portal.kit import kept_forms
+from server.web.portal.kit.kept_forms import ALWAYS_KNOWN
 
 Result = TypeVar("Result")
-LAST_YEAR = 9000
-# What may stand beside a form's own fields: the token that shows it is ours, and the proof that an act may ask for.
-ALWAYS_KNOWN = frozenset({"csrf_token", "proof_code", "proof_passkey"})
 
 
 class Form(FlaskForm):  # type: ignore[misc]
@@ -44,6 +46,9 @@ class Form(FlaskForm):  # type: ignore[misc]
                 "The form contains an unknown or repeated field.",
                 next_step="Go back, reload the page, and fill in the form again.",
             )
+        if kept_forms.is_too_old():
+            self.refused = InvalidRequest(kept_forms.TOO_OLD, next_step=kept_forms.SEND_AGAIN)
+            return False
         return bool(self.validate())
 
     def attempt(self, caller: Caller, act: Callable[[], Result]) -> Result | None:
@@ -82,12 +87,23 @@ def status(form: Form) -> int:
 def text(label: str, most: int, description: str = "", *, required: bool = True, **more: Any) -> Field:
     """One line of at most `most` characters."""
     validators = [*_validators(most, required), _in_one_line]
+    more["render_kw"] = {"maxlength": most} | more.get("render_kw", {})
     return StringField(label, validators, [stripped], description=description, **more)
 
 
-def long_text(label: str, most: int, description: str = "", *, required: bool = True, **more: Any) -> Field:
-    """Several lines."""
-    return TextAreaField(label, _validators(most, required), [stripped], description=description, **more)
+def long_text(
+    label: str,
+    description: str = "",
+    *,
+    most: int = long_texts.CHARACTERS_AT_MOST,
+    required: bool = True,
+    rows: int = 4,
+) -> Field:
+    """Several lines. A browser cuts nothing: it counts, and what is too long comes back whole, with how long it is."""
+    counted = {"rows": rows, "data-most": most}
+    return TextAreaField(
+        label, _validators(most, required), [stripped, in_lines], description=description, render_kw=counted
+    )
 
 
 def date(label: str, description: str = "", **more: Any) -> Field:
@@ -124,19 +140,25 @@ def new_password(label: str = "New password") -> PasswordField:
     )
 
 
-def end_of(chosen: Any) -> datetime:
-    """The first moment after a day, in UTC: what ends on a day still works on it."""
-    return datetime(chosen.year, chosen.month, chosen.day, tzinfo=UTC) + timedelta(days=1)
-
-
 def last_day(ends_at: datetime) -> Day:
     """`end_of` the other way round: the last day on which something still holds that ends at this moment."""
     return (ends_at.astimezone(UTC) - timedelta(microseconds=1)).date()
 
 
 def _validators(most: int, required: bool) -> list[Any]:
-    length = Length(max=most, message=f"Use {most} characters or fewer.")
+    length = _NotTooLong(most)
     return [InputRequired("This field is required."), length, _writable] if required else [length, _writable]
+
+
+class _NotTooLong:
+    """At most so many characters. For one line browsers are told: what they keep out, one sees as one types."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+
+    def __call__(self, _: Any, field: Field) -> None:
+        if len(field.data or "") > self.most:
+            raise ValidationError(f"Use {self.most} characters or fewer. This has {len(field.data)}.")
 
 
 def _writable(_: Any, field: Field) -> None:
@@ -155,6 +177,11 @@ def _countable(_: Any, field: Field) -> None:
     """A day that has one after it, for as long as calendars can say."""
     if field.data and field.data.year > LAST_YEAR:
         raise ValidationError(f"Enter a date no later than the year {LAST_YEAR}.")
+
+
+def in_lines(value: Any) -> Any:
+    """The same: each line break is one character, as it was counted in the browser."""
+    return lines(value) if isinstance(value, str) else value
 
 
 def stripped(value: Any) -> Any:

@@ -11,7 +11,7 @@ from server.domain.callers import Caller
 from server.domain.errors import InvalidRequest, NotPossible, Refused
 from server.web.identity import resources
 from server.web.portal.kit import cookies, limits
-from server.web.portal.kit.forms import ALWAYS_KNOWN
+from server.web.portal.kit.kept_forms import typed
 from server.web.portal.kit.limits import Limit
 from server.web.portal.kit.rendering import go_to, render
 
@@ -56,15 +56,6 @@ def require_fresh(caller: Caller) -> Caller:
         return response
 
     return g.caller  # type: ignore[no-any-return]
-
-
-def typed() -> list[tuple[str, str]]:
-    """The fields to carry through the proof; passwords are never sent back, so those are typed again."""
-    return [
-        (name, value)
-        for name, value in request.form.items(multi=True)
-        if name not in ALWAYS_KNOWN and "password" not in name
-    ]
 
 
 def _ask(needed: ProofNeeded) -> Response:

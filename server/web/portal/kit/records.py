@@ -1,22 +1,19 @@
 """Records in words: what each kind of entry and alarm says, for people; the exact text stands beside it."""
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any
 
 import orjson
 
-from server.domain.delivery.alarms import AlarmKind
-from server.domain.entry_kinds import KINDS
+from server.domain.delivery import alarms
+from server.domain.entry_kinds import BY_ITSELF, KINDS
 from server.log.entries import LogEntry
 
 WORDS: dict[str, str] = {kind: about.words for kind, about in KINDS.items()}
-ALARMS = {
-    AlarmKind.GHOST_READ: "Ghost read",
-    AlarmKind.FOREIGN_ADDRESS: "Foreign address",
-    AlarmKind.USED_AFTER_REVOCATION: "Used after revocation",
-    AlarmKind.OVER_READ: "Excess read",
-    AlarmKind.DECOY_TOUCHED: "Decoy accessed",
-}
+ALARMS = alarms.WORDS
 _MOMENTS = frozenset({"time", "starts_at", "expires_at", "wanted_until", "read_at"})
 _BYTES = frozenset({"size_bytes", "bytes_sent", "bytes_per_day"})
 _HASHES = frozenset({"checkpoint", "content_sha256", "agreement_sha256", "document_sha256", "sha256", "object_key"})
@@ -26,7 +23,7 @@ _ACTOR = {
 }  # fmt: skip
 _VIA = {"session": "the portal", "token": "a token", "cli": "the command line", "anonymous": "no sign-in"}
 _LABELS = {"agreement_sha256": "Agreement SHA-256", "lifetime_seconds": "URL lifetime in seconds"}
-_ELSEWHERE = frozenset({"actor", "files", "version", "kind"})  # shown in a way of their own
+_ELSEWHERE = frozenset({"actor", "entry", "files", "version", "kind"})  # shown in a way of their own
 
 Fact = tuple[str, str, Any]  # what it is, how it is shown, and the value
 
@@ -43,7 +40,22 @@ def about(entry: LogEntry) -> str:
         return entry.stage or "–"
     if thing == "person":
         return str(of(entry).get("person", "–"))
+    if thing == "entry":
+        return f"entry of kind {in_words(str(of(entry).get('erased', '–')))}"
     return f"{thing} {entry.subject}" if entry.subject.isdigit() else entry.subject
+
+
+def folded(found: Sequence[LogEntry]) -> list[tuple[str, Sequence[LogEntry]]]:
+    """A list in runs: each entry alone, but what the worker writes by itself together, with words that count it."""
+    runs: list[tuple[str, Sequence[LogEntry]]] = []
+    for by_itself, some in groupby(found, lambda entry: entry.kind in BY_ITSELF):
+        together = list(some)
+        if by_itself and len(together) > 1:
+            counted = Counter(in_words(entry.kind) for entry in together)
+            runs.append((", ".join(f"{kind} ({count})" for kind, count in sorted(counted.items())), together))
+        else:
+            runs += [("", [entry]) for entry in together]
+    return runs
 
 
 def of(entry: LogEntry) -> dict[str, Any]:

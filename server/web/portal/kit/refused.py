@@ -22,8 +22,8 @@ def page(status: int, code: str, **parts: Any) -> Response:
 
 
 def to_sign_in() -> Response:
-    """Ask whoever is not signed in to do so, and bring them back here."""
-    wanted = request.full_path.rstrip("?") if request.method == "GET" else None
+    """Ask whoever is not signed in to do so, and bring them back here; or to the form that is kept for them."""
+    wanted = request.full_path.rstrip("?") if request.method == "GET" else url_for("kept_forms.show")
     return go_to(url_for("sign_in.form", next=wanted))
 
 

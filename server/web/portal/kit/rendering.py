@@ -17,7 +17,7 @@ from server.domain.permissions import Permission
 from server.domain.resources import Resources
 from server.storage.database import DATABASE_ERRORS, DatabaseUnavailable
 from server.web.identity import resources, stranger
-from server.web.portal.kit import navigation, records
+from server.web.portal.kit import entries, navigation, records
 
 APPEARANCE_COOKIE = "appearance"
 APPEARANCES = ("light", "dark", "system")
@@ -32,7 +32,10 @@ def register(app: Flask, use: Resources) -> None:
         in_words=records.in_words, iso=iso, last_day=dates.last_day, middle=middle, number=number,
         query=query, wait=wait,
     )  # fmt: skip
-    app.jinja_env.globals.update(contact=use.settings.contact, endpoint=use.settings.public_url)
+    app.jinja_env.globals.update(
+        contact=use.settings.contact, endpoint=use.settings.public_url, entry_address=entries.address,
+        entry_place=entries.place,
+    )  # fmt: skip
     navigation.register(app)
     app.context_processor(_on_every_page)
     app.extensions["weightgate_csp"] = content_security_policy(use)

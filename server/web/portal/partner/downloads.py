@@ -1,7 +1,7 @@
 """Downloads: who of us took what, how much of it was fetched, and the proof that the log holds it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -26,7 +26,7 @@ from server.log.notes import encode_bytes
 from server.web.identity import resources
 from server.web.portal.kit import filters, paging
 from server.web.portal.kit.auth import page
-from server.web.portal.kit.forms import Form, end_of
+from server.web.portal.kit.filters import Narrowing
 from server.web.portal.kit.rendering import render, saved
 
 bp = Blueprint("download_pages", __name__, url_prefix="/downloads")
@@ -37,24 +37,18 @@ CSV_COLUMNS = (
 CSV_ROWS_AT_ONCE = 200
 
 
-class Filters(Form):
+class Filters(Narrowing):
     """Which downloads; in the address, so that a list can be kept and sent on."""
 
-    organization = filters.word("Organization")
-    person = filters.word("Person's email address")
-    stage = filters.word("Stage, for example gpt-2/774M")
+    organization = filters.word("Organization", render_kw={"placeholder": "ID or name"})
+    person = filters.word("Person", render_kw={"placeholder": "Email address or name"})
+    stage = filters.word("Stage", render_kw={"placeholder": "gpt-2/774M"})
     since = filters.day("First day")
     until = filters.day("Last day")
 
-    def as_filter(self) -> EntryFilter:
-        return EntryFilter(
-            organization=self.organization.data or None,
-            person=self.person.data or None,
-            stage=self.stage.data or None,
-            kind=EntryKind.DOWNLOAD,
-            since=None if self.since.data is None else filters.start_of(self.since.data),
-            until=None if self.until.data is None else end_of(self.until.data),
-        )
+    def wanted(self, session: Session, caller: Caller) -> EntryFilter | None:
+        found = super().wanted(session, caller)
+        return None if found is None else replace(found, kind=EntryKind.DOWNLOAD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +81,12 @@ class Row:
 @page(Permission.DOWNLOAD_READ)
 def index(caller: Caller) -> Response:
     """One's own organization's downloads, newest first; for staff everybody's."""
-    form = filters.of_address(Filters)
-    if not form.validate():
-        return render("partner/downloads/index.html", 422, form=form, rows=[], next_cursor=None, args={})
+    form: Filters = filters.of_address(Filters)
     use = resources()
     with use.database.reading() as session:
-        found = log_entries.visible(session, caller, form.as_filter(), paging.part())
+        if not form.validate() or (wanted := form.wanted(session, caller)) is None:
+            return render("partner/downloads/index.html", 422, form=form, rows=[], next_cursor=None, args={})
+        found = log_entries.visible(session, caller, wanted, paging.part())
         rows = _rows(session, found.items, use.clock())
     return render(
         "partner/downloads/index.html",
@@ -107,11 +101,10 @@ def index(caller: Caller) -> Response:
 @page(Permission.DOWNLOAD_READ)
 def export(caller: Caller) -> Response:
     """All downloads that the same filters leave, as CSV."""
-    form = filters.of_address(Filters)
-    if not form.validate():
-        raise InvalidRequest("A filter in the URL is not valid.", next_step="Set the filter on the page again.")
-    wanted = form.as_filter()
+    form: Filters = filters.of_address(Filters)
     with resources().database.reading() as session:  # refused before anything is sent
+        if not form.validate() or (wanted := form.wanted(session, caller)) is None:
+            raise InvalidRequest("A filter in the URL is not valid.", next_step="Set the filter on the page again.")
         log_entries.visible(session, caller, wanted, Slice(1))
     lines = stream_with_context(_csv_lines(caller, wanted))
     return saved(lines, "text/csv", "downloads.csv")

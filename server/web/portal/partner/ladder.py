@@ -21,22 +21,15 @@ from server.domain.errors import (
 from server.domain.permissions import Permission
 from server.domain.release.stages import StageState
 from server.web.portal.kit.rendering import ago, number
+from server.web.portal.partner.checklists import request_href
 
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """The one next step: as a button where it has an address, else as words.
-
-    to_do: the same as a sentence, of what waits for the caller's organization to do. button: beside that sentence.
-    """
+    """The one next step: as a button where it has an address, else as words."""
 
     text: str
     href: str | None = None
-    to_do: str | None = None
-    button: str | None = None
-
-
-_ASK_OWNER = "Ask an owner of your organization to sign it."
 
 
 def address(step: Step) -> str:
@@ -67,6 +60,8 @@ def reason(step: Step, caller: Caller) -> str | None:
         case NotCleared() | ClearanceExpired() if caller.is_staff:
             return f"The lab itself has no clearance for the {stage.tier} tier here."
         case NotCleared() | ClearanceExpired() if step.next_step is NextStep.AWAIT_DECISION:
+            if step.request_id is None:
+                return "One admin of the lab has approved your access. A second one must approve it."
             return "You requested access, and the lab has not decided yet."
         case NotCleared():
             return f"Your organization is not cleared for it: tier {stage.tier} is required."
@@ -87,14 +82,15 @@ def next_of(step: Step, caller: Caller) -> Next | None:
     if step.refused is None:
         return Next("Download", address(step)) if caller.may(Permission.DOWNLOAD_CREATE) else None
     sign = None if stage.agreement is None else url_for("agreement_pages.show", name=stage.agreement)
-    request = url_for("request_pages.new", model=stage.model, tier=stage.tier)
+    request = request_href(step)
+    asked = None if step.request_id is None else url_for("request_pages.show", request_id=step.request_id)
     return {
         NextStep.REQUEST: Next("Request access", request),
-        NextStep.REQUEST_AGAIN: Next("Request access again", request, "To do: request access again."),
-        NextStep.AWAIT_DECISION: Next("See the request", url_for("request_pages.index")),
-        NextStep.SIGN: Next(f"Sign {stage.agreement}", sign, f"To do: sign {stage.agreement}."),
-        NextStep.SIGN_AGAIN: Next(f"Sign v{step.version}", sign, f"To do: sign v{step.version}."),
-        NextStep.ASK_OWNER: Next(_ASK_OWNER, url_for("people_pages.index"), _ASK_OWNER, "See who the owners are"),
+        NextStep.REQUEST_AGAIN: Next("Request access again", request),
+        NextStep.AWAIT_DECISION: Next("See the request", asked or url_for("request_pages.index")),
+        NextStep.SIGN: Next(f"Sign {stage.agreement}", sign),
+        NextStep.SIGN_AGAIN: Next(f"Sign v{step.version}", sign),
+        NextStep.ASK_OWNER: Next("Ask an owner of your organization to sign it.", url_for("people_pages.index")),
         NextStep.AWAIT_COUNTERSIGNATURE: Next("There is nothing for you to do until then."),
         None: None,
     }[step.next_step]

@@ -1,5 +1,7 @@
 """People: everybody of one's organization; its owners invite, change roles, disable and enable."""
 
+from functools import partial
+
 from flask import Blueprint, Response, request, url_for
 from sqlalchemy.orm import Session
 from wtforms import RadioField
@@ -9,7 +11,7 @@ from wtforms.validators import InputRequired
 from server.domain.accounts import factors, invitations
 from server.domain.callers import Caller
 from server.domain.errors import NotFound
-from server.domain.identity import people, sessions, tokens
+from server.domain.identity import email_addresses, people, sessions, tokens
 from server.domain.identity.people import Person
 from server.domain.paging import Slice
 from server.domain.permissions import Permission, Role
@@ -75,11 +77,11 @@ def invite_form(caller: Caller) -> Response:
 def invite(caller: Caller) -> Response:
     """Send somebody a link that makes them a person of one's organization."""
     form, home = Invitation(), str(caller.organization)
-    if not carried_out(
-        form, caller, lambda: invitations.invite(resources(), caller, home, form.email.data, Role(form.role.data))
-    ):
+    act = partial(invitations.invite, resources(), caller, home, form.email.data)
+    sent = form.attempt(caller, lambda: act(Role(form.role.data))) if form.is_sent_well() else None
+    if sent is None:
         return render("partner/people/invite.html", status(form), form=form)
-    return done(url_for(".index"), f"Invitation sent to {form.email.data}.")
+    return done(url_for(".index"), f"Invitation sent to {email_addresses.shown(sent.email)}.")
 
 
 @bp.post("/invitations/<int:invitation_id>/withdraw")

@@ -11,15 +11,15 @@ from server.domain.access.ladder import Step
 from server.domain.callers import Caller
 from server.domain.downloads import issuing
 from server.domain.downloads.issuing import Order
-from server.domain.errors import InvalidRequest
 from server.domain.permissions import Permission
 from server.domain.publish import checkpoints
 from server.domain.publish.checkpoints import MANIFEST_TYPE, FileList, ManifestForm
 from server.web.identity import resources
 from server.web.portal.kit import paging
 from server.web.portal.kit.auth import page
-from server.web.portal.kit.forms import Form
+from server.web.portal.kit.forms import Form, status
 from server.web.portal.kit.rendering import as_page, go_to, render, saved
+from server.web.portal.partner import checklists
 from server.web.portal.partner import ladder as words
 
 bp = Blueprint("stage_pages", __name__, url_prefix="/stages/<model>/<stage>")
@@ -77,7 +77,8 @@ def download(caller: Caller, model: str, stage: str, checkpoint: str) -> Respons
     """Issue one file: the answer leads the browser to its signed URL."""
     form = FileForm()
     if not form.is_sent_well():
-        raise InvalidRequest("The form does not name a file.", next_step="Go back and choose a file from the list.")
+        step, listed = _read(caller, f"{model}/{stage}", checkpoint)
+        return render("partner/stages/checkpoint.html", status(form), listed=listed, form=form, **_about(step, caller))
     order = Order(f"{model}/{stage}", checkpoint, [str(form.path.data)], for_browser=True)
     issued = issuing.issue(resources(), caller, order)
     return go_to(issued.urls[0])
@@ -128,7 +129,8 @@ def _about(step: Step, caller: Caller) -> dict[str, Any]:
         "ends_soon": words.ends_soon(step, at),
         "may_issue": step.refused is None and caller.may(Permission.DOWNLOAD_CREATE),
         "lifetime_seconds": resources().settings.url_lifetime_seconds,
-        "extend": url_for("request_pages.new", model=step.stage.model, tier=step.stage.tier),
+        "extend": url_for("request_pages.new", stage=step.full_name),
+        "checklist": next(iter(checklists.of([step], caller)), None),
     }
 
 

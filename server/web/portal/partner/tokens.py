@@ -70,8 +70,8 @@ class TokenForm(MadeOnce):
     days = IntegerField("Expires after (days)", [InputRequired("Enter a number of days.")], default=LIFETIME_DAYS)
     networks = long_text(
         "Only from these networks",
-        1000,
         "One per line, for example 192.0.2.0/24. Leave empty to allow any network.",
+        most=1000,
         required=False,
     )
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pyotp
 import pytest
+from argon2 import PasswordHasher
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
@@ -13,6 +14,7 @@ from server.domain.identity.sessions import SignIn
 from server.storage import keys
 from tests.domain.accounts.test_factors import begin_a_step
 from tests.visits import Visit, words
+from tests.web.portal.kit.test_limits import passwords
 from tests.world import World
 
 WHO = "cleared"
@@ -141,11 +143,10 @@ def test_next_leads_to_our_own_pages_only(sqlite_world: World) -> None:
 
 
 def test_too_many_tries_for_an_account_are_not_looked_at(sqlite_world: World) -> None:
-    """The eleventh waits, even with the right password; another account from the same place does not."""
+    """The eleventh from one place waits, even with the right password; another account from there does not."""
     visit = sqlite_world.visit(None)
     person = sqlite_world.example.people[WHO]
-    with sqlite_world.use.database.transaction() as session:  # argon2 would take most of the time of this test
-        session.scalars(select(Person).where(Person.email == person["email"])).one().password_hash = CHEAP
+    with_cheap_password(sqlite_world, "cheap")
     tries = [visit.post("/sign-in", {"email": person["email"].upper(), "password": "wrong"}) for _ in range(10)]
     assert {page.status_code for page in tries} == {422}
     late = visit.post("/sign-in", {"email": f" {person['email']}", "password": "cheap"})
@@ -153,6 +154,48 @@ def test_too_many_tries_for_an_account_are_not_looked_at(sqlite_world: World) ->
     assert 1 <= int(late.headers["Retry-After"]) <= 900
     assert "Nobody was signed in" in words(late)
     assert password(visit, sqlite_world, "unsigned").status_code == 303
+
+
+def sign_in_from(world: World, visit: Visit, address: str) -> TestResponse:
+    visit.client.environ_base["REMOTE_ADDR"] = address
+    begin_a_step(world)
+    first = password(visit, world)
+    return first if first.status_code != 303 else second(visit, code_of(world))
+
+
+def test_strangers_cannot_keep_an_owner_out(sqlite_world: World) -> None:
+    """Twenty wrong passwords from elsewhere stop nobody; nor does anything, where the owner has signed in before."""
+    world, owner, stranger = sqlite_world, sqlite_world.visit(None), sqlite_world.visit(None)
+    email = world.example.people[WHO]["email"]
+    with_cheap_password(world, world.example.people[WHO]["password"])
+    stranger.client.environ_base["REMOTE_ADDR"] = "198.51.100.1"
+    tries = [stranger.post("/sign-in", {"email": email, "password": "wrong"}).status_code for _ in range(20)]
+    assert tries == [422] * 10 + [429] * 10
+    assert sign_in_from(world, owner, "192.0.2.1").headers["Location"] == "/"
+    owner.post("/sign-out")
+    app = owner.client.application
+    assert sum(passwords(app, f"203.0.113.{number}", 20, email) for number in range(20)) < 100
+    assert sign_in_from(world, world.visit(None), "192.0.2.1").status_code == 429
+    assert sign_in_from(world, owner, "198.51.100.1").headers["Location"] == "/"
+
+
+def test_a_known_device_has_tries_of_its_own(sqlite_world: World) -> None:
+    """Whoever takes it gains ten tries for that account, not as many as they like, and takes none from others."""
+    world, owner = sqlite_world, sqlite_world.visit(None)
+    email = world.example.people[WHO]["email"]
+    assert sign_in_from(world, owner, "192.0.2.1").status_code == 303
+    owner.post("/sign-out")
+    tries = [owner.post("/sign-in", {"email": email, "password": "wrong"}).status_code for _ in range(11)]
+    assert tries == [422] * 10 + [429]
+    assert sign_in_from(world, world.visit(None), "192.0.2.1").status_code == 303
+
+
+def test_passkeys_are_counted_apart(sqlite_world: World) -> None:
+    """Wrong passwords from the same network leave the owner's passkey as it is."""
+    guest = sqlite_world.visit(None)
+    assert passwords(guest.client.application, "127.0.0.1", 300) < 300
+    assert guest.post("/sign-in", {"email": "other@b.example", "password": "x"}).status_code == 429
+    assert guest.post("/sign-in/passkey/begin").status_code == 200
 
 
 def test_a_disabled_person_is_told_so_after_the_password_only(sqlite_world: World) -> None:
@@ -228,4 +271,9 @@ def test_bad_input_is_said_to_be_bad(sqlite_world: World) -> None:
     assert visit.post("/sign-in", {"email": "a@b", "password": "z" * 1_000_001}).status_code == 413
 
 
-CHEAP = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHRzb21lc2FsdA$AAAAAAAAAAAAAAAAAAAAAA"
+def with_cheap_password(world: World, password: str) -> None:
+    """As the person's own; with our own parameters argon2 would take most of the time of a test of many tries."""
+    cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(password)
+    with world.use.database.transaction() as session:
+        email = world.example.people[WHO]["email"]
+        session.scalars(select(Person).where(Person.email == email)).one().password_hash = cheap

@@ -101,7 +101,7 @@ def test_a_refused_proposal_keeps_what_was_typed(sqlite_world: World) -> None:
         ({"last_day": "2019-01-01"}, "must end after it starts"),
         ({"last_day": "9999-12-31"}, "Enter a date no later than the year"),
         ({"last_day": "tomorrow"}, "Not a valid date"),
-        ({"purpose": "x" * 1001}, "Use 1000 characters or fewer"),
+        ({"purpose": "x" * 10_001}, "Use 10000 characters or fewer. This has 10001."),
         ({"purpose": " "}, "Enter what the organization needs it for"),
     ):
         answer = admin.post("/admin/clearances/propose", PROPOSAL | {"purpose": "Kept words."} | fault)

@@ -34,6 +34,32 @@ def test_a_form_of_nowhere_is_refused_in_words(sqlite_world: World) -> None:
         assert "reload the page" in words(page)
 
 
+def test_a_device_is_known_to_whoever_signed_in_with_it(sqlite_world: World) -> None:
+    """To them alone, the last three, for half a year; nobody makes one up, and the cookie tells nobody who they are."""
+    app = web.create(sqlite_world.use)
+
+    def device(cookie: str, email: str, signs_in: bool = False) -> tuple[str | None, str]:
+        with app.test_request_context(headers={"Cookie": f"weightgate-device={cookie}"}):
+            found, response = cookies.device_of(email), app.make_response("")
+            if signs_in:
+                cookies.give_first(response, sign_in.SignedIn("secret", Role.OWNER, email))
+                cookie = response.headers.getlist("Set-Cookie")[1].partition(";")[0].partition("=")[2]
+        return found, cookie
+
+    none, cookie = device("", "a@b.example", signs_in=True)
+    mine, _ = device(cookie, "A@B.example ")
+    assert (none, device(cookie, "b@b.example")[0]) == (None, None)
+    assert mine is not None
+    for email in ("b@b.example", "c@b.example", "d@b.example"):
+        _, cookie = device(cookie, email, signs_in=True)
+    assert [device(cookie, f"{name}@b.example")[0] for name in "abcd"] == [None, mine, mine, mine]
+    assert "b.example" not in cookie
+    for made_up in ("", "x", "ü", cookie[:-12] + "AAAAAAAAAAA=", cookie[1:]):
+        assert device(made_up, "d@b.example")[0] is None
+    sqlite_world.clock.advance(timedelta(days=181))
+    assert device(cookie, "d@b.example")[0] is None
+
+
 def test_the_api_knows_no_cookie(sqlite_world: World) -> None:
     """Whoever is signed in to the portal is nobody there; it neither gives one nor asks caches to tell them apart."""
     client = sqlite_world.visit("cleared").client
@@ -51,7 +77,7 @@ def test_over_tls_cookies_are_bound_to_the_host(sqlite_world: World) -> None:
     for role, limits in ((Role.OWNER, PARTNER_LIMITS), (Role.ADMIN, STAFF_LIMITS)):
         with app.test_request_context():
             response = app.make_response("")
-            cookies.give(response, sign_in.SignedIn("secret", role))
+            cookies.give(response, sign_in.SignedIn("secret", role, "a@b.example"))
         (cookie,) = response.headers.getlist("Set-Cookie")
         assert cookie.startswith("__Host-session=secret; ")
         assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= set(cookie.split("; "))

@@ -45,16 +45,39 @@ def test_nobody_chooses_what_they_are_counted_by(app: Flask) -> None:
     assert tries(app, "2001:db8:1:3::1") == 1
 
 
+def passwords(app: Flask, address: str, times: int = 1, email: str = "a@b.example") -> int:
+    """How many of so many tries with a password are let through, from a browser that has no name."""
+    let = 0
+    for _ in range(times):
+        with app.test_request_context(environ_base={"REMOTE_ADDR": address}):
+            app.preprocess_request()
+            with suppress(TooManyAttempts):
+                limits.count_sign_in(email)
+                let += 1
+    return let
+
+
 def test_an_account_is_counted_however_it_is_written(app: Flask) -> None:
-    """Capitals and spaces make no other account; a right try forgives those before."""
-    with app.app_context():
-        for number in range(RATES[Limit.SIGN_IN_OF_ACCOUNT].amount):
-            limits.count(Limit.SIGN_IN_OF_ACCOUNT, " A@b.example" if number % 2 else "a@B.EXAMPLE ")
-        with pytest.raises(TooManyAttempts):
-            limits.count(Limit.SIGN_IN_OF_ACCOUNT, "a@b.example")
-        limits.count(Limit.MAIL_OF_ACCOUNT, "a@b.example")  # counted for itself
-        limits.forgive(Limit.SIGN_IN_OF_ACCOUNT, "A@b.example")
-        limits.count(Limit.SIGN_IN_OF_ACCOUNT, "a@b.example")
+    """Capitals and spaces make no other account; a right try forgives those before, and each thing is counted alone."""
+    most = RATES[Limit.SIGN_IN_OF_ACCOUNT_HERE].amount
+    assert passwords(app, "192.0.2.1", most - 1, " A@b.example") == most - 1
+    assert passwords(app, "192.0.2.1", 5, "a@B.EXAMPLE ") == 1
+    assert passwords(app, "192.0.2.1", 1, "other@b.example") == 1
+    with app.test_request_context(environ_base={"REMOTE_ADDR": "192.0.2.1"}):
+        app.preprocess_request()
+        limits.count(Limit.MAIL_OF_ACCOUNT, "a@b.example")
+        limits.forgive_sign_in("A@b.example")
+    assert passwords(app, "192.0.2.1", most + 5) == most
+
+
+def test_nobody_uses_up_an_account_s_tries_from_one_network(app: Flask) -> None:
+    """Each network has its own; what it is refused does not count elsewhere. All together have more, for an hour."""
+    here, everywhere = RATES[Limit.SIGN_IN_OF_ACCOUNT_HERE].amount, RATES[Limit.SIGN_IN_OF_ACCOUNT].amount
+    assert passwords(app, "192.0.2.1", 2 * everywhere) == here
+    assert passwords(app, "192.0.2.2") == 1
+    networks = [passwords(app, f"2001:db8:{number:x}::1", here + 1) for number in range(everywhere // here)]
+    assert networks == [*[here] * (everywhere // here - 2), here - 1, 0]
+    assert passwords(app, "192.0.2.3", email="other@b.example") == 1
 
 
 def test_all_web_processes_count_together(sqlite_world: World, redis_server: RedisServer) -> None:
@@ -67,11 +90,12 @@ def test_all_web_processes_count_together(sqlite_world: World, redis_server: Red
     assert tries(one, "192.0.2.1") == 0
     assert tries(other, "192.0.2.2") == 1
     person = sqlite_world.example.people["cleared"]["email"]
-    for _ in range(RATES[Limit.SIGN_IN_OF_ACCOUNT].amount):
+    for _ in range(RATES[Limit.SIGN_IN_OF_ACCOUNT_HERE].amount):
         assert sign_in(visit(one, use, None), person).status_code == 422
     assert sign_in(visit(other, use, None), person).status_code == 429
-    with one.app_context():
-        limits.forgive(Limit.SIGN_IN_OF_ACCOUNT, person)
+    with one.test_request_context(environ_base={"REMOTE_ADDR": "127.0.0.1"}):
+        one.preprocess_request()
+        limits.forgive_sign_in(person)
     assert sign_in(visit(other, use, None), person).status_code == 422
     redis_server.end()
     assert sign_in(visit(one, use, None), person).status_code == 503
@@ -96,7 +120,7 @@ def test_when_nobody_can_count_nobody_tries(sqlite_world: World) -> None:
         away.preprocess_request()
         with pytest.raises(LogUnavailable):
             limits.count_here(FEW)
-        limits.forgive(Limit.SIGN_IN_OF_ACCOUNT, "a@b.example")  # what was right before it went away stays right
+        limits.forgive_sign_in("a@b.example")  # what was right before it went away stays right
     guest = visit(away, use, None)
     person = sqlite_world.example.people["cleared"]
     page = guest.post("/sign-in", {"email": person["email"], "password": person["password"]})

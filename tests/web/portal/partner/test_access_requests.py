@@ -1,16 +1,17 @@
 """Requests: asking for access, seeing what became of it, and taking it back."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
 from server.domain.access import access_requests, clearances
-from tests.visits import words
+from tests.visits import fields_of, words
 from tests.world import World
 
 
 def filled(world: World, **changes: Any) -> dict[str, Any]:
     until = world.clock() + timedelta(days=90)
-    return {"model": "gpt-2", "tier": "research", "purpose": "We study bias.", "until": f"{until:%Y-%m-%d}", **changes}
+    return {"stages": "gpt-2/774M", "purpose": "We study bias.", "until": f"{until:%Y-%m-%d}", **changes}
 
 
 def test_a_request_becomes_access_or_says_what_it_waits_for(sqlite_world: World) -> None:
@@ -30,15 +31,14 @@ def test_a_request_becomes_access_or_says_what_it_waits_for(sqlite_world: World)
 
 
 def test_the_form_knows_what_was_missing_and_loses_nothing(sqlite_world: World) -> None:
-    """Model and tier come from the page that led here; what is wrong is said and what was typed stays."""
+    """The stage comes from the page that led here; what is wrong is said and what was typed stays."""
     visit = sqlite_world.visit("uncleared")
-    page = visit.get("/requests/new?model=mini-gpt&tier=partner").text
-    assert '<option selected value="mini-gpt">' in page
-    assert '<option selected value="partner">' in page
-    assert visit.get("/requests/new?model=nothing&tier=a%00b").status_code == 200
+    assert fields_of(visit.get("/requests/new?stage=mini-gpt/large"))["stages"] == ["mini-gpt/large"]
+    assert visit.get("/requests/new?stage=a%00b").status_code == 200
     past = f"{sqlite_world.clock() - timedelta(days=3):%Y-%m-%d}"
     wrong: list[dict[str, Any]] = [
-        {"model": ""}, {"model": "nothing"}, {"tier": "a\0b"}, {"purpose": ""}, {"purpose": "x" * 1001},
+        {"stages": []}, {"stages": "nothing"}, {"stages": ["gpt-2/774M", "mini-gpt/base"]}, {"replaces": "x"},
+        {"purpose": ""}, {"purpose": "x" * 10_001},
         {"until": ""}, {"until": "soon"}, {"until": past}, {"until": "2999-01-01"}, {"until": "9999-12-31"},
     ]  # fmt: skip
     for change in wrong:
@@ -63,6 +63,50 @@ def test_one_request_at_a_time_and_it_can_be_taken_back(sqlite_world: World) -> 
     assert visit.post(f"{address}/withdraw").status_code == 409
 
 
+def test_an_open_request_is_changed_in_its_own_form(sqlite_world: World) -> None:
+    """It comes back filled in, also from the page of another stage of its model, and the new one takes its place."""
+    visit = sqlite_world.visit("uncleared")
+    wrong = visit.post("/requests/new", filled(sqlite_world, stages="mini-gpt/large")).headers["Location"]
+    number = wrong.rpartition("/")[2]
+    assert f"/requests/new?earlier={number}" in visit.get(wrong).text
+    for address in (f"/requests/new?earlier={number}", "/requests/new?stage=mini-gpt/base"):
+        page = visit.get(address)
+        held = fields_of(page)
+        assert (held["replaces"], held["purpose"]) == ([number], ["We study bias."])
+        assert held["stages"] == ["mini-gpt/base", "mini-gpt/large"]
+        assert f"This replaces request {number}" in words(page)
+    changed = visit.post("/requests/new", filled(sqlite_world, stages="mini-gpt/base", replaces=number))
+    assert "research on mini-gpt" in words(visit.get(changed.headers["Location"]))
+    assert "withdrawn" in words(visit.get(wrong))
+
+
+def test_a_declined_request_stands_on_home_and_opens_filled_in(sqlite_world: World) -> None:
+    """With its reason, in the lines in which it was written, until the organization asks again."""
+    visit, purpose = sqlite_world.visit("uncleared"), "We study bias.\n\n- in long texts"
+    address = visit.post("/requests/new", filled(sqlite_world, purpose=purpose)).headers["Location"]
+    number = address.rpartition("/")[2]
+    access_requests.decline(sqlite_world.use, sqlite_world.admin, int(number), "Too broad.\nName the people.")
+    home = visit.get("/")
+    assert "The lab declined your request" in words(home)
+    assert '<span class="typed">Too broad.\nName the people.</span>' in home.text
+    assert f'href="/requests/new?earlier={number}">Change and send again' in home.text
+    held = fields_of(visit.get(f"/requests/new?earlier={number}"))
+    assert (held["stages"], held["purpose"]) == (["gpt-2/774M"], [purpose])
+    assert held.get("replaces", [""]) == [""]
+    assert visit.post("/requests/new", filled(sqlite_world)).status_code == 303
+    assert "declined your request" not in words(visit.get("/"))
+
+
+def test_the_form_offers_what_a_request_can_open(sqlite_world: World) -> None:
+    """Neither what is held, nor what is public, nor what is planned; and no browser cuts what is typed."""
+    offered = {"uncleared": {"gpt-2/774M", "mini-gpt/base", "mini-gpt/large"}, "cleared": {"mini-gpt/large"}}
+    for name, stages in offered.items():
+        page = sqlite_world.visit(name).get("/requests/new").text
+        assert set(re.findall(r'<input[^>]*name="stages"[^>]*value="([^"]+)"', page)) == stages
+        assert "maxlength" not in re.findall(r"<textarea[^>]*>", page)[0]
+        assert 'data-most="10000"' in page
+
+
 def test_another_organization_s_request_does_not_exist(sqlite_world: World) -> None:
     """And the lab decides on pages of its own; a declined one says why."""
     visit = sqlite_world.visit("uncleared")
@@ -75,4 +119,4 @@ def test_another_organization_s_request_does_not_exist(sqlite_world: World) -> N
         assert sqlite_world.visit(name).get(address).status_code == 403
         assert sqlite_world.visit(name).post("/requests/new", filled(sqlite_world)).status_code == 403
     access_requests.decline(sqlite_world.use, sqlite_world.admin, int(address.rpartition("/")[2]), "Too broad.")
-    assert "Declined. “Too broad.”" in words(visit.get(address))
+    assert "Declined. “ Too broad. ”" in words(visit.get(address))

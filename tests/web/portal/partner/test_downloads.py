@@ -73,9 +73,10 @@ def test_filters_stay_in_the_address_and_pages_lead_on(sqlite_world: World) -> N
     assert visit.get(f"/downloads{following}").text.count('<a href="/downloads/0') == 1
     today = f"{sqlite_world.clock():%Y-%m-%d}"
     assert visit.get(f"/downloads?since={today}&until={today}").text.count('<a href="/downloads/0') == 50
-    for query in ("person=nobody@x.example", "until=2019-08-20", "stage=nothing/x"):
+    for query in ("until=2019-08-20", "stage=355M"):
         assert "No downloads match" in words(visit.get(f"/downloads?{query}")), query
-    for query in ("since=bad", "since=0001-01-01", "until=9999-12-31", "stage=a%00b", f"stage={'x' * 300}"):
+    for query in ("since=bad", "since=0001-01-01", "until=9999-12-31", "stage=a%00b", f"stage={'x' * 300}",
+                  "stage=nothing/x", "person=nobody@x.example"):  # fmt: skip
         assert visit.get(f"/downloads?{query}").status_code == 422
     for cursor in ("-1", "x", "9" * 19):
         assert visit.get(f"/downloads?cursor={cursor}").status_code == 400

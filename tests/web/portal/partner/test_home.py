@@ -40,9 +40,9 @@ def test_each_partner_reads_the_one_thing_that_is_missing(sqlite_world: World) -
     """A signature, a clearance or nothing, as a link that leads to where it is done."""
     unsigned = sqlite_world.visit("unsigned").get("/").text
     assert 'href="/agreements/model-sharing">Sign model-sharing' in unsigned
-    assert "This gives you access to gpt-2/774M and mini-gpt/base" in words(sqlite_world.visit("unsigned").get("/"))
+    assert "To open gpt-2/774M and mini-gpt/base" in words(sqlite_world.visit("unsigned").get("/"))
     uncleared = sqlite_world.visit("uncleared").get("/").text
-    assert 'href="/requests/new?model=gpt-2&amp;tier=research">Request access' in uncleared
+    assert 'href="/requests/new?stage=gpt-2/774M">Request access' in uncleared
     assert "can download 4 of 5 released stages" in home(sqlite_world, "cleared")
     assert 'href="/stages/gpt-2/774M">Download' in sqlite_world.visit("cleared").get("/").text
 

@@ -65,6 +65,22 @@ def test_disabling_says_first_what_happens_and_then_happens_at_once(sqlite_world
     assert "is not disabled" in words(owner.post(f"/people/{mia}/enable"))
 
 
+def test_an_invitation_says_to_which_address_it_went(sqlite_world: World) -> None:
+    """As it is kept, with what a domain of another script looks like; and why something is no address."""
+    for name, path, more in (
+        ("cleared", "/people", {}),
+        ("admin", "/admin/people", {"organization": "birch-university", "role": "owner"}),
+    ):
+        visit = sqlite_world.visit(name)
+        assert (
+            visit.post(f"{path}/invite", {"email": "kim@münchen.example", "role": "member", **more}).status_code == 303
+        )
+        assert "Invitation sent to kim@xn--mnchen-3ya.example (kim@münchen.example)." in words(visit.get(path))
+        for typed in ("@", "x@", "<a@b.example>", "a@b.example, c@d.example", "=1+1@b.example"):
+            page = visit.post(f"{path}/invite", {"email": typed, "role": "member", **more})
+            assert (page.status_code, "is not a valid email address" in words(page)) == (422, True)
+
+
 def test_whom_the_lab_has_disabled_an_owner_cannot_enable(sqlite_world: World, mia: int) -> None:
     """There is no button; whoever sends the form all the same reads why. The lab may do it after an owner, too."""
     owner, admin = sqlite_world.visit("cleared"), sqlite_world.visit("admin")

@@ -1,0 +1,14 @@
+"""Long texts: purposes, reasons, outcomes: what people write to be read by others, in their own lines, never cut."""
+
+from server.domain.errors import InvalidRequest
+from server.text import is_writable, lines
+
+CHARACTERS_AT_MOST = 10_000
+
+
+def require(text: str, wanted: str) -> str:
+    """Return the text without the space around it. Raises InvalidRequest, which asks for what is `wanted`."""
+    text = lines(text).strip()
+    if not text or len(text) > CHARACTERS_AT_MOST or not is_writable(text):
+        raise InvalidRequest(f"Enter {wanted}, in {CHARACTERS_AT_MOST} characters or fewer.")
+    return text

@@ -1,0 +1,50 @@
+"""The ops log of Ceph's gateway, of newer and older versions."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from server.storage.access_log_radosgw import RadosgwFormat, of
+from tests.access_log_lines import Wanted, minio_line, radosgw_line
+
+ID = "01991e0a-0000-7000-8000-0123456789ab"
+WANTED = Wanted(datetime(2026, 11, 1, 0, 1, 57, 250_000, tzinfo=UTC), "checkpoints/a b", ID, by="READER")
+
+
+def test_a_line_tells_the_request() -> None:
+    """When, from where, what, how much, signed by which key, for which download."""
+    read = RadosgwFormat().read(radosgw_line(WANTED).encode())
+    assert read is not None
+    assert (read.at_ms, read.method, read.status, read.bytes_sent) == (1793491317250, "GET", 206, 1000)
+    assert (read.object_key, read.address, read.download_id) == ("checkpoints/a b", "192.0.2.3", ID)
+    assert (read.by, read.bucket, read.request_key) == ("READER", "weights", WANTED.request_id.encode())
+
+
+@pytest.mark.parametrize("path", ["/weights/checkpoints/a%20b", "/checkpoints/a%20b"])
+def test_an_older_line_names_the_object_in_its_request(path: str) -> None:
+    """With the bucket in the path or in the host's name; an entry of the socket's list ends with a comma."""
+    line = radosgw_line(
+        WANTED, object="", uri=f"GET {path}?{WANTED.query} HTTP/1.1", time="2026-11-01 00:01:57.250000Z"
+    )
+    read = RadosgwFormat().read(line.encode() + b",")
+    assert read is not None
+    assert (read.object_key, read.download_id, read.at_ms) == ("checkpoints/a b", ID, 1793491317250)
+
+
+def test_only_what_was_read_proves_a_download() -> None:
+    """A refused request may carry any id and any key, and a line about the bucket is about no object."""
+    refused = RadosgwFormat().read(radosgw_line(WANTED._replace(status=403)).encode())
+    assert refused is not None
+    assert (refused.download_id, refused.by) == (None, "")
+    written = RadosgwFormat().read(radosgw_line(WANTED, operation="put_obj").encode())
+    assert written is not None
+    assert (written.method, written.download_id) == ("put_obj", None)
+    assert (
+        RadosgwFormat().read(radosgw_line(WANTED, object="", uri="GET /weights?list-type=2 HTTP/1.1").encode()) is None
+    )
+
+
+def test_another_log_is_not_taken_for_it() -> None:
+    """What the content tells is tried on each line until one of them fits."""
+    assert of(radosgw_line(WANTED).encode()) is not None
+    assert [of(line) for line in (minio_line(WANTED).encode(), b"nonsense", b"[]", b"7")] == [None] * 4
