@@ -14,7 +14,8 @@ from server.domain.errors import NotFound
 from server.domain.paging import Slice
 from server.domain.permissions import Permission
 from server.domain.release import agreements
-from server.domain.release.agreements import TEXT_CHARACTERS_AT_MOST, AgreementVersion
+from server.domain.release.agreement_texts import CHARACTERS_AT_MOST
+from server.domain.release.agreements import AgreementVersion
 from server.web.identity import resources
 from server.web.portal.admin.lab import lab_page
 from server.web.portal.kit import paging
@@ -33,7 +34,7 @@ class NewVersion(Form):
 
     name = text("Agreement", 64, "The agreement's ID, for example model-sharing. A new ID creates a new agreement.")
     text = long_text(
-        "Text", TEXT_CHARACTERS_AT_MOST, "The first line is the title. The text is stored exactly as entered and "
+        "Text", CHARACTERS_AT_MOST, "The first line is the title. The text is stored exactly as entered and "
                                          "cannot be changed later.",
         render_kw={"rows": 24},
     )  # fmt: skip
