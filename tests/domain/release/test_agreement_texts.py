@@ -12,7 +12,7 @@ from tests.world import World
 
 HEAD = "# Terms\n\n"
 SLOW = {
-    "stars": "**a " * 125_000,
+    "stars": "**a " * 124_000,
     "open brackets": "[" * 499_000,
     "links": "[a](b) " * 70_000,
     "a table": ("|a" * 500 + "\n") + ("|-" * 500 + "\n") + ("|a" * 500 + "\n") * 400,
@@ -61,7 +61,7 @@ def test_it_is_refused_when_it_is_published(world: World) -> None:
         with pytest.raises(InvalidRequest):
             agreements.publish(world.use, world.admin, "new-terms", text)
     assert agreements.publish(world.use, world.admin, "new-terms", HEAD + "[" * MARKS_AT_MOST).number == 1
-    before = as_html.cache_info().hits
+    as_html.cache_clear()
     for _ in range(3):
         assert world.visit("cleared").get("/agreements/new-terms/versions/1").status_code == 200
-    assert as_html.cache_info().hits == before + 2
+    assert as_html.cache_info().misses == 1
