@@ -14,11 +14,11 @@ from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotFound, NotPossible
 from server.domain.paging import Page, Slice, page
 from server.domain.permissions import Permission
+from server.domain.release import agreement_texts
 from server.domain.resources import Resources
 from server.storage.database import Base, Key, Moment
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
-TEXT_CHARACTERS_AT_MOST = 500_000
 
 
 class Agreement(Base):
@@ -50,12 +50,7 @@ def publish(use: Resources, caller: Caller, name: str, text: str) -> AgreementVe
     caller.require(Permission.AGREEMENT_MANAGE)
     if not NAME.fullmatch(name):
         raise InvalidRequest(f"{name!r} is not a valid agreement ID. Use up to 64 characters: a-z, 0-9 and '-'.")
-    title = text.strip().partition("\n")[0].lstrip("# ").strip()
-    if not title or len(title) > 200 or len(text) > TEXT_CHARACTERS_AT_MOST:
-        raise InvalidRequest(
-            f"An agreement starts with its title (up to 200 characters) and has up to {TEXT_CHARACTERS_AT_MOST} "
-            "characters."
-        )
+    title = agreement_texts.require_readable(text)
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     with use.database.transaction() as session:
         at = use.clock()

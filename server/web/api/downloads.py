@@ -23,7 +23,10 @@ from server.web.identity import allow, resources
 bp = APIBlueprint("downloads", __name__, url_prefix="/api/v1/downloads", tag="downloads")
 JSON = "application/json"
 # fail_fast: a fault each for half a million numbers would take seconds and 700 MB.
-Paths = Annotated[list[Annotated[str, Field(max_length=512)]], Field(fail_fast=True)]
+Paths = Annotated[
+    list[Annotated[str, Field(max_length=512)]],
+    Field(min_length=1, fail_fast=True, json_schema_extra={"uniqueItems": True}),  # `issuing` refuses what comes twice
+]
 CURL: dict[int | str, Any] = {201: {"content": {curl_config.MIME_TYPE: {"schema": {"type": "string"}}}}}
 PROOF: dict[int | str, Any] = {
     200: {"description": "tlog-proof.", "content": {"text/plain": {"schema": {"type": "string"}}}}

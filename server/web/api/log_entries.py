@@ -22,13 +22,20 @@ bp = APIBlueprint("log_entries", __name__, url_prefix="/api/v1/log", tag="log")
 Word = Annotated[str | None, Field(min_length=1, max_length=254, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
+# From 1970 to 8999, in which every database and every time zone can tell it.
+_WRITTEN = r"^(19[7-9]|[2-8][0-9]{2})[0-9]-[0-9]{2}-[0-9]{2}[Tt]"
+
+
 def _written_out(value: object) -> object:
-    if isinstance(value, str) and not re.match(r"(19[7-9]|[2-8][0-9]{2})[0-9]-[0-9]{2}-[0-9]{2}[Tt]", value):
+    if isinstance(value, str) and not re.match(_WRITTEN, value):
         raise ValueError("use the format 2026-01-31T00:00:00Z")  # a number would be taken for seconds
     return value
 
 
-When = Annotated[AwareDatetime | None, BeforeValidator(_written_out), Field(description="RFC 3339 with a time zone.")]
+When = Annotated[
+    Annotated[AwareDatetime, BeforeValidator(_written_out), Field(json_schema_extra={"pattern": _WRITTEN})] | None,
+    Field(description="RFC 3339 with a time zone."),
+]
 
 
 class EntriesQuery(ListQuery):

@@ -128,6 +128,17 @@ def test_what_is_refused_is_described_as_wrong(sqlite_world: World, order: dict[
     assert sqlite_world.api("POST", "/downloads", json=order).status_code == 400
 
 
+def test_bounds_are_told(sqlite_world: World) -> None:
+    """What a program can know before it asks: how many, how far back, and that no list of files is empty."""
+    spec = document(sqlite_world)
+    query = {one["name"]: one["schema"] for one in operations(spec)["/api/v1/log/entries", "get"]["parameters"]}
+    assert (query["limit"]["minimum"], query["limit"]["maximum"]) == (1, 200)
+    assert (query["since"]["anyOf"][0]["format"], "pattern" in query["since"]["anyOf"][0]) == ("date-time", True)
+    assert query["cursor"]["anyOf"][0]["pattern"] == "^[0-9]{1,18}$"
+    order = spec["components"]["schemas"]["DownloadOrder"]["properties"]["paths"]["anyOf"][0]
+    assert (order["minItems"], order["uniqueItems"]) == (1, True)
+
+
 def test_it_names_our_own_address(sqlite_world: World) -> None:
     """The server in the document is the one of the settings, whatever host was asked."""
     sqlite_world.use.settings = sqlite_world.settings.model_copy(update={"public_url": "https://weights.example.org"})

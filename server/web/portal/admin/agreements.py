@@ -14,7 +14,8 @@ from server.domain.errors import NotFound
 from server.domain.paging import Slice
 from server.domain.permissions import Permission
 from server.domain.release import agreements
-from server.domain.release.agreements import TEXT_CHARACTERS_AT_MOST, AgreementVersion
+from server.domain.release.agreement_texts import CHARACTERS_AT_MOST
+from server.domain.release.agreements import AgreementVersion
 from server.web.identity import resources
 from server.web.portal.admin.lab import lab_page
 from server.web.portal.kit import paging
@@ -35,7 +36,7 @@ class NewVersion(Form):
     text = long_text(
         "Text",
         "The first line is the title. The text is stored exactly as entered and cannot be changed later.",
-        most=TEXT_CHARACTERS_AT_MOST,
+        most=CHARACTERS_AT_MOST,
         rows=24,
     )
     act = HiddenField(validators=[AnyOf(["compare", "publish"], "Use one of the buttons.")])  # the buttons say it

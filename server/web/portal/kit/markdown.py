@@ -1,17 +1,20 @@
 """Markdown that somebody wrote, as HTML that is safe to show."""
 
-from markdown_it import MarkdownIt
+from functools import lru_cache
+
 from markdown_it.token import Token
 from markupsafe import Markup
 
-# Without raw HTML, and without images: they would be asked for from elsewhere. Links to scripts are refused by default.
-_markdown = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+from server.domain.release.agreement_texts import PARSER
+
+KEPT = 16  # of the last texts: one wording is read many times, and never changes
 
 
+@lru_cache(maxsize=KEPT)
 def as_html(source: str) -> Markup:
     """Return it one level of headings down: the page has its own first one."""
-    tokens: list[Token] = _markdown.parse(source)
+    tokens: list[Token] = PARSER.parse(source)
     for token in tokens:
         if token.type in {"heading_open", "heading_close"}:
             token.tag = f"h{min(6, int(token.tag[1:]) + 1)}"
-    return Markup(_markdown.renderer.render(tokens, _markdown.options, {}))  # noqa: S704  # it escapes the text
+    return Markup(PARSER.renderer.render(tokens, PARSER.options, {}))  # noqa: S704  # it escapes the text
