@@ -43,7 +43,8 @@ def propose(
     )
     state = made.state_at(instance.use.clock())
     then = f" Another admin must approve it: `clearance approve {made.id}`." if state == "proposed" else ""
-    show(as_json, {"id": made.id, "state": state}, f"Clearance {made.id} is {state}.{then}")
+    beside = _beside(instance, caller, made.id)
+    show(as_json, {"id": made.id, "state": state}, f"Clearance {made.id} is {state}.{then}{beside}")
 
 
 @clearance.command()
@@ -52,20 +53,25 @@ def propose(
 def approve(instance: Instance, caller: Caller, clearance_id: int) -> None:
     """Approve a clearance that someone else proposed."""
     approved = clearances.approve(instance.use, caller, clearance_id)
-    show(False, {}, f"Clearance {clearance_id} is {approved.state_at(instance.use.clock())}.")
+    beside = _beside(instance, caller, clearance_id)
+    show(False, {}, f"Clearance {clearance_id} is {approved.state_at(instance.use.clock())}.{beside}")
 
 
 @clearance.command()
 @click.argument("clearance_id", type=LARGE_COUNT)
+@click.option("--reason", help="Why. The organization can read it.")
+@click.option("--all", "with_others", is_flag=True, help="Also revoke the organization's others on the model.")
 @acting
-def revoke(instance: Instance, caller: Caller, clearance_id: int) -> None:
+def revoke(instance: Instance, caller: Caller, clearance_id: int, reason: str | None, with_others: bool) -> None:
     """Revoke a clearance immediately."""
-    clearances.revoke(instance.use, caller, clearance_id)
+    left = clearances.revoke(instance.use, caller, clearance_id, reason, with_others=with_others)
     lifetime = instance.settings.url_lifetime_seconds
+    goes_on = f" Access goes on under {clearances.in_words(left)}: `--all` revokes these too." if left else ""
     show(
         False,
         {},
-        f"Clearance {clearance_id} has been revoked. URLs that were already issued work for up to {lifetime} seconds.",
+        f"Clearance {clearance_id} has been revoked. URLs that were already issued work for up to {lifetime} seconds."
+        f"{goes_on}",
     )
 
 
@@ -81,6 +87,14 @@ def list_(instance: Instance, caller: Caller, as_json: bool) -> None:
         (c.id, c.organization.slug, c.model.name, c.tier.name, c.state_at(at), c.starts_at, c.expires_at) for c in found
     ]
     show_list(as_json, ("id", "organization", "model", "tier", "state", "starts_at", "expires_at"), rows)
+
+
+def _beside(instance: Instance, caller: Caller, clearance_id: int) -> str:
+    """A sentence on the other clearances of the same organization on the same model; none where there are none."""
+    with instance.use.database.reading() as session:
+        one = clearances.get(session, caller, clearance_id)
+        others = clearances.alongside(session, one, instance.use.clock())
+    return f" The organization also has {clearances.in_words(others)}." if others else ""
 
 
 COMMANDS = [clearance]

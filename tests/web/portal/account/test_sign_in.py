@@ -229,3 +229,18 @@ def test_bad_input_is_said_to_be_bad(sqlite_world: World) -> None:
 
 
 CHEAP = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHRzb21lc2FsdA$AAAAAAAAAAAAAAAAAAAAAA"
+
+
+def test_admins_land_on_what_waits_for_them(sqlite_world: World) -> None:
+    """Everybody else on the ladder; and whoever was on the way to a page, on that page."""
+    for name, wanted, lands in (
+        ("admin", "/", "/admin/queue"),
+        ("admin", "/account", "/account"),
+        ("auditor", "/", "/"),
+        ("uncleared", "/", "/"),
+    ):
+        visit = sqlite_world.visit(None)
+        password(visit, sqlite_world, name)
+        code = code_of(sqlite_world, name, seconds=0 if wanted == "/" else 30)
+        answer = visit.post("/sign-in/second-factor", {"code": code, "next": wanted})
+        assert answer.headers["Location"] == lands, (name, wanted)
