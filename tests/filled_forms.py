@@ -114,7 +114,9 @@ FORMS: dict[str, Filled] = {
     "/admin/add-organization": Filled("admin", {"name": "Dover Lab", "slug": "dover-lab"}),
     "/admin/clearances/<int:clearance_id>/approve": Filled("admin2", before=_proposed),
     "/admin/clearances/<int:clearance_id>/extend": Filled("admin", {"last_day": "2031-01-31"}),
-    "/admin/clearances/<int:clearance_id>/revoke": Filled("admin", {"confirmation": "aurora-institute"}),
+    "/admin/clearances/<int:clearance_id>/revoke": Filled(
+        "admin", {"because": "The study has ended.", "confirmation": "aurora-institute"}
+    ),
     "/admin/clearances/propose": Filled(
         "admin", {"organization": "cedar-systems", "model": "mini-gpt", "tier": "partner", "last_day": "2031-01-31",
                   "purpose": "A study."},
@@ -140,7 +142,7 @@ FORMS: dict[str, Filled] = {
     "/admin/signatures/<int:signature_id>/end": Filled("admin"),
     "/admin/signatures/record": Filled(
         "admin", {"organization": "cedar-systems", "agreement": "model-sharing", "signer_name": "Cy Signer",
-                  "signer_title": "Dean", "signed_on": "2026-01-31", "document_sha256": "ab" * 32},
+                  "signer_title": "Dean", "signed_on": "2026-01-31", "document_sha256": "ab" * 32, "before_publication": "y"},
     ),
     "/admin/stages/<model>/<stage>/alias": Filled("admin", {"alias": "large"}),
     "/admin/stages/<model>/<stage>/announce": Filled("admin", {"announced": "y", "plan": "In spring."}),

@@ -46,6 +46,7 @@ def publish(instance: Instance, caller: Caller, name: str, file: Path, as_json: 
 @click.option("--document", type=READABLE, help="The signed document.")
 @click.option("--document-sha256", help="Its SHA-256, instead of the file.")
 @click.option("--version", "number", type=COUNT, help="The version that was signed [current version].")
+@click.option("--before-publication", is_flag=True, help="The paper is older than its publication here.")
 @with_json
 @acting
 def record_signature(
@@ -59,6 +60,7 @@ def record_signature(
     document: Path | None,
     document_sha256: str | None,
     number: int | None,
+    before_publication: bool,
     as_json: bool,
 ) -> None:
     """Record and countersign ORGANIZATION's signature of the agreement NAME."""
@@ -74,6 +76,7 @@ def record_signature(
         signer_name=signer_name,
         signer_title=signer_title,
         signed_on=signed_on.date(),
+        before_publication=before_publication,
         document_sha256=str(document_sha256),
         number=number,
     )

@@ -46,8 +46,9 @@ def propose(
     )
     state = made.state_at(instance.use.clock())
     then = f" Another admin must approve it: `clearance approve {made.id}`." if state == "proposed" else ""
+    beside = _beside(instance, caller, made.id)
     span = {"starts_at": plain(made.starts_at), "expires_at": plain(made.expires_at)}
-    sentence = f"Clearance {made.id} is {state}. It ends at {span['expires_at']}.{then}"
+    sentence = f"Clearance {made.id} is {state}. It ends at {span['expires_at']}.{then}{beside}"
     show(as_json, {"id": made.id, "state": state, **span}, sentence)
 
 
@@ -58,22 +59,31 @@ def propose(
 def approve(instance: Instance, caller: Caller, clearance_id: int, as_json: bool) -> None:
     """Approve a clearance that someone else proposed."""
     approved = clearances.approve(instance.use, caller, clearance_id)
-    state = approved.state_at(instance.use.clock())
-    show(as_json, {"id": clearance_id, "state": state}, f"Clearance {clearance_id} is {state}.")
+    state, beside = approved.state_at(instance.use.clock()), _beside(instance, caller, clearance_id)
+    show(as_json, {"id": clearance_id, "state": state}, f"Clearance {clearance_id} is {state}.{beside}")
 
 
 @clearance.command()
 @click.argument("clearance_id", type=LARGE_COUNT)
+@click.option("--reason", help="Why. The organization can read it.")
+@click.option("--all", "with_others", is_flag=True, help="Also revoke the organization's others on the model.")
 @with_json
 @acting
-def revoke(instance: Instance, caller: Caller, clearance_id: int, as_json: bool) -> None:
+def revoke(
+    instance: Instance, caller: Caller, clearance_id: int, reason: str | None, with_others: bool, as_json: bool
+) -> None:
     """Revoke a clearance immediately."""
-    clearances.revoke(instance.use, caller, clearance_id)
+    left = clearances.revoke(instance.use, caller, clearance_id, reason, with_others=with_others)
     lifetime = instance.settings.url_lifetime_seconds
+    continues = f" Access continues under {clearances.in_words(left)}: `--all` revokes these too." if left else ""
     show(
         as_json,
-        {"id": clearance_id, "state": "revoked", "issued_urls_end_in_seconds": lifetime},
-        f"Clearance {clearance_id} has been revoked. URLs that were already issued work for up to {lifetime} seconds.",
+        {
+            "id": clearance_id, "state": "revoked", "issued_urls_end_in_seconds": lifetime,
+            "access_continues_under": [one.id for one in left],
+        },  # fmt: skip
+        f"Clearance {clearance_id} has been revoked. URLs that were already issued work for up to {lifetime} seconds."
+        f"{continues}",
     )
 
 
@@ -89,6 +99,14 @@ def list_(instance: Instance, caller: Caller, as_json: bool) -> None:
         (c.id, c.organization.slug, c.model.name, c.tier.name, c.state_at(at), c.starts_at, c.expires_at) for c in found
     ]
     show_list(as_json, ("id", "organization", "model", "tier", "state", "starts_at", "expires_at"), rows)
+
+
+def _beside(instance: Instance, caller: Caller, clearance_id: int) -> str:
+    """A sentence on the other clearances of the same organization on the same model; none where there are none."""
+    with instance.use.database.reading() as session:
+        one = clearances.get(session, caller, clearance_id)
+        others = clearances.alongside(session, one, instance.use.clock())
+    return f" The organization also has {clearances.in_words(others)}." if others else ""
 
 
 COMMANDS = [clearance]

@@ -36,7 +36,9 @@ def test_a_recorded_signature_opens_and_its_end_closes(operator: Operator, sqlit
     document = tmp_path / "signed.pdf"
     document.write_bytes(b"%PDF signed")
     order = {"stage": "gpt-2/774M"}
-    body = operator(*SIGN, "--signed-on", "2026-01-31", "--document", document, "--json", by="admin").body
+    body = operator(
+        *SIGN, "--signed-on", "2026-01-31", "--before-publication", "--document", document, "--json", by="admin"
+    ).body
     assert sqlite_world.api("POST", "/downloads", "unsigned", json=order).status_code == 201
     operator("agreement", "end-signature", body["id"], by="admin")
     assert sqlite_world.api("POST", "/downloads", "unsigned", json=order).json["code"] == "agreement_unsigned"

@@ -23,6 +23,23 @@ def test_a_revocation_stops_the_next_request(operator: Operator, sqlite_world: W
     assert answer.json["code"] in {"not_cleared", "clearance_expired"}
 
 
+def test_a_second_clearance_is_named_and_ended_with_the_first(operator: Operator) -> None:
+    """Proposing, approving and revoking say that access goes on under another; a reason can be given."""
+    first = operator(*PROPOSE, "--json", by="admin").body["id"]
+    operator("clearance", "approve", first, by="admin2")
+    again = ("clearance", "propose", "cedar-systems", "gpt-2", "partner", "--until", "60d", "--purpose", "Study.")
+    assert f"also has clearance {first} (research on gpt-2" in operator(*again, by="admin").out
+    second = operator("clearance", "list", "--json", by="admin").body[0]["id"]
+    assert f"also has clearance {first}" in operator("clearance", "approve", second, by="admin2").out
+    out = operator("clearance", "revoke", first, "--reason", "The study has ended.", by="admin").out
+    assert f"Access continues under clearance {second} (partner on gpt-2" in out
+    third = operator(*PROPOSE, "--json", by="admin").body["id"]
+    operator("clearance", "approve", third, by="admin2")
+    assert "goes on" not in operator("clearance", "revoke", third, "--all", by="admin").out
+    states = {row["id"]: row["state"] for row in operator("clearance", "list", "--json", by="admin").body}
+    assert {states[one] for one in (first, second, third)} == {"revoked"}
+
+
 def test_the_list_shows_a_partner_its_own(operator: Operator) -> None:
     """A partner sees its own clearances; staff see all."""
     own = operator("clearance", "list", "--json", by="cleared").body

@@ -126,7 +126,7 @@ REFUSED_BY_ROLE = [
     ("agreement", "publish", "other", __file__),
     (
         "agreement", "record-signature", UNSIGNED, "model-sharing", "--signer-name", "B", "--signer-title", "D",
-        "--signed-on", "2026-01-01", "--document", __file__,
+        "--signed-on", "2026-01-01", "--before-publication", "--document", __file__,
     ),
     ("agreement", "end-signature", 1),
     ("stage", "add-model", "new", "--title", "New"),

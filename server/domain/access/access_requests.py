@@ -185,6 +185,14 @@ def get(session: Session, caller: Caller, request_id: int) -> AccessRequest:
     return _seen_by(caller, request, request_id)
 
 
+def of_clearance(session: Session, caller: Caller, clearance_id: int) -> AccessRequest | None:
+    """The request that became this clearance; for staff, who read it before they approve."""
+    caller.require(Permission.ACCESS_REQUEST_READ)
+    if not caller.is_staff:
+        return None
+    return session.scalar(_WITH_NAMES.where(AccessRequest.clearance_id == clearance_id))
+
+
 def open_for(session: Session, caller: Caller, model: str) -> AccessRequest | None:
     """The request of one's organization for a model that is not decided yet."""
     caller.require(Permission.ACCESS_REQUEST_READ)

@@ -1,5 +1,6 @@
 """Clearances: an organization has a tier on a model, from a moment until another, unless revoked."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, ForeignKey, Index, Text, select
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
 
+from server import dates
 from server.domain import acts, long_texts
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
@@ -46,6 +48,7 @@ class Clearance(Base):
     approved_at: Mapped[datetime | None] = mapped_column(Moment)
     revoked_by: Mapped[int | None] = mapped_column(ForeignKey("people.id"))
     revoked_at: Mapped[datetime | None] = mapped_column(Moment)
+    revoked_because: Mapped[str | None] = mapped_column(Text)
     asked_by: Mapped[int | None] = mapped_column(Key)  # the person of the organization who asked; None: given unasked
     organization: Mapped[Organization] = relationship()
     model: Mapped[Model] = relationship()
@@ -131,9 +134,11 @@ def propose_in(
     caller.require(Permission.CLEARANCE_PROPOSE)
     purpose = long_texts.require(purpose, "what the organization needs it for")
     starts_at = starts_at or at
+    if starts_at < at.replace(hour=0, minute=0, second=0, microsecond=0):
+        raise InvalidRequest(f"A clearance cannot start on {dates.day(starts_at)}: that is before today.")
     if expires_at <= max(starts_at, at):
         raise InvalidRequest("A clearance must end after it starts, and in the future.")
-    _require_new(session, organization, model, tier, purpose, expires_at)
+    _require_new(session, organization, model, tier, expires_at)
     alone = not tiers.needs_second_person(session, tier, use.settings.second_person_tier)
     clearance = Clearance(
         organization=organization, model=model, tier=tier, purpose=purpose, starts_at=starts_at,
@@ -187,17 +192,44 @@ def approve(use: Resources, caller: Caller, clearance_id: int) -> Clearance:
         return clearance
 
 
-def revoke(use: Resources, caller: Caller, clearance_id: int) -> None:
-    """End a clearance at once: no download is issued under it once this has returned."""
+def revoke(
+    use: Resources, caller: Caller, clearance_id: int, because: str | None = None, *, with_others: bool = False
+) -> Sequence[Clearance]:
+    """End a clearance at once; its organization reads why. Returns those under which its access goes on.
+
+    with_others: end those as well, in the same moment.
+    """
     caller.require(Permission.CLEARANCE_REVOKE)
+    if because is not None:
+        because = long_texts.require(because, "a reason, which the organization can read")
     with use.database.transaction() as session:
         clearance = _locked(session, clearance_id)
         if clearance.revoked_at is not None:
             raise NotPossible(f"Clearance {clearance_id} is already revoked.")
-        before = clearance.state_at(at := use.clock())
-        clearance.revoked_by, clearance.revoked_at = caller.person_id, at
-        _tell_revoked(session, use, clearance, before, at)
-        _record(session, caller, EntryKind.CLEARANCE_REVOKE, clearance, at)
+        at = use.clock()
+        others = alongside(session, clearance, at, lock=with_others)
+        for one in (clearance, *others) if with_others else (clearance,):
+            before = one.state_at(at)
+            one.revoked_by, one.revoked_at, one.revoked_because = caller.person_id, at, because
+            _tell_revoked(session, use, one, before, at)
+            told = {} if because is None else {"because": because}
+            _record(session, caller, EntryKind.CLEARANCE_REVOKE, one, at, **told)
+        return [] if with_others else others
+
+
+def alongside(session: Session, clearance: Clearance, at: datetime, *, lock: bool = False) -> Sequence[Clearance]:
+    """The other clearances of its organization on its model that are approved and have not ended, oldest first."""
+    query = _WITH_NAMES.where(
+        Clearance.organization_id == clearance.organization_id, Clearance.model_id == clearance.model_id,
+        Clearance.id != clearance.id, Clearance.approved_at.is_not(None), Clearance.revoked_at.is_(None),
+        Clearance.expires_at > at,
+    ).order_by(Clearance.id)  # fmt: skip
+    return session.scalars(query.with_for_update(of=Clearance) if lock else query).all()
+
+
+def in_words(others: Sequence[Clearance]) -> str:
+    """`clearance 10 (research on gpt-2, until 3 May 2027)`, and so on."""
+    return ", ".join(f"clearance {one.id} ({one.wanted}, until {dates.last_day(one.expires_at)})" for one in others)
 
 
 def visible(session: Session, caller: Caller, part: Slice) -> Page[Clearance]:
@@ -281,22 +313,19 @@ def _in_state(state: str, at: datetime) -> list[ColumnElement[bool]]:
     return conditions[state]
 
 
-def _require_new(
-    session: Session, organization: Organization, model: Model, tier: Tier, purpose: str, expires_at: datetime
-) -> None:
-    """A form that is sent twice proposes once."""
+def _require_new(session: Session, organization: Organization, model: Model, tier: Tier, expires_at: datetime) -> None:
+    """Two that give the same for as long would be revoked one by one; and a form that is sent twice proposes once."""
     same = session.scalar(
         select(Clearance.id).where(
             Clearance.organization_id == organization.id,
             Clearance.model_id == model.id,
             Clearance.tier_id == tier.id,
-            Clearance.purpose == purpose,
             Clearance.expires_at == expires_at,
             Clearance.revoked_at.is_(None),
         )
     )
     if same is not None:
-        raise NotPossible(f"Clearance {same} is identical.")
+        raise NotPossible(f"Clearance {same} already gives this tier on this model until then.")
 
 
 def _locked(session: Session, clearance_id: int) -> Clearance:
@@ -323,9 +352,11 @@ def _tell_proposed(session: Session, use: Resources, about: Clearance, proposer:
 def _tell_revoked(session: Session, use: Resources, about: Clearance, before: str, at: datetime) -> None:
     """Tell the organization, if it loses something, or if the answer to what it asked for is no."""
     if before in {"active", "upcoming"}:
-        notices.revoked(session, use, about.organization_id, about.asked_by, about.wanted, at)
+        notices.revoked(session, use, about.organization_id, about.asked_by, about.wanted, about.revoked_because, at)
     elif before == "proposed" and about.asked_by is not None:
-        notices.not_cleared(session, use, about.organization_id, about.asked_by, about.wanted, at)
+        notices.not_cleared(
+            session, use, about.organization_id, about.asked_by, about.wanted, about.revoked_because, at
+        )
 
 
 def _record(session: Session, caller: Caller, kind: EntryKind, about: Clearance, at: datetime, **more: Any) -> None:

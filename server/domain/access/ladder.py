@@ -124,9 +124,9 @@ def step(session: Session, use: Resources, caller: Caller, stage: str) -> Step:
 
 def requestable(session: Session, use: Resources, caller: Caller, at: datetime) -> list[Step]:
     """The stages that it makes sense to ask for: what is not open for want of a clearance, or not for long."""
-    asking = {NextStep.REQUEST, NextStep.REQUEST_AGAIN, NextStep.AWAIT_DECISION}
+    asking = {NextStep.REQUEST, NextStep.REQUEST_AGAIN}
     found = [step for model in ladders(session, use, caller) for step in model.steps]
-    return [step for step in found if step.next_step in asking or step.ends_soon(at)]
+    return [step for step in found if step.next_step in asking or step.request_id is not None or step.ends_soon(at)]
 
 
 def _steps(session: Session, use: Resources, caller: Caller, found: Sequence[StageFacts]) -> list[Step]:

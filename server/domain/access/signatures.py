@@ -10,6 +10,7 @@ from enum import StrEnum
 from sqlalchemy import Date, ForeignKey, Index, String, Text, select
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship, undefer
 
+from server import dates
 from server.domain import acts, long_texts
 from server.domain.access import signed_copies
 from server.domain.access.signed_copies import Signing
@@ -97,8 +98,12 @@ def record(
     signed_on: date,
     document_sha256: str,
     number: int | None = None,
+    before_publication: bool = False,
 ) -> Signature:
-    """Record, and by that countersign, that an organization signed version `number` (None: the current one)."""
+    """Record, and by that countersign, that an organization signed version `number` (None: the current one).
+
+    before_publication: it was signed on paper before that version was published here.
+    """
     caller.require(Permission.SIGNATURE_RECORD)
     _require_paper(signer_name, signer_title, document_sha256)
     with use.database.transaction() as session:
@@ -109,6 +114,11 @@ def record(
         # Locked: neither a new version nor a second signature comes between.
         text = agreements.get(session, agreement, lock=True)
         version = agreements.version_of(session, text, number)
+        if signed_on < version.published_at.date() and not before_publication:
+            raise InvalidRequest(
+                f"Version {version.number} was published here on {dates.day(version.published_at)}, after {signed_on}.",
+                next_step="Check version and date. If the paper is older than its publication here, say so explicitly.",
+            )
         if _is_in_force(session, partner.id, version.id):
             raise NotPossible(f"{organization} has already signed version {version.number} of {agreement}.")
         signature = Signature(

@@ -165,6 +165,15 @@ def entry_of(session: Session, alarm: Alarm) -> LogEntry | None:
     return next((entry for entry in session.scalars(select(LogEntry).where(*told)) if _tells(entry, alarm)), None)
 
 
+def token_of(session: Session, alarm: Alarm) -> str | None:
+    """The public id of the token that was used for the download whose files were fetched; None where none was."""
+    told = LogEntry.kind == EntryKind.DOWNLOAD, LogEntry.subject == alarm.download_id
+    entry = None if alarm.download_id is None else session.scalar(select(LogEntry).where(*told))
+    record = {} if entry is None or not entry.record else orjson.loads(entry.record)
+    token: str | None = record.get("actor", {}).get("token")
+    return token
+
+
 def of_entry(session: Session, entry: LogEntry) -> Alarm | None:
     """The alarm that an entry tells of."""
     raised = session.scalars(select(Alarm).where(Alarm.raised_at == entry.appended_at, Alarm.kind == entry.code))

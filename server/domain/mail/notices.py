@@ -89,25 +89,38 @@ def clearance_waits(
 
 
 def not_cleared(
-    session: Session, use: Resources, organization_id: int, asked_by: int, wanted: str, at: datetime
+    session: Session,
+    use: Resources,
+    organization_id: int,
+    asked_by: int,
+    wanted: str,
+    because: str | None,
+    at: datetime,
 ) -> None:
     """Tell who asked that the clearance which their request became was turned down before it was in force."""
     text = (
         f"The lab's second admin did not approve your organization's request for {wanted}. "
         "What you can download has not changed.\n\n"
-        f"See the request: {use.settings.public_url}/requests\n\nFor questions, use the contact address below."
+        f"{_reason(because)}See the request: {use.settings.public_url}/requests\n\n"
+        "For questions, use the contact address below."
     )
     _to_partner(session, use, organization_id, asked_by, "access_declined", f"Not approved: {wanted}", text, at)
 
 
 def revoked(
-    session: Session, use: Resources, organization_id: int, asked_by: int | None, wanted: str, at: datetime
+    session: Session,
+    use: Resources,
+    organization_id: int,
+    asked_by: int | None,
+    wanted: str,
+    because: str | None,
+    at: datetime,
 ) -> None:
     """Tell a partner that its access has ended before its day."""
     text = (
         f"Your organization's clearance for {wanted} was revoked on {dates.minute(at)}. "
         "No more downloads are issued under it. Files that you already have are not affected.\n\n"
-        f"See what you can download now: {use.settings.public_url}/\n"
+        f"{_reason(because)}See what you can download now: {use.settings.public_url}/\n"
         "For questions, use the contact address below."
     )
     _to_partner(session, use, organization_id, asked_by, "access_revoked", f"Revoked: {wanted}", text, at)
@@ -174,6 +187,10 @@ _GATHERING = (
     .limit(1)
     .with_for_update()
 )
+
+
+def _reason(because: str | None) -> str:
+    return "" if because is None else f"The lab's reason:\n\n{_quoted(because)}\n\n"
 
 
 def _quoted(text: str) -> str:

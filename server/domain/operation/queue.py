@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, joinedload
 
 from server.domain.access import access_requests, clearances, signatures
@@ -61,6 +61,20 @@ def waiting(session: Session, caller: Caller, at: datetime) -> Queue:
         alarms=_oldest(session, _UNRESOLVED, Alarm.id),
         for_another=_oldest(session, _PROPOSED.where(Clearance.expires_at > at, own), Clearance.id),
     )
+
+
+def size(session: Session, caller: Caller, at: datetime) -> int:
+    """How much waits for this caller, in one statement; of each kind no more than `SHOWN` + 1 are counted."""
+    if not caller.may(Permission.CLEARANCE_APPROVE):
+        return 0
+    mine = clearances.IS_PROPOSED & (Clearance.expires_at > at) & (Clearance.proposed_by != caller.person_id)
+    kinds = (
+        (AccessRequest.id, access_requests.IS_OPEN), (Clearance.id, mine), (Signature.id, signatures.IS_WAITING),
+        (Alarm.id, alarms.IS_OPEN),
+    )  # fmt: skip
+    parts = [select(key).where(condition).limit(SHOWN + 1).subquery() for key, condition in kinds]
+    counts = [select(func.count()).select_from(part).scalar_subquery() for part in parts]
+    return int(session.scalar(select(sum(counts[1:], counts[0]))) or 0)
 
 
 _OPEN_REQUESTS = (

@@ -4,11 +4,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from server.domain.access import clearances
 from server.domain.access.clearances import Clearance
 from server.domain.errors import InvalidRequest, NotFound, NotPermitted, NotPossible, Refused
 from server.domain.identity import people
+from server.domain.mail.mails import Mail
 from server.domain.paging import Slice
 from server.domain.permissions import Role
 from server.domain.release import tiers
@@ -211,7 +213,46 @@ def test_the_same_proposal_sent_twice_is_made_once(world: World) -> None:
     """One that was revoked may be proposed again."""
     ends = world.clock() + DAY
     first = propose(world, expires_at=ends)
-    with pytest.raises(NotPossible, match=f"Clearance {first.id} is identical"):
+    with pytest.raises(NotPossible, match=f"Clearance {first.id} already gives"):
         propose(world, by="admin2", expires_at=ends)
     clearances.revoke(world.use, world.admin, first.id)
     assert propose(world, expires_at=ends).id > first.id
+
+
+def test_a_revocation_says_why_and_what_goes_on(world: World) -> None:
+    """The reason is mailed and logged; another clearance on the model is named, and ended if that is asked."""
+    first = propose(world, tier="research")
+    other = propose(world, tier="partner")
+    for one in (first, other):
+        clearances.approve(world.use, world.admin2, one.id)
+    left = clearances.revoke(world.use, world.admin, first.id, "The study has ended.\nThank you.")
+    assert [one.id for one in left] == [other.id]
+    assert f"clearance {other.id} (partner on gpt-2, until " in clearances.in_words(left)
+    assert world.records("clearance.revoke")[-1]["because"] == "The study has ended.\nThank you."
+    with world.use.database.reading() as session:
+        mail = session.scalars(select(Mail).where(Mail.kind == "access_revoked").order_by(Mail.id.desc())).first()
+    assert mail is not None
+    assert "> The study has ended.\n> Thank you." in mail.text
+    third = propose(world, tier="registered")
+    assert clearances.revoke(world.use, world.admin, third.id, with_others=True) == []
+    assert {record["clearance"] for record in world.records("clearance.revoke")} == {first.id, other.id, third.id}
+    assert "because" not in world.records("clearance.revoke")[-1]
+    with pytest.raises(InvalidRequest):
+        clearances.revoke(world.use, world.admin, 1, " ")
+
+
+def test_the_same_is_not_given_twice(sqlite_world: World) -> None:
+    """Another purpose makes it no other clearance; another day or tier does."""
+    until = sqlite_world.clock() + timedelta(days=30)
+    first = propose(sqlite_world, expires_at=until)
+    with pytest.raises(NotPossible, match=f"Clearance {first.id} already gives"):
+        propose(sqlite_world, expires_at=until, purpose="Another study.")
+    propose(sqlite_world, expires_at=until + timedelta(days=1))
+
+
+def test_a_clearance_does_not_start_before_today(sqlite_world: World) -> None:
+    """What was not allowed then is not allowed afterwards; a day that has begun is today."""
+    today = sqlite_world.clock().replace(hour=0, minute=0, second=0, microsecond=0)
+    with pytest.raises(InvalidRequest, match="before today"):
+        propose(sqlite_world, starts_at=today - timedelta(seconds=1))
+    propose(sqlite_world, starts_at=today)

@@ -441,7 +441,7 @@ def test_a_clearance_holds_from_its_first_moment_until_before_its_last(world: Wo
     clearances.approve(world.use, world.admin2, made.id)
     signatures.record(
         world.use, world.admin, "cedar-systems", AGREEMENT, signer_name="Sol", signer_title="Head",
-        signed_on=date(2026, 1, 1), document_sha256="0" * 64,
+        signed_on=date(2026, 1, 1), document_sha256="0" * 64, before_publication=True,
     )  # fmt: skip
     caller, tick = world.person("uncleared"), timedelta(microseconds=1)
     expected = [(start - tick, NotCleared), (start, None), (end - tick, None), (end, ClearanceExpired)]

@@ -169,6 +169,7 @@ class History:
                 signatures.record(
                     self.world.use, self.world.admin, partner, "model-sharing", signer_name="S. Officer",
                     signer_title="Dean", signed_on=date(2019, 8, 20), document_sha256="ab" * 32,
+                    before_publication=True,
                 )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 EVIL = '<b title="x">\'&'
 STAGE = {
     "name": "774M", "href": "/stages/gpt-2/774M", "parameters": "774 million parameters", "state": "partners",
-    "held": False, "since": "with partners since 20 August 2019", "plan": "", "open": False,
+    "held": False, "is_mine": True, "since": "with partners since 20 August 2019", "plan": "", "open": False,
     "reason": "Your agreement v2 was replaced.", "next_text": "Sign v3", "next_href": "/agreements/model-sharing",
     "ends_soon": "Your access ends in 6 days", "between": "1 finding open",
 }  # fmt: skip

@@ -11,6 +11,7 @@ from server.domain.callers import Caller
 from server.domain.errors import InvalidCredentials, InvalidRequest, NotFound, NotPossible
 from server.domain.identity import sessions
 from server.domain.identity.people import Person
+from server.domain.permissions import Role
 from server.web.identity import resources
 from server.web.portal.kit import cookies, limits
 from server.web.portal.kit.auth import public_page
@@ -227,7 +228,10 @@ def _signed_in(caller: Caller, person: Person | None, done: SignedIn, form: Form
     if person is not None:
         limits.forgive(Limit.SECOND_FACTOR_OF_PERSON, person.id)
     _end(caller)
-    response = go_to(local_path(form.next.data))
+    wanted = local_path(form.next.data)
+    if wanted == "/" and done.role is Role.ADMIN:
+        wanted = url_for("admin_queue.show")  # what waits for them; the ladder is one click away
+    response = go_to(wanted)
     cookies.give_first(response, done)
     return response
 

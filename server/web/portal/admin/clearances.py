@@ -3,10 +3,10 @@
 from typing import Any
 
 from flask import Blueprint, Response, request, url_for
-from wtforms import SelectField
+from wtforms import BooleanField, SelectField
 from wtforms.validators import ValidationError
 
-from server.domain.access import clearances
+from server.domain.access import access_requests, clearances
 from server.domain.access.clearances import STATES
 from server.domain.callers import Caller
 from server.domain.downloads import live_urls
@@ -18,7 +18,7 @@ from server.web.portal.admin.dossier import dossier_of
 from server.web.portal.admin.lab import found, lab_page
 from server.web.portal.kit import paging
 from server.web.portal.kit.filters import of_address
-from server.web.portal.kit.forms import Act, Form, carried_out, date, end_of, long_text, status, text
+from server.web.portal.kit.forms import Act, Form, date, end_of, long_text, status, text
 from server.web.portal.kit.rendering import done, render
 
 bp = Blueprint("admin_clearances", __name__, url_prefix="/admin/clearances")
@@ -55,8 +55,10 @@ class Extension(Form):
 
 
 class Revocation(Form):
-    """Asks for the name of what is about to lose its access."""
+    """Asks why, and for the name of what is about to lose its access."""
 
+    because = long_text("Reason", "It is emailed to the organization, and recorded in the log.")
+    with_others = BooleanField("End the other clearances as well")
     confirmation = text("Type the organization’s ID to confirm", 64)
 
     def __init__(self, wanted: str) -> None:
@@ -186,11 +188,14 @@ def revoke(caller: Caller, clearance_id: int) -> Response:
     with use.database.reading() as session:
         wanted = clearances.get(session, caller, clearance_id).organization.slug
     form = Revocation(wanted)
-    if not carried_out(form, caller, lambda: clearances.revoke(use, caller, clearance_id)):
+    left = None
+    if form.is_sent_well():
+        reason, both = form.because.data, form.with_others.data
+        left = form.attempt(caller, lambda: clearances.revoke(use, caller, clearance_id, reason, with_others=both))
+    if left is None:
         return _act(caller, clearance_id, form, "revoke")
-    return done(
-        _address(clearance_id), f"Clearance {clearance_id} has been revoked. No more downloads are issued under it."
-    )
+    then = f"Access continues under {clearances.in_words(left)}." if left else "No more downloads are issued under it."
+    return done(_address(clearance_id), f"Clearance {clearance_id} has been revoked. {then}")
 
 
 def _shown(caller: Caller, clearance_id: int, form: Form) -> Response:
@@ -200,10 +205,12 @@ def _shown(caller: Caller, clearance_id: int, form: Form) -> Response:
         clearance = clearances.get(session, caller, clearance_id)
         return render(
             "admin/clearances/show.html", status(form), form=form, clearance=clearance,
+            asked=access_requests.of_clearance(session, caller, clearance.id),
             state=clearance.state_at(at), now=at, file=dossier_of(session, caller, clearance.organization, at),
             opens=stages.opened_by(session, clearance.model, clearance.tier),
             live=live_urls.under_clearance(session, caller, clearance.id, clearance.organization_id, at),
             takes_two=tiers.needs_second_person(session, clearance.tier, use.settings.second_person_tier),
+            others=clearances.alongside(session, clearance, at),
         )  # fmt: skip
 
 
@@ -217,6 +224,7 @@ def _act(caller: Caller, clearance_id: int, form: Form, name: str) -> Response:
             state=clearance.state_at(at),
             live=live_urls.under_clearance(session, caller, clearance.id, clearance.organization_id, at),
             takes_two=tiers.needs_second_person(session, clearance.tier, use.settings.second_person_tier),
+            others=clearances.alongside(session, clearance, at),
         )  # fmt: skip
 
 

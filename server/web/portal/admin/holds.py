@@ -35,8 +35,10 @@ class Lifting(Form):
 @bp.get("/place")
 @lab_page(Permission.STAGE_HOLD)
 def place_form(caller: Caller) -> Response:
-    """What a hold stops at once, and what it does not."""
-    return _act(caller, Placing(), request.args.get("on", ""), "place")
+    """What a hold stops at once, and what it does not; an alarm's page gives the reason along."""
+    form = Placing()
+    form.reason.data = request.args.get("reason", "")[:200]
+    return _act(caller, form, request.args.get("on", ""), "place")
 
 
 @bp.post("/place")

@@ -3,7 +3,7 @@
 import re
 from decimal import Decimal
 
-from flask import Blueprint, Response, url_for
+from flask import Blueprint, Response, request, url_for
 from wtforms import IntegerField
 from wtforms.validators import NumberRange, Optional
 
@@ -191,10 +191,11 @@ def quota(caller: Caller, slug: str) -> Response:
 @bp.get(f"{ONE}/networks")
 @lab_page(Permission.ORGANIZATION_MANAGE)
 def networks_form(caller: Caller, slug: str) -> Response:
-    """The networks as they are."""
+    """The networks as they are, with the one that an alarm's page gives along."""
     form = Networks()
     with resources().database.reading() as session:
-        form.networks.data = "\n".join(organizations.find(session, caller, slug).networks.split())
+        known = organizations.find(session, caller, slug).networks.split()
+        form.networks.data = "\n".join([*known, *request.args.get("add", "")[:64].split()])
     return _act(caller, slug, form, "networks")
 
 

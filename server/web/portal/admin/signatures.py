@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response, request, url_for
 from sqlalchemy.orm import Session
-from wtforms import IntegerField, SelectField
+from wtforms import BooleanField, IntegerField, SelectField
 from wtforms.validators import NumberRange, Optional
 
 from server.domain.access import signatures
@@ -38,6 +38,7 @@ class PaperSignature(Form):
     signer_name = text("Signing officer", 200, "As written on the document.")
     signer_title = text("Their title", 200, "As written on the document.")
     signed_on = date("Signed on", "The date on the document.")
+    before_publication = BooleanField("It was signed before this version was published here")
     document_sha256 = text(
         "SHA-256 of the signed document", 64, "As printed by `sha256sum`. It identifies the document in the log."
     )
@@ -71,6 +72,7 @@ def record(caller: Caller) -> Response:
             lambda: signatures.record(
                 use, caller, form.organization.data, form.agreement.data, signer_name=form.signer_name.data,
                 signer_title=form.signer_title.data, signed_on=form.signed_on.data,
+                before_publication=form.before_publication.data,
                 document_sha256=form.document_sha256.data, number=form.number.data,
             ),
         )  # fmt: skip

@@ -6,8 +6,9 @@ from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  #
 
 from server.domain.callers import Caller
 from server.domain.delivery import alarms, deliveries
-from server.domain.delivery.alarms import SENTENCES, AlarmKind
+from server.domain.delivery.alarms import SENTENCES, Alarm, AlarmKind
 from server.domain.permissions import Permission
+from server.domain.release.holds import EVERYTHING
 from server.web.identity import resources
 from server.web.portal.kit.auth import page
 from server.web.portal.kit.filters import of_address
@@ -78,4 +79,24 @@ def _shown(caller: Caller, alarm_id: int, form: Resolution) -> Response:
         return render(
             "audit/alarms/show.html", status(form), alarm=alarm, form=form, name=ALARMS[kind], sentence=SENTENCES[kind],
             entry=alarms.entry_of(session, alarm), fetched=fetched, now=use.clock(),
+            advised=_advised(alarm, caller, alarms.token_of(session, alarm)),
         )  # fmt: skip
+
+
+def _advised(alarm: Alarm, caller: Caller, token: str | None) -> list[tuple[str, str]]:
+    """Each act that an alarm's page advises, as a button's words and the page where it is done, filled in."""
+    kind, home = AlarmKind(alarm.kind), alarm.organization
+    found: list[tuple[str, str, Permission]] = []
+    if kind in {AlarmKind.GHOST_READ, AlarmKind.DECOY_TOUCHED}:
+        hold = url_for("admin_holds.place_form", on=EVERYTHING, reason=f"Alarm {alarm.id}: {ALARMS[kind]}.")
+        found.append(("Place a hold on everything", hold, Permission.STAGE_HOLD))
+    if kind is AlarmKind.FOREIGN_ADDRESS and home is not None:
+        networks = url_for("admin_organizations.networks_form", slug=home.slug, add=alarm.address)
+        found.append(("Register this network", networks, Permission.ORGANIZATION_MANAGE))
+    if kind in {AlarmKind.FOREIGN_ADDRESS, AlarmKind.OVER_READ} and token is not None:
+        revoke = url_for("admin_tokens.revoke_form", public_id=token)
+        found.append(("Revoke the token", revoke, Permission.ORGANIZATION_MANAGE))
+    if home is not None and not home.is_lab and home.suspended_at is None:
+        suspend = url_for("admin_organizations.suspend_form", slug=home.slug)
+        found.append((f"Suspend {home.name}", suspend, Permission.ORGANIZATION_MANAGE))
+    return [(words, href) for words, href, permission in found if caller.may(permission)]

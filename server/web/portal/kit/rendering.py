@@ -13,6 +13,7 @@ from sqlalchemy import select
 from server import dates
 from server.domain.callers import Caller
 from server.domain.identity.organizations import Organization
+from server.domain.operation import queue
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
 from server.storage.database import DATABASE_ERRORS, DatabaseUnavailable
@@ -20,6 +21,7 @@ from server.web.identity import resources, stranger
 from server.web.portal.kit import entries, navigation, records
 
 APPEARANCE_COOKIE = "appearance"
+WAITING_SHOWN = 99
 APPEARANCES = ("light", "dark", "system")
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 
@@ -152,6 +154,7 @@ def _on_every_page() -> dict[str, Any]:
         "may": lambda permission: looking.may(Permission(permission)),  # whether to show a button
         "visitor": looking,  # the same: inside a call block, Jinja takes `caller` for the block's own caller
         "places": partial(navigation.places, looking),
+        "waiting": partial(_waiting, looking),
         "appearance": appearance(),
         "lab": _lab_name(use),
         "request_id": g.request_id,
@@ -172,6 +175,17 @@ def _looking() -> Caller:
     except (DatabaseUnavailable, *DATABASE_ERRORS):  # the page that says so must not need it
         return stranger()
     return caller
+
+
+def _waiting(looking: Caller) -> str:
+    """How much waits in the queue of whoever looks, for the navigation: `7`, `99+`; nothing for nothing."""
+    use = resources()
+    try:
+        with use.database.reading() as session:
+            count = queue.size(session, looking, use.clock())
+    except (DatabaseUnavailable, *DATABASE_ERRORS):
+        return ""
+    return "" if not count else str(count) if count < WAITING_SHOWN else f"{WAITING_SHOWN}+"
 
 
 def _lab_name(use: Resources) -> str:

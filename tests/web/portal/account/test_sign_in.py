@@ -277,3 +277,16 @@ def with_cheap_password(world: World, password: str) -> None:
     with world.use.database.transaction() as session:
         email = world.example.people[WHO]["email"]
         session.scalars(select(Person).where(Person.email == email)).one().password_hash = cheap
+def test_admins_land_on_what_waits_for_them(sqlite_world: World) -> None:
+    """Everybody else on the ladder; and whoever was on the way to a page, on that page."""
+    for name, wanted, lands in (
+        ("admin", "/", "/admin/queue"),
+        ("admin", "/account", "/account"),
+        ("auditor", "/", "/"),
+        ("uncleared", "/", "/"),
+    ):
+        visit = sqlite_world.visit(None)
+        password(visit, sqlite_world, name)
+        code = code_of(sqlite_world, name, seconds=0 if wanted == "/" else 30)
+        answer = visit.post("/sign-in/second-factor", {"code": code, "next": wanted})
+        assert answer.headers["Location"] == lands, (name, wanted)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from server.domain.access import clearances
+from server.domain.access import access_requests, clearances
 from server.domain.access.clearances import STATES, ClearanceFilter
 from server.domain.downloads import issuing
 from server.domain.paging import Slice
@@ -49,7 +49,7 @@ def test_the_second_of_two_who_decide_sees_the_present_state(sqlite_world: World
     late = world.visit("admin2").post(f"{address}/approve")
     assert late.status_code == 409
     assert "is active: only a proposed clearance can be approved" in words(late)
-    typed = {"confirmation": "cedar-systems"}
+    typed = {"confirmation": "cedar-systems", "because": "The study has ended."}
     assert world.visit("admin").post(f"{address}/revoke", typed).status_code == 303
     late = world.visit("admin2").post(f"{address}/revoke", typed)
     assert late.status_code == 409
@@ -68,7 +68,9 @@ def test_revoking_shows_the_urls_that_still_work_and_asks_for_the_name(sqlite_wo
     assert wrong.status_code == 422
     assert 'value="aurora"' in wrong.text
     assert "active" in words(admin.get("/admin/clearances/1"))
-    assert admin.post("/admin/clearances/1/revoke", {"confirmation": "aurora-institute"}).status_code == 303
+    typed = {"confirmation": "aurora-institute", "because": "The study has ended."}
+    assert admin.post("/admin/clearances/1/revoke", {**typed, "because": ""}).status_code == 422
+    assert admin.post("/admin/clearances/1/revoke", typed).status_code == 303
     page = admin.get("/admin/clearances/1")
     assert "revoked" in words(page)
     assert "still valid" in words(page)
@@ -117,7 +119,7 @@ def test_the_same_proposal_twice_is_proposed_once(sqlite_world: World) -> None:
     propose(world)
     again = world.visit("admin").post("/admin/clearances/propose", PROPOSAL)
     assert again.status_code == 409
-    assert "is identical" in words(again)
+    assert "already gives this tier" in words(again)
     assert len(world.records("clearance.propose")) == 5
 
 
@@ -140,7 +142,7 @@ def test_the_filters_live_in_the_address(sqlite_world: World) -> None:
 def test_the_states_for_the_database_are_those_for_people(world: World) -> None:
     """Each clearance is in exactly the list of its own state."""
     at = world.clock()
-    for number, (starts, ends) in enumerate(((0, 5), (1, 5), (0, 0.5))):
+    for number, (starts, ends) in enumerate(((0, 5), (1, 6), (0, 0.5))):
         made = clearances.propose(
             world.use, world.admin, "cedar-systems", "gpt-2", "research", purpose=f"Study {number}.",
             starts_at=at + timedelta(days=starts), expires_at=at + timedelta(days=ends),
@@ -200,3 +202,39 @@ def test_an_act_needs_a_fresh_sign_in(sqlite_world: World) -> None:
     other.grow_stale()
     assert other.post(f"{address}/approve").status_code not in {200, 303}
     assert len(world.records("clearance.approve")) == 4
+
+
+def test_the_second_admin_reads_who_asked_and_who_proposed(sqlite_world: World) -> None:
+    """With the request itself one click away: what is approved is what was asked for."""
+    world = sqlite_world
+    asked = access_requests.create(
+        world.use, world.person("uncleared"), "gpt-2", "research", purpose="We study\nbias.",
+        wanted_until=world.clock() + timedelta(days=30),
+    )  # fmt: skip
+    made = access_requests.approve(world.use, world.admin, asked.id).clearance
+    assert made is not None
+    page = world.visit("admin2").get(f"/admin/clearances/{made.id}")
+    for name in ("uncleared", "admin"):
+        assert world.example.people[name]["email"] in words(page)
+    assert f'href="/admin/requests/{asked.id}">Request {asked.id}</a>' in page.text
+    assert '<span class="typed">We study\nbias.</span>' in page.text
+    assert "Requested by" not in words(world.visit("admin").get("/admin/clearances/1"))
+
+
+def test_revoking_names_what_goes_on_and_can_end_it(sqlite_world: World) -> None:
+    """Another clearance on the model stays unless its box is checked; where there is none, there is no box."""
+    world = sqlite_world
+    admin = world.visit("admin")
+    assert "with_others" not in admin.get("/admin/clearances/1/revoke").text
+    more = clearances.propose(
+        world.use, world.admin, "aurora-institute", "gpt-2", "partner",
+        expires_at=world.clock() + timedelta(days=30), purpose="Study.",
+    )  # fmt: skip
+    clearances.approve(world.use, world.admin2, more.id)
+    assert f"Access continues under clearance {more.id}" in words(admin.get("/admin/clearances/1/revoke"))
+    assert "This organization also has clearance 1" in words(admin.get(f"/admin/clearances/{more.id}"))
+    typed = {"confirmation": "aurora-institute", "because": "The study has ended.", "with_others": "y"}
+    assert admin.post("/admin/clearances/1/revoke", typed).status_code == 303
+    page = words(admin.get(f"/admin/clearances/{more.id}"))
+    assert "revoked" in page
+    assert "The study has ended." in page

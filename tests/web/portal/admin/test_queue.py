@@ -67,6 +67,31 @@ def test_counts_are_honest_and_never_slow(sqlite_world: World) -> None:
     assert words(page).count("Review clearance") == 50
 
 
+def test_the_navigation_counts_what_waits_for_whoever_looks(world: World) -> None:
+    """On each page, without what they proposed themselves; nobody else sees a count."""
+    assert "waiting" not in words(world.visit("admin").get("/account"))
+    clearances.propose(
+        world.use, world.admin, "cedar-systems", "gpt-2", "partner",
+        expires_at=world.clock() + timedelta(days=9), purpose="Study.",
+    )  # fmt: skip
+    _sign(world, "unsigned")
+    counts = {name: words(world.visit(name).get("/account")) for name in ("admin", "admin2", "auditor", "cleared")}
+    assert "Queue 1 waiting" in counts["admin"]
+    assert "Queue 2 waiting" in counts["admin2"]
+    assert "waiting" not in counts["auditor"] + counts["cleared"]
+
+
+def test_alarms_stand_first(sqlite_world: World) -> None:
+    """Whatever else waits, and for however long."""
+    _sign(sqlite_world, "unsigned")
+    moment = int(sqlite_world.clock().timestamp() * 1000)
+    seen = Suspicion(AlarmKind.OVER_READ, ("x",), "Twice the size.", moment, "key", "192.0.2.1")
+    with sqlite_world.use.database.transaction() as session:
+        alarms.raise_new(session, [seen], sqlite_world.clock())
+    page = words(sqlite_world.visit("admin").get("/admin/queue"))
+    assert page.index("Alarms (1)") < page.index("Signatures to countersign (1)")
+
+
 def _sign(world: World, name: str) -> int:
     owner = world.person(name)
     with world.use.database.reading() as session:

@@ -1,13 +1,17 @@
 """Alarms: seen by admins and auditors, resolved once by an admin who proved themselves, and never told to a partner."""
 
+import re
+from html import unescape
+
 import pytest
 
 from server.domain.callers import Caller
 from server.domain.delivery import alarms
 from server.domain.delivery.alarms import AlarmKind, Suspicion
+from server.domain.downloads import issuing
 from server.domain.errors import InvalidRequest, NotFound, NotPermitted, NotPossible
 from tests.plans import plans
-from tests.visits import words
+from tests.visits import fields_of, words
 from tests.world import World
 
 
@@ -99,3 +103,31 @@ def test_the_list_goes_by_an_index(world: World) -> None:
     visit = world.visit("auditor")
     for query in ("", "?kind=over_read", "?state=open", "?state=resolved", "?kind=over_read&state=open", "?cursor=5"):
         plans(world, "alarms", lambda query=query: visit.get(f"/audit/alarms{query}"))  # type: ignore[misc]
+
+
+def test_each_advised_act_is_one_click_away_and_filled_in(sqlite_world: World) -> None:
+    """For admins; an auditor reads the advice. The page that a click leads to knows what the alarm is about."""
+    world = sqlite_world
+    issued = issuing.issue(world.use, world.caller("cleared"), world.order())
+    moment = int(world.clock().timestamp() * 1000)
+    home = world.person("cleared").organization_id
+    raised = [
+        Suspicion(AlarmKind.FOREIGN_ADDRESS, ("a",), "Elsewhere.", moment, "key", "198.51.100.7",
+                  download_id=str(issued.id), organization_id=home, organization="aurora-institute"),
+        Suspicion(AlarmKind.GHOST_READ, ("b",), "No entry.", moment, "key", "198.51.100.7"),
+    ]  # fmt: skip
+    with world.use.database.transaction() as session:
+        alarms.raise_new(session, raised, world.clock())
+    admin, pages = world.visit("admin"), dict[str, str]()
+    for number in (1, 2):
+        page = admin.get(f"/audit/alarms/{number}").text
+        buttons = re.findall(r'class="button" href="([^"]+)">([^<]+)<', page)
+        pages |= {label: unescape(href) for href, label in buttons}
+        assert "Place a hold" not in world.visit("auditor").get(f"/audit/alarms/{number}").text
+    assert set(pages) == {
+        "Register this network", "Revoke the token", "Suspend Aurora Institute", "Place a hold on everything",
+    }  # fmt: skip
+    assert {href: admin.get(href).status_code for href in pages.values()} == dict.fromkeys(pages.values(), 200)
+    assert "198.51.100.7" in fields_of(admin.get(pages["Register this network"]))["networks"][0]
+    assert "Alarm" in fields_of(admin.get(pages["Place a hold on everything"]))["reason"][0]
+    assert str(world.caller("cleared").token_public_id) in pages["Revoke the token"]
