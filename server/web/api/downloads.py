@@ -140,7 +140,8 @@ def _wanted_form() -> str:
 
 def _render(download: Download, form: str) -> Response:
     if form == curl_config.MIME_TYPE:
-        text = curl_config.render([file.path for file in download.files], download.urls)
+        files = zip(download.files, download.urls, strict=True)
+        text = curl_config.render((file.path, file.size_bytes, url) for file, url in files)
         return Response(text, status=201, mimetype=curl_config.MIME_TYPE, headers={"X-Download-Id": download.id})
     return answer(
         {

@@ -1,12 +1,16 @@
 """The curl config, run by the real curl against the real store."""
 
 import hashlib
+import os
+import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from server.web.api.curl_config import render
+from server.web.api.curl_config import LEAVE_OUT_COMPLETE, WITH_WGET, render
+from tests import parts
 from tests.web.problems import require_problem
 from tests.world import World
 
@@ -27,9 +31,9 @@ def config(world: World, **order: object) -> str:
     return str(answer.text)
 
 
-def run(text: str, folder: Path) -> "subprocess.CompletedProcess[bytes]":
-    folder.mkdir()
-    command = ["curl", "-q", "--silent", "-K", "-"]
+def run(text: str, folder: Path, *options: str) -> "subprocess.CompletedProcess[bytes]":
+    folder.mkdir(exist_ok=True)
+    command = ["curl", "-q", "--silent", "--show-error", *options, "-K", "-"]
     return subprocess.run(command, input=text.encode(), cwd=folder, capture_output=True, timeout=30, check=False)
 
 
@@ -73,6 +77,58 @@ def test_a_refusal_is_no_config(sqlite_world: World, tmp_path: Path) -> None:
 
 def test_quotes_cannot_end_a_value() -> None:
     """Whatever stands in a path or URL stays inside its quotes."""
-    text = render(['a"\nurl = "http://evil'], ["http://x/\\"])
+    text = render([('a"\nurl = "http://evil', 1, "http://x/\\")])
     assert r'output = "a\"' in text
     assert r'url = "http://x/\\"' in text
+
+
+def fetched(world: World, folder: Path) -> str:
+    """A folder as a first run left it, with one file cut as by a line that broke; returns a second run's config."""
+    run(config(world, stage="mini-gpt/base"), folder)
+    cut = folder / "model-00001-of-00002.safetensors"
+    cut.write_bytes(cut.read_bytes()[:1000])
+    return str(world.api("POST", "/downloads", json={"stage": "mini-gpt/base"}, headers=HEADERS).text)
+
+
+def test_a_second_run_completes_what_was_cut(sqlite_world: World, tmp_path: Path) -> None:
+    """It begins again, and the folder is what was published."""
+    done = run(fetched(sqlite_world, tmp_path / "got"), tmp_path / "got")
+    assert done.returncode == 0, done.stderr
+    assert digests(tmp_path / "got") == digests(sqlite_world.template.sources / "mini-gpt/base")
+
+
+def test_what_is_complete_can_be_left_out(sqlite_world: World, tmp_path: Path) -> None:
+    """The filter of the portal's page leaves the URLs of what is not complete, which curl can then resume."""
+    text = fetched(sqlite_world, tmp_path / "got")
+    filtered = subprocess.run(
+        ["sh", "-c", LEAVE_OUT_COMPLETE], input=text, cwd=tmp_path / "got", capture_output=True, text=True, check=True
+    )
+    assert filtered.stderr == ""
+    assert re.findall('output = "(.*)"', filtered.stdout) == ["model-00001-of-00002.safetensors"]
+    assert filtered.stdout.startswith("fail\n")
+    done = run(filtered.stdout, tmp_path / "got", "-C", "-")
+    assert done.returncode == 0, done.stderr
+    assert digests(tmp_path / "got") == digests(sqlite_world.template.sources / "mini-gpt/base")
+
+
+@pytest.mark.parametrize("options", [(), ("-C", "-")], ids=" ".join)
+@pytest.mark.parametrize("spoil", [False, True])
+def test_no_run_loses_a_complete_file(
+    sqlite_world: World, tmp_path: Path, options: tuple[str, ...], spoil: bool
+) -> None:
+    """Resumed over a complete folder, or refused by the store: everything that was there still is."""
+    folder, text = tmp_path / "got", config(sqlite_world, stage="mini-gpt/base")
+    run(text, folder)
+    run(re.sub(r"X-Amz-Signature=[0-9a-f]{8}", "X-Amz-Signature=00000000", text) if spoil else text, folder, *options)
+    assert digests(folder) == digests(sqlite_world.template.sources / "mini-gpt/base")
+
+
+def test_wget_fetches_under_the_published_names(sqlite_world: World, tmp_path: Path) -> None:
+    """Left alone, it would name each file after its URL, query included."""
+    if shutil.which("wget") is None:
+        parts.missing("wget")
+    text = config(sqlite_world, stage="gpt-2/774M")
+    environment = {**os.environ, "no_proxy": "*"}
+    command = ["sh", "-c", WITH_WGET]
+    subprocess.run(command, input=text, cwd=tmp_path, capture_output=True, text=True, check=True, env=environment)
+    assert digests(tmp_path) == digests(sqlite_world.template.sources / "gpt-2/774M")

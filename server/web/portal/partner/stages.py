@@ -14,6 +14,7 @@ from server.domain.downloads.issuing import Order
 from server.domain.permissions import Permission
 from server.domain.publish import checkpoints
 from server.domain.publish.checkpoints import MANIFEST_TYPE, FileList, ManifestForm
+from server.web.api import curl_config
 from server.web.identity import resources
 from server.web.portal.kit import paging
 from server.web.portal.kit.auth import page
@@ -24,7 +25,7 @@ from server.web.portal.partner import ladder as words
 
 bp = Blueprint("stage_pages", __name__, url_prefix="/stages/<model>/<stage>")
 # The doors to all files at once: each has a template in templates/stages/doors, shown in this order.
-DOORS = ("curl",)
+DOORS = ("curl", "wget")
 SUMS_SHOWN_AT_MOST = 40  # files whose hashes stand in the command itself; of more there is a file to save
 
 
@@ -65,6 +66,8 @@ def commands(caller: Caller, model: str, stage: str, checkpoint: str) -> Respons
         "partner/stages/commands.html",
         listed=listed,
         doors=DOORS,
+        leave_out_complete=curl_config.LEAVE_OUT_COMPLETE,
+        with_wget=curl_config.WITH_WGET,
         sums=_sums(listed) if len(listed.files) <= SUMS_SHOWN_AT_MOST else None,
         needs_token=step.stage.state != "public" or resources().settings.public_stages_need_sign_in,
         **_about(step, caller),

@@ -1,6 +1,7 @@
 """Stages: files are named to whoever may have them, and each is issued by a POST that leads to its signed URL."""
 
 import hashlib
+import html
 import re
 import urllib.request
 
@@ -9,6 +10,7 @@ import pytest
 from server.domain.publish import checkpoints
 from server.domain.publish.checkpoints import ManifestForm
 from server.domain.release import holds
+from server.web.api import curl_config
 from server.web.portal.partner import stages
 from tests.visits import words
 from tests.world import World
@@ -125,6 +127,8 @@ def test_commands_hold_no_live_token(sqlite_world: World) -> None:
     assert "http://localhost:8080/api/v1/downloads" in words(page)
     assert f'{{"stage": "mini-gpt/base", "checkpoint": "{main_id(sqlite_world)}"}}' in words(page)
     assert "wgk_" not in page.text
+    assert curl_config.LEAVE_OUT_COMPLETE in html.unescape(page.text)  # as tests/web/api/test_curl_config.py runs it
+    assert curl_config.WITH_WGET in html.unescape(page.text)
 
 
 @pytest.mark.parametrize("door", stages.DOORS)
