@@ -142,7 +142,8 @@ FORMS: dict[str, Filled] = {
     "/admin/signatures/<int:signature_id>/end": Filled("admin"),
     "/admin/signatures/record": Filled(
         "admin", {"organization": "cedar-systems", "agreement": "model-sharing", "signer_name": "Cy Signer",
-                  "signer_title": "Dean", "signed_on": "2026-01-31", "document_sha256": "ab" * 32, "before_publication": "y"},
+                  "signer_title": "Dean", "signed_on": "2026-01-31", "document_sha256": "ab" * 32,
+                  "before_publication": "y"},
     ),
     "/admin/stages/<model>/<stage>/alias": Filled("admin", {"alias": "large"}),
     "/admin/stages/<model>/<stage>/announce": Filled("admin", {"announced": "y", "plan": "In spring."}),

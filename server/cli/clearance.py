@@ -79,9 +79,11 @@ def revoke(
     show(
         as_json,
         {
-            "id": clearance_id, "state": "revoked", "issued_urls_end_in_seconds": lifetime,
+            "id": clearance_id,
+            "state": "revoked",
+            "issued_urls_end_in_seconds": lifetime,
             "access_continues_under": [one.id for one in left],
-        },  # fmt: skip
+        },
         f"Clearance {clearance_id} has been revoked. URLs that were already issued work for up to {lifetime} seconds."
         f"{continues}",
     )

@@ -277,6 +277,8 @@ def with_cheap_password(world: World, password: str) -> None:
     with world.use.database.transaction() as session:
         email = world.example.people[WHO]["email"]
         session.scalars(select(Person).where(Person.email == email)).one().password_hash = cheap
+
+
 def test_admins_land_on_what_waits_for_them(sqlite_world: World) -> None:
     """Everybody else on the ladder; and whoever was on the way to a page, on that page."""
     for name, wanted, lands in (
