@@ -8,8 +8,6 @@ from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any, TextIO
 
-import structlog
-
 # A message is read by more people than may use what it could quote: tokens, signed URLs, passwords inside URLs.
 _SECRETS = re.compile(
     r"wg[ks]_(?P<token>[0-9A-Za-z]{2,12})[0-9A-Za-z_]*"
@@ -41,6 +39,8 @@ def without_links(text: str) -> str:
 
 def configure(level: str) -> None:
     """Send all messages, the libraries' too, through the redaction to standard error."""
+    import structlog  # `redact` is needed by commands that send none, and are over before this were imported
+
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,

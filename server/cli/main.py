@@ -1,65 +1,90 @@
-"""The command line put together; the one place that turns an error into a line and an exit code."""
+"""The command line put together; the one place that turns an error into a line and an exit code.
 
+A command's module is imported when that command is given: all of them together, with the database and the store that
+they stand on, take seconds and 170 MB, and `--help` or a misspelled word needs none.
+"""
+
+import importlib
 import os
 import sys
+from pathlib import Path
+from typing import NoReturn
 
 import click
 from click.exceptions import NoArgsIsHelpError
 
-from server.cli import (
-    agreement,
-    backup,
-    checkpoint,
-    clearance,
-    demo,
-    demo_code,
-    doctor,
-    hold,
-    init,
-    keys,
-    log,
-    migrate,
-    organization,
-    person,
-    publish,
-    serve,
-    stage,
-    tier,
-    token,
-    worker,
-)
-from server.cli.terminal import Instance, with_data
-from server.domain.errors import InvalidRequest, NotFound, Refused, taken_meanwhile
-from server.domain.marks import AnotherInstance
-from server.domain.publish.faults import NotPublishable
-from server.domain.publish.manifests import ManifestError
-from server.log.anchors import BehindAnchor, Forked
-from server.log.condition import LogUnsound
-from server.log.entries import NoLog
-from server.log.sealing import SealingStopped
 from server.logger import redact
-from server.settings import SettingsError
-from server.storage.database import DatabaseUnavailable, RowTaken
-from server.storage.embedded import EmbeddedStoreError
-from server.storage.keys import KeyFileError
-from server.storage.objects import ObjectStoreError
-from server.storage.signing_check import SigningMismatch
-from server.storage.snapshot import SnapshotError
 
-# Whatever an operator can do something about. Anything else is a fault of ours and shows where.
-EXPECTED = (
-    SettingsError, KeyFileError, NotPublishable, ManifestError, ObjectStoreError, EmbeddedStoreError, NoLog,
-    LogUnsound, SealingStopped, Forked, SigningMismatch, SnapshotError, AnotherInstance,
-)  # fmt: skip
-BEHIND_ANCHOR = 4  # the exit code
-# What a refusal advises by default is written for callers of the API.
-NEXT_STEPS: dict[type[Refused], str] = {
-    NotFound: "Check the spelling. The `list` commands show what exists.",
-    InvalidRequest: "Correct the problem named above. `--help` describes the command.",
+# Each command's module, and the sentence that lists it; a test compares both with the command itself.
+COMMANDS = {
+    "init": ("init", "Create an instance in the data folder."),
+    "serve": ("serve", "Run the server until interrupted."),
+    "worker": (
+        "worker",
+        "Run the background jobs until interrupted: seal, anchor and re-verify the log, track fetches, send email.",
+    ),
+    "store": ("serve", "Run only the embedded store until interrupted, for a service manager."),
+    "demo": ("demo", "Run a demo with example data until interrupted."),
+    "demo-code": ("demo_code", "Print the current one-time code of a person in the demo."),
+    "migrate": ("migrate", "Migrate the database to this version's schema."),
+    "doctor": ("doctor", "Check the instance: settings, keys, database, proxy, clock, store."),
+    "publish": ("publish", "Check, sign and upload FOLDER, and make it the stage's `main` checkpoint."),
+    "checkpoint": ("checkpoint", "Manage published checkpoints."),
+    "organization": ("organization", "Manage partner organizations."),
+    "person": ("person", "Manage people, in partners and in the lab."),
+    "tier": ("tier", "Manage tiers: named ranks of access."),
+    "clearance": ("clearance", "Manage clearances: which organization has which tier on which model."),
+    "agreement": ("agreement", "Manage agreements and their signatures."),
+    "model": ("stage", "List and show models."),
+    "stage": ("stage", "Manage models and their stages."),
+    "hold": ("hold", "Pause and resume downloads."),
+    "token": ("token", "Manage API tokens."),
+    "log": ("log", "Verify, export and maintain the log."),
+    "keys": ("keys", "Show the public keys, and rotate the keys of the log and of the receipts."),
+    "backup": ("backup", "Back up the running instance to the folder TARGET."),
+    "restore": ("backup", "Restore the backup in the folder SOURCE to a new data folder."),
+    "take-over": ("backup", "Make the bucket this instance's, after a restore."),
 }
 
+# What needs an instance and no other word: where there is none, nothing has to be imported to say so.
+ALONE = {
+    ("doctor",), ("keys", "show"), ("log", "status"), ("log", "verify"), ("migrate",), ("serve",), ("store",),
+    ("worker",),
+}  # fmt: skip
+SETTINGS_FILE = "weightgate.toml"  # as `server/settings.py` names it
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+class LazyGroup(click.Group):
+    """Imports a command's module when it is asked for the command."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        if cmd_name not in self.commands:
+            module = importlib.import_module(f"server.cli.{COMMANDS[cmd_name][0]}")
+            from server.cli.terminal import with_data  # which the module has imported
+
+            for command in module.COMMANDS:
+                self.add_command(with_data(command))
+        return super().get_command(ctx, cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        path = Path(ctx.params["data"]).absolute() / SETTINGS_FILE
+        if tuple(word for word in args if word != "--json") in ALONE and not path.exists():
+            raise click.ClickException(f"no settings at {path}: create them with `weightgate-server init`")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
     "--data", metavar="DIR", envvar="WEIGHTGATE_DATA", default="var", help="The instance's data folder [./var]."
 )
@@ -69,15 +94,9 @@ def commands(context: click.Context, data: str) -> None:
 
     Exit codes: 0 success, 1 refused or failed, 2 usage error, 4 the log is behind its anchor.
     """
+    from server.cli.terminal import Instance  # which the command's module has imported by now
+
     context.obj = context.with_resource(Instance(data))
-
-
-for module in (
-    init, serve, worker, demo, demo_code, migrate, doctor, publish, checkpoint, organization, person, tier, clearance,
-    agreement, stage, hold, token, log, keys, backup,
-):  # fmt: skip
-    for command in module.COMMANDS:
-        commands.add_command(with_data(command))
 
 
 def main() -> None:
@@ -99,37 +118,20 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         _say("stopped")
         sys.exit(1)
-    except (Refused, RowTaken) as error:
-        _say(_told(error if isinstance(error, Refused) else taken_meanwhile()))
-        sys.exit(1)
-    except DatabaseUnavailable as error:
-        _say(f"{error}: check that it is running and not locked, then try again. Every completed change is in the log")
-        sys.exit(1)
-    except BehindAnchor as error:
-        _say(f"{error}. Restore a newer backup, or see `An older backup was restored` in deploy/README.md")
-        sys.exit(BEHIND_ANCHOR)
-    except EXPECTED as error:
-        for sentence in _sentences(error):
-            _say(sentence)
-        sys.exit(1)
-    except OSError as error:
-        if error.filename is None:  # not about a file that the operator could make room for or open
-            raise
-        _say(f"{error.strerror}: {os.fsdecode(error.filename)}. Fix this, then run the command again")
-        sys.exit(1)
+    except Exception as error:
+        _fail(error)
 
 
-def _told(refused: Refused) -> str:
-    step = refused.next_step
-    if step == type(refused).next_step:
-        step = NEXT_STEPS.get(type(refused), step)
-    return f"{refused.detail} {step.replace('{contact}', 'an admin')}"
+def _fail(error: Exception) -> NoReturn:
+    from server.cli import failures  # what can fail has imported all this
 
-
-def _sentences(error: Exception) -> list[str]:
-    if not isinstance(error, NotPublishable) or len(error.faults) == 1:
-        return [str(error)]
-    return [*map(str, error.faults), f"{len(error.faults)} things are wrong, and nothing was published"]
+    told = failures.told(error)
+    if told is None:
+        raise error
+    sentences, code = told
+    for sentence in sentences:
+        _say(sentence)
+    sys.exit(code)
 
 
 def _say(text: str) -> None:

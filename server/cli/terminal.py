@@ -18,6 +18,7 @@ from rich.text import Text
 
 from server import dates, logger, settings
 from server.cli import instance as making
+from server.domain import schema  # noqa: F401  # a command imports its own tables, which name others
 from server.domain.callers import Caller
 from server.domain.identity import people
 from server.domain.resources import Resources

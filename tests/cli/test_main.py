@@ -10,7 +10,7 @@ import click
 import pytest
 
 from server import cli
-from server.cli.main import commands
+from server.cli.main import ALONE, COMMANDS, commands
 from server.settings import FILE_NAME
 from server.storage.embedded import free_port
 from tests.cli.operator import Operator
@@ -20,7 +20,10 @@ from tests.world import World
 def every_command(
     group: click.Group = commands, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
         yield (*path, name), command
         if isinstance(command, click.Group):
             yield from every_command(command, (*path, name))
@@ -52,7 +55,46 @@ def test_all_commands_of_the_design_are_there() -> None:
         "init serve demo demo-code migrate doctor worker store organization person tier clearance agreement stage hold "
         "token publish checkpoint backup restore take-over log keys model"
     )
-    assert set(wanted.split()) == set(commands.commands)
+    assert set(wanted.split()) == set(COMMANDS)
+
+
+def test_the_list_of_commands_says_what_each_says_of_itself() -> None:
+    """It is written down where no module has to be imported for it."""
+    known = {path[0]: command.get_short_help_str(1000) for path, command in every_command() if len(path) == 1}
+    assert {name: sentence for name, (_, sentence) in COMMANDS.items()} == known
+
+
+HEAVY = {"alembic", "boto3", "botocore", "numpy", "psycopg", "pydantic", "rich", "sqlalchemy", "structlog"}
+IMPORTED = """
+import sys
+from server.cli import main
+try:
+    main()
+except SystemExit:
+    print("\\nIMPORTED", *sys.modules)
+"""
+
+
+QUICK = [("--help",), (), ("bogus",), ("--bogus",), ("--data",), ("--data", "/nowhere", "log", "status")]
+
+
+@pytest.mark.parametrize("arguments", QUICK, ids=" ".join)
+def test_who_asks_for_help_or_errs_waits_for_no_import(arguments: tuple[str, ...]) -> None:
+    """What takes seconds to import, the database and the store, is imported with a command's own module."""
+    done = subprocess.run([sys.executable, "-c", IMPORTED, *arguments], capture_output=True, text=True, check=True)
+    imported = done.stdout.partition("IMPORTED")[2].split()
+    assert "server.cli.main" in imported
+    assert {name for name in imported if name.partition(".")[0] in HEAVY or name.startswith("server.domain")} == set()
+
+
+def test_where_there_is_no_instance_all_say_the_same(newcomer: Operator) -> None:
+    """Whether the command was imported to say so or not; and those that were not need no other word, indeed."""
+    (sentence,) = {newcomer(*words, code=1).line for words in ALONE}
+    assert sentence.endswith(f"no settings at {newcomer.folder / FILE_NAME}: create them with `weightgate-server init`")
+    assert newcomer("log", "export", code=1).line == sentence
+    required = {path for path, command in every_command() if any(each.required for each in command.params)}
+    assert ALONE & required == set()
+    assert ALONE <= set(PATHS)
 
 
 def test_no_command_at_all_shows_the_help(newcomer: Operator) -> None:

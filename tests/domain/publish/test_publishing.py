@@ -18,7 +18,7 @@ from botocore.config import Config
 from sqlalchemy import select
 
 from server import logger
-from server.cli.main import EXPECTED, main
+from server.cli.failures import EXPECTED, main
 from server.domain.errors import NotFound, NotPermitted, NotPossible, PersonDisabled, Refused
 from server.domain.identity import people
 from server.domain.publish import patience, publishing, source_files
