@@ -65,6 +65,7 @@ BAD = {
         '["127.0.0.1/8"]', '["nginx"]', '"10.0.0.0/8"', '["0.0.0.0/0"]', '["::/0"]', "7", '["10.0.0.0/8", "x"]',
     ],
     "contact": ['"x"', '""', "7", f'"{"x" * 201}"'],
+    "terms_url": ['"http://lab.example/terms"', '"javascript:x"', '""', "7", f'"https://{"x" * 500}"'],
     "logger_level": ['"DEBUG"', '"verbose"', "10"],
     "redis_url": ['"redis.example.org"', '"http://redis"', '"redis://"', '"redis://a b"', '"redis://h/x"', "7", '""'],
     "database_url": [

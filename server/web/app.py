@@ -90,6 +90,7 @@ def create(use: Resources) -> WeightgateApp:
     auth.register(app, use)
     rendering.register(app, use)
     static_files.register(app)
+    help_pages.register(app)
     doors.open_to(Door.API, app, *(module.bp for module in API))
     doors.open_to(Door.PORTAL, app, *(module.bp for module in PORTAL))
     if use.settings.development_mails:

@@ -24,7 +24,7 @@ class Refusal(Base):
     )
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     refused_at: Mapped[datetime] = mapped_column(Moment)
-    request_id: Mapped[str | None] = mapped_column(String(64))
+    request_id: Mapped[str | None] = mapped_column(String(64), index=True)
     code: Mapped[str] = mapped_column(String(64))
     detail: Mapped[str] = mapped_column(String(1000))
     asked: Mapped[str] = mapped_column(String(500))  # method and path, without the query

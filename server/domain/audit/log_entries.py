@@ -18,6 +18,7 @@ from server.log.entries import CLOCKS_DIFFER_BY, IS_ACT, Log, LogEntry, commitme
 from server.log.notes import NotAKey, VerifierKey
 from server.log.published import NotPublished
 
+STAGES_AT_MOST = 10_000  # that a name is held against
 KEY_AT_MOST = 2**63 - 1  # what a database can be asked for
 
 

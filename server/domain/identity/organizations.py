@@ -5,14 +5,14 @@ import re
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import String, Text, select
+from sqlalchemy import ColumnElement, String, Text, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from server.domain import acts, long_texts
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotFound, NotPossible
-from server.domain.paging import Page, Slice, page
+from server.domain.paging import Page, Slice, cut, page
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
 from server.storage.database import Base, Key, Moment
@@ -150,11 +150,25 @@ def visible(session: Session, caller: Caller, part: Slice) -> Page[Organization]
     return page(session, query, Organization.id, part)
 
 
-def newest(session: Session, caller: Caller, part: Slice) -> Page[Organization]:
-    """Every organization, newest first; for staff alone."""
+def listed(
+    session: Session, caller: Caller, part: Slice, *, named: str = "", by_slug: bool = False
+) -> Page[Organization]:
+    """Every organization, newest first or by slug; to a partner, itself. named: what its slug or its name has in it."""
     caller.require(Permission.ORGANIZATION_READ)
-    mine = [] if caller.is_staff else [Organization.id == caller.organization_id]
-    return page(session, select(Organization).where(*mine), Organization.id, part, newest_first=True)
+    query = select(Organization).where(*caller.within(Organization.id), *([like(named)] if named else []))
+    if not by_slug:
+        return page(session, query, Organization.id, part, newest_first=True)
+    if part.after is not None:
+        last = select(Organization.slug).where(Organization.id == part.after).scalar_subquery()
+        query = query.where(Organization.slug > last)
+    return cut(session.scalars(query.order_by(Organization.slug).limit(part.limit + 1)).all(), part)
+
+
+def like(named: str) -> ColumnElement[bool]:
+    """Whether an organization's slug or name has a text in it, in capitals or not."""
+    text = named.casefold()
+    in_slug = Organization.slug.contains(text, autoescape=True)
+    return in_slug | func.lower(Organization.name).contains(text, autoescape=True)
 
 
 def partners(session: Session, caller: Caller, at_most: int) -> Sequence[Organization]:

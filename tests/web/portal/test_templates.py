@@ -22,6 +22,7 @@ FOLDER = Path(web.__file__).parent / "templates"
 TEMPLATES = sorted(str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.html"))
 TAG = re.compile(r"<[a-z][^<>]*>", re.IGNORECASE)
 # What the policy stops: scripts and styles inside the page, and attributes that hold either.
+WITH_ITS_OWN_POLICY = {"help/check/offline.html"}  # a file that is saved; tests/web/portal/help/test_check.py
 INLINE = re.compile(r"<style\b|<script\b(?![^>]*\bsrc=)|\sstyle\s*=|\son[a-z]+\s*=|javascript:", re.IGNORECASE)
 SAFE = re.compile(r"\|\s*safe\b|Markup\(|autoescape")
 AT = datetime(2019, 8, 20, 14, 3, tzinfo=UTC)
@@ -110,7 +111,7 @@ def test_a_template_holds_nothing_inline(name: str) -> None:
     source = (FOLDER / name).read_text()
     markup = re.sub(r"\{#.*?#\}", "", source, flags=re.DOTALL)
     tags = TAG.findall(re.sub(r"\{\{.*?\}\}|\{%.*?%\}", "", markup, flags=re.DOTALL))
-    assert [tag for tag in tags if INLINE.search(tag)] == []
+    assert name in WITH_ITS_OWN_POLICY or [tag for tag in tags if INLINE.search(tag)] == []
     lines = source.splitlines()
     assert [line for line in lines if SAFE.search(line.split("{#")[0]) and "{#" not in line] == []
     for form in re.findall(r"<form\b[^>]*method=.post.*?</form>", source, re.DOTALL | re.IGNORECASE):

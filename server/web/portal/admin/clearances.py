@@ -8,6 +8,7 @@ from wtforms.validators import ValidationError
 
 from server.domain.access import access_requests, clearances
 from server.domain.access.clearances import STATES
+from server.domain.audit.filters import LookUp
 from server.domain.callers import Caller
 from server.domain.downloads import live_urls
 from server.domain.identity import organizations
@@ -29,7 +30,7 @@ class Filters(Form):
     """What narrows the list."""
 
     state = SelectField("State", choices={"": "Any", **{state: state for state in STATES}})
-    organization = text("Organization", 64, required=False)
+    organization = text("Organization", 200, required=False, render_kw={"placeholder": "ID or name"})
     model = SelectField("Model")
 
 
@@ -84,8 +85,12 @@ def index(caller: Caller) -> Response:
         named: list[organizations.Organization] = []
         well = form.validate()
         if well and form.organization.data:
+            look_up = LookUp(session, use, caller)
             well = found(
-                form.organization, lambda: named.append(organizations.find(session, caller, form.organization.data))
+                form.organization,
+                lambda: named.append(
+                    organizations.get(session, look_up.value("organization", form.organization.data) or "")
+                ),
             )
         shown = None
         if well:

@@ -4,7 +4,7 @@ import re
 from decimal import Decimal
 
 from flask import Blueprint, Response, request, url_for
-from wtforms import IntegerField
+from wtforms import IntegerField, SelectField
 from wtforms.validators import NumberRange, Optional
 
 from server.domain.accounts import invitations
@@ -22,6 +22,7 @@ from server.web.identity import resources
 from server.web.portal.admin.dossier import dossier_of
 from server.web.portal.admin.lab import WholeForm, lab_page
 from server.web.portal.kit import paging
+from server.web.portal.kit.filters import of_address, word
 from server.web.portal.kit.forms import Act, Form, carried_out, long_text, status, text
 from server.web.portal.kit.rendering import done, render
 
@@ -30,6 +31,13 @@ ONE = "/organizations/<slug>"
 SHOWN = Slice(20)
 UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "PB": 10**15}
 _SIZE = re.compile(r"([0-9]{1,16}(?:\.[0-9]{1,3})?) ?(B|kB|MB|GB|TB|PB)?", re.ASCII)
+
+
+class Filters(Form):
+    """Which organizations, in which order."""
+
+    named = word("Name or ID")
+    sort = SelectField("Order", choices={"": "Newest first", "id": "By ID"})
 
 
 class NewOrganization(Form):
@@ -76,9 +84,15 @@ class Networks(WholeForm):
 @bp.get("/organizations")
 @lab_page(Permission.ORGANIZATION_READ)
 def index(caller: Caller) -> Response:
-    """Every organization, newest first."""
+    """Every organization, newest first or in the order of their ids; those with a text in name or id."""
+    form: Filters = of_address(Filters)
+    form.sort.data = form.sort.data or ""
+    if not form.validate():
+        return render("admin/organizations/index.html", 422, form=form, page_of=None)
+    named, by_slug = form.named.data or "", form.sort.data == "id"
     with resources().database.reading() as session:
-        return render("admin/organizations/index.html", page_of=organizations.newest(session, caller, paging.part()))
+        found = organizations.listed(session, caller, paging.part(), named=named, by_slug=by_slug)
+        return render("admin/organizations/index.html", form=form, page_of=found)
 
 
 @bp.get("/add-organization")

@@ -1,5 +1,15 @@
 """The auditor's pages: the log, its heads, what was fetched, alarms, exports, proof, and who could have taken what."""
 
-from server.web.portal.audit import alarms, charts, exports, exposure, heads, log, reconciliation, verifications
+from server.web.portal.audit import (
+    alarms,
+    charts,
+    exports,
+    exposure,
+    finding,
+    heads,
+    log,
+    reconciliation,
+    verifications,
+)
 
-MODULES = (alarms, charts, exports, exposure, heads, log, reconciliation, verifications)
+MODULES = (alarms, charts, exports, exposure, finding, heads, log, reconciliation, verifications)

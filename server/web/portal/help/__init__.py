@@ -1,5 +1,6 @@
 """Help: what anybody may read, signed in or not."""
 
-from server.web.portal.help import check
+from server.web.portal.help import api_reference, check, glossary
 
-MODULES = (check,)
+MODULES = (api_reference, check, glossary)
+register = glossary.register

@@ -16,6 +16,7 @@ from server.domain.identity.organizations import Organization
 from server.domain.operation import queue
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
+from server.logger import redact
 from server.storage.database import DATABASE_ERRORS, DatabaseUnavailable
 from server.web.identity import resources, stranger
 from server.web.portal.kit import entries, navigation, records
@@ -35,8 +36,8 @@ def register(app: Flask, use: Resources) -> None:
         query=query, wait=wait,
     )  # fmt: skip
     app.jinja_env.globals.update(
-        contact=use.settings.contact, endpoint=use.settings.public_url, entry_address=entries.address,
-        entry_place=entries.place,
+        contact=use.settings.contact, endpoint=use.settings.public_url, terms_url=use.settings.terms_url,
+        entry_address=entries.address, entry_place=entries.place,
     )  # fmt: skip
     navigation.register(app)
     app.context_processor(_on_every_page)
@@ -159,7 +160,7 @@ def _on_every_page() -> dict[str, Any]:
         "lab": _lab_name(use),
         "request_id": g.request_id,
         "path": request.path,
-        "address": request.full_path.rstrip("?"),
+        "address": redact(request.full_path.rstrip("?")),  # one that holds a secret is refused, and not repeated
     }
 
 

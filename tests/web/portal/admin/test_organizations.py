@@ -1,9 +1,13 @@
 """Organizations: everything that belongs to one, and stopping it, with what that does and what it does not."""
 
+import re
+
 import pytest
 
 from server.domain.downloads import issuing
+from server.domain.identity import organizations
 from server.domain.release import holds
+from tests.plans import plans
 from tests.visits import words
 from tests.world import World
 
@@ -29,6 +33,26 @@ def test_an_organization_is_added_and_its_owner_invited(sqlite_world: World) -> 
     assert "dora@dover-lab.example" not in words(admin.get("/admin/organizations/dover-lab"))
     admin.post("/admin/people/invitations/1/withdraw", {"organization": "dover-lab"})
     assert "already withdrawn" in words(admin.get("/admin/organizations/dover-lab"))
+
+
+def test_organizations_are_searched_and_put_in_order(world: World) -> None:
+    """By a part of name or id; newest first or by id, page by page, and by an index."""
+    for number in range(70):
+        organizations.add(world.use, world.admin, f"x-{number * 37 % 100:02}", f"Institute {number}")
+    visit = world.visit("admin")
+    found = words(visit.get("/admin/organizations?named=INSTITUTE+6"))
+    assert found.count("Institute 6") == 11
+    assert "No organization has this in its name" in words(visit.get("/admin/organizations?named=100%25"))
+    first = visit.get("/admin/organizations?sort=id")
+    following = first.text.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&")
+    pages = first.text + visit.get(f"/admin/organizations{following}").text
+    slugs = re.findall(r"<code>([a-z0-9-]+)</code></td>", pages)
+    assert slugs == sorted(slugs)
+    assert len(slugs) == len(set(slugs)) == 74
+    assert 'aria-sort="ascending"' in first.text
+    assert visit.get("/admin/organizations?sort=size").status_code == 422
+    for query in ("sort=id", "sort=id&cursor=3", ""):
+        plans(world, None, lambda query=query: visit.get(f"/admin/organizations?{query}"))  # type: ignore[misc]
 
 
 def test_its_page_has_everything_that_belongs_to_it(sqlite_world: World) -> None:

@@ -162,7 +162,7 @@ def test_what_was_erased_is_named_by_its_place(sqlite_world: World) -> None:
     erasure.erase(world.use, world.admin, made.id, "The law.")
     erased, told = world.entries("download")[-1], world.entries("entry.erase")[-1]
     page = world.visit("auditor").get(place_of(world, told))
-    assert f"The erased entry, at position {erased.leaf_index}" in words(page)
+    assert f"The erased entry, at place {erased.leaf_index}" in words(page)
     assert f'href="{place_of(world, erased)}"' in page.text
     assert "entry of kind Download issued" in words(world.visit("auditor").get("/audit/log"))
 
