@@ -4,6 +4,7 @@ import json
 import stat
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -206,3 +207,47 @@ def test_the_state_folder_is_the_platforms_unless_it_is_named(monkeypatch: pytes
     assert state.folder({"XDG_STATE_HOME": "/there"}) == Path("/there/weightgate")
     for environment in ({}, {"XDG_STATE_HOME": "relative"}, {"XDG_STATE_HOME": ""}):
         assert state.folder(environment) == tmp_path / ".local" / "state" / "weightgate"
+
+
+def test_a_second_server_of_the_same_name_is_told_apart(
+    far: FarSide, partner: Partner, seen: dict[str, object]
+) -> None:
+    """The line names the remembered keys, since when, in which file, and how to forget them; then new ones count."""
+    began = far.now
+    far.now += 86_400
+    other = FarSide(far.origin, b"other")
+    try:
+        answer = other.issue()
+        other.seal()
+        outcome = partner.verify(answer, endpoint=other.endpoint)
+        assert (outcome.code, outcome.fields["code"]) == (1, "receipt_not_signed")
+        sentence, next_step = outcome.fields["sentence"], outcome.fields["next_step"]
+        since = datetime.fromtimestamp(began, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        for vkey in (far.log_signer.vkey, far.receipt_signer.vkey):
+            assert "+".join(vkey.split("+")[:2]) in sentence
+        assert f"are remembered since {since}, in {partner.memory}." in sentence
+        assert f"`weightgate log forget {far.origin}`" in next_step
+        assert partner.run("log", "forget", far.origin).out == f"{far.origin} has been forgotten.\n"
+        assert partner.verify(answer, endpoint=other.endpoint).code == 0
+    finally:
+        other.close()
+
+
+def test_a_memory_from_before_it_noted_when_is_kept(far: FarSide, partner: Partner, seen: dict[str, object]) -> None:
+    """A file of an earlier version still binds, and says that it does not know since when."""
+    stored = json.loads(partner.memory.read_bytes())
+    for of_log in stored["logs"].values():
+        del of_log["since"]
+    partner.memory.write_text(json.dumps(stored), encoding="utf-8")
+    other = FarSide(seed=b"other")
+    other.close()
+    far.receipt_signer = other.receipt_signer
+    assert "are remembered from an earlier time, in" in partner.verify(far.issue()).fields["sentence"]
+
+
+def test_what_is_not_remembered_cannot_be_forgotten(partner: Partner, seen: dict[str, object]) -> None:
+    """A misspelled name is wrong use, and the line names what there is."""
+    outcome = partner.run("log", "forget", "nobody.example/downloads/2026")
+    assert outcome.code == 2
+    assert partner.far.origin in outcome.err
+    assert partner.verify(seen).fields["remembered_size"] == 20

@@ -85,6 +85,22 @@ def verify_receipt(
     context.exit(verdict.exit_code)
 
 
+@log_commands.command()
+@click.argument("origin", metavar="LOG")
+@click.pass_context
+def forget(context: click.Context, origin: str) -> None:
+    """Forget the keys and the head of LOG, such as localhost/downloads/2026.
+
+    After this, the client cannot notice that this log changed its keys or its history before now.
+    """
+    try:
+        with memory.opened(state.folder(context.obj.environment)) as remembered:
+            remembered.forget(origin)
+    except Ended as ended:
+        context.exit(_end(ended))
+    click.echo(f"{origin} has been forgotten.")
+
+
 def run(arguments: Sequence[str], around: Surroundings) -> int:
     """Run one command; return its exit code. Whatever is wrong with the command itself is one line."""
     try:

@@ -145,7 +145,7 @@ def _make(folder: Path, port: int | None) -> None:
             "public_url": f"http://localhost:{port}",
             "listen": f"127.0.0.1:{port}",
             "contact": "clearance@example-lab.example",
-            "log_host": "localhost",
+            "log_host": making.log_host("http://localhost"),
             "logger_level": "warning",
             "development_mails": True,
             "embedded_store": True,

@@ -134,7 +134,7 @@ def _settings(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
         "public_url": options["public_url"],
         "listen": options["listen"],
         "contact": options["contact"],
-        "log_host": urlsplit(options["public_url"]).hostname,
+        "log_host": making.log_host(options["public_url"]),
         "database_url": options["database_url"],
         "embedded_store": embedded,
         "trusted_proxies": list(options["trusted_proxies"]),

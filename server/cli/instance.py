@@ -1,15 +1,17 @@
 """Making an instance: its folder, its settings file, its keys, its schema."""
 
 import json
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from server import migrations, settings
 from server.migrations import grants
-from server.settings import FILE_NAME, Settings, SettingsError
+from server.settings import FILE_NAME, Settings, SettingsError, is_loopback
 from server.storage import database_reasons, keys
 from server.storage.database import Database, DatabaseUnavailable
 
@@ -31,6 +33,14 @@ def write_settings(folder: Path, values: Mapping[str, Any]) -> Settings:
     except SettingsError:
         path.unlink()
         raise
+
+
+def log_host(public_url: str) -> str:
+    """Return the host in the log's name. On loopback a new one, since every instance there is called localhost, and
+    a client that remembers one log would take the next one for a forgery.
+    """
+    host = urlsplit(public_url).hostname or ""
+    return f"{secrets.token_hex(4)}.localhost" if is_loopback(host) else host
 
 
 def write_keys(made: Settings) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from server import settings
+from server.cli import instance as making
 from server.cli.init import PORT_BEHIND_PROXY, next_step, store_of
 from server.domain import marks
 from server.storage import keys
@@ -258,3 +259,14 @@ def test_a_key_in_a_folder_of_root_is_not_said_to_be_missing(newcomer: Operator,
     assert "cannot be read by user" in line
     assert "install -m 0600 -o " in line
     assert "No such file" in newcomer(*BASIC, "--signer-key", private / "other.json", code=2).line
+
+
+def test_two_instances_on_loopback_have_two_logs(newcomer: Operator, s3: tuple[str, ...]) -> None:
+    """A client remembers a log by its name: two demos on one machine must not have the same; a real host is kept."""
+    second = newcomer.elsewhere(newcomer.folder.with_name("second"))
+    for one in (newcomer, second):
+        one(*BASIC, *s3)
+    first, other = (settings.load(one.folder).log_host for one in (newcomer, second))
+    assert first != other
+    assert first.endswith(".localhost")
+    assert making.log_host("https://weights.example.org:8443") == "weights.example.org"

@@ -44,7 +44,8 @@ def test_every_exemption_is_of_a_command_that_is_there() -> None:
 def test_the_guide_is_followed_from_its_first_command_to_its_last(
     tmp_path: Path, postgres: PostgreSQL, redis_server: RedisServer
 ) -> None:
-    """Every command ends well, and wherever the guide shows an output it is the one that comes."""
+    """Every command ends well, shown outputs are those that come, and the partner's fetches are found in nginx' log."""
+    reconciled = ""
     with machine(tmp_path, postgres, redis_server) as here:
         for step in guide.steps():
             if exempt(step) is not None:
@@ -53,8 +54,10 @@ def test_the_guide_is_followed_from_its_first_command_to_its_last(
                 here.new_database()
             code, written = here.follow(step)
             assert code == 0, f"{step}\n{written}\n{logs(tmp_path)}"
+            reconciled += written if "log reconcile" in step.command else ""
             if step.output:
                 assert masked(written) == masked(step.output), step
+    assert "10 new reads of downloads, 5191954 bytes; 0 of no download." in reconciled
 
 
 def logs(root: Path) -> str:

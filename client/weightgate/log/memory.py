@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,11 @@ _SIZE_BYTES_AT_MOST = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What was seen of one log; empty at the first use."""
+    """What was seen of one log; empty at the first use. since: when, in RFC 3339; None where nobody wrote it."""
 
     keys: Keys = field(default_factory=Keys)
     head: Head | None = None
+    since: str | None = None
 
 
 class Memory:
@@ -49,15 +51,35 @@ class Memory:
             raise _damaged(self._path) from None
         if last.origin != origin:
             raise _damaged(self._path)
-        return Remembered(Keys(log_key, receipt_key), last)
+        return Remembered(Keys(log_key, receipt_key), last, stored.get("since"))
 
-    def remember(self, origin: str, keys: KeyPair, last: Head) -> None:
-        """Store what was verified, at once: a crash afterwards forgets nothing."""
+    def remember(self, origin: str, keys: KeyPair, last: Head, at: float) -> None:
+        """Store what was verified, at once: a crash afterwards forgets nothing. at: seconds since 1970."""
+        before = self._logs.get(origin)
+        since = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         self._logs[origin] = {
+            "since": since if before is None else before.get("since"),
             "log_vkey": str(keys.log),
             "receipt_vkey": str(keys.receipt),
             "head": last.note.decode(),
         }
+        self._write()
+
+    def forget(self, origin: str) -> None:
+        """Forget a log. Raises WrongUse when it is not remembered."""
+        if self._logs.pop(origin, None) is None:
+            known = ", ".join(sorted(self._logs)) or "none"
+            raise WrongUse("not_remembered", f"The log {origin} is not remembered in {self._path}.", f"Known: {known}.")
+        self._write()
+
+    def told(self, origin: str) -> str:
+        """Say what is remembered of a log: its keys by name and hash, since when, and where it is written."""
+        known = self.recall(origin)
+        named = " and ".join(f"{key.name}+{key.key_id.hex()}" for key in (known.keys.log, known.keys.receipt) if key)
+        since = f"since {known.since}" if known.since else "from an earlier time"
+        return f"The keys {named} of this log are remembered {since}, in {self._path}."
+
+    def _write(self) -> None:
         text = json.dumps({"version": _VERSION, "logs": self._logs}, indent=2, ensure_ascii=False, sort_keys=True)
         state.write(self._path, f"{text}\n".encode())
 

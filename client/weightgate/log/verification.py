@@ -9,12 +9,13 @@ from weightgate.log.answer import SavedAnswer
 from weightgate.log.encoding import encode_base64
 from weightgate.log.head import Head
 from weightgate.log.keys import KeyPair, Keys
-from weightgate.log.memory import Memory
+from weightgate.log.memory import Memory, Remembered
 from weightgate.log.receipt import Receipt
 from weightgate.log.source import NotSealed, Source
 from weightgate.log.tiles import Tree
 from weightgate.verdicts import CannotTell, Refuted, Result, Verdict
 
+_ABOUT_KEYS = {"key_changed", "receipt_not_signed"}
 _CLOCK_SKEW_SECONDS = 60  # between the server's clock and ours
 
 
@@ -52,6 +53,15 @@ def verify(question: Question, memory: Memory, found: Findings) -> Verdict:
     receipt = answer.require_agreement(question.saved)
     found.log, found.promised_by = receipt.log, receipt.deadline
     before = memory.recall(receipt.log)
+    try:
+        return _verify(question, receipt, before, memory, found)
+    except Refuted as refuted:
+        if before.head is None or refuted.verdict.code not in _ABOUT_KEYS:
+            raise
+        raise _reminded(refuted.verdict, memory.told(receipt.log), receipt.log) from None
+
+
+def _verify(question: Question, receipt: Receipt, before: Remembered, memory: Memory, found: Findings) -> Verdict:
     known = keys.agree(question.given, before.keys, receipt.log, others_are="is remembered")
     _require_genuine(receipt, known)
     if question.server is None:
@@ -72,10 +82,16 @@ def verify(question: Question, memory: Memory, found: Findings) -> Verdict:
     for older in (before.head, shown):
         if older is not None:
             _require_continuation(older, newest, tree, found)
-    memory.remember(receipt.log, pair, newest)
+    memory.remember(receipt.log, pair, newest, question.clock())
     if missing is not None:
         raise missing
     return _proven(found, first=before.head is None)
+
+
+def _reminded(verdict: Verdict, remembered: str, origin: str) -> Refuted:
+    """With what the client knows, since only its user can know of another instance of the same name."""
+    forget = f"Only if this is another server with the same name, such as a new demo: `weightgate log forget {origin}`."
+    return Refuted(verdict.code, f"{verdict.sentence} {remembered}", f"{verdict.next_step} {forget}")
 
 
 def _require_genuine(receipt: Receipt, known: Keys) -> None:

@@ -130,5 +130,7 @@ def test_wget_fetches_under_the_published_names(sqlite_world: World, tmp_path: P
     text = config(sqlite_world, stage="gpt-2/774M")
     environment = {**os.environ, "no_proxy": "*"}
     command = ["sh", "-c", WITH_WGET]
-    subprocess.run(command, input=text, cwd=tmp_path, capture_output=True, text=True, check=True, env=environment)
-    assert digests(tmp_path) == digests(sqlite_world.template.sources / "gpt-2/774M")
+    folder = tmp_path / "got"
+    folder.mkdir()
+    subprocess.run(command, input=text, cwd=folder, capture_output=True, text=True, check=True, env=environment)
+    assert digests(folder) == digests(sqlite_world.template.sources / "gpt-2/774M")
