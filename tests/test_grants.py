@@ -200,7 +200,7 @@ def test_people_are_told_with_three_roles(roles: Roles) -> None:
     """The web takes a request and its decision; the worker, which can decide nothing, sends what tells of it."""
     world, use = roles.world, roles.use
     request = access_requests.create(
-        use, world.person("uncleared"), "gpt-2", "registered", purpose="x", wanted_until=use.clock() + timedelta(days=1)
+        use, world.person("uncleared"), "gpt-2", "research", purpose="x", wanted_until=use.clock() + timedelta(days=1)
     )
     access_requests.approve(use, world.admin, request.id)
     token_uses.note(use, world.caller("cleared"))

@@ -59,6 +59,7 @@ def test_a_day_ends_when_it_is_over_at_both_doors(operator: Operator, sqlite_wor
     typed = {"organization": "cedar-systems", "model": "gpt-2", "tier": "research", "purpose": "Study."}
     sent = sqlite_world.visit("admin").post("/admin/clearances/propose", typed | {"last_day": "2027-01-31"})
     assert sent.status_code == 303
+    operator("clearance", "revoke", 5, by="admin")  # who has it until then does not get it once more
     proposed = operator(*PROPOSE[:6], "2027-01-31", "--purpose", "Another study.", by="admin")
     assert "It ends at 2027-02-01T00:00:00Z." in proposed.out
     rows = operator("clearance", "list", "--json", by="admin").body

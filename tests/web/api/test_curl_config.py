@@ -128,6 +128,8 @@ def test_wget_fetches_under_the_published_names(sqlite_world: World, tmp_path: P
     if shutil.which("wget") is None:
         parts.missing("wget")
     text = config(sqlite_world, stage="gpt-2/774M")
+    folder = tmp_path / "fetched"
+    folder.mkdir()
     environment = {**os.environ, "no_proxy": "*"}
     command = ["sh", "-c", WITH_WGET]
     folder = tmp_path / "got"
