@@ -18,7 +18,8 @@ from botocore.config import Config
 from sqlalchemy import select
 
 from server import logger
-from server.cli.failures import EXPECTED, main
+from server.cli.failures import EXPECTED
+from server.cli.main import main
 from server.domain.errors import NotFound, NotPermitted, NotPossible, PersonDisabled, Refused
 from server.domain.identity import people
 from server.domain.publish import patience, publishing, source_files
