@@ -182,7 +182,7 @@ def test_what_is_whole(received: bytes, expected: bool) -> None:
 
 
 def test_the_socket_opens_only_once_all_is_imported(served_world: tuple[World, Served]) -> None:
-    """gunicorn reads its settings before it binds, and with them comes the code: its workers only open what it needs."""
+    """gunicorn reads its settings before it binds, and with them comes the code: workers only open what it needs."""
     code = "import sys; from gunicorn.app.wsgiapp import WSGIApplication; WSGIApplication(); print(*sys.modules)"
     command = [sys.executable, "-c", code, "-c", "config/gunicorn.conf.py", "server.wsgi:app"]
     environment = os.environ | {"WEIGHTGATE_DATA": str(served_world[0].folder)}
