@@ -10,6 +10,9 @@ from typing import Any
 
 from gunicorn import glogging
 
+# Before gunicorn opens its socket: to import this takes longest, and a socket takes requests, whether or not anybody is
+# there to answer them. The workers share its memory, and one that is started again answers at once.
+import server.web.app  # noqa: F401
 from server import settings
 from server.logger import redact
 
@@ -22,12 +25,8 @@ workers = _settings.web_workers
 worker_class = "server.web.patient_worker.PatientWorker"
 threads = _settings.web_threads
 worker_connections = 1000
-# Each worker opens the database and keys itself: nothing of that may be shared across a fork. But what all of them
-# import, which takes longest, is imported here, before gunicorn opens its socket: else the socket would take requests
-# for as long as that lasts, with nobody to answer them. Workers share that memory, and a new one is there at once.
+# Each worker opens the database and keys itself: nothing of that may be shared across a fork. Only code is (see above).
 preload_app = False
-import server.web.app  # noqa: E402, F401
-
 # A heartbeat file on a slow disk would get healthy workers killed.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 

@@ -1,13 +1,19 @@
 """Dependencies: what is imported is declared, what is declared is used, and a server without a demo needs no demo."""
 
 import ast
+import os
+import re
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from server.storage import embedded
 
@@ -59,6 +65,41 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
 def test_the_server_starts_without_the_embedded_parts() -> None:
     """Every module can be imported where the extra was not installed: only a demo and an embedded store need it."""
     subprocess.run([sys.executable, "-c", WITHOUT_THE_EXTRA], check=True, cwd=ROOT)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a wheel of the server unpacks to. It is built from a copy: building leaves its own files behind."""
+    folder = tmp_path_factory.mktemp("wheel")
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(
+        lambda name: name.startswith(("server/", "config/")) or "/" not in name, tracked.split("\0")[:-1]
+    ):
+        target = folder / "source" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, target, follow_symlinks=False)
+    build = "from setuptools.build_meta import build_wheel; build_wheel('..')"
+    subprocess.run([sys.executable, "-c", build], cwd=folder / "source", check=True, capture_output=True)
+    (built,) = folder.glob("*.whl")
+    zipfile.ZipFile(built).extractall(folder / "installed")
+    return folder / "installed"
+
+
+def test_a_wheel_holds_all_that_the_server_reads(wheel: Path) -> None:
+    """Templates, styles, migrations, agreements, gunicorn's settings: each tracked file, where it is looked for."""
+    tracked = subprocess.run(
+        ["git", "ls-files", "server", "config"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    wanted = {re.sub("^config/", "server/config/", name) for name in tracked.stdout.split()} - {"server/config"}
+    there = {str(path.relative_to(wheel)) for path in wheel.rglob("*") if path.is_file()}
+    assert wanted - there - {"server/DECISIONS.md"} == set()
+    code = "from server.cli import processes, worked_example as w; print(processes.GUNICORN_CONFIG, w.AGREEMENT_FILE)"
+    environment = {**os.environ, "PYTHONPATH": str(wheel)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=wheel, env=environment, capture_output=True, text=True, check=True
+    )
+    named = [Path(name) for name in done.stdout.split()]
+    assert [path.is_file() and path.is_relative_to(wheel) for path in named] == [True, True]
 
 
 def test_the_embedded_store_names_what_it_is_made_of() -> None:

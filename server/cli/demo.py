@@ -33,6 +33,7 @@ from server.settings import FILE_NAME, Settings
 from server.storage.embedded import PACKAGES, EmbeddedStore, free_port, is_free, require_installed
 
 DESCRIPTION = "demo.json"
+SOURCES = "sources"
 BUILDING = "demo.building"  # lies in the folder until everything in it is made
 READY_SECONDS = 60
 WEB_PORT, STORE_PORT = 8080, 8333  # when they are free at the first run
@@ -75,7 +76,7 @@ def _run(folder: Path, made: Settings) -> int:
         if not (folder / DESCRIPTION).exists():
             _build(folder, made)
         (folder / BUILDING).unlink(missing_ok=True)
-        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        description = _described_anew(folder, made)
         use = Resources(made)
         require_anchored(use)
         mark_bucket(use)
@@ -87,7 +88,7 @@ def _run(folder: Path, made: Settings) -> int:
 def _build(folder: Path, made: Settings) -> None:
     console.print("Building the example:", markup=False)
     use = Resources(made)
-    built = worked_example.build(use, folder / "sources", lambda what: console.print(f"  {what}", markup=False))
+    built = worked_example.build(use, folder / SOURCES, lambda what: console.print(f"  {what}", markup=False))
     while mails.send_due(use):  # what the example's people were told is history: it stands on /mails, not here
         pass
     _write_description(folder, _description(use, built))
@@ -172,10 +173,7 @@ def _show_mails(folder: Path) -> None:
 def _description(use: Resources, built: worked_example.Example) -> dict[str, Any]:
     made: Settings = use.settings
     return {
-        "endpoint": made.public_url,
-        "s3_endpoint": made.s3_endpoint_url,
-        "bucket": made.s3_bucket,
-        "database_url": made.database_url,
+        **_places(made),
         "people": built.people,
         "tokens": built.tokens,
         "stages": built.stages,
@@ -183,6 +181,25 @@ def _description(use: Resources, built: worked_example.Example) -> dict[str, Any
         **_log_keys(use),
         "manifest_public_key": use.manifest_public_key,
     }
+
+
+def _places(made: Settings) -> dict[str, Any]:
+    return {
+        "endpoint": made.public_url,
+        "s3_endpoint": made.s3_endpoint_url,
+        "bucket": made.s3_bucket,
+        "database_url": made.database_url,
+    }
+
+
+def _described_anew(folder: Path, made: Settings) -> dict[str, Any]:
+    """The description of this folder, written again where it has been moved or its settings were changed."""
+    known: dict[str, Any] = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    sources = {stage: str(folder / SOURCES / stage) for stage in known["sources"]}
+    description = known | _places(made) | {"sources": sources}
+    if description != known:
+        _write_description(folder, description)
+    return description
 
 
 def _log_keys(use: Resources) -> dict[str, str]:

@@ -18,7 +18,7 @@ from server.storage.embedded import is_free
 from server.storage.parent_death import ending_with_parent
 
 logger = structlog.get_logger(__name__)
-GUNICORN_CONFIG = Path(__file__).parents[2] / "config" / "gunicorn.conf.py"
+GUNICORN_CONFIG = Path(__file__).parents[1] / "config" / "gunicorn.conf.py"
 STOP_SECONDS = 15
 WATCH_SECONDS = 0.5
 LEFTOVERS_SECONDS = 5

@@ -21,7 +21,7 @@ from server.domain.resources import Resources
 from server.example import gpt2, mini_gpt
 
 AGREEMENT = "model-sharing"
-AGREEMENT_FILE = Path(__file__).parents[2] / "config" / "agreements" / "model-sharing.md"
+AGREEMENT_FILE = Path(__file__).parents[1] / "config" / "agreements" / "model-sharing.md"
 LAB = "example-lab"
 PARTNERS = {"cleared": "aurora-institute", "unsigned": "birch-university", "uncleared": "cedar-systems"}
 NAMES = {"cleared": "Aurora Institute", "unsigned": "Birch University", "uncleared": "Cedar Systems"}

@@ -276,19 +276,29 @@ def test_ctrl_c_stops_everything_with_exit_code_0(demo: Demo, stopped: tuple[dic
 
 @pytest.fixture(scope="module")
 def second(demo: Demo, stopped: tuple[dict[str, Any], int]) -> Iterator[Demo]:
-    """A second run on the same folder, without naming the port again; its settings are from before there were mails."""
+    """A second run on the same folder, which was moved meanwhile, without naming the port again; its settings are from
+    before there were mails."""
     made = demo.started.folder / "weightgate.toml"
     made.write_text(made.read_text().replace("development_mails = true\n", ""))
-    again = demo.again()
+    again = start(demo.started.folder.rename(demo.started.folder.with_name("moved")), demo.port, demo.store_port)
     try:
         yield again.wait()
     finally:
         again.started.kill()
 
 
-def test_a_second_run_keeps_data_ports_and_tokens(second: Demo, stopped: tuple[dict[str, Any], int]) -> None:
-    """It says the same as before, builds nothing, and the tokens from before work."""
-    assert second.description == stopped[0]
+def moved(demo: Demo, description: dict[str, Any]) -> dict[str, Any]:
+    """What a description says of the folder where it lies now."""
+    here, there = demo.started.folder, demo.started.folder.with_name("moved")
+    body: dict[str, Any] = json.loads(json.dumps(description).replace(f"{here}/", f"{there}/"))
+    return body
+
+
+def test_a_second_run_keeps_data_ports_and_tokens(
+    second: Demo, demo: Demo, stopped: tuple[dict[str, Any], int]
+) -> None:
+    """It says the same as before of the folder's new place, builds nothing, and the tokens from before work."""
+    assert second.description == moved(demo, stopped[0]) != stopped[0]
     assert "Building" not in second.started.out
     assert second.get("/me", "cleared").json()["organization"] == "aurora-institute"
 
@@ -311,9 +321,9 @@ def third(second: Demo) -> Iterator[Demo]:
         again.started.kill()
 
 
-def test_a_run_after_kill_9_of_everything_works(third: Demo, stopped: tuple[dict[str, Any], int]) -> None:
+def test_a_run_after_kill_9_of_everything_works(third: Demo, demo: Demo, stopped: tuple[dict[str, Any], int]) -> None:
     """Stale locks, sockets and process ids of the killed run are in nobody's way, and no data is lost."""
-    assert third.description == stopped[0]
+    assert third.description == moved(demo, stopped[0])
     assert third.get("/stages/gpt-2/774M/checkpoints/main", "cleared").status_code == 200
 
 

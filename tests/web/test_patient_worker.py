@@ -1,6 +1,7 @@
 """The worker: as many slow clients as there may be leave every thread to the others, and broken bodies are 400."""
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -178,3 +179,15 @@ def test_a_thread_reads_no_longer_than_the_deadline() -> None:
 def test_what_is_whole(received: bytes, expected: bool) -> None:
     """A body is waited for as long as its head says, unless nobody would read it or its sender waits for us."""
     assert is_whole(received) is expected
+
+
+def test_the_socket_opens_only_once_all_is_imported(served_world: tuple[World, Served]) -> None:
+    """gunicorn reads its settings before it binds, and with them comes the code: workers only open what it needs."""
+    code = "import sys; from gunicorn.app.wsgiapp import WSGIApplication; WSGIApplication(); print(*sys.modules)"
+    command = [sys.executable, "-c", code, "-c", "config/gunicorn.conf.py", "server.wsgi:app"]
+    environment = os.environ | {"WEIGHTGATE_DATA": str(served_world[0].folder)}
+    done = subprocess.run(
+        command, cwd=Path(__file__).parents[2], env=environment, capture_output=True, text=True, check=True
+    )
+    assert {"server.web.app", "sqlalchemy", "boto3"} <= set(done.stdout.split())
+    assert "server.wsgi" not in done.stdout.split()
