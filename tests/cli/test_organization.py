@@ -7,7 +7,7 @@ from tests.world import World
 def test_an_organization_is_added_and_listed(operator: Operator) -> None:
     """What was added stands in the list, for scripts and for people."""
     added = operator("organization", "add", "dover-lab", "--name", "Dover Lab", "--json", by="admin")
-    assert added.body == {"id": "dover-lab", "name": "Dover Lab"}
+    assert added.body == {"id": "dover-lab", "name": "Dover Lab", "looks_like": []}
     listed = {row["id"]: row for row in operator("organization", "list", "--json", by="auditor").body}
     assert listed["dover-lab"]["kind"] == "partner"
     assert listed["dover-lab"]["suspended_at"] is None
@@ -49,3 +49,14 @@ def test_the_log_says_that_it_was_done_here(operator: Operator, sqlite_world: Wo
     operator("organization", "add", "dover-lab", "--name", "Dover Lab", by="admin")
     actor = sqlite_world.records("organization.add")[-1]["actor"]
     assert (actor["via"], actor["person"]) == ("cli", operator.people["admin"]["email"])
+
+
+def test_a_look_alike_is_named_and_networks_are_echoed(operator: Operator) -> None:
+    """Beside the answer, so that scripts read it as ever; and networks as they are kept."""
+    added = operator("organization", "add", "aurora-2", "--name", "Aurora lnstitute", "--json", by="admin")
+    assert added.body["looks_like"] == ["aurora-institute"]
+    assert "looks like that of Aurora Institute (aurora-institute)" in added.err
+    said = operator("organization", "networks", "aurora-2", "::ffff:192.0.2.0/120", by="admin").out
+    assert "192.0.2.0/24" in said
+    refused = operator("organization", "networks", "aurora-2", "fe80::1%lo", by="admin", code=1)
+    assert "without a zone" in refused.line

@@ -3,7 +3,7 @@
 import re
 from decimal import Decimal
 
-from flask import Blueprint, Response, url_for
+from flask import Blueprint, Response, flash, url_for
 from wtforms import IntegerField
 from wtforms.validators import NumberRange, Optional
 
@@ -97,6 +97,8 @@ def add(caller: Caller) -> Response:
         made = form.attempt(caller, lambda: organizations.add(resources(), caller, form.slug.data, form.name.data))
     if made is None:
         return render("admin/organizations/add.html", status(form), form=form)
+    for slug, name in organizations.looking_like(resources(), caller, made):
+        flash(f"Its name looks like that of {name} ({slug}). Check which one you mean whenever you clear one.", "warn")
     return done(_address(made.slug), f"{made.name} has been added. Next, invite its owner.")
 
 
