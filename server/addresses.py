@@ -1,8 +1,13 @@
-"""Addresses of clients, in the one form in which networks and the log know them."""
+"""Addresses of clients and their networks, in the one form in which settings, tokens and the log know them."""
 
 import ipaddress
+import re
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")  # RFC 4291, section 2.5.5.2: IPv4 in IPv6's clothes
+_PORT = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\](?::\d{1,5})?|(?P<ipv4>[0-9.]+):\d{1,5})")
 
 
 def parse(text: str | None) -> Address | None:
@@ -13,3 +18,25 @@ def parse(text: str | None) -> Address | None:
         return None
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return mapped or address
+
+
+def parse_hop(text: str | None) -> Address | None:
+    """The same of what a proxy names, which may hold the port that it was asked from."""
+    match = _PORT.fullmatch(text or "")
+    return parse(text if match is None else match["ipv6"] or match["ipv4"])
+
+
+def network(text: str) -> Network:
+    """Return a network in the form in which its addresses are looked for. Raises ValueError, which says what to write.
+
+    IPv4 in IPv6's clothes becomes IPv4, since no address ever comes in them: else it would match nothing.
+    """
+    if "%" in text:
+        raise ValueError("write a network without a zone (%…): a zone is only known on one machine")
+    try:
+        found = ipaddress.ip_network(text)
+    except ValueError:
+        raise ValueError("write a network like 192.0.2.0/24, with no bits set after the prefix") from None
+    if isinstance(found, ipaddress.IPv6Network) and found.subnet_of(_MAPPED):
+        return ipaddress.IPv4Network((int(found.network_address) & 0xFFFFFFFF, found.prefixlen - 96))
+    return found

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
+import idna
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -20,10 +21,18 @@ from pydantic import (
     model_validator,
 )
 
+from server import addresses
+
 FILE_NAME = "weightgate.toml"
 PREFIX = "WEIGHTGATE_"
 # Variables of ours that are not settings: the folder, and the password a script proves itself with.
-NOT_SETTINGS = frozenset({"WEIGHTGATE_DATA", "WEIGHTGATE_PASSWORD", "WEIGHTGATE_TOKEN"})
+# Those of the client, and those that the demo prints to export, may be there as well.
+NOT_SETTINGS = frozenset(f"{PREFIX}{name}" for name in ("DATA", "PASSWORD", "TOKEN", "ENDPOINT", "STATE"))
+# Kubernetes tells each container of every service near it; one that is called `weightgate…` speaks in our prefix.
+_SERVICE_LINK = re.compile(
+    r"(\w+_)?(SERVICE_HOST=.*|SERVICE_PORT(_\w+)?=\d+|PORT=(tcp|udp|sctp)://.*"
+    r"|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?=.*)"
+)
 
 
 # Whoever sees a URL can use it for that long. No setting allows more, no signer signs for longer, and nothing looks
@@ -36,12 +45,31 @@ class SettingsError(Exception):
 
 
 def _network(text: str) -> str:
-    if ipaddress.ip_network(text).prefixlen == 0:
+    network = addresses.network(text)
+    if network.prefixlen == 0:
         raise ValueError(
             "this range includes every address, so anyone could forge the address that is logged; list only your "
             "proxies"
         )
+    return str(network)
+
+
+def _host_name(text: str) -> str:
+    _require_ascii_host(text)
+    if len(text) > 253 or not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", text):
+        raise ValueError("write a host name in small letters, such as weights.example.org; an IPv6 address is none")
     return text
+
+
+def _require_ascii_host(host: str) -> None:
+    """Raise ValueError, which offers what browsers and certificates call it, for a host in another script."""
+    if host.isascii():
+        return
+    try:
+        plain = idna.encode(host, uts46=True).decode()
+    except idna.IDNAError:
+        raise ValueError("this host contains letters that no host name can have") from None
+    raise ValueError(f"write the host as browsers and certificates do: {plain}")
 
 
 # One plain address: no name, no list, nothing that could begin a header or another command, encoded or not.
@@ -51,7 +79,7 @@ SMTP_PORTS = {"smtps": 465, "smtp+starttls": 587, "smtp": 25}  # the ways to a m
 
 Network = Annotated[str, AfterValidator(_network)]
 BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
-HostName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]
+HostName = Annotated[str, AfterValidator(_host_name)]
 
 
 class Settings(BaseModel):
@@ -209,7 +237,8 @@ def _from_file(path: Path) -> dict[str, Any]:
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for variable, text in environment.items():
-        if variable.startswith(PREFIX) and variable not in NOT_SETTINGS:
+        is_link = _SERVICE_LINK.fullmatch(f"{variable.removeprefix(PREFIX)}={text}") is not None
+        if variable.startswith(PREFIX) and variable not in NOT_SETTINGS and not is_link:
             name = variable.removeprefix(PREFIX).lower()
             if name == "folder":
                 raise SettingsError(f"{variable}: unknown variable; use WEIGHTGATE_DATA")
@@ -235,6 +264,7 @@ def _sentence(error: Any, variables: Mapping[str, Any]) -> str:
 def _origin(value: str, *, like: str, readable: str) -> str:
     """The value without a closing slash. Raises ValueError unless it is a scheme, a host and perhaps a port."""
     parts = urlsplit(value)
+    _require_ascii_host(parts.hostname or "")
     bare = value.rstrip("/") == f"{parts.scheme}://{parts.netloc}" and parts.port != 0
     plain = re.fullmatch(r"[A-Za-z0-9.:\[\]-]+", parts.netloc)  # no name and password before the host either
     if parts.scheme not in {"http", "https"} or not parts.hostname or not bare or not plain:

@@ -24,6 +24,51 @@ def test_an_address_has_one_form(text: str, address: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("192.0.2.1:17085", "192.0.2.1"),
+        ("[2001:db8::1]:443", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("[::ffff:192.0.2.1]:80", "192.0.2.1"),
+        ("2001:db8::1:443", "2001:db8::1:443"),  # nobody can tell: as it is
+        ("192.0.2.1", "192.0.2.1"),
+    ],
+)
+def test_a_proxy_may_name_the_port_as_well(text: str, address: str) -> None:
+    """It is no part of the address."""
+    assert addresses.parse_hop(text) == ip_address(address)
+
+
+@pytest.mark.parametrize("text", [None, "", "unknown", "_hidden", "192.0.2.1:", "[192.0.2.1", "a:80", "192.0.2.1:x"])
+def test_a_hop_that_is_none_is_none(text: str | None) -> None:
+    """Whatever stands there instead."""
+    assert addresses.parse_hop(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("192.0.2.0/24", "192.0.2.0/24"),
+        ("192.0.2.1", "192.0.2.1/32"),
+        ("2001:DB8::/32", "2001:db8::/32"),
+        ("::ffff:127.0.0.0/104", "127.0.0.0/8"),
+        ("::ffff:127.0.0.1", "127.0.0.1/32"),
+        ("::ffff:0:0/96", "0.0.0.0/0"),
+    ],
+)
+def test_a_network_is_kept_as_it_is_looked_for(text: str, kept: str) -> None:
+    """IPv4 in IPv6's clothes would match no address, since each comes without them."""
+    assert str(addresses.network(text)) == kept
+
+
+@pytest.mark.parametrize("text", ["", "everywhere", "192.0.2.1/24", "192.0.2.0/33", "fe80::1%lo", "fe80::%lo/64"])
+def test_what_is_no_network_is_refused(text: str) -> None:
+    """A zone as well, which only one machine knows."""
+    with pytest.raises(ValueError, match="write a network"):
+        addresses.network(text)
+
+
+@pytest.mark.parametrize(
     "text", [None, "", "%eth0", "localhost", "192.0.2.256", "192.0.2.01", " 192.0.2.1", "192.0.2.1:80"]
 )
 def test_what_is_no_address_is_none(text: str | None) -> None:

@@ -206,14 +206,52 @@ def test_a_variable_wins(tmp_path: Path) -> None:
         "WEIGHTGATE_DATA": "elsewhere",
         "WEIGHTGATE_PASSWORD": "hush",
         "WEIGHTGATE_TOKEN": "hush",
+        "WEIGHTGATE_ENDPOINT": "http://localhost:8080",
+        "WEIGHTGATE_STATE": "/tmp/state",
+        "WEIGHTGATE_PORT": "tcp://10.96.4.2:8080",
+        "WEIGHTGATE_SERVICE_HOST": "10.96.4.2",
+        "WEIGHTGATE_SERVICE_PORT": "8080",
+        "WEIGHTGATE_SERVICE_PORT_HTTP": "8080",
+        "WEIGHTGATE_PORT_8080_TCP": "tcp://10.96.4.2:8080",
+        "WEIGHTGATE_PORT_8080_TCP_PROTO": "tcp",
+        "WEIGHTGATE_PORT_8080_TCP_PORT": "8080",
+        "WEIGHTGATE_PORT_8080_TCP_ADDR": "10.96.4.2",
+        "WEIGHTGATE_WEB_PORT": "tcp://[fd00::2]:8080",
+        "WEIGHTGATE_WEB_SERVICE_HOST": "fd00::2",
         "OTHER_WEB_WORKERS": "0",
     }
     loaded = load(tmp_path, 'url_lifetime_seconds = 900\ntrusted_proxies = ["127.0.0.1"]\n', environment)
     assert loaded.url_lifetime_seconds == 60
     assert loaded.public_stages_need_sign_in is True
-    assert loaded.trusted_proxies == ("10.0.0.0/8", "192.0.2.1")
+    assert loaded.trusted_proxies == ("10.0.0.0/8", "192.0.2.1/32")
     assert loaded.listen == "[::1]:80"
     assert loaded.secret_file == Path("/run/secret")
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ('public_url = "https://gewichte.münchen.example"', "write the host as .*: gewichte.xn--mnchen-3ya.example"),
+        ('public_url = "https://a b.exämple"', "letters that no host name can have"),
+        ('log_host = "münchen.example"', "write the host as .*: xn--mnchen-3ya.example"),
+        ('log_host = "2001:db8::1"', "write a host name in small letters, .* an IPv6 address is none"),
+        ('trusted_proxies = ["fe80::1%lo"]', "write a network without a zone"),
+    ],
+)
+def test_a_host_that_is_none_is_told_in_a_sentence(tmp_path: Path, line: str, sentence: str) -> None:
+    """No pattern is shown to anyone, and what browsers call it is offered."""
+    key = line.partition(" ")[0]
+    good = GOOD if key not in GOOD else without(key)
+    with pytest.raises(SettingsError, match=sentence) as refused:
+        load(tmp_path, line + "\n", good=good)
+    assert "pattern" not in str(refused.value)
+
+
+def test_networks_of_proxies_are_kept_as_they_are_looked_for(tmp_path: Path) -> None:
+    """IPv4 in IPv6's clothes is IPv4, or it would match nothing; all of it is refused as ever."""
+    assert load(tmp_path, 'trusted_proxies = ["::ffff:10.0.0.0/104"]\n').trusted_proxies == ("10.0.0.0/8",)
+    with pytest.raises(SettingsError, match="includes every address"):
+        load(tmp_path, 'trusted_proxies = ["::ffff:0:0/96"]\n')
 
 
 def test_the_environment_is_read_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,6 +267,9 @@ def test_the_environment_is_read_by_default(tmp_path: Path, monkeypatch: pytest.
         ("WEIGHTGATE_URL_LIFETIME_SECONDS", "901", r"url_lifetime_seconds \(from WEIGHTGATE_URL_LIFETIME_SECONDS\): "),
         ("WEIGHTGATE_TRUSTED_PROXIES", "10.0.0.0/8,x", r"trusted_proxies.1 \(from WEIGHTGATE_TRUSTED_PROXIES\): "),
         ("WEIGHTGATE_URL_LIFETIME", "60", r"url_lifetime \(from WEIGHTGATE_URL_LIFETIME\): unknown key"),
+        ("WEIGHTGATE_PORT", "8080", r"port \(from WEIGHTGATE_PORT\): unknown key"),
+        ("WEIGHTGATE_SERVICE_PORT", "x", r"service_port \(from WEIGHTGATE_SERVICE_PORT\): unknown key"),
+        ("WEIGHTGATE_S3_ENDPOINT", "x", r"s3_endpoint \(from WEIGHTGATE_S3_ENDPOINT\): unknown key"),
         ("WEIGHTGATE_FOLDER", "/tmp", "WEIGHTGATE_FOLDER: unknown variable; use WEIGHTGATE_DATA"),
         ("WEIGHTGATE_DATABASE_URL", "mysql://app:hush@db/x", r"database_url \(from WEIGHTGATE_DATABASE_URL\): "),
     ],

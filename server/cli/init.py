@@ -91,6 +91,10 @@ def init(instance: Instance, /, as_json: bool, **options: Any) -> None:
 
 
 def _require_sensible(options: dict[str, Any]) -> None:
+    if ":" in (urlsplit(options["public_url"]).hostname or ""):
+        raise click.UsageError(
+            "--public-url: use a host name instead of an IPv6 address. Passkeys and the log's name need one."
+        )
     if len({email_addresses.folded(admin) for admin in options["admins"]}) != 2 or len(options["admins"]) != 2:
         raise click.UsageError("Use --admin exactly twice, for two people: one alone could not approve anything.")
     keys_given = [options["signer_key"], options["publisher_key"]]

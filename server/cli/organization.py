@@ -2,7 +2,7 @@
 
 import click
 
-from server.cli.terminal import COUNT, LARGE_COUNT, Instance, acting, show, show_list, show_one, with_json
+from server.cli.terminal import COUNT, LARGE_COUNT, Instance, acting, printable, show, show_list, show_one, with_json
 from server.domain.callers import Caller
 from server.domain.identity import organizations, people
 from server.domain.identity.organizations import Organization
@@ -22,7 +22,11 @@ def organization() -> None:
 def add(instance: Instance, caller: Caller, slug: str, name: str, as_json: bool) -> None:
     """Add a partner organization with the ID SLUG."""
     added = organizations.add(instance.use, caller, slug, name)
-    show(as_json, {"id": added.slug, "name": added.name}, f"Added {added.slug}. Next: `person add`.")
+    alike = organizations.looking_like(instance.use, caller, added)
+    body = {"id": added.slug, "name": added.name, "looks_like": [slug for slug, _ in alike]}
+    show(as_json, body, f"Added {added.slug}. Next: `person add`.")
+    for slug, name in alike:
+        click.echo(f"Warning: its name looks like that of {printable(name)} ({slug}).", err=True)
 
 
 @organization.command("list")
@@ -107,11 +111,11 @@ def quota(
 @acting
 def networks(instance: Instance, caller: Caller, slug: str, networks: tuple[str, ...], as_json: bool) -> None:
     """Set the NETWORKS that SLUG fetches from. A fetch from any other network raises an alarm. Omit to remove all."""
-    organizations.set_networks(instance.use, caller, slug, networks)
+    kept = organizations.set_networks(instance.use, caller, slug, networks)
     show(
         as_json,
-        {"id": slug, "networks": list(networks)},
-        f"Registered networks of {slug}: {', '.join(networks)}." if networks else f"{slug} has no registered networks.",
+        {"id": slug, "networks": list(kept)},
+        f"Registered networks of {slug}: {', '.join(kept)}." if kept else f"{slug} has no registered networks.",
     )
 
 

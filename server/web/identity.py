@@ -101,6 +101,12 @@ def _identified() -> Caller:
         g.caller = unknown
         return unknown
     scheme, _, text = header.partition(" ")
+    if FORM.search(header) and (scheme.lower() != "bearer" or not FORM.fullmatch(text.strip())):
+        g.caller = unknown
+        raise InvalidCredentials(
+            "The Authorization header contains more than a token.",
+            next_step="Send exactly `Authorization: Bearer wgk_…`: no quotes, no second `Bearer`, no other characters.",
+        )
     if scheme.lower() != "bearer":
         g.caller = unknown
         raise InvalidCredentials("The Authorization header does not contain a bearer token.")

@@ -1,6 +1,5 @@
 """Requests: bodies read strictly, and the client's address believed only as far as our own proxies go."""
 
-import ipaddress
 import json
 from typing import Any
 
@@ -43,13 +42,13 @@ def client_address(peer: str | None, forwarded_for: str, trusted: tuple[str, ...
     """Return who asks: the nearest address that is not one of our proxies.
 
     X-Forwarded-For is written by anyone; each proxy appends whom it heard from, so it is read from the right, and only
-    while the speaker is trusted.
+    while the speaker is trusted. Some proxies add the port.
     """
-    networks = [ipaddress.ip_network(network) for network in trusted]
+    networks = [addresses.network(network) for network in trusted]
     hops = [hop.strip() for hop in forwarded_for.split(",") if hop.strip()]
     here = addresses.parse(peer)
     while hops and here is not None and any(here in network for network in networks):
-        here = addresses.parse(hops.pop())
+        here = addresses.parse_hop(hops.pop())
     return None if here is None else str(here)
 
 

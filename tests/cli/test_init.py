@@ -161,6 +161,7 @@ FAULTS = {
         "check that it is running",
     ),
     "an address that is none": (("--admin", "ben"), "is not a valid email address"),
+    "a host in another script": (("--public-url", "https://m\u00fcnchen.example"), "xn--mnchen-3ya.example"),
     "an id that is none": (("--lab", "The Lab"), "is not a valid organization ID"),
     "a bucket that is none": (("--bucket", "Weights!"), "s3_bucket"),
 }
@@ -179,6 +180,12 @@ def test_a_failure_half_way_is_one_line_and_blocks_nothing(newcomer: Operator, s
     assert "hidden" not in answer.err
     newcomer.people = passwords(newcomer(*BASIC, *s3))
     newcomer("tier", "list", by="ada")
+
+
+def test_a_host_of_numbers_is_wrong_use(newcomer: Operator, s3: tuple[str, ...]) -> None:
+    """The sentence is about the host that was given, not about a key that nobody wrote."""
+    answer = newcomer(*BASIC, *s3, "--public-url", "https://[2001:db8::1]", code=2)
+    assert "use a host name instead of an IPv6 address" in " ".join(answer.err.split())
 
 
 def test_an_init_that_was_killed_is_taken_up_again(

@@ -7,7 +7,7 @@ from tests.world import World
 def test_an_organization_is_added_and_listed(operator: Operator) -> None:
     """What was added stands in the list, for scripts and for people."""
     added = operator("organization", "add", "dover-lab", "--name", "Dover Lab", "--json", by="admin")
-    assert added.body == {"id": "dover-lab", "name": "Dover Lab"}
+    assert added.body == {"id": "dover-lab", "name": "Dover Lab", "looks_like": []}
     listed = {row["id"]: row for row in operator("organization", "list", "--json", by="auditor").body}
     assert listed["dover-lab"]["kind"] == "partner"
     assert listed["dover-lab"]["suspended_at"] is None
@@ -61,3 +61,14 @@ def test_an_organization_is_shown_with_its_limits(operator: Operator) -> None:
     assert operator.people["cleared"]["email"] in body["people"]
     assert "192.0.2.0/24" in operator("organization", "show", "aurora-institute", by="cleared").out
     assert "no organization" in operator("organization", "show", "birch-university", by="cleared", code=1).line
+
+
+def test_a_look_alike_is_named_and_networks_are_echoed(operator: Operator) -> None:
+    """Beside the answer, so that scripts read it as ever; and networks as they are kept."""
+    added = operator("organization", "add", "aurora-2", "--name", "Aurora lnstitute", "--json", by="admin")
+    assert added.body["looks_like"] == ["aurora-institute"]
+    assert "looks like that of Aurora Institute (aurora-institute)" in added.err
+    said = operator("organization", "networks", "aurora-2", "::ffff:192.0.2.0/120", by="admin").out
+    assert "192.0.2.0/24" in said
+    refused = operator("organization", "networks", "aurora-2", "fe80::1%lo", by="admin", code=1)
+    assert "without a zone" in refused.line

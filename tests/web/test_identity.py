@@ -73,6 +73,29 @@ def test_public_stages_can_need_sign_in(sqlite_world: World, method_path: tuple[
     require_problem(sqlite_world.api(method, path, None, json=body), 401, "authentication_required")
 
 
+@pytest.mark.parametrize(
+    "header",
+    ["Bearer \ufeff{}", "\ufeffBearer {}", 'Bearer "{}"', "Bearer '{}'", '"Bearer {}"', "Bearer Bearer {}",
+     "Bearer {},", "Token {}", "{}", "Bearer {} {}", "Bearer token={}"],
+)  # fmt: skip
+def test_what_holds_more_than_a_token_is_told_so(sqlite_world: World, header: str) -> None:
+    """What an editor or a script adds is named, since the token itself would work; nothing of it is sent back."""
+    token = sqlite_world.example.tokens["cleared"]
+    sent = header.format(token, token).encode().decode("latin-1")
+    answer = sqlite_world.api("GET", "/me", None, headers={"Authorization": sent})
+    problem = require_problem(answer, 401, "invalid_credentials")
+    assert problem["detail"] == "The Authorization header contains more than a token."
+    assert "no quotes" in problem["next_step"]
+    assert token not in answer.text
+
+
+@pytest.mark.parametrize("header", ["Bearer {}", "bearer {} ", "BEARER  {}"])
+def test_spaces_around_a_token_are_none_of_it(sqlite_world: World, header: str) -> None:
+    """Nor does the scheme's spelling matter."""
+    sent = header.format(sqlite_world.example.tokens["cleared"])
+    assert sqlite_world.api("GET", "/me", None, headers={"Authorization": sent}).status_code == 200
+
+
 def _changed(token: str) -> str:
     return token[:-1] + ("0" if token[-1] != "0" else "1")
 

@@ -187,8 +187,11 @@ def _in_force(acts: Sequence[Act], at_ms: int) -> Act | None:
 
 
 def _is_foreign(address: str, found: Issued) -> bool:
-    """An address that cannot be read lies in no network. Who asked without an address cannot be compared with."""
-    if found.organization_id is None:  # a public stage, asked for by nobody in particular
+    """An address that cannot be read lies in no network. Who asked without an address cannot be compared with.
+
+    `-` alone is how stores write that they do not tell: an object that another service read, not somebody elsewhere.
+    """
+    if found.organization_id is None or address in {"", "-"}:  # or a public stage, asked for by nobody in particular
         return False
     if found.networks:
         here = addresses.parse(address)

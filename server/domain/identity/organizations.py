@@ -1,6 +1,5 @@
 """Organizations: the lab, and the partners that access is granted to."""
 
-import ipaddress
 import re
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -8,14 +7,17 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, String, Text, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from server import addresses
 from server.domain import acts, long_texts
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotFound, NotPossible
+from server.domain.identity import look_alikes
 from server.domain.paging import Page, Slice, cut, page
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
 from server.storage.database import Base, Key, Moment
+from server.text import unseen
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 REQUESTS_PER_MINUTE_AT_MOST = 1_000_000  # far above what a server answers, and an interval that a clock can measure
@@ -61,7 +63,9 @@ def create(session: Session, slug: str, name: str, *, is_lab: bool, at: datetime
     if not SLUG.fullmatch(slug):
         raise InvalidRequest(f"{slug!r} is not a valid organization ID. Use up to 64 characters: a-z, 0-9 and '-'.")
     name = name.strip()
-    if not name or len(name) > 200 or not name.isprintable():  # mails and signed copies quote it
+    if hidden := unseen(name):  # mails and signed copies quote it
+        raise InvalidRequest(f"The organization's name contains a character that cannot be seen: {hidden}.")
+    if not name or len(name) > 200:
         raise InvalidRequest("Enter the organization's name on one line, in 200 characters or fewer.")
     if session.scalar(select(Organization.id).where(Organization.slug == slug)):
         raise NotPossible(f"An organization {slug} already exists.")
@@ -70,6 +74,14 @@ def create(session: Session, slug: str, name: str, *, is_lab: bool, at: datetime
     session.flush()
     session.add(Quota(organization_id=organization.id))
     return organization
+
+
+def looking_like(use: Resources, caller: Caller, made: Organization) -> list[tuple[str, str]]:
+    """Id and name of each other organization whose name looks like this one's: one could be cleared for the other."""
+    caller.require(Permission.ORGANIZATION_MANAGE)
+    with use.database.reading() as session:
+        others = session.execute(select(Organization.slug, Organization.name).where(Organization.id != made.id))
+        return look_alikes.of(made.name, [(slug, name) for slug, name in others])
 
 
 def suspend(use: Resources, caller: Caller, slug: str, reason: str) -> None:
@@ -116,25 +128,28 @@ def set_quota(
         _record(session, caller, EntryKind.ORGANIZATION_QUOTA, organization, use.clock(), **limits)
 
 
-def set_networks(use: Resources, caller: Caller, slug: str, networks: Collection[str]) -> None:
-    """Replace the networks that an organization fetches from; none: each download is held against who asked for it."""
+def set_networks(use: Resources, caller: Caller, slug: str, networks: Collection[str]) -> list[str]:
+    """Replace the networks that an organization fetches from, and return them as they are kept.
+
+    None: each download is held against who asked for it.
+    """
     caller.require(Permission.ORGANIZATION_MANAGE)
     text = " ".join(sorted({_network(network) for network in networks}))
     if len(text) > 1000:
         raise InvalidRequest("Too many networks. The maximum is about 50.")
     with use.database.transaction() as session:
         organization = get(session, slug, lock=True)
-        if organization.networks == text:
-            return
-        organization.networks = text
-        _record(session, caller, EntryKind.ORGANIZATION_NETWORKS, organization, use.clock(), networks=text)
+        if organization.networks != text:
+            organization.networks = text
+            _record(session, caller, EntryKind.ORGANIZATION_NETWORKS, organization, use.clock(), networks=text)
+        return text.split()
 
 
 def _network(text: str) -> str:
     try:
-        network = ipaddress.ip_network(text)
-    except ValueError:
-        raise InvalidRequest("Write a network like 192.0.2.0/24, with no bits set after the prefix.") from None
+        network = addresses.network(text)
+    except ValueError as error:
+        raise InvalidRequest(f"{text[:60]!r}: {error}.") from None
     if network.prefixlen == 0:
         raise InvalidRequest(
             "This range includes every address, so no alarm would ever be raised. Register no network instead."

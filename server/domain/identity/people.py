@@ -31,6 +31,7 @@ from server.domain.permissions import PARTNERS, STAFF, Permission, Role
 from server.domain.resources import Resources
 from server.storage import keys
 from server.storage.database import Base, Key, Moment
+from server.text import unseen
 
 PASSWORD_CHARACTERS_AT_LEAST = 15
 PASSWORD_CHARACTERS_AT_MOST = 256  # hashing longer ones would only serve whoever wants to keep us busy
@@ -120,7 +121,9 @@ def create(
     email = email_addresses.stored(email)
     require_fit(home, role)
     name = name.strip()
-    if not name or len(name) > 200 or not name.isprintable():  # mails of ours quote it
+    if hidden := unseen(name):  # mails of ours quote it
+        raise InvalidRequest(f"The person's name contains a character that cannot be seen: {hidden}.")
+    if not name or len(name) > 200:
         raise InvalidRequest("Enter the person's name on one line, in 200 characters or fewer.")
     require_new(session, email)
     totp_secret = pyotp.random_base32() if totp_secret is None else totp_secret

@@ -6,7 +6,6 @@ The checksum lets scanners and us tell a token from noise without asking the dat
 
 import hashlib
 import hmac
-import ipaddress
 import re
 import secrets
 import zlib
@@ -18,6 +17,7 @@ from sqlalchemy import ColumnElement, ForeignKey, Index, LargeBinary, String, se
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from server import addresses
 from server.domain import acts
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
@@ -196,7 +196,7 @@ def _insert(
         person_id=person_id,
         name=name.strip(),
         scopes=" ".join(sorted(scopes)),
-        networks=" ".join(str(ipaddress.ip_network(network)) for network in networks),
+        networks=_networks(networks),
         created_at=at,
         expires_at=expires_at,
         made_with=made_with,
@@ -227,12 +227,16 @@ def _require_sensible(
     if not scopes:
         raise InvalidRequest("A token needs at least one scope.")
     _require_carried(scopes, role)
-    try:
-        text = " ".join(str(ipaddress.ip_network(network)) for network in networks)
-    except ValueError:
-        raise InvalidRequest("Write a network like 192.0.2.0/24, with no bits set after the prefix.") from None
-    if len(text) > 1000:
+    if len(_networks(networks)) > 1000:
         raise InvalidRequest("Too many networks. The maximum is about 50.")
+
+
+def _networks(given: Collection[str]) -> str:
+    """As they are kept."""
+    try:
+        return " ".join(str(addresses.network(text)) for text in given)
+    except ValueError as error:
+        raise InvalidRequest(f"{error}.".capitalize()) from None
 
 
 def _require_carried(scopes: Collection[Scope], role: Role) -> None:

@@ -47,7 +47,7 @@ def change_networks(world: World, *networks: str) -> None:
     ((), "127.0.1.1", [FOREIGN]),
     ((), "::ffff:127.0.0.9", []),
     ((), "2001:db8::1", [FOREIGN]),
-    ((), "-", [FOREIGN]),
+    ((), "-", []),
     (("192.0.2.0/24", "2001:db8:7::/48"), "192.0.2.200", []),
     (("192.0.2.0/24", "2001:db8:7::/48"), "2001:db8:7:ffff::1", []),
     (("192.0.2.0/24", "2001:db8:7::/48"), "127.0.0.1", [FOREIGN]),
@@ -78,6 +78,17 @@ def test_who_asks_for_a_public_stage_as_nobody_has_no_network(sqlite_world: Worl
     assert raised(sqlite_world, tmp_path, read_of(download, sqlite_world.use.clock(), address="198.51.100.1")) == []
 
 
+@pytest.mark.parametrize("networks", [[], ["192.0.2.0/24"]])
+def test_an_address_that_the_store_does_not_tell_is_no_foreign_one(
+    sqlite_world: World, tmp_path: Path, networks: list[str]
+) -> None:
+    """`-` is how stores write it; whatever else cannot be read lies in no network."""
+    change_networks(sqlite_world, *networks)
+    at = sqlite_world.use.clock()
+    assert raised(sqlite_world, tmp_path, read_of(issue(sqlite_world), at, address="-")) == []
+    assert raised(sqlite_world, tmp_path, read_of(issue(sqlite_world), at, address="elsewhere")) == [FOREIGN]
+
+
 def test_networks_are_those_of_the_address() -> None:
     """What is no address stands for itself."""
     assert network_of("192.0.2.77") == "192.0.2.0/24"
@@ -93,6 +104,7 @@ GHOSTS: dict[str, Callable[[Wanted, Download], Wanted]] = {
     "another key": lambda line, _: line._replace(key=line.key.replace("hparams.json", "encoder.json")),
     "a path beside it": lambda line, _: line._replace(key=line.key + "/x"),
     "before it was issued": lambda line, _: line._replace(at=line.at - timedelta(minutes=16)),
+    "a day before its entry": lambda line, _: line._replace(at=line.at - timedelta(days=1)),
     "long after its end": lambda line, _: line._replace(at=line.at + timedelta(minutes=50)),
 }
 

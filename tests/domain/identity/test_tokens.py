@@ -159,7 +159,7 @@ REFUSED: list[dict[str, Any]] = [
     {"name": ""}, {"name": "  "}, {"name": "x" * 101},
     {"scopes": []},
     {"lifetime": timedelta(0)}, {"lifetime": -DAY}, {"lifetime": 90 * DAY + timedelta(microseconds=1)},
-    {"networks": ["192.0.2.1/24"]}, {"networks": ["everywhere"]}, {"networks": [""]},
+    {"networks": ["192.0.2.1/24"]}, {"networks": ["fe80::1%lo"]}, {"networks": ["everywhere"]}, {"networks": [""]},
     {"networks": ["2001:db8::/32"] * 80},
 ]  # fmt: skip
 

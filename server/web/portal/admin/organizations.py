@@ -3,7 +3,7 @@
 import re
 from decimal import Decimal
 
-from flask import Blueprint, Response, request, url_for
+from flask import Blueprint, Response, flash, request, url_for
 from wtforms import IntegerField, SelectField
 from wtforms.validators import NumberRange, Optional
 
@@ -113,6 +113,8 @@ def add(caller: Caller) -> Response:
         made = form.attempt(caller, lambda: organizations.add(resources(), caller, form.slug.data, form.name.data))
     if made is None:
         return render("admin/organizations/add.html", status(form), form=form)
+    for slug, name in organizations.looking_like(resources(), caller, made):
+        flash(f"Its name looks like that of {name} ({slug}). Check which one you mean whenever you clear one.", "warn")
     return done(_address(made.slug), f"{made.name} has been added. Next, invite its owner.")
 
 

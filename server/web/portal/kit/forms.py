@@ -20,7 +20,7 @@ from server.domain.errors import InvalidRequest, NotPossible, taken_meanwhile
 from server.domain.identity import people
 from server.logger import redact
 from server.storage.database import RowTaken
-from server.text import is_writable, lines, printable
+from server.text import is_writable, lines, printable, unseen
 from server.web.identity import resources
 from server.web.portal.kit import kept_forms
 from server.web.portal.kit.kept_forms import ALWAYS_KNOWN
@@ -169,8 +169,10 @@ def _writable(_: Any, field: Field) -> None:
 
 def _in_one_line(_: Any, field: Field) -> None:
     """Names stand in mails of ours: what follows a line break in one would read as ours too."""
-    if field.data and not field.data.isprintable():
+    if field.data and len(field.data.splitlines()) > 1:
         raise ValidationError("Enter this on one line.")
+    if field.data and (hidden := unseen(field.data)):
+        raise ValidationError(f"This contains a character that cannot be seen: {hidden}.")
 
 
 def _countable(_: Any, field: Field) -> None:
