@@ -66,7 +66,7 @@ def revoke(instance: Instance, caller: Caller, clearance_id: int, reason: str | 
     """Revoke a clearance immediately."""
     left = clearances.revoke(instance.use, caller, clearance_id, reason, with_others=with_others)
     lifetime = instance.settings.url_lifetime_seconds
-    goes_on = f" Access goes on under {clearances.in_words(left)}: `--all` revokes these too." if left else ""
+    goes_on = f" Access continues under {clearances.in_words(left)}: `--all` revokes these too." if left else ""
     show(
         False,
         {},

@@ -194,7 +194,7 @@ def revoke(caller: Caller, clearance_id: int) -> Response:
         left = form.attempt(caller, lambda: clearances.revoke(use, caller, clearance_id, reason, with_others=both))
     if left is None:
         return _act(caller, clearance_id, form, "revoke")
-    then = f"Access goes on under {clearances.in_words(left)}." if left else "No more downloads are issued under it."
+    then = f"Access continues under {clearances.in_words(left)}." if left else "No more downloads are issued under it."
     return done(_address(clearance_id), f"Clearance {clearance_id} has been revoked. {then}")
 
 

@@ -231,7 +231,7 @@ def test_revoking_names_what_goes_on_and_can_end_it(sqlite_world: World) -> None
         expires_at=world.clock() + timedelta(days=30), purpose="Study.",
     )  # fmt: skip
     clearances.approve(world.use, world.admin2, more.id)
-    assert f"Access goes on under clearance {more.id}" in words(admin.get("/admin/clearances/1/revoke"))
+    assert f"Access continues under clearance {more.id}" in words(admin.get("/admin/clearances/1/revoke"))
     assert "This organization also has clearance 1" in words(admin.get(f"/admin/clearances/{more.id}"))
     typed = {"confirmation": "aurora-institute", "because": "The study has ended.", "with_others": "y"}
     assert admin.post("/admin/clearances/1/revoke", typed).status_code == 303

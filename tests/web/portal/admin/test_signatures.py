@@ -58,7 +58,8 @@ def test_a_paper_signature_is_recorded(sqlite_world: World) -> None:
     admin = world.visit("admin")
     for fault, status in (
         ({"organization": "nobody"}, 422), ({"agreement": "nothing"}, 422), ({"number": "7"}, 422),
-        ({"document_sha256": "short"}, 422), ({"signed_on": "2999-01-01"}, 422), ({"before_publication": ""}, 422), ({"signer_name": " "}, 422),
+        ({"document_sha256": "short"}, 422), ({"signed_on": "2999-01-01"}, 422),
+        ({"before_publication": ""}, 422), ({"signer_name": " "}, 422),
     ):  # fmt: skip
         answer = admin.post("/admin/signatures/record", PAPER | fault)
         assert answer.status_code == status, fault
