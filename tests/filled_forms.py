@@ -130,6 +130,9 @@ FORMS: dict[str, Filled] = {
     "/admin/people/<int:person_id>/disable": Filled("admin", before=_member),
     "/admin/people/<int:person_id>/enable": Filled("admin", before=_disabled),
     "/admin/people/<int:person_id>/role": Filled("admin", {"role": "owner"}, _member),
+    "/admin/people/invitations/<int:invitation_id>/resend": Filled(
+        "admin", {"organization": "aurora-institute"}, _invited, entries=2
+    ),
     "/admin/people/invitations/<int:invitation_id>/withdraw": Filled(
         "admin", {"organization": "aurora-institute"}, _invited
     ),
@@ -169,6 +172,7 @@ FORMS: dict[str, Filled] = {
     "/people/<int:person_id>/disable": Filled("cleared", before=_member),
     "/people/<int:person_id>/enable": Filled("cleared", before=_disabled),
     "/people/<int:person_id>/role": Filled("cleared", {"role": "owner"}, _member),
+    "/people/invitations/<int:invitation_id>/resend": Filled("cleared", before=_invited, entries=2),
     "/people/invitations/<int:invitation_id>/withdraw": Filled("cleared", before=_invited),
     "/people/invite": Filled("cleared", NEW_PERSON),
     "/requests/<int:request_id>/withdraw": Filled("uncleared", before=_asked),

@@ -24,7 +24,7 @@ def test_a_revocation_stops_the_next_request(operator: Operator, sqlite_world: W
 
 
 def test_a_second_clearance_is_named_and_ended_with_the_first(operator: Operator) -> None:
-    """Proposing, approving and revoking say that access goes on under another; a reason can be given."""
+    """Proposing, approving and revoking say that access continues under another; a reason can be given."""
     first = operator(*PROPOSE, "--json", by="admin").body["id"]
     operator("clearance", "approve", first, by="admin2")
     again = ("clearance", "propose", "cedar-systems", "gpt-2", "partner", "--until", "60d", "--purpose", "Study.")
@@ -35,7 +35,7 @@ def test_a_second_clearance_is_named_and_ended_with_the_first(operator: Operator
     assert f"Access continues under clearance {second} (partner on gpt-2" in out
     third = operator(*PROPOSE, "--json", by="admin").body["id"]
     operator("clearance", "approve", third, by="admin2")
-    assert "goes on" not in operator("clearance", "revoke", third, "--all", by="admin").out
+    assert "continues" not in operator("clearance", "revoke", third, "--all", by="admin").out
     states = {row["id"]: row["state"] for row in operator("clearance", "list", "--json", by="admin").body}
     assert {states[one] for one in (first, second, third)} == {"revoked"}
 

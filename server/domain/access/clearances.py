@@ -134,10 +134,7 @@ def propose_in(
     caller.require(Permission.CLEARANCE_PROPOSE)
     purpose = long_texts.require(purpose, "what the organization needs it for")
     starts_at = starts_at or at
-    if starts_at < at.replace(hour=0, minute=0, second=0, microsecond=0):
-        raise InvalidRequest(f"A clearance cannot start on {dates.day(starts_at)}: that is before today.")
-    if expires_at <= max(starts_at, at):
-        raise InvalidRequest("A clearance must end after it starts, and in the future.")
+    _require_times(starts_at, expires_at, at)
     _require_new(session, organization, model, tier, expires_at)
     alone = not tiers.needs_second_person(session, tier, use.settings.second_person_tier)
     clearance = Clearance(
@@ -311,6 +308,13 @@ def _in_state(state: str, at: datetime) -> list[ColumnElement[bool]]:
         "active": [standing, current, approved, Clearance.starts_at <= at],
     }
     return conditions[state]
+
+
+def _require_times(starts_at: datetime, expires_at: datetime, at: datetime) -> None:
+    if starts_at < at.replace(hour=0, minute=0, second=0, microsecond=0):
+        raise InvalidRequest(f"A clearance cannot start on {dates.day(starts_at)}: that is before today.")
+    if expires_at <= max(starts_at, at):
+        raise InvalidRequest("A clearance must end after it starts, and in the future.")
 
 
 def _require_new(session: Session, organization: Organization, model: Model, tier: Tier, expires_at: datetime) -> None:

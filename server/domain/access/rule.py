@@ -42,6 +42,10 @@ from server.domain.publish.checkpoints import File, FileList
 from server.domain.release.stages import StageState
 from server.domain.resources import Resources
 from server.log import condition
+from server.logger import redact
+from server.text import printable
+
+NAMED_AT_MOST = 200  # characters of a path that is not there
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +203,7 @@ def _grant(
         model=stage.model,
         stage=stage.name,
         checkpoint=listed,
-        files=_files(listed, paths),
+        files=_files(use, stage, listed, paths),
         clearance_id=None if clearance is None else clearance.id,
         tier=None if clearance is None else clearance.tier,
         agreement_sha256=None if facts.agreement is None else facts.agreement.sha256,
@@ -218,14 +222,18 @@ def _file_list(session: Session, use: Resources, stage: StageFacts, checkpoint: 
     return checkpoints.file_list(session, use.database, key)
 
 
-def _files(listed: FileList, paths: Sequence[str] | None) -> list[File]:
-    """Row 7: a path that is not in the checkpoint, whatever its form, is simply not there."""
+def _files(use: Resources, stage: StageFacts, listed: FileList, paths: Sequence[str] | None) -> list[File]:
+    """Row 7: a path that is not in the checkpoint, whatever its form, is not there. Who comes here may see the list."""
     if paths is None:
         return list(listed.files.values())
-    try:
-        return [listed.files[path] for path in paths]
-    except KeyError:
-        raise NotFound("One of the paths is not in this checkpoint. Nothing was issued.") from None
+    if missing := [path for path in paths if path not in listed.files]:
+        first, more = redact(printable(missing[0][:NAMED_AT_MOST])), len(missing) - 1
+        others = f" and {more} other paths are" if more > 1 else " and another path are" if more else " is"
+        page = f"{use.settings.public_url}/stages/{stage.model}/{stage.name}/{listed.checkpoint_id}"
+        raise NotFound(
+            f"{first}{others} not in this checkpoint. Nothing was issued.", next_step=f"See its files: {page}"
+        )
+    return [listed.files[path] for path in paths]
 
 
 def _locked_quota(session: Session, caller: Caller) -> Quota | None:

@@ -108,17 +108,11 @@ def record(
     _require_paper(signer_name, signer_title, document_sha256)
     with use.database.transaction() as session:
         at = use.clock()
-        if signed_on > at.date():
-            raise InvalidRequest(f"{signed_on} is in the future. Enter the day on which the document was signed.")
         partner = organizations.get(session, organization)
         # Locked: neither a new version nor a second signature comes between.
         text = agreements.get(session, agreement, lock=True)
         version = agreements.version_of(session, text, number)
-        if signed_on < version.published_at.date() and not before_publication:
-            raise InvalidRequest(
-                f"Version {version.number} was published here on {dates.day(version.published_at)}, after {signed_on}.",
-                next_step="Check version and date. If the paper is older than its publication here, say so explicitly.",
-            )
+        _require_day(signed_on, at, version, before_publication)
         if _is_in_force(session, partner.id, version.id):
             raise NotPossible(f"{organization} has already signed version {version.number} of {agreement}.")
         signature = Signature(
@@ -130,6 +124,16 @@ def record(
         session.flush()
         _record(session, caller, EntryKind.SIGNATURE_RECORD, signature, partner.slug, version, at)
         return signature
+
+
+def _require_day(signed_on: date, at: datetime, version: AgreementVersion, before_publication: bool) -> None:
+    if signed_on > at.date():
+        raise InvalidRequest(f"{signed_on} is in the future. Enter the day on which the document was signed.")
+    if signed_on < version.published_at.date() and not before_publication:
+        raise InvalidRequest(
+            f"Version {version.number} was published here on {dates.day(version.published_at)}, after {signed_on}.",
+            next_step="Check version and date. If the paper is older than its publication here, say so explicitly.",
+        )
 
 
 def _require_paper(signer_name: str, signer_title: str, document_sha256: str) -> None:

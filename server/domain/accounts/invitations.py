@@ -71,40 +71,37 @@ def invite(use: Resources, caller: Caller, organization_slug: str, email: str, r
     Raises NotFound, InvalidRequest (no address, no such role there), NotPossible (a person or invited already).
     """
     caller.require(Permission.PERSON_MANAGE)
-    email, secret = email_addresses.stored(email), secrets.token_urlsafe(32)
     with use.database.transaction() as session:
         home = _managed_home(session, caller, organization_slug)
-        people.require_fit(home, role)
+        return _invite(session, use, caller, home, email_addresses.stored(email), role, use.clock())
+
+
+def resend(use: Resources, caller: Caller, invitation_id: int) -> Invitation:
+    """Invite the same person anew, for the full time: the link that they have is worthless from then on."""
+    caller.require(Permission.PERSON_MANAGE)
+    with use.database.transaction() as session:
+        old = _managed(session, caller, invitation_id)
+        home = _managed_home(session, caller, old.organization.slug)
+        session.refresh(old, with_for_update=True)
         at = use.clock()
-        _require_new(session, caller, home, email, at)
-        invitation = Invitation(
-            secret_sha256=sessions.sha256(secret), organization_id=home.id, email=email, role=role,
-            invited_by=caller.person_id, invited_at=at, expires_at=at + LIFETIME, organization=home,
-            inviter=session.get_one(Person, caller.person_id),
-        )  # fmt: skip
-        session.add(invitation)
-        session.flush()
-        _mail(session, use, caller, invitation, secret, at)
-        _record(session, caller, EntryKind.INVITATION_INVITE, invitation, at)
-        return invitation
+        if old.accepted_at is not None or old.withdrawn_at is not None:
+            raise NotPossible(f"The invitation for {old.email} is already {old.state_at(at)}.")
+        if old.state_at(at) != "expired":
+            _withdraw(session, caller, old, at)
+            session.flush()
+        return _invite(session, use, caller, home, old.email, Role(old.role), at)
 
 
 def withdraw(use: Resources, caller: Caller, invitation_id: int) -> None:
     """Make an invitation's link worthless. Raises NotFound for another organization's, NotPossible when it is over."""
     caller.require(Permission.PERSON_MANAGE)
     with use.database.transaction() as session:
-        query = select(Invitation).where(Invitation.id == invitation_id)
-        if caller.role is not Role.ADMIN:
-            query = query.where(Invitation.organization_id == caller.organization_id)
-        invitation = session.scalar(query.with_for_update())
-        if invitation is None:
-            raise NotFound("There is no such invitation.", next_step="The list of people shows open invitations.")
+        invitation = _managed(session, caller, invitation_id, lock=True)
         at = use.clock()
         # One that its inviter's own end has closed blocks a new one to the same address: it can be withdrawn.
         if (state := invitation.state_at(at)) != "open" and (state != "withdrawn" or invitation.withdrawn_at):
             raise NotPossible(f"The invitation for {invitation.email} is already {state}.")
-        invitation.withdrawn_at = at
-        _record(session, caller, EntryKind.INVITATION_WITHDRAW, invitation, at)
+        _withdraw(session, caller, invitation, at)
 
 
 def of_organization(
@@ -163,6 +160,39 @@ def accept(use: Resources, stranger: Caller, secret: str, name: str, password: s
         return signed_in
 
 
+def _managed(session: Session, caller: Caller, invitation_id: int, *, lock: bool = False) -> Invitation:
+    query = select(Invitation).where(Invitation.id == invitation_id)
+    if caller.role is not Role.ADMIN:
+        query = query.where(Invitation.organization_id == caller.organization_id)
+    invitation = session.scalar(query.with_for_update() if lock else query)
+    if invitation is None:
+        raise NotFound("There is no such invitation.", next_step="The list of people shows open invitations.")
+    return invitation
+
+
+def _invite(
+    session: Session, use: Resources, caller: Caller, home: Organization, email: str, role: Role, at: datetime
+) -> Invitation:
+    people.require_fit(home, email, role)
+    _require_new(session, caller, home, email, at)
+    secret = secrets.token_urlsafe(32)
+    invitation = Invitation(
+        secret_sha256=sessions.sha256(secret), organization_id=home.id, email=email, role=role,
+        invited_by=caller.person_id, invited_at=at, expires_at=at + LIFETIME, organization=home,
+        inviter=session.get_one(Person, caller.person_id),
+    )  # fmt: skip
+    session.add(invitation)
+    session.flush()
+    _mail(session, use, caller, invitation, secret, at)
+    _record(session, caller, EntryKind.INVITATION_INVITE, invitation, at)
+    return invitation
+
+
+def _withdraw(session: Session, caller: Caller, invitation: Invitation, at: datetime) -> None:
+    invitation.withdrawn_at = at
+    _record(session, caller, EntryKind.INVITATION_WITHDRAW, invitation, at)
+
+
 def _lock(session: Session, secret: str) -> Invitation:
     query = select(Invitation).where(Invitation.secret_sha256 == sessions.sha256(secret)).with_for_update()
     return _known(session.scalar(query))
@@ -189,7 +219,7 @@ def _require_new(session: Session, caller: Caller, home: Organization, email: st
     waiting = select(func.count()).where(Invitation.organization_id == home.id, *_waiting(at))
     if session.scalar(waiting.where(Invitation.email == email)):
         raise NotPossible(
-            f"{email} has already been invited.", next_step="To send another email, withdraw that invitation first."
+            f"{email} has already been invited.", next_step="To send another email, resend that invitation."
         )
     if (session.scalar(waiting) or 0) >= OPEN_AT_MOST:
         raise NotPossible(

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import column, select, table
 from sqlalchemy.orm import Session
 
 from server import dates
@@ -14,7 +14,14 @@ from server.domain.mail import mails
 from server.domain.mail.mails import Mail
 from server.domain.permissions import Role
 from server.domain.resources import Resources
+from server.storage.database import Moment
 
+# By name: the room that owns these tables sends notices itself.
+_CLEARANCES = table(
+    "clearances", column("organization_id"), column("model_id"), column("tier_id"), column("approved_at"),
+    column("revoked_at"), column("starts_at", Moment), column("expires_at", Moment),
+)  # fmt: skip
+_TIERS = table("tiers", column("id"), column("rank"))
 ALARM = "alarm"
 ALARMS_GATHER_FOR = timedelta(minutes=1)  # one mail for what is raised together, however many runs raise it
 ALARM_LINES_AT_MOST = 20
@@ -158,6 +165,31 @@ def signature_declined(
         f"{use.settings.public_url}/agreements\n\nThe lab's reason:\n\n{_quoted(because)}"
     )
     _to_partner(session, use, organization_id, signed_by, "signature_declined", f"Declined: {what}", text, at)
+
+
+def stage_opened(
+    session: Session, use: Resources, stage: str, model_id: int, rank: int, at: datetime, *, to_everyone: bool
+) -> None:
+    """Tell partners' owners that a stage was released: to everyone, or to those who are cleared for its tier."""
+    cleared = (
+        select(_CLEARANCES.c.organization_id)
+        .join_from(_CLEARANCES, _TIERS, _TIERS.c.id == _CLEARANCES.c.tier_id)
+        .where(
+            _CLEARANCES.c.model_id == model_id, _TIERS.c.rank >= rank, _CLEARANCES.c.approved_at.is_not(None),
+            _CLEARANCES.c.revoked_at.is_(None), _CLEARANCES.c.starts_at <= at, _CLEARANCES.c.expires_at > at,
+        )
+    )  # fmt: skip
+    query = select(Person).join(Organization, Person.organization_id == Organization.id)
+    query = query.where(~Organization.is_lab, Organization.suspended_at.is_(None), Person.role == Role.OWNER)
+    if not to_everyone:
+        query = query.where(Organization.id.in_(cleared))
+    whom = "everyone" if to_everyone else "partners that are cleared for it, as your organization is"
+    text = (
+        f"See the stage, and whether there is anything left to do: {use.settings.public_url}/stages/{stage}\n\n"
+        f"The lab released {stage} to {whom}, on {dates.minute(at)}."
+    )
+    for person in session.scalars(query.where(Person.disabled_at.is_(None)).order_by(Person.id)):
+        mails.queue(session, use, "stage_opened", person.email, f"Released: {stage}", text, at)
 
 
 def alarms_raised(session: Session, use: Resources, sentences: Iterable[str], at: datetime) -> None:

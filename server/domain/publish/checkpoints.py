@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, String, UniqueConstraint, select
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, func, select
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
 
 from server.domain.callers import Caller
@@ -41,6 +41,7 @@ class Checkpoint(Base):
     stage_id: Mapped[int] = mapped_column(ForeignKey("stages.id"))
     content_sha256: Mapped[str] = mapped_column(String(64))  # of paths and digests: knows the same set of files again
     note: Mapped[str | None] = mapped_column(String(2000))
+    warnings: Mapped[str | None] = mapped_column(Text)  # of its files, a line each
     started_at: Mapped[datetime] = mapped_column(Moment)
     published_at: Mapped[datetime | None] = mapped_column(Moment)
     published_by: Mapped[str] = mapped_column(String(254))
@@ -96,6 +97,7 @@ class FileList:
     created_at: datetime
     note: str | None
     files: dict[str, File]
+    warnings: str | None = None
 
 
 def object_key(stage: str, checkpoint_id: str, path: str) -> str:
@@ -139,7 +141,18 @@ def _read_files(session: Session, checkpoint_pk: int) -> FileList:
         select(CheckpointFile).where(CheckpointFile.checkpoint_id == checkpoint_pk).order_by(CheckpointFile.path)
     )
     files = {row.path: _file(row) for row in rows}
-    return FileList(checkpoint.id, checkpoint.checkpoint_id, checkpoint.published_at, checkpoint.note, files)
+    return FileList(
+        checkpoint.id, checkpoint.checkpoint_id, checkpoint.published_at, checkpoint.note, files, checkpoint.warnings
+    )
+
+
+def totals(session: Session, checkpoint_pk: int) -> tuple[int, int]:
+    """How many files a checkpoint has, and their bytes."""
+    query = select(func.count(), func.sum(CheckpointFile.size_bytes)).where(
+        CheckpointFile.checkpoint_id == checkpoint_pk
+    )
+    files, size_bytes = session.execute(query).one()
+    return files, int(size_bytes or 0)
 
 
 def published(session: Session, stage_pk: int, part: Slice) -> Page[Checkpoint]:

@@ -85,7 +85,7 @@ def publish(
     hashes = hashing.hash_files(files, lambda done: progress("checking", done, size_bytes))
     use.claim_bucket()  # whose objects would get between those of another instance
     patience = Patience(tell)
-    draft = patience.insist(lambda _: _draft(use, caller, name, hashes, note))
+    draft = patience.insist(lambda _: _draft(use, caller, name, hashes, note, scanned.warnings))
     versions = _upload(use, draft, name, files, hashes, patience, lambda done: progress("uploading", done, size_bytes))
     patience.insist(lambda again: _make_visible(use, caller, draft, name, versions, size_bytes, note, again=again))
     if draft.resumed:
@@ -95,7 +95,14 @@ def publish(
     return Published(name, draft.checkpoint_id, len(files), size_bytes, draft.resumed, scanned.left_out, warnings)
 
 
-def _draft(use: Resources, caller: Caller, name: str, hashes: Mapping[str, FileHashes], note: str | None) -> _Draft:
+def _draft(
+    use: Resources,
+    caller: Caller,
+    name: str,
+    hashes: Mapping[str, FileHashes],
+    note: str | None,
+    warnings: Sequence[str],
+) -> _Draft:
     """Find the draft of this very set of files, or sign its manifest and keep it: from here on the id is fixed."""
     content = manifests.content_digest({path: file.sha256 for path, file in hashes.items()})
     with use.database.reading() as session:
@@ -110,7 +117,7 @@ def _draft(use: Resources, caller: Caller, name: str, hashes: Mapping[str, FileH
             return known
         draft = Checkpoint(
             checkpoint_id=signed.checkpoint_id, stage_id=stage.id, content_sha256=content, note=note,
-            started_at=use.clock(), published_by=str(caller.person),
+            started_at=use.clock(), published_by=str(caller.person), warnings="\n".join(warnings) or None,
         )  # fmt: skip
         session.add(draft)
         session.flush()

@@ -12,6 +12,7 @@ from server.domain import acts, long_texts
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotFound, NotPossible
+from server.domain.mail import notices
 from server.domain.permissions import Permission
 from server.domain.release import agreements, tiers
 from server.domain.release.agreements import Agreement
@@ -195,6 +196,10 @@ def move(use: Resources, caller: Caller, full_name: str, to: StageState, rationa
             )
         at = use.clock()
         stage.state, stage.state_since = to, at
+        if to in {StageState.PARTNERS, StageState.PUBLIC}:
+            notices.stage_opened(
+                session, use, stage.full_name, stage.model_id, stage.tier.rank, at, to_everyone=to is StageState.PUBLIC
+            )
         _record(session, caller, EntryKind.STAGE_MOVE, stage.full_name, at, before=before, to=to, rationale=rationale)
 
 

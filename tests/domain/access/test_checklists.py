@@ -96,6 +96,6 @@ def test_below_the_second_persons_tier_there_is_one_approval(sqlite_world: World
     """The checklist asks for no admin who is not needed."""
     world = sqlite_world
     settings = world.use.settings.model_copy(update={"second_person_tier": "partner"})
-    object.__setattr__(world.use, "settings", settings)
+    world.use.settings = settings
     assert progress(world, world.person("uncleared")) == "rlrl"
     assert progress(world, world.person("uncleared"), "mini-gpt/large") == "rllrl"

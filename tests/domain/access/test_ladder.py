@@ -66,7 +66,7 @@ def require_shown(card: str, one: Step) -> None:
     assert ("parameters" in card) == (one.stage.parameters is not None)
     buttons = re.findall(r'<a class="button[^"]*" href="([^"]+)"', card)
     if one.refused is None:
-        assert buttons == [f"/stages/{one.full_name}"]
+        assert buttons == [f"/stages/{one.full_name}/main"]
     elif one.next_step in LEADS_TO:
         assert buttons[0].startswith(LEADS_TO[one.next_step])
     else:

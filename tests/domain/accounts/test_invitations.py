@@ -207,3 +207,25 @@ def test_nothing_is_hashed_for_a_link_of_nobody(sqlite_world: World, monkeypatch
         invitations.accept(sqlite_world.use, STRANGER, "x" * 43, "N", PASSWORD, "123456")
     with pytest.raises(NotPossible):
         password_resets.reset(sqlite_world.use, STRANGER, "x" * 43, PASSWORD, "123456")
+
+
+def test_an_invitation_is_sent_again(world: World) -> None:
+    """As a new one with the full time, and the earlier link is worthless; an expired one too, an accepted one not."""
+    owner = world.person("cleared")
+    first = invitations.invite(world.use, owner, AURORA, NEW, Role.MEMBER)
+    lost = secret_of(world)
+    second = invitations.resend(world.use, owner, first.id)
+    assert (second.email, second.role, second.expires_at > first.expires_at) == (NEW, Role.MEMBER, True)
+    with pytest.raises(NotPossible, match="This invitation is withdrawn"):
+        accept(world, lost)
+    with pytest.raises(NotPossible, match="already withdrawn"):
+        invitations.resend(world.use, owner, first.id)
+    world.clock.advance(invitations.LIFETIME + timedelta(minutes=1))
+    third = invitations.resend(world.use, owner, second.id)
+    accept(world, secret_of(world))
+    with pytest.raises(NotPossible, match="already accepted"):
+        invitations.resend(world.use, owner, third.id)
+    with pytest.raises(NotFound):
+        invitations.resend(world.use, world.person("unsigned"), third.id)
+    assert len(world.records("invitation.invite")) == 3
+    assert [record["invitation"] for record in world.records("invitation.withdraw")] == [first.id]

@@ -283,3 +283,17 @@ def test_a_thousand_files_are_one_request(sqlite_world: World, thousand_files: P
         assert fetched(file["url"]) == (thousand_files / file["path"]).read_bytes()
     too_many = world.api("POST", "/downloads", json={"stage": "gpt-2/wide", "paths": [*names, "one-more.json"]})
     require_problem(too_many, 400, "invalid_request")
+
+
+def test_a_wrong_path_among_several_is_named_to_who_may_see_the_list(sqlite_world: World) -> None:
+    """With the page that lists the right ones; who is not cleared reads neither, and a token is never sent back."""
+    token = sqlite_world.example.tokens["uncleared"]
+    order = {"stage": STAGE, "paths": ["vocab.bpe", "vocab.txt", token]}
+    answer = sqlite_world.api("POST", "/downloads", json=order)
+    require_problem(answer, 404, "not_found")
+    assert answer.json["detail"] == "vocab.txt and another path are not in this checkpoint. Nothing was issued."
+    assert f"http://localhost:8080/stages/{STAGE}/" in answer.json["next_step"]
+    assert token not in sqlite_world.api("POST", "/downloads", json=order | {"paths": [token]}).text
+    refused = sqlite_world.api("POST", "/downloads", "uncleared", json=order)
+    assert "vocab.txt" not in refused.text
+    assert sqlite_world.signed_urls == []

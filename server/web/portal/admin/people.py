@@ -158,6 +158,19 @@ def withdraw_invitation(caller: Caller, invitation_id: int) -> Response:
     return go_to(_home(slug, caller))
 
 
+@bp.post("/invitations/<int:invitation_id>/resend")
+@lab_page(Permission.PERSON_MANAGE, fresh=True)
+def resend_invitation(caller: Caller, invitation_id: int) -> Response:
+    """Send a new link in place of the one that was lost."""
+    use, form = resources(), Withdrawal()
+    slug = str(form.organization.data)  # of the page to go back to
+    if carried_out(form, caller, lambda: invitations.resend(use, caller, invitation_id)):
+        return done(_home(slug, caller), "A new invitation has been sent. The earlier link no longer works.")
+    if form.refused is not None:
+        flash(form.refused.detail, "bad")
+    return go_to(_home(slug, caller))
+
+
 def _shown(caller: Caller, person_id: int, form: Form, name: str) -> Response:
     use = resources()
     at = use.clock()

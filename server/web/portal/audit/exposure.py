@@ -4,9 +4,9 @@ from datetime import timedelta
 from typing import Any
 
 from flask import Blueprint, Response, request
-from wtforms import SelectField
+from wtforms import HiddenField, SelectField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
-from wtforms.validators import ValidationError
+from wtforms.validators import AnyOf, Optional, ValidationError
 
 from server.domain.audit import exposure
 from server.domain.audit.exposure import WINDOW_AT_MOST
@@ -16,7 +16,7 @@ from server.web.identity import resources
 from server.web.portal.kit.auth import page
 from server.web.portal.kit.filters import day, of_address, start_of
 from server.web.portal.kit.forms import Form, end_of
-from server.web.portal.kit.rendering import render
+from server.web.portal.kit.rendering import render, saved
 
 bp = Blueprint("audit_exposure", __name__, url_prefix="/audit/exposure")
 DEFAULT_DAYS = 30
@@ -28,6 +28,7 @@ class Question(Form):
     stage = SelectField("Stage")
     since = day("From", required=True)
     until = day("To", required=True)
+    format = HiddenField(validators=[Optional(), AnyOf(["csv"], "There is no such format.")])
 
     def validate_until(self, field: Any) -> None:
         if not field.data or not self.since.data:
@@ -41,7 +42,7 @@ class Question(Form):
 @bp.get("")
 @page(Permission.LOG_AUDIT)
 def index(caller: Caller) -> Response:
-    """The question, and with all three parts of it the answer."""
+    """The question, and with all three parts of it the answer: a page that can be printed, or a table to save."""
     use = resources()
     form: Question = of_address(Question)
     with use.database.reading() as session:
@@ -56,7 +57,10 @@ def index(caller: Caller) -> Response:
             session, caller, use.settings.second_person_tier, form.stage.data, start_of(form.since.data),
             end_of(form.until.data),
         )  # fmt: skip
+        if form.format.data == "csv":
+            name = f"exposure-{found.stage.replace('/', '-')}-{form.since.data}-{form.until.data}.csv"
+            return saved("".join(exposure.as_csv(found)), "text/csv", name)
         return render(
-            "audit/exposure/index.html", form=form, found=found, now=use.clock(),
+            "audit/exposure/index.html", form=form, found=found, now=use.clock(), args=request.args,
             url_lifetime_seconds=use.settings.url_lifetime_seconds,
         )  # fmt: skip

@@ -41,7 +41,7 @@ def of(steps: Iterable[Step], caller: Caller) -> list[Checklist]:
         if step.checklist:
             left = tuple(item for item in step.checklist if item.progress is not Progress.DONE)
             asks = left[0].task is Task.REQUEST
-            alike.setdefault((left, step.stage.model if asks else None), []).append(step)
+            alike.setdefault((left, (step.stage.model, step.stage.tier) if asks else None), []).append(step)
     return [_of(found, caller) for found in alike.values()]
 
 

@@ -36,6 +36,13 @@ def address(step: Step) -> str:
     return url_for("stage_pages.show", model=step.stage.model, stage=step.stage.name)
 
 
+def _files(step: Step) -> str:
+    """Where a stage's files are: of the newest checkpoint; of a stage that has none, its own page."""
+    if step.stage.main_checkpoint_id is None:
+        return address(step)
+    return url_for("stage_pages.checkpoint", model=step.stage.model, stage=step.stage.name, checkpoint="main")
+
+
 def rungs(ladder: Ladder, caller: Caller, at: datetime) -> list[dict[str, Any]]:
     """What `macros/ladder.html` draws."""
     after = [*ladder.steps[1:], None]
@@ -81,7 +88,7 @@ def next_of(step: Step, caller: Caller) -> Next | None:
     stage = step.stage
     if step.refused is None:
         words = "View files" if caller.is_staff else "Download"
-        return Next(words, address(step)) if caller.may(Permission.DOWNLOAD_CREATE) else None
+        return Next(words, _files(step)) if caller.may(Permission.DOWNLOAD_CREATE) else None
     sign = None if stage.agreement is None else url_for("agreement_pages.show", name=stage.agreement)
     request = request_href(step)
     asked = None if step.request_id is None else url_for("request_pages.show", request_id=step.request_id)

@@ -95,6 +95,15 @@ def withdraw_invitation(caller: Caller, invitation_id: int) -> Response:
     return done(url_for(".index"), f"The invitation for {email} has been withdrawn. Its link no longer works.")
 
 
+@bp.post("/invitations/<int:invitation_id>/resend")
+@partner_page(Permission.PERSON_MANAGE)
+def resend_invitation(caller: Caller, invitation_id: int) -> Response:
+    """Send a new link in place of the one that was lost."""
+    Act().is_sent_well()
+    made = invitations.resend(resources(), caller, invitation_id)
+    return done(url_for(".index"), f"A new invitation has been sent to {made.email}. The earlier link no longer works.")
+
+
 @bp.get(ONE)
 @partner_page(Permission.PERSON_MANAGE)
 def show(caller: Caller, person_id: int) -> Response:

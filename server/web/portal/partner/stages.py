@@ -46,7 +46,9 @@ def show(caller: Caller, model: str, stage: str) -> Response:
             return as_page(redirect(words.address(step), 301))  # type: ignore[arg-type]
         may_read = step.refused is None or caller.is_staff
         listed = checkpoints.published(session, step.stage.id, paging.part()) if may_read else None
-    return render("partner/stages/show.html", listed=listed, args=request.args, **_about(step, caller))
+        main = step.stage.main_checkpoint_id if use.settings.sizes_before_access else None
+        totals = None if main is None or may_read else checkpoints.totals(session, main)
+    return render("partner/stages/show.html", listed=listed, totals=totals, args=request.args, **_about(step, caller))
 
 
 @bp.get("/<checkpoint>")

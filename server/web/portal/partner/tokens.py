@@ -6,11 +6,12 @@ from typing import Any
 
 from flask import Blueprint, Response, request, url_for
 from sqlalchemy.orm import Session
-from wtforms import Field, HiddenField, IntegerField, SelectMultipleField
+from wtforms import Field, HiddenField, RadioField, SelectMultipleField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
-from wtforms.validators import InputRequired, NumberRange, Regexp, ValidationError
+from wtforms.validators import InputRequired, Regexp, ValidationError
 from wtforms.widgets import CheckboxInput, ListWidget
 
+from server import dates
 from server.domain.callers import Caller
 from server.domain.errors import NotFound
 from server.domain.identity import people, token_uses, tokens
@@ -26,6 +27,7 @@ from server.web.portal.kit.rendering import done, render
 
 bp = Blueprint("token_pages", __name__, url_prefix="/tokens")
 LIFETIME_DAYS = 30  # what the form proposes
+PRESETS = (7, 30, 90)
 SCOPES = {
     Scope.STAGES_READ: "See stages, checkpoints and their files",
     Scope.DOWNLOADS_CREATE: "Download files",
@@ -67,7 +69,7 @@ class TokenForm(MadeOnce):
         "Permissions", [_any],
         widget=ListWidget(prefix_label=False), option_widget=CheckboxInput(),
     )  # fmt: skip
-    days = IntegerField("Expires after (days)", [InputRequired("Enter a number of days.")], default=LIFETIME_DAYS)
+    days = RadioField("Expires", [InputRequired("Choose when it expires.")], coerce=int)
     networks = long_text(
         "Only from these networks",
         "One per line, for example 192.0.2.0/24. Leave empty to allow any network.",
@@ -82,8 +84,13 @@ class TokenForm(MadeOnce):
         self.scopes.choices = [
             SelectChoice(str(scope), f"{SCOPES[scope]} ({scope})") for scope in Scope if scope in self.offered
         ]
-        self.days.description = f"At most {most}. A short lifetime limits the damage if a token leaks."
-        self.days.validators = [*self.days.validators, NumberRange(1, most, f"From 1 to {most} days.")]
+        self.days.description = "A short lifetime limits the damage if a token leaks."
+        at, lengths = resources().clock(), sorted({*(days for days in PRESETS if days < most), most})
+        self.days.choices = [
+            SelectChoice(days, f"after {days} days, on {dates.day(at + timedelta(days=days))}") for days in lengths
+        ]
+        if self.days.data is None and not self.is_submitted():
+            self.days.data = min(LIFETIME_DAYS, most)
 
     @property
     def chosen(self) -> set[Scope]:

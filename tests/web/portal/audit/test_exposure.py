@@ -1,5 +1,8 @@
 """Who could have taken this, asked on a page and answered in words; the answer itself is the domain test's."""
 
+import csv
+import io
+
 from server.domain.access import clearances
 from server.domain.downloads import issuing
 from server.domain.release import stages
@@ -52,3 +55,22 @@ def test_what_cannot_be_asked_is_said(sqlite_world: World) -> None:
     assert visit.get(f"{PATH}?stage=gpt-2%2F774M").status_code == 200  # a stage's page leads here; days are proposed
     for name in ("cleared", "publisher"):
         assert sqlite_world.visit(name).get(PATH).status_code == 403
+
+
+def test_the_answer_is_saved_as_a_table(sqlite_world: World) -> None:
+    """Who could, under what, and who did: the same as on the page, for a spreadsheet."""
+    world = sqlite_world
+    issuing.issue(world.use, world.caller("cleared"), world.order())
+    today = f"{world.use.clock():%Y-%m-%d}"
+    visit, address = world.visit("auditor"), ask("gpt-2/774M", today, today)
+    assert "format=csv" in visit.get(address).text
+    saved = visit.get(f"{address}&format=csv")
+    assert saved.mimetype == "text/csv"
+    assert f'filename="exposure-gpt-2-774M-{today}-{today}.csv"' in saved.headers["Content-Disposition"]
+    rows = list(csv.DictReader(io.StringIO(saved.text)))
+    assert {(row["could"], row["organization"]) for row in rows} == {
+        ("organization", "aurora-institute"), ("person", "aurora-institute"), ("did", "aurora-institute"),
+    }  # fmt: skip
+    (did,) = [row for row in rows if row["could"] == "did"]
+    assert (did["person"], did["downloads"]) == (world.example.people["cleared"]["email"], "1")
+    assert visit.get(f"{address}&format=xml").status_code == 422

@@ -44,7 +44,7 @@ def test_each_partner_reads_the_one_thing_that_is_missing(sqlite_world: World) -
     uncleared = sqlite_world.visit("uncleared").get("/").text
     assert 'href="/requests/new?stage=gpt-2/774M">Request access' in uncleared
     assert "can download 4 of 5 released stages" in home(sqlite_world, "cleared")
-    assert 'href="/stages/gpt-2/774M">Download' in sqlite_world.visit("cleared").get("/").text
+    assert 'href="/stages/gpt-2/774M/main">Download' in sqlite_world.visit("cleared").get("/").text
 
 
 def test_a_planned_stage_shows_name_and_plan_alone(sqlite_world: World) -> None:

@@ -2,12 +2,15 @@
 
 import hashlib
 import html
+import json
 import re
+import shutil
 import urllib.request
+from pathlib import Path
 
 import pytest
 
-from server.domain.publish import checkpoints
+from server.domain.publish import checkpoints, publishing
 from server.domain.publish.checkpoints import ManifestForm
 from server.domain.release import holds
 from server.web.api import curl_config
@@ -144,3 +147,28 @@ def test_an_alias_leads_to_the_stage_s_own_name(sqlite_world: World) -> None:
     assert (answer.status_code, answer.headers["Location"]) == (301, "/stages/gpt-2/774M")
     for address in ("/stages/gpt-2/nothing", "/stages/gpt-2/a%00b", "/stages/nothing/774M", f"{MAIN[:-4]}ab"):
         assert sqlite_world.visit("cleared").get(address).status_code == 404, address
+
+
+def test_what_publishing_warned_of_is_said_to_who_downloads(world: World, tmp_path: Path) -> None:
+    """On the stage's page and on the checkpoint's; code elsewhere that loaders may run is among it."""
+    shutil.copytree(world.template.sources / "mini-gpt" / "base", tmp_path / "model")
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    config["auto_map"] = {"AutoModel": "other/repo--modeling.Model"}
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config))
+    visit = world.visit("cleared")
+    warning = "auto_map names code that is not published here (other/repo--modeling.Model)"
+    assert warning not in words(visit.get("/stages/mini-gpt/base"))
+    publishing.publish(world.use, world.person("publisher"), tmp_path / "model", "mini-gpt/base")
+    for path in ("/stages/mini-gpt/base", MAIN):
+        assert warning in words(visit.get(path)), path
+    assert warning not in words(world.visit("uncleared").get("/stages/mini-gpt/base"))
+
+
+def test_sizes_are_shown_before_access_where_the_lab_allows(sqlite_world: World) -> None:
+    """How many and how large; never a name, and nothing unless the setting says so."""
+    world, path = sqlite_world, "/stages/mini-gpt/base"
+    assert "files," not in words(world.visit("uncleared").get(path))
+    world.use.settings = world.use.settings.model_copy(update={"sizes_before_access": True})
+    page = world.visit("uncleared").get(path)
+    assert re.search(r"\d+ files, [\d.]+ MB", words(page))
+    assert "safetensors" not in page.text

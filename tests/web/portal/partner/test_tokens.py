@@ -1,8 +1,10 @@
 """Tokens: shown once, made once, and seen by nobody but their maker and the maker's owners."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
+from server import dates
 from server.domain.callers import Caller
 from server.domain.identity import people, token_uses, tokens
 from server.domain.identity.tokens import FORM, Token
@@ -172,3 +174,15 @@ def test_staff_prove_themselves_before_a_token_is_made(sqlite_world: World) -> N
     fields = filled(partner)
     partner.grow_stale()
     assert partner.post("/tokens/new", fields).status_code == 201
+
+
+def test_lifetimes_are_offered_with_their_last_day(sqlite_world: World) -> None:
+    """A week, a month, and as long as the settings allow; none that is longer."""
+    at = sqlite_world.clock()
+    page = words(sqlite_world.visit("cleared").get("/tokens/new"))
+    for days in (7, 30, 90):
+        assert f"after {days} days, on {dates.day(at + timedelta(days=days))}" in page
+    settings = sqlite_world.use.settings.model_copy(update={"token_lifetime_days": 14})
+    sqlite_world.use.settings = settings
+    page = words(sqlite_world.visit("cleared").get("/tokens/new"))
+    assert ("after 7 days" in page, "after 14 days" in page, "after 30 days" in page) == (True, True, False)
