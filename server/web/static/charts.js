@@ -67,7 +67,6 @@ function draw(figure) {
   const names = axis({ ticks: { maxRotation: 0, autoSkipPadding: 16 } }, false);
   const numbers = axis({ beginAtZero: true, ticks: words }, true);
   const box = figure.querySelector(".chart-canvas");
-  box.hidden = false;
   const canvas = document.createElement("canvas");
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", `${figure.querySelector(".chart-title").textContent}. The numbers are in the table below.`);

@@ -278,12 +278,12 @@ async function isAble() {
 }
 
 async function start() {
+  const chosen = page.querySelector("[data-choose]"), zone = page.querySelector("[data-drop]");
   if (!(await isAble())) {
     page.querySelector("[data-unable]").hidden = false;
+    zone.hidden = true;
     return;
   }
-  const chosen = page.querySelector("[data-choose]"), zone = page.querySelector("[data-drop]");
-  zone.hidden = false;
   chosen.addEventListener("change", async () => {
     await take(chosen.files);
     chosen.value = "";

@@ -96,7 +96,7 @@ function labelCells() {
     const heads = [...table.querySelectorAll("thead th")].map((head) => head.textContent.trim());
     const rows = [...table.querySelectorAll("tbody tr")];
     if (heads.length < 3 || rows.some((row) => row.cells.length !== heads.length && row.cells[0].colSpan < 2)) continue;
-    table.parentElement.classList.add("cards");
+    table.parentElement.classList.add("as-cards");
     for (const [selector, role] of [["tr", "row"], ["td", "cell"], ["thead th", "columnheader"], ["tbody th", "rowheader"]]) {
       for (const part of table.querySelectorAll(selector)) part.setAttribute("role", role);
     }

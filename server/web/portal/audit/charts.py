@@ -11,6 +11,7 @@ from server.domain.delivery import statistics
 from server.domain.delivery.statistics import DAYS_AT_MOST, Days, Traffic
 from server.domain.permissions import Permission
 from server.web.identity import resources
+from server.web.portal.kit import records
 from server.web.portal.kit.auth import page
 from server.web.portal.kit.filters import day, of_address
 from server.web.portal.kit.forms import Form
@@ -75,7 +76,8 @@ def _charts(session: Session, caller: Caller, days: Days) -> list[dict[str, Any]
                _ranked(statistics.traffic_by_stage(session, caller, days)), "bytes"),
         _chart("How many downloads were issued each day?", "line", ("Day", "Downloads"),
                [(f"{day}", one.downloads) for day, one in by_day.items()]),
-        _chart("Why were requests refused?", "bars", ("Code", "Refusals"), list(refusals.items())),
+        _chart("Why were requests refused?", "bars", ("Reason", "Refusals"),
+               [(records.refused_in_words(code), count) for code, count in refusals.items()]),
         _chart("How long did entries wait to be sealed?", "line", ("Day", "Mean", "Longest"),
                [(f"{day}", *((None, None) if one is None else (_rounded(one.mean_seconds),
                                                                _rounded(one.longest_seconds))))

@@ -9,13 +9,13 @@ from markupsafe import Markup
 from server.domain.audit import logs
 from server.domain.callers import Caller
 from server.web.identity import resources
+from server.web.portal.kit import static_files
 from server.web.portal.kit.auth import public_page
 from server.web.portal.kit.rendering import render, saved
 from server.web.portal.kit.static_files import FOLDER
 
 bp = Blueprint("help_check", __name__, url_prefix="/help/check")
 SCRIPTS = ("proofs.js", "check.js")
-STYLES = ("vendor/modern-normalize/modern-normalize.css", "portal.css")
 
 
 @bp.get("")
@@ -32,7 +32,7 @@ def offline(caller: Caller) -> Response:  # noqa: ARG001  # a page for everybody
 
     Its own policy names its script and its style by their hashes, so nothing else runs in it.
     """
-    script, style = _together(SCRIPTS), _together(STYLES)
+    script, style = _together(SCRIPTS), static_files.style()
     policy = f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; base-uri 'none'"
     page = render_template(
         "help/check/offline.html", keys=_keys(), policy=policy,

@@ -33,6 +33,11 @@ def in_words(kind: str) -> str:
     return WORDS.get(kind, kind)
 
 
+def refused_in_words(code: str) -> str:
+    """`Not cleared`, of the code of a refusal."""
+    return code.replace("_", " ").capitalize()
+
+
 def about(entry: LogEntry) -> str:
     """What an entry is about, in a word or two."""
     thing = entry.kind.partition(".")[0].replace("_", " ")

@@ -25,6 +25,14 @@ def test_each_chart_answers_with_numbers(sqlite_world: World) -> None:
     assert "aurora-institute" in words(page)
 
 
+def test_reasons_stand_in_words(sqlite_world: World) -> None:
+    """A code is for programs: the chart of refusals names them as people do."""
+    sqlite_world.api("POST", "/downloads", "uncleared", json={"stage": "gpt-2/774M"})
+    page = words(sqlite_world.visit("auditor").get(PATH))
+    assert "Not cleared" in page
+    assert "not_cleared" not in page
+
+
 def test_what_cannot_be_drawn_is_said(sqlite_world: World) -> None:
     """Days that are none, too many, backwards; a year is not too long; and it is for those who audit."""
     visit = sqlite_world.visit("auditor")

@@ -8,8 +8,8 @@ from html import unescape
 from sqlalchemy import select
 
 from server.log.entries import Log
-from server.web.portal.help.check import SCRIPTS, STYLES
-from server.web.portal.kit.static_files import FOLDER
+from server.web.portal.help.check import SCRIPTS
+from server.web.portal.kit.static_files import FOLDER, STYLES
 from tests.world import World
 
 

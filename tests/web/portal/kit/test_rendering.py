@@ -1,5 +1,6 @@
 """Rendering: what every page has, its headers, and the filters that put data into words."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -46,6 +47,16 @@ def test_a_page_shows_the_places_of_a_role(sqlite_world: World, name: str) -> No
     assert 'action="/sign-out"' in header
     assert 'action="/appearance"' in header
     assert 'href="/account"' in header
+
+
+def test_every_page_says_what_it_is_about(sqlite_world: World) -> None:
+    """To search engines and to whoever is sent a link; with the lab's name."""
+    for name, path in ((None, "/sign-in"), ("cleared", "/"), (None, "/help")):
+        found = re.findall(
+            r'<meta name="description" content="([^"]{50,160})">', sqlite_world.visit(name).get(path).text
+        )
+        assert len(found) == 1, path
+        assert "Example Lab" in found[0]
 
 
 def test_every_page_says_where_one_is(sqlite_world: World) -> None:

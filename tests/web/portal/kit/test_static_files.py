@@ -3,7 +3,7 @@
 import hashlib
 import re
 
-from server.web.portal.kit.static_files import FOLDER
+from server.web.portal.kit.static_files import FOLDER, style
 from tests.world import World
 
 FORBIDDEN = re.compile(r"\beval\(|new Function|innerHTML|insertAdjacentHTML|document\.write|@import")
@@ -14,15 +14,30 @@ def test_a_file_s_address_holds_its_content_s_hash(sqlite_world: World) -> None:
     """So that a browser may keep it for good, and still sees the next version."""
     visit = sqlite_world.visit(None)
     page = visit.get("/sign-in").text
-    found = re.search(r'href="(/static/portal\.css\?v=([0-9a-f]{12}))"', page)
+    found = re.search(r'href="(/static/style\.css\?v=([0-9a-f]{12}))"', page)
     assert found is not None
-    assert hashlib.sha256((FOLDER / "portal.css").read_bytes()).hexdigest().startswith(found[2])
+    assert hashlib.sha256(visit.get(found[1]).data).hexdigest().startswith(found[2])
     answer = visit.get(found[1])
     assert answer.status_code == 200
     assert answer.mimetype == "text/css"
     assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     answer.close()
+
+
+def test_the_stylesheet_is_in_layers() -> None:
+    """What is vendored is the weakest; so nothing of ours needs `!important`, and its lines can be read."""
+    ours = (FOLDER / "portal.css").read_text()
+    assert style().startswith("@layer normalize {\n/*! modern-normalize")
+    assert style().endswith(ours)
+    assert re.findall(r"^@layer ([\w, ]+)", ours, re.MULTILINE) == [
+        "normalize, base, parts, adapt",
+        "base ",
+        "parts ",
+        "adapt ",
+    ]
+    assert "!important" not in ours
+    assert [line for line in ours.splitlines() if len(line) > 120] == []
 
 
 def test_nothing_outside_the_folder_is_served(sqlite_world: World) -> None:
