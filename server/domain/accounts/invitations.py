@@ -173,7 +173,7 @@ def _managed(session: Session, caller: Caller, invitation_id: int, *, lock: bool
 def _invite(
     session: Session, use: Resources, caller: Caller, home: Organization, email: str, role: Role, at: datetime
 ) -> Invitation:
-    people.require_fit(home, email, role)
+    people.require_fit(home, role)
     _require_new(session, caller, home, email, at)
     secret = secrets.token_urlsafe(32)
     invitation = Invitation(

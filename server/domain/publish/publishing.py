@@ -83,9 +83,9 @@ def publish(
     files = scanned.files
     size_bytes = sum(file.size_bytes for file in files)
     hashes = hashing.hash_files(files, lambda done: progress("checking", done, size_bytes))
-    use.claim_bucket()  # whose objects would get between those of another instance
     patience = Patience(tell)
     draft = patience.insist(lambda _: _draft(use, caller, name, hashes, note, scanned.warnings))
+    use.claim_bucket()  # or these objects would get between another instance's
     versions = _upload(use, draft, name, files, hashes, patience, lambda done: progress("uploading", done, size_bytes))
     patience.insist(lambda again: _make_visible(use, caller, draft, name, versions, size_bytes, note, again=again))
     if draft.resumed:
