@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 
 from flask import Blueprint, Response, request, url_for
 from sqlalchemy.orm import Session
-from wtforms import IntegerField, SelectMultipleField
+from wtforms import Field, IntegerField, SelectMultipleField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
-from wtforms.validators import InputRequired, NumberRange, Optional
+from wtforms.validators import NumberRange, Optional, ValidationError
 from wtforms.widgets import CheckboxInput, HiddenInput, ListWidget
 
 from server.domain.access import access_requests, ladder
@@ -28,12 +28,18 @@ ONE = "/<int:request_id>"
 PROPOSED = timedelta(days=180)
 
 
+def _any(_: Form, field: Field) -> None:
+    """At least one; InputRequired would have browsers demand every box."""
+    if not field.data:
+        raise ValidationError("Choose at least one stage.")
+
+
 class AccessForm(Form):
     """What one's organization needs, what for, and until when. The tier follows from the stages."""
 
     stages = SelectMultipleField(
         "Stages",
-        [InputRequired("Choose at least one stage.")],
+        [_any],
         description="Of one model. Smaller stages that need the same tier or a lower one are included.",
         widget=ListWidget(prefix_label=False),
         option_widget=CheckboxInput(),
