@@ -30,13 +30,15 @@ NO_CALLER = {
     "of a row or ids that were read for the caller": {
         "signatures.agreement_of", "deliveries.fetched_bytes", "deliveries.of_download", "deliveries.summaries",
         "token_uses.of", "sessions.last_seen", "log_entries.check", "log_entries.slugs", "receipts.again",
-        "alarms.entry_of", "alarms.of_entry", "organizations.quota_of", "agreements.versions", "stages.aliases",
-        "stages.opened_by", "tiers.needs_second_person",
+        "alarms.entry_of", "alarms.of_entry", "alarms.token_of", "clearances.alongside", "organizations.quota_of",
+        "agreements.versions", "stages.aliases", "stages.opened_by", "tiers.needs_second_person",
     },
     "of a person who is half signed in, and nobody's caller yet": {"factors.passkeys"},
     "of a stage that the access rule lets the caller read": {
         "checkpoints.published", "checkpoints.file_list", "checkpoints.manifest",
     },
+    "told of a stage that one may know of, where a setting lets sizes be seen before access": {"checkpoints.totals"},
+    "names of stages with partners, which everybody who may ask for access may know": {"access_requests.for_stages"},
     "everybody's who gets as far as the page": {
         "agreements.current", "agreements.find_version", "agreements.names", "tiers.all_of_them", "tiers.ranked",
     },

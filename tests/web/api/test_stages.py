@@ -48,7 +48,7 @@ def test_the_ladder_shows_what_is_open(world: World, token: str | None, names: l
 def test_an_announced_plan_shows_name_and_plan_only(sqlite_world: World) -> None:
     """To partners nothing else of a planned stage exists; staff see all."""
     item = listed(sqlite_world, "cleared")["gpt-2/1558M"]
-    shown = {key for key in KEYS if item[key] is not None}
+    shown = {key for key in KEYS if item[key] not in (None, [])}
     assert shown == {"name", "model", "stage", "state", "plan", "may_download", "refusal"}
     assert item["state"] == "planned"
     assert listed(sqlite_world, "auditor")["gpt-2/1558M"]["parameters"] is not None

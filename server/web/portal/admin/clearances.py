@@ -89,7 +89,7 @@ def index(caller: Caller) -> Response:
             well = found(
                 form.organization,
                 lambda: named.append(
-                    organizations.get(session, look_up.value("organization", form.organization.data) or "")
+                    organizations.find(session, caller, look_up.value("organization", form.organization.data) or "")
                 ),
             )
         shown = None
