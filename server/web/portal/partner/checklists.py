@@ -83,10 +83,10 @@ def _button(item: Item, step: Step, caller: Caller) -> tuple[str | None, str | N
 
 
 _TEXTS = {
-    Task.REQUEST: "Access is requested",
-    Task.FIRST_APPROVAL: "An admin of the lab approves",
-    Task.SECOND_APPROVAL: "A second admin approves",
-    Task.SIGNATURE: "{agreement} v{version} is signed",
-    Task.COUNTERSIGNATURE: "The lab countersigns",
+    Task.REQUEST: "Access request",
+    Task.FIRST_APPROVAL: "Approval by an admin",
+    Task.SECOND_APPROVAL: "Approval by a second admin",
+    Task.SIGNATURE: "Signature on {agreement} v{version}",
+    Task.COUNTERSIGNATURE: "Countersignature",
 }
 _WHO = {Whose.ORGANIZATION: "your organization", Whose.OWNER: "an owner of your organization", Whose.LAB: "the lab"}
