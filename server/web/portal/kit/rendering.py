@@ -151,7 +151,7 @@ def _on_every_page() -> dict[str, Any]:
         "may": lambda permission: looking.may(Permission(permission)),  # whether to show a button
         "visitor": looking,  # the same: inside a call block, Jinja takes `caller` for the block's own caller
         "places": partial(navigation.places, looking),
-        "waiting": partial(_waiting, looking),
+        "queue_size": partial(_queue_size, looking),
         "appearance": appearance(),
         "lab": _lab_name(use),
         "request_id": g.request_id,
@@ -174,7 +174,7 @@ def _looking() -> Caller:
     return caller
 
 
-def _waiting(looking: Caller) -> str:
+def _queue_size(looking: Caller) -> str:
     """How much waits in the queue of whoever looks, for the navigation: `7`, `99+`; nothing for nothing."""
     use = resources()
     try:
