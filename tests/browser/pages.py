@@ -12,6 +12,7 @@ from tests.browser.people import People
 
 TABLE = Path(__file__).with_name("pages.txt")
 NEW_APP, CONFIRM = "/account/totp", "/account/confirm"  # only after a button, only a while after one's last proof
+KEPT = "/account/kept-form"  # only after a form that was sent without a session
 AGES = timedelta(minutes=6)
 TWO_FRAMES = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"  # charts take one
 SECOND_STEP = ("/sign-in/second-factor", "/sign-in/recovery-code")  # only after a password
@@ -49,6 +50,8 @@ def go(people: People, page: Page, shown: Shown, known: dict[str, str]) -> int:
         page.goto(f"{people.endpoint}/account")
         page.get_by_role("button", name="Replace the app").click()
         page.wait_for_url(f"**{NEW_APP}")
+    if shown.path == KEPT:
+        _lose_the_session(people, page)
     if shown.path == CONFIRM:
         happenings.let_proofs_be(Path(known["folder"]), AGES)
     answer = page.goto(people.endpoint + shown.path.format(**known))
@@ -57,3 +60,14 @@ def go(people: People, page: Page, shown: Shown, known: dict[str, str]) -> int:
         happenings.let_proofs_be(Path(known["folder"]), timedelta(0))
     assert answer is not None
     return answer.status
+
+
+def _lose_the_session(people: People, page: Page) -> None:
+    """Send a form after the session has ended, and be signed in again."""
+    page.goto(f"{people.endpoint}/requests/new")
+    page.get_by_label("What you need access for").fill("A study of outputs.\n\nThree people, until May.")
+    sessions = [cookie for cookie in page.context.cookies() if cookie.get("name", "").endswith("-session")]
+    page.context.clear_cookies(name=sessions[0]["name"])
+    page.get_by_role("button", name="Send request").click()
+    page.wait_for_url("**/sign-in*")
+    page.context.add_cookies(sessions)  # type: ignore[arg-type]  # what was read is what is written
