@@ -69,5 +69,5 @@ def _lose_the_session(people: People, page: Page) -> None:
     sessions = [cookie for cookie in page.context.cookies() if cookie.get("name", "").endswith("-session")]
     page.context.clear_cookies(name=sessions[0]["name"])
     page.get_by_role("button", name="Send request").click()
-    page.wait_for_url("**/sign-in*")
+    page.wait_for_url("**/sign-in**")
     page.context.add_cookies(sessions)  # type: ignore[arg-type]  # what was read is what is written
