@@ -2,11 +2,13 @@
 
 import ipaddress
 import re
+from collections.abc import Iterable
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")  # RFC 4291, section 2.5.5.2: IPv4 in IPv6's clothes
+_ZONE = re.compile(r"%[^/]*")
 _PORT = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\](?::\d{1,5})?|(?P<ipv4>[0-9.]+):\d{1,5})")
 
 
@@ -40,3 +42,12 @@ def network(text: str) -> Network:
     if isinstance(found, ipaddress.IPv6Network) and found.subnet_of(_MAPPED):
         return ipaddress.IPv4Network((int(found.network_address) & 0xFFFFFFFF, found.prefixlen - 96))
     return found
+
+
+def lies_in(networks: Iterable[str], address: str | None) -> bool:
+    """Whether an address lies in a network that was kept; an address that cannot be read lies in none.
+
+    What was kept before `network` had its rules may be IPv4 in IPv6's clothes or name a zone: it means the same.
+    """
+    here = parse(address)
+    return here is not None and any(here in network(_ZONE.sub("", kept)) for kept in networks)

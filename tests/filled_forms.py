@@ -125,6 +125,7 @@ FORMS: dict[str, Filled] = {
     "/admin/holds/lift": Filled("admin", {"on": "mini-gpt/base"}, _held),
     "/admin/organizations/<slug>/networks": Filled("admin", {"networks": "192.0.2.0/24"}),
     "/admin/organizations/<slug>/quota": Filled("admin", {"bytes_per_day": "5 TB", "requests_per_minute": "100"}),
+    "/admin/organizations/<slug>/rename": Filled("admin", {"name": "Aurora University"}),
     "/admin/organizations/<slug>/resume": Filled("admin", before=_suspended),
     "/admin/organizations/<slug>/suspend": Filled("admin", {"reason": "A leak."}),
     "/admin/people/<int:person_id>/disable": Filled("admin", before=_member),

@@ -61,6 +61,25 @@ def test_a_network_is_kept_as_it_is_looked_for(text: str, kept: str) -> None:
     assert str(addresses.network(text)) == kept
 
 
+@pytest.mark.parametrize(
+    ("kept", "address", "lies"),
+    [
+        ("192.0.2.0/24", "192.0.2.9", True),
+        ("192.0.2.0/24", "::ffff:192.0.2.9", True),
+        ("::ffff:192.0.2.0/120", "192.0.2.9", True),
+        ("::ffff:192.0.2.0/120", "192.0.3.9", False),
+        ("fe80::%eth0/64", "fe80::1%eth1", True),
+        ("fe80::%eth0/64", "fe81::1", False),
+        ("2001:db8::/32", "192.0.2.9", False),
+        ("0.0.0.0/0", "unknown", False),
+        ("0.0.0.0/0", None, False),
+    ],
+)
+def test_an_address_lies_in_what_was_kept(kept: str, address: str | None, lies: bool) -> None:
+    """Networks of before mean what they mean today: IPv4 in IPv6's clothes is IPv4, and a zone tells nothing."""
+    assert addresses.lies_in(["198.51.100.7/32", kept], address) is lies
+
+
 @pytest.mark.parametrize("text", ["", "everywhere", "192.0.2.1/24", "192.0.2.0/33", "fe80::1%lo", "fe80::%lo/64"])
 def test_what_is_no_network_is_refused(text: str) -> None:
     """A zone as well, which only one machine knows."""

@@ -1,4 +1,4 @@
-"""Organizations: add, list, show, suspend, resume, limit."""
+"""Organizations: add, rename, list, show, suspend, resume, limit."""
 
 import click
 
@@ -22,9 +22,23 @@ def organization() -> None:
 def add(instance: Instance, caller: Caller, slug: str, name: str, as_json: bool) -> None:
     """Add a partner organization with the ID SLUG."""
     added = organizations.add(instance.use, caller, slug, name)
-    alike = organizations.looking_like(instance.use, caller, added)
-    body = {"id": added.slug, "name": added.name, "looks_like": [slug for slug, _ in alike]}
-    show(as_json, body, f"Added {added.slug}. Next: `person add`.")
+    _show_named(instance, caller, added, as_json, f"Added {added.slug}. Next: `person add`.")
+
+
+@organization.command()
+@click.argument("slug")
+@click.option("--name", required=True, help="Its new full name.")
+@with_json
+@acting
+def rename(instance: Instance, caller: Caller, slug: str, name: str, as_json: bool) -> None:
+    """Change the name of SLUG. The ID itself cannot be changed."""
+    renamed = organizations.rename(instance.use, caller, slug, name)
+    _show_named(instance, caller, renamed, as_json, f"{slug} is now named {printable(renamed.name)}.")
+
+
+def _show_named(instance: Instance, caller: Caller, named: Organization, as_json: bool, sentence: str) -> None:
+    alike = organizations.looking_like(instance.use, caller, named)
+    show(as_json, {"id": named.slug, "name": named.name, "looks_like": [slug for slug, _ in alike]}, sentence)
     for slug, name in alike:
         click.echo(f"Warning: its name looks like that of {printable(name)} ({slug}).", err=True)
 

@@ -41,6 +41,7 @@ class EntryKind(StrEnum):
     ORGANIZATION_ADD = "organization.add"
     ORGANIZATION_NETWORKS = "organization.networks"
     ORGANIZATION_QUOTA = "organization.quota"
+    ORGANIZATION_RENAME = "organization.rename"
     ORGANIZATION_RESUME = "organization.resume"
     ORGANIZATION_SUSPEND = "organization.suspend"
     PASSWORD_RESET = "password.reset"  # noqa: S105  # a kind's name
@@ -139,6 +140,9 @@ KINDS: dict[EntryKind, About] = {
     ),
     EntryKind.ORGANIZATION_QUOTA: About(
         "Organization's quota set", Permission.ORGANIZATION_MANAGE, subject="organization"
+    ),
+    EntryKind.ORGANIZATION_RENAME: About(
+        "Organization renamed", Permission.ORGANIZATION_MANAGE, subject="organization"
     ),
     EntryKind.ORGANIZATION_RESUME: About(
         "Organization resumed", Permission.ORGANIZATION_MANAGE, subject="organization", resumes="organization"

@@ -154,6 +154,7 @@ UNSIGNED = "birch-university"
 REFUSED_BY_ROLE = [
     ("tier", "add", "gold", "--rank", 99),
     ("organization", "add", "new-lab", "--name", "New"),
+    ("organization", "rename", "aurora-institute", "--name", "New"),
     ("organization", "suspend", "aurora-institute", "--reason", "x"),
     ("organization", "resume", "aurora-institute"),
     ("organization", "quota", "aurora-institute"),
@@ -341,6 +342,7 @@ def test_every_command_that_ends_can_answer_a_script() -> None:
 
 ANSWERS: list[tuple[tuple[object, ...], dict[str, object]]] = [
     (("tier", "add", "gold", "--rank", 99), {"name": "gold", "rank": 99}),
+    (("organization", "rename", UNSIGNED, "--name", "Birch"), {"id": UNSIGNED, "name": "Birch", "looks_like": []}),
     (("organization", "suspend", UNSIGNED, "--reason", "x"), {"id": UNSIGNED, "suspended": True}),
     (("organization", "quota", UNSIGNED, "--bytes-per-day", 5), {"id": UNSIGNED, "bytes_per_day": 5}),
     (("organization", "networks", UNSIGNED, "192.0.2.0/24"), {"id": UNSIGNED, "networks": ["192.0.2.0/24"]}),

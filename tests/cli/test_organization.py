@@ -1,4 +1,4 @@
-"""`organization`: add, list, show, suspend, resume, limit."""
+"""`organization`: add, rename, list, show, suspend, resume, limit."""
 
 from tests.cli.operator import Operator
 from tests.world import World
@@ -61,6 +61,16 @@ def test_an_organization_is_shown_with_its_limits(operator: Operator) -> None:
     assert operator.people["cleared"]["email"] in body["people"]
     assert "192.0.2.0/24" in operator("organization", "show", "aurora-institute", by="cleared").out
     assert "no organization" in operator("organization", "show", "birch-university", by="cleared", code=1).line
+
+
+def test_an_organization_is_renamed_and_keeps_its_id(operator: Operator) -> None:
+    """With the warning that adding gives; its own former name is nobody else's."""
+    renamed = operator("organization", "rename", "cedar-systems", "--name", "Aurora lnstitute", by="admin")
+    assert renamed.out == "cedar-systems is now named Aurora lnstitute.\n"
+    assert "looks like that of Aurora Institute (aurora-institute)" in renamed.err
+    again = operator("organization", "rename", "cedar-systems", "--name", "Cedar Systems", "--json", by="admin")
+    assert (again.body, again.err) == ({"id": "cedar-systems", "name": "Cedar Systems", "looks_like": []}, "")
+    assert operator("organization", "show", "cedar-systems", "--json", by="admin").body["name"] == "Cedar Systems"
 
 
 def test_a_look_alike_is_named_and_networks_are_echoed(operator: Operator) -> None:

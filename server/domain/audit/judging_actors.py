@@ -6,9 +6,9 @@ beginning of an instance is done so.
 
 from collections.abc import Iterator
 
+from server import addresses
 from server.domain.audit.world import Person, Record, World
 from server.domain.entry_kinds import KINDS, EntryKind
-from server.domain.identity import authentication
 from server.domain.permissions import POLICY, STAFF, Permission
 
 # Done from outside: by a link that was mailed, or by whoever can show a token that leaked.
@@ -71,5 +71,5 @@ def _token_faults(world: World, permission: Permission | None, record: Record) -
         yield f"token {name}, with which it was done, had expired"
     if not token.scopes & POLICY[permission].scopes:
         yield f"token {name}, with which it was done, does not have the required scope"
-    if token.networks and not authentication.is_from_one_of(token.networks, actor.get("address")):
+    if token.networks and not addresses.lies_in(token.networks, actor.get("address")):
         yield f"token {name}, with which it was done, is not allowed from that network"

@@ -22,7 +22,8 @@ def _organization_add(world: World, record: Record) -> Iterator[str]:
     if record["organization"] in world.organizations:
         yield "it adds an organization that already exists"
         return
-    world.organizations[record["organization"]] = Organization(record.get("organization_id"))
+    name = record["name"].strip() if "name" in record else None  # older entries have it as it was typed
+    world.organizations[record["organization"]] = Organization(record.get("organization_id"), name)
 
 
 def _organization_change(world: World, record: Record) -> Iterator[str]:
@@ -40,6 +41,8 @@ def _organization_change(world: World, record: Record) -> Iterator[str]:
             about.requests_per_minute = record["requests_per_minute"]
         case EntryKind.ORGANIZATION_NETWORKS:
             about.networks = record["networks"]
+        case EntryKind.ORGANIZATION_RENAME:
+            about.name = record["name"]
 
 
 def _invite(world: World, record: Record) -> Iterator[str]:
@@ -190,6 +193,7 @@ RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     EntryKind.ORGANIZATION_RESUME: _organization_change,
     EntryKind.ORGANIZATION_QUOTA: _organization_change,
     EntryKind.ORGANIZATION_NETWORKS: _organization_change,
+    EntryKind.ORGANIZATION_RENAME: _organization_change,
     EntryKind.INVITATION_INVITE: _invite,
     EntryKind.INVITATION_WITHDRAW: _withdraw_invitation,
     EntryKind.PERSON_ACCEPT_INVITATION: _accept,

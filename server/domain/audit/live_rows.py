@@ -37,7 +37,7 @@ def organizations(session: Session, _: Names) -> Rows:
     query = select(Organization, Quota).outerjoin(Quota, Quota.organization_id == Organization.id)
     return {
         one.slug: {
-            "number": one.id, "being_the_lab": one.is_lab, "suspension": one.suspended_at is not None,
+            "number": one.id, "name": one.name, "being_the_lab": one.is_lab, "suspension": one.suspended_at is not None,
             "networks": one.networks, "bytes_per_day": quota and quota.bytes_per_day,
             "requests_per_minute": quota and quota.requests_per_minute,
         }

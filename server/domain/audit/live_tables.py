@@ -55,8 +55,8 @@ def _known(value: Any) -> Any:
 def _told_organizations(world: World) -> Rows:
     return {
         slug: {
-            "number": _known(one.id), "being_the_lab": one.is_lab, "suspension": one.suspended,
-            "networks": one.networks, "bytes_per_day": one.bytes_per_day,
+            "number": _known(one.id), "name": _known(one.name), "being_the_lab": one.is_lab,
+            "suspension": one.suspended, "networks": one.networks, "bytes_per_day": one.bytes_per_day,
             "requests_per_minute": one.requests_per_minute,
         }
         for slug, one in world.organizations.items()

@@ -14,9 +14,13 @@ Record = dict[str, Any]
 
 @dataclass
 class Organization:
-    """id: its row's, by the column of the entry that added it; networks and limits None where none were ever set."""
+    """id: its row's, by the column of the entry that added it; networks and limits None where none were ever set.
+
+    name: None where no entry has told it, as of the lab until it is renamed.
+    """
 
     id: int | None
+    name: str | None = None
     is_lab: bool = False
     suspended: bool = False
     networks: str = ""

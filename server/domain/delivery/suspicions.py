@@ -194,8 +194,7 @@ def _is_foreign(address: str, found: Issued) -> bool:
     if found.organization_id is None or address in {"", "-"}:  # or a public stage, asked for by nobody in particular
         return False
     if found.networks:
-        here = addresses.parse(address)
-        return here is None or not any(here in ipaddress.ip_network(network) for network in found.networks)
+        return not addresses.lies_in(found.networks, address)
     asked_from = found.record["actor"].get("address")
     return asked_from is not None and network_of(asked_from) != network_of(address)
 

@@ -1,7 +1,5 @@
 """Authentication: from a token or a session to a caller, and whether they still stand: rows 1 and 2 of the rule."""
 
-import ipaddress
-from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
@@ -156,7 +154,7 @@ def _token_fault(row: Standing | _KnownToken, caller: Caller, at: datetime) -> R
         return InvalidCredentials("The token was revoked.")
     if row.expires_at is None or at >= row.expires_at:
         return InvalidCredentials("The token has expired.")
-    if row.networks and not is_from_one_of(row.networks.split(), caller.address):
+    if row.networks and not addresses.lies_in(row.networks.split(), caller.address):
         return NetworkNotAllowed()
     return None
 
@@ -165,12 +163,6 @@ def _person_fault(row: Standing | _KnownToken | _KnownSession) -> Refused | None
     if row.suspended_at is not None:
         return OrganizationSuspended()
     return None if row.disabled_at is None else PersonDisabled()
-
-
-def is_from_one_of(networks: Collection[str], address: str | None) -> bool:
-    """Whether the address lies in a network; an address that cannot be read lies in none."""
-    here = addresses.parse(address)
-    return here is not None and any(here in ipaddress.ip_network(network) for network in networks)
 
 
 _PERSON_STANDING = (Person.disabled_at, Organization.suspended_at)

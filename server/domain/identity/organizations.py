@@ -54,7 +54,7 @@ def add(use: Resources, caller: Caller, slug: str, name: str) -> Organization:
         organization = create(session, slug, name, is_lab=False, at=use.clock())
         _record(
             session, caller, EntryKind.ORGANIZATION_ADD, organization, use.clock(),
-            name=name, organization_id=organization.id,
+            name=organization.name, organization_id=organization.id,
         )  # fmt: skip
         return organization
 
@@ -62,11 +62,7 @@ def add(use: Resources, caller: Caller, slug: str, name: str) -> Organization:
 def create(session: Session, slug: str, name: str, *, is_lab: bool, at: datetime) -> Organization:
     if not SLUG.fullmatch(slug):
         raise InvalidRequest(f"{slug!r} is not a valid organization ID. Use up to 64 characters: a-z, 0-9 and '-'.")
-    name = name.strip()
-    if hidden := unseen(name):  # mails and signed copies quote it
-        raise InvalidRequest(f"The organization's name contains a character that cannot be seen: {hidden}.")
-    if not name or len(name) > 200:
-        raise InvalidRequest("Enter the organization's name on one line, in 200 characters or fewer.")
+    name = _name(name)
     if session.scalar(select(Organization.id).where(Organization.slug == slug)):
         raise NotPossible(f"An organization {slug} already exists.")
     organization = Organization(slug=slug, name=name, is_lab=is_lab, created_at=at)
@@ -74,6 +70,27 @@ def create(session: Session, slug: str, name: str, *, is_lab: bool, at: datetime
     session.flush()
     session.add(Quota(organization_id=organization.id))
     return organization
+
+
+def rename(use: Resources, caller: Caller, slug: str, name: str) -> Organization:
+    """Change the name that people read. The slug stays, by which the log knows it. Its own name again is no act."""
+    caller.require(Permission.ORGANIZATION_MANAGE)
+    name = _name(name)
+    with use.database.transaction() as session:
+        organization = get(session, slug, lock=True)
+        if organization.name != name:
+            organization.name = name
+            _record(session, caller, EntryKind.ORGANIZATION_RENAME, organization, use.clock(), name=name)
+        return organization
+
+
+def _name(name: str) -> str:
+    name = name.strip()
+    if hidden := unseen(name):  # mails and signed copies quote it
+        raise InvalidRequest(f"The organization's name contains a character that cannot be seen: {hidden}.")
+    if not name or len(name) > 200:
+        raise InvalidRequest("Enter the organization's name on one line, in 200 characters or fewer.")
+    return name
 
 
 def looking_like(use: Resources, caller: Caller, made: Organization) -> list[tuple[str, str]]:

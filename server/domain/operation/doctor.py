@@ -6,13 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+import orjson
 from limits.errors import StorageError
 from limits.storage import storage_from_string
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from server import dates
 from server.domain import marks
 from server.domain.audit import log_status, sealer
+from server.domain.entry_kinds import EntryKind
 from server.domain.mail import mails
 from server.domain.marks import AnotherInstance
 from server.domain.operation import bootstrap, key_files
@@ -22,6 +24,7 @@ from server.domain.resources import Resources
 from server.log import condition
 from server.log.anchors import BehindAnchor, Forked
 from server.log.condition import LogUnsound
+from server.log.entries import LogEntry
 from server.storage import keys, probes
 from server.storage.database import DATABASE_ERRORS, DatabaseUnavailable
 from server.storage.keys import KeyFileError
@@ -32,6 +35,7 @@ from server.storage.signing import StoredObject
 from server.storage.signing_check import SigningMismatch
 
 REDIS_SECONDS = 5
+NEWEST_DOWNLOADS = 50  # whose addresses are looked at
 CLOCK_SKEW_SECONDS = 5  # more shortens or lengthens the life of URLs noticeably
 
 
@@ -143,7 +147,28 @@ def _proxy(use: Resources) -> str:
         return "not needed: this server is only reachable on loopback"
     if not made.trusted_proxies:
         raise Wrong("every request is logged with the proxy's address: add its network to trusted_proxies")
+    missing, newest = _without_address(use)
+    if missing:
+        raise Wrong(
+            f"{missing} of the newest {newest} downloads carry no client address: make the proxy send exactly one in "
+            "X-Forwarded-For, as in deploy/nginx.conf"
+        )
     return f"X-Forwarded-For is trusted from {', '.join(made.trusted_proxies)} only"
+
+
+def _without_address(use: Resources) -> tuple[int, int]:
+    """How many of the newest downloads were asked for over the web from nobody knows where, and how many there are."""
+    query = select(LogEntry.record).where(LogEntry.kind == EntryKind.DOWNLOAD, LogEntry.record != b"")  # not the erased
+    try:
+        with use.database.reading() as session:
+            records = session.scalars(query.order_by(LogEntry.id.desc()).limit(NEWEST_DOWNLOADS)).all()
+    except (DatabaseUnavailable, *DATABASE_ERRORS):
+        return 0, 0  # what is wrong with it stands in its own lines
+    try:
+        actors = [orjson.loads(record)["actor"] for record in records]
+    except (ValueError, TypeError, KeyError):
+        raise Wrong("a download's entry was changed and cannot be read: run `weightgate-server log verify`") from None
+    return sum(actor["via"] != "cli" and "address" not in actor for actor in actors), len(actors)
 
 
 def _mail(use: Resources) -> str:

@@ -71,6 +71,12 @@ CHANGED: dict[str, tuple[str, str, str]] = {  # what, by which statement, and wh
         "UPDATE organizations SET is_lab = true WHERE slug = 'cedar-systems'", "organizations cedar-systems",
         DIFFERS.format("being the lab"),
     ),
+    "a name": (
+        "UPDATE organizations SET name = 'Cedar' WHERE slug = 'cedar-systems'", "organizations cedar-systems",
+        DIFFERS.format("name"),
+    ),
+    "a name that was changed": (
+        "UPDATE organizations SET name = 'Example' WHERE is_lab", "organizations example-lab", DIFFERS.format("name")),
     "networks": (
         "UPDATE organizations SET networks = '0.0.0.0/1' WHERE slug = 'cedar-systems'", "organizations cedar-systems",
         DIFFERS.format("networks"),
@@ -87,6 +93,7 @@ def differences(world: World) -> list[tuple[str, str]]:
 def test_a_row_that_the_log_does_not_explain_is_named(world: World, what: str) -> None:
     """`log verify` alone finds nothing: no entry was touched. With the tables it names exactly that row."""
     holds.place(world.use, world.admin, "gpt-2/355M", "A finding.")
+    organizations.rename(world.use, world.admin, "example-lab", " Sample Lab ")
     organizations.suspend(world.use, world.admin, "cedar-systems", "It asked for it.")
     organizations.set_quota(world.use, world.admin, "aurora-institute", bytes_per_day=10**12, requests_per_minute=None)
     world.seal()
@@ -101,3 +108,14 @@ def test_a_row_that_the_log_does_not_explain_is_named(world: World, what: str) -
     )
     assert world.faults() == []
     assert differences(world) == [(row.format(email=email, token=token), sentence)]
+
+
+def test_a_name_of_before_is_compared_as_it_was_kept(sqlite_world: World) -> None:
+    """Entries once had it as it was typed, with the spaces around it; the row never had them."""
+    world, typed = sqlite_world, " Dover Lab "
+    with world.use.database.transaction() as session:
+        number = organizations.create(session, "dover-lab", typed, is_lab=False, at=world.clock()).id
+    record = {"actor": world.admin.as_record(), "organization": "dover-lab", "name": typed, "organization_id": number}
+    world.plant("organization.add", record, "dover-lab")
+    world.seal()
+    assert differences(world) == []

@@ -16,6 +16,7 @@ from server.domain.delivery.suspicions import network_of
 from server.domain.downloads import issuing
 from server.domain.downloads.issuing import Download
 from server.domain.identity import organizations, people, tokens
+from server.domain.identity.organizations import Organization
 from server.domain.permissions import Role
 from server.domain.publish.checkpoints import CheckpointFile
 from server.domain.release import holds, stages
@@ -60,6 +61,17 @@ def test_a_fetch_from_elsewhere(
     change_networks(sqlite_world, *networks)
     line = read_of(issue(sqlite_world), sqlite_world.use.clock(), address=address.replace(" ", "_"))
     assert raised(sqlite_world, tmp_path, line) == alarms
+
+
+@pytest.mark.parametrize(("address", "alarms"), [("192.0.2.200", []), ("192.0.3.1", [FOREIGN])])
+def test_an_organization_s_networks_of_before_are_found(
+    world: World, tmp_path: Path, address: str, alarms: list[str]
+) -> None:
+    """A row that holds IPv4 in IPv6's clothes raises no alarm for its own addresses."""
+    world.tampered = True
+    with world.use.database.transaction() as session:
+        session.execute(update(Organization).values(networks="::ffff:192.0.2.0/120"))
+    assert raised(world, tmp_path, read_of(issue(world), world.use.clock(), address=address)) == alarms
 
 
 @pytest.mark.parametrize(("address", "alarms"), [("2001:db8:7:1::5", []), ("2001:db8:8::1", [FOREIGN]),

@@ -3,9 +3,13 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+from sqlalchemy import update
+
 from server.domain.callers import Caller
 from server.domain.errors import InvalidCredentials, NetworkNotAllowed, OrganizationSuspended, PersonDisabled
 from server.domain.identity import authentication, organizations, people, tokens
+from server.domain.identity.tokens import Token
 from server.domain.permissions import Role, Scope
 from tests.world import STRANGER, World
 
@@ -37,6 +41,19 @@ def test_a_token_with_networks_works_from_there_only(sqlite_world: World) -> Non
         caller, refused = authentication.identify(world.use, text, replace(STRANGER, address=address))
         assert isinstance(refused, NetworkNotAllowed) is not may, address
         assert caller.person == world.example.people["cleared"]["email"]
+
+
+@pytest.mark.parametrize("kept", ["::ffff:192.0.2.0/120", "2001:db8::/32 ::ffff:192.0.2.9%eth0/128"])
+def test_a_token_s_networks_of_before_are_found(world: World, kept: str) -> None:
+    """A row that holds IPv4 in IPv6's clothes lets its addresses in, and no other ones."""
+    text = made(world, ["192.0.2.0/24"])
+    world.tampered = True
+    with world.use.database.transaction() as session:
+        of_it = Token.public_id == tokens.public_id_of(text)
+        session.execute(update(Token).where(of_it).values(networks=kept))
+    for address, may in (("192.0.2.9", True), ("192.0.3.9", False)):
+        _, refused = authentication.identify(world.use, text, replace(STRANGER, address=address))
+        assert isinstance(refused, NetworkNotAllowed) is not may, address
 
 
 def test_a_token_without_networks_works_from_anywhere(sqlite_world: World) -> None:

@@ -67,6 +67,20 @@ def test_an_organization_s_name_is_one_line(sqlite_world: World) -> None:
     for name in ("", " ", "x" * 201, "New\n\nOpen https://x.example"):
         with pytest.raises(InvalidRequest):
             organizations.add(sqlite_world.use, sqlite_world.admin, "new", name)
+        with pytest.raises(InvalidRequest):
+            organizations.rename(sqlite_world.use, sqlite_world.admin, "cedar-systems", name)
+
+
+def test_a_new_name_is_logged_once_and_the_id_stays(world: World) -> None:
+    """The same name again is no act; the lab has one as well."""
+    for slug in ("cedar-systems", "example-lab"):
+        for _ in range(2):
+            renamed = organizations.rename(world.use, world.admin, slug, f" New {slug} ")
+            assert (renamed.slug, renamed.name) == (slug, f"New {slug}")
+    told = [(record["organization"], record["name"]) for record in world.records("organization.rename")]
+    assert told == [("cedar-systems", "New cedar-systems"), ("example-lab", "New example-lab")]
+    with pytest.raises(NotFound):
+        organizations.rename(world.use, world.admin, "nobody", "A name")
 
 
 def test_setting_limits_replaces_them_and_is_logged(world: World) -> None:
@@ -89,6 +103,7 @@ def test_only_admins_manage_organizations(sqlite_world: World, by: str) -> None:
     world, caller = sqlite_world, sqlite_world.person(by)
     acts: list[Any] = [
         lambda: organizations.add(world.use, caller, "new", "New"),
+        lambda: organizations.rename(world.use, caller, "cedar-systems", "New"),
         lambda: organizations.suspend(world.use, caller, "cedar-systems", "Because."),
         lambda: organizations.resume(world.use, caller, "cedar-systems"),
         lambda: organizations.set_quota(

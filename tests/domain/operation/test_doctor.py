@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,7 +15,9 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from server.domain.audit import erasure
 from server.domain.delivery import reconciliation
+from server.domain.downloads import issuing
 from server.domain.operation import doctor
 from server.domain.resources import Resources
 from server.settings import Settings
@@ -22,6 +25,7 @@ from server.storage import keys
 from server.storage.anchor_bucket import AnchorBucket
 from server.storage.embedded import EmbeddedStore, free_port
 from server.storage.probes import PROBE_PREFIX
+from tests import tampering
 from tests.mail_host import mail_host
 from tests.postgres import PostgreSQL
 from tests.redis_server import RedisServer
@@ -193,6 +197,42 @@ def test_https_without_a_trusted_proxy_is_found(examine: Examine) -> None:
     found = wrong(examine(public_url="https://weights.example.org"))
     assert "trusted_proxies" in found["proxy"]
     assert "proxy" not in wrong(examine(public_url="https://weights.example.org", trusted_proxies=["127.0.0.1/32"]))
+
+
+BEHIND_A_PROXY = {"public_url": "https://weights.example.org", "trusted_proxies": ["127.0.0.1/32"]}
+
+
+def proxy_of(world: World) -> doctor.Check:
+    """What the check of a world behind a proxy says."""
+    use = Resources(settings_with(world, **BEHIND_A_PROXY), world.clock)
+    (found,) = [check for check in doctor.examine(use) if check.name == "proxy"]
+    use.close()
+    return found
+
+
+def test_a_proxy_whose_addresses_cannot_be_read_is_found(world: World) -> None:
+    """Downloads without a client's address are counted; neither the command line's nor the erased are among them."""
+    cleared = world.caller("cleared")
+    erased = issuing.issue(world.use, replace(cleared, address=None), world.order())
+    world.seal()
+    erasure.erase(world.use, world.admin, erased.id, "A test.")
+    for caller in (cleared, replace(world.person("cleared"), via="cli"), replace(cleared, address=None)):
+        assert proxy_of(world).ok
+        issuing.issue(world.use, caller, world.order())
+    assert proxy_of(world) == doctor.Check(
+        "proxy", False,
+        "1 of the newest 3 downloads carry no client address: make the proxy send exactly one in X-Forwarded-For, "
+        "as in deploy/nginx.conf",
+    )  # fmt: skip
+
+
+def test_a_download_s_entry_that_cannot_be_read_is_a_line(sqlite_world: World) -> None:
+    """Whoever changed it, the check-up goes on and names what looks into it."""
+    issuing.issue(sqlite_world.use, sqlite_world.caller("cleared"), sqlite_world.order())
+    sqlite_world.tampered = True
+    tampering.run(sqlite_world.settings.database_url, "UPDATE log_entries SET record = X'5b5d' WHERE kind = 'download'")
+    found = proxy_of(sqlite_world)
+    assert (found.ok, found.sentence.partition(": ")[2]) == (False, "run `weightgate-server log verify`")
 
 
 def publisher_client(store: EmbeddedStore) -> Any:

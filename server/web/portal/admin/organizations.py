@@ -1,4 +1,4 @@
-"""Organizations: the list, one with everything that belongs to it, and adding, limiting, suspending, resuming."""
+"""Organizations: the list, one with all that belongs to it, and adding, renaming, limiting, suspending, resuming."""
 
 import re
 from decimal import Decimal
@@ -15,7 +15,7 @@ from server.domain.delivery import usage
 from server.domain.downloads import live_urls
 from server.domain.errors import InvalidRequest
 from server.domain.identity import organizations, people, tokens
-from server.domain.identity.organizations import REQUESTS_PER_MINUTE_AT_MOST
+from server.domain.identity.organizations import REQUESTS_PER_MINUTE_AT_MOST, Organization
 from server.domain.paging import Slice
 from server.domain.permissions import Permission
 from server.web.identity import resources
@@ -45,6 +45,14 @@ class NewOrganization(Form):
 
     name = text("Name", 200, "The full name.")
     slug = text("Id", 64, "Letters a-z, digits and '-'. Used in URLs and in the log. It cannot be changed later.")
+
+
+class NewName(Form):
+    """What it is called from now on."""
+
+    name = text(
+        "Name", 200, "The full name. Entries of the log and signed copies keep the name that they were made with."
+    )
 
 
 class Suspension(Form):
@@ -113,8 +121,7 @@ def add(caller: Caller) -> Response:
         made = form.attempt(caller, lambda: organizations.add(resources(), caller, form.slug.data, form.name.data))
     if made is None:
         return render("admin/organizations/add.html", status(form), form=form)
-    for slug, name in organizations.looking_like(resources(), caller, made):
-        flash(f"Its name looks like that of {name} ({slug}). Check which one you mean whenever you clear one.", "warn")
+    _warn_of_look_alikes(caller, made)
     return done(_address(made.slug), f"{made.name} has been added. Next, invite its owner.")
 
 
@@ -136,6 +143,30 @@ def show(caller: Caller, slug: str) -> Response:
             live=live_urls.of_organization(session, caller, organization.id, at),
             history=log_entries.visible(session, caller, EntryFilter(organization=slug), SHOWN),
         )  # fmt: skip
+
+
+@bp.get(f"{ONE}/rename")
+@lab_page(Permission.ORGANIZATION_MANAGE)
+def rename_form(caller: Caller, slug: str) -> Response:
+    """The name as it is."""
+    form = NewName()
+    with resources().database.reading() as session:
+        form.name.data = organizations.find(session, caller, slug).name
+    return _act(caller, slug, form, "rename")
+
+
+@bp.post(f"{ONE}/rename")
+@lab_page(Permission.ORGANIZATION_MANAGE, fresh=True)
+def rename(caller: Caller, slug: str) -> Response:
+    """Change the name; the ID stays."""
+    form = NewName()
+    renamed = None
+    if form.is_sent_well():
+        renamed = form.attempt(caller, lambda: organizations.rename(resources(), caller, slug, form.name.data))
+    if renamed is None:
+        return _act(caller, slug, form, "rename")
+    _warn_of_look_alikes(caller, renamed)
+    return done(_address(slug), f"{slug} is now named {renamed.name}.")
 
 
 @bp.get(f"{ONE}/suspend")
@@ -225,6 +256,11 @@ def networks(caller: Caller, slug: str) -> Response:
     ):
         return _act(caller, slug, form, "networks")
     return done(_address(slug), f"The networks of {slug} have been updated.")
+
+
+def _warn_of_look_alikes(caller: Caller, named: Organization) -> None:
+    for slug, name in organizations.looking_like(resources(), caller, named):
+        flash(f"Its name looks like that of {name} ({slug}). Check which one you mean whenever you clear one.", "warn")
 
 
 def _act(caller: Caller, slug: str, form: Form, name: str) -> Response:

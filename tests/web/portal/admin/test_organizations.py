@@ -112,6 +112,19 @@ def test_a_limit_that_is_none_is_refused(sqlite_world: World, typed: str) -> Non
     assert f'value="{typed}"' in refused.text
 
 
+def test_an_organization_is_renamed(world: World) -> None:
+    """The form has the name as it is; what is no name is refused, and a look-alike is warned of."""
+    admin = world.visit("admin")
+    assert f'href="{AURORA}/rename"' in admin.get(AURORA).text
+    assert 'value="Aurora Institute"' in admin.get(f"{AURORA}/rename").text
+    assert admin.post(f"{AURORA}/rename", {"name": " "}).status_code == 422
+    assert admin.post(f"{AURORA}/rename", {"name": "Cedar Systerns"}).status_code == 303
+    page = words(admin.get(AURORA))
+    assert "aurora-institute is now named Cedar Systerns." in page
+    assert "Its name looks like that of Cedar Systems (cedar-systems)." in page
+    assert "Organization renamed" in page
+
+
 def test_networks_are_replaced_line_by_line(sqlite_world: World) -> None:
     """One that is none changes nothing."""
     admin = sqlite_world.visit("admin")
