@@ -7,14 +7,15 @@ from server.domain.audit import logs, verifications
 from server.domain.delivery import alarms, deliveries, log_follower, reconciliation_run, seen_reads, statistics
 from server.domain.identity import organizations, people, sessions, token_uses, tokens
 from server.domain.mail import mails
-from server.domain.publish import checkpoints
+from server.domain.publish import checkpoints, descriptions
 from server.domain.release import agreements, stages, tiers
 from server.log import entries, sealing
 from server.storage.database import Base
 
 MODULES = (
-    access_requests, agreements, alarms, ceremonies, checkpoints, clearances, deliveries, entries, factors, invitations,
-    log_follower, logs, mails, marks, organizations, password_resets, people, quotas, reconciliation_run, refusals,
-    sealing, seen_reads, sessions, signatures, stages, statistics, tiers, token_uses, tokens, verifications,
+    access_requests, agreements, alarms, ceremonies, checkpoints, clearances, deliveries, descriptions, entries,
+    factors, invitations, log_follower, logs, mails, marks, organizations, password_resets, people, quotas,
+    reconciliation_run, refusals, sealing, seen_reads, sessions, signatures, stages, statistics, tiers, token_uses,
+    tokens, verifications,
 )  # fmt: skip
 METADATA = Base.metadata

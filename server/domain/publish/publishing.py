@@ -19,8 +19,9 @@ from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotPossible
 from server.domain.identity import authentication
 from server.domain.permissions import Permission
-from server.domain.publish import checkpoints, formats, hashing, main_checkpoint, manifests
+from server.domain.publish import checkpoints, descriptions, formats, hashing, main_checkpoint, manifests
 from server.domain.publish.checkpoints import Checkpoint, CheckpointFile, CheckpointManifest, ManifestForm
+from server.domain.publish.descriptions import CheckpointDescription, DescriptionKind
 from server.domain.publish.faults import NotPublishable
 from server.domain.publish.hashing import FileHashes
 from server.domain.publish.patience import Patience
@@ -77,14 +78,15 @@ def publish(
         name = stage.full_name  # an alias was resolved
         warnings = main_checkpoint.warnings_of_publishing(session, stage, full_name)
     scanned = formats.scan(folder)
-    warnings += scanned.warnings
+    described, not_shown = descriptions.read(scanned.files)
+    warnings += scanned.warnings + not_shown
     for sentence in warnings:
         tell(sentence)
     files = scanned.files
     size_bytes = sum(file.size_bytes for file in files)
     hashes = hashing.hash_files(files, lambda done: progress("checking", done, size_bytes))
     patience = Patience(tell)
-    draft = patience.insist(lambda _: _draft(use, caller, name, hashes, note, scanned.warnings))
+    draft = patience.insist(lambda _: _draft(use, caller, name, hashes, note, scanned.warnings, described))
     use.claim_bucket()  # or these objects would get between another instance's
     versions = _upload(use, draft, name, files, hashes, patience, lambda done: progress("uploading", done, size_bytes))
     patience.insist(lambda again: _make_visible(use, caller, draft, name, versions, size_bytes, note, again=again))
@@ -102,6 +104,7 @@ def _draft(
     hashes: Mapping[str, FileHashes],
     note: str | None,
     warnings: Sequence[str],
+    described: Mapping[DescriptionKind, str],
 ) -> _Draft:
     """Find the draft of this very set of files, or sign its manifest and keep it: from here on the id is fixed."""
     content = manifests.content_digest({path: file.sha256 for path, file in hashes.items()})
@@ -123,6 +126,9 @@ def _draft(
         session.flush()
         forms = ((ManifestForm.FILES, signed.files_form), (ManifestForm.CHUNKS, signed.chunks_form))
         session.add_all(CheckpointManifest(checkpoint_id=draft.id, form=form, content=text) for form, text in forms)
+        session.add_all(
+            CheckpointDescription(checkpoint_id=draft.id, kind=kind, text=text) for kind, text in described.items()
+        )
         session.add_all(
             CheckpointFile(
                 checkpoint_id=draft.id, path=path, size_bytes=file.size_bytes, sha256=file.sha256,

@@ -25,8 +25,8 @@ def require_readable(text: str) -> str:
             f"An agreement starts with its title (up to {TITLE_CHARACTERS_AT_MOST} characters) and has up to "
             f"{CHARACTERS_AT_MOST} characters."
         )
-    lines, marks = len(text.splitlines()), len(_MARKS.findall(text))
-    if lines > LINES_AT_MOST or marks > MARKS_AT_MOST:
+    if not is_shown_quickly(text):
+        lines, marks = _measured(text)
         raise InvalidRequest(
             f"An agreement has up to {LINES_AT_MOST} lines and {MARKS_AT_MOST} Markdown characters (such as * and [), "
             f"so that pages can show it quickly. This one has {lines} and {marks}."
@@ -34,3 +34,13 @@ def require_readable(text: str) -> str:
     if max(token.level for token in PARSER.parse(text)) > LEVELS_AT_MOST:
         raise InvalidRequest("The agreement nests quotes or lists so deeply that parts of it would not be shown.")
     return title
+
+
+def is_shown_quickly(text: str) -> bool:
+    """Whether a page can render this Markdown without making its reader wait."""
+    lines, marks = _measured(text)
+    return lines <= LINES_AT_MOST and marks <= MARKS_AT_MOST
+
+
+def _measured(text: str) -> tuple[int, int]:
+    return len(text.splitlines()), len(_MARKS.findall(text))

@@ -12,13 +12,14 @@ from server.domain.callers import Caller
 from server.domain.downloads import issuing
 from server.domain.downloads.issuing import Order
 from server.domain.permissions import Permission
-from server.domain.publish import checkpoints
+from server.domain.publish import checkpoints, descriptions
 from server.domain.publish.checkpoints import MANIFEST_TYPE, FileList, ManifestForm
 from server.web.api import curl_config
 from server.web.identity import resources
 from server.web.portal.kit import paging
 from server.web.portal.kit.auth import page
 from server.web.portal.kit.forms import Form, status
+from server.web.portal.kit.markdown import as_html
 from server.web.portal.kit.rendering import as_page, go_to, render, saved
 from server.web.portal.partner import checklists
 from server.web.portal.partner import ladder as words
@@ -46,9 +47,20 @@ def show(caller: Caller, model: str, stage: str) -> Response:
             return as_page(redirect(words.address(step), 301))  # type: ignore[arg-type]
         may_read = step.refused is None or caller.is_staff
         listed = checkpoints.published(session, step.stage.id, paging.part()) if may_read else None
-        main = step.stage.main_checkpoint_id if use.settings.sizes_before_access else None
-        totals = None if main is None or may_read else checkpoints.totals(session, main)
-    return render("partner/stages/show.html", listed=listed, totals=totals, args=request.args, **_about(step, caller))
+        main = step.stage.main_checkpoint_id  # none of a planned stage, except to staff
+        shows_totals = use.settings.sizes_before_access and not may_read
+        totals = checkpoints.totals(session, main) if shows_totals and main is not None else None
+        shows_card = may_read or use.settings.card_before_access
+        described = descriptions.of(session, main) if shows_card and main is not None else {}
+    return render(
+        "partner/stages/show.html",
+        listed=listed,
+        totals=totals,
+        card=as_html(described["card"]) if "card" in described else None,
+        license=described.get("license"),
+        args=request.args,
+        **_about(step, caller),
+    )
 
 
 @bp.get("/<checkpoint>")

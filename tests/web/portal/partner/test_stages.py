@@ -164,6 +164,46 @@ def test_what_publishing_warned_of_is_said_to_who_downloads(world: World, tmp_pa
     assert warning not in words(world.visit("uncleared").get("/stages/mini-gpt/base"))
 
 
+def describe(world: World, folder: Path, card: str) -> None:
+    """Publish mini-gpt/base again, with a model card and a license."""
+    shutil.copytree(world.template.sources / "mini-gpt" / "base", folder)
+    (folder / "README.md").write_text(card)
+    (folder / "LICENSE").write_text("Research only.\n\n<b>As is.</b>\n")
+    publishing.publish(world.use, world.person("publisher"), folder, "mini-gpt/base")
+
+
+def test_card_and_license_are_for_who_can_download(world: World, tmp_path: Path) -> None:
+    """As Markdown and as it was typed, and nothing in either runs; to others, only where the lab allows it."""
+    describe(world, tmp_path / "model", "---\nlicense: other\n---\n# Mini\n\nTells *lies*. <script>alert()</script>\n")
+    path = "/stages/mini-gpt/base"
+    for who in ("cleared", "auditor"):
+        page = world.visit(who).get(path).text
+        assert "<p>Tells <em>lies</em>. &lt;script&gt;" in page
+        assert "license: other" not in page
+        assert "Research only.\n\n&lt;b&gt;As is.&lt;/b&gt;" in page
+    for who in ("uncleared", "unsigned"):
+        shown = words(world.visit(who).get(path))
+        assert [text for text in ("Tells lies", "Research only", "Model card") if text in shown] == []
+    world.use.settings = world.use.settings.model_copy(update={"card_before_access": True})
+    shown = words(world.visit("uncleared").get(path))
+    assert "Tells lies" in shown
+    assert "Research only" in shown
+    assert "safetensors" not in shown
+
+
+def test_a_planned_stage_s_card_is_the_lab_s_alone(sqlite_world: World, tmp_path: Path) -> None:
+    """Also where cards are shown before access: of an announced plan, others know name and plan only."""
+    world, folder = sqlite_world, tmp_path / "model"
+    folder.mkdir()
+    (folder / "README.md").write_text("Not out yet.")
+    publishing.publish(world.use, world.person("publisher"), folder, "gpt-2/1558M")
+    world.use.settings = world.use.settings.model_copy(update={"card_before_access": True})
+    assert "Not out yet." in words(world.visit("auditor").get("/stages/gpt-2/1558M"))
+    page = world.visit("cleared").get("/stages/gpt-2/1558M")
+    assert page.status_code == 200
+    assert "Not out yet." not in words(page)
+
+
 def test_sizes_are_shown_before_access_where_the_lab_allows(sqlite_world: World) -> None:
     """How many and how large; never a name, and nothing unless the setting says so."""
     world, path = sqlite_world, "/stages/mini-gpt/base"
