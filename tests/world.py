@@ -219,6 +219,11 @@ class World:
         with self.use.database.reading() as session:
             return list(session.scalars(query if kind is None else query.where(LogEntry.kind == kind)))
 
+    def name_of(self, entry_id: int) -> str:
+        """How a fault names an entry, as it is now."""
+        (place,) = (entry.leaf_index for entry in self.entries() if entry.id == entry_id)
+        return f"an unsealed entry (row {entry_id})" if place is None else f"entry {place}"
+
     def records(self, kind: str) -> list[dict[str, Any]]:
         return [orjson.loads(entry.record) for entry in self.entries(kind)]
 

@@ -44,6 +44,11 @@ class Bytes(TypeDecorator[bytes]):
         return type_coerce(cast(column, LargeBinary), self)
 
 
+def name_of(entry_id: int, place: int | None) -> str:
+    """How an entry is named to people: by its place in its log, and by its row until the sealer has given it one."""
+    return f"an unsealed entry (row {entry_id})" if place is None else f"entry {place}"
+
+
 class NoLog(Exception):
     """The log took no entry: the instance was not initialized, or the database refused it."""
 

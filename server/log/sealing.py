@@ -13,7 +13,7 @@ from sqlalchemy import ForeignKey, String, UniqueConstraint, insert, select, upd
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from server.log import heads, tiles, tree
-from server.log.entries import Bytes, Log, LogEntry, commitment_of
+from server.log.entries import Bytes, Log, LogEntry, commitment_of, name_of
 from server.log.heads import Head
 from server.log.notes import Signer, VerifierKey
 from server.storage.database import Base, Database, Key, Moment
@@ -148,7 +148,7 @@ def _require_numbers(session: Session, log_id: int, size: int) -> None:
     for outside in (LogEntry.leaf_index >= size, LogEntry.leaf_index < 0):
         stray = session.scalar(select(LogEntry.id).where(LogEntry.log_id == log_id, outside).limit(1))
         if stray is not None:
-            raise SealingStopped(f"entry {stray} has a position outside the {size} sealed entries")
+            raise SealingStopped(f"{name_of(stray, None)} has a position outside the {size} sealed entries")
 
 
 def _unsealed(session: Session, log_id: int) -> _Unsealed:
@@ -164,7 +164,8 @@ def _unsealed(session: Session, log_id: int) -> _Unsealed:
     taken_bytes = 0
     for row in rows:
         if commitment_of(row.salt, row.record) != row.commitment:
-            raise SealingStopped(f"entry {row.id} does not match its commitment: it was changed before it was sealed")
+            named = name_of(row.id, None)
+            raise SealingStopped(f"{named} does not match its commitment: it was changed before it was sealed")
         found.ids.append(row.id)
         found.leaves.append(tree.leaf_hash(row.commitment))
         taken_bytes += len(row.record)

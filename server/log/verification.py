@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from server.log import heads, tiles, tree
-from server.log.entries import Log, LogEntry, commitment_of
+from server.log.entries import Log, LogEntry, commitment_of, name_of
 from server.log.notes import VerifierKey
 from server.log.row_order import RowOrder
 from server.log.sealing import LogHead, LogTile
@@ -22,17 +22,17 @@ ROWS_AT_ONCE = 2000
 ERASURE = "entry.erase"  # its subject is the id of the entry that was emptied
 _ENTRIES = LogEntry.__table__.c  # the bare columns: as attributes of a class, each row would cost twice as much
 _COLUMNS = (
-    _ENTRIES.id, _ENTRIES.record, _ENTRIES.salt, _ENTRIES.commitment, _ENTRIES.kind, _ENTRIES.person,
-    _ENTRIES.appended_at,
+    _ENTRIES.id, _ENTRIES.leaf_index, _ENTRIES.record, _ENTRIES.salt, _ENTRIES.commitment, _ENTRIES.kind,
+    _ENTRIES.person, _ENTRIES.appended_at,
 )  # fmt: skip
 Progress = Callable[[int, int], None]  # entries verified, entries in all
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong, and with which row."""
+    """What is wrong, and with what."""
 
-    row: str  # like "entry 17", "head of size 300", "tile 0/12"
+    row: str  # like "entry 17" (its place), "head of size 300", "tile 0/12"
     sentence: str
 
 
@@ -54,7 +54,7 @@ def verify(session: Session, log: Log, key: VerifierKey, progress: Progress = la
         if fault is not None:
             yield fault
         if not order.take(row.id, row.appended_at):
-            yield Fault(f"entry {row.id}", "its id is lower than that of an entry that was sealed before it")
+            yield Fault(name_of(row.id, index), "its id is lower than that of an entry that was sealed before it")
         leaves.append(tree.leaf_hash(row.commitment))
         if len(leaves) == tiles.WIDTH or (waiting and waiting[0].size == index + 1):
             grown.extend(leaves[grown.size - level0 * tiles.WIDTH :])  # all at once, which costs a third
@@ -95,7 +95,7 @@ def _sealed(session: Session, log_id: int, size: int) -> Iterator[tuple[int, Any
     expected = 0
     while expected < size:
         rows = session.execute(
-            select(_ENTRIES.leaf_index, *_COLUMNS)
+            select(*_COLUMNS)
             .where(_ENTRIES.log_id == log_id, _ENTRIES.leaf_index >= expected)
             .order_by(_ENTRIES.leaf_index)
             .limit(ROWS_AT_ONCE)
@@ -180,9 +180,9 @@ def _entry_fault(session: Session, row: AnyRow) -> Fault | None:
         return (
             None
             if _is_erased(session, row.id)
-            else Fault(f"entry {row.id}", "it was erased without an entry that records the erasure")
+            else Fault(name_of(row.id, row.leaf_index), "it was erased without an entry that records the erasure")
         )
-    return Fault(f"entry {row.id}", "its record or salt was changed")
+    return Fault(name_of(row.id, row.leaf_index), "its record or salt was changed")
 
 
 def _column_fault(row: AnyRow) -> Fault | None:
@@ -191,7 +191,7 @@ def _column_fault(row: AnyRow) -> Fault | None:
         record = orjson.loads(row.record)
         kind, time, person = record["kind"], record["time"], record.get("actor", {}).get("person")
     except (KeyError, TypeError, AttributeError, ValueError):
-        return Fault(f"entry {row.id}", "its record is not one that this log writes")
+        return Fault(name_of(row.id, row.leaf_index), "its record is not one that this log writes")
     if row.kind != kind:
         wrong = "kind"
     elif int(row.appended_at.timestamp() * 1000) != time:
@@ -200,7 +200,7 @@ def _column_fault(row: AnyRow) -> Fault | None:
         wrong = "person"
     else:
         return None
-    return Fault(f"entry {row.id}", f"its {wrong} column differs from its record")
+    return Fault(name_of(row.id, row.leaf_index), f"its {wrong} column differs from its record")
 
 
 def _is_erased(session: Session, entry_id: int) -> bool:
@@ -224,7 +224,7 @@ def _stray_faults(session: Session, log_id: int, size: int) -> Iterator[Fault]:
     """Entries that have a number and yet no place in the tree: neither sealed nor waiting for it."""
     for outside in (LogEntry.leaf_index >= size, LogEntry.leaf_index < 0):
         for stray in session.scalars(select(LogEntry.id).where(LogEntry.log_id == log_id, outside)):
-            yield Fault(f"entry {stray}", f"it has a position outside the {size} sealed entries")
+            yield Fault(name_of(stray, None), f"it has a position outside the {size} sealed entries")
 
 
 def _tail_faults(session: Session, log_id: int) -> Iterator[Fault]:
@@ -236,6 +236,6 @@ def _tail_faults(session: Session, log_id: int) -> Iterator[Fault]:
     )
     for row in rows:
         if commitment_of(row.salt, row.record) != row.commitment:
-            yield Fault(f"entry {row.id}", "its record or salt was changed before it was sealed")
+            yield Fault(name_of(row.id, row.leaf_index), "its record or salt was changed before it was sealed")
         elif (fault := _column_fault(row)) is not None:
             yield fault

@@ -52,10 +52,10 @@ def test_a_row_that_was_edited_is_named(operator: Operator, sqlite_world: World)
     flip(sqlite_world)
     origin = f"localhost/downloads/{sqlite_world.clock().year}"
     answer = operator("log", "verify", code=1)
-    assert f"FAULT: {origin}: entry 3: its record or salt was changed\n" in answer.out
+    assert f"FAULT: {origin}: entry 2: its record or salt was changed\n" in answer.out
     assert answer.out.endswith(": 1 fault.\n")
     body = operator("log", "verify", "--json", code=1).body
-    first = {"log": origin, "row": "entry 3", "sentence": "its record or salt was changed", "known": False}
+    first = {"log": origin, "row": "entry 2", "sentence": "its record or salt was changed", "known": False}
     assert (body["ok"], body["faults"][0]) == (False, first)
 
 
@@ -170,13 +170,13 @@ def test_status_says_whether_anything_can_be_issued(operator: Operator, sqlite_w
     assert body["can_issue"] is True
     assert (body["size"], body["stopped_at"], body["oldest_unsealed_at"]) == (len(sqlite_world.entries()), None, None)
     assert "not kept" in operator("log", "status").out
-    stop(sqlite_world, "entry 3: its record or salt was changed")
+    stop(sqlite_world, "entry 2: its record or salt was changed")
     sqlite_world.tampered = True
     out = operator("log", "status", code=1).out
-    assert "PROBLEM: the log is stopped: entry 3: its record or salt was changed" in out
+    assert "PROBLEM: the log is stopped: entry 2: its record or salt was changed" in out
     body = operator("log", "status", "--json", code=1).body
     assert body["can_issue"] is False
-    assert body["stop_reason"] == "entry 3: its record or salt was changed"
+    assert body["stop_reason"] == "entry 2: its record or salt was changed"
 
 
 def test_resuming_refuses_while_anything_is_wrong(operator: Operator, sqlite_world: World) -> None:
@@ -184,7 +184,7 @@ def test_resuming_refuses_while_anything_is_wrong(operator: Operator, sqlite_wor
     flip(sqlite_world)
     stop(sqlite_world)
     resume = ("log", "resume", "--because", "Mended.")
-    assert "entry 3: its record or salt was changed" in operator(*resume, by="admin", code=1).line
+    assert "entry 2: its record or salt was changed" in operator(*resume, by="admin", code=1).line
     flip(sqlite_world)
     assert "verified and resumed" in operator(*resume, by="admin").out
     assert operator("log", "status", "--json").body["can_issue"] is True

@@ -134,6 +134,7 @@ def add_tile(log: SmallLog) -> None:
     run(log, "INSERT INTO log_tiles SELECT log_id, 0, 3, data FROM log_tiles WHERE level = 1")
 
 
+OF_602 = r"an unsealed entry \(row 602\)"
 STOPS: dict[str, tuple[Callable[[SmallLog], None], str]] = {
     "the edge of level 0": (lambda log: flip_tile(log, 0, 2), "do not match the root"),
     "the edge of level 1": (lambda log: flip_tile(log, 1, 0), "do not match the root"),
@@ -149,18 +150,17 @@ STOPS: dict[str, tuple[Callable[[SmallLog], None], str]] = {
     "the stolen key": (lambda log: resign(log, log.signer), "do not match the root"),
     "no note": (lambda log: run(log, "UPDATE log_heads SET note = 'nothing' WHERE size = 600"), "not signed by"),
     "a note of bytes": (lambda log: run(log, "UPDATE log_heads SET note = x'00' WHERE size = 600"), "not signed by"),
-    "a record in an editor": (lambda log: run(log, "UPDATE log_entries SET record = 'text' WHERE id = 602"),
-                              "entry 602"),
+    "a record in an editor": (lambda log: run(log, "UPDATE log_entries SET record = 'text' WHERE id = 602"), OF_602),
     "a tile of text": (lambda log: run(log, "UPDATE log_tiles SET data = 'text' WHERE level = 1"),
                        "do not match the root"),
     "an older head": (lambda log: run(log, "DELETE FROM log_heads WHERE size = 600"), "do not match the root"),
-    "a place beyond": (lambda log: run(log, "UPDATE log_entries SET leaf_index = 9999 WHERE id = 602"), "entry 602"),
-    "a place before": (lambda log: run(log, "UPDATE log_entries SET leaf_index = -1 WHERE id = 602"), "entry 602"),
+    "a place beyond": (lambda log: run(log, "UPDATE log_entries SET leaf_index = 9999 WHERE id = 602"), OF_602),
+    "a place before": (lambda log: run(log, "UPDATE log_entries SET leaf_index = -1 WHERE id = 602"), OF_602),
     "the place that is next": (lambda log: run(log, "UPDATE log_entries SET leaf_index = 600 WHERE id = 602"),
-                               "entry 602"),
-    "a record": (lambda log: tampering.flip(log.url, "log_entries", "record", "id = 602"), "entry 602"),
-    "a salt": (lambda log: tampering.flip(log.url, "log_entries", "salt", "id = 602"), "entry 602"),
-    "a commitment": (lambda log: tampering.flip(log.url, "log_entries", "commitment", "id = 602"), "entry 602"),
+                               OF_602),
+    "a record": (lambda log: tampering.flip(log.url, "log_entries", "record", "id = 602"), OF_602),
+    "a salt": (lambda log: tampering.flip(log.url, "log_entries", "salt", "id = 602"), OF_602),
+    "a commitment": (lambda log: tampering.flip(log.url, "log_entries", "commitment", "id = 602"), OF_602),
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from server.domain import entry_kinds
 from server.domain.audit.world import Record, World
 from server.domain.entry_kinds import KINDS, EntryKind
+from server.log.entries import name_of
 from server.storage.database import AnyRow
 
 _KEPT = ("kind", "subject", "stage", "code", "organization_id", "time")
@@ -63,7 +64,8 @@ def faults(world: World, row: AnyRow, record: Record, erased: Mapping[int, AnyRo
     if record["kind"] == EntryKind.ENTRY_ERASE and "columns" in record:
         emptied = erased.get(record["entry"])
         if emptied is not None and kept_of(emptied) != record["columns"]:
-            yield f"entry {record['entry']}, which it erased, has different columns than when it was erased"
+            told = name_of(record["entry"], emptied.leaf_index)
+            yield f"{told}, which it erased, has different columns than when it was erased"
 
 
 def organization_of(world: World, record: Record, erased: Mapping[int, AnyRow]) -> str | None:

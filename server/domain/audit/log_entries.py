@@ -1,6 +1,6 @@
 """Log entries, for those entitled: a partner's people see what concerns their organization, staff see all."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -125,14 +125,6 @@ def chosen(session: Session, caller: Caller, wanted: EntryFilter) -> Select[LogE
     if caller.is_staff and wanted.names_nothing and not wanted.heartbeats:
         query = query.where(IS_ACT)
     return _within(session, query, wanted.since, wanted.until)
-
-
-def of_rows(session: Session, caller: Caller, rows: Collection[str]) -> dict[str, LogEntry]:
-    """The entries that a verification's faults name as `entry 72`, by that; for whoever audits."""
-    caller.require(Permission.LOG_AUDIT)
-    wanted = {int(row.removeprefix("entry ")): row for row in rows if row.startswith("entry ")}
-    found = session.scalars(select(LogEntry).where(LogEntry.id.in_(wanted)))
-    return {wanted[entry.id]: entry for entry in found}
 
 
 def slugs(session: Session, entries: Sequence[LogEntry]) -> dict[int, str]:

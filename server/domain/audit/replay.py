@@ -16,7 +16,7 @@ from server import dates
 from server.domain.audit import columns, judging_access, judging_actors, judging_people, judging_release
 from server.domain.audit.world import JudgedByNothing, Record, Rule, World
 from server.domain.entry_kinds import EntryKind
-from server.log.entries import Log, LogEntry
+from server.log.entries import Log, LogEntry, name_of
 from server.log.verification import Fault
 from server.storage.database import AnyRow
 
@@ -86,8 +86,9 @@ JUDGING = frozenset(
 
 
 _KEPT = select(
-    LogEntry.kind, LogEntry.subject, LogEntry.stage, LogEntry.code, LogEntry.organization_id, LogEntry.appended_at
-)
+    LogEntry.kind, LogEntry.subject, LogEntry.stage, LogEntry.code, LogEntry.organization_id, LogEntry.appended_at,
+    LogEntry.leaf_index,
+)  # fmt: skip
 
 
 class Replay(World):
@@ -138,15 +139,15 @@ def verify(
         try:
             record = columns.completed(replay, row, orjson.loads(row.record))
             for sentence in replay.take(record):
-                yield Fault(f"entry {row.id}", sentence)
+                yield Fault(name_of(row.id, row.leaf_index), sentence)
             if record["kind"] == EntryKind.CLOCK_ACKNOWLEDGE:
                 back.clear()
             elif replay.is_back:
-                back.append(Fault(f"entry {row.id}", BACK))
+                back.append(Fault(name_of(row.id, row.leaf_index), BACK))
             for sentence in columns.faults(replay, row, record, erased) if record["kind"] in _BY_TEXT else ():
-                yield Fault(f"entry {row.id}", sentence)
+                yield Fault(name_of(row.id, row.leaf_index), sentence)
         except (KeyError, TypeError, AttributeError, ValueError):
-            yield Fault(f"entry {row.id}", "its record does not have the fields of its kind")
+            yield Fault(name_of(row.id, row.leaf_index), "its record does not have the fields of its kind")
     yield from back
 
 

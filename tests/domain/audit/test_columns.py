@@ -56,7 +56,7 @@ def test_a_column_that_says_something_else_is_named(world: World, what: str) -> 
     column, kind, value = OTHERWISE[what]
     number = world.entries(kind)[-1].id
     change(world, f"UPDATE log_entries SET {column} = :value WHERE id = {number}", value=value)  # noqa: S608
-    assert {row for row, _ in found(world)} == {f"entry {number}"}
+    assert {row for row, _ in found(world)} == {world.name_of(number)}
     assert {sentence for _, sentence in found(world)} == {
         f"its {column.removesuffix('_id')} column differs from its record"
     }
@@ -72,8 +72,8 @@ def test_the_columns_of_an_erased_entry_stay(world: World) -> None:
     assert found(world) == []
     change(world, f"UPDATE log_entries SET organization_id = 3 WHERE id = {entry.id}")  # noqa: S608
     told = world.entries("entry.erase")[-1].id
-    said = f"entry {entry.id}, which it erased, has different columns than when it was erased"
-    assert found(world) == [(f"entry {told}", said)]
+    said = f"{world.name_of(entry.id)}, which it erased, has different columns than when it was erased"
+    assert found(world) == [(world.name_of(told), said)]
 
 
 def swap(world: World, first: int, second: int) -> None:
@@ -84,7 +84,7 @@ def swap(world: World, first: int, second: int) -> None:
 def test_two_rows_whose_ids_were_swapped_are_named(world: World) -> None:
     """In one round ids rise with the places in the tree: whatever lists by id tells the tree's story."""
     swap(world, 20, 30)
-    assert ("entry 21", "its id is lower than that of an entry that was sealed before it") in found(world)
+    assert ("entry 20", "its id is lower than that of an entry that was sealed before it") in found(world)
 
 
 def test_ids_that_were_swapped_between_rounds_are_named(world: World) -> None:

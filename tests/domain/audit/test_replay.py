@@ -323,9 +323,9 @@ def test_a_download_that_was_written_past_a_real_act_is_named(sqlite_world: Worl
     take_away(world)
     assert found(world) == []
     forged = write(world, record)
-    assert found(world) == [Fault(f"entry {forged}", sentence)]
+    assert found(world) == [Fault(world.name_of(forged), sentence)]
     world.seal()
-    assert found(world) == [Fault(f"entry {forged}", sentence)]
+    assert found(world) == [Fault(world.name_of(forged), sentence)]
 
 
 def test_the_order_of_the_tree_counts(world: World) -> None:
@@ -334,7 +334,7 @@ def test_the_order_of_the_tree_counts(world: World) -> None:
     later = write(world, {"kind": "heartbeat"}, timedelta(minutes=5))
     now = write(world, {"kind": "heartbeat"})
     back = "its time is more than a minute before that of an entry sealed earlier"
-    assert found(world) == [Fault(f"entry {now}", back)]
+    assert found(world) == [Fault(world.name_of(now), back)]
     size = len(world.entries()) - 2
     url = world.settings.database_url
     tampering.run(url, f"UPDATE log_entries SET leaf_index = {size + 1} WHERE id = {later}")  # noqa: S608
@@ -355,8 +355,8 @@ def test_a_record_without_sense_is_named_and_does_not_end_the_audit(sqlite_world
     tampering.run(world.settings.database_url, f"UPDATE log_entries SET record = :new WHERE id = {odd}", new=record)  # noqa: S608
     last = write(world, {"kind": "signature.end", "signature": 99})
     faults = found(world)
-    assert list(dict.fromkeys(fault.row for fault in faults)) == [f"entry {odd}", f"entry {last}"]
-    assert Fault(f"entry {odd}", "its record does not have the fields of its kind") in faults
+    assert list(dict.fromkeys(fault.row for fault in faults)) == [world.name_of(odd), world.name_of(last)]
+    assert Fault(world.name_of(odd), "its record does not have the fields of its kind") in faults
 
 
 def test_an_entry_that_was_emptied_says_nothing(sqlite_world: World) -> None:

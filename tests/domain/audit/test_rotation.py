@@ -171,7 +171,7 @@ def test_a_stopped_log_is_not_closed_in_order(world: World) -> None:
     opening = orjson.loads(entries_of(world.use, new)[0].record)
     assert opening["abandoned"] is True
     assert (opening["unsealed"], opening["because"]) == (1, "A new year.")
-    assert f"entry {entry.id}" in opening["stopped"]
+    assert world.name_of(entry.id) in opening["stopped"]
     assert len(entries_of(world.use, old)) == count
     with world.use.database.reading() as session:
         head = newest_head(session, old.id)
@@ -179,7 +179,7 @@ def test_a_stopped_log_is_not_closed_in_order(world: World) -> None:
     assert opening["head"] == head.note
     known = verifying.verify(world.use)[0]
     assert known.abandoned
-    assert f"entry {entry.id}" in {fault.row for fault in known.faults}
+    assert world.name_of(entry.id) in {fault.row for fault in known.faults}
     assert world.faults() == []  # of the new log
     world.clock.advance(timedelta(seconds=60))  # what the old log left unsealed does not stop issuing
     assert issuing.issue(world.use, world.caller("cleared"), world.order()).urls

@@ -55,7 +55,7 @@ def test_a_fault_is_named(sqlite_world: World) -> None:
     verifications.request(world.use, world.person("auditor"))
     assert verifications.run_waiting(world.use) == "faulty"
     (fault,) = newest(world).result["faults"]
-    assert (fault["row"], fault["sentence"]) == ("entry 5", "its record or salt was changed")
+    assert (fault["row"], fault["sentence"]) == ("entry 4", "its record or salt was changed")
 
 
 def test_a_dead_worker_s_run_is_taken_up_again(sqlite_world: World) -> None:

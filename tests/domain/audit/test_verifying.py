@@ -54,11 +54,11 @@ def rewritten(world: World, entry_id: int, **change: Any) -> dict[str, Any]:
 
 
 EDITS: dict[str, tuple[str, tuple[str, str]]] = {
-    "kind": ("UPDATE log_entries SET kind = 'nothing' WHERE id = 3", ("entry 3", "its kind column")),
-    "person": ("UPDATE log_entries SET person = 'x@y.example' WHERE id = 3", ("entry 3", "its person column")),
+    "kind": ("UPDATE log_entries SET kind = 'nothing' WHERE id = 3", ("entry 2", "its kind column")),
+    "person": ("UPDATE log_entries SET person = 'x@y.example' WHERE id = 3", ("entry 2", "its person column")),
     "time": (
         "UPDATE log_entries SET appended_at = '2001-01-01 00:00:00.000000' WHERE id = 3",
-        ("entry 3", "its time column"),
+        ("entry 2", "its time column"),
     ),
     "gone": ("DELETE FROM log_entries WHERE id = 3", ("log localhost", "missing")),
     "key": ("UPDATE logs SET vkey = 'x'", ("log localhost", "its key cannot be read")),
@@ -94,7 +94,7 @@ def test_where_the_key_file_cannot_be_read_the_rest_is_verified(sqlite_world: Wo
     sqlite_world.settings.log_key_file.unlink()
     assert found(sqlite_world) == []
     run(sqlite_world, "UPDATE log_entries SET kind = 'nothing' WHERE id = 3")
-    assert [row for row, _ in found(sqlite_world)] == ["entry 3"]
+    assert [row for row, _ in found(sqlite_world)] == ["entry 2"]
 
 
 LINKS: dict[str, tuple[Callable[[World], dict[str, Any]], str]] = {
@@ -133,7 +133,7 @@ def test_what_the_first_log_allows_counts_in_the_next(world: World) -> None:
         record = rewritten(world, entry.id, kind="nothing")
         run(world, "UPDATE log_entries SET record = :record, commitment = :commitment WHERE id = :id", **record)
     download = world.entries("download")[-1]
-    assert (f"entry {download.id}", "its clearance was not approved") in found(world)
+    assert (world.name_of(download.id), "its clearance was not approved") in found(world)
 
 
 def test_more_faults_than_are_kept_are_counted_as_one(sqlite_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +208,7 @@ def test_a_log_that_was_mended_goes_on(world: World) -> None:
     world.tampered = True
     tampering.flip(world.settings.database_url, "log_entries", "record", f"id = {entry.id}", at=-2)
     stopped(world)
-    with pytest.raises(NotPossible, match=f"entry {entry.id}: its record or salt was changed"):
+    with pytest.raises(NotPossible, match=f"{world.name_of(entry.id)}: its record or salt was changed"):
         verifying.resume(world.use, world.admin, "Mended.")
     with pytest.raises(LogUnsound):
         issuing.issue(world.use, world.caller("cleared"), world.order())

@@ -207,7 +207,8 @@ def test_an_act_that_its_actor_could_not_do_is_named(world: World, planting: Cal
     number = world.plant(there.kind, there.record, there.organization)
     token = there.record.get("actor", {}).get("token")
     expected = [NAMED[planting].format(token=token), *there.more]
-    assert [fault for fault in found(world) if fault not in before] == [(f"entry {number}", one) for one in expected]
+    named = [fault for fault in found(world) if fault not in before]
+    assert named == [(world.name_of(number), one) for one in expected]
 
 
 def test_an_act_of_whom_sql_made_an_admin_is_named(world: World) -> None:
@@ -216,7 +217,7 @@ def test_an_act_of_whom_sql_made_an_admin_is_named(world: World) -> None:
     number = world.entries("clearance.approve")[-1].id
     publisher = world.example.people["publisher"]["email"]
     assert found(world, tables=True) == [
-        (f"entry {number}", f"{publisher}, who did it, had the role publisher, which does not allow this"),
+        (world.name_of(number), f"{publisher}, who did it, had the role publisher, which does not allow this"),
         (f"people {publisher}", "its role differs from the log"),
     ]
 
@@ -225,7 +226,7 @@ def test_both_outsiders_are_named(world: World) -> None:
     """A clearance between two people who are not of the lab: the proposal is as wrong as the approval."""
     there = proposed_and_approved_by_two_outsiders(world)
     number = world.plant(there.kind, there.record, there.organization)
-    assert [row for row, _ in found(world)] == [f"entry {number - 1}", f"entry {number}"]
+    assert [row for row, _ in found(world)] == [world.name_of(number - 1), world.name_of(number)]
 
 
 def test_a_kind_that_there_is_not_is_named(world: World) -> None:
@@ -239,7 +240,7 @@ def test_a_kind_that_there_is_not_is_named(world: World) -> None:
         "UPDATE log_entries SET kind = 'something', record = :record, commitment = :commitment WHERE id = :number",
         record=record, commitment=commitment_of(salt, record), number=number,
     )  # fmt: skip
-    assert found(world) == [(f"entry {number}", "its kind something is unknown")]
+    assert found(world) == [(world.name_of(number), "its kind something is unknown")]
 
 
 def test_what_real_people_do_is_no_fault(world: World) -> None:

@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response, url_for
 
-from server.domain.audit import log_entries, verifications
+from server.domain.audit import verifications
 from server.domain.callers import Caller
 from server.domain.permissions import Permission
 from server.web.identity import resources
@@ -37,11 +37,9 @@ def _page(caller: Caller, form: Form) -> Response:
     with use.database.reading() as session:
         found = verifications.listed(session, caller, part())
         waiting = next((run for run in found.items if run.ended_at is None), None)
-        faults = found.items[0].result.get("faults", ()) if found.items and found.items[0].result else ()
         response = render(
             "audit/verifications/index.html", status(form), form=form, found=found, next_cursor=next_cursor(found),
             waiting=waiting, now=use.clock(),
-            entries=log_entries.of_rows(session, caller, [fault["row"] for fault in faults]),
         )  # fmt: skip
     if waiting is not None and response.status_code == 200:
         response.headers["Refresh"] = str(REFRESH_SECONDS)

@@ -1,6 +1,7 @@
 """Verifications: asked for on a page, which follows them, and says against which head nothing was found."""
 
 from server.domain.audit import verifications
+from tests import tampering
 from tests.plans import plans
 from tests.visits import words
 from tests.world import World
@@ -28,6 +29,22 @@ def test_the_page_follows_a_run(sqlite_world: World) -> None:
     count = len(world.entries())
     assert f"{count} entries, no faults." in words(page)
     assert f"the head of {count} entries of localhost/downloads/2026" in words(page)
+
+
+def test_a_fault_names_the_place_and_leads_to_it(world: World) -> None:
+    """Of a sealed entry; one that is not sealed yet has none, and is named by its row."""
+    world.seal()
+    sealed, waiting = world.entries()[4], world.plant("heartbeat", {})
+    for number in (sealed.id, waiting):
+        tampering.flip(world.settings.database_url, "log_entries", "record", f"id = {number}", at=-2)
+    visit = world.visit("auditor")
+    visit.post(PATH)
+    assert verifications.run_waiting(world.use) == "faulty"
+    page = world.visit("auditor").get(PATH)
+    address = f"/audit/log/{world.clock().year}/4"
+    assert f'<a href="{address}">entry 4</a>' in page.text
+    assert visit.get(address).status_code == 200
+    assert f"<td>an unsealed entry (row {waiting})</td>" in page.text
 
 
 def test_a_second_one_is_refused_with_the_reason(sqlite_world: World) -> None:
