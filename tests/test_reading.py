@@ -37,7 +37,9 @@ NO_CALLER = {
     "of a stage that the access rule lets the caller read": {
         "checkpoints.published", "checkpoints.file_list", "checkpoints.manifest",
     },
-    "told of a stage that one may know of, where a setting lets sizes be seen before access": {"checkpoints.totals"},
+    "told of a stage that one may know of, where a setting shows it before access": {
+        "checkpoints.totals", "descriptions.of",
+    },
     "names of stages with partners, which everybody who may ask for access may know": {"access_requests.for_stages"},
     "everybody's who gets as far as the page": {
         "agreements.current", "agreements.find_version", "agreements.names", "tiers.all_of_them", "tiers.ranked",
