@@ -23,6 +23,7 @@ MIB = 1 << 20
 REAL_STAGE = "minilm/L6-v2"
 TRUE_SIZE_STAGE = "gpt-2/124M"
 LIFETIME_SECONDS = 10  # of the first URLs, which have ended when they are used
+ENDED = timedelta(seconds=LIFETIME_SECONDS + 1)
 
 
 @pytest.fixture(scope="session")
@@ -41,11 +42,12 @@ def open_stage(world: World, name: str) -> None:
     stages.add_model(world.use, world.admin, model, "Sentence embeddings")
     stages.add(world.use, world.admin, name, tier="research", agreement=AGREEMENT)
     stages.move(world.use, world.admin, name, StageState.PARTNERS, "For partners.")
-    now = world.clock()
+    world.clock.advance(-ENDED)  # before the first download, for which it is already then
     proposed = clearances.propose(
         world.use, world.admin, PARTNERS["cleared"], model, "research", purpose="To study it.",
-        starts_at=now - timedelta(days=1), expires_at=now + timedelta(days=1),
+        expires_at=world.clock() + timedelta(days=1),
     )  # fmt: skip
+    world.clock.advance(ENDED)
     clearances.approve(world.use, world.admin2, proposed.id)
 
 
@@ -53,9 +55,9 @@ def download_with_ended_urls(world: World, stage: str, target: Path, range_bytes
     """Fetch all files; the first URLs have ended already, so that every transfer is resumed with fresh ones."""
     usual = world.use.settings
     world.use.settings = usual.model_copy(update={"url_lifetime_seconds": LIFETIME_SECONDS})
-    world.clock.advance(-timedelta(seconds=LIFETIME_SECONDS + 1))
+    world.clock.advance(-ENDED)
     issued = fetching.order(world, stage)
-    world.clock.advance(timedelta(seconds=LIFETIME_SECONDS + 1))
+    world.clock.advance(ENDED)
     world.use.settings = usual
     for file in issued["files"]:
         path = file["path"]

@@ -23,7 +23,7 @@ TEXT = "# Other terms\n\nBe careful, çok dikkatli."
 def sign(world: World, by: Caller | None = None, **more: Any) -> Signature:
     known: dict[str, Any] = {
         "organization": "birch-university", "agreement": NAME, "signer_name": " Sol Signer ", "signer_title": "Rector",
-        "signed_on": date(2026, 1, 2), "document_sha256": "ab" * 32,
+        "signed_on": date(2026, 1, 2), "before_publication": True, "document_sha256": "ab" * 32,
     }  # fmt: skip
     return signatures.record(world.use, by or world.admin, **(known | more))
 
