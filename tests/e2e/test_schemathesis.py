@@ -38,11 +38,14 @@ def test_the_server_does_what_the_description_says(sqlite_world: World, tmp_path
 
 
 def tried(address: str, token: str, folder: Path) -> "subprocess.CompletedProcess[str]":
-    """Have every operation tried with one token: each bound by itself, then what chance brings; always the same."""
+    """Have every operation tried with one token: each bound by itself, then what chance brings; always the same.
+
+    By one worker: in two threads, Python 3.11's own parser, which schemathesis uses, fails now and then.
+    """
     command = [
         str(Path(sys.executable).with_name("schemathesis")), "--config-file", "schemathesis.toml", "run",
         f"{address}/api/v1/openapi.json", "--origin", address, "--header", f"Authorization: Bearer {token}",
         "--checks", "all", "--phases", "coverage,fuzzing", "--max-examples", str(CASES_AN_OPERATION), "--seed", "9",
-        "--no-shrink", "--continue-on-failure", "--workers", "2", "--suppress-health-check", "all",
+        "--no-shrink", "--continue-on-failure", "--workers", "1", "--suppress-health-check", "all",
     ]  # fmt: skip
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS_AT_MOST, check=False)
