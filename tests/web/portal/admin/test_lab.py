@@ -1,9 +1,12 @@
 """What all of the lab's pages do alike: refuse what no form of theirs sends, and keep the way back open."""
 
+import re
+
 import pytest
 from flask import Flask
 
 from server.web import app as web
+from tests import filled_forms
 from tests.world import World
 
 KNOWN = {
@@ -47,3 +50,28 @@ def test_a_place_in_a_list_that_nobody_gave_out_is_refused(sqlite_world: World, 
     for path in ("organizations", "clearances", "people", "requests", "agreements", "stages/gpt-2/774M"):
         answer = admin.get(f"/admin/{path}", query_string={"cursor": cursor})
         assert answer.status_code == 400, path
+
+
+def test_evidence_says_when_to_the_second(sqlite_world: World) -> None:
+    """Each page of one thing that was decided; only lists say how long ago."""
+    world = sqlite_world
+    admin = world.visit("admin")
+    known = filled_forms.FORMS["/admin/requests/<int:request_id>/decline"].before(world)
+    request = f"/admin/requests/{known['request_id']}"
+    assert admin.post(f"{request}/decline", {"because": "Not now."}).status_code == 303
+    revoked = {"because": "The study has ended.", "confirmation": "aurora-institute"}
+    assert admin.post("/admin/clearances/1/revoke", revoked).status_code == 303
+    assert admin.post("/admin/signatures/1/end").status_code == 303
+    checkpoint = world.records("checkpoint.publish")[0]["checkpoint"]
+    token = world.example.tokens["cleared"][4:16]
+    pages = {
+        request: 2, "/admin/clearances/1": 2, "/admin/signatures/1": 2, f"/admin/checkpoints/{checkpoint}": 1,
+        "/admin/agreements/model-sharing": 1, f"/admin/tokens/{token}/revoke": 1,
+    }  # fmt: skip
+    for path, at_least in pages.items():
+        page = re.sub(r"<table>.*?</table>", "", admin.get(path).text, flags=re.DOTALL)
+        moments = re.findall(r"\d{1,2} [A-Z][a-z]+ \d{4}, \d\d:\d\d:\d\d UTC</time>|\d\d:\d\d:\d\d UTC\.", page)
+        assert len(moments) >= at_least, path
+        assert re.findall(r">(?:just now|in a moment|[^<>]* ago|in \d+ [a-z]+)</time>", page) == [], path
+    shown = world.visit("cleared").get(f"/tokens/{token}").text
+    assert len(re.findall(r":\d\d UTC</time>", shown)) >= 2

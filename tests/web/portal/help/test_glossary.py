@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from server import web
 from server.web.portal.help.glossary import TERMS
 from tests.visits import words
@@ -27,6 +29,23 @@ def test_the_words_of_the_evidence_are_linked_where_they_stand() -> None:
     linked = {name for path in TEMPLATES.rglob("*.html") for name in LINKED.findall(path.read_text(encoding="utf-8"))}
     assert {"tier", "clearance", "head", "anchor", "receipt"} <= linked
     assert linked <= {term.anchor for term in TERMS}
+
+
+@pytest.mark.parametrize(
+    ("path", "who", "linked"),
+    [
+        ("/stages/gpt-2/774M", "cleared", {"tier", "clearance", "agreement", "checkpoint"}),
+        ("/stages/gpt-2/774M", "uncleared", {"tier", "clearance", "agreement", "checkpoint"}),
+        ("/stages/gpt-2/774M/main", "cleared", {"download", "log", "checkpoint"}),
+        ("/stages/gpt-2/774M/main/commands", "cleared", {"token"}),
+        ("/requests/new", "uncleared", {"tier", "clearance"}),
+    ],
+)
+def test_partners_find_their_terms_explained(sqlite_world: World, path: str, who: str, linked: set[str]) -> None:
+    """On each page about a stage, once each, and where they ask for one."""
+    page = sqlite_world.visit(who).get(path)
+    found = re.findall(r'<a class="term" href="/help#([a-z-]+)"', page.text)
+    assert sorted(found) == sorted(linked)
 
 
 def test_a_request_id_is_no_access_request(sqlite_world: World) -> None:
