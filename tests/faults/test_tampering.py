@@ -96,7 +96,7 @@ def deleted_row(there: Instance) -> tuple[str, Undo]:
     tampering.run(there.url, "CREATE TABLE kept AS SELECT * FROM log_entries WHERE leaf_index = 7",
                   "DELETE FROM log_entries WHERE leaf_index = 7")  # fmt: skip
     back = ("INSERT INTO log_entries SELECT * FROM kept", "DROP TABLE kept")
-    return "tile 0/0: entries of it are missing", lambda: tampering.run(there.url, *back)
+    return "tile 0/0: some of its entries are missing", lambda: tampering.run(there.url, *back)
 
 
 def flipped(there: Instance, table: str, column: str, where: str, at: int = 20) -> Undo:
