@@ -4,7 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from server.domain import marks
+from server.storage import keys
 from server.storage.embedded import EmbeddedStore, free_port
+from server.storage.objects import S3Objects
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +15,16 @@ def embedded_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedde
     """One embedded store for all tests of this process; its bucket is `weights`. A test keeps to keys of its own."""
     with EmbeddedStore(tmp_path_factory.mktemp("embedded") / "store", free_port(), "weights") as store:
         yield store
+
+
+@pytest.fixture
+def unmarked_store(embedded_store: EmbeddedStore) -> Iterator[EmbeddedStore]:
+    """The same, for an instance of its own: its bucket bears nobody's mark, before and after."""
+    publisher = keys.read_s3_credentials(embedded_store.publisher_key_file)
+    with S3Objects(
+        endpoint_url=embedded_store.endpoint_url, region="us-east-1", bucket="weights", addressing="path",
+        credentials=publisher,
+    ) as weights:  # fmt: skip
+        weights.delete(marks.OBJECT_KEY)
+        yield embedded_store
+        weights.delete(marks.OBJECT_KEY)

@@ -19,6 +19,7 @@ TEMPLATES = SOURCES / "web" / "templates"
 WRITTEN = re.compile(r"""\b(?:href|action|formaction|data-begin)="(?:/|[^"]*\}\}/)|(?<![\w<])'/[\w-]*(?=[/'#?])""")
 # What looks like an address in a template, and is none that is followed.
 NO_ADDRESS = {
+    ("audit/verifications/index.html", "fault.log.split('/')[-1]"): "the name at the end of a log's origin",
     ("partner/downloads/show.html", "record.model ~ '/' ~ record.stage"): "a stage's full name",
 }
 # What Python writes as a path and is not an address of a page.
@@ -81,7 +82,7 @@ def paths_in(module: ast.Module) -> Iterator[str]:
             yield str(node.value)
 
 
-def in_mails() -> Iterator[tuple[str, str]]:
+def of_domain() -> Iterator[tuple[str, str]]:
     """Each address that a text of domain builds from the public address: the module, and the path with 1 for values."""
     for path in sorted((SOURCES / "domain").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -92,16 +93,17 @@ def in_mails() -> Iterator[tuple[str, str]]:
 
 def piece(part: ast.expr) -> str:
     if isinstance(part, ast.FormattedValue):
-        return PLACE if ast.unparse(part.value).endswith("public_url") else "1"
+        value = ast.unparse(part.value)
+        return PLACE if value.endswith("public_url") else "1/1" if value == "stage" else "1"  # its full name
     assert isinstance(part, ast.Constant)
     return str(part.value)
 
 
-def test_every_address_in_a_mail_leads_to_a_page(app: Flask) -> None:
-    """Mails are written where no route is known: each of their links is one that the app answers."""
+def test_every_address_that_domain_writes_leads_to_a_page(app: Flask) -> None:
+    """Mails, and one refusal, are written where no route is known: each of their links is one that the app answers."""
     routes = app.url_map.bind("weights.example")
-    found = list(in_mails())
-    assert {name for name, _ in found} == {"invitations.py", "notices.py", "password_resets.py"}
+    found = list(of_domain())
+    assert {name for name, _ in found} == {"invitations.py", "notices.py", "password_resets.py", "rule.py"}
     assert len(found) > 10
     for _, path in found:
         endpoint, _ = routes.match(path, method="GET")

@@ -64,10 +64,11 @@ def go(people: People, page: Page, shown: Shown, known: dict[str, str]) -> int:
 
 def _lose_the_session(people: People, page: Page) -> None:
     """Send a form after the session has ended, and be signed in again."""
-    page.goto(f"{people.endpoint}/requests/new")
-    page.get_by_label("What you need access for").fill("A study of outputs.\n\nThree people, until May.")
+    page.goto(f"{people.endpoint}/tokens/new")
+    page.get_by_label("Name").fill("training cluster")
+    page.get_by_label("30 days").check()
     sessions = [cookie for cookie in page.context.cookies() if cookie.get("name", "").endswith("-session")]
     page.context.clear_cookies(name=sessions[0]["name"])
-    page.get_by_role("button", name="Send request").click()
+    page.get_by_role("button", name="Create token").click()
     page.wait_for_url("**/sign-in**")
     page.context.add_cookies(sessions)  # type: ignore[arg-type]  # what was read is what is written

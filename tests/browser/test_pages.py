@@ -33,6 +33,12 @@ FILES = {
 NOT_PORTAL = ("/api/", "/log/", "/healthz", "/readyz")
 OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
 LOADED = "performance.getEntriesByType('resource').map(one => one.name)"
+SHIFTED = """() => new Promise((done) => {
+  let sum = 0;
+  new PerformanceObserver((seen) => seen.getEntries().forEach((one) => (sum += one.value)))
+    .observe({ type: "layout-shift", buffered: true });
+  requestAnimationFrame(() => requestAnimationFrame(() => done(sum)));
+})"""
 axe = Axe()
 
 
@@ -127,3 +133,18 @@ def test_nothing_was_stopped_or_broken(seen: dict[str, Seen], everybody: People)
     """Chromium reports no violation of our policy and no error, on any of them."""
     assert len(seen) == len(PAGES)
     assert everybody.complaints == []
+
+
+@pytest.mark.usefixtures("known")
+def test_nothing_moves_when_charts_are_drawn(people: People) -> None:
+    """What Chromium counts as layout shift stays far below the 0.1 that people notice."""
+    with people.at("auditor", "/audit/charts", viewport={"width": 1280, "height": 800}) as page:
+        page.locator(".chart-canvas canvas").nth(2).wait_for()  # they are drawn one after another
+        assert page.evaluate(SHIFTED) < 0.02
+
+
+def test_without_script_there_is_no_empty_place(people: People) -> None:
+    """The tables are all there is."""
+    with people.at("auditor", "/audit/charts", java_script_enabled=False) as page:
+        assert page.locator(".chart-canvas").first.is_hidden()
+        assert page.locator(".chart-numbers").first.is_visible()

@@ -11,10 +11,8 @@ import pytest
 from server import settings
 from server.cli import instance as making
 from server.cli.init import PORT_BEHIND_PROXY, next_step, store_of
-from server.domain import marks
 from server.storage import keys
 from server.storage.embedded import EmbeddedStore, free_port
-from server.storage.objects import S3Objects
 from tests.cli.operator import Answer, Operator
 from tests.other_user import as_another_user
 from tests.postgres import PostgreSQL
@@ -24,17 +22,9 @@ BASIC = ("init", "--public-url", "http://localhost:8080", "--contact", "help@lab
 
 
 @pytest.fixture
-def s3(embedded_store: EmbeddedStore, tmp_path: Path) -> Iterator[tuple[str, ...]]:
-    """Options that name the session's store as one that is there already. Its signer may read `weights` alone, which
-    nobody's instance uses meanwhile."""
-    publisher = keys.read_s3_credentials(embedded_store.publisher_key_file)
-    with S3Objects(
-        endpoint_url=embedded_store.endpoint_url, region="us-east-1", bucket="weights", addressing="path",
-        credentials=publisher,
-    ) as weights:  # fmt: skip
-        weights.delete(marks.OBJECT_KEY)
-        yield options_of(embedded_store, tmp_path)
-        weights.delete(marks.OBJECT_KEY)
+def s3(unmarked_store: EmbeddedStore, tmp_path: Path) -> tuple[str, ...]:
+    """Options that name the session's store as one that is there already. Its signer may read `weights` alone."""
+    return options_of(unmarked_store, tmp_path)
 
 
 def options_of(embedded_store: EmbeddedStore, tmp_path: Path) -> tuple[str, ...]:

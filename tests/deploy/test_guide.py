@@ -45,7 +45,7 @@ def test_what_differs_from_run_to_run_is_masked(text: str, shown: list[str]) -> 
     assert masked(text) == shown
 
 
-def test_the_first_partner_is_let_in(newcomer: Operator, embedded_store: EmbeddedStore, tmp_path: Path) -> None:
+def test_the_first_partner_is_let_in(newcomer: Operator, unmarked_store: EmbeddedStore, tmp_path: Path) -> None:
     """The commands of that chapter, in their order, print what the guide shows."""
     mini_gpt.write(tmp_path / "tiny-base", "base", 1)
     (tmp_path / "signed.pdf").write_bytes(b"%PDF-1.7 signed")
@@ -53,7 +53,7 @@ def test_the_first_partner_is_let_in(newcomer: Operator, embedded_store: Embedde
         "/opt/weightgate/config/agreements/model-sharing.md": str(AGREEMENT_FILE), "/srv": str(tmp_path),
         "$(date -u -I)": f"{datetime.now(UTC):%Y-%m-%d}",
     }  # fmt: skip
-    passwords = begun(newcomer, embedded_store, tmp_path)
+    passwords = begun(newcomer, unmarked_store, tmp_path)
     steps = [step for step in chapter("First partner") if step.command.startswith(SERVER)]
     assert len(steps) > 10
     for step in steps[:-1]:  # the last one, `log verify`, needs a worker
