@@ -5,11 +5,11 @@ from server.web.portal.audit import (
     charts,
     exports,
     exposure,
-    finding,
     heads,
     log,
     reconciliation,
+    search,
     verifications,
 )
 
-MODULES = (alarms, charts, exports, exposure, finding, heads, log, reconciliation, verifications)
+MODULES = (alarms, charts, exports, exposure, heads, log, reconciliation, search, verifications)

@@ -55,7 +55,7 @@ PLACES = (  # in the order in which they are shown
     Place("requests", "Access requests", "request_pages.index", Permission.ACCESS_REQUEST_READ, PARTNERS),
     Place("log", "Log", "audit_log.index", Permission.LOG_READ),
     Place("alarms", "Alarms", "audit_alarms.index", Permission.ALARM_READ),
-    Place("find", "Find anything", "finding.index", Permission.LOG_READ, bar=Bar.MENU),
+    Place("find", "Find anything", "search.index", Permission.LOG_READ, bar=Bar.MENU),
     Place("account", "Account", "account.show", Permission.ACCOUNT_MANAGE, bar=Bar.MENU),
     Place("tokens", "Your tokens", "token_pages.index", Permission.TOKEN_READ, BY_HAND, Bar.MENU),
     Place("log", "Entries", "audit_log.index", Permission.LOG_READ, STAFF, Bar.AUDIT),

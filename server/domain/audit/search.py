@@ -1,4 +1,4 @@
-"""Finding: what a word, an id or the beginning of a hash may name, among what the caller may know of."""
+"""Search: what a word, an id or the beginning of a hash may name, among what the caller may know of."""
 
 import re
 from collections.abc import Callable, Iterator

@@ -2,8 +2,8 @@
 
 from flask import Blueprint, Response, url_for
 
-from server.domain.audit import finding
-from server.domain.audit.finding import CHARACTERS_AT_LEAST, Found, Thing
+from server.domain.audit import search
+from server.domain.audit.search import CHARACTERS_AT_LEAST, Found, Thing
 from server.domain.callers import Caller
 from server.domain.permissions import Permission
 from server.web.identity import resources
@@ -12,7 +12,7 @@ from server.web.portal.kit.filters import of_address, word
 from server.web.portal.kit.forms import Form
 from server.web.portal.kit.rendering import go_to, render
 
-bp = Blueprint("finding", __name__, url_prefix="/find")
+bp = Blueprint("search", __name__, url_prefix="/find")
 
 
 class Wanted(Form):
@@ -30,14 +30,14 @@ def index(caller: Caller) -> Response:
     """The box; what was found; and straight to its page where it is one thing."""
     form: Wanted = of_address(Wanted)
     if not form.validate():
-        return render("audit/finding/index.html", 422, form=form, found=None)
+        return render("audit/search/index.html", 422, form=form, found=None)
     if not form.q.data:
-        return render("audit/finding/index.html", form=form, found=None)
+        return render("audit/search/index.html", form=form, found=None)
     with resources().database.reading() as session:
-        found = [(one, address(caller, one)) for one in finding.find(session, resources(), caller, form.q.data)]
+        found = [(one, address(caller, one)) for one in search.find(session, resources(), caller, form.q.data)]
     if len(found) == 1 and found[0][1] is not None:
         return go_to(found[0][1])
-    return render("audit/finding/index.html", form=form, found=found, least=CHARACTERS_AT_LEAST)
+    return render("audit/search/index.html", form=form, found=found, least=CHARACTERS_AT_LEAST)
 
 
 def address(caller: Caller, found: Found) -> str | None:

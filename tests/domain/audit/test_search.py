@@ -2,15 +2,15 @@
 
 import pytest
 
-from server.domain.audit import finding
-from server.domain.audit.finding import Thing
+from server.domain.audit import search
+from server.domain.audit.search import Thing
 from server.domain.downloads import issuing
 from tests.world import World
 
 
 def found(world: World, name: str, text: str) -> list[tuple[Thing, str]]:
     with world.use.database.reading() as session:
-        return [(one.thing, one.key) for one in finding.find(session, world.use, world.caller(name), text)]
+        return [(one.thing, one.key) for one in search.find(session, world.use, world.caller(name), text)]
 
 
 def test_each_thing_is_found(world: World) -> None:
