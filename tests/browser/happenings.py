@@ -111,10 +111,12 @@ def _acts(use: Resources, callers: dict[str, Caller]) -> dict[str, str]:
 
 
 def _has_been_fetched(use: Resources, ids: list[str]) -> bool:
-    """Whether the worker has counted both, and raised the alarm."""
+    """Whether the worker has counted both, raised the alarm, and sealed what addresses name."""
+    unsealed = select(LogEntry.id).where(LogEntry.kind == "download", LogEntry.leaf_index.is_(None))
     with use.database.reading() as session:
         counted = deliveries.fetched_bytes(session, ids)
-        return len(counted) == len(ids) and session.scalar(select(Alarm.id)) is not None
+        is_alarmed = session.scalar(select(Alarm.id)) is not None
+        return len(counted) == len(ids) and is_alarmed and session.scalar(unsealed) is None
 
 
 def _ids(use: Resources, owner: Caller) -> dict[str, str]:
