@@ -34,6 +34,7 @@ TESTED_IN = {
     "domain/errors": "web/test_errors.py",  # names and sentences, each with its HTTP status
     "domain/identity/known_credentials": "domain/identity/test_second_person.py",  # what it asks, as is the next one
     "domain/identity/role_grants": "domain/identity/test_second_person.py",
+    "domain/mail/ending_notices": "domain/access/test_endings.py",  # what is told, and when
     "domain/permissions": "test_policy.py",  # the whole table against one written by hand
     "domain/publish/faults": "domain/publish/test_formats.py",  # what a folder's checks gather
     "domain/publish/file_contents": "domain/publish/test_formats.py",  # which it is a part of, as are the next two

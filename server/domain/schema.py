@@ -1,7 +1,7 @@
 """The whole schema: every module with tables is imported here, so that migrations see them all."""
 
 from server.domain import marks
-from server.domain.access import access_requests, clearances, quotas, refusals, signatures
+from server.domain.access import access_requests, clearances, quotas, refusals, reminders, signatures
 from server.domain.accounts import ceremonies, factors, invitations, password_resets
 from server.domain.audit import logs, verifications
 from server.domain.delivery import alarms, deliveries, log_follower, reconciliation_run, seen_reads, statistics
@@ -14,8 +14,8 @@ from server.storage.database import Base
 
 MODULES = (
     access_requests, agreements, alarms, ceremonies, checkpoints, clearances, deliveries, descriptions, entries,
-    factors, invitations, known_credentials, log_follower, logs, mails, marks, organizations, password_resets,
-    people, quotas, reconciliation_run, refusals, role_grants, sealing, seen_reads, sessions, signatures, stages,
+    factors, invitations, known_credentials, log_follower, logs, mails, marks, organizations, password_resets, people,
+    quotas, reconciliation_run, refusals, reminders, role_grants, sealing, seen_reads, sessions, signatures, stages,
     statistics, tiers, token_uses, tokens, verifications,
 )  # fmt: skip
 METADATA = Base.metadata
