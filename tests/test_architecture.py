@@ -36,6 +36,7 @@ TESTED_IN = {
     "domain/identity/role_grants": "domain/identity/test_second_person.py",
     "domain/mail/ending_notices": "domain/access/test_endings.py",  # what is told, and when
     "domain/permissions": "test_policy.py",  # the whole table against one written by hand
+    "domain/release/stage_states": "domain/release/test_stages.py",
     "domain/publish/faults": "domain/publish/test_formats.py",  # what a folder's checks gather
     "domain/publish/file_contents": "domain/publish/test_formats.py",  # which it is a part of, as are the next two
     "domain/publish/original_sets": "domain/publish/test_formats.py",

@@ -10,7 +10,7 @@ from server.domain.callers import Caller
 from server.domain.errors import NotFound
 from server.domain.publish import checkpoints
 from server.domain.release import stages
-from server.domain.release.stages import StageState
+from server.domain.release.stage_states import StageState
 from server.domain.resources import Resources
 
 ALL = 2**31 - 2  # stages: a limit that no instance reaches
