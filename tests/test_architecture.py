@@ -26,11 +26,13 @@ TESTED_IN = {
     "domain/accounts/sign_in": "web/portal/account/test_sign_in.py",  # steps that only a browser's cookies connect
     "domain/audit/judging_access": "domain/audit/test_replay.py",  # rules of the one replay
     "domain/audit/judging_actors": "domain/audit/test_who_acted.py",
+    "domain/audit/judging_decisions": "domain/decisions/test_judged.py",  # on what the real acts wrote
     "domain/audit/judging_people": "domain/audit/test_who_acted.py",
     "domain/audit/judging_release": "domain/audit/test_replay.py",
     "domain/audit/live_rows": "domain/audit/test_live_tables.py",  # what is compared there
     "domain/audit/log_rows": "domain/audit/test_columns.py",  # rows of the log beside its entries
     "domain/audit/world": "domain/audit/test_replay.py",
+    "domain/decisions/records": "domain/decisions/test_proposing.py",  # what each act's entry says
     "domain/errors": "web/test_errors.py",  # names and sentences, each with its HTTP status
     "domain/permissions": "test_policy.py",  # the whole table against one written by hand
     "domain/publish/faults": "domain/publish/test_formats.py",  # what a folder's checks gather

@@ -27,6 +27,10 @@ SEALER_WRITES: dict[str, tuple[str, ...]] = {
     "followed_logs": WRITE,
     "reconciliation_lock": WRITE,
     "mails": WRITE,
+    "decisions": ("UPDATE",),
+    "stages": ("UPDATE",),
+    "models": ("UPDATE (held_at)",),  # to lock what a hold is placed on: it changes none
+    "everything": ("UPDATE (held_at)",),
     "verifications": WRITE,
     "ceremonies": ("DELETE",),
     "password_resets": ("DELETE",),
