@@ -46,8 +46,8 @@ def _approve(world: World, record: Record) -> Iterator[str]:
     by = record["actor"].get("person")
     if decision.state != "proposed":
         yield f"it approves a decision that was {decision.state}"
-    if by == decision.proposed_by:
-        yield "the decision was proposed and approved by the same person"
+    if (fault := world.second_person_fault(by, decision.proposed_by)) is not None:
+        yield fault
     decision.state, decision.approved_by = "approved", by
 
 

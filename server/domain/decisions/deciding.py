@@ -8,6 +8,7 @@ from server.domain.callers import Caller
 from server.domain.decisions import execution, records
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import NotFound, NotPossible
+from server.domain.identity import second_person
 from server.domain.mail import decision_notices
 from server.domain.permissions import Permission
 from server.domain.release import decisions
@@ -27,12 +28,12 @@ def approve(use: Resources, caller: Caller, decision_id: int, because: str | Non
     execution.carry_out_due(use)  # what was to happen before this happens before it, though the worker be away
     with use.database.transaction() as session:
         decision = execution.locked(session, decision_id)
-        at = use.clock()
-        condition.require_clock(session, at)
         _require_state(decision, DecisionState.PROPOSED, "approved")
         if decision.kind != DecisionKind.MOVE:
             raise NotPossible("This lifts a hold: approve it with `hold approve-lift`.")
-        _require_second_person(caller, decision)
+        second_person.require(session, caller, decision.proposed_by)
+        at = use.clock()
+        condition.require_clock(session, at)
         decision.state, decision.approved_by, decision.approved_at = DecisionState.APPROVED, caller.person_id, at
         decision.approved_because = because
         if decision.opens_at is not None:
@@ -94,11 +95,6 @@ def _of_row(session: Session, decision_id: int) -> Decision:
 def _require_state(decision: Decision, state: DecisionState, what: str) -> None:
     if decision.state != state:
         raise NotPossible(f"Decision {decision.id} is {decision.state}: only a {state} decision can be {what}.")
-
-
-def _require_second_person(caller: Caller, decision: Decision) -> None:
-    if decision.proposed_by == caller.person_id:
-        raise NotPossible("You proposed this decision, so another admin must approve it.")
 
 
 def _reason(because: str | None) -> str | None:
