@@ -13,7 +13,16 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from server import dates
-from server.domain.audit import columns, judging_access, judging_actors, judging_people, judging_release, judging_roles
+from server.domain.audit import (
+    columns,
+    judging_access,
+    judging_actors,
+    judging_decisions,
+    judging_findings,
+    judging_people,
+    judging_release,
+    judging_roles,
+)
 from server.domain.audit.world import JudgedByNothing, Record, Rule, World
 from server.domain.entry_kinds import EntryKind
 from server.log.entries import Log, LogEntry, name_of
@@ -58,8 +67,10 @@ def _minute(time_ms: int) -> str:
 RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     **judging_people.RULES,
     **judging_access.RULES,
+    **judging_findings.RULES,
     **judging_release.RULES,
     **judging_roles.RULES,
+    **judging_decisions.RULES,
     EntryKind.ALARM: _alarm,
     EntryKind.ALARM_RESOLVE: JudgedByNothing("because the alarm itself stays"),
     EntryKind.RECONCILIATION: JudgedByNothing("because it is only a count"),

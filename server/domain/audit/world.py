@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from server.domain.permissions import POLICY, STAFF, Permission, Role
+from server.domain.release.findings import TRIAGED, FindingState
 
 Record = dict[str, Any]
 
@@ -100,8 +101,34 @@ class Stage:
     tier: str
     agreement: str | None
     state: str = "planned"
+    was_public: bool = False  # whether it is or ever was
     announced: bool = False
     aliases: set[str] = field(default_factory=set)
+
+
+@dataclass
+class Decision:
+    """What moves a stage, or lifts a hold; the long texts by their hashes. `state`: as the tables call it."""
+
+    decides: str
+    on: str
+    before: str | None
+    to: str | None
+    opens_at: int | None
+    proposed_by: str | None
+    public_reason: str
+    rationale_sha256: str
+    would_change_sha256: str
+    evidence_sha256: str
+    findings: frozenset[int]
+    state: str = "proposed"
+    approved_by: str | None = None
+    closed_by: str | None = None
+    evidence_when_done_sha256: str | None = None
+
+    @property
+    def terms(self) -> tuple[str, str, str | None, str | None, int | None]:
+        return self.decides, self.on, self.before, self.to, self.opens_at
 
 
 @dataclass
@@ -111,6 +138,21 @@ class Signature:
     organization: str
     agreement_sha256: str
     state: str
+
+
+@dataclass
+class Finding:
+    """A report; its words only by their hash. embargo_until: a day, `2027-01-31`."""
+
+    organization: str
+    stage: str
+    severity: str
+    text_sha256: str
+    may_publish: bool
+    embargo_until: str | None
+    state: str = "open"
+    answer_sha256: str | None = None
+    released_to: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -130,7 +172,9 @@ class World:
     stages: dict[str, Stage] = field(default_factory=dict)
     current: dict[str, str] = field(default_factory=dict)  # agreement → sha256 of its current version
     clearances: dict[int, Clearance] = field(default_factory=dict)
+    decisions: dict[int, Decision] = field(default_factory=dict)
     signatures: dict[int, Signature] = field(default_factory=dict)
+    findings: dict[int, Finding] = field(default_factory=dict)
     held: dict[str, str | None] = field(default_factory=dict)  # on what, and who placed the hold
     forgotten: set[str] = field(default_factory=set)  # families of kinds ("person") of which an entry was erased
     is_recent: bool = False  # whether an entry has had what only recent ones have
@@ -165,6 +209,12 @@ class World:
         return known is not None and (known.organization, known.agreement_sha256, known.state) == (
             organization, sha256, "in force",
         )  # fmt: skip
+
+    def consider(self, findings: Iterable[int]) -> None:
+        """Move on what an executed decision considered, as `findings.mark_considered` did."""
+        for number in findings:
+            if (finding := self.findings.get(number)) is not None and finding.state in TRIAGED:
+                finding.state = FindingState.CONSIDERED
 
     def may(self, email: str | None, permission: Permission) -> bool:
         """Whether somebody is there, active, and of a role that includes it."""

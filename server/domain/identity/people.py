@@ -83,8 +83,13 @@ def prove(use: Resources, email: str, password: str) -> Person:
 
 
 def sign_in_for_command(use: Resources, email: str, password: str) -> Caller:
-    """Prove a person for one act on the operator's command line. Raises what `prove` raises."""
+    """Prove a person for one act on the operator's command line. Raises what `prove` raises, and NotPermitted."""
     person = prove(use, email, password)
+    if person.role == Role.PENDING:
+        raise NotPermitted(
+            "Your role waits for a second admin. Until then you can only set up your account, in the portal.",
+            next_step="Ask an admin other than the one who proposed it: `person approve`.",
+        )
     return Caller(
         via="cli",
         organization_id=person.organization_id,

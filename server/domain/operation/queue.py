@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session, joinedload
 
-from server.domain.access import access_requests, clearances, signatures
+from server.domain.access import access_requests, clearances, endings, signatures
 from server.domain.access.access_requests import AccessRequest
 from server.domain.access.clearances import Clearance
 from server.domain.access.signatures import Signature
@@ -39,7 +39,7 @@ class Waiting(Generic[Item]):
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """What this admin can decide, and what they proposed and another one must."""
+    """What this admin can decide, what they proposed and another one must, and what ends by itself."""
 
     requests: Waiting[AccessRequest]
     clearances: Waiting[Clearance]
@@ -47,6 +47,7 @@ class Queue:
     alarms: Waiting[Alarm]
     for_another: Waiting[Clearance]
     roles: Waiting[RoleGrant]
+    ending: Waiting[Clearance]  # the next to end first; nobody must do anything
 
     @property
     def is_empty(self) -> bool:
@@ -66,6 +67,7 @@ def waiting(session: Session, caller: Caller, at: datetime) -> Queue:
         alarms=_oldest(session, _UNRESOLVED, Alarm.id),
         for_another=_oldest(session, _PROPOSED.where(Clearance.expires_at > at, own), Clearance.id),
         roles=_oldest(session, _PROPOSED_ROLES.where(_by_others(caller)), RoleGrant.id),
+        ending=_first(endings.soonest(session, caller, at, at_most=SHOWN + 1)),
     )
 
 
@@ -113,5 +115,8 @@ _UNRESOLVED = select(Alarm).where(alarms.IS_OPEN)
 
 
 def _oldest(session: Session, query: Select[Any], key: Any) -> Waiting[Any]:
-    rows = session.scalars(query.order_by(key).limit(SHOWN + 1)).all()
+    return _first(session.scalars(query.order_by(key).limit(SHOWN + 1)).all())
+
+
+def _first(rows: Sequence[Item]) -> Waiting[Item]:
     return Waiting(rows[:SHOWN], len(rows) > SHOWN)
