@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from server.domain.access import access_requests, clearances, signatures
-from server.domain.accounts import invitations
+from server.domain.accounts import granting, invitations
 from server.domain.identity import organizations, people, tokens
 from server.domain.permissions import Role, Scope
 from server.domain.release import agreements, holds
@@ -67,6 +67,11 @@ def _asked(world: World) -> Known:
         world.use, world.person("uncleared"), "gpt-2", "research", purpose="A study.", wanted_until=until
     )
     return {"request_id": made.id}
+
+
+def _role_waits(world: World) -> Known:
+    granting.propose(world.use, world.admin, str(world.person("publisher").person), Role.AUDITOR)
+    return {"person_id": world.person("publisher").person_id}
 
 
 def _suspended(world: World) -> Known:
@@ -131,6 +136,8 @@ FORMS: dict[str, Filled] = {
     "/admin/people/<int:person_id>/disable": Filled("admin", before=_member),
     "/admin/people/<int:person_id>/enable": Filled("admin", before=_disabled),
     "/admin/people/<int:person_id>/role": Filled("admin", {"role": "owner"}, _member),
+    "/admin/people/<int:person_id>/role/approve": Filled("admin2", before=_role_waits),
+    "/admin/people/<int:person_id>/role/reject": Filled("admin2", before=_role_waits),
     "/admin/people/invitations/<int:invitation_id>/resend": Filled(
         "admin", {"organization": "aurora-institute"}, _invited, entries=2
     ),

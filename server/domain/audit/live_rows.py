@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import case, select
 from sqlalchemy.orm import Session
 
 from server.domain.access.clearances import Clearance
@@ -13,6 +13,7 @@ from server.domain.accounts.invitations import Invitation
 from server.domain.decisions import records
 from server.domain.identity.organizations import Organization, Quota
 from server.domain.identity.people import Person
+from server.domain.identity.role_grants import RoleGrant
 from server.domain.identity.tokens import Token
 from server.domain.release.agreements import Agreement, AgreementVersion
 from server.domain.release.decisions import Decision, DecisionFinding
@@ -77,6 +78,21 @@ def invitations(session: Session, names: Names) -> Rows:
             "being_open": one.accepted_at is None and one.withdrawn_at is None,
         }
         for one in session.scalars(select(Invitation))
+    }  # fmt: skip
+
+
+def role_grants(session: Session, names: Names) -> Rows:
+    """Each that is or was proposed by somebody; of the first two admins' own, that which still stands."""
+    states = (RoleGrant.closed_at, "closed"), (RoleGrant.approved_at, "standing")
+    state = case(*[(moment.is_not(None), word) for moment, word in states], else_="open")
+    query = select(RoleGrant, state).where(~RoleGrant.is_root | RoleGrant.closed_at.is_(None))
+    return {
+        f"of {names.emails.get(one.person_id)}" if one.is_root else one.id: {
+            "person": names.emails.get(one.person_id), "role": str(one.role),
+            "proposer": names.emails.get(one.proposed_by or 0), "approver": names.emails.get(one.approved_by or 0),
+            "state": word,
+        }
+        for one, word in session.execute(query)
     }  # fmt: skip
 
 

@@ -92,6 +92,17 @@ def _told_invitations(world: World) -> Rows:
     }  # fmt: skip
 
 
+def _told_role_grants(world: World) -> Rows:
+    return {
+        number: {
+            "person": one.person, "role": str(one.role), "proposer": one.proposed_by, "approver": one.approved_by,
+            "state": one.state,
+        }
+        for number, one in world.role_grants.items()
+        if one.state != "closed" or isinstance(number, int)
+    }  # fmt: skip
+
+
 def _told_clearances(world: World) -> Rows:
     return {
         number: {
@@ -149,6 +160,7 @@ _TABLES: dict[str, tuple[Callable[[World], Rows], Callable[[Session, Names], Row
     "people": (_told_people, live_rows.people),
     "tokens": (_told_tokens, live_rows.tokens),
     "invitations": (_told_invitations, live_rows.invitations),
+    "role grants": (_told_role_grants, live_rows.role_grants),
     "tiers": (lambda world: {name: {"rank": rank} for name, rank in world.ranks.items()}, live_rows.tiers),
     "agreements": (
         lambda world: {name: {"current_version": sha256} for name, sha256 in world.current.items()},

@@ -21,6 +21,7 @@ from server.domain.audit import (
     judging_findings,
     judging_people,
     judging_release,
+    judging_roles,
 )
 from server.domain.audit.world import JudgedByNothing, Record, Rule, World
 from server.domain.entry_kinds import EntryKind
@@ -68,6 +69,7 @@ RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     **judging_access.RULES,
     **judging_findings.RULES,
     **judging_release.RULES,
+    **judging_roles.RULES,
     **judging_decisions.RULES,
     EntryKind.ALARM: _alarm,
     EntryKind.ALARM_RESOLVE: JudgedByNothing("because the alarm itself stays"),

@@ -149,7 +149,7 @@ class History:
             self.callers[email] = self.world.person(email)
 
     def _change_role(self, role: Role) -> None:
-        people.change_role(self.world.use, self.world.admin, str(self.callers["publisher"].person), role)
+        self.world.give_role(str(self.callers["publisher"].person), role)
         self.callers["publisher"] = self.world.person("publisher")
 
     def _clear(self, partner: str, model: str, hours: int) -> None:

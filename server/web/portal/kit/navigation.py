@@ -56,7 +56,7 @@ PLACES = (  # in the order in which they are shown
     Place("log", "Log", "audit_log.index", Permission.LOG_READ),
     Place("alarms", "Alarms", "audit_alarms.index", Permission.ALARM_READ),
     Place("find", "Find anything", "search.index", Permission.LOG_READ, bar=Bar.MENU),
-    Place("account", "Account", "account.show", Permission.ACCOUNT_MANAGE, bar=Bar.MENU),
+    Place("account", "Account", "account.show", Permission.ACCOUNT_MANAGE, frozenset(Role), Bar.MENU),
     Place("tokens", "Your tokens", "token_pages.index", Permission.TOKEN_READ, BY_HAND, Bar.MENU),
     Place("log", "Entries", "audit_log.index", Permission.LOG_READ, STAFF, Bar.AUDIT),
     Place("log", "Heads and anchors", "audit_heads.index", Permission.LOG_AUDIT, bar=Bar.AUDIT),
