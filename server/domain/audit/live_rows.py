@@ -13,6 +13,7 @@ from server.domain.accounts.invitations import Invitation
 from server.domain.identity.organizations import Organization, Quota
 from server.domain.identity.people import Person
 from server.domain.identity.tokens import Token
+from server.domain.release import plans
 from server.domain.release.agreements import Agreement, AgreementVersion
 from server.domain.release.holds import EVERYTHING
 from server.domain.release.stages import Everything, Holdable, Model, Stage, StageAlias
@@ -107,6 +108,7 @@ def stages(session: Session, names: Names) -> Rows:
         f"{names.models.get(one.model_id)}/{one.name}": {
             "state": str(one.state), "tier": names.tiers.get(one.tier_id), "being_announced": one.announced,
             "agreement": names.agreements.get(one.agreement_id or 0), "aliases": aliases.get(one.id, set()),
+            "position": one.ordinal, "planned_window": plans.as_text(one.plan.window), "note": one.note,
         }
         for one in session.scalars(select(Stage))
     }  # fmt: skip

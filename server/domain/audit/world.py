@@ -10,6 +10,7 @@ from typing import Any
 from server.domain.permissions import POLICY, STAFF, Permission, Role
 
 Record = dict[str, Any]
+UNTOLD = object()  # what the log did not keep at the time: it cannot be compared
 
 
 @dataclass
@@ -76,10 +77,15 @@ class Clearance:
 
 @dataclass
 class Stage:
+    """ordinal, planned and note: UNTOLD where no entry has told it, as of stages from before the log kept them."""
+
     tier: str
     agreement: str | None
     state: str = "planned"
     announced: bool = False
+    ordinal: int | object = UNTOLD
+    planned: str | object = UNTOLD
+    note: str | object | None = UNTOLD
     aliases: set[str] = field(default_factory=set)
 
 

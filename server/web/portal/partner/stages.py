@@ -142,6 +142,7 @@ def _about(step: Step, caller: Caller) -> dict[str, Any]:
         "reason": words.reason(step, caller),
         "next": words.next_of(step, caller),
         "since": words.since(step),
+        "when": step.stage.plan.when(step.stage.state, at),
         "parameters": words.parameters(step),
         "ends_soon": words.ends_soon(step, at),
         "may_issue": step.refused is None and caller.may(Permission.DOWNLOAD_CREATE),
