@@ -6,7 +6,7 @@ import click
 from click.core import ParameterSource
 from sqlalchemy.orm import Session
 
-from server.cli.terminal import COUNT, LARGE_COUNT, Instance, acting, show, show_list, show_one, with_json
+from server.cli.terminal import COUNT, LARGE_COUNT, STAGE, Instance, acting, show, show_list, show_one, with_json
 from server.domain.access import ladder
 from server.domain.access.ladder import Ladder, Step
 from server.domain.callers import Caller
@@ -53,7 +53,7 @@ def add_model(instance: Instance, caller: Caller, name: str, title: str, as_json
 
 
 @stage.command()
-@click.argument("name", metavar="MODEL/STAGE")
+@click.argument("name", type=STAGE, metavar="MODEL/STAGE")
 @click.option("--tier", required=True, help="The tier that partners must be cleared for.")
 @click.option("--agreement", help="The agreement that partners must have signed.")
 @click.option("--ordinal", type=COUNT, help="Its position on the ladder [last].")
@@ -94,7 +94,7 @@ def add(
 
 
 @stage.command()
-@click.argument("name", metavar="MODEL/STAGE")
+@click.argument("name", type=STAGE, metavar="MODEL/STAGE")
 @click.argument("alias")
 @with_json
 @acting
@@ -105,7 +105,7 @@ def alias(instance: Instance, caller: Caller, name: str, alias: str, as_json: bo
 
 
 @stage.command()
-@click.argument("name", metavar="MODEL/STAGE")
+@click.argument("name", type=STAGE, metavar="MODEL/STAGE")
 @click.argument("to", type=click.Choice([str(state) for state in StageState if state is not StageState.PLANNED]))
 @click.option("--rationale", required=True, help="The reason, recorded in the log.")
 @with_json
@@ -117,7 +117,7 @@ def move(instance: Instance, caller: Caller, name: str, to: str, rationale: str,
 
 
 @stage.command()
-@click.argument("name", metavar="MODEL/STAGE")
+@click.argument("name", type=STAGE, metavar="MODEL/STAGE")
 @click.option("--announced/--not-announced", default=None, help="Whether everyone can see it while it is planned.")
 @click.option("--planned", type=WINDOW, help="The months of its next step: 2026-11..2027-01, 2026-11, or undecided.")
 @click.option("--note", help="The public note; an empty one removes it.")
@@ -160,7 +160,7 @@ def list_(instance: Instance, caller: Caller, as_json: bool) -> None:
 
 
 @stage.command("show")
-@click.argument("name", metavar="MODEL/STAGE")
+@click.argument("name", type=STAGE, metavar="MODEL/STAGE")
 @with_json
 @acting
 def show_stage(instance: Instance, caller: Caller, name: str, as_json: bool) -> None:

@@ -75,6 +75,17 @@ def test_a_stage_shows_a_partner_no_more_than_the_portal(operator: Operator) -> 
     assert "does not exist" in operator("stage", "show", "gpt-2/1558M", by="cleared", code=1).line
 
 
+def test_a_command_says_what_a_stage_is_called_today(operator: Operator) -> None:
+    """On standard error, so that scripts read what they always do; nothing is said of a name that is today's."""
+    says = "Note: gpt-2/762M is now called gpt-2/774M.\n"
+    for words in (("stage", "show"), ("hold", "place", "--reason", "x"), ("hold", "lift")):
+        assert operator(*words, "gpt-2/762M", "--json", by="admin").err == says
+        assert operator("stage", "show", "gpt-2/774M", by="admin").err == ""
+    assert operator("stage", "show", "gpt-2/762M", by="cleared").err == says
+    operator("stage", "edit", "gpt-2/1558M", "--not-announced", by="admin")
+    assert "1558M" not in operator("stage", "show", "gpt-2/1542M", by="cleared", code=1).err
+
+
 def test_the_list_says_yes_and_no(operator: Operator) -> None:
     """People read words, scripts get booleans."""
     assert "False" not in operator("stage", "list", by="admin").out

@@ -13,6 +13,7 @@ from server.domain.access.ladder import Step
 from server.domain.callers import Caller
 from server.domain.permissions import Permission
 from server.domain.release.plans import Plan
+from server.web import renamed
 from server.web.api.answers import Answer, Listing, ListQuery, answer, listing, moment
 from server.web.errors import as_problem
 from server.web.identity import allow, resources
@@ -86,10 +87,12 @@ def index(caller: Caller, query: ListQuery) -> Response:
 @allow(Permission.STAGE_READ)
 @bp.output(StageAnswer)
 def show(caller: Caller, model: str, stage: str) -> Response:
-    """One stage, by its name or an alias."""
+    """One stage, by its name or an alias; then a `Warning` header tells its name."""
     use = resources()
     with use.database.reading() as session:
-        return answer(_render(ladder.step(session, use, caller, f"{model}/{stage}"), use.clock()))
+        step = ladder.step(session, use, caller, f"{model}/{stage}")
+    renamed.tell(f"{model}/{stage}", step.full_name)
+    return answer(_render(step, use.clock()))
 
 
 def planned(plan: Plan) -> dict[str, str | None] | None:

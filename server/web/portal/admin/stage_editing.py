@@ -12,6 +12,7 @@ from server.domain.release import agreements, stage_editing, stages, tiers
 from server.domain.release.plans import NOTE_CHARACTERS_AT_MOST, Window
 from server.domain.release.stage_editing import FIXED_ONCE_RELEASED, Changes
 from server.domain.release.stages import ORDINAL_AT_MOST, Stage, StageState
+from server.web import renamed
 from server.web.identity import resources
 from server.web.portal.admin.lab import WholeForm, lab_page
 from server.web.portal.kit.forms import Form, long_text, status, text
@@ -77,6 +78,8 @@ def form(caller: Caller, model: str, stage: str) -> Response:
     """The stage as it is."""
     with resources().database.reading() as session:
         row = stages.find(session, caller, f"{model}/{stage}")
+        if moved := renamed.todays_page(row.full_name):
+            return moved
         form = _form(session, row)
         form.announced.data, form.note.data = row.announced, row.note
         form.planned_from.data, form.planned_until.data = row.planned_from, row.planned_until

@@ -17,6 +17,7 @@ from server.domain.permissions import Permission
 from server.domain.publish import checkpoints
 from server.domain.release import agreements, holds, stages, tiers
 from server.domain.release.stages import MOVES, ORDINAL_AT_MOST, StageState
+from server.web import renamed
 from server.web.identity import resources
 from server.web.portal.admin import stage_editing
 from server.web.portal.admin.lab import found, lab_page
@@ -158,6 +159,8 @@ def show(caller: Caller, model: str, stage: str) -> Response:
     with use.database.reading() as session:
         known = ladder.step(session, use, caller, f"{model}/{stage}")
         row = stages.find(session, caller, f"{model}/{stage}")
+        if moved := renamed.todays_page(row.full_name):
+            return moved
         return render(
             "admin/stages/show.html", stage=row, aliases=stages.aliases(session, row), now=at,
             held=known.stage.held,
@@ -215,6 +218,8 @@ def _act(caller: Caller, form: Form, model: str, stage: str, name: str) -> Respo
     use = resources()
     with use.database.reading() as session:
         row = stages.find(session, caller, f"{model}/{stage}")
+        if request.method == "GET" and (moved := renamed.todays_page(row.full_name)):
+            return moved
         if isinstance(form, Move):
             possible = [state for state in HAPPENS if state in MOVES[StageState(row.state)]]
             form.to.choices = {str(state): f"{state}: {HAPPENS[state]}" for state in possible}

@@ -85,7 +85,8 @@ def test_it_gets_one_more_name(sqlite_world: World) -> None:
     admin = sqlite_world.visit("admin")
     planned = "/admin/stages/gpt-2/1558M"
     assert admin.post(f"{planned}/alias", {"alias": "1.5B"}).status_code == 303
-    assert "1.5B" in words(admin.get("/admin/stages/gpt-2/1.5B"))
+    assert admin.get("/admin/stages/gpt-2/1.5B").headers["Location"] == planned
+    assert "1542M, 1.5B" in words(admin.get(planned))
     assert admin.post(f"{planned}/alias", {"alias": "774M"}).status_code == 409
     assert admin.post(f"{planned}/alias", {"alias": "a b"}).status_code == 422
 
