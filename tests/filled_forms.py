@@ -153,7 +153,6 @@ FORMS: dict[str, Filled] = {
     "/admin/stages/<model>/<stage>/edit": Filled(
         "admin", {"announced": "y", "planned_from": "2031-11", "planned_until": "2032-01", "note": "In spring."}
     ),
-    "/admin/stages/<model>/<stage>/move": Filled("admin", {"to": "public", "rationale": "It is time."}),
     "/admin/stages/add": Filled(
         "admin", {"model": "gpt-2", "name": "3B", "tier": "partner", "agreement": "model-sharing", "ordinal": "9",
                   "parameters": "3000000000"},

@@ -39,6 +39,9 @@ clearance.approve     -      -        yes    -          -        -        -     
 clearance.revoke      -      -        yes    -          -        -        -            -                 -         -
 stage.manage          -      -        yes    -          -        -        -            -                 -         -
 stage.hold            -      -        yes    -          -        -        -            -                 -         -
+decision.read         -      -        yes    yes        yes      -        yes          -                 -         -
+decision.propose      -      -        yes    -          -        -        -            -                 -         -
+decision.approve      -      -        yes    -          -        -        -            -                 -         -
 log.manage            -      -        yes    -          -        -        -            -                 -         -
 log.erase             -      -        yes    -          -        -        -            -                 -         -
 checkpoint.publish    -      -        yes    yes        -        -        -            -                 -         yes

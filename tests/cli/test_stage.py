@@ -1,4 +1,4 @@
-"""`stage` and `model`: add, edit, alias, move, list, show."""
+"""`stage` and `model`: add, edit, alias, list, show."""
 
 from tests.cli.operator import Operator
 from tests.world import World
@@ -10,7 +10,7 @@ def test_a_stage_goes_up_its_ladder(operator: Operator, sqlite_world: World) -> 
     operator("stage", "add", "tiny/1B", "--tier", "research", "--parameters", 10**9, by="admin")
     operator("stage", "alias", "tiny/1B", "1000M", by="admin")
     assert sqlite_world.api("GET", "/stages/tiny/1B", "cleared").status_code == 404
-    operator("stage", "move", "tiny/1B", "partners", "--rationale", "Ready.", by="admin")
+    sqlite_world.move("tiny/1B", "partners")
     assert sqlite_world.api("GET", "/stages/tiny/1000M", "cleared").json["state"] == "partners"
 
 
@@ -47,12 +47,6 @@ def test_the_tier_of_a_stage_that_partners_have_is_fixed(operator: Operator) -> 
     line = operator("stage", "edit", "gpt-2/774M", "--tier", "registered", by="admin", code=1).line
     assert "its tier cannot be changed" in line
     assert "new version of its agreement" in line
-
-
-def test_there_is_no_way_down_the_ladder(operator: Operator) -> None:
-    """What is public cannot be taken back to partners; the line names what can be done."""
-    line = operator("stage", "move", "gpt-2/124M", "partners", "--rationale", "Oh.", by="admin", code=1).line
-    assert "place a hold" in line
 
 
 def test_a_stage_is_shown_whole(operator: Operator, sqlite_world: World) -> None:

@@ -9,7 +9,7 @@ from tests.world import World
 SAYS = '299 - "gpt-2/762M is now called gpt-2/774M"'
 READ = ["", "/checkpoints", "/checkpoints/main", "/checkpoints/main/manifest", "/checkpoints/main/manifest/chunks"]
 PAGES = ["", "/main", "/main/commands", "/main/manifest", "/main/manifest/chunks", "/main/SHA256SUMS"]
-LAB = ["", "/edit", "/alias", "/move"]
+LAB = ["", "/edit", "/alias"]
 
 
 @pytest.mark.parametrize("path", READ)
@@ -60,5 +60,5 @@ def test_whoever_may_not_know_a_stage_is_not_told_its_name(sqlite_world: World) 
         assert answer.status_code in {401, 404}
         assert "Warning" not in answer.headers
         assert "3B" not in answer.text
-    stages.move(world.use, world.admin, "gpt-2/774M", StageState.PUBLIC, "As a test begins.")
+    world.move("gpt-2/774M", StageState.PUBLIC)
     assert world.api("GET", "/stages/gpt-2/762M", None).headers["Warning"] == SAYS

@@ -75,6 +75,8 @@ class Clearance(Base):
 
 IS_PROPOSED = Clearance.approved_at.is_(None) & Clearance.revoked_at.is_(None)
 Index("ix_clearances_proposed", Clearance.id, sqlite_where=IS_PROPOSED, postgresql_where=IS_PROPOSED)
+IN_FORCE = Clearance.approved_at.is_not(None) & Clearance.revoked_at.is_(None)
+Index("ix_clearances_ending", Clearance.expires_at, Clearance.id, sqlite_where=IN_FORCE, postgresql_where=IN_FORCE)
 STATES = ("proposed", "upcoming", "active", "expired", "revoked")
 
 

@@ -13,7 +13,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from server import dates
-from server.domain.audit import columns, judging_access, judging_actors, judging_people, judging_release
+from server.domain.audit import (
+    columns,
+    judging_access,
+    judging_actors,
+    judging_decisions,
+    judging_people,
+    judging_release,
+)
 from server.domain.audit.world import JudgedByNothing, Record, Rule, World
 from server.domain.entry_kinds import EntryKind
 from server.log.entries import Log, LogEntry, name_of
@@ -59,6 +66,7 @@ RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     **judging_people.RULES,
     **judging_access.RULES,
     **judging_release.RULES,
+    **judging_decisions.RULES,
     EntryKind.ALARM: _alarm,
     EntryKind.ALARM_RESOLVE: JudgedByNothing("because the alarm itself stays"),
     EntryKind.RECONCILIATION: JudgedByNothing("because it is only a count"),

@@ -44,7 +44,7 @@ def test_an_edit_by_alias_is_recorded_under_the_stage_s_own_name(sqlite_world: W
 def test_what_opens_a_stage_is_fixed_once_it_is_released(sqlite_world: World, state: StageState) -> None:
     """Tier, agreement and position stay; what is said of it may change, and the same value is no change."""
     world, edit = sqlite_world, stage_editing.edit
-    stages.move(world.use, world.admin, NAME, state, "As a test begins.")
+    world.move(NAME, state)
     for what in ("ordinal", "tier", "agreement"):
         with pytest.raises(NotPossible, match=f"its {what} cannot be changed"):
             edit(world.use, world.admin, NAME, **{what: EDITED[what][0]})

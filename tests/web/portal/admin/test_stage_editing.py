@@ -1,6 +1,5 @@
 """Editing a stage on its page: the plan at any time, position, tier and agreement only while it is planned."""
 
-from server.domain.release import stages
 from server.domain.release.stages import StageState
 from tests.visits import fields_of, words
 from tests.world import World
@@ -49,7 +48,7 @@ def test_a_refused_edit_keeps_what_was_typed(sqlite_world: World) -> None:
 def test_of_a_released_stage_only_the_plan_is_offered(sqlite_world: World) -> None:
     """A form that was opened while it was planned is told why it is too late."""
     world, admin = sqlite_world, sqlite_world.visit("admin")
-    stages.move(world.use, world.admin, "gpt-2/1558M", StageState.PARTNERS, "As a test begins.")
+    world.move("gpt-2/1558M", StageState.PARTNERS)
     page = admin.get(f"{PLANNED}/edit")
     assert fields_of(page).keys() & WHOLE.keys() == {"planned_from", "planned_until", "note", "announced"}
     assert "were fixed when it was released" in words(page)
