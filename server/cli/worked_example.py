@@ -35,12 +35,12 @@ PEOPLE = {
 STAFF = {"publisher": Role.PUBLISHER, "auditor": Role.AUDITOR}
 READING = (Scope.STAGES_READ, Scope.LOG_READ)
 SCOPES = {
-    "admin": (*READING, Scope.DOWNLOADS_CREATE),
+    "admin": (*READING, Scope.DOWNLOADS_CREATE, Scope.FINDINGS_CREATE),
     "auditor": READING,
-    "publisher": (*READING, Scope.DOWNLOADS_CREATE, Scope.CHECKPOINTS_PUBLISH),
-    "cleared": (*READING, Scope.DOWNLOADS_CREATE),
-    "unsigned": (*READING, Scope.DOWNLOADS_CREATE),
-    "uncleared": (*READING, Scope.DOWNLOADS_CREATE),
+    "publisher": (*READING, Scope.DOWNLOADS_CREATE, Scope.CHECKPOINTS_PUBLISH, Scope.FINDINGS_CREATE),
+    "cleared": (*READING, Scope.DOWNLOADS_CREATE, Scope.FINDINGS_CREATE),
+    "unsigned": (*READING, Scope.DOWNLOADS_CREATE, Scope.FINDINGS_CREATE),
+    "uncleared": (*READING, Scope.DOWNLOADS_CREATE, Scope.FINDINGS_CREATE),
 }
 LADDER = {  # name: state, public note
     "124M": (StageState.PUBLIC, None),

@@ -32,6 +32,10 @@ class EntryKind(StrEnum):
     DECISION_REJECT = "decision.reject"
     DOWNLOAD = "download"
     ENTRY_ERASE = "entry.erase"
+    FINDING_ANSWER = "finding.answer"
+    FINDING_RELEASE = "finding.release"
+    FINDING_REPORT = "finding.report"
+    FINDING_TRIAGE = "finding.triage"
     HEARTBEAT = "heartbeat"
     HOLD_LAY = "hold.lay"
     HOLD_LIFT = "hold.lift"
@@ -136,6 +140,10 @@ KINDS: dict[EntryKind, About] = {
     EntryKind.DECISION_REJECT: About("Decision rejected", Permission.DECISION_APPROVE, subject="decision", stage="on"),
     EntryKind.DOWNLOAD: About("Download issued", Permission.DOWNLOAD_CREATE, subject="download", stage="stage"),
     EntryKind.ENTRY_ERASE: About("Entry erased", Permission.LOG_ERASE, subject="entry"),
+    EntryKind.FINDING_ANSWER: About("Finding answered", Permission.FINDING_TRIAGE, subject="finding", stage="stage"),
+    EntryKind.FINDING_RELEASE: About("Finding released", Permission.FINDING_TRIAGE, subject="finding", stage="stage"),
+    EntryKind.FINDING_REPORT: About("Finding reported", Permission.FINDING_CREATE, subject="finding", stage="stage"),
+    EntryKind.FINDING_TRIAGE: About("Finding triaged", Permission.FINDING_TRIAGE, subject="finding", stage="stage"),
     EntryKind.HEARTBEAT: About("Heartbeat"),
     EntryKind.HOLD_LAY: About("Hold placed", Permission.STAGE_HOLD, subject="on", stage="on", ends="hold"),
     EntryKind.HOLD_LIFT: About("Hold lifted", Permission.STAGE_HOLD, subject="on", stage="on", resumes="hold"),

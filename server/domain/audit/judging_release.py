@@ -35,7 +35,7 @@ def _stage_move(world: World, record: Record) -> Iterator[str]:
     elif to not in MOVES[StageState(stage.state)]:
         yield f"a stage cannot move from {stage.state} to {to}"
     if stage is not None:
-        stage.state = to
+        stage.state, stage.was_public = to, stage.was_public or to == StageState.PUBLIC
 
 
 def _stage_change(world: World, record: Record) -> Iterator[str]:

@@ -17,6 +17,7 @@ from server.domain.identity.tokens import Token
 from server.domain.release import plans
 from server.domain.release.agreements import Agreement, AgreementVersion
 from server.domain.release.decisions import Decision, DecisionFinding
+from server.domain.release.findings import Finding, FindingReader, sha256_of
 from server.domain.release.holds import EVERYTHING
 from server.domain.release.stages import Everything, Holdable, Model, Stage, StageAlias
 from server.domain.release.tiers import Tier
@@ -140,6 +141,24 @@ def holds(session: Session, names: Names) -> Rows:
         rows[EVERYTHING] = everything
     rows |= {f"{names.models.get(row.model_id)}/{row.name}": row for row in session.scalars(select(Stage))}
     return {on: {"author": row.held_by} for on, row in rows.items() if row.held_at is not None}
+
+
+def findings(session: Session, names: Names) -> Rows:
+    readers: dict[int, set[str]] = {}
+    for finding_id, organization_id in session.execute(select(FindingReader.finding_id, FindingReader.organization_id)):
+        readers.setdefault(finding_id, set()).add(names.slugs.get(organization_id, ""))
+    stages = {one.id: f"{names.models.get(one.model_id)}/{one.name}" for one in session.scalars(select(Stage))}
+    return {
+        one.id: {
+            "organization": names.slugs.get(one.organization_id), "stage": stages.get(one.stage_id),
+            "state": str(one.state), "severity": str(one.severity),
+            "text": sha256_of(one.title, one.text),
+            "answer": one.answer and sha256_of(one.answer),
+            "embargo": one.embargo_until and str(one.embargo_until), "permission_to_publish": one.may_publish,
+            "readers": readers.get(one.id, set()),
+        }
+        for one in session.scalars(select(Finding))
+    }  # fmt: skip
 
 
 def agreements(session: Session, names: Names) -> Rows:

@@ -130,6 +130,18 @@ def _told_stages(world: World) -> Rows:
     }  # fmt: skip
 
 
+def _told_findings(world: World) -> Rows:
+    return {
+        number: {
+            "organization": one.organization, "stage": one.stage, "state": str(one.state),
+            "severity": str(one.severity), "text": one.text_sha256, "answer": one.answer_sha256,
+            "embargo": one.embargo_until, "permission_to_publish": one.may_publish,
+            "readers": {one.organization, *one.released_to},
+        }
+        for number, one in world.findings.items()
+    }  # fmt: skip
+
+
 _TABLES: dict[str, tuple[Callable[[World], Rows], Callable[[Session, Names], Rows]]] = {
     "organizations": (_told_organizations, live_rows.organizations),
     "people": (_told_people, live_rows.people),
@@ -145,5 +157,6 @@ _TABLES: dict[str, tuple[Callable[[World], Rows], Callable[[Session, Names], Row
     "clearances": (_told_clearances, live_rows.clearances),
     "decisions": (_told_decisions, live_rows.decisions),
     "signatures": (_told_signatures, live_rows.signatures),
+    "findings": (_told_findings, live_rows.findings),
     "holds": (lambda world: {on: {"author": by} for on, by in world.held.items()}, live_rows.holds),
 }

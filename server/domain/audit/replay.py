@@ -18,6 +18,7 @@ from server.domain.audit import (
     judging_access,
     judging_actors,
     judging_decisions,
+    judging_findings,
     judging_people,
     judging_release,
 )
@@ -65,6 +66,7 @@ def _minute(time_ms: int) -> str:
 RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     **judging_people.RULES,
     **judging_access.RULES,
+    **judging_findings.RULES,
     **judging_release.RULES,
     **judging_decisions.RULES,
     EntryKind.ALARM: _alarm,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from server.domain.permissions import POLICY, STAFF, Permission, Role
+from server.domain.release.findings import TRIAGED, FindingState
 
 Record = dict[str, Any]
 UNTOLD = object()  # what the log did not keep at the time: it cannot be compared
@@ -88,6 +89,7 @@ class Stage:
     tier: str
     agreement: str | None
     state: str = "planned"
+    was_public: bool = False  # whether it is or ever was
     announced: bool = False
     ordinal: int | object = UNTOLD
     planned: str | object = UNTOLD
@@ -130,6 +132,21 @@ class Signature:
 
 
 @dataclass
+class Finding:
+    """A report; its words only by their hash. embargo_until: a day, `2027-01-31`."""
+
+    organization: str
+    stage: str
+    severity: str
+    text_sha256: str
+    may_publish: bool
+    embargo_until: str | None
+    state: str = "open"
+    answer_sha256: str | None = None
+    released_to: set[str] = field(default_factory=set)
+
+
+@dataclass
 class World:
     """All that is known up to an entry."""
 
@@ -147,6 +164,7 @@ class World:
     clearances: dict[int, Clearance] = field(default_factory=dict)
     decisions: dict[int, Decision] = field(default_factory=dict)
     signatures: dict[int, Signature] = field(default_factory=dict)
+    findings: dict[int, Finding] = field(default_factory=dict)
     held: dict[str, str | None] = field(default_factory=dict)  # on what, and who placed the hold
     forgotten: set[str] = field(default_factory=set)  # families of kinds ("person") of which an entry was erased
     is_recent: bool = False  # whether an entry has had what only recent ones have
@@ -181,6 +199,12 @@ class World:
         return known is not None and (known.organization, known.agreement_sha256, known.state) == (
             organization, sha256, "in force",
         )  # fmt: skip
+
+    def consider(self, findings: Iterable[int]) -> None:
+        """Move on what an executed decision considered, as `findings.mark_considered` did."""
+        for number in findings:
+            if (finding := self.findings.get(number)) is not None and finding.state in TRIAGED:
+                finding.state = FindingState.CONSIDERED
 
     def may(self, email: str | None, permission: Permission) -> bool:
         """Whether somebody is there, active, and of a role that includes it."""
