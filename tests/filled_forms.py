@@ -151,7 +151,8 @@ FORMS: dict[str, Filled] = {
     ),
     "/admin/stages/<model>/<stage>/alias": Filled("admin", {"alias": "large"}),
     "/admin/stages/<model>/<stage>/edit": Filled(
-        "admin", {"announced": "y", "planned_from": "2031-11", "planned_until": "2032-01", "note": "In spring."}
+        "admin", {"announced": "y", "planned_from": "2031-11", "planned_until": "2032-01", "note": "In spring.",
+                  "reports_at_least": "2"},
     ),
     "/admin/stages/add": Filled(
         "admin", {"model": "gpt-2", "name": "3B", "tier": "partner", "agreement": "model-sharing", "ordinal": "9",

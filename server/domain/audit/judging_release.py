@@ -9,7 +9,13 @@ from server.domain.release.holds import EVERYTHING
 from server.domain.release.stage_editing import FIXED_ONCE_RELEASED
 from server.domain.release.stages import MOVES, StageState
 
-SAID = ("announced", "note", "ordinal", "planned")  # of a stage, when it is added and when it is edited
+SAID = (
+    "announced",
+    "note",
+    "ordinal",
+    "planned",
+    "reports_at_least",
+)  # of a stage, when it is added and when it is edited
 
 
 def _model_add(world: World, record: Record) -> Iterator[str]:

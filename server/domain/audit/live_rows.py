@@ -130,6 +130,7 @@ def stages(session: Session, names: Names) -> Rows:
             "state": str(one.state), "tier": names.tiers.get(one.tier_id), "being_announced": one.announced,
             "agreement": names.agreements.get(one.agreement_id or 0), "aliases": aliases.get(one.id, set()),
             "position": one.ordinal, "planned_window": plans.as_text(one.plan.window), "note": one.note,
+            "minimum_of_reports": one.reports_at_least,
         }
         for one in session.scalars(select(Stage))
     }  # fmt: skip

@@ -125,6 +125,7 @@ def _told_stages(world: World) -> Rows:
         name: {
             "state": str(one.state), "tier": one.tier, "being_announced": one.announced, "agreement": one.agreement,
             "aliases": one.aliases, "position": one.ordinal, "planned_window": one.planned, "note": one.note,
+            "minimum_of_reports": one.reports_at_least,
         }
         for name, one in world.stages.items()
     }  # fmt: skip

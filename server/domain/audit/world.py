@@ -94,6 +94,7 @@ class Stage:
     ordinal: int | object = UNTOLD
     planned: str | object = UNTOLD
     note: str | object | None = UNTOLD
+    reports_at_least: int = 0
     aliases: set[str] = field(default_factory=set)
 
 
