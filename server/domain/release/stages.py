@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from enum import StrEnum
 
 from sqlalchemy import ForeignKey, String, Text, UniqueConstraint, func, select
 from sqlalchemy.orm import Mapped, Session, contains_eager, joinedload, mapped_column, relationship
@@ -16,6 +15,7 @@ from server.domain.permissions import Permission
 from server.domain.release import agreements, plans, tiers
 from server.domain.release.agreements import Agreement
 from server.domain.release.plans import Plan, Window
+from server.domain.release.stage_states import StageState as StageState
 from server.domain.release.tiers import Tier
 from server.domain.resources import Resources
 from server.storage.database import Base, Key, Moment
@@ -32,16 +32,6 @@ NOT_MODELS = FIRST_SEGMENTS | {"everything", "doctor"}  # what a hold on everyth
 ORDINAL_AT_MOST = 1_000_000
 REPORTS_AT_MOST = 1000
 STAGE_WORDS = {"resolve", "tree", "raw", "refs", "commit", "commits", "revision", "blob", "discussions"}
-
-
-class StageState(StrEnum):
-    """How far a stage is released. A hold is placed over a state and keeps it."""
-
-    PLANNED = "planned"
-    PARTNERS = "partners"
-    PUBLIC = "public"
-    WITHDRAWN = "withdrawn"
-
 
 MOVES = {
     StageState.PLANNED: {StageState.PARTNERS, StageState.PUBLIC, StageState.WITHDRAWN},
