@@ -157,7 +157,10 @@ FORMS: dict[str, Filled] = {
                   "before_publication": "y"},
     ),
     "/admin/stages/<model>/<stage>/alias": Filled("admin", {"alias": "large"}),
-    "/admin/stages/<model>/<stage>/announce": Filled("admin", {"announced": "y", "plan": "In spring."}),
+    "/admin/stages/<model>/<stage>/edit": Filled(
+        "admin", {"announced": "y", "planned_from": "2031-11", "planned_until": "2032-01", "note": "In spring.",
+                  "reports_at_least": "2"},
+    ),
     "/admin/stages/add": Filled(
         "admin", {"model": "gpt-2", "name": "3B", "tier": "partner", "agreement": "model-sharing", "ordinal": "9",
                   "parameters": "3000000000"},

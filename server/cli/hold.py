@@ -2,7 +2,7 @@
 
 import click
 
-from server.cli.terminal import Instance, acting, show, with_json
+from server.cli.terminal import STAGE, Instance, acting, show, with_json
 from server.domain.callers import Caller
 from server.domain.release import holds
 
@@ -13,7 +13,7 @@ def hold() -> None:
 
 
 @hold.command()
-@click.argument("on")
+@click.argument("on", type=STAGE)
 @click.option("--reason", required=True, help="The reason, recorded in the log.")
 @with_json
 @acting
@@ -26,7 +26,7 @@ def place(instance: Instance, caller: Caller, on: str, reason: str, as_json: boo
 
 
 @hold.command()
-@click.argument("on")
+@click.argument("on", type=STAGE)
 @with_json
 @acting
 def lift(instance: Instance, caller: Caller, on: str, as_json: bool) -> None:

@@ -80,6 +80,7 @@ class EntryKind(StrEnum):
     STAGE_ADD = "stage.add"
     STAGE_ALIAS = "stage.alias"
     STAGE_ANNOUNCE = "stage.announce"
+    STAGE_EDIT = "stage.edit"
     STAGE_MOVE = "stage.move"
     TIER_ADD = "tier.add"
     TOKEN_CREATE = "token.create"  # noqa: S105  # a kind's name
@@ -206,6 +207,7 @@ KINDS: dict[EntryKind, About] = {
     EntryKind.STAGE_ANNOUNCE: About(
         "Stage announced or hidden", Permission.STAGE_MANAGE, subject="stage", stage="stage"
     ),
+    EntryKind.STAGE_EDIT: About("Stage edited", Permission.STAGE_MANAGE, subject="stage", stage="stage"),
     EntryKind.STAGE_MOVE: About("Stage moved", Permission.STAGE_MANAGE, subject="stage", stage="stage", ends="stage"),
     EntryKind.TIER_ADD: About("Tier added", Permission.TIER_MANAGE, subject="tier"),
     EntryKind.TOKEN_CREATE: About("Token created", Permission.TOKEN_CREATE, subject="token"),

@@ -177,13 +177,12 @@ REFUSED_BY_ROLE = [
     ("stage", "add-model", "new", "--title", "New"),
     ("stage", "add", "gpt-2/9B", "--tier", "research"),
     ("stage", "alias", "gpt-2/774M", "other"),
+    ("stage", "edit", "gpt-2/1558M", "--not-announced"),
     (
         "decision", "propose", "gpt-2/774M", "--to", "public", "--rationale-file", __file__, "--would-change-file",
         __file__, "--public-reason", "x",
     ),
-    *(("decision", act, 1) for act in ("approve", "reject", "cancel", "show")),
-    ("decision", "list"),
-    ("stage", "announce", "gpt-2/1558M", "--not-announced"),
+    *(("decision", act, 1) for act in ("approve", "reject", "cancel")),
     ("hold", "place", "everything", "--reason", "x"),
     ("hold", "lift", "everything"),
     ("log", "resume", "--because", "x"),
@@ -357,6 +356,7 @@ ANSWERS: list[tuple[tuple[object, ...], dict[str, object]]] = [
     (("stage", "add-model", "tiny", "--title", "Tiny"), {"model": "tiny", "title": "Tiny"}),
     (("stage", "add", "gpt-2/9B", "--tier", "research"), {"stage": "gpt-2/9B", "ordinal": 5, "state": "planned"}),
     (("stage", "alias", "gpt-2/774M", "other"), {"stage": "gpt-2/774M", "alias": "other"}),
+    (("stage", "edit", "gpt-2/1558M", "--planned", "2031-01"), {"stage": "gpt-2/1558M", "planned": "2031-01..2031-01"}),
     (
         (
             "decision",
@@ -373,7 +373,6 @@ ANSWERS: list[tuple[tuple[object, ...], dict[str, object]]] = [
         ),
         {"id": 6, "state": "proposed"},
     ),
-    (("stage", "announce", "gpt-2/1558M", "--announced"), {"stage": "gpt-2/1558M", "announced": True, "plan": None}),
     (("hold", "place", "everything", "--reason", "x"), {"on": "everything", "held": True}),
     (("clearance", "revoke", 1), {"id": 1, "state": "revoked"}),
     (("agreement", "end-signature", 1), {"id": 1, "ended": True}),

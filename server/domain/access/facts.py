@@ -42,7 +42,9 @@ class StageFacts(NamedTuple):
     state: StageState
     state_since: datetime
     announced: bool
-    plan: str | None
+    planned_from: str | None
+    planned_until: str | None
+    note: str | None
     agreement_id: int | None
     agreement: str | None
     main_checkpoint_id: int | None
@@ -175,7 +177,8 @@ def _by(rows: Iterable[Item], key: Callable[[Item], int]) -> dict[int | None, li
 _STAGE = (
     select(
         Stage.id, Stage.name, Stage.model_id, Model.name.label("model"), Model.title, Stage.ordinal, Stage.parameters,
-        Stage.state, Stage.state_since, Stage.announced, Stage.plan, Stage.agreement_id,
+        Stage.state, Stage.state_since, Stage.announced, Stage.planned_from,
+        Stage.planned_until, Stage.note, Stage.agreement_id,
         Agreement.name.label("agreement"), Stage.main_checkpoint_id, Stage.held_at,
         Model.held_at.label("model_held_at"), Everything.held_at.label("everything_held_at"), Tier.rank,
         Tier.name.label("tier"),

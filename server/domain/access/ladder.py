@@ -18,6 +18,8 @@ from server.domain.callers import Caller
 from server.domain.errors import AgreementOutdated, AgreementUnsigned, ClearanceExpired, NotCleared, Refused
 from server.domain.paging import Page, Slice
 from server.domain.permissions import Role
+from server.domain.release import plans
+from server.domain.release.plans import Plan
 from server.domain.release.stages import StageState
 from server.domain.resources import Resources
 
@@ -49,7 +51,7 @@ class ShownStage:
     model: str
     name: str
     state: StageState
-    plan: str | None
+    plan: Plan
     announced: bool
     ordinal: int | None = None
     parameters: int | None = None
@@ -171,7 +173,8 @@ def _next_step(stage: StageFacts, facts: Facts, begun: UnderWay, refused: Refuse
 
 
 def _outline(stage: StageFacts) -> ShownStage:
-    return ShownStage(stage.id, stage.model, stage.name, stage.state, stage.plan, stage.announced)
+    plan = plans.of(stage.planned_from, stage.planned_until, stage.note)
+    return ShownStage(stage.id, stage.model, stage.name, stage.state, plan, stage.announced)
 
 
 def _shown(stage: StageFacts) -> ShownStage:

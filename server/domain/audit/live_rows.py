@@ -15,6 +15,7 @@ from server.domain.identity.organizations import Organization, Quota
 from server.domain.identity.people import Person
 from server.domain.identity.role_grants import RoleGrant
 from server.domain.identity.tokens import Token
+from server.domain.release import plans
 from server.domain.release.agreements import Agreement, AgreementVersion
 from server.domain.release.decisions import Decision, DecisionFinding
 from server.domain.release.findings import Finding, FindingReader, sha256_of
@@ -144,6 +145,8 @@ def stages(session: Session, names: Names) -> Rows:
         f"{names.models.get(one.model_id)}/{one.name}": {
             "state": str(one.state), "tier": names.tiers.get(one.tier_id), "being_announced": one.announced,
             "agreement": names.agreements.get(one.agreement_id or 0), "aliases": aliases.get(one.id, set()),
+            "position": one.ordinal, "planned_window": plans.as_text(one.plan.window), "note": one.note,
+            "minimum_of_reports": one.reports_at_least,
         }
         for one in session.scalars(select(Stage))
     }  # fmt: skip

@@ -10,10 +10,8 @@ from sqlalchemy.orm import Session
 
 from server.domain.audit import live_rows
 from server.domain.audit.live_rows import Names, Rows
-from server.domain.audit.world import World
+from server.domain.audit.world import UNTOLD, World
 from server.log.verification import Fault
-
-UNKNOWN = object()  # what the log did not keep at the time: it cannot be compared
 
 
 def differences(session: Session, world: World) -> Iterator[Fault]:
@@ -44,12 +42,12 @@ def _compared(table: str, told: Rows, found: Rows) -> Iterator[Fault]:
             yield Fault(row, "the row exists, but is not in the log")
         else:
             for name, value in told[key].items():
-                if value is not UNKNOWN and found[key][name] != value:
+                if value is not UNTOLD and found[key][name] != value:
                     yield Fault(row, f"its {name.replace('_', ' ')} differs from the log")
 
 
 def _known(value: Any) -> Any:
-    return UNKNOWN if value is None else value
+    return UNTOLD if value is None else value
 
 
 def _told_organizations(world: World) -> Rows:
@@ -137,7 +135,8 @@ def _told_stages(world: World) -> Rows:
     return {
         name: {
             "state": str(one.state), "tier": one.tier, "being_announced": one.announced, "agreement": one.agreement,
-            "aliases": one.aliases,
+            "aliases": one.aliases, "position": one.ordinal, "planned_window": one.planned, "note": one.note,
+            "minimum_of_reports": one.reports_at_least,
         }
         for name, one in world.stages.items()
     }  # fmt: skip

@@ -11,6 +11,7 @@ from server.domain.permissions import POLICY, STAFF, Permission, Role
 from server.domain.release.findings import TRIAGED, FindingState
 
 Record = dict[str, Any]
+UNTOLD = object()  # what the log did not keep at the time: it cannot be compared
 
 
 @dataclass
@@ -98,11 +99,17 @@ class Clearance:
 
 @dataclass
 class Stage:
+    """ordinal, planned and note: UNTOLD where no entry has told it, as of stages from before the log kept them."""
+
     tier: str
     agreement: str | None
     state: str = "planned"
     was_public: bool = False  # whether it is or ever was
     announced: bool = False
+    ordinal: int | object = UNTOLD
+    planned: str | object = UNTOLD
+    note: str | object | None = UNTOLD
+    reports_at_least: int = 0
     aliases: set[str] = field(default_factory=set)
 
 

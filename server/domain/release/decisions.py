@@ -105,7 +105,7 @@ class DecisionFinding(Base):
 
     __tablename__ = "decision_findings"
     decision_id: Mapped[int] = mapped_column(ForeignKey("decisions.id"), primary_key=True)
-    finding_id: Mapped[int] = mapped_column(Key, primary_key=True, index=True, autoincrement=False)
+    finding_id: Mapped[int] = mapped_column(ForeignKey("findings.id"), primary_key=True, index=True)
 
 
 @dataclass(frozen=True, slots=True)

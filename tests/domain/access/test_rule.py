@@ -37,7 +37,7 @@ from server.domain.errors import (
 from server.domain.identity import organizations, people, tokens
 from server.domain.paging import Slice
 from server.domain.permissions import Role
-from server.domain.release import agreements, holds, stages
+from server.domain.release import agreements, holds, stage_editing, stages
 from server.domain.release.stages import StageState
 from server.domain.resources import Resources
 from tests.world import STRANGER, World
@@ -567,11 +567,11 @@ def test_a_held_public_stage_is_closed_to_strangers_too(world: World) -> None:
 
 def test_an_announced_planned_stage_is_known_by_name_only(world: World) -> None:
     """Name and plan show; files, checkpoints and downloads do not."""
-    assert know(world, world.caller("cleared"), "gpt-2/1558M").plan.startswith("In a few months")
+    assert know(world, world.caller("cleared"), "gpt-2/1558M").note.startswith("In a few months")
     for ask in (decide, read):
         with pytest.raises(NotFound):
             ask(world, world.caller("cleared"), "gpt-2/1558M")
-    stages.announce(world.use, world.admin, "gpt-2/1558M", announced=False, plan=None)
+    stage_editing.edit(world.use, world.admin, "gpt-2/1558M", announced=False)
     with pytest.raises(NotFound):
         know(world, world.caller("cleared"), "gpt-2/1558M")
 

@@ -10,12 +10,13 @@ from server.web.portal.admin import (
     people,
     queue,
     signatures,
+    stage_editing,
     stages,
     tiers,
     tokens,
 )
 
 MODULES = (
-    access_requests, agreements, checkpoints, clearances, holds, organizations, people, queue, signatures, stages,
-    tiers, tokens,
+    access_requests, agreements, checkpoints, clearances, holds, organizations, people, queue, signatures,
+    stage_editing, stages, tiers, tokens,
 )  # fmt: skip

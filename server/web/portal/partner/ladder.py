@@ -138,7 +138,7 @@ def _rung(step: Step, caller: Caller, at: datetime) -> dict[str, Any]:
         "state": str(step.stage.state),
         "held": step.stage.held,
         "since": since(step),
-        "plan": step.stage.plan,
+        "plan": step.stage.plan.in_words(step.stage.state, at),
         "open": step.refused is None,
         "is_mine": not caller.is_staff,
         "reason": reason(step, caller),
