@@ -35,6 +35,9 @@ TESTED_IN = {
     "domain/audit/world": "domain/audit/test_replay.py",
     "domain/errors": "web/test_errors.py",  # names and sentences, each with its HTTP status
     "domain/mail/finding_notices": "domain/access/test_finding_reports.py",  # and beside each act that tells somebody
+    "domain/identity/known_credentials": "domain/identity/test_second_person.py",  # what it asks, as is the next one
+    "domain/identity/role_grants": "domain/identity/test_second_person.py",
+    "domain/mail/ending_notices": "domain/access/test_endings.py",  # what is told, and when
     "domain/permissions": "test_policy.py",  # the whole table against one written by hand
     "domain/publish/faults": "domain/publish/test_formats.py",  # what a folder's checks gather
     "domain/publish/file_contents": "domain/publish/test_formats.py",  # which it is a part of, as are the next two

@@ -1,11 +1,11 @@
 """The whole schema: every module with tables is imported here, so that migrations see them all."""
 
 from server.domain import marks
-from server.domain.access import access_requests, clearances, quotas, refusals, signatures
+from server.domain.access import access_requests, clearances, quotas, refusals, reminders, signatures
 from server.domain.accounts import ceremonies, factors, invitations, password_resets
 from server.domain.audit import logs, verifications
 from server.domain.delivery import alarms, deliveries, log_follower, reconciliation_run, seen_reads, statistics
-from server.domain.identity import organizations, people, sessions, token_uses, tokens
+from server.domain.identity import known_credentials, organizations, people, role_grants, sessions, token_uses, tokens
 from server.domain.mail import mails
 from server.domain.publish import checkpoints, descriptions
 from server.domain.release import agreements, findings, stages, tiers
@@ -14,8 +14,8 @@ from server.storage.database import Base
 
 MODULES = (
     access_requests, agreements, alarms, ceremonies, checkpoints, clearances, deliveries, descriptions, entries,
-    factors, findings, invitations, log_follower, logs, mails, marks, organizations, password_resets, people, quotas,
-    reconciliation_run, refusals, sealing, seen_reads, sessions, signatures, stages, statistics, tiers, token_uses,
-    tokens, verifications,
+    factors, findings, invitations, known_credentials, log_follower, logs, mails, marks, organizations, password_resets,
+    people, quotas, reconciliation_run, refusals, reminders, role_grants, sealing, seen_reads, sessions, signatures,
+    stages, statistics, tiers, token_uses, tokens, verifications,
 )  # fmt: skip
 METADATA = Base.metadata

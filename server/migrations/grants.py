@@ -27,6 +27,7 @@ SEALER_WRITES: dict[str, tuple[str, ...]] = {
     "followed_logs": WRITE,
     "reconciliation_lock": WRITE,
     "mails": WRITE,
+    "reminders": ("INSERT",),
     "verifications": WRITE,
     "ceremonies": ("DELETE",),
     "password_resets": ("DELETE",),

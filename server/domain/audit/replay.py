@@ -84,7 +84,7 @@ _CHANGING_NOTHING = {
     EntryKind.DOWNLOAD, EntryKind.ALARM, EntryKind.ENTRY_ERASE, EntryKind.CHECKPOINT_PUBLISH, EntryKind.PASSWORD_RESET,
     EntryKind.CHECKPOINT_SET_MAIN,
     EntryKind.ACCESS_REQUEST_CREATE, EntryKind.ACCESS_REQUEST_WITHDRAW, EntryKind.PERSON_PASSWORD_CHANGE,
-    EntryKind.PERSON_RESET_PASSWORD, EntryKind.PERSON_FACTOR_ADD, EntryKind.PERSON_FACTOR_NAME,
+    EntryKind.PERSON_FACTOR_ADD, EntryKind.PERSON_FACTOR_NAME,
     EntryKind.PERSON_FACTOR_REMOVE, EntryKind.PERSON_FACTOR_REPLACE,
 }  # fmt: skip
 # Kinds by which other entries are judged: what they say must stay.

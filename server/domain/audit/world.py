@@ -31,13 +31,19 @@ class Organization:
 
 @dataclass
 class Person:
-    """id: None as long as no entry has named it."""
+    """id: None as long as no entry has named it.
+
+    given_by_two: whether two people gave the role, or it is that of one of the first two admins. known_by: who has been
+    shown what they sign in with, since then.
+    """
 
     organization: str
     role: str
     id: int | None = None
     disabled: bool = False
     disabled_by_lab: bool = False
+    given_by_two: bool = False
+    known_by: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -130,6 +136,7 @@ class World:
     held: dict[str, str | None] = field(default_factory=dict)  # on what, and who placed the hold
     forgotten: set[str] = field(default_factory=set)  # families of kinds ("person") of which an entry was erased
     is_recent: bool = False  # whether an entry has had what only recent ones have
+    two_people: bool = False  # whether what takes two people takes two who could not be one
     lists_people: bool = False  # whether rows have told who acted: the oldest did not
     last_ms: int = 0
     clock_notes: list[str] = field(default_factory=list)  # where a clock was wrong, and who said so
@@ -137,6 +144,22 @@ class World:
     def needs_two(self, tier: str) -> bool:
         threshold = self.ranks.get(self.second_person_tier)
         return threshold is None or self.ranks.get(tier, 0) >= threshold
+
+    def second_person_fault(self, email: str | None, proposer: str | None) -> str | None:
+        """Why an admin cannot have approved what `proposer` proposed; None where they can.
+
+        Somebody who is no admin is judged as whoever acts is.
+        """
+        if email == proposer:
+            return "it was proposed and approved by the same person"
+        person = self.people.get(email or "")
+        if not self.two_people or person is None or person.role != Role.ADMIN:
+            return None
+        if not person.given_by_two:
+            return f"{email}, who approved it, had a role that one person alone had given"
+        if proposer in person.known_by:
+            return f"{proposer}, who proposed it, could act in the name of {email}, who approved it"
+        return None
 
     def signed(self, signature: int | None, organization: str | None, sha256: str | None) -> bool:
         """Whether this signature of an organization under these words is in force."""

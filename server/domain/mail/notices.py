@@ -46,7 +46,7 @@ def request_waits(
         f"  Until:  {dates.last_day(wanted_until)}\n\n"
         f"Purpose, in their own words:\n\n{_quoted(purpose)}"
     )
-    _to_lab(session, use, {Role.ADMIN}, "access_request", f"{organization} requests access to {wanted}", text, at)
+    to_lab(session, use, {Role.ADMIN}, "access_request", f"{organization} requests access to {wanted}", text, at)
 
 
 def request_declined(
@@ -58,7 +58,7 @@ def request_declined(
         f"The lab's reason:\n\n{_quoted(because)}\n\n"
         f"To see the request or send a new one: {use.settings.public_url}/requests"
     )
-    _to_partner(session, use, organization_id, asked_by, "access_declined", f"Declined: {wanted}", text, at)
+    to_partner(session, use, organization_id, asked_by, "access_declined", f"Declined: {wanted}", text, at)
 
 
 def cleared(
@@ -77,7 +77,7 @@ def cleared(
         f"See what you can download, and whether there is an agreement to sign: {use.settings.public_url}/\n\n"
         f"Your organization is cleared for {wanted} {begins} until {dates.minute(expires_at)}."
     )
-    _to_partner(session, use, organization_id, asked_by, "access_approved", f"Approved: {wanted}", text, at)
+    to_partner(session, use, organization_id, asked_by, "access_approved", f"Approved: {wanted}", text, at)
 
 
 def clearance_waits(
@@ -111,7 +111,7 @@ def not_cleared(
         f"{_reason(because)}See the request: {use.settings.public_url}/requests\n\n"
         "For questions, use the contact address below."
     )
-    _to_partner(session, use, organization_id, asked_by, "access_declined", f"Not approved: {wanted}", text, at)
+    to_partner(session, use, organization_id, asked_by, "access_declined", f"Not approved: {wanted}", text, at)
 
 
 def revoked(
@@ -130,7 +130,7 @@ def revoked(
         f"{_reason(because)}See what you can download now: {use.settings.public_url}/\n"
         "For questions, use the contact address below."
     )
-    _to_partner(session, use, organization_id, asked_by, "access_revoked", f"Revoked: {wanted}", text, at)
+    to_partner(session, use, organization_id, asked_by, "access_revoked", f"Revoked: {wanted}", text, at)
 
 
 def signature_waits(
@@ -141,7 +141,7 @@ def signature_waits(
         f"Countersign or decline it: {use.settings.public_url}/admin/signatures/{signature_id}\n\n"
         f"{organization} signed {what} on {dates.minute(at)}. The signer, as typed:\n\n{_quoted(signer)}"
     )
-    _to_lab(session, use, {Role.ADMIN}, "signature_waits", f"{organization} has signed {what}", text, at)
+    to_lab(session, use, {Role.ADMIN}, "signature_waits", f"{organization} has signed {what}", text, at)
 
 
 def countersigned(
@@ -153,7 +153,7 @@ def countersigned(
         f"The lab countersigned {what} on {dates.minute(at)}. The signature is in force. Your signed copy: "
         f"{use.settings.public_url}/agreements"
     )
-    _to_partner(session, use, organization_id, signed_by, "countersigned", f"In force: {what}", text, at)
+    to_partner(session, use, organization_id, signed_by, "countersigned", f"In force: {what}", text, at)
 
 
 def signature_declined(
@@ -164,7 +164,7 @@ def signature_declined(
         f"The lab declined your signature of {what}, so it is not in force. Once this is settled, sign again: "
         f"{use.settings.public_url}/agreements\n\nThe lab's reason:\n\n{_quoted(because)}"
     )
-    _to_partner(session, use, organization_id, signed_by, "signature_declined", f"Declined: {what}", text, at)
+    to_partner(session, use, organization_id, signed_by, "signature_declined", f"Declined: {what}", text, at)
 
 
 def stage_opened(
@@ -211,6 +211,31 @@ def alarms_raised(session: Session, use: Resources, sentences: Iterable[str], at
             waiting.text = waiting.text.replace("\n\nEach alarm is", "\n  … and more.\n\nEach alarm is", 1)
 
 
+def to_lab(
+    session: Session, use: Resources, roles: set[Role], kind: str, subject: str, text: str, at: datetime
+) -> None:
+    """Everybody of the lab in these roles who is not disabled."""
+    for person in _of_lab(session, roles):
+        mails.queue(session, use, kind, person.email, subject, text, at)
+
+
+def to_partner(
+    session: Session,
+    use: Resources,
+    organization_id: int,
+    asked_by: int | None,
+    kind: str,
+    subject: str,
+    text: str,
+    at: datetime,
+) -> None:
+    """The organization's owners, and who asked: each once, and nobody who is disabled."""
+    told = (Person.role == Role.OWNER) | (Person.id == asked_by)
+    query = select(Person).where(Person.organization_id == organization_id, told, Person.disabled_at.is_(None))
+    for person in session.scalars(query.order_by(Person.id)):
+        mails.queue(session, use, kind, person.email, subject, text, at)
+
+
 # Locked: the worker that sends it now would send it without the new lines.
 _GATHERING = (
     select(Mail)
@@ -228,30 +253,6 @@ def _reason(because: str | None) -> str:
 def _quoted(text: str) -> str:
     """What somebody else wrote, marked in every line: it must not pass for ours."""
     return "\n".join(f"> {line}" for line in text.splitlines())
-
-
-def _to_lab(
-    session: Session, use: Resources, roles: set[Role], kind: str, subject: str, text: str, at: datetime
-) -> None:
-    for person in _of_lab(session, roles):
-        mails.queue(session, use, kind, person.email, subject, text, at)
-
-
-def _to_partner(
-    session: Session,
-    use: Resources,
-    organization_id: int,
-    asked_by: int | None,
-    kind: str,
-    subject: str,
-    text: str,
-    at: datetime,
-) -> None:
-    """The organization's owners, and who asked: each once, and nobody who is disabled."""
-    told = (Person.role == Role.OWNER) | (Person.id == asked_by)
-    query = select(Person).where(Person.organization_id == organization_id, told, Person.disabled_at.is_(None))
-    for person in session.scalars(query.order_by(Person.id)):
-        mails.queue(session, use, kind, person.email, subject, text, at)
 
 
 def _of_lab(session: Session, roles: set[Role]) -> list[Person]:

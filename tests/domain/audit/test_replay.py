@@ -35,7 +35,7 @@ NO_CLEARANCE = "it names no clearance that the log knows"
 NO_SIGNATURE = "no signature of the agreement's current version was in force"
 NOT_IN_FORCE = "its clearance was not in force at that time"
 OTHERS = "its clearance is for another organization or model"
-ONE_PERSON = "the clearance was proposed and approved by the same person"
+ONE_PERSON = "it was proposed and approved by the same person"
 TOO_LOW = "its clearance has a tier that is too low"
 
 
