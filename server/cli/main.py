@@ -37,6 +37,7 @@ COMMANDS = {
     "agreement": ("agreement", "Manage agreements and their signatures."),
     "model": ("stage", "List and show models."),
     "stage": ("stage", "Manage models and their stages."),
+    "finding": ("finding", "Read and triage what partners report."),
     "hold": ("hold", "Pause and resume downloads."),
     "token": ("token", "Manage API tokens."),
     "log": ("log", "Verify, export and maintain the log."),

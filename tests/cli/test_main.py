@@ -53,7 +53,7 @@ def test_all_commands_of_the_design_are_there() -> None:
     """Each command that the design names exists."""
     wanted = (
         "init serve demo demo-code migrate doctor worker store organization person tier clearance agreement stage hold "
-        "token publish checkpoint backup restore take-over log keys model"
+        "finding token publish checkpoint backup restore take-over log keys model"
     )
     assert set(wanted.split()) == set(COMMANDS)
 
@@ -179,6 +179,7 @@ REFUSED_BY_ROLE = [
     ("stage", "announce", "gpt-2/1558M", "--not-announced"),
     ("hold", "place", "everything", "--reason", "x"),
     ("hold", "lift", "everything"),
+    ("finding", "triage", 1, "--state", "confirmed"),
     ("log", "resume", "--because", "x"),
     ("log", "acknowledge-clock", "--because", "x"),
     ("log", "erase", 1, "--because", "x"),

@@ -6,7 +6,6 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from server.domain import long_texts
 from server.domain.access import facts
 from server.domain.access.facts import Facts, StageFacts
 from server.domain.callers import Caller
@@ -51,12 +50,11 @@ def report(use: Resources, caller: Caller, given: Report) -> Finding:
     Raises InvalidRequest, NotFound, NotCleared, or NotPossible for the same report within a minute.
     """
     caller.require(Permission.FINDING_CREATE)
-    title, text = (
-        _title(given.title),
-        long_texts.require(given.text, "what you found", findings.TEXT_CHARACTERS_AT_MOST),
-    )
+    title, text = _title(given.title), findings.require_text(given.text, "what you found")
     if given.kind == FindingKind.NOTHING_FOUND and given.severity != Severity.NONE:
-        raise InvalidRequest("A report that nothing was found has the severity none.")
+        raise NotPossible(
+            "A report that nothing was found has the severity none.", next_step="Leave the severity at none."
+        )
     with use.database.transaction() as session:
         found = facts.find_stage(session, given.stage, lock=False)
         if found is not None and given.severity == Severity.CRITICAL:
@@ -145,7 +143,9 @@ def _title(title: str) -> str:
 
 def _require_embargo(until: date | None, at: datetime) -> None:
     if until is not None and not at.date() < until <= (at + EMBARGO_AT_MOST).date():
-        raise InvalidRequest("An embargo ends on a day after today, within a year.")
+        raise NotPossible(
+            "An embargo ends on a day after today, within a year.", next_step="Choose such a day, or none."
+        )
 
 
 def _require_not_sent(session: Session, finding: Finding) -> None:

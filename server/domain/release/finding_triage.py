@@ -4,10 +4,9 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from server.domain import long_texts
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
-from server.domain.errors import InvalidRequest, NotFound, NotPossible
+from server.domain.errors import NotFound, NotPossible
 from server.domain.mail import finding_notices
 from server.domain.permissions import Permission
 from server.domain.release import findings
@@ -77,7 +76,7 @@ def _answer(session: Session, caller: Caller, finding: Finding, said: str, at: d
 
 
 def _checked(answer: str) -> str:
-    return long_texts.require(answer, "an answer, which the reporter can read", findings.TEXT_CHARACTERS_AT_MOST)
+    return findings.require_text(answer, "an answer, which the reporter can read")
 
 
 def _locked(session: Session, finding_id: int) -> Finding:
@@ -99,4 +98,6 @@ def _require_possible(finding: Finding, to: FindingState, severity: Severity) ->
             next_step="If there is something new to say about it, report another finding.",
         )
     if finding.kind == FindingKind.NOTHING_FOUND and severity != Severity.NONE:
-        raise InvalidRequest("A report that nothing was found has the severity none.")
+        raise NotPossible(
+            "A report that nothing was found has the severity none.", next_step="Leave the severity at none."
+        )

@@ -81,7 +81,7 @@ def test_what_changes_nothing_is_refused(world: World) -> None:
 def test_nothing_found_has_no_severity(world: World) -> None:
     """Whoever looked and found nothing is not told that it is bad; it is confirmed as what it says."""
     number = report(world, kind=FindingKind.NOTHING_FOUND, severity=Severity.NONE)
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(NotPossible):
         finding_triage.triage(world.use, world.admin, number, FindingState.CONFIRMED, Severity.LOW)
     finding_triage.triage(world.use, world.admin, number, FindingState.CONFIRMED)
 
