@@ -126,6 +126,7 @@ def findings_commands() -> None:
 @click.pass_context
 def report_finding(
     context: click.Context,
+    /,
     endpoint: str | None,
     token_file: str | None,
     as_json: bool,

@@ -51,6 +51,9 @@ class Permission(StrEnum):
     CLEARANCE_REVOKE = "clearance.revoke"
     STAGE_MANAGE = "stage.manage"
     STAGE_HOLD = "stage.hold"
+    DECISION_READ = "decision.read"
+    DECISION_PROPOSE = "decision.propose"
+    DECISION_APPROVE = "decision.approve"
     LOG_MANAGE = "log.manage"
     LOG_ERASE = "log.erase"
     CHECKPOINT_PUBLISH = "checkpoint.publish"
@@ -133,8 +136,11 @@ POLICY: dict[Permission, Rule] = {
     Permission.CLEARANCE_PROPOSE: Rule("Propose a clearance.", ADMIN),
     Permission.CLEARANCE_APPROVE: Rule("Approve a clearance that someone else proposed.", ADMIN),
     Permission.CLEARANCE_REVOKE: Rule("Revoke a clearance.", ADMIN),
-    Permission.STAGE_MANAGE: Rule("Add models and stages, and move stages.", ADMIN),
+    Permission.STAGE_MANAGE: Rule("Add models and stages, and announce them.", ADMIN),
     Permission.STAGE_HOLD: Rule("Place a hold on a stage, a model or everything, and lift it.", ADMIN),
+    Permission.DECISION_READ: Rule("See every decision, and what it rested on.", STAFF, READING),
+    Permission.DECISION_PROPOSE: Rule("Propose a decision, and cancel one.", ADMIN),
+    Permission.DECISION_APPROVE: Rule("Approve or reject a decision that someone else proposed.", ADMIN),
     Permission.LOG_MANAGE: Rule("Rotate the log's keys and resume a stopped log.", ADMIN),
     Permission.LOG_ERASE: Rule("Erase a log entry where the law requires it.", ADMIN),
     Permission.CHECKPOINT_PUBLISH: Rule(

@@ -25,6 +25,8 @@ def _stage_add(world: World, record: Record) -> Iterator[str]:
 
 def _stage_move(world: World, record: Record) -> Iterator[str]:
     stage, to = world.stages.get(record["stage"]), record["to"]
+    if world.two_people:
+        yield "it moves a stage without a decision of two people"
     if stage is None or stage.state != record["before"]:
         yield "it moves a stage from a state that it was not in"
     elif to not in MOVES[StageState(stage.state)]:

@@ -10,10 +10,12 @@ from sqlalchemy.orm import Session
 from server.domain.access.clearances import Clearance
 from server.domain.access.signatures import Signature
 from server.domain.accounts.invitations import Invitation
+from server.domain.decisions import records
 from server.domain.identity.organizations import Organization, Quota
 from server.domain.identity.people import Person
 from server.domain.identity.tokens import Token
 from server.domain.release.agreements import Agreement, AgreementVersion
+from server.domain.release.decisions import Decision, DecisionFinding
 from server.domain.release.findings import Finding, FindingReader, sha256_of
 from server.domain.release.holds import EVERYTHING
 from server.domain.release.stages import Everything, Holdable, Model, Stage, StageAlias
@@ -87,6 +89,24 @@ def clearances(session: Session, names: Names) -> Rows:
             "revocation": one.revoked_at is not None,
         }
         for one in session.scalars(select(Clearance))
+    }  # fmt: skip
+
+
+def decisions(session: Session, names: Names) -> Rows:
+    findings: dict[int, set[int]] = {}
+    for decision_id, finding_id in session.execute(select(DecisionFinding.decision_id, DecisionFinding.finding_id)):
+        findings.setdefault(decision_id, set()).add(finding_id)
+    return {
+        one.id: {
+            "kind": str(one.kind), "subject": one.subject, "first_state": one.from_state, "last_state": one.to_state,
+            "moment": None if one.opens_at is None else _ms(one.opens_at), "state": str(one.state),
+            "proposer": names.emails.get(one.proposed_by), "approver": names.emails.get(one.approved_by or 0),
+            "public_reason": one.public_reason, "rationale": records.sha256(one.rationale),
+            "what_would_change_it": records.sha256(one.would_change), "evidence": records.sha256(one.evidence),
+            "evidence_when_done": None if one.evidence_when_done is None else records.sha256(one.evidence_when_done),
+            "findings": findings.get(one.id, set()),
+        }
+        for one in session.scalars(select(Decision))
     }  # fmt: skip
 
 

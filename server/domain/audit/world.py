@@ -92,6 +92,31 @@ class Stage:
 
 
 @dataclass
+class Decision:
+    """What moves a stage, or lifts a hold; the long texts by their hashes. `state`: as the tables call it."""
+
+    decides: str
+    on: str
+    before: str | None
+    to: str | None
+    opens_at: int | None
+    proposed_by: str | None
+    public_reason: str
+    rationale_sha256: str
+    would_change_sha256: str
+    evidence_sha256: str
+    findings: frozenset[int]
+    state: str = "proposed"
+    approved_by: str | None = None
+    closed_by: str | None = None
+    evidence_when_done_sha256: str | None = None
+
+    @property
+    def terms(self) -> tuple[str, str, str | None, str | None, int | None]:
+        return self.decides, self.on, self.before, self.to, self.opens_at
+
+
+@dataclass
 class Signature:
     """One that the lab has to answer, or that it answered. `state`: waiting, in force, declined or ended."""
 
@@ -131,6 +156,7 @@ class World:
     stages: dict[str, Stage] = field(default_factory=dict)
     current: dict[str, str] = field(default_factory=dict)  # agreement → sha256 of its current version
     clearances: dict[int, Clearance] = field(default_factory=dict)
+    decisions: dict[int, Decision] = field(default_factory=dict)
     signatures: dict[int, Signature] = field(default_factory=dict)
     findings: dict[int, Finding] = field(default_factory=dict)
     held: dict[str, str | None] = field(default_factory=dict)  # on what, and who placed the hold
