@@ -14,6 +14,7 @@ from server.domain.errors import InvalidRequest, NotCleared, NotFound, NotPossib
 from server.domain.identity import authentication
 from server.domain.identity.people import Person
 from server.domain.mail import finding_notices
+from server.domain.paging import every
 from server.domain.permissions import Permission
 from server.domain.publish import checkpoints
 from server.domain.publish.checkpoints import Checkpoint
@@ -80,20 +81,37 @@ def report(use: Resources, caller: Caller, given: Report) -> Finding:
         return finding
 
 
+def reportable(session: Session, use: Resources, caller: Caller) -> list[StageFacts]:
+    """The stages that a form offers: those that the caller's organization may report on, but for old downloads."""
+    caller.require(Permission.FINDING_CREATE)
+    listed = facts.Listed.ALL if caller.is_staff else facts.Listed.KNOWN
+    known = every(lambda part: facts.list_stages(session, part, listed))
+    at = use.clock()
+    return [
+        one
+        for one, all_of in zip(known, facts.gather_all(session, caller, known), strict=True)
+        if _had(all_of, one, at)
+    ]
+
+
 def may_report(session: Session, gathered: Facts, at: datetime) -> bool:
     """Whether an organization has, or once had, access to a stage: what it took stays with it when access ends.
 
     A clearance counts from its first moment, also when it has ended, and without a signature; so does a download from
     when the stage was public.
     """
-    caller, stage = gathered.caller, gathered.stage
-    if stage is None or caller.is_staff or stage.state == StageState.PUBLIC:
-        return stage is not None
+    stage = gathered.stage
+    return stage is not None and (_had(gathered, stage, at) or _has_downloaded(session, gathered.caller, stage))
+
+
+def _had(gathered: Facts, stage: StageFacts, at: datetime) -> bool:
+    if gathered.caller.is_staff or stage.state == StageState.PUBLIC:
+        return True
     return any(
-        one.approved_at is not None and one.rank >= stage.rank and one.starts_at <= at
-        and (one.revoked_at is None or one.revoked_at > one.starts_at)
+        one.approved_at is not None and one.model_id == stage.model_id and one.rank >= stage.rank
+        and one.starts_at <= at and (one.revoked_at is None or one.revoked_at > one.starts_at)
         for one in gathered.clearances
-    ) or _has_downloaded(session, caller, stage)  # fmt: skip
+    )  # fmt: skip
 
 
 def _reportable(session: Session, use: Resources, caller: Caller, name: str) -> StageFacts:

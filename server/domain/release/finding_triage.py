@@ -38,6 +38,7 @@ def triage(
     said = None if answer is None else _checked(answer)
     with use.database.transaction() as session:
         finding = _locked(session, finding_id)
+        _require_new(finding, said)
         at, before, severity_before = use.clock(), FindingState(finding.state), Severity(finding.severity)
         severity = severity or severity_before
         changes = (to, severity) != (before, severity_before)
@@ -65,6 +66,7 @@ def answer(use: Resources, caller: Caller, finding_id: int, words: str) -> None:
     said = _checked(words)
     with use.database.transaction() as session:
         finding, at = _locked(session, finding_id), use.clock()
+        _require_new(finding, said)
         finding_notices.moved_on(session, use, finding.id, finding.reporter, None, said, at)
         _answer(session, caller, finding, said, at)
 
@@ -73,6 +75,12 @@ def _answer(session: Session, caller: Caller, finding: Finding, said: str, at: d
     finding.answer, finding.answered_by, finding.answered_at = said, caller.person_id, at
     sha256 = findings.sha256_of(said)
     findings.record(session, caller, EntryKind.FINDING_ANSWER, finding, at, answer_sha256=sha256)
+
+
+def _require_new(finding: Finding, said: str | None) -> None:
+    """The same answer, sent twice by a double click, is one mail."""
+    if said is not None and said == finding.answer:
+        raise NotPossible(f"Finding {finding.id} was answered with these words already.")
 
 
 def _checked(answer: str) -> str:

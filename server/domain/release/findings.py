@@ -126,6 +126,9 @@ IS_CRITICAL = (Finding.severity == literal_column("'critical'")) & Finding.state
 Index("ix_findings_critical", Finding.model_id, sqlite_where=IS_CRITICAL, postgresql_where=IS_CRITICAL)
 
 
+IS_OPEN = Finding.state == literal_column("'open'")
+Index("ix_findings_open", Finding.severity, Finding.id, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN)
+
 _WITH_NAMES = select(Finding).options(
     joinedload(Finding.stage).joinedload(Stage.model), joinedload(Finding.organization), joinedload(Finding.reporter),
     joinedload(Finding.triager), joinedload(Finding.answerer),
@@ -155,6 +158,16 @@ def visible(session: Session, caller: Caller, part: Slice, which: FindingFilter 
         return page(session, query, Finding.id, part, newest_first=True)
     query = query.join(FindingReader).where(FindingReader.organization_id == caller.organization_id)
     return page(session, query, FindingReader.finding_id, part, newest_first=True)
+
+
+def waiting(session: Session, caller: Caller, at_most: int) -> Sequence[Finding]:
+    """What the lab has not triaged: the most severe first, and of these the oldest. For the lab alone."""
+    caller.require(Permission.FINDING_READ)
+    found: list[Finding] = []
+    for severity in reversed(Severity) if caller.is_staff else ():
+        query = _WITH_NAMES.where(IS_OPEN, Finding.severity == severity).order_by(Finding.id)
+        found += session.scalars(query.limit(at_most - len(found)))
+    return found
 
 
 def get(session: Session, caller: Caller, finding_id: int) -> Finding:

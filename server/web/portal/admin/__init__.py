@@ -5,6 +5,7 @@ from server.web.portal.admin import (
     agreements,
     checkpoints,
     clearances,
+    findings,
     holds,
     organizations,
     people,
@@ -16,6 +17,6 @@ from server.web.portal.admin import (
 )
 
 MODULES = (
-    access_requests, agreements, checkpoints, clearances, holds, organizations, people, queue, signatures, stages,
-    tiers, tokens,
+    access_requests, agreements, checkpoints, clearances, findings, holds, organizations, people, queue, signatures,
+    stages, tiers, tokens,
 )  # fmt: skip
