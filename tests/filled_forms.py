@@ -10,6 +10,7 @@ from server.domain.accounts import granting, invitations
 from server.domain.identity import organizations, people, tokens
 from server.domain.permissions import Role, Scope
 from server.domain.release import agreements, holds
+from tests.findings import report
 from tests.world import World
 
 Known = dict[str, Any]
@@ -74,6 +75,10 @@ def _role_waits(world: World) -> Known:
     return {"person_id": world.person("publisher").person_id}
 
 
+def _found(world: World) -> Known:
+    return {"finding_id": report(world, stage="gpt-2/124M", may_publish=True)}
+
+
 def _suspended(world: World) -> Known:
     organizations.suspend(world.use, world.admin, "aurora-institute", "A leak.")
     return {}
@@ -126,6 +131,11 @@ FORMS: dict[str, Filled] = {
         "admin", {"organization": "cedar-systems", "model": "mini-gpt", "tier": "partner", "last_day": "2031-01-31",
                   "purpose": "A study."},
     ),
+    "/admin/findings/<int:finding_id>/answer": Filled("admin", {"words": "Thank *you*."}, _found),
+    "/admin/findings/<int:finding_id>/release": Filled("admin", {"to": "cedar-systems"}, _found),
+    "/admin/findings/<int:finding_id>/triage": Filled(
+        "admin", {"severity": "high", "answer": "Thanks.", "to": "confirmed"}, _found, entries=2
+    ),
     "/admin/holds/place": Filled("admin", {"on": "mini-gpt/base", "reason": "A finding."}),
     "/admin/holds/lift": Filled("admin", {"on": "mini-gpt/base"}, _held),
     "/admin/organizations/<slug>/networks": Filled("admin", {"networks": "192.0.2.0/24"}),
@@ -176,6 +186,11 @@ FORMS: dict[str, Filled] = {
     "/audit/alarms/<int:alarm_id>/resolve": Filled("admin", {"resolution": "A known address."}),
     "/audit/exports": Filled("auditor", {"format": "jsonl"}, again="each export is written down"),
     "/audit/verifications": Filled("auditor", entries=0),
+    "/findings/new": Filled(
+        "cleared", {"stage": "gpt-2/774M", "checkpoint": "main", "kind": "misuse", "severity": "high",
+                    "title": "It writes lures", "text": "We *tried*.", "embargo_until": "2027-01-31",
+                    "may_publish": "y"},
+    ),
     "/password/forgotten": Filled(
         "cleared", {"email": "owner@aurora-institute.example"}, entries=0, again="each asks for a mail"
     ),

@@ -54,7 +54,7 @@ def test_all_commands_of_the_design_are_there() -> None:
     """Each command that the design names exists."""
     wanted = (
         "init serve demo demo-code migrate doctor worker store organization person tier clearance agreement stage hold "
-        "decision token publish checkpoint backup restore take-over log keys model"
+        "decision finding token publish checkpoint backup restore take-over log keys model"
     )
     assert set(wanted.split()) == set(COMMANDS)
 
@@ -185,6 +185,7 @@ REFUSED_BY_ROLE = [
     *(("decision", act, 1) for act in ("approve", "reject", "cancel")),
     ("hold", "place", "everything", "--reason", "x"),
     ("hold", "lift", "everything"),
+    ("finding", "triage", 1, "--state", "confirmed"),
     ("log", "resume", "--because", "x"),
     ("log", "acknowledge-clock", "--because", "x"),
     ("log", "erase", 1, "--because", "x"),

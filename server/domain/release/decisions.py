@@ -153,6 +153,13 @@ def considered(session: Session, decision_id: int) -> Sequence[int]:
     return session.scalars(query.order_by(DecisionFinding.finding_id)).all()
 
 
+def considering(session: Session, caller: Caller, finding_id: int) -> Sequence[Decision]:
+    """The decisions that name a finding, oldest first; for staff alone."""
+    caller.require(Permission.DECISION_READ)
+    query = _WITH_PEOPLE.join(DecisionFinding, DecisionFinding.decision_id == Decision.id)
+    return session.scalars(query.where(DecisionFinding.finding_id == finding_id).order_by(Decision.id)).all()
+
+
 def public(session: Session, stage_ids: Collection[int]) -> dict[int, list[PublicDecision]]:
     """The moves that were carried out, by stage, oldest first: for everyone who may know of the stage."""
     query = select(
