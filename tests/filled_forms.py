@@ -7,7 +7,7 @@ from typing import Any
 
 from server.domain.access import access_requests, clearances, signatures
 from server.domain.accounts import invitations
-from server.domain.identity import organizations, people, tokens
+from server.domain.identity import people, tokens
 from server.domain.permissions import Role, Scope
 from server.domain.release import agreements, holds
 from tests.world import World
@@ -70,7 +70,7 @@ def _asked(world: World) -> Known:
 
 
 def _suspended(world: World) -> Known:
-    organizations.suspend(world.use, world.admin, "aurora-institute", "A leak.")
+    holds.place(world.use, world.admin, "organization:aurora-institute", "A leak.")
     return {}
 
 

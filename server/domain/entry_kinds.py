@@ -27,6 +27,7 @@ class EntryKind(StrEnum):
     DOWNLOAD = "download"
     ENTRY_ERASE = "entry.erase"
     HEARTBEAT = "heartbeat"
+    HOLD_CUT = "hold.cut"
     HOLD_LAY = "hold.lay"
     HOLD_LIFT = "hold.lift"
     HOLD_PLACE = "hold.place"
@@ -123,6 +124,7 @@ KINDS: dict[EntryKind, About] = {
     EntryKind.DOWNLOAD: About("Download issued", Permission.DOWNLOAD_CREATE, subject="download", stage="stage"),
     EntryKind.ENTRY_ERASE: About("Entry erased", Permission.LOG_ERASE, subject="entry"),
     EntryKind.HEARTBEAT: About("Heartbeat"),
+    EntryKind.HOLD_CUT: About("Issued URLs cut", subject="on", stage="on"),
     EntryKind.HOLD_LAY: About("Hold placed", Permission.STAGE_HOLD, subject="on", stage="on", ends="hold"),
     EntryKind.HOLD_LIFT: About("Hold lifted", Permission.STAGE_HOLD, subject="on", stage="on", resumes="hold"),
     EntryKind.HOLD_PLACE: About("Hold placed", Permission.STAGE_HOLD, subject="on", stage="on", ends="hold"),

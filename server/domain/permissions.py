@@ -120,7 +120,7 @@ POLICY: dict[Permission, Rule] = {
         "Add, disable and enable people and reset passwords: owners in their organization, admins anywhere.",
         OWNER_OR_ADMIN,
     ),
-    Permission.ORGANIZATION_MANAGE: Rule("Add, suspend and resume organizations, and set their quotas.", ADMIN),
+    Permission.ORGANIZATION_MANAGE: Rule("Add organizations, and set their quotas and networks.", ADMIN),
     Permission.TIER_MANAGE: Rule("Define tiers.", ADMIN),
     Permission.AGREEMENT_MANAGE: Rule("Publish a version of an agreement.", ADMIN),
     Permission.SIGNATURE_RECORD: Rule("Record and countersign an organization's signature, or end it.", ADMIN),
@@ -128,7 +128,7 @@ POLICY: dict[Permission, Rule] = {
     Permission.CLEARANCE_APPROVE: Rule("Approve a clearance that someone else proposed.", ADMIN),
     Permission.CLEARANCE_REVOKE: Rule("Revoke a clearance.", ADMIN),
     Permission.STAGE_MANAGE: Rule("Add models and stages, and move stages.", ADMIN),
-    Permission.STAGE_HOLD: Rule("Place a hold on a stage, a model or everything, and lift it.", ADMIN),
+    Permission.STAGE_HOLD: Rule("Place a hold on a stage, a model, everything or an organization, and lift it.", ADMIN),
     Permission.LOG_MANAGE: Rule("Rotate the log's keys and resume a stopped log.", ADMIN),
     Permission.LOG_ERASE: Rule("Erase a log entry where the law requires it.", ADMIN),
     Permission.CHECKPOINT_PUBLISH: Rule(

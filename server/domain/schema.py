@@ -8,12 +8,12 @@ from server.domain.delivery import alarms, deliveries, log_follower, reconciliat
 from server.domain.identity import organizations, people, sessions, token_uses, tokens
 from server.domain.mail import mails
 from server.domain.publish import checkpoints, descriptions
-from server.domain.release import agreements, stages, tiers
+from server.domain.release import agreements, cuts, stages, tiers
 from server.log import entries, sealing
 from server.storage.database import Base
 
 MODULES = (
-    access_requests, agreements, alarms, ceremonies, checkpoints, clearances, deliveries, descriptions, entries,
+    access_requests, agreements, alarms, ceremonies, checkpoints, clearances, cuts, deliveries, descriptions, entries,
     factors, invitations, log_follower, logs, mails, marks, organizations, password_resets, people, quotas,
     reconciliation_run, refusals, sealing, seen_reads, sessions, signatures, stages, statistics, tiers, token_uses,
     tokens, verifications,

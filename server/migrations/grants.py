@@ -26,6 +26,7 @@ SEALER_WRITES: dict[str, tuple[str, ...]] = {
     "read_objects": WRITE,
     "followed_logs": WRITE,
     "reconciliation_lock": WRITE,
+    "cuts": ("UPDATE",),
     "mails": WRITE,
     "verifications": WRITE,
     "ceremonies": ("DELETE",),

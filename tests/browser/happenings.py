@@ -96,7 +96,7 @@ def _acts(use: Resources, callers: dict[str, Caller]) -> dict[str, str]:
     invitations.invite(use, owner, "aurora-institute", "emil@aurora-institute.example", Role.MEMBER)
     password_resets.ask(use, str(owner.person))
     organizations.add(use, admin, "dover-lab", "Dover Lab")
-    organizations.suspend(use, admin, "dover-lab", "Its agreement is being renewed.")
+    holds.place(use, admin, "organization:dover-lab", "Its agreement is being renewed.")
     holds.place(use, admin, "mini-gpt/large", "A finding is looked into.")
     made = tokens.create(use, owner, "training cluster", [Scope.DOWNLOADS_CREATE], timedelta(days=30), ["192.0.2.0/24"])
     verifications.request(use, callers["auditor"])

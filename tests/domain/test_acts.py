@@ -17,7 +17,7 @@ from server.domain.errors import (
     PersonDisabled,
     Refused,
 )
-from server.domain.identity import organizations, people
+from server.domain.identity import people
 from server.domain.permissions import Role
 from server.domain.release import holds
 from tests.world import World
@@ -55,7 +55,7 @@ def test_people_of_a_partner_that_was_suspended_meanwhile_do_not_act(world: Worl
     """Its owner may not even disable a person any more."""
     owner, email = world.person("cleared"), "second@aurora-institute.example"
     people.add(world.use, owner, "aurora-institute", email, "Second", Role.MEMBER, "a long enough password")
-    organizations.suspend(world.use, world.admin, "aurora-institute", "Asked to.")
+    holds.place(world.use, world.admin, "organization:aurora-institute", "Asked to.")
     with pytest.raises(OrganizationSuspended):
         people.disable(world.use, owner, email)
 
@@ -101,7 +101,7 @@ def test_acts_race_with_the_role_that_they_need(world: World, third: Caller) -> 
         ended.set()
         thread.join(20)
     with suppress(Refused):
-        holds.lift(world.use, world.admin, "mini-gpt")
+        world.lift("mini-gpt")
     assert acted
     assert refused
     world.seal()

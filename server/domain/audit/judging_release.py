@@ -1,4 +1,4 @@
-"""Rules for what is released, and for what is then issued: models, stages, holds, checkpoints, downloads."""
+"""Rules for what is released, and for what is then issued: models, stages, checkpoints, downloads."""
 
 from collections.abc import Iterator
 
@@ -41,14 +41,6 @@ def _stage_change(world: World, record: Record) -> Iterator[str]:
         stage.aliases.add(record["alias"])
     else:
         stage.announced = record["announced"]
-
-
-def _hold(world: World, record: Record) -> Iterator[str]:
-    on = record["on"]
-    if record["kind"] != EntryKind.HOLD_LIFT:
-        world.held[on] = record["actor"].get("person")
-    elif world.held.pop(on, record) is record:
-        yield "it lifts a hold that did not exist"
 
 
 def _checkpoint_publish(world: World, record: Record) -> Iterator[str]:
@@ -113,9 +105,6 @@ RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     EntryKind.STAGE_MOVE: _stage_move,
     EntryKind.STAGE_ALIAS: _stage_change,
     EntryKind.STAGE_ANNOUNCE: _stage_change,
-    EntryKind.HOLD_LAY: _hold,
-    EntryKind.HOLD_PLACE: _hold,
-    EntryKind.HOLD_LIFT: _hold,
     EntryKind.CHECKPOINT_PUBLISH: _checkpoint_publish,
     EntryKind.CHECKPOINT_SET_MAIN: _checkpoint_set_main,
     EntryKind.DOWNLOAD: _download,

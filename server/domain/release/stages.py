@@ -245,9 +245,9 @@ def find(session: Session, caller: Caller, full_name: str) -> Stage:
     return get(session, full_name)
 
 
-def get_model(session: Session, name: str) -> Model:
+def get_model(session: Session, name: str, *, lock: bool = False) -> Model:
     """Raises NotFound."""
-    return _model(session, name)
+    return _model(session, name, lock=lock)
 
 
 def opened_by(session: Session, model: Model, tier: Tier) -> Sequence[Stage]:
@@ -270,8 +270,9 @@ def split(full_name: str) -> tuple[str, str]:
     return model, stage
 
 
-def _model(session: Session, name: str) -> Model:
-    model = session.scalar(select(Model).where(Model.name == name)) if NAME.fullmatch(name) else None
+def _model(session: Session, name: str, *, lock: bool = False) -> Model:
+    query = select(Model).where(Model.name == name)
+    model = session.scalar(query.with_for_update() if lock else query) if NAME.fullmatch(name) else None
     if model is None:
         raise NotFound(f"There is no model {name}. Add it first.")
     return model

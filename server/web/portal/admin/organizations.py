@@ -15,9 +15,10 @@ from server.domain.delivery import usage
 from server.domain.downloads import live_urls
 from server.domain.errors import InvalidRequest
 from server.domain.identity import organizations, people, tokens
-from server.domain.identity.organizations import REQUESTS_PER_MINUTE_AT_MOST, Organization
+from server.domain.identity.organizations import HELD_AS, REQUESTS_PER_MINUTE_AT_MOST, Organization
 from server.domain.paging import Slice
 from server.domain.permissions import Permission
+from server.domain.release import holds
 from server.web.identity import resources
 from server.web.portal.admin.dossier import dossier_of
 from server.web.portal.admin.lab import WholeForm, lab_page
@@ -181,7 +182,7 @@ def suspend_form(caller: Caller, slug: str) -> Response:
 def suspend(caller: Caller, slug: str) -> Response:
     """Stop everything it does from its next request on."""
     form = Suspension()
-    if not carried_out(form, caller, lambda: organizations.suspend(resources(), caller, slug, form.reason.data)):
+    if not carried_out(form, caller, lambda: holds.place(resources(), caller, f"{HELD_AS}{slug}", form.reason.data)):
         return _act(caller, slug, form, "suspend")
     return done(_address(slug), f"{slug} is suspended. All its requests are refused from now on.")
 
@@ -198,7 +199,7 @@ def resume_form(caller: Caller, slug: str) -> Response:
 def resume(caller: Caller, slug: str) -> Response:
     """End a suspension."""
     form = Act()
-    if not carried_out(form, caller, lambda: organizations.resume(resources(), caller, slug)):
+    if not carried_out(form, caller, lambda: holds.lift(resources(), caller, f"{HELD_AS}{slug}")):
         return _act(caller, slug, form, "resume")
     return done(_address(slug), f"The suspension of {slug} has been lifted.")
 
