@@ -151,7 +151,6 @@ FORMS: dict[str, Filled] = {
     ),
     "/admin/stages/<model>/<stage>/alias": Filled("admin", {"alias": "large"}),
     "/admin/stages/<model>/<stage>/announce": Filled("admin", {"announced": "y", "plan": "In spring."}),
-    "/admin/stages/<model>/<stage>/move": Filled("admin", {"to": "public", "rationale": "It is time."}),
     "/admin/stages/add": Filled(
         "admin", {"model": "gpt-2", "name": "3B", "tier": "partner", "agreement": "model-sharing", "ordinal": "9",
                   "parameters": "3000000000"},

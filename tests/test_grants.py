@@ -16,7 +16,7 @@ from sqlalchemy import make_url
 
 from server import settings
 from server.cli import instance
-from server.domain.access import access_requests
+from server.domain.access import access_requests, clearances, endings
 from server.domain.audit import heartbeat, replay, sealer
 from server.domain.delivery import log_follower
 from server.domain.delivery.deliveries import Delivery
@@ -200,16 +200,19 @@ def test_people_are_told_with_three_roles(roles: Roles) -> None:
     """The web takes a request and its decision; the worker, which can decide nothing, sends what tells of it."""
     world, use = roles.world, roles.use
     request = access_requests.create(
-        use, world.person("uncleared"), "gpt-2", "research", purpose="x", wanted_until=use.clock() + timedelta(days=1)
+        use, world.person("uncleared"), "gpt-2", "research", purpose="x", wanted_until=use.clock() + timedelta(days=20)
     )
-    access_requests.approve(use, world.admin, request.id)
+    request = access_requests.approve(use, world.admin, request.id)
     token_uses.note(use, world.caller("cleared"))
+    clearances.approve(use, world.admin2, request.clearance_id or 0)
+    world.clock.advance(timedelta(days=19))
     sealing_use = use.as_sealer()
+    assert endings.remind(sealing_use) == 2
     sealing_use.settings = sealing_use.settings.model_copy(update={"development_mails": True})
     told = set[str]()
     while sent := mails.send_due(sealing_use):
         told |= {outcome.mail.kind for outcome in sent}
-    assert {"access_request", "access_approved"} <= told
+    assert {"access_request", "access_approved", "access_ends", "access_ends_week"} <= told
     with use.database.reading() as session:
         assert token_uses.of(session, [world.caller("cleared").token_id or 0])
     sealing_use.close()

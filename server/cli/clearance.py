@@ -1,11 +1,11 @@
 """Clearances: propose, approve, revoke, list."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import click
 
 from server.cli.terminal import END, LARGE_COUNT, MOMENT, Instance, acting, plain, show, show_list, with_json
-from server.domain.access import clearances
+from server.domain.access import clearances, endings
 from server.domain.callers import Caller
 from server.domain.paging import every
 
@@ -90,13 +90,22 @@ def revoke(
 
 
 @clearance.command("list")
+@click.option(
+    "--ending",
+    type=click.IntRange(1, 3660),
+    metavar="DAYS",
+    help="Only those that end within so many days and that no other one outlasts; the next to end first.",
+)
 @with_json
 @acting
-def list_(instance: Instance, caller: Caller, as_json: bool) -> None:
+def list_(instance: Instance, caller: Caller, ending: int | None, as_json: bool) -> None:
     """List the clearances you can see, newest first."""
     at = instance.use.clock()
     with instance.use.database.reading() as session:
-        found = every(lambda part: clearances.visible(session, caller, part))
+        if ending is None:
+            found = every(lambda part: clearances.visible(session, caller, part))
+        else:
+            found = list(endings.soonest(session, caller, at, timedelta(days=ending)))
     rows = [
         (c.id, c.organization.slug, c.model.name, c.tier.name, c.state_at(at), c.starts_at, c.expires_at) for c in found
     ]

@@ -28,6 +28,11 @@ SEALER_WRITES: dict[str, tuple[str, ...]] = {
     "reconciliation_lock": WRITE,
     "cuts": ("UPDATE",),
     "mails": WRITE,
+    "decisions": ("UPDATE (state, evidence_when_done, closed_at, blocked_because, done_at)",),
+    "stages": ("UPDATE (state, state_since)",),
+    "models": ("UPDATE (held_at)",),  # to lock what a hold is placed on: it changes none
+    "everything": ("UPDATE (held_at)",),
+    "reminders": ("INSERT",),
     "verifications": WRITE,
     "ceremonies": ("DELETE",),
     "password_resets": ("DELETE",),

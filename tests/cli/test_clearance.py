@@ -49,6 +49,18 @@ def test_the_list_shows_a_partner_its_own(operator: Operator) -> None:
     assert all(row["expires_at"].endswith("Z") for row in everyone)
 
 
+def test_what_ends_soon_is_listed_the_next_to_end_first(operator: Operator) -> None:
+    """Within so many days, and nothing that another one outlasts; the JSON has the columns of the whole list."""
+    for days in ("20d", "10d"):
+        proposed = operator(*PROPOSE[:6], days, "--purpose", "Study.", "--json", by="admin").body
+        operator("clearance", "approve", proposed["id"], by="admin2")
+    assert operator("clearance", "list", "--ending", 9, "--json", by="admin").body == []
+    rows = operator("clearance", "list", "--ending", 30, "--json", by="auditor").body
+    assert [(row["organization"], row["tier"]) for row in rows] == [("cedar-systems", "research")]
+    assert rows[0].keys() == operator("clearance", "list", "--json", by="auditor").body[0].keys()
+    operator("clearance", "list", "--ending", 0, by="admin", code=2)
+
+
 def test_an_unknown_clearance_is_refused(operator: Operator) -> None:
     """A number that nothing has is one line."""
     assert "There is no clearance 4711" in operator("clearance", "revoke", 4711, by="admin", code=1).line

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, joinedload
 
-from server.domain.access import access_requests, clearances, signatures
+from server.domain.access import access_requests, clearances, endings, signatures
 from server.domain.access.access_requests import AccessRequest
 from server.domain.access.clearances import Clearance
 from server.domain.access.signatures import Signature
@@ -37,13 +37,14 @@ class Waiting(Generic[Item]):
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """What this admin can decide, and what they proposed and another one must."""
+    """What this admin can decide, what they proposed and another one must, and what ends by itself."""
 
     requests: Waiting[AccessRequest]
     clearances: Waiting[Clearance]
     signatures: Waiting[Signature]
     alarms: Waiting[Alarm]
     for_another: Waiting[Clearance]
+    ending: Waiting[Clearance]  # the next to end first; nobody must do anything
 
     @property
     def is_empty(self) -> bool:
@@ -60,6 +61,7 @@ def waiting(session: Session, caller: Caller, at: datetime) -> Queue:
         signatures=_oldest(session, _UNCOUNTERSIGNED, Signature.id),
         alarms=_oldest(session, _UNRESOLVED, Alarm.id),
         for_another=_oldest(session, _PROPOSED.where(Clearance.expires_at > at, own), Clearance.id),
+        ending=_first(endings.soonest(session, caller, at, at_most=SHOWN + 1)),
     )
 
 
@@ -99,5 +101,8 @@ _UNRESOLVED = select(Alarm).where(alarms.IS_OPEN)
 
 
 def _oldest(session: Session, query: Select[Any], key: Any) -> Waiting[Any]:
-    rows = session.scalars(query.order_by(key).limit(SHOWN + 1)).all()
+    return _first(session.scalars(query.order_by(key).limit(SHOWN + 1)).all())
+
+
+def _first(rows: Sequence[Item]) -> Waiting[Item]:
     return Waiting(rows[:SHOWN], len(rows) > SHOWN)
