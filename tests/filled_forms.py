@@ -7,6 +7,7 @@ from typing import Any
 
 from server.domain.access import access_requests, clearances, signatures
 from server.domain.accounts import invitations
+from server.domain.decisions import lifting
 from server.domain.identity import people, tokens
 from server.domain.permissions import Role, Scope
 from server.domain.release import agreements, holds
@@ -69,14 +70,15 @@ def _asked(world: World) -> Known:
     return {"request_id": made.id}
 
 
-def _suspended(world: World) -> Known:
-    holds.place(world.use, world.admin, "organization:aurora-institute", "A leak.")
-    return {}
-
-
 def _held(world: World) -> Known:
     holds.place(world.use, world.admin, "mini-gpt/base", "A finding.")
     return {}
+
+
+def _lift_proposed(world: World) -> Known:
+    known = _held(world)
+    lifting.propose(world.use, world.admin, "mini-gpt/base", "Not reproduced.")
+    return known
 
 
 def _invited(world: World) -> Known:
@@ -122,12 +124,12 @@ FORMS: dict[str, Filled] = {
                   "purpose": "A study."},
     ),
     "/admin/holds/place": Filled("admin", {"on": "mini-gpt/base", "reason": "A finding."}),
-    "/admin/holds/lift": Filled("admin", {"on": "mini-gpt/base"}, _held),
+    "/admin/holds/cut": Filled("admin", {"on": "mini-gpt/base"}, _held, entries=0),
+    "/admin/holds/propose-lift": Filled("admin", {"on": "mini-gpt/base", "reason": "Not reproduced."}, _held),
+    "/admin/holds/approve-lift": Filled("admin2", {"on": "mini-gpt/base"}, _lift_proposed, entries=2),
     "/admin/organizations/<slug>/networks": Filled("admin", {"networks": "192.0.2.0/24"}),
     "/admin/organizations/<slug>/quota": Filled("admin", {"bytes_per_day": "5 TB", "requests_per_minute": "100"}),
     "/admin/organizations/<slug>/rename": Filled("admin", {"name": "Aurora University"}),
-    "/admin/organizations/<slug>/resume": Filled("admin", before=_suspended),
-    "/admin/organizations/<slug>/suspend": Filled("admin", {"reason": "A leak."}),
     "/admin/people/<int:person_id>/disable": Filled("admin", before=_member),
     "/admin/people/<int:person_id>/enable": Filled("admin", before=_disabled),
     "/admin/people/<int:person_id>/role": Filled("admin", {"role": "owner"}, _member),

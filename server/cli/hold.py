@@ -1,4 +1,4 @@
-"""Holds: place, cut the issued URLs, lift, list, show."""
+"""Holds: place, cut the issued URLs, propose and approve a lift, list, show."""
 
 import sys
 from typing import Any
@@ -8,12 +8,15 @@ import click
 from server import dates
 from server.cli.terminal import Instance, acting, show, show_list, show_one, with_json
 from server.domain.callers import Caller
+from server.domain.decisions import lifting
 from server.domain.downloads import cutting
 from server.domain.downloads.live_urls import LIFETIME_AT_MOST
 from server.domain.errors import NotPossible
 from server.domain.release import holds
 from server.domain.release.cuts import CutState, CutWay
 from server.domain.release.holds import Hold
+from server.storage.keys import KeyFileError
+from server.storage.object_errors import ObjectStoreError
 
 CANNOT_TELL = 3  # an exit code
 WAYS = {
@@ -55,15 +58,36 @@ def cut(instance: Instance, caller: Caller, on: str, as_json: bool) -> None:
     _cut(instance, on, f"{on} stays on hold.", as_json)
 
 
-@hold.command()
+@hold.command("propose-lift")
+@click.argument("on")
+@click.option("--reason", required=True, help="Why. Of a stage or a model, everyone can read it.")
+@with_json
+@acting
+def propose_lift(instance: Instance, caller: Caller, on: str, reason: str, as_json: bool) -> None:
+    """Propose to lift the hold on ON. It stays until another admin approves."""
+    show_proposed(instance, caller, on, reason, as_json)
+
+
+@hold.command("approve-lift")
 @click.argument("on")
 @with_json
 @acting
-def lift(instance: Instance, caller: Caller, on: str, as_json: bool) -> None:
-    """Lift the hold on ON."""
-    holds.lift(instance.use, caller, on)
-    cutting.carry_out(instance.use)
-    show(as_json, {"on": on, "held": False}, f"The hold on {on} has been lifted.")
+def approve_lift(instance: Instance, caller: Caller, on: str, as_json: bool) -> None:
+    """Approve the lift that another admin proposed: the hold on ON is lifted at once."""
+    made = lifting.approve(instance.use, caller, on)
+    told = f"The hold on {made.subject} has been lifted."
+    try:
+        cutting.carry_out(instance.use)
+    except (ObjectStoreError, KeyFileError) as error:  # the worker tries it again
+        told += f" The store still refuses its URLs: {error}. The worker tries again."
+    show(as_json, {"id": made.id, "state": str(made.state), "on": made.subject}, told)
+
+
+def show_proposed(instance: Instance, caller: Caller, on: str, reason: str, as_json: bool) -> None:
+    """Propose a lift, and say who goes on; `organization resume` does the same."""
+    made = lifting.propose(instance.use, caller, on, reason)
+    told = f"Decision {made.id} is proposed. Another admin approves it: `hold approve-lift {made.subject}`."
+    show(as_json, {"id": made.id, "state": str(made.state), "on": made.subject}, told)
 
 
 @hold.command("list")

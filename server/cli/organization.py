@@ -2,6 +2,7 @@
 
 import click
 
+from server.cli.hold import show_proposed
 from server.cli.terminal import COUNT, LARGE_COUNT, Instance, acting, printable, show, show_list, show_one, with_json
 from server.domain.callers import Caller
 from server.domain.identity import organizations, people
@@ -89,12 +90,12 @@ def suspend(instance: Instance, caller: Caller, slug: str, reason: str, as_json:
 
 @organization.command()
 @click.argument("slug")
+@click.option("--reason", required=True, help="The reason, recorded in the log.")
 @with_json
 @acting
-def resume(instance: Instance, caller: Caller, slug: str, as_json: bool) -> None:
-    """End a suspension."""
-    holds.lift(instance.use, caller, f"{HELD_AS}{slug}")
-    show(as_json, {"id": slug, "suspended": False}, f"The suspension of {slug} has been lifted.")
+def resume(instance: Instance, caller: Caller, slug: str, reason: str, as_json: bool) -> None:
+    """Propose to end a suspension: `hold propose-lift organization:SLUG`. Another admin approves it."""
+    show_proposed(instance, caller, f"{HELD_AS}{slug}", reason, as_json)
 
 
 @organization.command()

@@ -8,6 +8,7 @@ import pytest
 
 from server.domain.access import clearances
 from server.domain.callers import Caller
+from server.domain.decisions import lifting
 from server.domain.downloads import issuing
 from server.domain.errors import (
     InvalidCredentials,
@@ -81,7 +82,8 @@ def test_acts_race_with_the_role_that_they_need(world: World, third: Caller) -> 
                 return
             try:
                 if number % 2:
-                    holds.lift(world.use, third, "mini-gpt")
+                    lifting.propose(world.use, third, "mini-gpt", "A race.")
+                    lifting.approve(world.use, world.admin, "mini-gpt")
                 else:
                     holds.place(world.use, third, "mini-gpt", "A race.")
                 acted.append(number)

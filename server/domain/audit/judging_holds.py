@@ -18,6 +18,19 @@ def _lift(world: World, record: Record) -> Iterator[str]:
     yield from _about_an_organization(world, on, suspended=False)
     if world.held.pop(on, record) is record:
         yield "it lifts a hold that did not exist"
+    if "decision" in record or world.two_people:
+        yield from _decided(world, record, on)
+
+
+def _decided(world: World, record: Record, on: str) -> Iterator[str]:
+    """Two people lift a hold: the entry names the decision that another admin approved just before."""
+    decision = world.decisions.get(record.get("decision", -1))
+    if decision is None or (decision.decides, decision.on) != ("lift", on):
+        yield "it lifts a hold that two different people had not decided to lift"
+        return
+    if decision.state != "approved":
+        yield f"it lifts a hold by a decision that was {decision.state}"
+    decision.state = "done"
 
 
 def _cut(world: World, record: Record) -> Iterator[str]:

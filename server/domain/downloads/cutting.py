@@ -60,15 +60,18 @@ def carry_out(use: Resources) -> None:
     if not claimed:
         return
     wanted = [cut for cut in claimed if cut.lifted_at is None]
+    lifted = [cut for cut in claimed if cut.lifted_at is not None]
     outcomes: dict[int, _Outcome] = {}
     try:
-        outcomes = _cut(use, wanted)
-        if len(wanted) < len(claimed):
-            use.bucket_policy.deny_signed(_denied(use))
-            outcomes |= {cut.id: _Outcome() for cut in claimed if cut.lifted_at is not None}
+        if lifted:  # first: a canary for the same prefix has to live before it can die
+            use.bucket_policy.deny_signed(_denied(use, besides=wanted))
+            outcomes = {cut.id: _Outcome() for cut in lifted}
     finally:
-        for cut in claimed:
-            _finish(use, cut, outcomes.get(cut.id))
+        try:
+            outcomes |= _cut(use, wanted)
+        finally:
+            for cut in claimed:
+                _finish(use, cut, outcomes.get(cut.id))
 
 
 def carry_out_now(use: Resources, on: str) -> Cut | None:
@@ -163,11 +166,14 @@ def _measured(way: CutWay, canary: Canary, began: float) -> _Outcome:
     return _Outcome(way, milliseconds, canary.key, None if milliseconds is not None else NOT_OBEYED)
 
 
-def _denied(use: Resources) -> list[str]:
+def _denied(use: Resources, besides: Sequence[Cut] = ()) -> list[str]:
     """The prefixes that the bucket's policy refuses: those of every hold with a cut, but what died of its key."""
+    left_out = {cut.id for cut in besides}
     query = select(Cut).where(Cut.lifted_at.is_(None), Cut.way.is_distinct_from(CutWay.KEY))
     with use.database.reading() as session:
-        return [_prefix(cut.on) for cut in session.scalars(query) if not is_organization(cut.on)]
+        return [
+            _prefix(cut.on) for cut in session.scalars(query) if not is_organization(cut.on) and cut.id not in left_out
+        ]
 
 
 def _is_covered(use: Resources, prefix: str) -> bool:

@@ -18,8 +18,9 @@ from server.domain.errors import NotPossible
 from server.domain.identity import organizations
 from server.domain.identity.organizations import HELD_AS, Organization
 from server.domain.permissions import Permission
-from server.domain.release import cuts, stages
+from server.domain.release import cuts, decisions, stages
 from server.domain.release.cuts import Cut
+from server.domain.release.decisions import Decision
 from server.domain.release.stages import Everything, Holdable, Model, Stage
 from server.domain.resources import Resources
 
@@ -29,13 +30,17 @@ Held = Holdable | Organization
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """On what, since when, who placed it and why. cut: what became of the URLs that were issued before, if asked."""
+    """On what, since when, who placed it and why.
+
+    cut: what became of the URLs that were issued before, if somebody asked. lift: the proposal to lift it, if any.
+    """
 
     on: str
     at: datetime
     by: str | None
     reason: str | None
     cut: Cut | None = None
+    lift: Decision | None = None
 
     @property
     def is_organization(self) -> bool:
@@ -75,20 +80,6 @@ def cut(use: Resources, caller: Caller, on: str) -> str:
         return on
 
 
-def lift(use: Resources, caller: Caller, on: str) -> None:
-    """Lift a hold: the state underneath counts again."""
-    caller.require(Permission.STAGE_HOLD)
-    with use.database.transaction() as session:
-        on, held = _locked(session, on)
-        if held.held_at is None:
-            raise NotPossible(f"{on} is not on hold.")
-        at = use.clock()
-        held.held_at = held.held_by = held.hold_reason = None
-        cuts.lift(session, on, at)
-        record = {"actor": caller.as_record(), "on": on, "reason": None}
-        acts.append(session, EntryKind.HOLD_LIFT, at, record, organization_id=concerned(session, on))
-
-
 def current(session: Session, caller: Caller) -> list[Hold]:
     """Every hold now, the widest first. For staff alone: partners are told that there is one, not why."""
     caller.require(Permission.CHECKPOINT_READ)
@@ -108,8 +99,25 @@ def current(session: Session, caller: Caller) -> list[Hold]:
 def state_of(session: Session, caller: Caller, on: str) -> tuple[str, Hold | None]:
     """The full name of what can be put on hold, and the hold on exactly that. Raises NotFound."""
     caller.require(Permission.STAGE_HOLD)
-    on, held = _find(session, on)
-    return on, next(iter(_with_cuts(session, [(on, held)])), None)
+    on, held = find(session, on)
+    return on, hold_of(session, on, held)
+
+
+def hold_of(session: Session, on: str, held: Held) -> Hold | None:
+    """The hold on a row that somebody may see, by its full name."""
+    return next(iter(_with_cuts(session, [(on, held)])), None)
+
+
+def find(session: Session, on: str, *, lock: bool = False) -> tuple[str, Held]:
+    """What can be put on hold, with its full name, not an alias: the log is searched by it. Raises NotFound."""
+    if on == EVERYTHING:
+        return on, session.get_one(Everything, 1, with_for_update=lock)
+    if is_organization(on):
+        return on, organizations.get(session, on.removeprefix(HELD_AS), lock=lock)
+    if "/" in on:
+        stage = stages.get(session, on, lock=lock)
+        return stage.full_name, stage
+    return on, stages.get_model(session, on, lock=lock)
 
 
 def is_organization(on: str) -> bool:
@@ -122,28 +130,19 @@ def concerned(session: Session, on: str) -> int | None:
 
 
 def _with_cuts(session: Session, found: Sequence[tuple[str, Held]]) -> list[Hold]:
-    known = cuts.all_of(session, [on for on, _ in found])
+    names = [on for on, row in found if row.held_at is not None]
+    if not names:
+        return []
+    known, lifts = cuts.all_of(session, names), decisions.proposed_lifts(session, names)
     return [
-        Hold(on, row.held_at, row.held_by, row.hold_reason, known.get(on))
+        Hold(on, row.held_at, row.held_by, row.hold_reason, known.get(on), lifts.get(on))
         for on, row in found
         if row.held_at is not None
     ]
 
 
 def _locked(session: Session, on: str) -> tuple[str, Held]:
-    on, held = _find(session, on, lock=True)
+    on, held = find(session, on, lock=True)
     if isinstance(held, Organization) and held.is_lab:
         raise NotPossible("The lab cannot be put on hold: nobody could undo it.")
     return on, held
-
-
-def _find(session: Session, on: str, *, lock: bool = False) -> tuple[str, Held]:
-    """What it is, and its full name, not an alias: the log is searched by it."""
-    if on == EVERYTHING:
-        return on, session.get_one(Everything, 1, with_for_update=lock)
-    if is_organization(on):
-        return on, organizations.get(session, on.removeprefix(HELD_AS), lock=lock)
-    if "/" in on:
-        stage = stages.get(session, on, lock=lock)
-        return stage.full_name, stage
-    return on, stages.get_model(session, on, lock=lock)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from server.domain.decisions import lifting
 from server.domain.downloads import issuing
 from server.domain.release import holds
 from tests.world import World
@@ -58,7 +59,7 @@ def test_an_organization_is_suspended_by_either_kind(
     assert sentences(world)[0].startswith("birch-university, whose ")
     for _ in range(2):
         world.plant(lift, record, "birch-university")
-    assert sentences(world)[-1] == "it lifts a hold that did not exist"
+    assert "it lifts a hold that did not exist" in sentences(world)
 
 
 def _token(by: dict[str, Any]) -> dict[str, Any]:
@@ -75,3 +76,48 @@ def test_the_lab_is_never_on_hold(world: World) -> None:
     assert "the lab cannot be suspended" in sentences(world)
     world.plant("hold.place", record | {"on": "organization:nobody"})
     assert "it is about an organization that was never added" in sentences(world)
+
+
+def lifted(world: World, **more: Any) -> None:
+    world.plant("hold.lift", {"actor": world.admin2.as_record(), "on": "gpt-2", "reason": "Enough.", **more})
+
+
+def test_a_lift_by_one_person_is_a_fault(world: World) -> None:
+    """Without a decision, by one that nobody approved, by one about something else, and twice by the same."""
+    holds.place(world.use, world.admin, "gpt-2", "A finding.")
+    made = lifting.propose(world.use, world.admin, "gpt-2", "Not reproduced.")
+    lifted(world)
+    assert sentences(world) == ["it lifts a hold that two different people had not decided to lift"]
+    world.plant("hold.place", {"actor": actor(world), "on": "gpt-2", "reason": "Again."})
+    lifted(world, decision=made.id)
+    assert sentences(world)[1:] == ["it lifts a hold by a decision that was proposed"]
+    world.plant("hold.place", {"actor": actor(world), "on": "gpt-2", "reason": "Again."})
+    lifted(world, decision=made.id)
+    assert sentences(world)[2:] == ["it lifts a hold by a decision that was done"]
+
+
+def test_a_lift_that_its_proposer_approved_is_a_fault(world: World) -> None:
+    """Planted as the command of a patched server would write it."""
+    holds.place(world.use, world.admin, "gpt-2", "A finding.")
+    made = lifting.propose(world.use, world.admin, "gpt-2", "Not reproduced.")
+    world.plant("decision.approve", {"actor": actor(world), "decision": made.id, "decides": "lift", "on": "gpt-2"})
+    world.plant("hold.lift", {"actor": actor(world), "on": "gpt-2", "reason": "Enough.", "decision": made.id})
+    assert sentences(world) == ["it was proposed and approved by the same person"]
+
+
+def test_a_lift_of_what_was_never_held_cannot_be_proposed(world: World) -> None:
+    """Nor can a lift be carried out as a move is."""
+    world.plant("decision.propose", _proposal(world, "gpt-2"))
+    assert sentences(world) == ["it proposes to lift a hold that did not exist"]
+    holds.place(world.use, world.admin, "mini-gpt", "A finding.")
+    made = lifting.propose(world.use, world.admin, "mini-gpt", "Not reproduced.")
+    named = {"decision": made.id, "decides": "lift", "on": "mini-gpt"}
+    world.plant("decision.execute", named | {"evidence_sha256": "0" * 64, "findings": [], "before": None, "to": None})
+    assert "it carries out a lift, which is an entry of its own kind" in sentences(world)
+
+
+def _proposal(world: World, on: str) -> dict[str, Any]:
+    return {
+        "actor": actor(world), "decision": 900, "decides": "lift", "on": on, "public_reason": "x", "findings": [],
+        "rationale_sha256": "0" * 64, "would_change_sha256": "0" * 64, "evidence_sha256": "0" * 64,
+    }  # fmt: skip

@@ -97,6 +97,20 @@ def test_a_hold_that_lies_already_can_be_cut_later(cutting_world: World) -> None
     assert [record["asked_by"] for record in world.records("hold.cut")] == [world.admin2.person] * 2
 
 
+def test_a_hold_that_is_placed_again_before_the_deny_is_gone(cutting_world: World) -> None:
+    """The old deny goes first, or the new canary would never have lived."""
+    world = cutting_world
+    urls = issued(world)
+    for _ in range(2):
+        holds.place(world.use, world.admin, "gpt-2", "A leak.", cut_issued=True)
+        cutting.carry_out(world.use)
+        assert dead(urls) == UNDER["gpt-2"]
+        world.lift("gpt-2")
+    cutting.carry_out(world.use)
+    assert dead(urls) == set()
+    assert len(world.records("hold.cut")) == 2
+
+
 def test_a_cut_under_a_wider_one_is_measured_as_dead_at_once(cutting_world: World) -> None:
     """Its canary dies before it lived, which is true of the URLs as well."""
     world = cutting_world

@@ -106,7 +106,6 @@ def test_only_admins_manage_organizations(sqlite_world: World, by: str) -> None:
         lambda: organizations.add(world.use, caller, "new", "New"),
         lambda: organizations.rename(world.use, caller, "cedar-systems", "New"),
         lambda: holds.place(world.use, caller, "organization:cedar-systems", "Because."),
-        lambda: holds.lift(world.use, caller, "organization:cedar-systems"),
         lambda: organizations.set_quota(
             world.use, caller, "cedar-systems", bytes_per_day=None, requests_per_minute=None
         ),
