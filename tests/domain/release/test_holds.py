@@ -35,10 +35,6 @@ def test_a_hold_stops_what_it_lies_on_and_nothing_else(world: World, on: str, st
     laid, lifted = world.records("hold.place")[-1], world.records("hold.lift")[-1]
     assert (laid["on"], laid["reason"], laid["actor"]["person"]) == (on, "A finding.", world.admin.person)
     assert (lifted["on"], lifted["actor"]["person"]) == (on, world.admin2.person)
-        on,
-        "As a test wants it.",
-        world.admin2.person,
-    )
 
 
 def test_holds_lie_on_each_other_and_each_is_lifted_alone(world: World) -> None:
