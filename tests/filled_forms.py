@@ -7,7 +7,8 @@ from typing import Any
 
 from server.domain.access import access_requests, clearances, signatures
 from server.domain.accounts import granting, invitations
-from server.domain.identity import organizations, people, tokens
+from server.domain.decisions import lifting
+from server.domain.identity import people, tokens
 from server.domain.permissions import Role, Scope
 from server.domain.release import agreements, holds
 from tests.findings import report
@@ -79,14 +80,15 @@ def _found(world: World) -> Known:
     return {"finding_id": report(world, stage="gpt-2/124M", may_publish=True)}
 
 
-def _suspended(world: World) -> Known:
-    organizations.suspend(world.use, world.admin, "aurora-institute", "A leak.")
-    return {}
-
-
 def _held(world: World) -> Known:
     holds.place(world.use, world.admin, "mini-gpt/base", "A finding.")
     return {}
+
+
+def _lift_proposed(world: World) -> Known:
+    known = _held(world)
+    lifting.propose(world.use, world.admin, "mini-gpt/base", "Not reproduced.")
+    return known
 
 
 def _invited(world: World) -> Known:
@@ -137,12 +139,12 @@ FORMS: dict[str, Filled] = {
         "admin", {"severity": "high", "answer": "Thanks.", "to": "confirmed"}, _found, entries=2
     ),
     "/admin/holds/place": Filled("admin", {"on": "mini-gpt/base", "reason": "A finding."}),
-    "/admin/holds/lift": Filled("admin", {"on": "mini-gpt/base"}, _held),
+    "/admin/holds/cut": Filled("admin", {"on": "mini-gpt/base"}, _held, entries=0),
+    "/admin/holds/propose-lift": Filled("admin", {"on": "mini-gpt/base", "reason": "Not reproduced."}, _held),
+    "/admin/holds/approve-lift": Filled("admin2", {"on": "mini-gpt/base"}, _lift_proposed, entries=2),
     "/admin/organizations/<slug>/networks": Filled("admin", {"networks": "192.0.2.0/24"}),
     "/admin/organizations/<slug>/quota": Filled("admin", {"bytes_per_day": "5 TB", "requests_per_minute": "100"}),
     "/admin/organizations/<slug>/rename": Filled("admin", {"name": "Aurora University"}),
-    "/admin/organizations/<slug>/resume": Filled("admin", before=_suspended),
-    "/admin/organizations/<slug>/suspend": Filled("admin", {"reason": "A leak."}),
     "/admin/people/<int:person_id>/disable": Filled("admin", before=_member),
     "/admin/people/<int:person_id>/enable": Filled("admin", before=_disabled),
     "/admin/people/<int:person_id>/role": Filled("admin", {"role": "owner"}, _member),

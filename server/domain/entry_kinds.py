@@ -37,6 +37,7 @@ class EntryKind(StrEnum):
     FINDING_REPORT = "finding.report"
     FINDING_TRIAGE = "finding.triage"
     HEARTBEAT = "heartbeat"
+    HOLD_CUT = "hold.cut"
     HOLD_LAY = "hold.lay"
     HOLD_LIFT = "hold.lift"
     HOLD_PLACE = "hold.place"
@@ -150,6 +151,7 @@ KINDS: dict[EntryKind, About] = {
     EntryKind.FINDING_REPORT: About("Finding reported", Permission.FINDING_CREATE, subject="finding", stage="stage"),
     EntryKind.FINDING_TRIAGE: About("Finding triaged", Permission.FINDING_TRIAGE, subject="finding", stage="stage"),
     EntryKind.HEARTBEAT: About("Heartbeat"),
+    EntryKind.HOLD_CUT: About("Issued URLs cut", subject="on", stage="on"),
     EntryKind.HOLD_LAY: About("Hold placed", Permission.STAGE_HOLD, subject="on", stage="on", ends="hold"),
     EntryKind.HOLD_LIFT: About("Hold lifted", Permission.STAGE_HOLD, subject="on", stage="on", resumes="hold"),
     EntryKind.HOLD_PLACE: About("Hold placed", Permission.STAGE_HOLD, subject="on", stage="on", ends="hold"),

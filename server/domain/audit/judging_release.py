@@ -1,4 +1,4 @@
-"""Rules for what is released, and for what is then issued: models, stages, holds, checkpoints, downloads."""
+"""Rules for what is released, and for what is then issued: models, stages, checkpoints, downloads."""
 
 from collections.abc import Iterator
 
@@ -65,14 +65,6 @@ def _stage_edit(world: World, record: Record) -> Iterator[str]:
         setattr(stage, name, after[name])
 
 
-def _hold(world: World, record: Record) -> Iterator[str]:
-    on = record["on"]
-    if record["kind"] != EntryKind.HOLD_LIFT:
-        world.held[on] = record["actor"].get("person")
-    elif world.held.pop(on, record) is record:
-        yield "it lifts a hold that did not exist"
-
-
 def _checkpoint_publish(world: World, record: Record) -> Iterator[str]:
     stage = world.stages.get(record["stage"])
     if stage is None or stage.state == StageState.WITHDRAWN:
@@ -136,9 +128,6 @@ RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     EntryKind.STAGE_ALIAS: _stage_change,
     EntryKind.STAGE_ANNOUNCE: _stage_change,
     EntryKind.STAGE_EDIT: _stage_edit,
-    EntryKind.HOLD_LAY: _hold,
-    EntryKind.HOLD_PLACE: _hold,
-    EntryKind.HOLD_LIFT: _hold,
     EntryKind.CHECKPOINT_PUBLISH: _checkpoint_publish,
     EntryKind.CHECKPOINT_SET_MAIN: _checkpoint_set_main,
     EntryKind.DOWNLOAD: _download,

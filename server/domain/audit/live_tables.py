@@ -54,7 +54,7 @@ def _told_organizations(world: World) -> Rows:
     return {
         slug: {
             "number": _known(one.id), "name": _known(one.name), "being_the_lab": one.is_lab,
-            "suspension": one.suspended, "networks": one.networks, "bytes_per_day": one.bytes_per_day,
+            "networks": one.networks, "bytes_per_day": one.bytes_per_day,
             "requests_per_minute": one.requests_per_minute,
         }
         for slug, one in world.organizations.items()
@@ -171,5 +171,5 @@ _TABLES: dict[str, tuple[Callable[[World], Rows], Callable[[Session, Names], Row
     "decisions": (_told_decisions, live_rows.decisions),
     "signatures": (_told_signatures, live_rows.signatures),
     "findings": (_told_findings, live_rows.findings),
-    "holds": (lambda world: {on: {"author": by} for on, by in world.held.items()}, live_rows.holds),
+    "holds": (lambda world: {on: {"author": _known(by)} for on, by in world.held.items()}, live_rows.holds),
 }

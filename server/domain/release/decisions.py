@@ -147,6 +147,12 @@ def get(session: Session, caller: Caller, decision_id: int) -> Decision:
     return decision
 
 
+def proposed_lifts(session: Session, on: Collection[str]) -> dict[str, Decision]:
+    """The lifts of holds on these that wait to be approved, with those who proposed them."""
+    waiting = (Decision.kind == DecisionKind.LIFT, Decision.state == DecisionState.PROPOSED)
+    return {one.subject: one for one in session.scalars(_WITH_PEOPLE.where(Decision.subject.in_(on), *waiting))}
+
+
 def considered(session: Session, decision_id: int) -> Sequence[int]:
     """The findings that it names."""
     query = select(DecisionFinding.finding_id).where(DecisionFinding.decision_id == decision_id)
