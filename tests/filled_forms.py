@@ -180,6 +180,7 @@ FORMS: dict[str, Filled] = {
     "/requests/new": Filled(
         "uncleared", {"stages": "gpt-2/774M", "purpose": "We study bias.", "until": "2027-01-31"}
     ),
+    "/requests/renew/<int:clearance_id>": Filled("cleared", before=lambda _: {"clearance_id": 2}),
     "/sign-out": Filled("cleared", entries=0),
     "/stages/<model>/<stage>/<checkpoint>/files": Filled(
         "cleared", {"path": "vocab.bpe"}, again="each is a download"

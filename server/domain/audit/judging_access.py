@@ -13,8 +13,13 @@ def _tier_add(world: World, record: Record) -> Iterator[str]:
 
 
 def _agreement_publish(world: World, record: Record) -> Iterator[str]:
-    world.current[record["agreement"]] = record["sha256"]
-    yield from ()
+    name, until = record["agreement"], record.get("resign_until")
+    world.lasting.pop(name, None)
+    if until is not None:
+        world.lasting[name] = world.current.get(name), until
+        if name not in world.current:
+            yield "it gives time to sign again an agreement that nobody can have signed"
+    world.current[name] = record["sha256"]
 
 
 def _clearance_propose(world: World, record: Record) -> Iterator[str]:

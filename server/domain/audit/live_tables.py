@@ -119,16 +119,21 @@ def _told_stages(world: World) -> Rows:
     }  # fmt: skip
 
 
+def _told_agreements(world: World) -> Rows:
+    ends = {name: until for name, (_, until) in world.lasting.items()}
+    return {
+        name: {"current_version": sha256, "time_to_sign_again": ends.get(name)}
+        for name, sha256 in world.current.items()
+    }
+
+
 _TABLES: dict[str, tuple[Callable[[World], Rows], Callable[[Session, Names], Rows]]] = {
     "organizations": (_told_organizations, live_rows.organizations),
     "people": (_told_people, live_rows.people),
     "tokens": (_told_tokens, live_rows.tokens),
     "invitations": (_told_invitations, live_rows.invitations),
     "tiers": (lambda world: {name: {"rank": rank} for name, rank in world.ranks.items()}, live_rows.tiers),
-    "agreements": (
-        lambda world: {name: {"current_version": sha256} for name, sha256 in world.current.items()},
-        live_rows.agreements,
-    ),
+    "agreements": (_told_agreements, live_rows.agreements),
     "models": (lambda world: {name: {} for name in world.models}, live_rows.models),
     "stages": (_told_stages, live_rows.stages),
     "clearances": (_told_clearances, live_rows.clearances),

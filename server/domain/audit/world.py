@@ -107,6 +107,8 @@ class World:
     models: set[str] = field(default_factory=set)
     stages: dict[str, Stage] = field(default_factory=dict)
     current: dict[str, str] = field(default_factory=dict)  # agreement → sha256 of its current version
+    # Agreement → sha256 of the version before that one, and the end of the time in which it counts as well.
+    lasting: dict[str, tuple[str | None, int]] = field(default_factory=dict)
     clearances: dict[int, Clearance] = field(default_factory=dict)
     signatures: dict[int, Signature] = field(default_factory=dict)
     held: dict[str, str | None] = field(default_factory=dict)  # on what, and who placed the hold
@@ -126,6 +128,11 @@ class World:
         return known is not None and (known.organization, known.agreement_sha256, known.state) == (
             organization, sha256, "in force",
         )  # fmt: skip
+
+    def lasts(self, agreement: str, time_ms: int) -> str | None:
+        """The version before the current one, if signatures of it still count."""
+        sha256, until = self.lasting.get(agreement, (None, 0))
+        return sha256 if time_ms < until else None
 
     def may(self, email: str | None, permission: Permission) -> bool:
         """Whether somebody is there, active, and of a role that includes it."""

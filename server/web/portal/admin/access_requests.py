@@ -1,9 +1,13 @@
 """Requests for access: one with all that is needed to decide it, and approving or declining."""
 
 from flask import Blueprint, Response, url_for
+from sqlalchemy.orm import Session
 
 from server.domain.access import access_requests
+from server.domain.access.clearances import Clearance
 from server.domain.callers import Caller
+from server.domain.delivery import usage
+from server.domain.delivery.usage import Span
 from server.domain.permissions import Permission
 from server.domain.release import stages, tiers
 from server.web.identity import resources
@@ -94,4 +98,13 @@ def _shown(caller: Caller, request_id: int, approval: Approval, declining: Decli
             file=dossier_of(session, caller, wanted.organization, at),
             opens=stages.opened_by(session, wanted.model, wanted.tier),
             takes_two=tiers.needs_second_person(session, wanted.tier, use.settings.second_person_tier),
+            since=_since(session, caller, wanted.renewed),
         )  # fmt: skip
+
+
+def _since(session: Session, caller: Caller, renewed: Clearance | None) -> tuple[Span, bool] | None:
+    """What was taken under the clearance that a request is to renew; of the whole model, for no more is compared."""
+    if renewed is None:
+        return None
+    granted = renewed.approved_at or renewed.starts_at
+    return usage.of_model_since(session, caller, renewed.organization_id, renewed.model.name, granted)
