@@ -151,7 +151,6 @@ FORMS: dict[str, Filled] = {
     ),
     "/admin/stages/<model>/<stage>/alias": Filled("admin", {"alias": "large"}),
     "/admin/stages/<model>/<stage>/announce": Filled("admin", {"announced": "y", "plan": "In spring."}),
-    "/admin/stages/<model>/<stage>/move": Filled("admin", {"to": "public", "rationale": "It is time."}),
     "/admin/stages/add": Filled(
         "admin", {"model": "gpt-2", "name": "3B", "tier": "partner", "agreement": "model-sharing", "ordinal": "9",
                   "parameters": "3000000000"},
@@ -180,7 +179,7 @@ FORMS: dict[str, Filled] = {
     "/requests/new": Filled(
         "uncleared", {"stages": "gpt-2/774M", "purpose": "We study bias.", "until": "2027-01-31"}
     ),
-    "/requests/renew/<int:clearance_id>": Filled("cleared", before=lambda _: {"clearance_id": 2}),
+    "/requests/renew/<int:clearance_id>": Filled("cleared", before=lambda _: {"clearance_id": 1}),
     "/sign-out": Filled("cleared", entries=0),
     "/stages/<model>/<stage>/<checkpoint>/files": Filled(
         "cleared", {"path": "vocab.bpe"}, again="each is a download"

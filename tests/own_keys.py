@@ -36,8 +36,13 @@ def give_own_keys(world: World, **more: str) -> None:
 
 
 @contextmanager
-def anchored_instance(folder: Path, store: EmbeddedStore, clock: Callable[[], datetime]) -> Iterator[Resources]:
-    """A small instance on SQLite, begun, sealed and anchored in the store's own bucket, under an origin of its own."""
+def anchored_instance(
+    folder: Path, store: EmbeddedStore, clock: Callable[[], datetime], **more: str
+) -> Iterator[Resources]:
+    """A small instance, begun, sealed and anchored in the store's own bucket, under an origin of its own.
+
+    On SQLite, unless `more` settings name another database.
+    """
     made = instance.write_settings(
         folder,
         {
@@ -46,7 +51,7 @@ def anchored_instance(folder: Path, store: EmbeddedStore, clock: Callable[[], da
             "s3_addressing": "path", "signer_key_file": str(store.signer_key_file),
             "publisher_key_file": str(store.publisher_key_file), "anchor_bucket": store.anchor_bucket,
             "anchor_key_file": str(store.anchor_key_file),
-        },
+        } | more,
     )  # fmt: skip
     instance.write_keys(made)
     migrations.upgrade(made.database_url)
@@ -54,8 +59,10 @@ def anchored_instance(folder: Path, store: EmbeddedStore, clock: Callable[[], da
     people = [FirstAdmin(f"{name}@lab.example", name, "a long enough password") for name in ("ada", "ben")]
     bootstrap.begin(use, "lab", "The Lab", people)
     seal_and_anchor(use)
-    yield use
-    use.close()
+    try:
+        yield use
+    finally:
+        use.close()
 
 
 def seal_and_anchor(use: Resources) -> None:

@@ -20,19 +20,26 @@ FUNCTION_LINES_AT_MOST = 40
 ON_LINUX = re.compile(r'pytest\.mark\.skipif\(sys\.platform != "linux", reason="reads /proc"\)')
 BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "misc"}
 # Tests that are about more than one concept.
-MORE_THAN_ONE = {Path("web/portal/templates"), Path("domain/audit/who_acted"), Path("domain/audit/older_log")}
+MORE_THAN_ONE = {Path("web/portal/templates"), Path("domain/audit/who_acted"), Path("domain/audit/older_log"),
+                 Path("domain/audit/findings")}  # fmt: skip
 # Modules whose tests lie elsewhere in tests/, and why.
 TESTED_IN = {
     "domain/accounts/sign_in": "web/portal/account/test_sign_in.py",  # steps that only a browser's cookies connect
     "domain/audit/judging_access": "domain/audit/test_replay.py",  # rules of the one replay
     "domain/audit/judging_actors": "domain/audit/test_who_acted.py",
+    "domain/audit/judging_findings": "domain/audit/test_findings.py",
     "domain/audit/judging_people": "domain/audit/test_who_acted.py",
     "domain/audit/judging_release": "domain/audit/test_replay.py",
     "domain/audit/live_rows": "domain/audit/test_live_tables.py",  # what is compared there
     "domain/audit/log_rows": "domain/audit/test_columns.py",  # rows of the log beside its entries
     "domain/audit/world": "domain/audit/test_replay.py",
+    "domain/decisions/records": "domain/decisions/test_proposing.py",  # what each act's entry says
     "domain/errors": "web/test_errors.py",  # names and sentences, each with its HTTP status
+    "domain/identity/known_credentials": "domain/identity/test_second_person.py",  # what it asks, as is the next one
+    "domain/identity/role_grants": "domain/identity/test_second_person.py",
     "domain/mail/ending_notices": "domain/access/test_endings.py",  # what is told, and when
+    "domain/mail/decision_notices": "domain/decisions/test_execution.py",  # sent by what is decided
+    "domain/mail/finding_notices": "domain/access/test_finding_reports.py",  # and beside each act that tells somebody
     "domain/permissions": "test_policy.py",  # the whole table against one written by hand
     "domain/publish/faults": "domain/publish/test_formats.py",  # what a folder's checks gather
     "domain/publish/file_contents": "domain/publish/test_formats.py",  # which it is a part of, as are the next two

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from server.domain.permissions import POLICY, Role
+from server.domain.permissions import Role
+from server.web.portal.kit import kept_forms
 from tests.filled_forms import FORMS
-from tests.test_matrix import PAGES, Row, acts, theirs
-from tests.visits import Visit, fields_of
+from tests.test_matrix import PAGES, Row, acts, at_the_door, theirs
+from tests.visits import Visit, fields_of, words
 from tests.world import World
 
 __all__ = ["theirs"]
@@ -17,10 +18,10 @@ ROWS = [row for row in PAGES if row.method == "POST"]
 # Buttons: nothing of them is read but that they were pressed.
 BUTTONS = {
     "/sign-out", "/appearance", "/sign-in/passkey/begin", "/account/confirm/passkey", "/account/passkeys/begin",
-    "/account/sessions/end-others",
+    "/account/sessions/end-others", "/account/sessions/<int:session_id>/end",
 }  # fmt: skip
 SECOND_STEPS = {"/sign-in/second-factor", "/sign-in/recovery-code"}  # without a first one they lead back to it
-OF_THE_LAB = [row for row in ROWS if row.permission and Role.ADMIN in POLICY[row.permission].roles]
+OF_A_LINK = {"/invitations/<secret>": 404, "/password/<secret>": 410}  # there is no such link, whoever sends what
 PRETEND = {"secret": "x" * 43, "path": "x"}
 POSTS = {row.rule: row for row in ROWS}
 # Not typed: the key of the form itself, which of its buttons was pressed, and a check that is to be made each time.
@@ -33,19 +34,36 @@ def sender(row: Row) -> str | None:
     """Who may send a form: somebody with the permission, in the organization that the address is about."""
     if row.permission is None:
         return None
-    return "admin" if row in OF_THE_LAB else "cleared"
+    return "admin" if row.rule.startswith(("/admin/", "/audit/")) else "cleared"
 
 
 def test_a_form_without_our_token_does_nothing(sqlite_world: World, theirs: dict[str, Any]) -> None:
-    """None, an invented one, and the one of somebody else's browser: each is shown again, or says no."""
+    """None, an invented one, and the one of somebody else's browser: 400, and the page says that nothing was done."""
     world, before = sqlite_world, acts(sqlite_world)
     known, foreign = theirs | PRETEND, world.visit("auditor").csrf_token
     visits = {name: world.visit(name) for name in (None, "admin", "cleared")}
     for row in ROWS:
+        fields = FORMS[row.rule].fields if row.rule in FORMS else {}
         for token in ("", "invented", foreign):
-            answer = visits[sender(row)].post(row.address(known), {"name": "x"}, csrf=token)
-            assert answer.status_code in {400, 403, 404}, (row, token)  # as the page of the form would be
-            assert "form" in answer.text.lower(), row
+            answer = visits[sender(row)].post(row.address(known), fields, csrf=token)
+            assert answer.status_code == OF_A_LINK.get(row.rule, 400), (row, token)
+            said = ("invitation_over", "password_reset_over", "form_expired", kept_forms.TOO_OLD)
+            assert any(each in words(answer) for each in said), row
+    assert acts(world) == before
+
+
+def test_without_our_token_whoever_may_not_send_a_form_reads_that(sqlite_world: World) -> None:
+    """Who has not the permission is told so first, as with a token: 401 to nobody, else 403."""
+    world, known = sqlite_world, PRETEND | dict.fromkeys(re.findall(r"<(?:\w+:)?(\w+)>", str(ROWS)), 1)
+    before = acts(world)
+    for name, role in (("nobody", None), ("uncleared", Role.OWNER), ("auditor", Role.AUDITOR)):
+        here = at_the_door(world, name)
+        csrf, refused = here.csrf_token, [row for row in ROWS if row.refuses(role)]
+        assert len(refused) > 5, name
+        for row in refused:
+            for token in (csrf, ""):
+                answer = here.post(row.address(known), csrf=token)
+                assert answer.status_code == (401 if role is None else 403), (name, row, token)
     assert acts(world) == before
 
 

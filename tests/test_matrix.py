@@ -221,7 +221,7 @@ def test_no_door_opens_a_stage_that_is_closed(sqlite_world: World, name: str) ->
     """Planned, above one's tier, held, withdrawn, not cleared, not signed: at every address of a stage."""
     world = sqlite_world
     holds.place(world.use, world.admin, "gpt-2/355M", "A pause.")
-    stages.move(world.use, world.admin, "gpt-2/124M", StageState.WITHDRAWN, "For good.")
+    world.move("gpt-2/124M", StageState.WITHDRAWN, "For good.")
     closed = {"gpt-2/1558M": DENIED, "mini-gpt/large": DENIED, "gpt-2/355M": {451}, "gpt-2/124M": {451}}
     if name != "cleared":
         closed |= {"gpt-2/774M": DENIED, "mini-gpt/base": DENIED}

@@ -31,6 +31,8 @@ from server.domain.identity import authentication, organizations, people
 from server.domain.identity.people import Person
 from server.domain.marks import InstanceId
 from server.domain.permissions import Role
+from server.domain.release.decisions import Decision
+from server.domain.release.stages import StageState
 from server.domain.resources import Resources
 from server.log import canonical, entries
 from server.log.entries import LogEntry, commitment_of
@@ -188,6 +190,10 @@ class World:
 
     def order(self, stage: str = "gpt-2/774M", **more: Any) -> Order:
         return Order(stage, **more)
+
+    def move(self, stage: str, to: StageState | str, reason: str = "As a test wants it.") -> Decision:
+        """Move a stage by two admins, as it is always moved."""
+        return worked_example.move(self.use, self.admin, self.admin2, stage, StageState(to), reason)
 
     def add_partner(self, slug: str = "dover-lab") -> Caller:
         """A new partner with an owner; neither cleared nor signed."""

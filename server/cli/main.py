@@ -21,7 +21,7 @@ COMMANDS = {
     "serve": ("serve", "Run the server until interrupted."),
     "worker": (
         "worker",
-        "Run the background jobs until interrupted: seal, anchor and re-verify the log, track fetches, send email.",
+        "Run the background jobs until interrupted: seal and verify the log, carry out decisions, track fetches, mail.",
     ),
     "store": ("serve", "Run only the embedded store until interrupted, for a service manager."),
     "demo": ("demo", "Run a demo with example data until interrupted."),
@@ -37,6 +37,7 @@ COMMANDS = {
     "agreement": ("agreement", "Manage agreements and their signatures."),
     "model": ("stage", "List and show models."),
     "stage": ("stage", "Manage models and their stages."),
+    "decision": ("decision", "Decide that a stage moves: one admin proposes it, another approves it."),
     "hold": ("hold", "Pause and resume downloads."),
     "token": ("token", "Manage API tokens."),
     "log": ("log", "Verify, export and maintain the log."),

@@ -1,4 +1,4 @@
-"""Models and stages: add, move, announce, list, show."""
+"""Models and stages: add, announce, list, show."""
 
 import click
 from sqlalchemy.orm import Session
@@ -10,7 +10,6 @@ from server.domain.callers import Caller
 from server.domain.errors import NotFound
 from server.domain.publish import checkpoints
 from server.domain.release import stages
-from server.domain.release.stages import StageState
 from server.domain.resources import Resources
 
 ALL = 2**31 - 2  # stages: a limit that no instance reaches
@@ -79,18 +78,6 @@ def alias(instance: Instance, caller: Caller, name: str, alias: str, as_json: bo
     """Add ALIAS as another name of the stage."""
     stages.add_alias(instance.use, caller, name, alias)
     show(as_json, {"stage": name, "alias": alias}, f"{name} can now also be found as {alias}.")
-
-
-@stage.command()
-@click.argument("name", metavar="MODEL/STAGE")
-@click.argument("to", type=click.Choice([str(state) for state in StageState if state is not StageState.PLANNED]))
-@click.option("--rationale", required=True, help="The reason, recorded in the log.")
-@with_json
-@acting
-def move(instance: Instance, caller: Caller, name: str, to: str, rationale: str, as_json: bool) -> None:
-    """Move a stage to its next state, or withdraw it permanently."""
-    stages.move(instance.use, caller, name, StageState(to), rationale)
-    show(as_json, {"stage": name, "state": to}, f"{name} is now {to}.")
 
 
 @stage.command()

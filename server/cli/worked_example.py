@@ -10,12 +10,15 @@ from typing import Literal
 
 from server.domain.access import clearances, signatures
 from server.domain.callers import Caller
+from server.domain.decisions import deciding, proposing
+from server.domain.decisions.proposing import Proposal
 from server.domain.identity import organizations, people, tokens
 from server.domain.operation import bootstrap
 from server.domain.operation.bootstrap import FirstAdmin
 from server.domain.permissions import Role, Scope
 from server.domain.publish import publishing
 from server.domain.release import agreements, stages, tiers
+from server.domain.release.decisions import Decision
 from server.domain.release.stages import StageState
 from server.domain.resources import Resources
 from server.example import gpt2, mini_gpt
@@ -32,12 +35,12 @@ PEOPLE = {
 STAFF = {"publisher": Role.PUBLISHER, "auditor": Role.AUDITOR}
 READING = (Scope.STAGES_READ, Scope.LOG_READ)
 SCOPES = {
-    "admin": (*READING, Scope.DOWNLOADS_CREATE),
+    "admin": (*READING, Scope.DOWNLOADS_CREATE, Scope.FINDINGS_CREATE),
     "auditor": READING,
-    "publisher": (*READING, Scope.DOWNLOADS_CREATE, Scope.CHECKPOINTS_PUBLISH),
-    "cleared": (*READING, Scope.DOWNLOADS_CREATE),
-    "unsigned": (*READING, Scope.DOWNLOADS_CREATE),
-    "uncleared": (*READING, Scope.DOWNLOADS_CREATE),
+    "publisher": (*READING, Scope.DOWNLOADS_CREATE, Scope.CHECKPOINTS_PUBLISH, Scope.FINDINGS_CREATE),
+    "cleared": (*READING, Scope.DOWNLOADS_CREATE, Scope.FINDINGS_CREATE),
+    "unsigned": (*READING, Scope.DOWNLOADS_CREATE, Scope.FINDINGS_CREATE),
+    "uncleared": (*READING, Scope.DOWNLOADS_CREATE, Scope.FINDINGS_CREATE),
 }
 LADDER = {  # name: state, plan
     "124M": (StageState.PUBLIC, None),
@@ -73,7 +76,7 @@ def build(use: Resources, sources: Path, say: Callable[[str], None] = lambda _: 
     _ladders(use, callers["admin"])
     _clear(use, callers["admin"], callers["admin2"])
     _publish_all(use, callers["publisher"], sources, example, say)
-    _move_all(use, callers["admin"])
+    _move_all(use, callers["admin"], callers["admin2"])
     say("tokens")
     for name, scopes in SCOPES.items():
         example.tokens[name] = tokens.create(use, callers[name], f"{name}, demo", scopes, timedelta(days=90)).text
@@ -163,9 +166,17 @@ def _publish_all(
         example.sources[name] = str(sources / name)
 
 
-def _move_all(use: Resources, admin: Caller) -> None:
+def move(
+    use: Resources, admin: Caller, admin2: Caller, name: str, to: StageState, reason: str = "As in the worked example."
+) -> Decision:
+    """Move a stage as it is always moved: one admin proposes it, and another approves it."""
+    proposal = Proposal(to, rationale=reason, would_change="Findings of misuse.", public_reason=reason)
+    return deciding.approve(use, admin2, proposing.propose(use, admin, name, proposal).id)
+
+
+def _move_all(use: Resources, admin: Caller, admin2: Caller) -> None:
     for name, (state, _) in LADDER.items():
         if state is not StageState.PLANNED:
-            stages.move(use, admin, f"gpt-2/{name}", state, "As in the worked example.")
+            move(use, admin, admin2, f"gpt-2/{name}", state)
     for name in ("mini-gpt/base", "mini-gpt/large"):
-        stages.move(use, admin, name, StageState.PARTNERS, "As in the worked example.")
+        move(use, admin, admin2, name, StageState.PARTNERS)

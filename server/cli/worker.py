@@ -15,12 +15,14 @@ from server.domain import marks
 from server.domain.access import endings, resigning
 from server.domain.accounts import ceremonies, password_resets
 from server.domain.audit import heartbeat, sealer, verifications
+from server.domain.decisions import execution
 from server.domain.delivery import log_follower, statistics
 from server.domain.identity import sessions
 from server.domain.mail import mails
 from server.domain.mail.mails import Mail
 from server.domain.resources import Resources
 from server.log.anchors import BehindAnchor, Forked
+from server.log.condition import LogUnsound
 from server.log.entries import NoLog
 from server.log.sealing import SealingStopped
 from server.storage.database import DATABASE_ERRORS, DatabaseUnavailable
@@ -35,15 +37,15 @@ CLEAN_EVERY_SECONDS = 3600
 AFTER_AN_ERROR_SECONDS = 5
 # What passes, or what only people can mend: either way the other jobs go on, and this one tries again.
 _FAILURES = (
-    DatabaseUnavailable, ObjectStoreError, NoLog, KeyFileError, SealingStopped, BehindAnchor, Forked, OSError,
-    MailServerUnavailable, *DATABASE_ERRORS,
+    DatabaseUnavailable, ObjectStoreError, NoLog, LogUnsound, KeyFileError, SealingStopped, BehindAnchor, Forked,
+    OSError, MailServerUnavailable, *DATABASE_ERRORS,
 )  # fmt: skip
 
 
 @click.command()
 @click.pass_obj
 def worker(instance: Instance) -> None:
-    """Run the background jobs until interrupted: seal, anchor and re-verify the log, track fetches, send email."""
+    """Run the background jobs until interrupted: seal and verify the log, carry out decisions, track fetches, mail."""
     use = instance.use.as_sealer()
     require_anchored(use)
     require_own_bucket(use)
@@ -83,6 +85,7 @@ def require_own_bucket(use: Resources) -> None:
 def _jobs(use: Resources, stopping: threading.Event) -> Iterator[tuple[str, float, Callable[[], object]]]:
     """Each with its interval in seconds."""
     yield "seal", sealer.SEAL_EVERY_SECONDS, lambda: sealer.seal(use)
+    yield "decisions", execution.CARRY_OUT_EVERY_SECONDS, lambda: execution.carry_out_due(use)
     yield "heartbeat", heartbeat.INTERVAL_SECONDS, lambda: heartbeat.beat(use)
     yield "anchor", sealer.ANCHOR_EVERY_SECONDS, lambda: sealer.anchor(use)
     yield "verify", verifications.LOOK_EVERY_SECONDS, lambda: _verify(use, stopping.is_set)

@@ -24,8 +24,18 @@ class EntryKind(StrEnum):
     CLEARANCE_PROPOSE = "clearance.propose"
     CLEARANCE_REVOKE = "clearance.revoke"
     CLOCK_ACKNOWLEDGE = "clock.acknowledge"
+    DECISION_APPROVE = "decision.approve"
+    DECISION_BLOCK = "decision.block"
+    DECISION_CANCEL = "decision.cancel"
+    DECISION_EXECUTE = "decision.execute"
+    DECISION_PROPOSE = "decision.propose"
+    DECISION_REJECT = "decision.reject"
     DOWNLOAD = "download"
     ENTRY_ERASE = "entry.erase"
+    FINDING_ANSWER = "finding.answer"
+    FINDING_RELEASE = "finding.release"
+    FINDING_REPORT = "finding.report"
+    FINDING_TRIAGE = "finding.triage"
     HEARTBEAT = "heartbeat"
     HOLD_LAY = "hold.lay"
     HOLD_LIFT = "hold.lift"
@@ -120,8 +130,19 @@ KINDS: dict[EntryKind, About] = {
         "Clearance revoked", Permission.CLEARANCE_REVOKE, subject="clearance", ends="clearance"
     ),
     EntryKind.CLOCK_ACKNOWLEDGE: About("Wrong clock acknowledged", Permission.LOG_MANAGE),
+    EntryKind.DECISION_APPROVE: About("Decision approved", Permission.DECISION_APPROVE, subject="decision", stage="on"),
+    EntryKind.DECISION_BLOCK: About("Decision blocked", subject="decision", stage="on"),
+    EntryKind.DECISION_CANCEL: About("Decision cancelled", Permission.DECISION_PROPOSE, subject="decision", stage="on"),
+    # By the stage, as downloads rest on it.
+    EntryKind.DECISION_EXECUTE: About("Decision carried out", subject="on", stage="on", ends="stage"),
+    EntryKind.DECISION_PROPOSE: About("Decision proposed", Permission.DECISION_PROPOSE, subject="decision", stage="on"),
+    EntryKind.DECISION_REJECT: About("Decision rejected", Permission.DECISION_APPROVE, subject="decision", stage="on"),
     EntryKind.DOWNLOAD: About("Download issued", Permission.DOWNLOAD_CREATE, subject="download", stage="stage"),
     EntryKind.ENTRY_ERASE: About("Entry erased", Permission.LOG_ERASE, subject="entry"),
+    EntryKind.FINDING_ANSWER: About("Finding answered", Permission.FINDING_TRIAGE, subject="finding", stage="stage"),
+    EntryKind.FINDING_RELEASE: About("Finding released", Permission.FINDING_TRIAGE, subject="finding", stage="stage"),
+    EntryKind.FINDING_REPORT: About("Finding reported", Permission.FINDING_CREATE, subject="finding", stage="stage"),
+    EntryKind.FINDING_TRIAGE: About("Finding triaged", Permission.FINDING_TRIAGE, subject="finding", stage="stage"),
     EntryKind.HEARTBEAT: About("Heartbeat"),
     EntryKind.HOLD_LAY: About("Hold placed", Permission.STAGE_HOLD, subject="on", stage="on", ends="hold"),
     EntryKind.HOLD_LIFT: About("Hold lifted", Permission.STAGE_HOLD, subject="on", stage="on", resumes="hold"),

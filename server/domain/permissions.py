@@ -21,6 +21,7 @@ class Scope(StrEnum):
     DOWNLOADS_CREATE = "downloads:create"
     LOG_READ = "log:read"
     CHECKPOINTS_PUBLISH = "checkpoints:publish"
+    FINDINGS_CREATE = "findings:create"
 
 
 class Permission(StrEnum):
@@ -50,6 +51,9 @@ class Permission(StrEnum):
     CLEARANCE_REVOKE = "clearance.revoke"
     STAGE_MANAGE = "stage.manage"
     STAGE_HOLD = "stage.hold"
+    DECISION_READ = "decision.read"
+    DECISION_PROPOSE = "decision.propose"
+    DECISION_APPROVE = "decision.approve"
     LOG_MANAGE = "log.manage"
     LOG_ERASE = "log.erase"
     CHECKPOINT_PUBLISH = "checkpoint.publish"
@@ -58,6 +62,9 @@ class Permission(StrEnum):
     ACCESS_REQUEST_READ = "access_request.read"
     ACCESS_REQUEST_CREATE = "access_request.create"
     ACCESS_REQUEST_DECIDE = "access_request.decide"
+    FINDING_READ = "finding.read"
+    FINDING_CREATE = "finding.create"
+    FINDING_TRIAGE = "finding.triage"
     ALARM_READ = "alarm.read"
     ALARM_RESOLVE = "alarm.resolve"
     LOG_AUDIT = "log.audit"
@@ -82,6 +89,7 @@ ANY_SCOPE = frozenset(Scope)
 READING = frozenset({Scope.STAGES_READ})
 FETCHING = frozenset({Scope.STAGES_READ, Scope.DOWNLOADS_CREATE, Scope.CHECKPOINTS_PUBLISH})
 ISSUING = frozenset({Scope.DOWNLOADS_CREATE})
+REPORTING = frozenset({Scope.FINDINGS_CREATE})
 LOOKING_BACK = frozenset({Scope.STAGES_READ, Scope.LOG_READ})
 
 PURPOSE = {  # what a scope is made for: a role that lacks this has no use for the scope
@@ -89,6 +97,7 @@ PURPOSE = {  # what a scope is made for: a role that lacks this has no use for t
     Scope.DOWNLOADS_CREATE: Permission.DOWNLOAD_CREATE,
     Scope.LOG_READ: Permission.LOG_READ,
     Scope.CHECKPOINTS_PUBLISH: Permission.CHECKPOINT_PUBLISH,
+    Scope.FINDINGS_CREATE: Permission.FINDING_CREATE,
 }
 
 POLICY: dict[Permission, Rule] = {
@@ -127,8 +136,11 @@ POLICY: dict[Permission, Rule] = {
     Permission.CLEARANCE_PROPOSE: Rule("Propose a clearance.", ADMIN),
     Permission.CLEARANCE_APPROVE: Rule("Approve a clearance that someone else proposed.", ADMIN),
     Permission.CLEARANCE_REVOKE: Rule("Revoke a clearance.", ADMIN),
-    Permission.STAGE_MANAGE: Rule("Add models and stages, and move stages.", ADMIN),
+    Permission.STAGE_MANAGE: Rule("Add models and stages, and announce them.", ADMIN),
     Permission.STAGE_HOLD: Rule("Place a hold on a stage, a model or everything, and lift it.", ADMIN),
+    Permission.DECISION_READ: Rule("See every decision, and what it rested on.", STAFF, READING),
+    Permission.DECISION_PROPOSE: Rule("Propose a decision, and cancel one.", ADMIN),
+    Permission.DECISION_APPROVE: Rule("Approve or reject a decision that someone else proposed.", ADMIN),
     Permission.LOG_MANAGE: Rule("Rotate the log's keys and resume a stopped log.", ADMIN),
     Permission.LOG_ERASE: Rule("Erase a log entry where the law requires it.", ADMIN),
     Permission.CHECKPOINT_PUBLISH: Rule(
@@ -139,6 +151,13 @@ POLICY: dict[Permission, Rule] = {
     Permission.ACCESS_REQUEST_READ: Rule("See your organization's access requests; staff: all requests.", EVERYONE),
     Permission.ACCESS_REQUEST_CREATE: Rule("Request access for your organization, and withdraw the request.", PARTNERS),
     Permission.ACCESS_REQUEST_DECIDE: Rule("Approve or decline an access request.", ADMIN),
+    Permission.FINDING_READ: Rule(
+        "See your organization's findings and those released to it; staff: all findings.", EVERYONE, REPORTING
+    ),
+    Permission.FINDING_CREATE: Rule(
+        "Report a finding on a stage that you have, or had, access to.", EVERYONE - {Role.AUDITOR}, REPORTING
+    ),
+    Permission.FINDING_TRIAGE: Rule("Triage findings, answer them, and release them to other partners.", ADMIN),
     Permission.ALARM_READ: Rule("See the alarms.", ADMIN | frozenset({Role.AUDITOR})),
     Permission.ALARM_RESOLVE: Rule("Resolve alarms.", ADMIN),
     Permission.LOG_AUDIT: Rule(

@@ -27,6 +27,10 @@ SEALER_WRITES: dict[str, tuple[str, ...]] = {
     "followed_logs": WRITE,
     "reconciliation_lock": WRITE,
     "mails": WRITE,
+    "decisions": ("UPDATE (state, evidence_when_done, closed_at, blocked_because, done_at)",),
+    "stages": ("UPDATE (state, state_since)",),
+    "models": ("UPDATE (held_at)",),  # to lock what a hold is placed on: it changes none
+    "everything": ("UPDATE (held_at)",),
     "reminders": ("INSERT",),
     "verifications": WRITE,
     "ceremonies": ("DELETE",),

@@ -131,20 +131,20 @@ def _publish(template: Template, folder: Path) -> None:
         name: people.sign_in_for_command(
             use, template.example.people[name]["email"], template.example.people[name]["password"]
         )
-        for name in ("admin", "publisher")
+        for name in ("admin", "admin2", "publisher")
     }
     source = folder / "thousand"
     source.mkdir()
     for number in range(max(FILES)):
         (source / f"shard-{number:05}.json").write_text(json.dumps({"shard": number}))
-    _add_stage(use, callers["admin"])
+    _add_stage(use, callers["admin"], callers["admin2"])
     publishing.publish(use, callers["publisher"], source, STAGE)
     use.close()
 
 
-def _add_stage(use: Resources, admin: Caller) -> None:
+def _add_stage(use: Resources, admin: Caller, admin2: Caller) -> None:
     stages.add(use, admin, STAGE, tier="research", agreement=worked_example.AGREEMENT)
-    stages.move(use, admin, STAGE, StageState.PARTNERS, "For the bench.")
+    worked_example.move(use, admin, admin2, STAGE, StageState.PARTNERS, "For the bench.")
 
 
 def _cases(

@@ -53,7 +53,7 @@ def test_all_commands_of_the_design_are_there() -> None:
     """Each command that the design names exists."""
     wanted = (
         "init serve demo demo-code migrate doctor worker store organization person tier clearance agreement stage hold "
-        "token publish checkpoint backup restore take-over log keys model"
+        "decision token publish checkpoint backup restore take-over log keys model"
     )
     assert set(wanted.split()) == set(COMMANDS)
 
@@ -117,7 +117,8 @@ WRONG_USE = [
     (("clearance", "propose", "x", "y", "z", "--purpose", "p", "--until", "2027-01-31T12:00:00"), "add the time zone"),
     (("clearance", "propose", "x", "y", "z", "--purpose", "p", "--until", "9999-12-31"), "no later than the year 9000"),
     (("clearance", "propose", "x", "y", "z", "--purpose", "p", "--until", "2600000d"), "no later than the year 9000"),
-    (("stage", "move", "gpt-2/774M", "planned", "--rationale", "back"), "'planned' is not one of"),
+    (("decision", "propose", "gpt-2/774M", "--to", "planned"), "'planned' is not one of"),
+    (("decision", "approve", "gpt-2/774M"), "is not a valid integer"),
     (("demo", "--port", "70000"), "not in the range"),
 ]
 
@@ -175,7 +176,12 @@ REFUSED_BY_ROLE = [
     ("stage", "add-model", "new", "--title", "New"),
     ("stage", "add", "gpt-2/9B", "--tier", "research"),
     ("stage", "alias", "gpt-2/774M", "other"),
-    ("stage", "move", "gpt-2/774M", "public", "--rationale", "x"),
+    (
+        "decision", "propose", "gpt-2/774M", "--to", "public", "--rationale-file", __file__, "--would-change-file",
+        __file__, "--public-reason", "x",
+    ),
+    *(("decision", act, 1) for act in ("approve", "reject", "cancel", "show")),
+    ("decision", "list"),
     ("stage", "announce", "gpt-2/1558M", "--not-announced"),
     ("hold", "place", "everything", "--reason", "x"),
     ("hold", "lift", "everything"),
@@ -349,7 +355,22 @@ ANSWERS: list[tuple[tuple[object, ...], dict[str, object]]] = [
     (("stage", "add-model", "tiny", "--title", "Tiny"), {"model": "tiny", "title": "Tiny"}),
     (("stage", "add", "gpt-2/9B", "--tier", "research"), {"stage": "gpt-2/9B", "ordinal": 5, "state": "planned"}),
     (("stage", "alias", "gpt-2/774M", "other"), {"stage": "gpt-2/774M", "alias": "other"}),
-    (("stage", "move", "gpt-2/774M", "public", "--rationale", "x"), {"stage": "gpt-2/774M", "state": "public"}),
+    (
+        (
+            "decision",
+            "propose",
+            "gpt-2/774M",
+            "--to",
+            "public",
+            "--rationale-file",
+            __file__,
+            "--would-change-file",
+            __file__,
+            "--public-reason",
+            "x",
+        ),
+        {"id": 6, "state": "proposed"},
+    ),
     (("stage", "announce", "gpt-2/1558M", "--announced"), {"stage": "gpt-2/1558M", "announced": True, "plan": None}),
     (("hold", "place", "everything", "--reason", "x"), {"on": "everything", "held": True}),
     (("clearance", "revoke", 1), {"id": 1, "state": "revoked"}),

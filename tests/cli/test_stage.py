@@ -1,4 +1,4 @@
-"""`stage` and `model`: add, alias, move, announce, list, show."""
+"""`stage` and `model`: add, alias, announce, list, show."""
 
 from tests.cli.operator import Operator
 from tests.world import World
@@ -10,7 +10,7 @@ def test_a_stage_goes_up_its_ladder(operator: Operator, sqlite_world: World) -> 
     operator("stage", "add", "tiny/1B", "--tier", "research", "--parameters", 10**9, by="admin")
     operator("stage", "alias", "tiny/1B", "1000M", by="admin")
     assert sqlite_world.api("GET", "/stages/tiny/1B", "cleared").status_code == 404
-    operator("stage", "move", "tiny/1B", "partners", "--rationale", "Ready.", by="admin")
+    sqlite_world.move("tiny/1B", "partners")
     assert sqlite_world.api("GET", "/stages/tiny/1000M", "cleared").json["state"] == "partners"
 
 
@@ -21,12 +21,6 @@ def test_announcing_shows_a_planned_stage_by_its_plan(operator: Operator) -> Non
     assert plans["gpt-2/1558M"] == "Perhaps in spring."
     operator("stage", "announce", "gpt-2/1558M", "--not-announced", by="admin")
     assert "gpt-2/1558M" not in {row["stage"] for row in operator("stage", "list", "--json", by="cleared").body}
-
-
-def test_there_is_no_way_down_the_ladder(operator: Operator) -> None:
-    """What is public cannot be taken back to partners; the line names what can be done."""
-    line = operator("stage", "move", "gpt-2/124M", "partners", "--rationale", "Oh.", by="admin", code=1).line
-    assert "place a hold" in line
 
 
 def test_a_stage_is_shown_whole(operator: Operator, sqlite_world: World) -> None:

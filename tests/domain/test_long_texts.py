@@ -11,8 +11,7 @@ from server.domain import long_texts
 from server.domain.access import access_requests, clearances
 from server.domain.errors import InvalidRequest
 from server.domain.identity import organizations
-from server.domain.release import holds, stages
-from server.domain.release.stages import StageState
+from server.domain.release import holds
 from server.domain.schema import METADATA
 from tests.world import World
 
@@ -28,9 +27,6 @@ WRITTEN: dict[str, Callable[[World, str], Any]] = {
     "reason of a hold": lambda world, text: holds.place(world.use, world.admin, "gpt-2/774M", text),
     "reason of a suspension": lambda world, text: organizations.suspend(
         world.use, world.admin, "birch-university", text
-    ),
-    "rationale of a move": lambda world, text: stages.move(
-        world.use, world.admin, "gpt-2/774M", StageState.PUBLIC, text
     ),
 }  # fmt: skip
 

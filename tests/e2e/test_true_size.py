@@ -41,7 +41,7 @@ def open_stage(world: World, name: str) -> None:
     model = name.partition("/")[0]
     stages.add_model(world.use, world.admin, model, "Sentence embeddings")
     stages.add(world.use, world.admin, name, tier="research", agreement=AGREEMENT)
-    stages.move(world.use, world.admin, name, StageState.PARTNERS, "For partners.")
+    world.move(name, StageState.PARTNERS, "For partners.")
     world.clock.advance(-ENDED)  # before the first download, for which it is already then
     proposed = clearances.propose(
         world.use, world.admin, PARTNERS["cleared"], model, "research", purpose="To study it.",

@@ -15,7 +15,7 @@ from server.domain.access import clearances, signatures
 from server.domain.errors import Refused
 from server.domain.identity import organizations, people, tokens
 from server.domain.permissions import Role, Scope
-from server.domain.release import agreements, holds, stages
+from server.domain.release import agreements, holds
 from server.domain.release.stages import StageState
 from server.storage import database
 from server.web import app as web
@@ -36,7 +36,7 @@ def hold(on: str) -> Callable[[World], None]:
 
 
 def withdraw(world: World) -> None:
-    stages.move(world.use, world.admin, "gpt-2/774M", StageState.WITHDRAWN, "a finding")
+    world.move("gpt-2/774M", StageState.WITHDRAWN, "a finding")
 
 
 def suspend(world: World) -> None:

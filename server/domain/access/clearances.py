@@ -13,7 +13,7 @@ from server.domain import acts, long_texts
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotFound, NotPossible
-from server.domain.identity import organizations
+from server.domain.identity import organizations, second_person
 from server.domain.identity.organizations import Organization
 from server.domain.identity.people import Person
 from server.domain.mail import notices
@@ -183,8 +183,7 @@ def approve(use: Resources, caller: Caller, clearance_id: int) -> Clearance:
             raise NotPossible(
                 f"Clearance {clearance_id} is {clearance.state_at(at)}: only a proposed clearance can be approved."
             )
-        if clearance.proposed_by == caller.person_id:
-            raise NotPossible("You proposed this clearance, so another admin must approve it.")
+        second_person.require(session, caller, clearance.proposed_by)
         clearance.approved_by, clearance.approved_at = caller.person_id, at
         _tell_cleared(session, use, clearance, at)
         _record(session, caller, EntryKind.CLEARANCE_APPROVE, clearance, at)

@@ -87,4 +87,6 @@ def organization_of(world: World, record: Record, erased: Mapping[int, AnyRow]) 
         case "access_request" | "clearance" | "signature" | "invitation" | "organization" | "person_id":
             concerned: str = record["organization"]
             return concerned
+        case "finding":  # to whom it was released is for the lab alone
+            return record.get("organization")
     return None

@@ -37,8 +37,8 @@ def _clearance_approve(world: World, record: Record) -> Iterator[str]:
         yield "it approves a clearance that was already approved or revoked"
     if _terms(record) != _terms(vars(clearance)):
         yield "it approves a different clearance than was proposed"
-    if world.needs_two(clearance.tier) and by == clearance.proposed_by:
-        yield "the clearance was proposed and approved by the same person"
+    if world.needs_two(clearance.tier) and (fault := world.second_person_fault(by, clearance.proposed_by)) is not None:
+        yield fault
     clearance.approved, clearance.approved_by = True, by
 
 

@@ -14,8 +14,9 @@ def _begin(world: World, record: Record) -> Iterator[str]:
         return
     world.lab = record["organization"]
     world.organizations[world.lab] = Organization(record.get("organization_id"), is_lab=True)
+    world.two_people = record.get("two_people", False)
     for email in record["admins"]:
-        world.people[email] = Person(world.lab, Role.ADMIN)
+        world.people[email] = Person(world.lab, Role.ADMIN, given_by_two=True)
 
 
 def _organization_add(world: World, record: Record) -> Iterator[str]:
@@ -111,7 +112,9 @@ def _person_change(world: World, record: Record) -> Iterator[str]:
     if kind == EntryKind.PERSON_CHANGE_ROLE:
         if not world.fits(about.organization, record["role"]):
             yield f"it makes {email} {record['role']} of {about.organization}, which is not a role there"
-        about.role = record["role"]
+        about.role, about.given_by_two = record["role"], False
+    elif kind == EntryKind.PERSON_RESET_PASSWORD:
+        about.known_by.add(str(by))
     elif kind == EntryKind.PERSON_DISABLE:
         _disable(world, email, about, by)
     elif kind == EntryKind.PERSON_ENABLE:

@@ -25,12 +25,14 @@ def _stage_add(world: World, record: Record) -> Iterator[str]:
 
 def _stage_move(world: World, record: Record) -> Iterator[str]:
     stage, to = world.stages.get(record["stage"]), record["to"]
+    if world.two_people:
+        yield "it moves a stage without a decision of two people"
     if stage is None or stage.state != record["before"]:
         yield "it moves a stage from a state that it was not in"
     elif to not in MOVES[StageState(stage.state)]:
         yield f"a stage cannot move from {stage.state} to {to}"
     if stage is not None:
-        stage.state = to
+        stage.state, stage.was_public = to, stage.was_public or to == StageState.PUBLIC
 
 
 def _stage_change(world: World, record: Record) -> Iterator[str]:

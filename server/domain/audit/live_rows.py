@@ -10,10 +10,13 @@ from sqlalchemy.orm import Session
 from server.domain.access.clearances import Clearance
 from server.domain.access.signatures import Signature
 from server.domain.accounts.invitations import Invitation
+from server.domain.decisions import records
 from server.domain.identity.organizations import Organization, Quota
 from server.domain.identity.people import Person
 from server.domain.identity.tokens import Token
 from server.domain.release.agreements import Agreement, AgreementVersion
+from server.domain.release.decisions import Decision, DecisionFinding
+from server.domain.release.findings import Finding, FindingReader, sha256_of
 from server.domain.release.holds import EVERYTHING
 from server.domain.release.stages import Everything, Holdable, Model, Stage, StageAlias
 from server.domain.release.tiers import Tier
@@ -89,6 +92,24 @@ def clearances(session: Session, names: Names) -> Rows:
     }  # fmt: skip
 
 
+def decisions(session: Session, names: Names) -> Rows:
+    findings: dict[int, set[int]] = {}
+    for decision_id, finding_id in session.execute(select(DecisionFinding.decision_id, DecisionFinding.finding_id)):
+        findings.setdefault(decision_id, set()).add(finding_id)
+    return {
+        one.id: {
+            "kind": str(one.kind), "subject": one.subject, "first_state": one.from_state, "last_state": one.to_state,
+            "moment": None if one.opens_at is None else _ms(one.opens_at), "state": str(one.state),
+            "proposer": names.emails.get(one.proposed_by), "approver": names.emails.get(one.approved_by or 0),
+            "public_reason": one.public_reason, "rationale": records.sha256(one.rationale),
+            "what_would_change_it": records.sha256(one.would_change), "evidence": records.sha256(one.evidence),
+            "evidence_when_done": None if one.evidence_when_done is None else records.sha256(one.evidence_when_done),
+            "findings": findings.get(one.id, set()),
+        }
+        for one in session.scalars(select(Decision))
+    }  # fmt: skip
+
+
 def signatures(session: Session, names: Names) -> Rows:
     return {
         one.id: {
@@ -118,6 +139,24 @@ def holds(session: Session, names: Names) -> Rows:
         rows[EVERYTHING] = everything
     rows |= {f"{names.models.get(row.model_id)}/{row.name}": row for row in session.scalars(select(Stage))}
     return {on: {"author": row.held_by} for on, row in rows.items() if row.held_at is not None}
+
+
+def findings(session: Session, names: Names) -> Rows:
+    readers: dict[int, set[str]] = {}
+    for finding_id, organization_id in session.execute(select(FindingReader.finding_id, FindingReader.organization_id)):
+        readers.setdefault(finding_id, set()).add(names.slugs.get(organization_id, ""))
+    stages = {one.id: f"{names.models.get(one.model_id)}/{one.name}" for one in session.scalars(select(Stage))}
+    return {
+        one.id: {
+            "organization": names.slugs.get(one.organization_id), "stage": stages.get(one.stage_id),
+            "state": str(one.state), "severity": str(one.severity),
+            "text": sha256_of(one.title, one.text),
+            "answer": one.answer and sha256_of(one.answer),
+            "embargo": one.embargo_until and str(one.embargo_until), "permission_to_publish": one.may_publish,
+            "readers": readers.get(one.id, set()),
+        }
+        for one in session.scalars(select(Finding))
+    }  # fmt: skip
 
 
 def agreements(session: Session, names: Names) -> Rows:

@@ -102,6 +102,19 @@ def _told_clearances(world: World) -> Rows:
     }  # fmt: skip
 
 
+def _told_decisions(world: World) -> Rows:
+    return {
+        number: {
+            "kind": one.decides, "subject": one.on, "first_state": one.before, "last_state": one.to,
+            "moment": one.opens_at, "state": one.state, "proposer": one.proposed_by, "approver": one.approved_by,
+            "public_reason": one.public_reason, "rationale": one.rationale_sha256,
+            "what_would_change_it": one.would_change_sha256, "evidence": one.evidence_sha256,
+            "evidence_when_done": one.evidence_when_done_sha256, "findings": one.findings,
+        }
+        for number, one in world.decisions.items()
+    }  # fmt: skip
+
+
 def _told_signatures(world: World) -> Rows:
     return {
         number: {"organization": one.organization, "version": one.agreement_sha256, "state": one.state}
@@ -127,6 +140,18 @@ def _told_agreements(world: World) -> Rows:
     }
 
 
+def _told_findings(world: World) -> Rows:
+    return {
+        number: {
+            "organization": one.organization, "stage": one.stage, "state": str(one.state),
+            "severity": str(one.severity), "text": one.text_sha256, "answer": one.answer_sha256,
+            "embargo": one.embargo_until, "permission_to_publish": one.may_publish,
+            "readers": {one.organization, *one.released_to},
+        }
+        for number, one in world.findings.items()
+    }  # fmt: skip
+
+
 _TABLES: dict[str, tuple[Callable[[World], Rows], Callable[[Session, Names], Rows]]] = {
     "organizations": (_told_organizations, live_rows.organizations),
     "people": (_told_people, live_rows.people),
@@ -137,6 +162,8 @@ _TABLES: dict[str, tuple[Callable[[World], Rows], Callable[[Session, Names], Row
     "models": (lambda world: {name: {} for name in world.models}, live_rows.models),
     "stages": (_told_stages, live_rows.stages),
     "clearances": (_told_clearances, live_rows.clearances),
+    "decisions": (_told_decisions, live_rows.decisions),
     "signatures": (_told_signatures, live_rows.signatures),
+    "findings": (_told_findings, live_rows.findings),
     "holds": (lambda world: {on: {"author": by} for on, by in world.held.items()}, live_rows.holds),
 }

@@ -13,7 +13,15 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from server import dates
-from server.domain.audit import columns, judging_access, judging_actors, judging_people, judging_release
+from server.domain.audit import (
+    columns,
+    judging_access,
+    judging_actors,
+    judging_decisions,
+    judging_findings,
+    judging_people,
+    judging_release,
+)
 from server.domain.audit.world import JudgedByNothing, Record, Rule, World
 from server.domain.entry_kinds import EntryKind
 from server.log.entries import Log, LogEntry, name_of
@@ -58,7 +66,9 @@ def _minute(time_ms: int) -> str:
 RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     **judging_people.RULES,
     **judging_access.RULES,
+    **judging_findings.RULES,
     **judging_release.RULES,
+    **judging_decisions.RULES,
     EntryKind.ALARM: _alarm,
     EntryKind.ALARM_RESOLVE: JudgedByNothing("because the alarm itself stays"),
     EntryKind.RECONCILIATION: JudgedByNothing("because it is only a count"),
@@ -76,7 +86,7 @@ _CHANGING_NOTHING = {
     EntryKind.DOWNLOAD, EntryKind.ALARM, EntryKind.ENTRY_ERASE, EntryKind.CHECKPOINT_PUBLISH, EntryKind.PASSWORD_RESET,
     EntryKind.CHECKPOINT_SET_MAIN,
     EntryKind.ACCESS_REQUEST_CREATE, EntryKind.ACCESS_REQUEST_WITHDRAW, EntryKind.PERSON_PASSWORD_CHANGE,
-    EntryKind.PERSON_RESET_PASSWORD, EntryKind.PERSON_FACTOR_ADD, EntryKind.PERSON_FACTOR_NAME,
+    EntryKind.PERSON_FACTOR_ADD, EntryKind.PERSON_FACTOR_NAME,
     EntryKind.PERSON_FACTOR_REMOVE, EntryKind.PERSON_FACTOR_REPLACE,
 }  # fmt: skip
 # Kinds by which other entries are judged: what they say must stay.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from server.domain.permissions import POLICY, STAFF, Permission, Role
+from server.domain.release.findings import TRIAGED, FindingState
 
 Record = dict[str, Any]
 
@@ -30,13 +31,19 @@ class Organization:
 
 @dataclass
 class Person:
-    """id: None as long as no entry has named it."""
+    """id: None as long as no entry has named it.
+
+    given_by_two: whether two people gave the role, or it is that of one of the first two admins. known_by: who has been
+    shown what they sign in with, since then.
+    """
 
     organization: str
     role: str
     id: int | None = None
     disabled: bool = False
     disabled_by_lab: bool = False
+    given_by_two: bool = False
+    known_by: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -79,8 +86,34 @@ class Stage:
     tier: str
     agreement: str | None
     state: str = "planned"
+    was_public: bool = False  # whether it is or ever was
     announced: bool = False
     aliases: set[str] = field(default_factory=set)
+
+
+@dataclass
+class Decision:
+    """What moves a stage, or lifts a hold; the long texts by their hashes. `state`: as the tables call it."""
+
+    decides: str
+    on: str
+    before: str | None
+    to: str | None
+    opens_at: int | None
+    proposed_by: str | None
+    public_reason: str
+    rationale_sha256: str
+    would_change_sha256: str
+    evidence_sha256: str
+    findings: frozenset[int]
+    state: str = "proposed"
+    approved_by: str | None = None
+    closed_by: str | None = None
+    evidence_when_done_sha256: str | None = None
+
+    @property
+    def terms(self) -> tuple[str, str, str | None, str | None, int | None]:
+        return self.decides, self.on, self.before, self.to, self.opens_at
 
 
 @dataclass
@@ -90,6 +123,21 @@ class Signature:
     organization: str
     agreement_sha256: str
     state: str
+
+
+@dataclass
+class Finding:
+    """A report; its words only by their hash. embargo_until: a day, `2027-01-31`."""
+
+    organization: str
+    stage: str
+    severity: str
+    text_sha256: str
+    may_publish: bool
+    embargo_until: str | None
+    state: str = "open"
+    answer_sha256: str | None = None
+    released_to: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -110,10 +158,13 @@ class World:
     # Agreement → sha256 of the version before that one, and the end of the time in which it counts as well.
     lasting: dict[str, tuple[str | None, int]] = field(default_factory=dict)
     clearances: dict[int, Clearance] = field(default_factory=dict)
+    decisions: dict[int, Decision] = field(default_factory=dict)
     signatures: dict[int, Signature] = field(default_factory=dict)
+    findings: dict[int, Finding] = field(default_factory=dict)
     held: dict[str, str | None] = field(default_factory=dict)  # on what, and who placed the hold
     forgotten: set[str] = field(default_factory=set)  # families of kinds ("person") of which an entry was erased
     is_recent: bool = False  # whether an entry has had what only recent ones have
+    two_people: bool = False  # whether what takes two people takes two who could not be one
     lists_people: bool = False  # whether rows have told who acted: the oldest did not
     last_ms: int = 0
     clock_notes: list[str] = field(default_factory=list)  # where a clock was wrong, and who said so
@@ -121,6 +172,22 @@ class World:
     def needs_two(self, tier: str) -> bool:
         threshold = self.ranks.get(self.second_person_tier)
         return threshold is None or self.ranks.get(tier, 0) >= threshold
+
+    def second_person_fault(self, email: str | None, proposer: str | None) -> str | None:
+        """Why an admin cannot have approved what `proposer` proposed; None where they can.
+
+        Somebody who is no admin is judged as whoever acts is.
+        """
+        if email == proposer:
+            return "it was proposed and approved by the same person"
+        person = self.people.get(email or "")
+        if not self.two_people or person is None or person.role != Role.ADMIN:
+            return None
+        if not person.given_by_two:
+            return f"{email}, who approved it, had a role that one person alone had given"
+        if proposer in person.known_by:
+            return f"{proposer}, who proposed it, could act in the name of {email}, who approved it"
+        return None
 
     def signed(self, signature: int | None, organization: str | None, sha256: str | None) -> bool:
         """Whether this signature of an organization under these words is in force."""
@@ -133,6 +200,12 @@ class World:
         """The version before the current one, if signatures of it still count."""
         sha256, until = self.lasting.get(agreement, (None, 0))
         return sha256 if time_ms < until else None
+
+    def consider(self, findings: Iterable[int]) -> None:
+        """Move on what an executed decision considered, as `findings.mark_considered` did."""
+        for number in findings:
+            if (finding := self.findings.get(number)) is not None and finding.state in TRIAGED:
+                finding.state = FindingState.CONSIDERED
 
     def may(self, email: str | None, permission: Permission) -> bool:
         """Whether somebody is there, active, and of a role that includes it."""

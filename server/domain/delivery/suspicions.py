@@ -21,6 +21,7 @@ from server.domain.downloads import issuing
 from server.domain.entry_kinds import KINDS, EntryKind
 from server.domain.identity.organizations import Organization
 from server.domain.identity.people import Person
+from server.domain.release.stages import StageState
 from server.log.entries import LogEntry
 from server.storage.access_logs import Read
 
@@ -29,8 +30,10 @@ IPV4_PREFIX, IPV6_PREFIX = 24, 48
 
 _STARTS = {kind: about.ends for kind, about in KINDS.items() if about.ends is not None}  # what takes away, and of what
 _ENDS = {kind: about.resumes for kind, about in KINDS.items() if about.resumes is not None}
+_MOVES = {EntryKind.STAGE_MOVE, EntryKind.DECISION_EXECUTE}
 _WORDS = {
     EntryKind.CLEARANCE_REVOKE: "the clearance was revoked",
+    EntryKind.DECISION_EXECUTE: "the stage was withdrawn, or was public no longer",
     EntryKind.HOLD_LAY: "a hold was placed",
     EntryKind.HOLD_PLACE: "a hold was placed",
     EntryKind.ORGANIZATION_SUSPEND: "the organization was suspended",
@@ -218,9 +221,9 @@ def _add_acts(session: Session, found: dict[str, Issued]) -> None:
     query = query.where(LogEntry.kind.in_([*_STARTS, *_ENDS])).order_by(LogEntry.id)
     for some in in_parts(wanted):
         for row in session.execute(query.where(LogEntry.subject.in_(some))):
-            if row.kind != EntryKind.STAGE_MOVE or orjson.loads(row.record).get("to") == "withdrawn":
-                kind = EntryKind(row.kind)
-                family = _STARTS.get(kind) or _ENDS[kind]
+            kind = EntryKind(row.kind)
+            family = _moved(row.record) if kind in _MOVES else _STARTS.get(kind) or _ENDS[kind]
+            if family is not None:
                 # Not by the record: that of a token or a person may have been erased.
                 acts[family, row.subject].append(
                     Act(row.id, row.leaf_index, kind, int(row.appended_at.timestamp() * 1000))
@@ -228,6 +231,14 @@ def _add_acts(session: Session, found: dict[str, Issued]) -> None:
     for each in found.values():
         after = ([act for act in acts[subject] if act.at_ms >= each.at_ms] for subject in rested[each.id])
         each.acts = [some for some in after if some]
+
+
+def _moved(record: bytes) -> str | None:
+    """What a stage's move ended, if anything: all downloads of it, or those that took no clearance."""
+    moved = orjson.loads(record)
+    if moved.get("to") == StageState.WITHDRAWN:
+        return "stage"
+    return "public" if moved.get("before") == StageState.PUBLIC else None
 
 
 def _people(session: Session, found: Mapping[str, Issued]) -> dict[str, str]:
@@ -243,6 +254,8 @@ def _people(session: Session, found: Mapping[str, Issued]) -> dict[str, str]:
 def _rested_on(record: Mapping[str, Any], people: Mapping[str, str]) -> list[Subject]:
     stage = f"{record['model']}/{record['stage']}"
     subjects = [("hold", stage), ("hold", record["model"]), ("hold", "everything"), ("stage", stage)]
+    if record.get("clearance") is None:
+        subjects.append(("public", stage))
     if (organization := record["actor"].get("organization")) is not None:
         subjects.append(("organization", organization))
     if (person := people.get(record["actor"].get("person"))) is not None:

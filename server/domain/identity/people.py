@@ -24,7 +24,7 @@ from server.domain.errors import (
     PersonDisabled,
     TooManyAttempts,
 )
-from server.domain.identity import email_addresses, organizations, sessions, tokens
+from server.domain.identity import email_addresses, known_credentials, organizations, sessions, tokens
 from server.domain.identity.organizations import Organization
 from server.domain.paging import Page, Slice, page
 from server.domain.permissions import PARTNERS, STAFF, Permission, Role
@@ -227,6 +227,7 @@ def reset_password(use: Resources, caller: Caller, email: str, password: str | N
         person.password_hash = hashed
         at = use.clock()
         sessions.end_all(session, person.id, at, "the password was reset")
+        known_credentials.note(session, person.id, caller.person_id, at)
         record(session, caller, EntryKind.PERSON_RESET_PASSWORD, person, at)
     return password
 

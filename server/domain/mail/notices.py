@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from sqlalchemy import column, select, table
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from server import dates
@@ -14,14 +14,7 @@ from server.domain.mail import mails
 from server.domain.mail.mails import Mail
 from server.domain.permissions import Role
 from server.domain.resources import Resources
-from server.storage.database import Moment
 
-# By name: the room that owns these tables sends notices itself.
-_CLEARANCES = table(
-    "clearances", column("organization_id"), column("model_id"), column("tier_id"), column("approved_at"),
-    column("revoked_at"), column("starts_at", Moment), column("expires_at", Moment),
-)  # fmt: skip
-_TIERS = table("tiers", column("id"), column("rank"))
 ALARM = "alarm"
 ALARMS_GATHER_FOR = timedelta(minutes=1)  # one mail for what is raised together, however many runs raise it
 ALARM_LINES_AT_MOST = 20
@@ -47,7 +40,7 @@ def request_waits(
         f"{asker.name} ({asker.email}) {asks} for {organization}:\n"
         f"  Tier:   {wanted}\n"
         f"  Until:  {dates.last_day(wanted_until)}\n\n"
-        f"Purpose, in their own words:\n\n{_quoted(purpose)}"
+        f"Purpose, in their own words:\n\n{quoted(purpose)}"
     )
     to_lab(session, use, {Role.ADMIN}, "access_request", f"{organization} {asks} to {wanted}", text, at)
 
@@ -58,7 +51,7 @@ def request_declined(
     """Tell who asked, and the organization's owners, that the answer is no, and why."""
     text = (
         f"The lab declined your organization's request for {wanted}. What you can download has not changed.\n\n"
-        f"The lab's reason:\n\n{_quoted(because)}\n\n"
+        f"The lab's reason:\n\n{quoted(because)}\n\n"
         f"To see the request or send a new one: {use.settings.public_url}/requests"
     )
     to_partner(session, use, organization_id, asked_by, "access_declined", f"Declined: {wanted}", text, at)
@@ -93,7 +86,7 @@ def clearance_waits(
         "The clearance takes effect once another admin approves it."
     )
     subject = f"Approval needed: {wanted} for {organization}"
-    for person in _of_lab(session, {Role.ADMIN}):
+    for person in of_lab(session, {Role.ADMIN}):
         if person.email != proposer:
             mails.queue(session, use, "clearance_waits", person.email, subject, text, at)
 
@@ -142,7 +135,7 @@ def signature_waits(
     """Tell the lab's admins that a partner signed, and waits for them. what: `version 2 of model-sharing`."""
     text = (
         f"Countersign or decline it: {use.settings.public_url}/admin/signatures/{signature_id}\n\n"
-        f"{organization} signed {what} on {dates.minute(at)}. The signer, as typed:\n\n{_quoted(signer)}"
+        f"{organization} signed {what} on {dates.minute(at)}. The signer, as typed:\n\n{quoted(signer)}"
     )
     to_lab(session, use, {Role.ADMIN}, "signature_waits", f"{organization} has signed {what}", text, at)
 
@@ -165,34 +158,9 @@ def signature_declined(
     """Tell a partner that the lab did not countersign, and why."""
     text = (
         f"The lab declined your signature of {what}, so it is not in force. Once this is settled, sign again: "
-        f"{use.settings.public_url}/agreements\n\nThe lab's reason:\n\n{_quoted(because)}"
+        f"{use.settings.public_url}/agreements\n\nThe lab's reason:\n\n{quoted(because)}"
     )
     to_partner(session, use, organization_id, signed_by, "signature_declined", f"Declined: {what}", text, at)
-
-
-def stage_opened(
-    session: Session, use: Resources, stage: str, model_id: int, rank: int, at: datetime, *, to_everyone: bool
-) -> None:
-    """Tell partners' owners that a stage was released: to everyone, or to those who are cleared for its tier."""
-    cleared = (
-        select(_CLEARANCES.c.organization_id)
-        .join_from(_CLEARANCES, _TIERS, _TIERS.c.id == _CLEARANCES.c.tier_id)
-        .where(
-            _CLEARANCES.c.model_id == model_id, _TIERS.c.rank >= rank, _CLEARANCES.c.approved_at.is_not(None),
-            _CLEARANCES.c.revoked_at.is_(None), _CLEARANCES.c.starts_at <= at, _CLEARANCES.c.expires_at > at,
-        )
-    )  # fmt: skip
-    query = select(Person).join(Organization, Person.organization_id == Organization.id)
-    query = query.where(~Organization.is_lab, Organization.suspended_at.is_(None), Person.role == Role.OWNER)
-    if not to_everyone:
-        query = query.where(Organization.id.in_(cleared))
-    whom = "everyone" if to_everyone else "partners that are cleared for it, as your organization is"
-    text = (
-        f"See the stage, and whether there is anything left to do: {use.settings.public_url}/stages/{stage}\n\n"
-        f"The lab released {stage} to {whom}, on {dates.minute(at)}."
-    )
-    for person in session.scalars(query.where(Person.disabled_at.is_(None)).order_by(Person.id)):
-        mails.queue(session, use, "stage_opened", person.email, f"Released: {stage}", text, at)
 
 
 def alarms_raised(session: Session, use: Resources, sentences: Iterable[str], at: datetime) -> None:
@@ -202,7 +170,7 @@ def alarms_raised(session: Session, use: Resources, sentences: Iterable[str], at
         return
     lines = "\n".join(f"  {dates.minute(at)}: {number} x {sentence}" for sentence, number in counted.items())
     page = f"Review the alarms: {use.settings.public_url}/audit/alarms"
-    for person in _of_lab(session, {Role.ADMIN, Role.AUDITOR}):
+    for person in of_lab(session, {Role.ADMIN, Role.AUDITOR}):
         waiting = session.scalar(_GATHERING.where(Mail.recipient == person.email))
         if waiting is None:
             text = f"{page}\n\nAlarms, oldest first:\n\n{lines}\n\nEach alarm is also an entry in the log."
@@ -218,7 +186,7 @@ def to_lab(
     session: Session, use: Resources, roles: set[Role], kind: str, subject: str, text: str, at: datetime
 ) -> None:
     """Everybody of the lab in these roles who is not disabled."""
-    for person in _of_lab(session, roles):
+    for person in of_lab(session, roles):
         mails.queue(session, use, kind, person.email, subject, text, at)
 
 
@@ -250,15 +218,16 @@ _GATHERING = (
 
 
 def _reason(because: str | None) -> str:
-    return "" if because is None else f"The lab's reason:\n\n{_quoted(because)}\n\n"
+    return "" if because is None else f"The lab's reason:\n\n{quoted(because)}\n\n"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """What somebody else wrote, marked in every line: it must not pass for ours."""
     return "\n".join(f"> {line}" for line in text.splitlines())
 
 
-def _of_lab(session: Session, roles: set[Role]) -> list[Person]:
+def of_lab(session: Session, roles: set[Role]) -> list[Person]:
+    """Whoever of the lab has one of these roles and is not disabled."""
     query = select(Person).join(Organization, Person.organization_id == Organization.id)
     active = query.where(Organization.is_lab, Person.role.in_(roles), Person.disabled_at.is_(None))
     return list(session.scalars(active.order_by(Person.id)))

@@ -10,7 +10,7 @@ from server.domain.audit import logs
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotPossible
-from server.domain.identity import email_addresses, organizations, people
+from server.domain.identity import email_addresses, organizations, people, role_grants
 from server.domain.permissions import Role
 from server.domain.release.stages import Everything
 from server.domain.resources import Resources
@@ -52,12 +52,13 @@ def begin(use: Resources, lab: str, lab_name: str, admins: list[FirstAdmin]) -> 
         made = []
         for admin, hashed in zip(admins, hashes, strict=True):
             person, totp_secret = people.create(session, use, home, admin.email, admin.name, Role.ADMIN, hashed)
+            role_grants.root(session, person, at)
             made.append(FirstAdmin(person.email, admin.name, admin.password, totp_secret))
         record = {
             "actor": Caller(via="cli").as_record(), "origin": log.origin, "organization": lab,
             "organization_id": home.id,
             "vkey": log.vkey, "receipt_vkey": log.receipt_vkey, "second_person_tier": use.settings.second_person_tier,
-            "admins": [admin.email for admin in made],
+            "admins": [admin.email for admin in made], "two_people": True,
         }  # fmt: skip
         acts.append(session, EntryKind.INSTANCE_BEGIN, at, record, organization_id=home.id)
         return made

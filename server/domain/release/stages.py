@@ -8,11 +8,10 @@ from enum import StrEnum
 from sqlalchemy import ForeignKey, String, Text, UniqueConstraint, func, select
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
 
-from server.domain import acts, long_texts
+from server.domain import acts
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotFound, NotPossible
-from server.domain.mail import notices
 from server.domain.permissions import Permission
 from server.domain.release import agreements, tiers
 from server.domain.release.agreements import Agreement
@@ -47,9 +46,13 @@ class StageState(StrEnum):
 MOVES = {
     StageState.PLANNED: {StageState.PARTNERS, StageState.PUBLIC, StageState.WITHDRAWN},
     StageState.PARTNERS: {StageState.PUBLIC, StageState.WITHDRAWN},
-    StageState.PUBLIC: {StageState.WITHDRAWN},
+    StageState.PUBLIC: {StageState.PARTNERS, StageState.WITHDRAWN},  # what is out is out, but no more is issued
     StageState.WITHDRAWN: set(),
 }
+OPENING = {  # moves after which somebody can download who could not before
+    (StageState.PLANNED, StageState.PARTNERS), (StageState.PLANNED, StageState.PUBLIC),
+    (StageState.PARTNERS, StageState.PUBLIC),
+}  # fmt: skip
 
 
 class Holdable:
@@ -92,6 +95,7 @@ class Stage(Holdable, Base):
     state_since: Mapped[datetime] = mapped_column(Moment)
     announced: Mapped[bool] = mapped_column(default=False)
     plan: Mapped[str | None] = mapped_column(String(PLAN_CHARACTERS_AT_MOST))
+    reports_at_least: Mapped[int] = mapped_column(default=0)  # of partners, before a decision may open it further
     tier_id: Mapped[int] = mapped_column(ForeignKey("tiers.id"))
     agreement_id: Mapped[int | None] = mapped_column(ForeignKey("agreements.id"))
     main_checkpoint_id: Mapped[int | None] = mapped_column(Key)  # the newest published one
@@ -180,27 +184,6 @@ def add_alias(use: Resources, caller: Caller, full_name: str, alias: str) -> Non
         _require_free(session, stage.model, alias)
         session.add(StageAlias(model_id=stage.model_id, name=alias, stage_id=stage.id))
         _record(session, caller, EntryKind.STAGE_ALIAS, stage.full_name, use.clock(), alias=alias)
-
-
-def move(use: Resources, caller: Caller, full_name: str, to: StageState, rationale: str) -> None:
-    """Move a stage up its ladder, or withdraw it permanently. There is no way back: place a hold instead."""
-    caller.require(Permission.STAGE_MANAGE)
-    rationale = long_texts.require(rationale, "a reason, which is recorded in the log")
-    with use.database.transaction() as session:
-        stage = get(session, full_name, lock=True)
-        before = StageState(stage.state)
-        if to not in MOVES[before]:
-            can = ", ".join(sorted(MOVES[before])) or "no other state"
-            raise NotPossible(
-                f"{stage.full_name} is {before} and can move to: {can}. To stop downloads for now, place a hold."
-            )
-        at = use.clock()
-        stage.state, stage.state_since = to, at
-        if to in {StageState.PARTNERS, StageState.PUBLIC}:
-            notices.stage_opened(
-                session, use, stage.full_name, stage.model_id, stage.tier.rank, at, to_everyone=to is StageState.PUBLIC
-            )
-        _record(session, caller, EntryKind.STAGE_MOVE, stage.full_name, at, before=before, to=to, rationale=rationale)
 
 
 def announce(use: Resources, caller: Caller, full_name: str, *, announced: bool, plan: str | None) -> None:

@@ -20,7 +20,7 @@ def live(world: World) -> None:
     stages.add(use, admin, "mini-gpt/second", tier="registered", agreement="second")
     stages.add(use, admin, "mini-gpt/free", tier="registered")
     for name in ("mini-gpt/second", "mini-gpt/free"):
-        stages.move(use, admin, name, StageState.PARTNERS, "Ready.")
+        world.move(name, StageState.PARTNERS, "Ready.")
     for model, tier in (("mini-gpt", "registered"), ("gpt-2", "research")):
         clearances.propose(
             use, admin, "aurora-institute", model, tier, expires_at=world.clock() + timedelta(days=9), purpose="Study."

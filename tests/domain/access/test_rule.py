@@ -382,7 +382,7 @@ ACTS: dict[str, tuple[Callable[[Resources, World], Any], type[Refused]]] = {
     "suspend": (lambda use, w: organizations.suspend(use, w.admin, "aurora-institute", "For a test."),
                 OrganizationSuspended),
     "disable": (lambda use, w: people.disable(use, w.admin, w.example.people["cleared"]["email"]), InvalidCredentials),
-    "withdraw": (lambda use, w: stages.move(use, w.admin, STAGE, StageState.WITHDRAWN, "Unsafe."), StageWithdrawn),
+    "withdraw": (lambda _, w: w.move(STAGE, StageState.WITHDRAWN, "Unsafe."), StageWithdrawn),
     "hold the stage": (lambda use, w: holds.place(use, w.admin, STAGE, "A finding."), StageHeld),
     "hold the model": (lambda use, w: holds.place(use, w.admin, "gpt-2", "A finding."), StageHeld),
     "hold everything": (lambda use, w: holds.place(use, w.admin, "everything", "A finding."), StageHeld),

@@ -1,6 +1,7 @@
 """The columns that entries are found by, the order of rows, and the rows about the logs: each changed as by SQL."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from server.domain.resources import Resources
 from server.storage.embedded import EmbeddedStore
 from tests import tampering
 from tests.own_keys import anchored_instance, seal_and_anchor
-from tests.world import Clock, World
+from tests.postgres import PostgreSQL
+from tests.world import DATABASES, Clock, World
 
 
 def found(world: World) -> list[tuple[str, str]]:
@@ -116,11 +118,19 @@ def test_a_log_s_row_that_says_something_else_is_named(world: World, what: str) 
     assert sentence in {told for _, told in found(world)}
 
 
-@pytest.fixture
-def anchored(tmp_path: Path, embedded_store: EmbeddedStore) -> Iterator[tuple[Resources, list[int]]]:
+@pytest.fixture(params=DATABASES)
+def anchored(
+    request: pytest.FixtureRequest, tmp_path: Path, embedded_store: EmbeddedStore
+) -> Iterator[tuple[Resources, list[int]]]:
     """An instance whose last anchor was written five minutes ago; with the sizes of the last three."""
     clock, sizes = Clock(), []
-    with anchored_instance(tmp_path, embedded_store, clock) as use:
+    with ExitStack() as stack:
+        database = {}
+        if request.param == "postgresql":
+            postgres: PostgreSQL = request.getfixturevalue("postgres")
+            database["database_url"] = postgres.create("anchored")
+            stack.callback(postgres.drop, "anchored")
+        use = stack.enter_context(anchored_instance(tmp_path, embedded_store, clock, **database))
         for _ in range(3):
             clock.offset += timedelta(minutes=1)
             heartbeat.beat(use)

@@ -107,7 +107,7 @@ def test_what_others_are_judged_by_stays(sqlite_world: World) -> None:
     for entry in {entry.kind: entry for entry in world.entries()}.values():
         if not erasure.may_be_erased(entry.kind):
             refused[entry.kind] = entry
-    assert {"tier.add", "clearance.approve", "instance.begin", "stage.move"} <= set(refused)
+    assert {"tier.add", "clearance.approve", "instance.begin", "decision.execute"} <= set(refused)
     assert {"hold.place", "signature.end", "organization.suspend"} <= replay.JUDGING
     assert not any(map(erasure.may_be_erased, [*replay.JUDGING, "entry.erase", "log.open", "log.close", "log.resume"]))
     for entry in refused.values():

@@ -17,7 +17,7 @@ from server.domain.downloads import issuing
 from server.domain.errors import InvalidRequest, NotFound, NotPossible, Refused
 from server.domain.identity import organizations, people
 from server.domain.permissions import POLICY, Permission, Role
-from server.domain.release import agreements, holds, stages
+from server.domain.release import agreements, holds
 from server.domain.release.stages import StageState
 from tests.world import STRANGER, World
 
@@ -197,9 +197,9 @@ def test_it_says_what_the_access_rule_answered(sqlite_world: World, seed: int) -
     for number, what in enumerate(acts):
         history.act(what)
         if number == 5:
-            stages.move(world.use, world.admin, "mini-gpt/base", StageState.PUBLIC, "No harm was seen.")
+            world.move("mini-gpt/base", StageState.PUBLIC, "No harm was seen.")
         if number == 8:
-            stages.move(world.use, world.admin, "mini-gpt/base", StageState.WITHDRAWN, "Harm was seen.")
+            world.move("mini-gpt/base", StageState.WITHDRAWN, "Harm was seen.")
     end = world.use.clock()
     assert sum(sum(sample.could.values()) for sample in history.samples) > 100
     for stage in STAGES:

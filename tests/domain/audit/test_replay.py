@@ -15,7 +15,7 @@ from server.domain.audit.world import JudgedByNothing
 from server.domain.downloads import issuing
 from server.domain.entry_kinds import KINDS, EntryKind
 from server.domain.identity import organizations
-from server.domain.release import agreements, holds, stages
+from server.domain.release import agreements, holds
 from server.domain.release.holds import EVERYTHING
 from server.domain.release.stages import StageState
 from server.log.entries import LogEntry
@@ -35,7 +35,7 @@ NO_CLEARANCE = "it names no clearance that the log knows"
 NO_SIGNATURE = "no signature of the agreement's current version was in force"
 NOT_IN_FORCE = "its clearance was not in force at that time"
 OTHERS = "its clearance is for another organization or model"
-ONE_PERSON = "the clearance was proposed and approved by the same person"
+ONE_PERSON = "it was proposed and approved by the same person"
 TOO_LOW = "its clearance has a tier that is too low"
 
 
@@ -308,7 +308,7 @@ ACTS: dict[str, tuple[Callable[[World], object], str]] = {
     "end": (lambda world: signatures.end(world.use, world.admin, 1), NO_SIGNATURE),
     "new words": (lambda world: agreements.publish(world.use, world.admin, "model-sharing", "Other words.\n"),
                   NO_SIGNATURE),
-    "withdraw": (lambda world: stages.move(world.use, world.admin, "gpt-2/774M", StageState.WITHDRAWN, "It leaked."),
+    "withdraw": (lambda world: world.move("gpt-2/774M", StageState.WITHDRAWN, "It leaked."),
                  "it issues a withdrawn stage"),
 }  # fmt: skip
 

@@ -127,7 +127,7 @@ def proposed_and_approved_by_two_outsiders(world: World) -> Planted:
     return Planted(EntryKind.CLEARANCE_APPROVE, proposal | by(second), "cedar-systems")
 
 
-def approved_by_whom_sql_made_an_admin(world: World) -> None:
+def revoked_by_whom_sql_made_an_admin(world: World) -> None:
     made = clearances.propose(
         world.use, world.admin, "cedar-systems", "gpt-2", "partner", expires_at=world.clock() + timedelta(days=9),
         purpose="A study.",
@@ -135,7 +135,7 @@ def approved_by_whom_sql_made_an_admin(world: World) -> None:
     publisher = world.person("publisher")
     tampering.run(world.settings.database_url, "UPDATE people SET role = 'admin' WHERE email = :email",
                   email=publisher.person)  # fmt: skip
-    clearances.approve(world.use, world.person("publisher"), made.id)  # by the real command, which reads the table
+    clearances.revoke(world.use, world.person("publisher"), made.id)  # by the real command, which reads the table
     world.tampered = True
 
 
@@ -213,8 +213,8 @@ def test_an_act_that_its_actor_could_not_do_is_named(world: World, planting: Cal
 
 def test_an_act_of_whom_sql_made_an_admin_is_named(world: World) -> None:
     """The command believes the table; the audit does not, and the table's row is named as well."""
-    approved_by_whom_sql_made_an_admin(world)
-    number = world.entries("clearance.approve")[-1].id
+    revoked_by_whom_sql_made_an_admin(world)
+    number = world.entries("clearance.revoke")[-1].id
     publisher = world.example.people["publisher"]["email"]
     assert found(world, tables=True) == [
         (world.name_of(number), f"{publisher}, who did it, had the role publisher, which does not allow this"),

@@ -19,7 +19,7 @@ from server.domain.identity import organizations, people, tokens
 from server.domain.identity.organizations import Organization
 from server.domain.permissions import Role
 from server.domain.publish.checkpoints import CheckpointFile
-from server.domain.release import holds, stages
+from server.domain.release import holds
 from server.domain.release.stages import StageState
 from server.storage.access_logs import Read
 from tests.access_log_lines import S3Words, Wanted, read_of, s3_line, write_log
@@ -166,7 +166,7 @@ ENDS: dict[str, tuple[Callable[[World], Any], str]] = {
     "hold on all": (lambda w: holds.place(w.use, w.admin, "everything", "Found."), "after a hold was placed"),
     "organization": (lambda w: organizations.suspend(w.use, w.admin, "aurora-institute", "Asked."),
                      "after the organization was suspended"),
-    "stage": (lambda w: stages.move(w.use, w.admin, "gpt-2/774M", StageState.WITHDRAWN, "Found."),
+    "stage": (lambda w: w.move("gpt-2/774M", StageState.WITHDRAWN, "Found."),
               "after the stage was withdrawn"),
     "token": (lambda w: tokens.revoke(w.use, w.person("cleared"), token_id(w)), "the token that asked for it"),
     "leaked token": (lambda w: tokens.revoke_leaked(w.use, STRANGER, w.example.tokens["cleared"]), "revoked as leaked"),

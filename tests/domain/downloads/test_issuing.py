@@ -304,7 +304,7 @@ def test_renewing_is_decided_anew(world: World) -> None:
     with pytest.raises(StageHeld):
         renew(world, second.id, caller=STRANGER)
     holds.lift(world.use, world.admin, "gpt-2/124M")
-    stages.move(world.use, world.admin, "gpt-2/774M", StageState.WITHDRAWN, "Unsafe.")
+    world.move("gpt-2/774M", StageState.WITHDRAWN, "Unsafe.")
     with pytest.raises(StageWithdrawn):
         renew(world, first.id)
 

@@ -127,10 +127,22 @@ def test_a_known_id_with_another_secret_is_unknown(world: World) -> None:
 
 
 ALLOWED = {
-    Role.OWNER: {Scope.STAGES_READ, Scope.DOWNLOADS_CREATE, Scope.LOG_READ},
-    Role.MEMBER: {Scope.STAGES_READ, Scope.DOWNLOADS_CREATE, Scope.LOG_READ},
-    Role.ADMIN: {Scope.STAGES_READ, Scope.DOWNLOADS_CREATE, Scope.LOG_READ, Scope.CHECKPOINTS_PUBLISH},
-    Role.PUBLISHER: {Scope.STAGES_READ, Scope.DOWNLOADS_CREATE, Scope.LOG_READ, Scope.CHECKPOINTS_PUBLISH},
+    Role.OWNER: {Scope.STAGES_READ, Scope.DOWNLOADS_CREATE, Scope.LOG_READ, Scope.FINDINGS_CREATE},
+    Role.MEMBER: {Scope.STAGES_READ, Scope.DOWNLOADS_CREATE, Scope.LOG_READ, Scope.FINDINGS_CREATE},
+    Role.ADMIN: {
+        Scope.STAGES_READ,
+        Scope.DOWNLOADS_CREATE,
+        Scope.LOG_READ,
+        Scope.CHECKPOINTS_PUBLISH,
+        Scope.FINDINGS_CREATE,
+    },
+    Role.PUBLISHER: {
+        Scope.STAGES_READ,
+        Scope.DOWNLOADS_CREATE,
+        Scope.LOG_READ,
+        Scope.CHECKPOINTS_PUBLISH,
+        Scope.FINDINGS_CREATE,
+    },
     Role.AUDITOR: {Scope.STAGES_READ, Scope.LOG_READ},
 }
 

@@ -11,7 +11,6 @@ from server.domain.identity import people
 from server.domain.mail import mails, notices
 from server.domain.mail.mails import Mail
 from server.domain.permissions import Role
-from server.domain.release import stages
 from server.domain.release.stages import StageState
 from tests.filled_forms import sign
 from tests.world import World
@@ -131,14 +130,14 @@ def test_whoever_s_account_is_changed_hears_of_it(world: World) -> None:
 def test_a_released_stage_is_told_to_those_whom_it_concerns(world: World) -> None:
     """To partners: the owners of who is cleared for it now. To everyone: every partner's owners; the lab knows."""
     world.add_partner()
-    stages.move(world.use, world.admin, "gpt-2/1558M", StageState.PARTNERS, "It is time.")
+    world.move("gpt-2/1558M", StageState.PARTNERS, "It is time.")
     cleared = {str(world.person(name).person) for name in ("cleared", "unsigned")}
     assert {mail.recipient for mail in outbox(world, "stage_opened")} == cleared
     assert outbox(world, "stage_opened")[0].subject == "Released: gpt-2/1558M"
-    stages.move(world.use, world.admin, "gpt-2/774M", StageState.PUBLIC, "No harm was seen.")
+    world.move("gpt-2/774M", StageState.PUBLIC, "No harm was seen.")
     told = [mail.recipient for mail in outbox(world, "stage_opened") if "774M" in mail.subject]
     assert set(told) == cleared | {str(world.person(name).person) for name in ("uncleared", "dover-lab")}
     assert len(told) == 4
     before = len(outbox(world, "stage_opened"))
-    stages.move(world.use, world.admin, "gpt-2/355M", StageState.WITHDRAWN, "It did harm.")
+    world.move("gpt-2/355M", StageState.WITHDRAWN, "It did harm.")
     assert len(outbox(world, "stage_opened")) == before

@@ -55,7 +55,7 @@ def test_what_is_main_already_or_not_there_or_withdrawn_is_refused(world: World,
         with pytest.raises(NotFound):
             main_checkpoint.set_main(world.use, world.admin, PLANNED, name)
     publish(world, tmp_path, "b", PLANNED)
-    stages.move(world.use, world.admin, PLANNED, StageState.WITHDRAWN, "Never.")
+    world.move(PLANNED, StageState.WITHDRAWN, "Never.")
     with pytest.raises(NotPossible, match="is withdrawn"):
         main_checkpoint.set_main(world.use, world.admin, PLANNED, mine)
     assert world.records("checkpoint.set_main") == []

@@ -512,7 +512,7 @@ def test_nothing_is_published_to_a_withdrawn_stage(sqlite_world: World, folder: 
 
     def withdraw(what: str, _done: int, _all: int) -> None:
         if what == "uploading" and StageState.WITHDRAWN not in str(seen(sqlite_world)):
-            stages.move(sqlite_world.use, sqlite_world.admin, STAGE, StageState.WITHDRAWN, "A finding.")
+            sqlite_world.move(STAGE, StageState.WITHDRAWN, "A finding.")
 
     for progress in (withdraw, lambda *_: None):
         with pytest.raises(NotPossible, match="withdrawn"):

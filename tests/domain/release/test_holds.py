@@ -59,13 +59,13 @@ def test_a_hold_is_laid_once_and_lifted_once(world: World, on: str) -> None:
 
 
 def test_a_hold_keeps_the_state_underneath(world: World) -> None:
-    """A held stage can be moved meanwhile; lifting shows the state that it has then."""
-    holds.place(world.use, world.admin, "gpt-2/774M", "A finding.")
-    stages.move(world.use, world.admin, "gpt-2/774M", StageState.PUBLIC, "Decided meanwhile.")
-    assert "gpt-2/774M" not in open_stages(world)
-    holds.lift(world.use, world.admin, "gpt-2/774M")
+    """A held stage can be closed meanwhile; lifting shows the state that it has then."""
+    holds.place(world.use, world.admin, "gpt-2/124M", "A finding.")
+    world.move("gpt-2/124M", StageState.PARTNERS, "Decided meanwhile.")
+    assert "gpt-2/124M" not in open_stages(world)
+    holds.lift(world.use, world.admin, "gpt-2/124M")
     with world.use.database.reading() as session:
-        assert stages.get(session, "gpt-2/774M").state == StageState.PUBLIC
+        assert stages.get(session, "gpt-2/124M").state == StageState.PARTNERS
 
 
 def test_a_hold_by_alias_is_recorded_under_the_stage_s_own_name(world: World) -> None:

@@ -1,4 +1,4 @@
-"""Stages: names that collide with nothing, a ladder that is only climbed, and plans that are shown or not."""
+"""Stages: names that collide with nothing, and plans that are shown or not."""
 
 from typing import Any
 
@@ -15,11 +15,6 @@ BAD_NAMES = [
     "x" * 97,
 ]  # fmt: skip
 GOOD_NAMES = ["x", "X1", "1.5B", "a_b-c.d", "x" * 96, "git", "a.gitx"]
-MOVES = {
-    ("planned", "partners"), ("planned", "public"), ("planned", "withdrawn"),
-    ("partners", "public"), ("partners", "withdrawn"),
-    ("public", "withdrawn"),
-}  # fmt: skip
 
 
 def add(world: World, full_name: str, **more: Any) -> Stage:
@@ -88,42 +83,6 @@ def test_an_alias_finds_the_stage_of_its_own_model_only(world: World) -> None:
             found(world, name)
 
 
-@pytest.mark.parametrize("before", StageState)
-def test_a_stage_is_moved_up_or_withdrawn_and_never_back(sqlite_world: World, before: StageState) -> None:
-    """The ladder is one-way: to stop a stage for a time there are holds."""
-    world = sqlite_world
-    for to in StageState:
-        name = f"mini-gpt/to-{to}"
-        add(world, name)
-        if before is not StageState.PLANNED:
-            stages.move(world.use, world.admin, name, before, "As a test begins.")
-        known = len(world.entries())
-        if (before.value, to.value) in MOVES:
-            stages.move(world.use, world.admin, name, to, "A reason.")
-            assert found(world, name).state == to
-            record = world.records("stage.move")[-1]
-            expected = {"stage": name, "before": before.value, "to": to.value, "rationale": "A reason."}
-            assert record | expected == record
-        else:
-            with pytest.raises(NotPossible):
-                stages.move(world.use, world.admin, name, to, "A reason.")
-            assert found(world, name).state == before
-            assert len(world.entries()) == known
-
-
-@pytest.mark.parametrize("rationale", ["", "  ", "x" * 10_001])
-def test_a_move_has_a_reason(sqlite_world: World, rationale: str) -> None:
-    """The log keeps why."""
-    with pytest.raises(InvalidRequest):
-        stages.move(sqlite_world.use, sqlite_world.admin, "gpt-2/774M", StageState.PUBLIC, rationale)
-
-
-def test_a_move_by_alias_is_recorded_under_the_stage_s_own_name(world: World) -> None:
-    """The log speaks of one stage by one name."""
-    stages.move(world.use, world.admin, "gpt-2/762M", StageState.PUBLIC, "A reason.")
-    assert world.entries("stage.move")[-1].subject == "gpt-2/774M"
-
-
 BAD_STAGES: list[tuple[str, dict[str, Any], type[Refused]]] = [
     ("gpt-9/1B", {}, NotFound), ("gpt-2", {}, NotFound), ("gpt-2/", {}, NotFound),
     ("gpt-2/1B", {"tier": "royal"}, NotFound), ("gpt-2/1B", {"agreement": "nothing"}, NotFound),
@@ -170,7 +129,6 @@ def test_only_admins_change_the_ladder(sqlite_world: World, by: str) -> None:
         lambda: stages.add_model(world.use, caller, "new", "A title"),
         lambda: stages.add(world.use, caller, "gpt-2/1B", tier="research"),
         lambda: stages.add_alias(world.use, caller, "gpt-2/774M", "800M"),
-        lambda: stages.move(world.use, caller, "gpt-2/774M", StageState.PUBLIC, "A reason."),
         lambda: stages.announce(world.use, caller, "gpt-2/774M", announced=True, plan=None),
     ]
     for act in acts:

@@ -272,7 +272,7 @@ def test_a_thousand_files_are_one_request(sqlite_world: World, thousand_files: P
     world = sqlite_world
     stages.add(world.use, world.admin, "gpt-2/wide", tier="registered")
     published = publishing.publish(world.use, world.person("publisher"), thousand_files, "gpt-2/wide")
-    stages.move(world.use, world.admin, "gpt-2/wide", StageState.PARTNERS, "for a test")
+    world.move("gpt-2/wide", StageState.PARTNERS, "for a test")
     names = [file["path"] for file in world.api("GET", "/stages/gpt-2/wide/checkpoints/main").json["files"]]
     body = issue(world, stage="gpt-2/wide", paths=names)
     assert published.files == len(names) == len(body["files"]) == 1000

@@ -46,7 +46,7 @@ class NewVersion(Form):
             NumberRange(0, RESIGN_DAYS_AT_MOST, f"A whole number from 0 to {RESIGN_DAYS_AT_MOST}."),
         ],
         default=0,
-        description="For so many days, signatures of the current version still count. With 0, they stop counting immediately.",
+        description="For so many days, signatures of the current version still count. With 0, none do.",
     )
     act = HiddenField(validators=[AnyOf(["compare", "publish"], "Use one of the buttons.")])  # the buttons say it
 

@@ -1,10 +1,10 @@
-"""Models and stages: the ladders, one stage with who may have it, and adding, announcing, naming, moving."""
+"""Models and stages: the ladders, one stage with who may have it, and adding, announcing, naming."""
 
 from typing import Any
 
 from flask import Blueprint, Response, request, url_for
-from wtforms import BooleanField, IntegerField, RadioField, SelectField
-from wtforms.validators import InputRequired, NumberRange, Optional
+from wtforms import BooleanField, IntegerField, SelectField
+from wtforms.validators import NumberRange, Optional
 
 from server.domain.access import clearances, ladder
 from server.domain.audit import log_entries
@@ -26,11 +26,6 @@ from server.web.portal.kit.rendering import done, render
 bp = Blueprint("admin_stages", __name__, url_prefix="/admin/stages")
 ONE = "/<model>/<stage>"
 SHOWN = Slice(20)
-HAPPENS = {
-    StageState.PARTNERS: "Partners with a clearance and a signature can download it immediately.",
-    StageState.PUBLIC: "Anyone can download it immediately, without signing in unless the settings require it.",
-    StageState.WITHDRAWN: "Nobody can download it again. This is permanent and cannot be undone.",
-}
 
 
 class NewModel(Form):
@@ -77,13 +72,6 @@ class Alias(Form):
     """Another name."""
 
     alias = text("Alias", 96, "URLs with this name will lead to the stage permanently.")
-
-
-class Move(Form):
-    """Where to, and why."""
-
-    to = RadioField("New state", validators=[InputRequired("Choose a new state.")])
-    rationale = long_text("Rationale", "Why now? Say what was considered and what would change the decision.")
 
 
 @bp.get("")
@@ -225,35 +213,10 @@ def alias(caller: Caller, model: str, stage: str) -> Response:
     return done(_address(f"{model}/{stage}"), f"The stage can now also be found as {model}/{form.alias.data}.")
 
 
-@bp.get(f"{ONE}/move")
-@lab_page(Permission.STAGE_MANAGE)
-def move_form(caller: Caller, model: str, stage: str) -> Response:
-    """What moving it does at once, and what it does not."""
-    return _act(caller, Move(), model, stage, "move")
-
-
-@bp.post(f"{ONE}/move")
-@lab_page(Permission.STAGE_MANAGE, fresh=True)
-def move(caller: Caller, model: str, stage: str) -> Response:
-    """Move it up its ladder, or withdraw it for good."""
-    form = Move()
-    form.to.choices = {str(state): str(state) for state in HAPPENS}  # what is possible now is for the domain to say
-    if not carried_out(
-        form,
-        caller,
-        lambda: stages.move(resources(), caller, f"{model}/{stage}", StageState(form.to.data), form.rationale.data),
-    ):
-        return _act(caller, form, model, stage, "move")
-    return done(_address(f"{model}/{stage}"), f"{model}/{stage} is now {form.to.data}.")
-
-
 def _act(caller: Caller, form: Form, model: str, stage: str, name: str) -> Response:
     use = resources()
     with use.database.reading() as session:
         row = stages.find(session, caller, f"{model}/{stage}")
-        if isinstance(form, Move):
-            possible = [state for state in HAPPENS if state in MOVES[StageState(row.state)]]
-            form.to.choices = {str(state): f"{state}: {HAPPENS[state]}" for state in possible}
         return render(
             f"admin/stages/{name}.html", status(form), form=form, stage=row,
             held=ladder.step(session, use, caller, row.full_name).stage.held,

@@ -33,9 +33,10 @@ def typed() -> list[tuple[str, str]]:
 
 
 def shown_again(view: Callable[[], Any], too_old: CSRFError) -> Response:
-    """Show a form once more, filled in, with a fresh token. Raises `too_old` where the view shows none.
+    """Show a form once more, filled in, with a fresh token: 400. Raises `too_old` where the view shows none.
 
-    The view finds the form not well sent. Whatever else it tries, nothing can be written meanwhile.
+    The view finds the form not well sent. Whatever else it tries, nothing can be written meanwhile. Where it says that
+    what the form is about is not there, or not theirs, that is the answer.
     """
     g.form_is_too_old, g.form_was_asked = True, False
     try:
@@ -43,9 +44,10 @@ def shown_again(view: Callable[[], Any], too_old: CSRFError) -> Response:
             response = make_response(view())
     except WritingForbidden:
         raise too_old from None
-    if not g.form_was_asked:
+    if not g.form_was_asked or response.location is not None:  # another page would not say that nothing was sent
         raise too_old
-    response.status_code = 400
+    if response.status_code in {200, 422}:
+        response.status_code = 400
     return response
 
 

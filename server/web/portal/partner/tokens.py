@@ -33,6 +33,7 @@ SCOPES = {
     Scope.DOWNLOADS_CREATE: "Download files",
     Scope.LOG_READ: "Read the log",
     Scope.CHECKPOINTS_PUBLISH: "Publish checkpoints",
+    Scope.FINDINGS_CREATE: "Report findings, and read your organization's",
 }
 
 

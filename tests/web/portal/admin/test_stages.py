@@ -38,27 +38,6 @@ def test_a_refused_stage_keeps_what_was_typed(sqlite_world: World) -> None:
     assert admin.post("/admin/stages/add-model", {"name": "gpt-2", "title": "Again"}).status_code == 409
 
 
-def test_moving_says_what_happens_and_needs_a_rationale(sqlite_world: World) -> None:
-    """Only the states that it can move to are offered; of two who move it at once, the second sees why not."""
-    world = sqlite_world
-    admin = world.visit("admin")
-    issuing.issue(world.use, world.caller("cleared"), world.order())
-    page = admin.get(f"{STAGE}/move")
-    assert "7 URLs of 1 download are still valid" in words(page)
-    assert 'value="public"' in page.text
-    assert 'value="partners"' not in page.text
-    assert admin.post(f"{STAGE}/move", {"to": "public"}).status_code == 422
-    assert admin.post(f"{STAGE}/move", {"rationale": "x"}).status_code == 422
-    assert admin.post(f"{STAGE}/move", {"to": "nowhere", "rationale": "x"}).status_code == 422
-    both = {"to": "public", "rationale": "Nothing was found."}
-    assert admin.post(f"{STAGE}/move", both).status_code == 303
-    late = world.visit("admin2").post(f"{STAGE}/move", both)
-    assert late.status_code == 409
-    assert "is public and can move to: withdrawn" in words(late)
-    assert "Nothing was found." in late.text
-    assert world.records("stage.move")[-1]["rationale"] == "Nothing was found."
-
-
 def test_its_page_says_who_has_it_now(sqlite_world: World) -> None:
     """By which clearance, which checkpoints there are, and what was taken of it."""
     world = sqlite_world
@@ -97,6 +76,6 @@ def test_what_is_not_there_is_not_found(sqlite_world: World) -> None:
     """By whatever name."""
     admin = sqlite_world.visit("admin")
     for name in ("gpt-2/9B", "nothing/774M", "gpt-2/a%00b"):
-        for path in (name, f"{name}/move", f"{name}/announce"):
+        for path in (name, f"{name}/alias", f"{name}/announce"):
             assert admin.get(f"/admin/stages/{path}").status_code == 404, path
-        assert admin.post(f"/admin/stages/{name}/move", {"to": "public", "rationale": "x"}).status_code == 404
+        assert admin.post(f"/admin/stages/{name}/alias", {"alias": "x"}).status_code == 404

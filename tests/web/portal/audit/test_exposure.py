@@ -5,7 +5,6 @@ import io
 
 from server.domain.access import clearances
 from server.domain.downloads import issuing
-from server.domain.release import stages
 from server.domain.release.stages import StageState
 from tests.visits import words
 from tests.world import World
@@ -38,7 +37,7 @@ def test_a_time_before_anything_was_there_has_nobody(sqlite_world: World) -> Non
     today = f"{world.use.clock():%Y-%m-%d}"
     assert "anyone could have downloaded it" in words(visit.get(ask("gpt-2/124M", today, today)))
     clearances.revoke(world.use, world.admin, 1)
-    stages.move(world.use, world.admin, "gpt-2/774M", StageState.PUBLIC, "No harm was seen.")
+    world.move("gpt-2/774M", StageState.PUBLIC, "No harm was seen.")
     both = words(visit.get(ask("gpt-2/774M", today, today)))
     assert "anyone could have downloaded it" in both
     assert "aurora-institute" in both

@@ -1,0 +1,32 @@
+"""Known credentials: who was shown what somebody else signs in with, and could act in that name from then on."""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from server.storage.database import Base, Key, Moment
+
+
+class KnownCredentials(Base):
+    """One showing. It counts until the person's role is given anew: whoever approves that vouches for the account."""
+
+    __tablename__ = "known_credentials"
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    person_id: Mapped[int] = mapped_column(ForeignKey("people.id"), index=True)
+    known_by: Mapped[int] = mapped_column(ForeignKey("people.id"))
+    since: Mapped[datetime] = mapped_column(Moment)
+
+
+def note(session: Session, person_id: int, known_by: int | None, at: datetime) -> None:
+    """Keep that somebody was shown another person's new credentials."""
+    if known_by is not None and known_by != person_id:
+        session.add(KnownCredentials(person_id=person_id, known_by=known_by, since=at))
+
+
+def are_known(session: Session, person_id: int, by: int | None, after: datetime) -> bool:
+    """Whether somebody was shown them after a moment."""
+    shown = select(KnownCredentials.id).where(
+        KnownCredentials.person_id == person_id, KnownCredentials.known_by == by, KnownCredentials.since > after
+    )
+    return session.scalar(shown.limit(1)) is not None

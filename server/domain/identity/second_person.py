@@ -1,0 +1,67 @@
+"""The second person: who may approve what another proposed, so that two people have decided, and not one twice."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from server.domain.callers import Caller
+from server.domain.errors import InsufficientScope, NotPermitted, NotPossible
+from server.domain.identity import known_credentials, role_grants
+from server.domain.identity.people import Person
+from server.domain.permissions import Role
+
+
+def require(session: Session, caller: Caller, proposed_by: int | None) -> None:
+    """Raise unless the caller can be the second person for what `proposed_by` proposed (None: nobody in particular).
+
+    Raises NotPossible for the proposer's own, NotPermitted where the caller's role was not given by two people or the
+    proposer could act in their name, InsufficientScope for a token. Whoever changes what this rests on locks the
+    caller's row first; so does this, until the transaction ends.
+    """
+    if caller.via == "token":
+        raise InsufficientScope("Tokens cannot approve anything. A person must sign in.", next_step="Use the portal.")
+    person = session.scalar(
+        select(Person).where(Person.id == caller.person_id).with_for_update(read=True),
+        execution_options={"populate_existing": True},
+    )
+    if person is None:
+        raise NotPermitted
+    if person.id == proposed_by:
+        raise NotPossible(
+            "You proposed this yourself, so another admin must approve it.", next_step=_who(session, proposed_by)
+        )
+    if (why := fault(session, person, proposed_by)) is not None:
+        raise NotPermitted(why, next_step=_who(session, proposed_by))
+
+
+def fault(session: Session, person: Person, proposed_by: int | None) -> str | None:
+    """Why somebody else than the proposer cannot be the second person; None where they can."""
+    grant = role_grants.standing(session, person)
+    if grant is None or grant.approved_at is None:
+        return (
+            f"The role {person.role} was given to {person.email} by one person alone. To approve what others propose, "
+            "it must first be given again by two other admins."
+        )
+    if not known_credentials.are_known(session, person.id, proposed_by, grant.approved_at):
+        return None
+    proposer = session.get_one(Person, proposed_by)
+    return (
+        f"{proposer.email}, who proposed this, has set a password for {person.email} since that role was given, and "
+        "could act in that name."
+    )
+
+
+def able(session: Session, proposed_by: int | None) -> list[Person]:
+    """The admins who can approve what this person proposed, oldest first."""
+    admins = select(Person).where(Person.role == Role.ADMIN, Person.disabled_at.is_(None)).order_by(Person.id)
+    return [
+        admin
+        for admin in session.scalars(admins)
+        if admin.id != proposed_by and fault(session, admin, proposed_by) is None
+    ]
+
+
+def _who(session: Session, proposed_by: int | None) -> str:
+    who = [admin.email for admin in able(session, proposed_by)]
+    if not who:
+        return "No other admin can approve this now. SECURITY.md says what to do when an admin is lost."
+    return f"Ask {' or '.join(who)} to approve it."

@@ -1,0 +1,142 @@
+"""Notices of decisions: that one waits, was approved, blocked or closed, and that a stage was opened to somebody."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from sqlalchemy import column, select, table
+from sqlalchemy.orm import Session
+
+from server import dates
+from server.domain.identity.organizations import Organization
+from server.domain.identity.people import Person
+from server.domain.mail import mails
+from server.domain.mail.notices import of_lab, quoted
+from server.domain.permissions import Role
+from server.domain.resources import Resources
+from server.storage.database import Moment
+
+# By name: the room that owns these tables stands above.
+_CLEARANCES = table(
+    "clearances", column("organization_id"), column("model_id"), column("tier_id"), column("approved_at"),
+    column("revoked_at"), column("starts_at", Moment), column("expires_at", Moment),
+)  # fmt: skip
+_TIERS = table("tiers", column("id"), column("rank"))
+
+
+def waits(
+    session: Session, use: Resources, decision_id: int, title: str, proposer: str, public_reason: str, at: datetime
+) -> None:
+    """Tell the lab's other admins that a decision needs one of them. title: `gpt-2/774M: partners → public`."""
+    text = (
+        f"Review it: {_page(use, decision_id)}\n\n{proposer} proposed decision {decision_id}, {title}. "
+        f"It takes effect once another admin approves it.\n\nThe public reason:\n\n{quoted(public_reason)}"
+    )
+    for person in of_lab(session, {Role.ADMIN}):
+        if person.email != proposer:
+            mails.queue(session, use, "decision_waits", person.email, f"Approval needed: {title}", text, at)
+
+
+def scheduled(session: Session, use: Resources, decision_id: int, title: str, opens_at: datetime, at: datetime) -> None:
+    """Tell the lab's admins that a decision is approved and will be carried out by itself."""
+    text = (
+        f"To stop it before then, cancel it: {_page(use, decision_id)}\n\n"
+        f"Decision {decision_id}, {title}, was approved. It will be carried out on {dates.minute(opens_at)}."
+    )
+    for person in of_lab(session, {Role.ADMIN}):
+        mails.queue(session, use, "decision_scheduled", person.email, f"Scheduled: {title}", text, at)
+
+
+def blocked(
+    session: Session,
+    use: Resources,
+    decision_id: int,
+    title: str,
+    because: Sequence[str],
+    people: Collection[int | None],
+    at: datetime,
+) -> None:
+    """Tell who proposed and approved it, and all admins, that its moment came and something forbade it."""
+    causes = "\n".join(f"  {sentence}" for sentence in because)
+    text = (
+        f"See what it says: {_page(use, decision_id)}\n\nDecision {decision_id}, {title}, was not carried out. "
+        f"Nothing has changed. What forbade it:\n\n{causes}\n\nIt stays blocked. Once this is settled, propose it anew."
+    )
+    _to_concerned(session, use, "decision_blocked", f"Blocked: {title}", text, people, at)
+
+
+def closed(
+    session: Session,
+    use: Resources,
+    decision_id: int,
+    title: str,
+    state: str,
+    by: str,
+    because: str | None,
+    people: Collection[int | None],
+    at: datetime,
+) -> None:
+    """Tell who proposed and approved it, and all admins, that it was rejected or cancelled."""
+    why = "" if because is None else f"\n\nThe reason:\n\n{quoted(because)}"
+    text = (
+        f"See it: {_page(use, decision_id)}\n\n"
+        f"{by} {state} decision {decision_id}, {title}. It will not be carried out.{why}"
+    )
+    _to_concerned(session, use, "decision_closed", f"{state.capitalize()}: {title}", text, people, at)
+
+
+def done(
+    session: Session, use: Resources, decision_id: int, title: str, people: Collection[int | None], at: datetime
+) -> None:
+    """Tell who proposed and approved it, and all admins, that it was carried out at its time."""
+    text = (
+        f"See it: {_page(use, decision_id)}\n\nDecision {decision_id}, {title}, was carried out on {dates.minute(at)}."
+    )
+    _to_concerned(session, use, "decision_done", f"Done: {title}", text, people, at)
+
+
+def stage_opened(
+    session: Session,
+    use: Resources,
+    stage: str,
+    model_id: int,
+    rank: int,
+    public_reason: str,
+    at: datetime,
+    *,
+    to_everyone: bool,
+) -> None:
+    """Tell partners' owners that a stage was released: to everyone, or to those who are cleared for its tier."""
+    cleared = (
+        select(_CLEARANCES.c.organization_id)
+        .join_from(_CLEARANCES, _TIERS, _TIERS.c.id == _CLEARANCES.c.tier_id)
+        .where(
+            _CLEARANCES.c.model_id == model_id, _TIERS.c.rank >= rank, _CLEARANCES.c.approved_at.is_not(None),
+            _CLEARANCES.c.revoked_at.is_(None), _CLEARANCES.c.starts_at <= at, _CLEARANCES.c.expires_at > at,
+        )
+    )  # fmt: skip
+    query = select(Person).join(Organization, Person.organization_id == Organization.id)
+    query = query.where(~Organization.is_lab, Organization.suspended_at.is_(None), Person.role == Role.OWNER)
+    if not to_everyone:
+        query = query.where(Organization.id.in_(cleared))
+    whom = "everyone" if to_everyone else "partners that are cleared for it, as your organization is"
+    text = (
+        f"See the stage, and whether there is anything left to do: {use.settings.public_url}/stages/{stage}\n\n"
+        f"The lab released {stage} to {whom}, on {dates.minute(at)}. Its reason:\n\n{quoted(public_reason)}"
+    )
+    for person in session.scalars(query.where(Person.disabled_at.is_(None)).order_by(Person.id)):
+        mails.queue(session, use, "stage_opened", person.email, f"Released: {stage}", text, at)
+
+
+def _to_concerned(
+    session: Session, use: Resources, kind: str, subject: str, text: str, people: Collection[int | None], at: datetime
+) -> None:
+    """All admins, and these people though they be admins no longer: each once, and nobody who is disabled."""
+    query = select(Person).where(Person.id.in_([one for one in people if one is not None]))
+    told = {person.email for person in of_lab(session, {Role.ADMIN})}
+    told |= {person.email for person in session.scalars(query.where(Person.disabled_at.is_(None)))}
+    for email in sorted(told):
+        mails.queue(session, use, kind, email, subject, text, at)
+
+
+def _page(use: Resources, decision_id: int) -> str:
+    return f"{use.settings.public_url}/admin/decisions/{decision_id}"

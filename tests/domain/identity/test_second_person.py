@@ -1,0 +1,73 @@
+"""The second person: not the proposer, with a role that two people gave, and in whose name nobody else acts."""
+
+from dataclasses import replace
+
+import pytest
+
+from server.domain.callers import Caller
+from server.domain.errors import InsufficientScope, NotPermitted, NotPossible, Refused
+from server.domain.identity import people, second_person
+from server.domain.permissions import Role
+from tests.world import World
+
+CLEO = "cleo@example-lab.example"
+
+
+def require(world: World, caller: Caller, proposer: Caller | None) -> None:
+    with world.use.database.transaction() as session:
+        second_person.require(session, caller, None if proposer is None else proposer.person_id)
+
+
+def refused(world: World, caller: Caller, proposer: Caller | None) -> Refused:
+    with pytest.raises(Refused) as refusal:
+        require(world, caller, proposer)
+    return refusal.value
+
+
+def test_each_of_the_first_two_admins_can_approve_what_the_other_proposed(world: World) -> None:
+    """They are the root: nobody was there who could have given them their role."""
+    require(world, world.admin2, world.admin)
+    require(world, world.admin, world.admin2)
+    require(world, world.admin, None)
+
+
+def test_nobody_approves_their_own_and_reads_who_can(world: World) -> None:
+    """The refusal names each admin who could."""
+    refusal = refused(world, world.admin, world.admin)
+    assert isinstance(refusal, NotPossible)
+    assert refusal.next_step == f"Ask {world.admin2.person} to approve it."
+
+
+def test_a_role_that_one_person_gave_approves_nobody_s(world: World) -> None:
+    """Neither its giver's nor another's: it does not matter who alone made that admin."""
+    world.tampered = True
+    world.add_person("example-lab", CLEO, Role.ADMIN)
+    for proposer in (world.admin, world.admin2):
+        refusal = refused(world, world.person_of(CLEO), proposer)
+        assert isinstance(refusal, NotPermitted)
+        assert "one person alone" in refusal.detail
+    assert CLEO not in refused(world, world.admin, world.admin).next_step
+
+
+def test_whoever_has_set_another_s_password_is_not_approved_in_that_name(world: World) -> None:
+    """Somebody else's proposals that admin approves as before."""
+    people.reset_password(world.use, world.admin, str(world.admin2.person))
+    refusal = refused(world, world.admin2, world.admin)
+    assert isinstance(refusal, NotPermitted)
+    assert "could act in that name" in refusal.detail
+    assert refusal.next_step.startswith("No other admin can approve this now.")
+    require(world, world.admin, world.admin2)
+
+
+def test_a_token_approves_nothing(world: World) -> None:
+    """Not even that of an admin who could: a person must sign in."""
+    by_token = replace(world.admin2, via="token")
+    assert isinstance(refused(world, by_token, world.admin), InsufficientScope)
+
+
+def test_a_role_that_sql_changed_is_no_grant(world: World) -> None:
+    """The grant must be of the very role that they have."""
+    world.tampered = True
+    with world.use.database.transaction() as session:
+        session.get_one(people.Person, world.admin2.person_id).role = Role.AUDITOR
+    assert isinstance(refused(world, world.admin2, world.admin), NotPermitted)
