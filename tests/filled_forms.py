@@ -157,6 +157,7 @@ FORMS: dict[str, Filled] = {
     ),
     "/admin/stages/add-model": Filled("admin", {"name": "gpt-3", "title": "GPT-3"}),
     "/admin/tiers": Filled("admin", {"name": "visitor", "rank": "15"}),
+    "/admin/tiers/<name>/renewing": Filled("admin", {"report": "yes"}, lambda _: {"name": "research"}),
     "/admin/tokens/<public_id>/revoke": Filled("admin"),
     "/agreements/<name>": Filled(
         "unsigned", {"version_sha256": "", "signer_name": "Una Owner", "signer_title": "Rector",

@@ -68,7 +68,7 @@ def _due(session: Session, at: datetime, *more: ColumnElement[bool]) -> list[tup
     query = _WITH_NAMES.join(Organization, Organization.id == Clearance.organization_id)
     found = session.scalars(query.where(*ending(at), *active, *more).order_by(Clearance.id)).all()
     sent = reminders.nearest(session, About.CLEARANCE, [one.id for one in found])
-    asked = ((one, reminders.due(one.expires_at, REMINDED_DAYS, since=_since(one), at=at)) for one in found)
+    asked = ((one, reminders.due(one.expires_at, REMINDED_DAYS, since=one.granted_at, at=at)) for one in found)
     return [(one, days) for one, days in asked if days is not None and days < sent.get(one.id, days + 1)]
 
 
@@ -83,10 +83,6 @@ def _is_asked(session: Session, clearance: Clearance) -> bool:
         clearances.IS_PROPOSED, Clearance.expires_at > clearance.expires_at,
     )  # fmt: skip
     return bool(session.scalar(select(asked.exists() | proposed.exists())))
-
-
-def _since(clearance: Clearance) -> datetime:
-    return max(clearance.starts_at, clearance.approved_at or clearance.starts_at)
 
 
 def _tell_lab(use: Resources) -> bool:

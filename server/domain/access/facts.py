@@ -160,6 +160,11 @@ def list_stages(session: Session, part: Slice, listed: Listed) -> Page[StageFact
     return cut(_STAGES[listed].all(session, after=part.after or 0, limit=part.limit + 1), part)
 
 
+def stages_of(session: Session, model_id: int) -> list[StageFacts]:
+    """Every stage of a model, planned ones too, smallest first."""
+    return _OF_MODEL.all(session, model_id=model_id)
+
+
 def _agreement(session: Session, agreement_id: int, *, lock: bool) -> VersionFacts | None:
     """The agreement's current version, read after the lock: in one statement with it, PostgreSQL would join the old one
     and drop the row when a new version is published meanwhile."""
@@ -200,6 +205,7 @@ _ONE_STAGE = Statement(
     StageFacts,
     share=[Stage, Model, Everything],
 )
+_OF_MODEL = Statement(_STAGE.where(Stage.model_id == bindparam("model_id")).order_by(Stage.ordinal), StageFacts)
 _PART = _STAGE.where(Stage.id > bindparam("after")).order_by(Stage.id).limit(bindparam("limit", type_=Integer))
 _STAGES = {
     Listed.PUBLIC: Statement(_PART.where(Stage.state == StageState.PUBLIC), StageFacts),

@@ -169,7 +169,9 @@ def agreements(session: Session, names: Names) -> Rows:
 
 
 def tiers(session: Session, _: Names) -> Rows:
-    return {one.name: {"rank": one.rank} for one in session.scalars(select(Tier))}
+    return {
+        one.name: {"rank": one.rank, "report_to_renew": one.report_to_renew} for one in session.scalars(select(Tier))
+    }
 
 
 def models(_: Session, names: Names) -> Rows:

@@ -132,6 +132,12 @@ def _told_stages(world: World) -> Rows:
     }  # fmt: skip
 
 
+def _told_tiers(world: World) -> Rows:
+    return {
+        name: {"rank": rank, "report_to_renew": name in world.report_to_renew} for name, rank in world.ranks.items()
+    }
+
+
 def _told_agreements(world: World) -> Rows:
     ends = {name: until for name, (_, until) in world.lasting.items()}
     return {
@@ -157,7 +163,7 @@ _TABLES: dict[str, tuple[Callable[[World], Rows], Callable[[Session, Names], Row
     "people": (_told_people, live_rows.people),
     "tokens": (_told_tokens, live_rows.tokens),
     "invitations": (_told_invitations, live_rows.invitations),
-    "tiers": (lambda world: {name: {"rank": rank} for name, rank in world.ranks.items()}, live_rows.tiers),
+    "tiers": (_told_tiers, live_rows.tiers),
     "agreements": (_told_agreements, live_rows.agreements),
     "models": (lambda world: {name: {} for name in world.models}, live_rows.models),
     "stages": (_told_stages, live_rows.stages),

@@ -152,6 +152,7 @@ class World:
     tokens: dict[str, Token] = field(default_factory=dict)
     invitations: dict[int, Invitation] = field(default_factory=dict)
     ranks: dict[str, int] = field(default_factory=dict)
+    report_to_renew: set[str] = field(default_factory=set)  # tiers
     models: set[str] = field(default_factory=set)
     stages: dict[str, Stage] = field(default_factory=dict)
     current: dict[str, str] = field(default_factory=dict)  # agreement → sha256 of its current version

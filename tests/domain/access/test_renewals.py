@@ -1,14 +1,20 @@
 """Renewals: the same for as long again, asked for in one step and decided like any other request."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from server.domain.access import access_requests, clearances, endings, renewals
 from server.domain.access.clearances import Clearance
+from server.domain.audit import verifying
 from server.domain.errors import NotFound, NotPermitted, NotPossible
 from server.domain.mail.mails import Mail
+from server.domain.release import tiers
+from server.domain.release.findings import Finding, FindingKind, Severity
+from server.domain.release.tiers import Tier
+from tests.findings import report
 from tests.world import World
 
 DAY = timedelta(days=1)
@@ -105,3 +111,57 @@ def test_what_has_ended_is_renewed_from_today(world: World) -> None:
     world.seal()
     asked = renewals.ask(world.use, world.person("cleared"), MINE)
     assert asked.wanted_until > world.clock() + (before.expires_at - before.starts_at) - 2 * DAY
+
+
+@pytest.mark.parametrize("kind", [FindingKind.BIAS, FindingKind.NOTHING_FOUND])
+def test_a_tier_may_take_a_report_since_the_access_was_granted(world: World, kind: FindingKind) -> None:
+    """A finding, or that nothing was found; of this organization, on this model, and not from before."""
+    owner = world.person("cleared")
+    quiet: dict[str, Any] = {"kind": kind, "severity": Severity.NONE}
+    before = report(world, **quiet)
+    with world.use.database.transaction() as session:
+        session.execute(update(Finding).where(Finding.id == before).values(reported_at=world.clock() - 400 * DAY))
+    world.tampered = True
+    tiers.edit(world.use, world.admin, "research", report_to_renew=True)
+    report(world, stage="mini-gpt/base", **quiet)
+    report(world, world.person("unsigned"), **quiet)
+    with pytest.raises(NotPossible, match=r"Renewing research on gpt-2 takes a report since .*, and there is none"):
+        renewals.ask(world.use, owner, MINE)
+    assert world.records("access_request.create") == []
+    report(world, **quiet)
+    assert renewals.ask(world.use, owner, MINE).renews == MINE
+
+
+def test_a_tier_that_takes_none_asks_for_none(world: World) -> None:
+    """From the next request on, whichever way it was changed; each change is an entry, and none twice."""
+    tiers.edit(world.use, world.admin, "research", report_to_renew=True)
+    with pytest.raises(NotPossible, match="already takes a report"):
+        tiers.edit(world.use, world.admin, "research", report_to_renew=True)
+    with pytest.raises(NotPermitted):
+        tiers.edit(world.use, world.person("auditor"), "research", report_to_renew=False)
+    tiers.edit(world.use, world.admin, "research", report_to_renew=False)
+    assert [record["report_to_renew"] for record in world.records("tier.edit")] == [True, False]
+    assert renewals.ask(world.use, world.person("cleared"), MINE).renews == MINE
+
+
+def test_an_admin_can_still_propose_a_clearance_without_a_report(world: World) -> None:
+    """Nobody waives the rule for one organization; giving access by hand is an act of its own, by two people."""
+    tiers.edit(world.use, world.admin, "research", report_to_renew=True)
+    made = clearances.extend(world.use, world.admin, MINE, own(world).expires_at + 30 * DAY)
+    assert clearances.approve(world.use, world.admin2, made.id).approved_at is not None
+
+
+def test_the_tables_must_say_of_a_tier_what_the_log_says(world: World) -> None:
+    """Whoever changes what renewing takes behind the log's back shows."""
+    tiers.add(world.use, world.admin, "close", 25, report_to_renew=True)
+    tiers.edit(world.use, world.admin, "research", report_to_renew=True)
+    world.seal()
+    assert [fault for one in verifying.verify(world.use, tables=True) for fault in one.faults] == []
+    world.tampered = True
+    with world.use.database.transaction() as session:
+        session.execute(update(Tier).where(Tier.name.in_(["close", "research"])).values(report_to_renew=False))
+    faults = [fault for one in verifying.verify(world.use, tables=True) for fault in one.faults]
+    assert {(fault.row, fault.sentence) for fault in faults} == {
+        ("tiers close", "its report to renew differs from the log"),
+        ("tiers research", "its report to renew differs from the log"),
+    }

@@ -9,6 +9,7 @@ from server.web.portal.admin import (
     organizations,
     people,
     queue,
+    rehearsals,
     signatures,
     stages,
     tiers,
@@ -16,6 +17,6 @@ from server.web.portal.admin import (
 )
 
 MODULES = (
-    access_requests, agreements, checkpoints, clearances, holds, organizations, people, queue, signatures, stages,
-    tiers, tokens,
+    access_requests, agreements, checkpoints, clearances, holds, organizations, people, queue, rehearsals, signatures,
+    stages, tiers, tokens,
 )  # fmt: skip

@@ -1,15 +1,20 @@
 """Requests for access: one with all that is needed to decide it, and approving or declining."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
 from flask import Blueprint, Response, url_for
 from sqlalchemy.orm import Session
 
-from server.domain.access import access_requests
+from server.domain.access import access_requests, renewals
 from server.domain.access.clearances import Clearance
 from server.domain.callers import Caller
 from server.domain.delivery import usage
 from server.domain.delivery.usage import Span
 from server.domain.permissions import Permission
 from server.domain.release import stages, tiers
+from server.domain.release.findings import Finding
 from server.web.identity import resources
 from server.web.portal.admin.dossier import dossier_of
 from server.web.portal.admin.lab import lab_page
@@ -102,9 +107,22 @@ def _shown(caller: Caller, request_id: int, approval: Approval, declining: Decli
         )  # fmt: skip
 
 
-def _since(session: Session, caller: Caller, renewed: Clearance | None) -> tuple[Span, bool] | None:
-    """What was taken under the clearance that a request is to renew; of the whole model, for no more is compared."""
+@dataclass(frozen=True, slots=True)
+class Since:
+    """What an organization did with a model since it was granted what it asks to renew.
+
+    at_least: there were more downloads than were looked at.
+    """
+
+    at: datetime
+    taken: Span
+    at_least: bool
+    reports: Sequence[Finding]
+
+
+def _since(session: Session, caller: Caller, renewed: Clearance | None) -> Since | None:
     if renewed is None:
         return None
-    granted = renewed.approved_at or renewed.starts_at
-    return usage.of_model_since(session, caller, renewed.organization_id, renewed.model.name, granted)
+    at = renewed.granted_at
+    taken, at_least = usage.of_model_since(session, caller, renewed.organization_id, renewed.model.name, at)
+    return Since(at, taken, at_least, renewals.reports_under(session, renewed))

@@ -9,6 +9,8 @@ from server.domain.access import access_requests, clearances, endings
 from server.domain.downloads import issuing
 from server.domain.mail.mails import Mail
 from server.domain.permissions import Role
+from server.domain.release import tiers
+from tests.findings import report
 from tests.visits import visit, words
 from tests.world import World
 
@@ -18,7 +20,8 @@ DAY = timedelta(days=1)
 def near_its_end(world: World, days: int = 7) -> None:
     with world.use.database.reading() as session:
         ends_at = clearances.get(session, world.admin, 1).expires_at
-    world.clock.advance(ends_at - timedelta(hours=12) - days * DAY - world.clock())
+    last = (ends_at - timedelta(microseconds=1)).replace(hour=9, minute=0, second=0, microsecond=0)
+    world.clock.advance(last - days * DAY - world.clock())
     world.seal()
 
 
@@ -96,3 +99,19 @@ def test_the_admin_sees_what_was_taken_since_it_was_granted(sqlite_world: World)
     assert "Aurora Institute requests to renew research on gpt-2" in shown
     assert re.search("Clearance 1 ?, active", shown, re.IGNORECASE), shown
     assert "2 downloads of gpt-2" in shown
+
+
+def test_what_a_renewal_takes_is_said_before_it_is_asked_for(sqlite_world: World) -> None:
+    """Without a report there is no button; with one the admins see it beside the request."""
+    world = sqlite_world
+    tiers.edit(world.use, world.admin, "research", report_to_renew=True)
+    there = world.visit("cleared")
+    shown = words(there.get("/requests/renew/1"))
+    assert "Renewing research on gpt-2 takes a report since" in shown
+    assert "Ask for renewal" not in shown
+    assert there.post("/requests/renew/1", {}).status_code == 409
+    report(world, title="Nothing in the names of people")
+    assert "Nothing in the names of people" in words(there.get("/requests/renew/1"))
+    address = there.post("/requests/renew/1", {}).headers["Location"]
+    shown = words(world.visit("admin2").get(f"/admin{address}"))
+    assert "Nothing in the names of people (bias, low, open)" in shown
