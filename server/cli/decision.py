@@ -27,7 +27,7 @@ from server.domain.errors import InvalidRequest
 from server.domain.paging import every
 from server.domain.release import decisions
 from server.domain.release.decisions import Decision, DecisionFilter, DecisionState
-from server.domain.release.stages import StageState
+from server.domain.release.stage_states import StageState
 
 STATES = click.Choice([str(state) for state in StageState if state is not StageState.PLANNED])
 _reason = click.option("--reason", help="Why. Recorded in the log.")

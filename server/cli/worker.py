@@ -38,7 +38,7 @@ AFTER_AN_ERROR_SECONDS = 5
 # What passes, or what only people can mend: either way the other jobs go on, and this one tries again.
 _FAILURES = (
     DatabaseUnavailable, ObjectStoreError, NoLog, LogUnsound, KeyFileError, SealingStopped, BehindAnchor, Forked,
-    OSError, MailServerUnavailable, *DATABASE_ERRORS,
+    OSError, MailServerUnavailable,
 )  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def _repeat(
         wait = every_seconds
         try:
             work()
-        except _FAILURES as error:
+        except (*_FAILURES, *DATABASE_ERRORS) as error:
             logger.warning("could not be done", job=name, error=type(error).__name__, reason=str(error))
             wait = max(every_seconds, AFTER_AN_ERROR_SECONDS)
         except BaseException:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from enum import StrEnum
 
 from sqlalchemy import ForeignKey, String, Text, UniqueConstraint, func, select
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
@@ -15,6 +14,7 @@ from server.domain.errors import InvalidRequest, NotFound, NotPossible
 from server.domain.permissions import Permission
 from server.domain.release import agreements, tiers
 from server.domain.release.agreements import Agreement
+from server.domain.release.stage_states import StageState as StageState
 from server.domain.release.tiers import Tier
 from server.domain.resources import Resources
 from server.storage.database import Base, Key, Moment
@@ -32,17 +32,6 @@ ORDINAL_AT_MOST = 1_000_000
 STAGE_WORDS = {"resolve", "tree", "raw", "refs", "commit", "commits", "revision", "blob", "discussions"}
 
 PLAN_CHARACTERS_AT_MOST = 500
-
-
-class StageState(StrEnum):
-    """How far a stage is released. A hold is placed over a state and keeps it."""
-
-    PLANNED = "planned"
-    PARTNERS = "partners"
-    PUBLIC = "public"
-    WITHDRAWN = "withdrawn"
-
-
 MOVES = {
     StageState.PLANNED: {StageState.PARTNERS, StageState.PUBLIC, StageState.WITHDRAWN},
     StageState.PARTNERS: {StageState.PUBLIC, StageState.WITHDRAWN},
