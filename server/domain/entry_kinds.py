@@ -84,6 +84,7 @@ class EntryKind(StrEnum):
     STAGE_EDIT = "stage.edit"
     STAGE_MOVE = "stage.move"
     TIER_ADD = "tier.add"
+    TIER_EDIT = "tier.edit"
     TOKEN_CREATE = "token.create"  # noqa: S105  # a kind's name
     TOKEN_REVOKE = "token.revoke"  # noqa: S105  # a kind's name
     TOKEN_REVOKE_LEAKED = "token.revoke_leaked"  # noqa: S105  # a kind's name
@@ -212,6 +213,7 @@ KINDS: dict[EntryKind, About] = {
     EntryKind.STAGE_EDIT: About("Stage edited", Permission.STAGE_MANAGE, subject="stage", stage="stage"),
     EntryKind.STAGE_MOVE: About("Stage moved", Permission.STAGE_MANAGE, subject="stage", stage="stage", ends="stage"),
     EntryKind.TIER_ADD: About("Tier added", Permission.TIER_MANAGE, subject="tier"),
+    EntryKind.TIER_EDIT: About("Tier's rules changed", Permission.TIER_MANAGE, subject="tier"),
     EntryKind.TOKEN_CREATE: About("Token created", Permission.TOKEN_CREATE, subject="token"),
     EntryKind.TOKEN_REVOKE: About("Token revoked", Permission.TOKEN_REVOKE, subject="token", ends="token"),
     EntryKind.TOKEN_REVOKE_LEAKED: About("Leaked token revoked", subject="token", ends="token"),

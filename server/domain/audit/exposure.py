@@ -218,10 +218,9 @@ class _History:
         world, stage = self._world, self._world.stages[self._found.stage]
         if world.organizations[slug].suspended or (stage.state == StageState.PLANNED and slug != world.lab):
             return
-        signature, wanted = None, None
+        signature, sha256 = None, None
         if stage.agreement is not None:
-            wanted = world.current.get(stage.agreement)
-            signature = next((key for key in world.signatures if world.signed(key, slug, wanted)), None)
+            signature, sha256, until = self._signed(stage.agreement, slug, since, until)
             if signature is None:
                 return
         least = world.ranks.get(stage.tier, 0)
@@ -237,7 +236,22 @@ class _History:
             lasting = [one for one in holding if one[1] <= start < one[0]]
             if lasting:
                 _, _, key, tier = max(lasting)
-                yield Authority(start, end, key, tier, signature, wanted)
+                yield Authority(start, end, key, tier, signature, sha256)
+
+    def _signed(
+        self, agreement: str, slug: str, since: datetime, until: datetime
+    ) -> tuple[int | None, str | None, datetime]:
+        """The signature that counts from a moment on, of which text, and how long: that of an older version ends."""
+        world, current = self._world, self._world.current.get(agreement)
+        for key in world.signatures:
+            if world.signed(key, slug, current):
+                return key, current, until
+        previous, end_ms = world.lasting.get(agreement, (None, 0))
+        if previous is not None and since < (end := _moment(end_ms)):
+            for key in world.signatures:
+                if world.signed(key, slug, previous):
+                    return key, previous, min(until, end)
+        return None, None, until
 
     def _note_could(self, slug: str, authority: Authority) -> None:
         known = self.organizations.setdefault(slug, OrganizationExposure(slug))
