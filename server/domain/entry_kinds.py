@@ -71,6 +71,7 @@ class EntryKind(StrEnum):
     ROLE_GRANT = "role.grant"
     ROLE_PROPOSE = "role.propose"
     ROLE_REJECT = "role.reject"
+    ROLE_RESTORE = "role.restore"
     ROLE_WITHDRAW = "role.withdraw"
     RULES_ADOPT = "rules.adopt"
     SIGNATURE_COUNTERSIGN = "signature.countersign"
@@ -196,6 +197,7 @@ KINDS: dict[EntryKind, About] = {
     EntryKind.ROLE_GRANT: About("Role granted", Permission.ROLE_GRANT, subject="person_id"),
     EntryKind.ROLE_PROPOSE: About("Role proposed", Permission.ROLE_GRANT, subject="person_id"),
     EntryKind.ROLE_REJECT: About("Role rejected", Permission.ROLE_GRANT, subject="person_id"),
+    EntryKind.ROLE_RESTORE: About("Admin restored on the host", Permission.ROLE_GRANT, subject="person_id"),
     EntryKind.ROLE_WITHDRAW: About("Proposed role withdrawn", Permission.ROLE_GRANT, subject="person_id"),
     EntryKind.RULES_ADOPT: About("Rule of two people adopted", subject="organization"),
     EntryKind.SIGNATURE_COUNTERSIGN: About("Signature countersigned", Permission.SIGNATURE_RECORD, subject="signature"),

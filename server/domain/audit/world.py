@@ -191,7 +191,7 @@ class World:
     two_people: bool = False  # whether what takes two people takes two who could not be one
     lists_people: bool = False  # whether rows have told who acted: the oldest did not
     last_ms: int = 0
-    clock_notes: list[str] = field(default_factory=list)  # where a clock was wrong, and who said so
+    notes: list[str] = field(default_factory=list)  # what is no fault, and is told for good: by whom, and why
 
     def needs_two(self, tier: str) -> bool:
         threshold = self.ranks.get(self.second_person_tier)
