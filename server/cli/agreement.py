@@ -24,7 +24,7 @@ def agreement() -> None:
 @click.argument("file", type=READABLE)
 @click.option(
     "--resign-within",
-    type=click.IntRange(0, agreements.RESIGN_DAYS_AT_MOST),
+    type=click.IntRange(0),
     metavar="DAYS",
     default=0,
     help="How many days signatures of the version before still count [0].",

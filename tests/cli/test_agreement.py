@@ -36,8 +36,8 @@ def test_a_new_version_can_leave_time_to_sign_again(operator: Operator, sqlite_w
     text = tmp_path / "agreement.md"
     text.write_text("# Another text\n")
     publish = ("agreement", "publish", "model-sharing", text, "--resign-within")
-    for wrong in ("-1", "soon", "367"):
-        operator(*publish, wrong, by="admin", code=2)
+    for wrong, code in (("-1", 2), ("soon", 2), ("367", 1)):
+        operator(*publish, wrong, by="admin", code=code)
     until = operator(*publish, 14, "--json", by="admin").body["resign_until"]
     assert until.endswith("T00:00:00Z")
     assert sqlite_world.api("POST", "/downloads", json={"stage": "gpt-2/774M"}).status_code == 201

@@ -11,8 +11,8 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from server.domain.access import counting_signatures, rule
 from server.domain.access import facts as gathering
-from server.domain.access import rule
 from server.domain.access.facts import ClearanceFacts, Facts, StageFacts
 from server.domain.callers import Caller
 from server.domain.errors import (
@@ -158,10 +158,11 @@ def _until(facts: Facts, stage: StageFacts, at: datetime) -> datetime | None:
     if clearance is None:
         return None
     agreement = facts.agreement
-    signature = agreement and rule.signature_for(facts, agreement, at)
-    if agreement and signature and agreement.resign_until and signature.version_id != agreement.current_version_id:
-        return min(clearance.expires_at, agreement.resign_until)
-    return clearance.expires_at
+    if agreement is None or agreement.resign_until is None:
+        return clearance.expires_at
+    signature = counting_signatures.counting(agreement, facts.signatures, at)
+    ends_sooner = counting_signatures.is_previous(agreement, signature)
+    return min(clearance.expires_at, agreement.resign_until) if ends_sooner else clearance.expires_at
 
 
 def _as(facts: Facts, person: tuple[Caller, Standing]) -> Facts:

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from sqlalchemy.orm import Session
 
-from server.domain.access import checklists, rule
+from server.domain.access import checklists, counting_signatures, rule
 from server.domain.access.checklists import Asked, Item, UnderWay
 from server.domain.access.facts import Facts, StageFacts, gather_all
 from server.domain.callers import Caller
@@ -181,8 +181,7 @@ def _sign_again(stage: StageFacts, facts: Facts, begun: UnderWay, at: datetime) 
     agreement = facts.agreement
     if agreement is None or agreement.resign_until is None or facts.caller.is_staff:
         return None
-    signature = rule.signature_for(facts, agreement, at)
-    if signature is None or signature.version_id == agreement.current_version_id:
+    if not counting_signatures.is_previous(agreement, counting_signatures.counting(agreement, facts.signatures, at)):
         return None
     is_waiting = agreement.current_version_id in begun.signed
     return SignAgain(stage.agreement or "", agreement.number, agreement.resign_until, is_waiting)

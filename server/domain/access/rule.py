@@ -10,14 +10,12 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from server.domain.access import quotas
+from server.domain.access import counting_signatures, quotas
 from server.domain.access.facts import (
     ClearanceFacts,
     Facts,
     Listed,
-    SignatureFacts,
     StageFacts,
-    VersionFacts,
     find_stage,
     gather,
     list_stages,
@@ -159,15 +157,6 @@ def clearance_for(facts: Facts, stage: StageFacts, at: datetime) -> ClearanceFac
     return max(holding, key=_end, default=None)
 
 
-def signature_for(facts: Facts, agreement: VersionFacts, at: datetime) -> SignatureFacts | None:
-    """The signature in force that counts now: of the current version; or, while there is time to sign that one, of the
-    version just before it. None where there is none."""
-    if signature := _signature_of(facts, agreement.current_version_id):
-        return signature
-    lasts = agreement.resign_until is not None and at < agreement.resign_until
-    return _signature_of(facts, agreement.previous_version_id) if lasts else None
-
-
 def _open_without_sign_in(use: Resources, stage: StageFacts) -> bool:
     return stage.state == StageState.PUBLIC and not use.settings.public_stages_need_sign_in
 
@@ -189,14 +178,9 @@ def _agreement_refusal(facts: Facts, at: datetime) -> Refused | None:
         return None
     if facts.agreement is None:  # demanded and not found: nobody can have signed it
         return AgreementUnsigned()
-    if signature_for(facts, facts.agreement, at) is not None:
+    if counting_signatures.counting(facts.agreement, facts.signatures, at) is not None:
         return None
     return AgreementOutdated() if any(row.ended_at is None for row in facts.signatures) else AgreementUnsigned()
-
-
-def _signature_of(facts: Facts, version_id: int | None) -> SignatureFacts | None:
-    signed = (row for row in facts.signatures if row.version_id == version_id)
-    return next((row for row in signed if row.ended_at is None), None)
 
 
 def _grant(
@@ -206,7 +190,7 @@ def _grant(
     listed = _file_list(session, use, stage, checkpoint)
     clearance = None if stage.state == StageState.PUBLIC else clearance_for(facts, stage, at)
     agreement = facts.agreement
-    signature = None if agreement is None else signature_for(facts, agreement, at)
+    signature = None if agreement is None else counting_signatures.counting(agreement, facts.signatures, at)
     return Grant(
         at=at,
         model=stage.model,
@@ -215,15 +199,9 @@ def _grant(
         files=_files(use, stage, listed, paths),
         clearance_id=None if clearance is None else clearance.id,
         tier=None if clearance is None else clearance.tier,
-        agreement_sha256=None if agreement is None else _signed_sha256(agreement, signature),
+        agreement_sha256=None if agreement is None else counting_signatures.signed_sha256(agreement, signature),
         signature_id=None if signature is None else signature.id,
     )
-
-
-def _signed_sha256(agreement: VersionFacts, signature: SignatureFacts | None) -> str | None:
-    """Of the text that the signature is under; in the lab, which may have none, of the current one."""
-    is_previous = signature is not None and signature.version_id != agreement.current_version_id
-    return agreement.previous_sha256 if is_previous else agreement.sha256
 
 
 def _existing(stage: StageFacts | None) -> StageFacts:

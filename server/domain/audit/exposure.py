@@ -15,9 +15,7 @@ import orjson
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from server import dates
 from server.domain.audit import columns, log_entries, replay
-from server.domain.audit.exports import csv_line
 from server.domain.audit.log_entries import EntryFilter
 from server.domain.audit.replay import Replay
 from server.domain.audit.world import Record
@@ -100,35 +98,6 @@ class Exposure:
     organizations: list[OrganizationExposure] = field(default_factory=list)
     taken: list[Taken] = field(default_factory=list)
     cut: bool = False
-
-
-CSV_COLUMNS = (
-    "stage", "organization", "person", "role", "could", "since", "until", "clearance", "tier", "signature",
-    "agreement_sha256", "downloads", "issued_bytes", "fetched_bytes",
-)  # fmt: skip
-
-
-def as_csv(found: Exposure) -> Iterator[str]:
-    """The same as lines: for each authority of an organization, each time of a person, and what each was issued."""
-    yield csv_line(CSV_COLUMNS)
-    for span in found.anyone:
-        yield csv_line((found.stage, "", "", "", "anyone", *_edges(span), *[""] * 7))
-    for one in found.organizations:
-        for it in one.authorities:
-            rests_on = (it.clearance, it.tier, it.signature, it.agreement_sha256)
-            yield csv_line((found.stage, one.slug, "", "", "organization", *_edges(it), *rests_on, "", "", ""))
-        for person in one.people.values():
-            for span in person.spans:
-                who = (person.email, person.role, "person")
-                yield csv_line((found.stage, one.slug, *who, *_edges(span), *[""] * 7))
-    for taken in found.taken:
-        did = ("did", dates.rfc3339(taken.first_at or found.since), dates.rfc3339(taken.last_at or found.until))
-        counts = (taken.downloads, taken.issued_bytes, taken.fetched_bytes)
-        yield csv_line((found.stage, taken.organization, taken.person, "", *did, "", "", "", "", *counts))
-
-
-def _edges(span: Span) -> tuple[str, str]:
-    return dates.rfc3339(span.since), dates.rfc3339(span.until)
 
 
 def exposure(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, select, update
 
-from server.domain.access import resigning, rule, signatures
+from server.domain.access import counting_signatures, resigning, rule, signatures
 from server.domain.access.facts import find_stage, gather
 from server.domain.audit import verifying
 from server.domain.downloads import issuing
@@ -39,10 +39,9 @@ def rests_on(world: World, at: datetime | None = None) -> str | None:
     at = at or world.clock()
     if rule.refusal(facts, at) is not None or facts.agreement is None:
         return None
-    signature = rule.signature_for(facts, facts.agreement, at)
+    signature = counting_signatures.counting(facts.agreement, facts.signatures, at)
     assert signature is not None
-    is_current = signature.version_id == facts.agreement.current_version_id
-    return facts.agreement.sha256 if is_current else facts.agreement.previous_sha256
+    return counting_signatures.signed_sha256(facts.agreement, signature)
 
 
 def current(world: World) -> str:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event
 
-from server.domain.access import clearances, ladder, rule, signatures
+from server.domain.access import clearances, counting_signatures, ladder, rule, signatures
 from server.domain.access.facts import Facts
 from server.domain.access.rule import Grant
 from server.domain.callers import Caller
@@ -215,7 +215,7 @@ def test_while_there_is_time_to_sign_again_the_version_before_counts(
     given_facts = facts(signatures=rows)
     put("agreement", resign_until=until)(given_facts)
     assert refusal(given_facts) is code
-    found = rule.signature_for(given_facts, given_facts.agreement, NOW)
+    found = counting_signatures.counting(given_facts.agreement, given_facts.signatures, NOW)
     assert (found and found.version_id) == rests_on
 
 
