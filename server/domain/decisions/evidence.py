@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from server import dates
+from server.domain.release import plans
 from server.domain.release.stages import Stage
 
 
@@ -25,7 +26,8 @@ def _ladder(session: Session, stage: Stage) -> list[dict[str, Any]]:
     return [
         {
             "stage": one.full_name, "state": str(one.state), "since": dates.rfc3339(one.state_since),
-            "tier": one.tier.name, "plan": one.plan, "parameters": one.parameters, "held": one.held_at is not None,
+            "tier": one.tier.name, "planned": plans.as_text(one.plan.window), "note": one.note,
+            "parameters": one.parameters, "held": one.held_at is not None,
         }
         for one in session.scalars(query)
     ]  # fmt: skip
