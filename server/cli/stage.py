@@ -33,6 +33,7 @@ class PlannedWindow(click.ParamType[Window | None]):
 
 
 WINDOW = PlannedWindow()
+REPORTS = click.IntRange(0, stages.REPORTS_AT_MOST)
 
 
 @click.group()
@@ -60,6 +61,9 @@ def add_model(instance: Instance, caller: Caller, name: str, title: str, as_json
 @click.option("--announced", is_flag=True, help="Show its name and plan to everyone while it is planned.")
 @click.option("--planned", type=WINDOW, help="The months of its release, 2026-11..2027-01 [undecided].")
 @click.option("--note", help="A public note.")
+@click.option(
+    "--reports-at-least", type=REPORTS, default=0, help="Reports by partners it must have to become public [0]."
+)
 @with_json
 @acting
 def add(
@@ -73,6 +77,7 @@ def add(
     announced: bool,
     planned: Window | None,
     note: str | None,
+    reports_at_least: int,
     as_json: bool,
 ) -> None:
     """Add a planned stage."""
@@ -87,6 +92,7 @@ def add(
         announced=announced,
         planned=planned,
         note=note,
+        reports_at_least=reports_at_least,
     )
     body = {"stage": name, "ordinal": added.ordinal, "state": added.state}
     show(as_json, body, f"Added {name} as number {added.ordinal} on its ladder. Next: `publish DIR {name}`.")
@@ -108,6 +114,7 @@ def alias(instance: Instance, caller: Caller, name: str, alias: str, as_json: bo
 @click.option("--announced/--not-announced", default=None, help="Whether everyone can see it while it is planned.")
 @click.option("--planned", type=WINDOW, help="The months of its next step: 2026-11..2027-01, 2026-11, or undecided.")
 @click.option("--note", help="The public note; an empty one removes it.")
+@click.option("--reports-at-least", type=REPORTS, help="Reports by partners before it can be public.")
 @click.option("--ordinal", type=COUNT, help="Its position on the ladder. Only while it is planned.")
 @click.option("--tier", help="The tier that partners must be cleared for. Only while it is planned.")
 @click.option("--agreement", help="The agreement that partners must have signed, or none. Only while it is planned.")
@@ -126,7 +133,7 @@ def edit(instance: Instance, caller: Caller, name: str, as_json: bool, **options
     body = {
         "stage": edited.full_name, "announced": edited.announced, "planned": plans.as_text(edited.plan.window),
         "note": edited.note, "ordinal": edited.ordinal, "tier": edited.tier.name,
-        "agreement": edited.agreement and edited.agreement.name,
+        "agreement": edited.agreement and edited.agreement.name, "reports_at_least": edited.reports_at_least,
     }  # fmt: skip
     show(as_json, body, f"Changed {edited.full_name}: {', '.join(sorted(given))}.")
 

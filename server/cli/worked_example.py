@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from server.domain.access import clearances, signatures
+from server.domain.accounts import granting
 from server.domain.callers import Caller
 from server.domain.decisions import deciding, proposing
 from server.domain.decisions.proposing import Proposal
@@ -94,7 +95,9 @@ def _people(use: Resources, example: Example) -> dict[str, Caller]:
         example.people[key] = {"email": made.email, "password": made.password, "totp_secret": made.totp_secret}
     callers = {key: _sign_in(use, example, key) for key in ("admin", "admin2")}
     for key, role in STAFF.items():
-        _add(use, example, callers["admin"], key, LAB, f"{key}@{LAB}.example", role)
+        email = f"{key}@{LAB}.example"
+        _add(use, example, callers["admin"], key, LAB, email, role)
+        granting.approve(use, callers["admin2"], email)
     for key, slug in PARTNERS.items():
         organizations.add(use, callers["admin"], slug, NAMES[key])
         _add(use, example, callers["admin"], key, slug, f"owner@{slug}.example", Role.OWNER)
@@ -102,7 +105,7 @@ def _people(use: Resources, example: Example) -> dict[str, Caller]:
 
 
 def _add(use: Resources, example: Example, admin: Caller, key: str, organization: str, email: str, role: Role) -> None:
-    password, totp_secret = people.add(use, admin, organization, email, PEOPLE[key], role)
+    password, totp_secret = granting.add(use, admin, organization, email, PEOPLE[key], role)
     example.people[key] = {"email": email, "password": password, "totp_secret": totp_secret}
 
 

@@ -17,6 +17,7 @@ from server.domain.accounts import ceremonies, password_resets
 from server.domain.audit import heartbeat, sealer, verifications
 from server.domain.decisions import execution
 from server.domain.delivery import log_follower, statistics
+from server.domain.downloads import cutting
 from server.domain.identity import sessions
 from server.domain.mail import mails
 from server.domain.mail.mails import Mail
@@ -33,12 +34,13 @@ from server.storage.objects import ObjectStoreError
 logger = structlog.get_logger(__name__)
 FOLLOW_EVERY_SECONDS = 1
 MAIL_EVERY_SECONDS = 2
+CUT_EVERY_SECONDS = 1
 CLEAN_EVERY_SECONDS = 3600
 AFTER_AN_ERROR_SECONDS = 5
 # What passes, or what only people can mend: either way the other jobs go on, and this one tries again.
 _FAILURES = (
     DatabaseUnavailable, ObjectStoreError, NoLog, LogUnsound, KeyFileError, SealingStopped, BehindAnchor, Forked,
-    OSError, MailServerUnavailable, *DATABASE_ERRORS,
+    OSError, MailServerUnavailable,
 )  # fmt: skip
 
 
@@ -85,6 +87,7 @@ def require_own_bucket(use: Resources) -> None:
 def _jobs(use: Resources, stopping: threading.Event) -> Iterator[tuple[str, float, Callable[[], object]]]:
     """Each with its interval in seconds."""
     yield "seal", sealer.SEAL_EVERY_SECONDS, lambda: sealer.seal(use)
+    yield "cut", CUT_EVERY_SECONDS, lambda: cutting.carry_out(use)
     yield "decisions", execution.CARRY_OUT_EVERY_SECONDS, lambda: execution.carry_out_due(use)
     yield "heartbeat", heartbeat.INTERVAL_SECONDS, lambda: heartbeat.beat(use)
     yield "anchor", sealer.ANCHOR_EVERY_SECONDS, lambda: sealer.anchor(use)
@@ -113,7 +116,7 @@ def _repeat(
         wait = every_seconds
         try:
             work()
-        except _FAILURES as error:
+        except (*_FAILURES, *DATABASE_ERRORS) as error:
             logger.warning("could not be done", job=name, error=type(error).__name__, reason=str(error))
             wait = max(every_seconds, AFTER_AN_ERROR_SECONDS)
         except BaseException:

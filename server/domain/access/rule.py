@@ -74,7 +74,7 @@ def require(
     facts = gather(session, caller, find_stage(session, stage, lock=True), lock=True)
     quota = _locked_quota(session, caller)
     at = use.clock()
-    _raise(session, at, refusal_now(use, facts, at))
+    _raise(session, at, facts, refusal_now(use, facts, at))
     grant = _grant(session, use, facts, at, checkpoint, paths)
     if quota is not None:
         quotas.take(session, quota, grant.size_bytes, at)
@@ -94,7 +94,7 @@ def require_stage(session: Session, use: Resources, caller: Caller, stage: str) 
     found = find_stage(session, stage, lock=False)
     facts = gather(session, caller, found, lock=False)
     at = use.clock()
-    _raise(session, at, refusal_now(use, facts, at, staff_may_look=True))
+    _raise(session, at, facts, refusal_now(use, facts, at, staff_may_look=True))
     return _existing(found)
 
 
@@ -240,8 +240,10 @@ def _locked_quota(session: Session, caller: Caller) -> Quota | None:
     return None if caller.organization_id is None else quotas.lock(session, caller.organization_id)
 
 
-def _raise(session: Session, at: datetime, refused: Refused | None) -> None:
+def _raise(session: Session, at: datetime, facts: Facts, refused: Refused | None) -> None:
     """A clearance may only look ended, or not begun, to a clock that is behind: then nobody can say. LogUnsound."""
     if refused is not None:
         condition.require_clock(session, at)
+        if facts.stage is not None:
+            refused.stage = f"{facts.stage.model}/{facts.stage.name}"
         raise refused

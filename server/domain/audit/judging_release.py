@@ -1,4 +1,4 @@
-"""Rules for what is released, and for what is then issued: models, stages, holds, checkpoints, downloads."""
+"""Rules for what is released, and for what is then issued: models, stages, checkpoints, downloads."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,13 @@ from server.domain.release.holds import EVERYTHING
 from server.domain.release.stage_editing import FIXED_ONCE_RELEASED
 from server.domain.release.stages import MOVES, StageState
 
-SAID = ("announced", "note", "ordinal", "planned")  # of a stage, when it is added and when it is edited
+SAID = (
+    "announced",
+    "note",
+    "ordinal",
+    "planned",
+    "reports_at_least",
+)  # of a stage, when it is added and when it is edited
 
 
 def _model_add(world: World, record: Record) -> Iterator[str]:
@@ -57,14 +63,6 @@ def _stage_edit(world: World, record: Record) -> Iterator[str]:
         yield f"it changes the {' and '.join(fixed)} of a stage that is {stage.state}"
     for name in after.keys() & {*SAID, *FIXED_ONCE_RELEASED}:
         setattr(stage, name, after[name])
-
-
-def _hold(world: World, record: Record) -> Iterator[str]:
-    on = record["on"]
-    if record["kind"] != EntryKind.HOLD_LIFT:
-        world.held[on] = record["actor"].get("person")
-    elif world.held.pop(on, record) is record:
-        yield "it lifts a hold that did not exist"
 
 
 def _checkpoint_publish(world: World, record: Record) -> Iterator[str]:
@@ -130,9 +128,6 @@ RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     EntryKind.STAGE_ALIAS: _stage_change,
     EntryKind.STAGE_ANNOUNCE: _stage_change,
     EntryKind.STAGE_EDIT: _stage_edit,
-    EntryKind.HOLD_LAY: _hold,
-    EntryKind.HOLD_PLACE: _hold,
-    EntryKind.HOLD_LIFT: _hold,
     EntryKind.CHECKPOINT_PUBLISH: _checkpoint_publish,
     EntryKind.CHECKPOINT_SET_MAIN: _checkpoint_set_main,
     EntryKind.DOWNLOAD: _download,

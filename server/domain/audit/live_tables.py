@@ -54,7 +54,7 @@ def _told_organizations(world: World) -> Rows:
     return {
         slug: {
             "number": _known(one.id), "name": _known(one.name), "being_the_lab": one.is_lab,
-            "suspension": one.suspended, "networks": one.networks, "bytes_per_day": one.bytes_per_day,
+            "networks": one.networks, "bytes_per_day": one.bytes_per_day,
             "requests_per_minute": one.requests_per_minute,
         }
         for slug, one in world.organizations.items()
@@ -87,6 +87,17 @@ def _told_invitations(world: World) -> Rows:
             "organization": one.organization, "person": one.email, "role": one.role, "being_open": one.is_open,
         }
         for number, one in world.invitations.items()
+    }  # fmt: skip
+
+
+def _told_role_grants(world: World) -> Rows:
+    return {
+        number: {
+            "person": one.person, "role": str(one.role), "proposer": one.proposed_by, "approver": one.approved_by,
+            "state": one.state,
+        }
+        for number, one in world.role_grants.items()
+        if one.state != "closed" or isinstance(number, int)
     }  # fmt: skip
 
 
@@ -125,6 +136,7 @@ def _told_stages(world: World) -> Rows:
         name: {
             "state": str(one.state), "tier": one.tier, "being_announced": one.announced, "agreement": one.agreement,
             "aliases": one.aliases, "position": one.ordinal, "planned_window": one.planned, "note": one.note,
+            "minimum_of_reports": one.reports_at_least,
         }
         for name, one in world.stages.items()
     }  # fmt: skip
@@ -147,6 +159,7 @@ _TABLES: dict[str, tuple[Callable[[World], Rows], Callable[[Session, Names], Row
     "people": (_told_people, live_rows.people),
     "tokens": (_told_tokens, live_rows.tokens),
     "invitations": (_told_invitations, live_rows.invitations),
+    "role grants": (_told_role_grants, live_rows.role_grants),
     "tiers": (lambda world: {name: {"rank": rank} for name, rank in world.ranks.items()}, live_rows.tiers),
     "agreements": (
         lambda world: {name: {"current_version": sha256} for name, sha256 in world.current.items()},
@@ -158,5 +171,5 @@ _TABLES: dict[str, tuple[Callable[[World], Rows], Callable[[Session, Names], Row
     "decisions": (_told_decisions, live_rows.decisions),
     "signatures": (_told_signatures, live_rows.signatures),
     "findings": (_told_findings, live_rows.findings),
-    "holds": (lambda world: {on: {"author": by} for on, by in world.held.items()}, live_rows.holds),
+    "holds": (lambda world: {on: {"author": _known(by)} for on, by in world.held.items()}, live_rows.holds),
 }

@@ -70,6 +70,21 @@ class Invitation:
 
 
 @dataclass
+class RoleGrant:
+    """A giving of a role in the lab. `state`: open, standing, closed. The first two admins' are proposed by nobody."""
+
+    person: str
+    role: str
+    proposed_by: str | None
+    approved_by: str | None = None
+    state: str = "open"
+
+    @property
+    def is_open(self) -> bool:
+        return self.state == "open"
+
+
+@dataclass
 class Clearance:
     organization: str
     model: str
@@ -94,6 +109,7 @@ class Stage:
     ordinal: int | object = UNTOLD
     planned: str | object = UNTOLD
     note: str | object | None = UNTOLD
+    reports_at_least: int = 0
     aliases: set[str] = field(default_factory=set)
 
 
@@ -157,6 +173,7 @@ class World:
     people: dict[str, Person] = field(default_factory=dict)
     tokens: dict[str, Token] = field(default_factory=dict)
     invitations: dict[int, Invitation] = field(default_factory=dict)
+    role_grants: dict[int | str, RoleGrant] = field(default_factory=dict)  # of the first two admins: by their names
     ranks: dict[str, int] = field(default_factory=dict)
     models: set[str] = field(default_factory=set)
     stages: dict[str, Stage] = field(default_factory=dict)
@@ -220,7 +237,13 @@ class World:
 
     def fits(self, organization: str, role: str) -> bool:
         """Whether an organization has such a role."""
-        return (role in STAFF) == (organization == self.lab)
+        return (role in STAFF or role == Role.PENDING) == (organization == self.lab)
+
+    def end_grants(self, email: str) -> None:
+        """What a person's role rested on is replaced."""
+        for grant in self.role_grants.values():
+            if grant.person == email and grant.state == "standing":
+                grant.state = "closed"
 
 
 Rule = Callable[[World, Record], Iterable[str]]

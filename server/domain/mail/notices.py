@@ -88,6 +88,28 @@ def clearance_waits(
             mails.queue(session, use, "clearance_waits", person.email, subject, text, at)
 
 
+def role_waits(session: Session, use: Resources, person: Person, role: Role, proposer: Person, at: datetime) -> None:
+    """Tell the lab's other admins that somebody's role needs one of them."""
+    text = (
+        f"Approve or reject it: {use.settings.public_url}/admin/people/{person.id}\n\n"
+        f"{proposer.email} proposed the role {role} for {person.email}, who can do nothing with it until another admin "
+        "approves. Approve only if you know this person, and that nobody else can sign in as them."
+    )
+    for admin in of_lab(session, {Role.ADMIN}):
+        if admin.id not in {proposer.id, person.id}:
+            subject = f"Approval needed: {role} for {person.email}"
+            mails.queue(session, use, "role_waits", admin.email, subject, text, at)
+
+
+def role_given(session: Session, use: Resources, person: Person, role: Role, at: datetime) -> None:
+    """Tell somebody that they now have a role."""
+    text = (
+        f"Your home page shows what you can do: {use.settings.public_url}/\n\n"
+        f"Two admins gave you the role {role} on {dates.minute(at)}."
+    )
+    mails.queue(session, use, "role_given", person.email, f"You now have the role {role}", text, at)
+
+
 def not_cleared(
     session: Session,
     use: Resources,

@@ -27,6 +27,7 @@ class Changes(TypedDict, total=False):
     announced: bool
     planned: Window | None
     note: str | None
+    reports_at_least: int
 
 
 def edit(use: Resources, caller: Caller, full_name: str, **changes: Unpack[Changes]) -> Stage:
@@ -35,6 +36,7 @@ def edit(use: Resources, caller: Caller, full_name: str, **changes: Unpack[Chang
     """
     caller.require(Permission.STAGE_MANAGE)
     stages.require_ordinal(changes.get("ordinal"))
+    stages.require_reports(changes.get("reports_at_least"))
     if "note" in changes:
         changes["note"] = plans.require_note(changes["note"])
     with use.database.transaction() as session:
@@ -62,6 +64,7 @@ def _told(stage: Stage) -> dict[str, Any]:
     return {
         "ordinal": stage.ordinal, "tier": stage.tier.name, "agreement": stage.agreement and stage.agreement.name,
         "announced": stage.announced, "planned": plans.as_text(stage.plan.window), "note": stage.note,
+        "reports_at_least": stage.reports_at_least,
     }  # fmt: skip
 
 
@@ -87,3 +90,4 @@ def _apply(session: Session, stage: Stage, changes: dict[str, Any]) -> None:
         stage.plan_for(changes["planned"])
     stage.announced = changes.get("announced", stage.announced)
     stage.note = changes.get("note", stage.note)
+    stage.reports_at_least = changes.get("reports_at_least", stage.reports_at_least)

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from enum import StrEnum
 
 from sqlalchemy import ForeignKey, String, Text, UniqueConstraint, func, select
 from sqlalchemy.orm import Mapped, Session, contains_eager, joinedload, mapped_column, relationship
@@ -16,6 +15,7 @@ from server.domain.permissions import Permission
 from server.domain.release import agreements, plans, tiers
 from server.domain.release.agreements import Agreement
 from server.domain.release.plans import Plan, Window
+from server.domain.release.stage_states import StageState as StageState
 from server.domain.release.tiers import Tier
 from server.domain.resources import Resources
 from server.storage.database import Base, Key, Moment
@@ -30,17 +30,8 @@ FIRST_SEGMENTS = {
 }  # fmt: skip
 NOT_MODELS = FIRST_SEGMENTS | {"everything", "doctor"}  # what a hold on everything is called; `storage/probes.py`
 ORDINAL_AT_MOST = 1_000_000
+REPORTS_AT_MOST = 1000
 STAGE_WORDS = {"resolve", "tree", "raw", "refs", "commit", "commits", "revision", "blob", "discussions"}
-
-
-class StageState(StrEnum):
-    """How far a stage is released. A hold is placed over a state and keeps it."""
-
-    PLANNED = "planned"
-    PARTNERS = "partners"
-    PUBLIC = "public"
-    WITHDRAWN = "withdrawn"
-
 
 MOVES = {
     StageState.PLANNED: {StageState.PARTNERS, StageState.PUBLIC, StageState.WITHDRAWN},
@@ -160,12 +151,14 @@ def add(
     announced: bool = False,
     planned: Window | None = None,
     note: str | None = None,
+    reports_at_least: int = 0,
 ) -> Stage:
     """Add a planned stage. ordinal: its place on the ladder, None for the next one."""
     caller.require(Permission.STAGE_MANAGE)
     model_name, name = split(full_name)
     _require_stage_name(name)
     require_ordinal(ordinal)
+    require_reports(reports_at_least)
     _require_parameters(parameters)
     note = plans.require_note(note)
     with use.database.transaction() as session:
@@ -175,6 +168,7 @@ def add(
         stage = Stage(
             model=model, name=name, ordinal=free_ordinal(session, model, ordinal), parameters=parameters,
             state=StageState.PLANNED, state_since=at, announced=announced, note=note,
+            reports_at_least=reports_at_least,
             tier=tiers.get(session, tier), created_at=at,
             agreement=agreements.get(session, agreement) if agreement else None,
         )  # fmt: skip
@@ -184,7 +178,7 @@ def add(
         _record(
             session, caller, EntryKind.STAGE_ADD, stage.full_name, at,
             tier=tier, agreement=agreement, announced=announced, ordinal=stage.ordinal,
-            planned=plans.as_text(planned), note=note,
+            planned=plans.as_text(planned), note=note, reports_at_least=reports_at_least,
         )  # fmt: skip
         return stage
 
@@ -279,6 +273,12 @@ def split(full_name: str) -> tuple[str, str]:
 def _require_stage_name(name: str) -> None:
     if not NAME.fullmatch(name) or name.lower() in STAGE_WORDS:
         raise InvalidRequest(f"{name!r} is not a valid stage name. Use letters, digits, '.', '_' and '-'.")
+
+
+def require_reports(at_least: int | None) -> None:
+    """Raise InvalidRequest for a number of reports that a stage cannot wait for; None is none given."""
+    if at_least is not None and not 0 <= at_least <= REPORTS_AT_MOST:
+        raise InvalidRequest(f"A stage can wait for 0 to {REPORTS_AT_MOST} reports.")
 
 
 def _require_parameters(parameters: int | None) -> None:

@@ -327,7 +327,7 @@ def revise(use: Resources, admin: Caller) -> None:
 ACTS: dict[str, tuple[Callable[[Resources, World], Any], type[Refused]]] = {
     "revoke the token": (lambda use, w: tokens.revoke(use, w.admin, w.caller("cleared").token_public_id or ""),
                          InvalidCredentials),
-    "suspend": (lambda use, w: organizations.suspend(use, w.admin, "aurora-institute", "For a test."),
+    "suspend": (lambda use, w: holds.place(use, w.admin, "organization:aurora-institute", "For a test."),
                 OrganizationSuspended),
     "disable": (lambda use, w: people.disable(use, w.admin, w.example.people["cleared"]["email"]), InvalidCredentials),
     "withdraw": (lambda _, w: w.move(STAGE, StageState.WITHDRAWN, "Unsafe."), StageWithdrawn),

@@ -15,7 +15,7 @@ from server.domain.audit.exposure import Exposure, Span
 from server.domain.callers import Caller
 from server.domain.downloads import issuing
 from server.domain.errors import InvalidRequest, NotFound, NotPossible, Refused
-from server.domain.identity import organizations, people
+from server.domain.identity import people
 from server.domain.permissions import POLICY, Permission, Role
 from server.domain.release import agreements, holds
 from server.domain.release.stages import StageState
@@ -89,13 +89,13 @@ class History:
 
     def suspend(self) -> Callable[[], object]:
         partner = self.chance.choice(PARTNERS)
-        organizations.suspend(self.world.use, self.world.admin, partner, "A question.")
-        return lambda: organizations.resume(self.world.use, self.world.admin, partner)
+        holds.place(self.world.use, self.world.admin, f"organization:{partner}", "A question.")
+        return lambda: self.world.lift(f"organization:{partner}")
 
     def hold(self) -> Callable[[], object]:
         on = self.chance.choice(["everything", "gpt-2", "mini-gpt", *STAGES])
         holds.place(self.world.use, self.world.admin, on, "A question.")
-        return lambda: holds.lift(self.world.use, self.world.admin, on)
+        return lambda: self.world.lift(on)
 
     def disable(self) -> Callable[[], object]:
         email = self.chance.choice([name for name in self.callers if "@" in name])
@@ -149,7 +149,7 @@ class History:
             self.callers[email] = self.world.person(email)
 
     def _change_role(self, role: Role) -> None:
-        people.change_role(self.world.use, self.world.admin, str(self.callers["publisher"].person), role)
+        self.world.give_role(str(self.callers["publisher"].person), role)
         self.callers["publisher"] = self.world.person("publisher")
 
     def _clear(self, partner: str, model: str, hours: int) -> None:

@@ -5,6 +5,7 @@ from server.web.portal.admin import (
     agreements,
     checkpoints,
     clearances,
+    findings,
     holds,
     organizations,
     people,
@@ -17,6 +18,6 @@ from server.web.portal.admin import (
 )
 
 MODULES = (
-    access_requests, agreements, checkpoints, clearances, holds, organizations, people, queue, signatures,
+    access_requests, agreements, checkpoints, clearances, findings, holds, organizations, people, queue, signatures,
     stage_editing, stages, tiers, tokens,
 )  # fmt: skip

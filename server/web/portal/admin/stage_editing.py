@@ -11,7 +11,7 @@ from server.domain.permissions import Permission
 from server.domain.release import agreements, stage_editing, stages, tiers
 from server.domain.release.plans import NOTE_CHARACTERS_AT_MOST, Window
 from server.domain.release.stage_editing import FIXED_ONCE_RELEASED, Changes
-from server.domain.release.stages import ORDINAL_AT_MOST, Stage, StageState
+from server.domain.release.stages import ORDINAL_AT_MOST, REPORTS_AT_MOST, Stage, StageState
 from server.web import renamed
 from server.web.identity import resources
 from server.web.portal.admin.lab import WholeForm, lab_page
@@ -57,12 +57,20 @@ class Edit(WholeForm):
         "Position on the ladder",
         [InputRequired("Enter a position."), NumberRange(1, ORDINAL_AT_MOST, "A whole number from 1 to %(max)s.")],
     )
+    reports_at_least = IntegerField(
+        "Reports by partners before it can become public",
+        [InputRequired("Enter a number, or 0."), NumberRange(0, REPORTS_AT_MOST, "A whole number from 0 to %(max)s.")],
+        description="Findings, and reports that nothing was found. A decision to make it public is blocked until then.",
+    )
     tier = SelectField("Tier", description="The tier that partners must be cleared for.")
     agreement = SelectField("Agreement", description="The agreement that partners must have signed.")
 
     def changes(self) -> Changes:
         """What was sent, as the domain takes it. Raises InvalidRequest."""
-        sent = Changes(announced=self.announced.data, planned=window(self), note=self.note.data)
+        sent = Changes(
+            announced=self.announced.data, planned=window(self), note=self.note.data,
+            reports_at_least=self.reports_at_least.data or 0,
+        )  # fmt: skip
         if "ordinal" in self:
             sent["ordinal"] = self.ordinal.data or 0
         if "tier" in self:
@@ -82,6 +90,7 @@ def form(caller: Caller, model: str, stage: str) -> Response:
             return moved
         form = _form(session, row)
         form.announced.data, form.note.data = row.announced, row.note
+        form.reports_at_least.data = row.reports_at_least
         form.planned_from.data, form.planned_until.data = row.planned_from, row.planned_until
         if "ordinal" in form:
             form.ordinal.data, form.tier.data = row.ordinal, row.tier.name

@@ -4,19 +4,20 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
-from flask import Flask, flash, g, request
+from flask import Flask, flash, g, request, url_for
 from flask_login import AnonymousUserMixin, LoginManager, UserMixin, current_user
 from flask_wtf.csrf import CSRFError, CSRFProtect
 
 from server.domain.callers import Caller
 from server.domain.errors import AuthenticationRequired
 from server.domain.identity import authentication
-from server.domain.permissions import Permission
+from server.domain.permissions import Permission, Role
 from server.domain.resources import Resources
 from server.storage import keys
 from server.web.identity import resources, stranger
 from server.web.portal.kit import cookies, freshness, kept_forms, limits
 from server.web.portal.kit.freshness import require_fresh
+from server.web.portal.kit.rendering import go_to
 
 View = TypeVar("View", bound=Callable[..., Any])
 CSRF_LIFETIME_SECONDS = 12 * 3600  # as long as the longest session
@@ -87,6 +88,16 @@ def page(permission: Permission, *, fresh: bool = False, strangers: bool = False
         return guarded  # type: ignore[return-value]
 
     return decorate
+
+
+def waiting_elsewhere(view: View) -> View:
+    """Lead somebody whose role waits for a second admin to their account: the page behind this is not theirs yet."""
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        return go_to(url_for("account.show")) if current_user.caller.role is Role.PENDING else view(*args, **kwargs)
+
+    return guarded  # type: ignore[return-value]
 
 
 def public_page(view: View) -> View:

@@ -7,7 +7,7 @@ from server.domain.callers import Caller
 from server.domain.permissions import Permission
 from server.domain.release.stages import StageState
 from server.web.identity import resources
-from server.web.portal.kit.auth import page
+from server.web.portal.kit.auth import page, waiting_elsewhere
 from server.web.portal.kit.rendering import render
 from server.web.portal.partner import checklists, ladder
 
@@ -15,6 +15,7 @@ bp = Blueprint("home", __name__)
 
 
 @bp.get("/")
+@waiting_elsewhere
 @page(Permission.STAGE_READ)
 def show(caller: Caller) -> Response:
     """The ladder of every model."""
