@@ -30,12 +30,13 @@ Item = TypeVar("Item")
 
 
 class StageFacts(NamedTuple):
-    """A stage with its tier, its agreement, and the holds that cover it."""
+    """A stage with its tier, its agreement, and the holds that cover it. title: its model's, for people."""
 
     id: int
     name: str
     model_id: int
     model: str
+    title: str
     ordinal: int
     parameters: int | None
     state: StageState
@@ -173,10 +174,11 @@ def _by(rows: Iterable[Item], key: Callable[[Item], int]) -> dict[int | None, li
 
 _STAGE = (
     select(
-        Stage.id, Stage.name, Stage.model_id, Model.name.label("model"), Stage.ordinal, Stage.parameters, Stage.state,
-        Stage.state_since, Stage.announced, Stage.plan, Stage.agreement_id, Agreement.name.label("agreement"),
-        Stage.main_checkpoint_id, Stage.held_at, Model.held_at.label("model_held_at"),
-        Everything.held_at.label("everything_held_at"), Tier.rank, Tier.name.label("tier"),
+        Stage.id, Stage.name, Stage.model_id, Model.name.label("model"), Model.title, Stage.ordinal, Stage.parameters,
+        Stage.state, Stage.state_since, Stage.announced, Stage.plan, Stage.agreement_id,
+        Agreement.name.label("agreement"), Stage.main_checkpoint_id, Stage.held_at,
+        Model.held_at.label("model_held_at"), Everything.held_at.label("everything_held_at"), Tier.rank,
+        Tier.name.label("tier"),
     )
     .join(Model, Model.id == Stage.model_id)
     .join(Tier, Tier.id == Stage.tier_id)

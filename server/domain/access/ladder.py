@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from server.domain.access import checklists, rule
@@ -19,7 +18,7 @@ from server.domain.callers import Caller
 from server.domain.errors import AgreementOutdated, AgreementUnsigned, ClearanceExpired, NotCleared, Refused
 from server.domain.paging import Page, Slice
 from server.domain.permissions import Role
-from server.domain.release.stages import Model, StageState
+from server.domain.release.stages import StageState
 from server.domain.resources import Resources
 
 ENDS_SOON = timedelta(days=30)
@@ -107,7 +106,7 @@ def ladders(session: Session, use: Resources, caller: Caller, *, at_most: int = 
     by_model: dict[str, list[Step]] = {}
     for step in _steps(session, use, caller, sorted(found, key=lambda stage: (stage.model_id, stage.ordinal))):
         by_model.setdefault(step.stage.model, []).append(step)
-    titles = dict(session.execute(select(Model.name, Model.title)).all())
+    titles = {stage.model: stage.title for stage in found}
     return [Ladder(model, titles[model], steps) for model, steps in by_model.items()]
 
 
