@@ -43,7 +43,7 @@ SCOPES = {
     "unsigned": (*READING, Scope.DOWNLOADS_CREATE, Scope.FINDINGS_CREATE),
     "uncleared": (*READING, Scope.DOWNLOADS_CREATE, Scope.FINDINGS_CREATE),
 }
-LADDER = {  # name: state, plan
+LADDER = {  # name: state, public note
     "124M": (StageState.PUBLIC, None),
     "355M": (StageState.PUBLIC, None),
     "774M": (StageState.PARTNERS, None),
@@ -120,12 +120,12 @@ def _ladders(use: Resources, admin: Caller) -> None:
     agreements.publish(use, admin, AGREEMENT, AGREEMENT_FILE.read_text(encoding="utf-8"))
     stages.add_model(use, admin, "gpt-2", "GPT-2")
     for known in gpt2.STAGES:
-        state, plan = LADDER[known.name]
+        state, note = LADDER[known.name]
         name = f"gpt-2/{known.name}"
         announced = state is StageState.PLANNED
         stages.add(
             use, admin, name, tier="research", agreement=AGREEMENT, parameters=known.parameters,
-            announced=announced, plan=plan,
+            announced=announced, note=note,
         )  # fmt: skip
         for alias in known.aliases:
             stages.add_alias(use, admin, name, alias)

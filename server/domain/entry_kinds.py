@@ -37,6 +37,7 @@ class EntryKind(StrEnum):
     FINDING_REPORT = "finding.report"
     FINDING_TRIAGE = "finding.triage"
     HEARTBEAT = "heartbeat"
+    HOLD_CUT = "hold.cut"
     HOLD_LAY = "hold.lay"
     HOLD_LIFT = "hold.lift"
     HOLD_PLACE = "hold.place"
@@ -81,8 +82,10 @@ class EntryKind(StrEnum):
     STAGE_ADD = "stage.add"
     STAGE_ALIAS = "stage.alias"
     STAGE_ANNOUNCE = "stage.announce"
+    STAGE_EDIT = "stage.edit"
     STAGE_MOVE = "stage.move"
     TIER_ADD = "tier.add"
+    TIER_EDIT = "tier.edit"
     TOKEN_CREATE = "token.create"  # noqa: S105  # a kind's name
     TOKEN_REVOKE = "token.revoke"  # noqa: S105  # a kind's name
     TOKEN_REVOKE_LEAKED = "token.revoke_leaked"  # noqa: S105  # a kind's name
@@ -150,6 +153,7 @@ KINDS: dict[EntryKind, About] = {
     EntryKind.FINDING_REPORT: About("Finding reported", Permission.FINDING_CREATE, subject="finding", stage="stage"),
     EntryKind.FINDING_TRIAGE: About("Finding triaged", Permission.FINDING_TRIAGE, subject="finding", stage="stage"),
     EntryKind.HEARTBEAT: About("Heartbeat"),
+    EntryKind.HOLD_CUT: About("Issued URLs cut", subject="on", stage="on"),
     EntryKind.HOLD_LAY: About("Hold placed", Permission.STAGE_HOLD, subject="on", stage="on", ends="hold"),
     EntryKind.HOLD_LIFT: About("Hold lifted", Permission.STAGE_HOLD, subject="on", stage="on", resumes="hold"),
     EntryKind.HOLD_PLACE: About("Hold placed", Permission.STAGE_HOLD, subject="on", stage="on", ends="hold"),
@@ -208,8 +212,10 @@ KINDS: dict[EntryKind, About] = {
     EntryKind.STAGE_ANNOUNCE: About(
         "Stage announced or hidden", Permission.STAGE_MANAGE, subject="stage", stage="stage"
     ),
+    EntryKind.STAGE_EDIT: About("Stage edited", Permission.STAGE_MANAGE, subject="stage", stage="stage"),
     EntryKind.STAGE_MOVE: About("Stage moved", Permission.STAGE_MANAGE, subject="stage", stage="stage", ends="stage"),
     EntryKind.TIER_ADD: About("Tier added", Permission.TIER_MANAGE, subject="tier"),
+    EntryKind.TIER_EDIT: About("Tier's rules changed", Permission.TIER_MANAGE, subject="tier"),
     EntryKind.TOKEN_CREATE: About("Token created", Permission.TOKEN_CREATE, subject="token"),
     EntryKind.TOKEN_REVOKE: About("Token revoked", Permission.TOKEN_REVOKE, subject="token", ends="token"),
     EntryKind.TOKEN_REVOKE_LEAKED: About("Leaked token revoked", subject="token", ends="token"),

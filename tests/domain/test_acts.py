@@ -8,6 +8,7 @@ import pytest
 
 from server.domain.access import clearances
 from server.domain.callers import Caller
+from server.domain.decisions import lifting
 from server.domain.downloads import issuing
 from server.domain.errors import (
     InvalidCredentials,
@@ -17,7 +18,7 @@ from server.domain.errors import (
     PersonDisabled,
     Refused,
 )
-from server.domain.identity import organizations, people
+from server.domain.identity import people
 from server.domain.permissions import Role
 from server.domain.release import holds
 from tests.world import World
@@ -54,7 +55,7 @@ def test_people_of_a_partner_that_was_suspended_meanwhile_do_not_act(world: Worl
     """Its owner may not even disable a person any more."""
     owner, email = world.person("cleared"), "second@aurora-institute.example"
     people.add(world.use, owner, "aurora-institute", email, "Second", Role.MEMBER, "a long enough password")
-    organizations.suspend(world.use, world.admin, "aurora-institute", "Asked to.")
+    holds.place(world.use, world.admin, "organization:aurora-institute", "Asked to.")
     with pytest.raises(OrganizationSuspended):
         people.disable(world.use, owner, email)
 
@@ -80,7 +81,8 @@ def test_acts_race_with_the_role_that_they_need(world: World, third: Caller) -> 
                 return
             try:
                 if number % 2:
-                    holds.lift(world.use, third, "mini-gpt")
+                    lifting.propose(world.use, third, "mini-gpt", "A race.")
+                    lifting.approve(world.use, world.admin, "mini-gpt")
                 else:
                     holds.place(world.use, third, "mini-gpt", "A race.")
                 acted.append(number)
@@ -100,7 +102,7 @@ def test_acts_race_with_the_role_that_they_need(world: World, third: Caller) -> 
         ended.set()
         thread.join(20)
     with suppress(Refused):
-        holds.lift(world.use, world.admin, "mini-gpt")
+        world.lift("mini-gpt")
     assert acted
     assert refused
     world.seal()

@@ -45,10 +45,6 @@ def _organization_change(world: World, record: Record) -> Iterator[str]:
         yield "it is about an organization that was never added"
         return
     match record["kind"]:
-        case EntryKind.ORGANIZATION_SUSPEND | EntryKind.ORGANIZATION_RESUME as kind:
-            if about.is_lab:
-                yield "the lab cannot be suspended"
-            about.suspended = kind == EntryKind.ORGANIZATION_SUSPEND
         case EntryKind.ORGANIZATION_QUOTA:
             about.bytes_per_day = record["bytes_per_day"]
             about.requests_per_minute = record["requests_per_minute"]
@@ -209,8 +205,6 @@ def _may_change(person: Person, email: str | None, token: Token) -> bool:
 RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     EntryKind.INSTANCE_BEGIN: _begin,
     EntryKind.ORGANIZATION_ADD: _organization_add,
-    EntryKind.ORGANIZATION_SUSPEND: _organization_change,
-    EntryKind.ORGANIZATION_RESUME: _organization_change,
     EntryKind.ORGANIZATION_QUOTA: _organization_change,
     EntryKind.ORGANIZATION_NETWORKS: _organization_change,
     EntryKind.ORGANIZATION_RENAME: _organization_change,

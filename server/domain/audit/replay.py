@@ -19,6 +19,7 @@ from server.domain.audit import (
     judging_actors,
     judging_decisions,
     judging_findings,
+    judging_holds,
     judging_people,
     judging_release,
     judging_roles,
@@ -71,6 +72,7 @@ RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     **judging_release.RULES,
     **judging_roles.RULES,
     **judging_decisions.RULES,
+    **judging_holds.RULES,
     EntryKind.ALARM: _alarm,
     EntryKind.ALARM_RESOLVE: JudgedByNothing("because the alarm itself stays"),
     EntryKind.RECONCILIATION: JudgedByNothing("because it is only a count"),
@@ -86,7 +88,7 @@ BACK = "its time is more than a minute before that of an entry sealed earlier"
 _BY_TEXT = {str(kind): (kind, rule) for kind, rule in RULES.items()}
 _CHANGING_NOTHING = {
     EntryKind.DOWNLOAD, EntryKind.ALARM, EntryKind.ENTRY_ERASE, EntryKind.CHECKPOINT_PUBLISH, EntryKind.PASSWORD_RESET,
-    EntryKind.CHECKPOINT_SET_MAIN,
+    EntryKind.CHECKPOINT_SET_MAIN, EntryKind.HOLD_CUT,
     EntryKind.ACCESS_REQUEST_CREATE, EntryKind.ACCESS_REQUEST_WITHDRAW, EntryKind.PERSON_PASSWORD_CHANGE,
     EntryKind.PERSON_FACTOR_ADD, EntryKind.PERSON_FACTOR_NAME,
     EntryKind.PERSON_FACTOR_REMOVE, EntryKind.PERSON_FACTOR_REPLACE,

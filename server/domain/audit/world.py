@@ -11,6 +11,7 @@ from server.domain.permissions import POLICY, STAFF, Permission, Role
 from server.domain.release.findings import TRIAGED, FindingState
 
 Record = dict[str, Any]
+UNTOLD = object()  # what the log did not keep at the time: it cannot be compared
 
 
 @dataclass
@@ -98,11 +99,17 @@ class Clearance:
 
 @dataclass
 class Stage:
+    """ordinal, planned and note: UNTOLD where no entry has told it, as of stages from before the log kept them."""
+
     tier: str
     agreement: str | None
     state: str = "planned"
     was_public: bool = False  # whether it is or ever was
     announced: bool = False
+    ordinal: int | object = UNTOLD
+    planned: str | object = UNTOLD
+    note: str | object | None = UNTOLD
+    reports_at_least: int = 0
     aliases: set[str] = field(default_factory=set)
 
 
@@ -168,9 +175,12 @@ class World:
     invitations: dict[int, Invitation] = field(default_factory=dict)
     role_grants: dict[int | str, RoleGrant] = field(default_factory=dict)  # of the first two admins: by their names
     ranks: dict[str, int] = field(default_factory=dict)
+    report_to_renew: set[str] = field(default_factory=set)  # tiers
     models: set[str] = field(default_factory=set)
     stages: dict[str, Stage] = field(default_factory=dict)
     current: dict[str, str] = field(default_factory=dict)  # agreement → sha256 of its current version
+    # Agreement → sha256 of the version before that one, and the end of the time in which it counts as well.
+    lasting: dict[str, tuple[str | None, int]] = field(default_factory=dict)
     clearances: dict[int, Clearance] = field(default_factory=dict)
     decisions: dict[int, Decision] = field(default_factory=dict)
     signatures: dict[int, Signature] = field(default_factory=dict)
@@ -209,6 +219,11 @@ class World:
         return known is not None and (known.organization, known.agreement_sha256, known.state) == (
             organization, sha256, "in force",
         )  # fmt: skip
+
+    def lasts(self, agreement: str, time_ms: int) -> str | None:
+        """The version before the current one, if signatures of it still count."""
+        sha256, until = self.lasting.get(agreement, (None, 0))
+        return sha256 if time_ms < until else None
 
     def consider(self, findings: Iterable[int]) -> None:
         """Move on what an executed decision considered, as `findings.mark_considered` did."""

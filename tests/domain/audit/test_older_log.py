@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 from alembic import command
-from sqlalchemy import Date, LargeBinary, column, create_engine, insert, select
-from sqlalchemy import table as lightweight
+from sqlalchemy import Date, LargeBinary, String, column, create_engine, insert, select, table
 
 from server import migrations
 from server.cli import instance
@@ -57,11 +56,12 @@ def _fill(url: str, told: dict[str, list[dict[str, Any]]]) -> None:
     engine, closed = create_engine(url), {row["id"]: row.pop("closed_at") for row in told["logs"]}
     try:
         with engine.begin() as connection:
-            for table in METADATA.sorted_tables:
-                for row in told.get(table.name, []):
-                    values = {name: _value(table.c[name].type, value) for name, value in row.items()}
-                    then = lightweight(table.name, *(column(name, table.c[name].type) for name in values))
-                    connection.execute(insert(then).values(values))  # without the columns that came later
+            for today in METADATA.sorted_tables:
+                for row in told.get(today.name, []):
+                    kinds = {name: today.c[name].type if name in today.c else String() for name in row}  # if renamed
+                    then = table(today.name, *(column(name, kind) for name, kind in kinds.items()))
+                    values = {name: _value(kinds[name], value) for name, value in row.items()}
+                    connection.execute(insert(then).values(values))
     finally:
         engine.dispose()
     for log_id, at in closed.items():  # as owner: nothing is appended to a log that is closed

@@ -26,10 +26,11 @@ from server.domain.errors import (
     Refused,
     TooManyAttempts,
 )
-from server.domain.identity import organizations, people
+from server.domain.identity import people
 from server.domain.identity.people import Person
 from server.domain.paging import Slice
 from server.domain.permissions import STAFF, Role
+from server.domain.release import holds
 from server.storage import keys
 from tests.made_once import PASSWORDS_AT_FULL_COST
 from tests.world import STRANGER, World
@@ -201,7 +202,7 @@ def test_who_is_disabled_or_suspended_is_told_so_only_with_the_right_password(wo
     """Standing is not shown to whoever guesses addresses."""
     known = world.example.people["unsigned"]
     add(world, "second", Role.OWNER, "birch-university")
-    organizations.suspend(world.use, world.admin, "birch-university", "For a test.")
+    holds.place(world.use, world.admin, "organization:birch-university", "For a test.")
     steps: list[tuple[type[Refused], str]] = [
         (OrganizationSuspended, known["password"]), (InvalidCredentials, "a wrong password, long"),
     ]  # fmt: skip

@@ -41,11 +41,13 @@ BY_HAND = frozenset({Role.ADMIN, Role.AUDITOR})  # staff whose work is not done 
 
 PLACES = (  # in the order in which they are shown
     Place("home", "Home", "home.show", Permission.STAGE_READ),
+    Place("releases", "Releases", "release_pages.show", Permission.STAGE_READ),
     Place("queue", "Queue", "admin_queue.show", Permission.CLEARANCE_APPROVE, STAFF),
     Place("organizations", "Organizations", "admin_organizations.index", Permission.ORGANIZATION_READ, STAFF),
     Place("people", "People", "admin_people.index", Permission.PERSON_MANAGE, STAFF),
     Place("clearances", "Clearances", "admin_clearances.index", Permission.CLEARANCE_READ, STAFF),
     Place("tiers", "Tiers", "admin_tiers.index", Permission.TIER_READ, STAFF),
+    Place("findings", "Findings", "admin_findings.index", Permission.FINDING_READ, STAFF),
     Place("stages", "Stages", "admin_stages.index", Permission.STAGE_READ, STAFF),
     Place("agreements", "Agreements", "admin_agreements.index", Permission.AGREEMENT_READ, STAFF),
     Place("downloads", "Downloads", "download_pages.index", Permission.DOWNLOAD_READ),
@@ -53,6 +55,7 @@ PLACES = (  # in the order in which they are shown
     Place("people", "People", "people_pages.index", Permission.PERSON_READ, PARTNERS),
     Place("agreements", "Agreements", "agreement_pages.index", Permission.AGREEMENT_READ, PARTNERS),
     Place("requests", "Access requests", "request_pages.index", Permission.ACCESS_REQUEST_READ, PARTNERS),
+    Place("findings", "Findings", "finding_pages.index", Permission.FINDING_READ, PARTNERS),
     Place("log", "Log", "audit_log.index", Permission.LOG_READ),
     Place("alarms", "Alarms", "audit_alarms.index", Permission.ALARM_READ),
     Place("find", "Find anything", "search.index", Permission.LOG_READ, bar=Bar.MENU),
