@@ -26,6 +26,8 @@ class Missing:
 
     signature_id: int
     organization_id: int
+    organization: str
+    slug: str
     agreement: str
     number: int
     published_at: datetime
@@ -42,8 +44,8 @@ def missing(session: Session, at: datetime, *more: ColumnElement[bool]) -> Seque
     current, previous = aliased(AgreementVersion), aliased(AgreementVersion)
     query = (
         select(
-            Signature.id, Signature.organization_id, Agreement.name, current.number, current.published_at,
-            current.resign_until,
+            Signature.id, Signature.organization_id, Organization.name, Organization.slug, Agreement.name,
+            current.number, current.published_at, current.resign_until,
         )
         .join(Agreement, Agreement.id == Signature.agreement_id)
         .join(current, current.id == Agreement.current_version_id)
@@ -55,6 +57,11 @@ def missing(session: Session, at: datetime, *more: ColumnElement[bool]) -> Seque
     )  # fmt: skip
     rows: Sequence[AnyRow] = session.execute(query).all()
     return [Missing(*row) for row in rows]
+
+
+def losing(session: Session, agreement: str, at: datetime) -> Sequence[Missing]:
+    """Who would lose access at once if another version were published now: their time ends with the one it is for."""
+    return missing(session, at, Agreement.name == agreement)
 
 
 def remind(use: Resources) -> int:
