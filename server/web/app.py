@@ -53,7 +53,8 @@ API = (
     public_keys, releases, stages, tiers, tokens,
 )  # fmt: skip
 PARTNERS = (
-    agreement_pages, download_pages, finding_pages, people_pages, release_pages, request_pages, stage_pages, token_pages,
+    agreement_pages, download_pages, finding_pages, people_pages, release_pages, request_pages, stage_pages,
+    token_pages,
 )  # fmt: skip
 PORTAL = (
     *PARTNERS, *admin.MODULES, account, appearance, *audit.MODULES, factors, *help_pages.MODULES, home, invitations,

@@ -8,7 +8,6 @@ import pytest
 from server.domain.access import clearances, releases
 from server.domain.access.releases import Release
 from server.domain.errors import AuthenticationRequired
-from server.domain.identity import organizations
 from server.domain.release import holds, stage_editing, stages
 from server.domain.release.findings import Severity
 from server.domain.release.plans import Window
@@ -50,7 +49,7 @@ def test_partners_are_the_active_organizations_that_are_cleared_now(world: World
         clearances.approve(world.use, world.admin2, made.id)
     found = told(world)
     assert (found["mini-gpt/base"].partners, found["mini-gpt/large"].partners) == (2, 1)
-    organizations.suspend(world.use, world.admin, "aurora-institute", "A leak.")
+    holds.place(world.use, world.admin, "organization:aurora-institute", "A leak.")
     found = told(world)
     assert (found["mini-gpt/base"].partners, found["mini-gpt/large"].partners) == (1, 0)
 
