@@ -179,6 +179,7 @@ FORMS: dict[str, Filled] = {
     ),
     "/admin/stages/add-model": Filled("admin", {"name": "gpt-3", "title": "GPT-3"}),
     "/admin/tiers": Filled("admin", {"name": "visitor", "rank": "15"}),
+    "/admin/tiers/<name>/renewing": Filled("admin", {"report": "yes"}, lambda _: {"name": "research"}),
     "/admin/tokens/<public_id>/revoke": Filled("admin"),
     "/agreements/<name>": Filled(
         "unsigned", {"version_sha256": "", "signer_name": "Una Owner", "signer_title": "Rector",
@@ -206,6 +207,7 @@ FORMS: dict[str, Filled] = {
     "/requests/new": Filled(
         "uncleared", {"stages": "gpt-2/774M", "purpose": "We study bias.", "until": "2027-01-31"}
     ),
+    "/requests/renew/<int:clearance_id>": Filled("cleared", before=lambda _: {"clearance_id": 1}),
     "/sign-out": Filled("cleared", entries=0),
     "/stages/<model>/<stage>/<checkpoint>/files": Filled(
         "cleared", {"path": "vocab.bpe"}, again="each is a download"

@@ -27,6 +27,7 @@ MORE_THAN_ONE = {
 # Modules whose tests lie elsewhere in tests/, and why.
 TESTED_IN = {
     "domain/accounts/sign_in": "web/portal/account/test_sign_in.py",  # steps that only a browser's cookies connect
+    "domain/access/counting_signatures": "domain/access/test_rule.py",  # its row 6
     "domain/audit/judging_access": "domain/audit/test_replay.py",  # rules of the one replay
     "domain/audit/judging_actors": "domain/audit/test_who_acted.py",
     "domain/audit/judging_findings": "domain/audit/test_findings.py",

@@ -116,6 +116,21 @@ def reject(instance: Instance, caller: Caller, email_of_person: str, as_json: bo
 
 @person.command()
 @click.argument("email_of_person", metavar="EMAIL")
+@click.option("--because", required=True, help="Why no second admin can approve it. The log keeps it permanently.")
+@with_json
+@acting
+def restore(instance: Instance, caller: Caller, email_of_person: str, because: str, as_json: bool) -> None:
+    """Make a person of the lab an admin by yourself, when no other admin is left who could approve it.
+
+    This needs the database owner's password in the settings. `log verify` repeats it from then on.
+    """
+    granting.restore(instance.use, caller, email_of_person, because)
+    body = {"email": email_of_person, "role": str(Role.ADMIN)}
+    show(as_json, body, f"{email_of_person} is an admin. The log says that you alone restored this role, and why.")
+
+
+@person.command()
+@click.argument("email_of_person", metavar="EMAIL")
 @with_json
 @acting
 def disable(instance: Instance, caller: Caller, email_of_person: str, as_json: bool) -> None:

@@ -71,6 +71,7 @@ class EntryKind(StrEnum):
     ROLE_GRANT = "role.grant"
     ROLE_PROPOSE = "role.propose"
     ROLE_REJECT = "role.reject"
+    ROLE_RESTORE = "role.restore"
     ROLE_WITHDRAW = "role.withdraw"
     RULES_ADOPT = "rules.adopt"
     SIGNATURE_COUNTERSIGN = "signature.countersign"
@@ -84,6 +85,7 @@ class EntryKind(StrEnum):
     STAGE_EDIT = "stage.edit"
     STAGE_MOVE = "stage.move"
     TIER_ADD = "tier.add"
+    TIER_EDIT = "tier.edit"
     TOKEN_CREATE = "token.create"  # noqa: S105  # a kind's name
     TOKEN_REVOKE = "token.revoke"  # noqa: S105  # a kind's name
     TOKEN_REVOKE_LEAKED = "token.revoke_leaked"  # noqa: S105  # a kind's name
@@ -195,6 +197,7 @@ KINDS: dict[EntryKind, About] = {
     EntryKind.ROLE_GRANT: About("Role granted", Permission.ROLE_GRANT, subject="person_id"),
     EntryKind.ROLE_PROPOSE: About("Role proposed", Permission.ROLE_GRANT, subject="person_id"),
     EntryKind.ROLE_REJECT: About("Role rejected", Permission.ROLE_GRANT, subject="person_id"),
+    EntryKind.ROLE_RESTORE: About("Admin restored on the host", Permission.ROLE_GRANT, subject="person_id"),
     EntryKind.ROLE_WITHDRAW: About("Proposed role withdrawn", Permission.ROLE_GRANT, subject="person_id"),
     EntryKind.RULES_ADOPT: About("Rule of two people adopted", subject="organization"),
     EntryKind.SIGNATURE_COUNTERSIGN: About("Signature countersigned", Permission.SIGNATURE_RECORD, subject="signature"),
@@ -212,6 +215,7 @@ KINDS: dict[EntryKind, About] = {
     EntryKind.STAGE_EDIT: About("Stage edited", Permission.STAGE_MANAGE, subject="stage", stage="stage"),
     EntryKind.STAGE_MOVE: About("Stage moved", Permission.STAGE_MANAGE, subject="stage", stage="stage", ends="stage"),
     EntryKind.TIER_ADD: About("Tier added", Permission.TIER_MANAGE, subject="tier"),
+    EntryKind.TIER_EDIT: About("Tier's rules changed", Permission.TIER_MANAGE, subject="tier"),
     EntryKind.TOKEN_CREATE: About("Token created", Permission.TOKEN_CREATE, subject="token"),
     EntryKind.TOKEN_REVOKE: About("Token revoked", Permission.TOKEN_REVOKE, subject="token", ends="token"),
     EntryKind.TOKEN_REVOKE_LEAKED: About("Leaked token revoked", subject="token", ends="token"),

@@ -44,6 +44,7 @@ from server.web.portal.partner import findings as finding_pages
 from server.web.portal.partner import home
 from server.web.portal.partner import people as people_pages
 from server.web.portal.partner import releases as release_pages
+from server.web.portal.partner import renewals as renewal_pages
 from server.web.portal.partner import stages as stage_pages
 from server.web.portal.partner import tokens as token_pages
 from server.web.requests import StrictRequest
@@ -53,8 +54,8 @@ API = (
     public_keys, releases, stages, tiers, tokens,
 )  # fmt: skip
 PARTNERS = (
-    agreement_pages, download_pages, finding_pages, people_pages, release_pages, request_pages, stage_pages,
-    token_pages,
+    agreement_pages, download_pages, finding_pages, people_pages, release_pages, renewal_pages, request_pages,
+    stage_pages, token_pages,
 )  # fmt: skip
 PORTAL = (
     *PARTNERS, *admin.MODULES, account, appearance, *audit.MODULES, factors, *help_pages.MODULES, home, invitations,

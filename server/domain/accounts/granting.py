@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from server.domain import long_texts
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import NotPermitted, NotPossible
@@ -115,6 +116,40 @@ def reject(use: Resources, caller: Caller, email: str) -> RoleGrant:
         kind = EntryKind.ROLE_WITHDRAW if own else EntryKind.ROLE_REJECT
         people.record(session, caller, kind, person, at, grant=grant.id, proposed_role=str(grant.role))
         return grant
+
+
+def restore(use: Resources, caller: Caller, email: str, because: str) -> None:
+    """Make somebody of the lab an admin by one person alone, where no second one is left who could approve.
+
+    On the host only, with the owner's role in the database: whoever has those can do anything anyway. The entry says so
+    for good, and each verification of the log repeats it.
+    """
+    caller.require(Permission.ROLE_GRANT)
+    because = long_texts.require(because, "why nobody else can approve it")
+    owner = use.as_owner()
+    try:
+        with owner.database.transaction() as session:
+            person = people.managed(session, caller, email)
+            people.require_fit(person.organization, Role.ADMIN)
+            if caller.via != "cli" or caller.person_id == person.id:
+                raise NotPermitted("An admin is restored on the host, by another admin.")
+            if person.disabled_at is not None:
+                raise NotPossible(f"{person.email} is disabled.", next_step="Enable the account first.")
+            if able := [one.email for one in second_person.able(session, caller.person_id) if one.id != person.id]:
+                raise NotPossible(
+                    "Another admin can still approve a role.",
+                    next_step=f"`person propose {person.email} --role admin`, then ask {' or '.join(able)}.",
+                )
+            at = use.clock()
+            role_grants.replace(session, person.id, caller.person_id, at)
+            known_credentials.vouch(session, person.id, at)
+            before, person.role = str(person.role), Role.ADMIN
+            session.flush()
+            role_grants.root(session, person, at)
+            notices.role_given(session, use, person, Role.ADMIN, at)
+            people.record(session, caller, EntryKind.ROLE_RESTORE, person, at, before=before, because=because)
+    finally:
+        owner.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,8 +116,9 @@ def _clearance_faults(world: World, record: Record, stage: Stage, organization: 
 def _agreement_faults(world: World, record: Record, stage: Stage, organization: str | None) -> Iterator[str]:
     if stage.agreement is None:
         return
-    wanted = world.current.get(stage.agreement)
-    if record.get("agreement_sha256") != wanted or not world.signed(record.get("signature"), organization, wanted):
+    sha256 = record.get("agreement_sha256")
+    counts = {world.current.get(stage.agreement), world.lasts(stage.agreement, record["time"])}
+    if sha256 not in counts or not world.signed(record.get("signature"), organization, sha256):
         yield "no signature of the agreement's current version was in force"
 
 

@@ -61,6 +61,24 @@ def _give(world: World, email: str, about: Person, grant: RoleGrant, by: str | N
     about.known_by.clear()
 
 
+def _restore(world: World, record: Record) -> Iterator[str]:
+    """No fault, and no secret either: each verification repeats it."""
+    email, by = record["person"], record["actor"].get("person")
+    about = world.people.get(email)
+    if about is None or about.organization != world.lab:
+        yield f"it restores {email}, who does not belong to the lab"
+        return
+    if record["actor"].get("via") != "cli" or by == email:
+        yield "an admin is restored on the host, by another admin"
+    if record["before"] != about.role:
+        yield f"it says that {email} was {record['before']}, but they were {about.role}"
+    world.end_grants(email)
+    world.role_grants[f"of {email}"] = RoleGrant(email, Role.ADMIN, None, None, "standing")
+    about.role, about.given_by_two = Role.ADMIN, True
+    about.known_by.clear()
+    world.notes.append(f"{email} was made an admin on the host by {by} alone: {record['because']}")
+
+
 def _close(world: World, record: Record) -> Iterator[str]:
     grant, by = world.role_grants.get(record["grant"]), record["actor"].get("person")
     if grant is None or not grant.is_open or grant.person != record["person"]:
@@ -83,6 +101,7 @@ def _adopt(world: World, record: Record) -> Iterator[str]:
 RULES: dict[EntryKind, Rule] = {
     EntryKind.ROLE_PROPOSE: _propose,
     EntryKind.ROLE_GRANT: _grant,
+    EntryKind.ROLE_RESTORE: _restore,
     EntryKind.ROLE_REJECT: _close,
     EntryKind.ROLE_WITHDRAW: _close,
     EntryKind.RULES_ADOPT: _adopt,

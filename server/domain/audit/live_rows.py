@@ -180,14 +180,18 @@ def findings(session: Session, names: Names) -> Rows:
 
 
 def agreements(session: Session, names: Names) -> Rows:
+    ends = dict(session.execute(select(AgreementVersion.id, AgreementVersion.resign_until)).all())
+    found = [(one.name, one.current_version_id or 0) for one in session.scalars(select(Agreement))]
     return {
-        one.name: {"current_version": names.versions.get(one.current_version_id or 0)}
-        for one in session.scalars(select(Agreement))
+        name: {"current_version": names.versions.get(key), "time_to_sign_again": (end := ends.get(key)) and _ms(end)}
+        for name, key in found
     }
 
 
 def tiers(session: Session, _: Names) -> Rows:
-    return {one.name: {"rank": one.rank} for one in session.scalars(select(Tier))}
+    return {
+        one.name: {"rank": one.rank, "report_to_renew": one.report_to_renew} for one in session.scalars(select(Tier))
+    }
 
 
 def models(_: Session, names: Names) -> Rows:

@@ -142,6 +142,20 @@ def _told_stages(world: World) -> Rows:
     }  # fmt: skip
 
 
+def _told_tiers(world: World) -> Rows:
+    return {
+        name: {"rank": rank, "report_to_renew": name in world.report_to_renew} for name, rank in world.ranks.items()
+    }
+
+
+def _told_agreements(world: World) -> Rows:
+    ends = {name: until for name, (_, until) in world.lasting.items()}
+    return {
+        name: {"current_version": sha256, "time_to_sign_again": ends.get(name)}
+        for name, sha256 in world.current.items()
+    }
+
+
 def _told_findings(world: World) -> Rows:
     return {
         number: {
@@ -160,11 +174,8 @@ _TABLES: dict[str, tuple[Callable[[World], Rows], Callable[[Session, Names], Row
     "tokens": (_told_tokens, live_rows.tokens),
     "invitations": (_told_invitations, live_rows.invitations),
     "role grants": (_told_role_grants, live_rows.role_grants),
-    "tiers": (lambda world: {name: {"rank": rank} for name, rank in world.ranks.items()}, live_rows.tiers),
-    "agreements": (
-        lambda world: {name: {"current_version": sha256} for name, sha256 in world.current.items()},
-        live_rows.agreements,
-    ),
+    "tiers": (_told_tiers, live_rows.tiers),
+    "agreements": (_told_agreements, live_rows.agreements),
     "models": (lambda world: {name: {} for name in world.models}, live_rows.models),
     "stages": (_told_stages, live_rows.stages),
     "clearances": (_told_clearances, live_rows.clearances),

@@ -54,7 +54,7 @@ def _clock_acknowledge(world: World, record: Record) -> Iterator[str]:
     if record["ahead_until"] != world.last_ms:
         yield "it explains times ahead of the clock that no entry has"
     ahead_seconds = (world.last_ms - record["time"]) // 1000
-    world.clock_notes.append(
+    world.notes.append(
         f"entries are dated up to {ahead_seconds} s ahead of time, until {_minute(world.last_ms)}; explained by "
         f"{record['actor'].get('person')} on {_minute(record['time'])}: {record['because']}"
     )

@@ -18,7 +18,8 @@ class RoleGrant(Base):
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     person_id: Mapped[int] = mapped_column(ForeignKey("people.id"), index=True)
     role: Mapped[Role] = mapped_column(String(16))
-    is_root: Mapped[bool] = mapped_column(default=False)  # of the first two admins, whom nobody could have approved
+    # Of the first two admins, whom nobody could have approved, and of those whom the host's owner restored.
+    is_root: Mapped[bool] = mapped_column(default=False)
     proposed_by: Mapped[int | None] = mapped_column(ForeignKey("people.id"))
     proposed_at: Mapped[datetime] = mapped_column(Moment)
     approved_by: Mapped[int | None] = mapped_column(ForeignKey("people.id"))
@@ -34,7 +35,7 @@ class RoleGrant(Base):
     def given_by(self) -> str:
         """For people: who gave it."""
         if self.is_root:
-            return "one of the first two admins"
+            return "one of the first two admins, or restored on the host"
         return " and ".join(giver.email for giver in (self.proposer, self.approver) if giver is not None)
 
 
@@ -73,7 +74,7 @@ def of_people(session: Session, person_ids: Collection[int]) -> dict[int, list[R
 
 
 def root(session: Session, person: Person, at: datetime) -> None:
-    """Give one of the first two admins their role."""
+    """Give somebody their role without a second person: one of the first two admins, or restored on the host."""
     session.add(RoleGrant(person_id=person.id, role=Role(person.role), is_root=True, proposed_at=at, approved_at=at))
 
 

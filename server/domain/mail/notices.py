@@ -30,16 +30,19 @@ def request_waits(
     purpose: str,
     wanted_until: datetime,
     at: datetime,
+    *,
+    is_renewal: bool = False,
 ) -> None:
     """Tell the lab's admins that a partner asks for access. wanted: `research on gpt-2`."""
+    asks = "requests to renew access" if is_renewal else "requests access"
     text = (
         f"Review the request: {use.settings.public_url}/admin/requests/{request_id}\n\n"
-        f"{asker.name} ({asker.email}) requests access for {organization}:\n"
+        f"{asker.name} ({asker.email}) {asks} for {organization}:\n"
         f"  Tier:   {wanted}\n"
         f"  Until:  {dates.last_day(wanted_until)}\n\n"
         f"Purpose, in their own words:\n\n{quoted(purpose)}"
     )
-    to_lab(session, use, {Role.ADMIN}, "access_request", f"{organization} requests access to {wanted}", text, at)
+    to_lab(session, use, {Role.ADMIN}, "access_request", f"{organization} {asks} to {wanted}", text, at)
 
 
 def request_declined(

@@ -2,11 +2,13 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import select
 
 from server.domain.accounts import granting
+from server.domain.audit import verifying
 from server.domain.callers import Caller
 from server.domain.errors import NotPermitted, NotPossible, Refused
 from server.domain.identity import people, role_grants
@@ -149,6 +151,26 @@ def test_a_role_given_anew_by_two_counts_again(world: World) -> None:
         granting.propose(world.use, world.admin, CLEO, Role.ADMIN)
     granting.approve(world.use, world.person_of(CLEO), DAN)
     assert role_of(world, DAN) == Role.ADMIN
+
+
+def test_an_admin_is_restored_on_the_host_only_where_nobody_else_is_left(world: World) -> None:
+    """By another admin, with a reason; each verification of the log repeats it, and it is no fault."""
+    lost = str(world.admin2.person)
+    add(world)
+    with pytest.raises(NotPossible, match="can still approve"):
+        granting.restore(world.use, world.admin, CLEO, "Ben has left.")
+    people.reset_password(world.use, world.admin, lost)  # from now on nobody can approve what the first one proposes
+    with pytest.raises(NotPermitted):
+        granting.restore(world.use, replace(world.admin, via="session"), CLEO, "Ben has left.")
+    with pytest.raises(NotPermitted):
+        granting.restore(world.use, world.admin, str(world.admin.person), "Me again.")
+    granting.restore(world.use, world.admin, CLEO, "Ben has left.")
+    assert role_of(world, CLEO) == Role.ADMIN
+    granting.reject(world.use, world.admin, CLEO)  # what waited
+    world.seal()
+    (result,) = verifying.verify(world.use, tables=True)
+    assert result.faults == []
+    assert f"{CLEO} was made an admin on the host by {world.admin.person} alone: Ben has left." in result.notes
 
 
 def test_of_many_who_approve_at_once_one_does(world: World) -> None:

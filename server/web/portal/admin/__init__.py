@@ -10,6 +10,7 @@ from server.web.portal.admin import (
     organizations,
     people,
     queue,
+    rehearsals,
     signatures,
     stage_editing,
     stages,
@@ -18,6 +19,6 @@ from server.web.portal.admin import (
 )
 
 MODULES = (
-    access_requests, agreements, checkpoints, clearances, findings, holds, organizations, people, queue, signatures,
-    stage_editing, stages, tiers, tokens,
+    access_requests, agreements, checkpoints, clearances, findings, holds, organizations, people, queue, rehearsals,
+    signatures, stage_editing, stages, tiers, tokens,
 )  # fmt: skip
