@@ -9,6 +9,7 @@ from server.web.api import (
     agreements,
     checkpoints,
     clearances,
+    decisions,
     description,
     downloads,
     log_entries,
@@ -45,8 +46,8 @@ from server.web.portal.partner import tokens as token_pages
 from server.web.requests import StrictRequest
 
 API = (
-    agreements, checkpoints, clearances, description, downloads, log_entries, me, organizations, people, public_keys,
-    stages, tiers, tokens,
+    agreements, checkpoints, clearances, decisions, description, downloads, log_entries, me, organizations, people,
+    public_keys, stages, tiers, tokens,
 )  # fmt: skip
 PARTNERS = (agreement_pages, download_pages, people_pages, request_pages, stage_pages, token_pages)
 PORTAL = (

@@ -16,7 +16,9 @@ from server.domain.callers import Caller
 from server.domain.delivery import alarms
 from server.domain.delivery.alarms import Alarm
 from server.domain.permissions import Permission
+from server.domain.release import decisions
 from server.domain.release.agreements import AgreementVersion
+from server.domain.release.decisions import Decision
 
 SHOWN = 50
 Item = TypeVar("Item")
@@ -41,26 +43,31 @@ class Queue:
 
     requests: Waiting[AccessRequest]
     clearances: Waiting[Clearance]
+    decisions: Waiting[Decision]
     signatures: Waiting[Signature]
     alarms: Waiting[Alarm]
     for_another: Waiting[Clearance]
+    decisions_for_another: Waiting[Decision]
     ending: Waiting[Clearance]  # the next to end first; nobody must do anything
 
     @property
     def is_empty(self) -> bool:
-        return not any(part.items for part in (self.requests, self.clearances, self.signatures, self.alarms))
+        mine = (self.requests, self.clearances, self.decisions, self.signatures, self.alarms)
+        return not any(part.items for part in mine)
 
 
 def waiting(session: Session, caller: Caller, at: datetime) -> Queue:
     """What waits for this caller, oldest first."""
     caller.require(Permission.CLEARANCE_APPROVE)
-    own = Clearance.proposed_by == caller.person_id
+    own, decided = Clearance.proposed_by == caller.person_id, Decision.proposed_by == caller.person_id
     return Queue(
         requests=_oldest(session, _OPEN_REQUESTS, AccessRequest.id),
         clearances=_oldest(session, _PROPOSED.where(Clearance.expires_at > at, ~own), Clearance.id),
+        decisions=_oldest(session, _UNDECIDED.where(~decided), Decision.id),
         signatures=_oldest(session, _UNCOUNTERSIGNED, Signature.id),
         alarms=_oldest(session, _UNRESOLVED, Alarm.id),
         for_another=_oldest(session, _PROPOSED.where(Clearance.expires_at > at, own), Clearance.id),
+        decisions_for_another=_oldest(session, _UNDECIDED.where(decided), Decision.id),
         ending=_first(endings.soonest(session, caller, at, at_most=SHOWN + 1)),
     )
 
@@ -72,7 +79,7 @@ def size(session: Session, caller: Caller, at: datetime) -> int:
     mine = clearances.IS_PROPOSED & (Clearance.expires_at > at) & (Clearance.proposed_by != caller.person_id)
     kinds = (
         (AccessRequest.id, access_requests.IS_OPEN), (Clearance.id, mine), (Signature.id, signatures.IS_WAITING),
-        (Alarm.id, alarms.IS_OPEN),
+        (Alarm.id, alarms.IS_OPEN), (Decision.id, decisions.IS_PROPOSED & (Decision.proposed_by != caller.person_id)),
     )  # fmt: skip
     parts = [select(key).where(condition).limit(SHOWN + 1).subquery() for key, condition in kinds]
     counts = [select(func.count()).select_from(part).scalar_subquery() for part in parts]
@@ -97,6 +104,7 @@ _UNCOUNTERSIGNED = (
     .where(signatures.IS_WAITING)
     .options(joinedload(Signature.organization), joinedload(Signature.version).defer(AgreementVersion.text))
 )
+_UNDECIDED = select(Decision).where(decisions.IS_PROPOSED).options(joinedload(Decision.proposer))
 _UNRESOLVED = select(Alarm).where(alarms.IS_OPEN)
 
 

@@ -168,8 +168,7 @@ def add(
         stage = Stage(
             model=model, name=name, ordinal=free_ordinal(session, model, ordinal), parameters=parameters,
             state=StageState.PLANNED, state_since=at, announced=announced, note=note,
-            reports_at_least=reports_at_least,
-            tier=tiers.get(session, tier), created_at=at,
+            reports_at_least=reports_at_least, tier=tiers.get(session, tier), created_at=at,
             agreement=agreements.get(session, agreement) if agreement else None,
         )  # fmt: skip
         stage.plan_for(planned)

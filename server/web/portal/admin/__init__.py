@@ -5,7 +5,9 @@ from server.web.portal.admin import (
     agreements,
     checkpoints,
     clearances,
+    decisions,
     holds,
+    moves,
     organizations,
     people,
     queue,
@@ -17,6 +19,6 @@ from server.web.portal.admin import (
 )
 
 MODULES = (
-    access_requests, agreements, checkpoints, clearances, holds, organizations, people, queue, signatures,
-    stage_editing, stages, tiers, tokens,
+    access_requests, agreements, checkpoints, clearances, decisions, holds, moves, organizations, people, queue,
+    signatures, stage_editing, stages, tiers, tokens,
 )  # fmt: skip
