@@ -38,9 +38,9 @@ def cancelling(world: World, decision_id: int, _: int) -> Callable[[], object]:
     return lambda: None
 
 
-def reporting(world: World, _: int, __: int) -> Callable[[], object]:
+def reporting(world: World, _: int, turn: int) -> Callable[[], object]:
     """A partner's critical finding, on another stage of the model."""
-    number = report(world, stage="gpt-2/355M", severity=Severity.CRITICAL)
+    number = report(world, stage="gpt-2/355M", severity=Severity.CRITICAL, title=f"Race {turn}")
     return lambda: finding_triage.triage(world.use, world.admin, number, FindingState.NOT_REPRODUCED)
 
 
