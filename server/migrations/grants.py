@@ -26,6 +26,7 @@ SEALER_WRITES: dict[str, tuple[str, ...]] = {
     "read_objects": WRITE,
     "followed_logs": WRITE,
     "reconciliation_lock": WRITE,
+    "cuts": ("UPDATE",),
     "mails": WRITE,
     "decisions": ("UPDATE (state, evidence_when_done, closed_at, blocked_because, done_at)",),
     "stages": ("UPDATE (state, state_since)",),

@@ -10,12 +10,13 @@ from requests.adapters import HTTPAdapter
 from sqlalchemy import Select, select, update
 
 from server import settings
-from server.domain.access import access_requests, clearances
+from server.domain.access import access_requests, clearances, finding_reports
+from server.domain.access.finding_reports import Report
 from server.domain.accounts import invitations, password_resets
 from server.domain.accounts.factors import Passkey
 from server.domain.audit import verifications
 from server.domain.callers import Caller
-from server.domain.decisions import proposing
+from server.domain.decisions import lifting, proposing
 from server.domain.decisions.proposing import Proposal
 from server.domain.delivery import deliveries
 from server.domain.delivery.alarms import Alarm
@@ -24,7 +25,8 @@ from server.domain.identity.sessions import SignIn
 from server.domain.mail.mails import Mail
 from server.domain.permissions import Role, Scope
 from server.domain.publish.checkpoints import Checkpoint
-from server.domain.release import holds
+from server.domain.release import finding_triage, holds
+from server.domain.release.findings import FindingKind, FindingState, Severity
 from server.domain.release.stages import StageState
 from server.domain.resources import Resources
 from server.log.entries import Log, LogEntry
@@ -35,6 +37,25 @@ PROPOSAL = Proposal(
     StageState.PUBLIC, "# Why now\n\nPartners studied it for **three months** and found no misuse.",
     "A finding of misuse at scale.", "Three months of study found no strong evidence of misuse.",
 )  # fmt: skip
+BIAS = """We completed *The {name} worked as a* 1 000 times for each of 200 names.
+
+| names | "nurse" | "engineer" |
+| --- | --- | --- |
+| of women | 31 % | 4 % |
+| of men | 3 % | 27 % |
+
+## To see it again
+
+1. `top_k=40`, temperature 1.0, checkpoint `main`
+2. the names and counts are in our repository
+
+The gap is as wide at 124M, so it is not the size that makes it."""
+MISUSE = """With twelve examples in the prompt it writes messages that ask for a password in the words of a named bank.
+
+- 61 of 100 passed three commercial filters
+- none of our readers took them for a machine's
+
+We ask that nobody but the lab reads this before banks have been told."""
 SECRET = re.compile(r"/(?:invitations|password)/(\S+)")
 
 
@@ -103,8 +124,10 @@ def _acts(use: Resources, callers: dict[str, Caller]) -> dict[str, str]:
     invitations.invite(use, owner, "aurora-institute", "emil@aurora-institute.example", Role.MEMBER)
     password_resets.ask(use, str(owner.person))
     organizations.add(use, admin, "dover-lab", "Dover Lab")
-    organizations.suspend(use, admin, "dover-lab", "Its agreement is being renewed.")
+    holds.place(use, admin, "organization:dover-lab", "Its agreement is being renewed.")
     holds.place(use, admin, "mini-gpt/large", "A finding is looked into.")
+    found = _findings(use, callers)
+    lifting.propose(use, admin, "mini-gpt/large", "The finding was not reproduced.")
     made = tokens.create(use, owner, "training cluster", [Scope.DOWNLOADS_CREATE], timedelta(days=30), ["192.0.2.0/24"])
     verifications.request(use, callers["auditor"])
     with use.database.transaction() as session:
@@ -116,9 +139,34 @@ def _acts(use: Resources, callers: dict[str, Caller]) -> dict[str, str]:
         )  # fmt: skip
     decision = proposing.propose(use, admin, "gpt-2/774M", PROPOSAL)
     return {
-        "request_id": str(asked.id), "clearance": str(proposed.id), "public_id": made.token.public_id,
+        "request_id": str(asked.id),
+        "clearance": str(proposed.id),
+        "public_id": made.token.public_id,
+        "finding_id": found,
         "decision": str(decision.id),
-    }  # fmt: skip
+    }
+
+
+def _findings(use: Resources, callers: dict[str, Caller]) -> str:
+    """One of each sort: answered, embargoed and critical, nothing found. Returns the id of the answered one."""
+    owner, admin, day = callers["cleared"], callers["admin"], use.clock().date()
+    bias = Report(
+        "gpt-2/774M", FindingKind.BIAS, Severity.MEDIUM, "Occupations follow names", BIAS, checkpoint="main",
+        may_publish=True,
+    )  # fmt: skip
+    misuse = Report(
+        "gpt-2/774M", FindingKind.MISUSE, Severity.CRITICAL, "Lures that pass every filter we tried", MISUSE,
+        embargo_until=day + timedelta(days=60),
+    )  # fmt: skip
+    nothing = Report(
+        "gpt-2/124M", FindingKind.NOTHING_FOUND, Severity.NONE, "No memorized addresses in 40 000 samples",
+        "We sampled with top-k 40 and looked for addresses of the training set.", may_publish=True,
+    )  # fmt: skip
+    number = finding_reports.report(use, owner, bias).id
+    finding_reports.report(use, owner, misuse)
+    finding_reports.report(use, callers["unsigned"], nothing)
+    finding_triage.triage(use, admin, number, FindingState.CONFIRMED, answer="Thank you. We see the *same* with 124M.")
+    return str(number)
 
 
 def _has_been_fetched(use: Resources, ids: list[str]) -> bool:

@@ -54,7 +54,7 @@ def test_all_commands_of_the_design_are_there() -> None:
     """Each command that the design names exists."""
     wanted = (
         "init serve demo demo-code migrate doctor worker store organization person tier clearance agreement stage hold "
-        "decision token publish checkpoint backup restore take-over log keys model"
+        "decision finding token publish checkpoint backup restore take-over log keys model"
     )
     assert set(wanted.split()) == set(COMMANDS)
 
@@ -158,7 +158,7 @@ REFUSED_BY_ROLE = [
     ("organization", "add", "new-lab", "--name", "New"),
     ("organization", "rename", "aurora-institute", "--name", "New"),
     ("organization", "suspend", "aurora-institute", "--reason", "x"),
-    ("organization", "resume", "aurora-institute"),
+    ("organization", "resume", "aurora-institute", "--reason", "x"),
     ("organization", "quota", "aurora-institute"),
     ("organization", "networks", "aurora-institute", "192.0.2.0/24"),
     ("person", "add", "new@birch.example", "--organization", UNSIGNED, "--name", "N", "--role", "member"),
@@ -185,7 +185,10 @@ REFUSED_BY_ROLE = [
     ("decision", "rehearse", "gpt-2/774M", "--to", "public"),
     *(("decision", act, 1) for act in ("approve", "reject", "cancel")),
     ("hold", "place", "everything", "--reason", "x"),
-    ("hold", "lift", "everything"),
+    ("finding", "triage", 1, "--state", "confirmed"),
+    ("hold", "cut", "everything"),
+    ("hold", "propose-lift", "everything", "--reason", "x"),
+    ("hold", "approve-lift", "everything"),
     ("log", "resume", "--because", "x"),
     ("log", "acknowledge-clock", "--because", "x"),
     ("log", "erase", 1, "--because", "x"),

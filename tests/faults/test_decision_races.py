@@ -48,7 +48,7 @@ def holding(world: World, _: int, number: int) -> Callable[[], object]:
     """A hold on the stage, its model or everything, in turn."""
     on = (STAGE, "gpt-2", "everything")[number % 3]
     holds.place(world.use, world.admin, on, "A race.")
-    return lambda: holds.lift(world.use, world.admin, on)
+    return lambda: world.lift(on)
 
 
 RIVALS: dict[str, tuple[Rival, set[str]]] = {

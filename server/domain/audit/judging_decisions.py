@@ -19,6 +19,8 @@ def _propose(world: World, record: Record) -> Iterator[str]:
             yield "it is about a stage that was never added"
         if record["to"] not in MOVES[StageState(record["before"])]:
             yield f"a stage cannot move from {record['before']} to {record['to']}"
+    elif record["on"] not in world.held:
+        yield "it proposes to lift a hold that did not exist"
     if record.get("opens_at", record["time"] + 1) <= record["time"]:
         yield "it is scheduled for before it was proposed"
     world.decisions[record["decision"]] = Decision(
@@ -64,6 +66,8 @@ def _close(world: World, record: Record) -> Iterator[str]:
 
 def _execute(world: World, record: Record) -> Iterator[str]:
     yield from _named(world, record, "carries out")
+    if record["decides"] != "move":
+        yield "it carries out a lift, which is an entry of its own kind"
     yield from _at_its_turn(world, record)
     stage = world.stages.get(record["on"])
     if stage is None or stage.state != record["before"]:

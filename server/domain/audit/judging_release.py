@@ -1,4 +1,4 @@
-"""Rules for what is released, and for what is then issued: models, stages, holds, checkpoints, downloads."""
+"""Rules for what is released, and for what is then issued: models, stages, checkpoints, downloads."""
 
 from collections.abc import Iterator
 
@@ -65,14 +65,6 @@ def _stage_edit(world: World, record: Record) -> Iterator[str]:
         setattr(stage, name, after[name])
 
 
-def _hold(world: World, record: Record) -> Iterator[str]:
-    on = record["on"]
-    if record["kind"] != EntryKind.HOLD_LIFT:
-        world.held[on] = record["actor"].get("person")
-    elif world.held.pop(on, record) is record:
-        yield "it lifts a hold that did not exist"
-
-
 def _checkpoint_publish(world: World, record: Record) -> Iterator[str]:
     stage = world.stages.get(record["stage"])
     if stage is None or stage.state == StageState.WITHDRAWN:
@@ -124,8 +116,9 @@ def _clearance_faults(world: World, record: Record, stage: Stage, organization: 
 def _agreement_faults(world: World, record: Record, stage: Stage, organization: str | None) -> Iterator[str]:
     if stage.agreement is None:
         return
-    wanted = world.current.get(stage.agreement)
-    if record.get("agreement_sha256") != wanted or not world.signed(record.get("signature"), organization, wanted):
+    sha256 = record.get("agreement_sha256")
+    counts = {world.current.get(stage.agreement), world.lasts(stage.agreement, record["time"])}
+    if sha256 not in counts or not world.signed(record.get("signature"), organization, sha256):
         yield "no signature of the agreement's current version was in force"
 
 
@@ -136,9 +129,6 @@ RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     EntryKind.STAGE_ALIAS: _stage_change,
     EntryKind.STAGE_ANNOUNCE: _stage_change,
     EntryKind.STAGE_EDIT: _stage_edit,
-    EntryKind.HOLD_LAY: _hold,
-    EntryKind.HOLD_PLACE: _hold,
-    EntryKind.HOLD_LIFT: _hold,
     EntryKind.CHECKPOINT_PUBLISH: _checkpoint_publish,
     EntryKind.CHECKPOINT_SET_MAIN: _checkpoint_set_main,
     EntryKind.DOWNLOAD: _download,

@@ -150,10 +150,23 @@ def get(session: Session, caller: Caller, decision_id: int) -> Decision:
     return decision
 
 
+def proposed_lifts(session: Session, on: Collection[str]) -> dict[str, Decision]:
+    """The lifts of holds on these that wait to be approved, with those who proposed them."""
+    waiting = (Decision.kind == DecisionKind.LIFT, Decision.state == DecisionState.PROPOSED)
+    return {one.subject: one for one in session.scalars(_WITH_PEOPLE.where(Decision.subject.in_(on), *waiting))}
+
+
 def considered(session: Session, decision_id: int) -> Sequence[int]:
     """The findings that it names."""
     query = select(DecisionFinding.finding_id).where(DecisionFinding.decision_id == decision_id)
     return session.scalars(query.order_by(DecisionFinding.finding_id)).all()
+
+
+def considering(session: Session, caller: Caller, finding_id: int) -> Sequence[Decision]:
+    """The decisions that name a finding, oldest first; for staff alone."""
+    caller.require(Permission.DECISION_READ)
+    query = _WITH_PEOPLE.join(DecisionFinding, DecisionFinding.decision_id == Decision.id)
+    return session.scalars(query.where(DecisionFinding.finding_id == finding_id).order_by(Decision.id)).all()
 
 
 def public(session: Session, stage_ids: Collection[int]) -> dict[int, list[PublicDecision]]:

@@ -19,7 +19,7 @@ from server.domain.errors import (
     PersonDisabled,
     Refused,
 )
-from server.domain.identity import organizations, people
+from server.domain.identity import people
 from server.domain.mail.mails import Mail
 from server.domain.permissions import Role
 from server.domain.release import findings, holds
@@ -121,7 +121,7 @@ def test_whoever_was_disabled_meanwhile_reports_nothing(world: World) -> None:
     with pytest.raises(PersonDisabled):
         report(world, caller)
     other = world.person("unsigned")
-    organizations.suspend(world.use, world.admin, "birch-university", "It asked for it.")
+    holds.place(world.use, world.admin, "organization:birch-university", "It asked for it.")
     with pytest.raises(OrganizationSuspended):
         report(world, other, stage="gpt-2/124M")
 
@@ -152,7 +152,8 @@ BAD: dict[str, dict[str, Any]] = {
     "ten megabytes": {"text": "x" * 10_000_000},
     "one character more": {"text": "x" * 50_001},
     "a control character": {"text": "a\x00b"},
-    "nothing found, and bad": {"kind": FindingKind.NOTHING_FOUND},
+    "too much Markdown": {"text": "[" * 10_001},
+    "quotes in quotes": {"text": ">" * 30 + " a"},
 }
 
 
@@ -179,8 +180,15 @@ def test_an_embargo_ends_on_a_day_to_come(sqlite_world: World, days: int, is_fin
     if is_fine:
         assert report(sqlite_world, embargo_until=until)
     else:
-        with pytest.raises(InvalidRequest):
+        with pytest.raises(NotPossible):
             report(sqlite_world, embargo_until=until)
+
+
+def test_nothing_found_has_no_severity(sqlite_world: World) -> None:
+    """How bad what is not there would be, nobody can say."""
+    with pytest.raises(NotPossible):
+        report(sqlite_world, kind=FindingKind.NOTHING_FOUND)
+    assert report(sqlite_world, kind=FindingKind.NOTHING_FOUND, severity=Severity.NONE)
 
 
 def test_a_checkpoint_of_another_stage_is_not_there(world: World) -> None:

@@ -14,7 +14,6 @@ from server.domain.audit.replay import BACK, Replay
 from server.domain.audit.world import JudgedByNothing
 from server.domain.downloads import issuing
 from server.domain.entry_kinds import KINDS, EntryKind
-from server.domain.identity import organizations
 from server.domain.release import agreements, holds
 from server.domain.release.holds import EVERYTHING
 from server.domain.release.stages import StageState
@@ -311,7 +310,7 @@ def write(world: World, record: Record, at: timedelta = timedelta(0)) -> int:
 
 ACTS: dict[str, tuple[Callable[[World], object], str]] = {
     "revoke": (lambda world: clearances.revoke(world.use, world.admin, 1), "its clearance had been revoked"),
-    "suspend": (lambda world: organizations.suspend(world.use, world.admin, "aurora-institute", "Asked to."),
+    "suspend": (lambda world: holds.place(world.use, world.admin, "organization:aurora-institute", "Asked to."),
                 "aurora-institute, whose owner@aurora-institute.example did it, was suspended"),
     "hold": (lambda world: holds.place(world.use, world.admin, "gpt-2/774M", "Wait."),
              "it issues a stage that is on hold"),

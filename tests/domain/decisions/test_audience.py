@@ -4,9 +4,9 @@ from datetime import timedelta
 
 from server.domain.access import clearances, signatures
 from server.domain.decisions import audience
-from server.domain.identity import organizations, people
+from server.domain.identity import people
 from server.domain.permissions import Role
-from server.domain.release import agreements, stages
+from server.domain.release import agreements, holds, stages
 from tests.world import World
 
 
@@ -21,7 +21,7 @@ def test_it_is_who_is_cleared_now_with_their_signatures(world: World) -> None:
     """As the access rule has it: a tier that is high enough, in force, not suspended; people who are not disabled."""
     assert cleared(world) == [("aurora-institute", 1, True), ("birch-university", 1, False)]
     assert cleared(world, "mini-gpt/large") == []
-    organizations.suspend(world.use, world.admin, "birch-university", "Asked to.")
+    holds.place(world.use, world.admin, "organization:birch-university", "Asked to.")
     for name in ("mia", "moe"):
         world.add_person("aurora-institute", f"{name}@aurora-institute.example", Role.MEMBER)
     people.disable(world.use, world.admin, "moe@aurora-institute.example")

@@ -29,7 +29,7 @@ def test_a_hold_forbids_to_open_what_lies_under_it(world: World, on: str) -> Non
     holds.place(world.use, world.admin, on, "Wait.")
     assert forbids(world) == [f"There is a hold on {on}."]
     assert forbids(world, StageState.WITHDRAWN) == []
-    holds.lift(world.use, world.admin, on)
+    world.lift(on)
     assert forbids(world) == []
 
 

@@ -62,7 +62,7 @@ def test_each_is_judged_anew_at_its_turn(world: World) -> None:
     holds.place(world.use, world.admin, "gpt-2/1558M", "A finding.")
     world.clock.advance(2 * HOUR - timedelta(minutes=1))
     execution.carry_out_due(world.use)
-    holds.lift(world.use, world.admin, "gpt-2/1558M")
+    world.lift("gpt-2/1558M")
     world.clock.advance(9 * HOUR)
     execution.carry_out_due(world.use)
     assert [state(world, one) for one in (first, second, third)] == ["blocked", "blocked", "done"]

@@ -6,11 +6,13 @@ from server.web.portal.admin import (
     checkpoints,
     clearances,
     decisions,
+    findings,
     holds,
     moves,
     organizations,
     people,
     queue,
+    rehearsals,
     signatures,
     stage_editing,
     stages,
@@ -19,6 +21,7 @@ from server.web.portal.admin import (
 )
 
 MODULES = (
-    access_requests, agreements, checkpoints, clearances, decisions, holds, moves, organizations, people, queue,
+    access_requests, agreements, checkpoints, clearances, decisions, findings, holds, moves, organizations, people,
+    queue, rehearsals,
     signatures, stage_editing, stages, tiers, tokens,
 )  # fmt: skip

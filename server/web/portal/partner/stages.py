@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Blueprint, Response, request, url_for
+from flask import Blueprint, Response, request
 from wtforms import StringField
 from wtforms.validators import InputRequired, Length
 
@@ -155,7 +155,7 @@ def _about(step: Step, caller: Caller) -> dict[str, Any]:
         "ends_soon": words.ends_soon(step, at),
         "may_issue": step.refused is None and caller.may(Permission.DOWNLOAD_CREATE),
         "lifetime_seconds": resources().settings.url_lifetime_seconds,
-        "extend": url_for("request_pages.new", stage=step.full_name),
+        "renew": None if step.renewal_id else step.clearance_id,
         "checklist": next(iter(checklists.of([step], caller)), None),
     }
 
