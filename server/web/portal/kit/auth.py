@@ -64,16 +64,17 @@ def register(app: Flask, use: Resources) -> None:
     limits.register(app, use)
 
 
-def page(permission: Permission, *, fresh: bool = False) -> Callable[[View], View]:
+def page(permission: Permission, *, fresh: bool = False, strangers: bool = False) -> Callable[[View], View]:
     """Let only visitors with this permission into a page, which receives them as `caller`.
 
-    fresh: a POST also needs somebody who proved themselves in the last minutes.
+    fresh: a POST also needs somebody who proved themselves in the last minutes. strangers: a session that no longer
+    works is nobody's here, as on pages for everybody.
     """
 
     def decorate(view: View) -> View:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            caller = visitor()
+            caller = _whoever() if strangers else visitor()
             caller.require(permission)
             if request.method == "POST":
                 if too_old := _fault_of_token():
@@ -107,9 +108,7 @@ def public_page(view: View) -> View:
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        caller: Caller = current_user.caller
-        if g.get("session_refused") is not None:
-            caller = stranger()
+        caller = _whoever()
         if request.method == "POST" and (too_old := _fault_of_token()):
             return kept_forms.shown_again(lambda: view(*args, caller=caller, **kwargs), too_old)
         return view(*args, caller=caller, **kwargs)
@@ -126,6 +125,12 @@ def visitor() -> Caller:
             flash(f"{no.detail} {no.next_step}", "info")
         raise no
     return caller
+
+
+def _whoever() -> Caller:
+    """The same, but that a session that no longer works is nobody's."""
+    caller: Caller = current_user.caller
+    return caller if g.get("session_refused") is None else stranger()
 
 
 def _fault_of_token() -> CSRFError | None:

@@ -41,6 +41,7 @@ BY_HAND = frozenset({Role.ADMIN, Role.AUDITOR})  # staff whose work is not done 
 
 PLACES = (  # in the order in which they are shown
     Place("home", "Home", "home.show", Permission.STAGE_READ),
+    Place("releases", "Releases", "release_pages.show", Permission.STAGE_READ),
     Place("queue", "Queue", "admin_queue.show", Permission.CLEARANCE_APPROVE, STAFF),
     Place("organizations", "Organizations", "admin_organizations.index", Permission.ORGANIZATION_READ, STAFF),
     Place("people", "People", "admin_people.index", Permission.PERSON_MANAGE, STAFF),
