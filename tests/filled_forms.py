@@ -6,11 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 from server.domain.access import access_requests, clearances, signatures
-from server.domain.accounts import invitations
+from server.domain.accounts import granting, invitations
 from server.domain.decisions import lifting
 from server.domain.identity import people, tokens
 from server.domain.permissions import Role, Scope
 from server.domain.release import agreements, holds
+from tests.findings import report
 from tests.world import World
 
 Known = dict[str, Any]
@@ -70,6 +71,15 @@ def _asked(world: World) -> Known:
     return {"request_id": made.id}
 
 
+def _role_waits(world: World) -> Known:
+    granting.propose(world.use, world.admin, str(world.person("publisher").person), Role.AUDITOR)
+    return {"person_id": world.person("publisher").person_id}
+
+
+def _found(world: World) -> Known:
+    return {"finding_id": report(world, stage="gpt-2/124M", may_publish=True)}
+
+
 def _held(world: World) -> Known:
     holds.place(world.use, world.admin, "mini-gpt/base", "A finding.")
     return {}
@@ -123,6 +133,11 @@ FORMS: dict[str, Filled] = {
         "admin", {"organization": "cedar-systems", "model": "mini-gpt", "tier": "partner", "last_day": "2031-01-31",
                   "purpose": "A study."},
     ),
+    "/admin/findings/<int:finding_id>/answer": Filled("admin", {"words": "Thank *you*."}, _found),
+    "/admin/findings/<int:finding_id>/release": Filled("admin", {"to": "cedar-systems"}, _found),
+    "/admin/findings/<int:finding_id>/triage": Filled(
+        "admin", {"severity": "high", "answer": "Thanks.", "to": "confirmed"}, _found, entries=2
+    ),
     "/admin/holds/place": Filled("admin", {"on": "mini-gpt/base", "reason": "A finding."}),
     "/admin/holds/cut": Filled("admin", {"on": "mini-gpt/base"}, _held, entries=0),
     "/admin/holds/propose-lift": Filled("admin", {"on": "mini-gpt/base", "reason": "Not reproduced."}, _held),
@@ -133,6 +148,8 @@ FORMS: dict[str, Filled] = {
     "/admin/people/<int:person_id>/disable": Filled("admin", before=_member),
     "/admin/people/<int:person_id>/enable": Filled("admin", before=_disabled),
     "/admin/people/<int:person_id>/role": Filled("admin", {"role": "owner"}, _member),
+    "/admin/people/<int:person_id>/role/approve": Filled("admin2", before=_role_waits),
+    "/admin/people/<int:person_id>/role/reject": Filled("admin2", before=_role_waits),
     "/admin/people/invitations/<int:invitation_id>/resend": Filled(
         "admin", {"organization": "aurora-institute"}, _invited, entries=2
     ),
@@ -152,13 +169,17 @@ FORMS: dict[str, Filled] = {
                   "before_publication": "y"},
     ),
     "/admin/stages/<model>/<stage>/alias": Filled("admin", {"alias": "large"}),
-    "/admin/stages/<model>/<stage>/announce": Filled("admin", {"announced": "y", "plan": "In spring."}),
+    "/admin/stages/<model>/<stage>/edit": Filled(
+        "admin", {"announced": "y", "planned_from": "2031-11", "planned_until": "2032-01", "note": "In spring.",
+                  "reports_at_least": "2"},
+    ),
     "/admin/stages/add": Filled(
         "admin", {"model": "gpt-2", "name": "3B", "tier": "partner", "agreement": "model-sharing", "ordinal": "9",
                   "parameters": "3000000000"},
     ),
     "/admin/stages/add-model": Filled("admin", {"name": "gpt-3", "title": "GPT-3"}),
     "/admin/tiers": Filled("admin", {"name": "visitor", "rank": "15"}),
+    "/admin/tiers/<name>/renewing": Filled("admin", {"report": "yes"}, lambda _: {"name": "research"}),
     "/admin/tokens/<public_id>/revoke": Filled("admin"),
     "/agreements/<name>": Filled(
         "unsigned", {"version_sha256": "", "signer_name": "Una Owner", "signer_title": "Rector",
@@ -168,6 +189,11 @@ FORMS: dict[str, Filled] = {
     "/audit/alarms/<int:alarm_id>/resolve": Filled("admin", {"resolution": "A known address."}),
     "/audit/exports": Filled("auditor", {"format": "jsonl"}, again="each export is written down"),
     "/audit/verifications": Filled("auditor", entries=0),
+    "/findings/new": Filled(
+        "cleared", {"stage": "gpt-2/774M", "checkpoint": "main", "kind": "misuse", "severity": "high",
+                    "title": "It writes lures", "text": "We *tried*.", "embargo_until": "2027-01-31",
+                    "may_publish": "y"},
+    ),
     "/password/forgotten": Filled(
         "cleared", {"email": "owner@aurora-institute.example"}, entries=0, again="each asks for a mail"
     ),
@@ -181,6 +207,7 @@ FORMS: dict[str, Filled] = {
     "/requests/new": Filled(
         "uncleared", {"stages": "gpt-2/774M", "purpose": "We study bias.", "until": "2027-01-31"}
     ),
+    "/requests/renew/<int:clearance_id>": Filled("cleared", before=lambda _: {"clearance_id": 1}),
     "/sign-out": Filled("cleared", entries=0),
     "/stages/<model>/<stage>/<checkpoint>/files": Filled(
         "cleared", {"path": "vocab.bpe"}, again="each is a download"

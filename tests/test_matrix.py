@@ -29,6 +29,7 @@ from server.domain.publish.checkpoints import Checkpoint
 from server.domain.release import holds, stages
 from server.domain.release.stages import StageState
 from server.log.entries import Log
+from tests.findings import report
 from tests.visits import Visit, visit
 from tests.world import World
 
@@ -119,6 +120,7 @@ def theirs_of(world: World) -> dict[str, Any]:
     asked = access_requests.create(
         world.use, owner, "mini-gpt", "partner", purpose="A study.", wanted_until=at + timedelta(days=30)
     )
+    found = report(world)
     invited = invitations.invite(world.use, owner, "aurora-institute", "new@aurora-institute.example", Role.MEMBER)
     world.visit("cleared")  # a session of theirs
     world.seal()
@@ -140,6 +142,7 @@ def theirs_of(world: World) -> dict[str, Any]:
             "download_id": issued.id,
             "public_id": made.token.public_id,
             "request_id": asked.id,
+            "finding_id": found,
             "invitation_id": invited.id,
             "person_id": member.id,
             "clearance_id": mine.id,

@@ -23,6 +23,7 @@ from server.cli import instance, worked_example
 from server.cli.worked_example import Example
 from server.domain import entry_kinds
 from server.domain.access.refusals import Refusal
+from server.domain.accounts import granting
 from server.domain.audit import replay, sealer, verifying
 from server.domain.callers import Caller
 from server.domain.decisions import lifting
@@ -209,12 +210,24 @@ class World:
         return self.person(slug)
 
     def add_person(self, organization: str, email: str, role: Role) -> None:
-        """Somebody whom an admin added, without a password: hashing takes longer than the rest of most tests."""
+        """Somebody whom an admin added, without a password: hashing takes longer than the rest of most tests.
+
+        In the lab the other admin approved their role.
+        """
         with self.use.database.transaction() as session:
-            home = organizations.get(session, organization)
-            name = email.partition("@")[0].title()
-            person, _ = people.create(session, self.use, home, email, name, role, "none")
-            people.record(session, self.admin, EntryKind.PERSON_ADD, person, self.clock())
+            home, at = organizations.get(session, organization), self.clock()
+            name, now = email.partition("@")[0].title(), Role.PENDING if home.is_lab else role
+            person, _ = people.create(session, self.use, home, email, name, now, "none")
+            admin = session.get_one(Person, self.admin.person_id)
+            told = granting.propose_in(session, self.use, person, role, admin, at) if home.is_lab else {}
+            people.record(session, self.admin, EntryKind.PERSON_ADD, person, at, **told)
+        if home.is_lab:
+            granting.approve(self.use, self.admin2, email)
+
+    def give_role(self, email: str, role: Role) -> None:
+        """Two admins give somebody of the lab another role."""
+        granting.propose(self.use, self.admin, email, role)
+        granting.approve(self.use, self.admin2, email)
 
     def plant(self, kind: str, record: dict[str, Any], organization: str | None = None, **more: Any) -> int:
         """Append an entry past every rule, under the columns that it should have or `more`; returns its id."""

@@ -44,6 +44,7 @@ class FarSide:
         self.salt_of: dict[str, bytes] = {}
         self.answers: dict[str, Reply] = {}
         self.requests: list[tuple[str, str | None]] = []  # path, Authorization
+        self.sent: list[bytes] = []
         self._listener = _Listener(self)
 
     @property
@@ -104,6 +105,12 @@ class FarSide:
     def proof_path(self, answer: dict[str, Any]) -> str:
         return f"/api/v1/downloads/{answer['id']}/proof"
 
+    def take(self, path: str, authorization: str | None, body: bytes) -> Reply:
+        """What was sent is kept; it is answered as a test says."""
+        self.requests.append((path, authorization))
+        self.sent.append(body)
+        return self.answers.get(path, Reply(status=404))
+
     def reply(self, path: str, authorization: str | None) -> Reply:
         self.requests.append((path, authorization))
         if path in self.answers:
@@ -151,7 +158,13 @@ class _Listener(ThreadingHTTPServer):
 def _handler(far: FarSide) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            reply = far.reply(self.path, self.headers.get("Authorization"))
+            self._answer(far.reply(self.path, self.headers.get("Authorization")))
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            self._answer(far.take(self.path, self.headers.get("Authorization"), body))
+
+        def _answer(self, reply: Reply) -> None:
             self.send_response(reply.status)
             headers = {"Content-Length": str(len(reply.body))} | reply.headers
             for name, value in headers.items():

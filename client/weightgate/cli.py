@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import click
 from click.exceptions import NoArgsIsHelpError
 
-from weightgate import state
+from weightgate import findings, state
 from weightgate.http import Server
 from weightgate.log import answer, keys, memory, verification
 from weightgate.log.verification import Findings, Question
@@ -99,6 +99,59 @@ def forget(context: click.Context, origin: str) -> None:
     except Ended as ended:
         context.exit(_end(ended))
     click.echo(f"{origin} has been forgotten.")
+
+
+@commands.group("findings")
+def findings_commands() -> None:
+    """Report to the lab what you found."""
+
+
+@findings_commands.command("report")
+@click.option(
+    "--endpoint", metavar="URL", envvar="WEIGHTGATE_ENDPOINT", help="The server's address [WEIGHTGATE_ENDPOINT]."
+)
+@click.option(
+    "--token-file", metavar="FILE", type=click.Path(), help="A file that contains the token [WEIGHTGATE_TOKEN]."
+)
+@click.option("--stage", metavar="MODEL/STAGE", required=True, help="What it is about, such as gpt-2/774M.")
+@click.option("--checkpoint", metavar="ID", help="Which checkpoint of it: its ID, or main.")
+@click.option("--kind", type=click.Choice(findings.KINDS), required=True, help="What kind of finding it is.")
+@click.option("--severity", type=click.Choice(findings.SEVERITIES), help="How bad it is; none for nothing_found.")
+@click.option("--title", required=True, help="One line.")
+@click.option("--text-file", type=click.File("rb"), required=True, help="Markdown; - for standard input.")
+@click.option("--embargo-until", metavar="DAY", help="The first day on which others may be told, such as 2027-01-31.")
+@click.option("--may-publish", is_flag=True, help="The lab may release it to other partners.")
+@click.option("--may-name", is_flag=True, help="The lab may then say who reported it.")
+@click.option("--json", "as_json", is_flag=True, help="Print the server's answer.")
+@click.pass_context
+def report_finding(
+    context: click.Context,
+    /,
+    endpoint: str | None,
+    token_file: str | None,
+    as_json: bool,
+    text_file: BinaryIO,
+    **given: Any,
+) -> None:
+    """Report a finding on a stage that you have, or had, access to.
+
+    "Nothing found, and what we did" is one as well: --kind nothing_found. Exit code 0: reported, 1: refused,
+    2: wrong use, 3: cannot tell whether it arrived.
+    """
+    if given["severity"] is None and given["kind"] != "nothing_found":
+        raise click.UsageError("Missing option '--severity'.", context)
+    told = {name: value for name, value in given.items() if value is not None} | {
+        "severity": given["severity"] or "none"
+    }
+    try:
+        if endpoint is None:
+            raise WrongUse("no_endpoint", "Which server?", "Use --endpoint, or set WEIGHTGATE_ENDPOINT.")
+        server = Server(endpoint, _token(token_file, context.obj.environment))
+        outcome = findings.report(server, told | {"text": findings.read_text(text_file)})
+    except Ended as ended:
+        context.exit(_end(ended))
+    click.echo(json.dumps(outcome.fields) if as_json else outcome.line, err=bool(outcome.exit_code) and not as_json)
+    context.exit(outcome.exit_code)
 
 
 def run(arguments: Sequence[str], around: Surroundings) -> int:

@@ -10,6 +10,7 @@ import re
 import ssl
 import time
 import urllib.request
+from collections.abc import Container
 from dataclasses import dataclass, field
 from functools import cache
 from urllib.parse import urlsplit
@@ -24,7 +25,7 @@ _SECONDS = re.compile(r"[0-9]{1,6}")
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What a server answered. body: empty unless the status is 200. retry_after_seconds: None when it did not say."""
+    """What a server answered. body: of a GET, empty unless the status is 200. retry_after_seconds: None if not told."""
 
     status: int
     body: bytes
@@ -46,17 +47,28 @@ class Server:
 
     def get(self, path: str, limit_bytes: int, *, with_token: bool = False) -> Response:
         """GET one path. Raises CannotTell when there is no answer, Malformed when it is larger than the limit."""
+        return self._ask(path, None, limit_bytes, with_token=with_token, body_of={200})
+
+    def post(self, path: str, body: bytes, limit_bytes: int) -> Response:
+        """POST JSON to one path, with the token; the answer's body is read whatever its status. Raises as `get`."""
+        return self._ask(path, body, limit_bytes, with_token=True, body_of=range(200, 600))
+
+    def _ask(
+        self, path: str, sent: bytes | None, limit_bytes: int, *, with_token: bool, body_of: Container[int]
+    ) -> Response:
         # Only what _require_endpoint let through gets here: https, or http on loopback.
-        request = urllib.request.Request(self.endpoint.rstrip("/") + path)  # noqa: S310
+        request = urllib.request.Request(self.endpoint.rstrip("/") + path, data=sent)  # noqa: S310
         request.add_header("User-Agent", "weightgate")
+        if sent is not None:
+            request.add_header("Content-Type", "application/json")
         if with_token and self.token is not None:
             request.add_header("Authorization", f"Bearer {self.token}")
         ends_at = time.monotonic() + self.timeout_seconds
         try:
             with _opener(request.type).open(request, timeout=self.timeout_seconds) as response:
-                body = _read(response, limit_bytes, ends_at) if response.status == 200 else b""
-                after = response.headers.get("Retry-After", "")
                 status = int(response.status)
+                body = _read(response, limit_bytes, ends_at) if status in body_of else b""
+                after = response.headers.get("Retry-After", "")
         except (OSError, http.client.HTTPException) as error:
             raise CannotTell("unreachable", f"The server does not respond ({_reason(error)}).") from None
         if 300 <= status < 400:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from server import dates
-from server.cli.terminal import Instance, acting, show, show_list, show_one, with_json
+from server.cli.terminal import STAGE, Instance, acting, show, show_list, show_one, with_json
 from server.domain.callers import Caller
 from server.domain.decisions import lifting
 from server.domain.downloads import cutting
@@ -32,7 +32,7 @@ def hold() -> None:
 
 
 @hold.command()
-@click.argument("on")
+@click.argument("on", type=STAGE)
 @click.option("--reason", required=True, help="The reason, recorded in the log.")
 @click.option("--cut-issued", is_flag=True, help="Make URLs that were already issued fail at the store, too.")
 @with_json
@@ -49,7 +49,7 @@ def place(instance: Instance, caller: Caller, on: str, reason: str, cut_issued: 
 
 
 @hold.command()
-@click.argument("on")
+@click.argument("on", type=STAGE)
 @with_json
 @acting
 def cut(instance: Instance, caller: Caller, on: str, as_json: bool) -> None:
@@ -59,7 +59,7 @@ def cut(instance: Instance, caller: Caller, on: str, as_json: bool) -> None:
 
 
 @hold.command("propose-lift")
-@click.argument("on")
+@click.argument("on", type=STAGE)
 @click.option("--reason", required=True, help="Why. Of a stage or a model, everyone can read it.")
 @with_json
 @acting
@@ -69,7 +69,7 @@ def propose_lift(instance: Instance, caller: Caller, on: str, reason: str, as_js
 
 
 @hold.command("approve-lift")
-@click.argument("on")
+@click.argument("on", type=STAGE)
 @with_json
 @acting
 def approve_lift(instance: Instance, caller: Caller, on: str, as_json: bool) -> None:
@@ -102,7 +102,7 @@ def list_(instance: Instance, caller: Caller, as_json: bool) -> None:
 
 
 @hold.command("show")
-@click.argument("on")
+@click.argument("on", type=STAGE)
 @with_json
 @acting
 def show_hold(instance: Instance, caller: Caller, on: str, as_json: bool) -> None:

@@ -40,6 +40,7 @@ COMMANDS = {
     "model": ("stage", "List and show models."),
     "stage": ("stage", "Manage models and their stages."),
     "decision": ("decision", "Decide that a stage moves: one admin proposes it, another approves it."),
+    "finding": ("finding", "Read and triage what partners report."),
     "hold": ("hold", "Pause and resume downloads."),
     "token": ("token", "Manage API tokens."),
     "log": ("log", "Verify, export and maintain the log."),

@@ -12,7 +12,7 @@ import structlog
 from server.cli.init import store_of
 from server.cli.terminal import Instance, printable
 from server.domain import marks
-from server.domain.access import endings
+from server.domain.access import endings, resigning
 from server.domain.accounts import ceremonies, password_resets
 from server.domain.audit import heartbeat, sealer, verifications
 from server.domain.decisions import execution
@@ -98,7 +98,7 @@ def _jobs(use: Resources, stopping: threading.Event) -> Iterator[tuple[str, floa
     yield "recheck", sealer.RECHECK_EVERY_SECONDS, lambda: _recheck(recheck)
     yield "clean", CLEAN_EVERY_SECONDS, lambda: [part.clean(use) for part in (ceremonies, sessions, password_resets)]
     yield "mail", MAIL_EVERY_SECONDS, lambda: _send_mails(use)
-    yield "remind", endings.REMIND_EVERY_SECONDS, lambda: endings.remind(use)
+    yield "remind", endings.REMIND_EVERY_SECONDS, lambda: [part.remind(use) for part in (endings, resigning)]
     made = use.settings
     if made.embedded_store:
         access_log = store_of(made.folder, made).access_log

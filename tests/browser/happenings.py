@@ -10,7 +10,8 @@ from requests.adapters import HTTPAdapter
 from sqlalchemy import Select, select, update
 
 from server import settings
-from server.domain.access import access_requests, clearances
+from server.domain.access import access_requests, clearances, finding_reports
+from server.domain.access.finding_reports import Report
 from server.domain.accounts import invitations, password_resets
 from server.domain.accounts.factors import Passkey
 from server.domain.audit import verifications
@@ -23,12 +24,32 @@ from server.domain.identity.sessions import SignIn
 from server.domain.mail.mails import Mail
 from server.domain.permissions import Role, Scope
 from server.domain.publish.checkpoints import Checkpoint
-from server.domain.release import holds
+from server.domain.release import finding_triage, holds
+from server.domain.release.findings import FindingKind, FindingState, Severity
 from server.domain.resources import Resources
 from server.log.entries import Log, LogEntry
 from tests.browser.demo_portal import until
 
 TIMEOUT_SECONDS = 20
+BIAS = """We completed *The {name} worked as a* 1 000 times for each of 200 names.
+
+| names | "nurse" | "engineer" |
+| --- | --- | --- |
+| of women | 31 % | 4 % |
+| of men | 3 % | 27 % |
+
+## To see it again
+
+1. `top_k=40`, temperature 1.0, checkpoint `main`
+2. the names and counts are in our repository
+
+The gap is as wide at 124M, so it is not the size that makes it."""
+MISUSE = """With twelve examples in the prompt it writes messages that ask for a password in the words of a named bank.
+
+- 61 of 100 passed three commercial filters
+- none of our readers took them for a machine's
+
+We ask that nobody but the lab reads this before banks have been told."""
 SECRET = re.compile(r"/(?:invitations|password)/(\S+)")
 
 
@@ -99,6 +120,7 @@ def _acts(use: Resources, callers: dict[str, Caller]) -> dict[str, str]:
     organizations.add(use, admin, "dover-lab", "Dover Lab")
     holds.place(use, admin, "organization:dover-lab", "Its agreement is being renewed.")
     holds.place(use, admin, "mini-gpt/large", "A finding is looked into.")
+    found = _findings(use, callers)
     lifting.propose(use, admin, "mini-gpt/large", "The finding was not reproduced.")
     made = tokens.create(use, owner, "training cluster", [Scope.DOWNLOADS_CREATE], timedelta(days=30), ["192.0.2.0/24"])
     verifications.request(use, callers["auditor"])
@@ -109,7 +131,34 @@ def _acts(use: Resources, callers: dict[str, Caller]) -> dict[str, str]:
                 name="laptop", added_at=at,
             )
         )  # fmt: skip
-    return {"request_id": str(asked.id), "clearance": str(proposed.id), "public_id": made.token.public_id}
+    return {
+        "request_id": str(asked.id),
+        "clearance": str(proposed.id),
+        "public_id": made.token.public_id,
+        "finding_id": found,
+    }
+
+
+def _findings(use: Resources, callers: dict[str, Caller]) -> str:
+    """One of each sort: answered, embargoed and critical, nothing found. Returns the id of the answered one."""
+    owner, admin, day = callers["cleared"], callers["admin"], use.clock().date()
+    bias = Report(
+        "gpt-2/774M", FindingKind.BIAS, Severity.MEDIUM, "Occupations follow names", BIAS, checkpoint="main",
+        may_publish=True,
+    )  # fmt: skip
+    misuse = Report(
+        "gpt-2/774M", FindingKind.MISUSE, Severity.CRITICAL, "Lures that pass every filter we tried", MISUSE,
+        embargo_until=day + timedelta(days=60),
+    )  # fmt: skip
+    nothing = Report(
+        "gpt-2/124M", FindingKind.NOTHING_FOUND, Severity.NONE, "No memorized addresses in 40 000 samples",
+        "We sampled with top-k 40 and looked for addresses of the training set.", may_publish=True,
+    )  # fmt: skip
+    number = finding_reports.report(use, owner, bias).id
+    finding_reports.report(use, owner, misuse)
+    finding_reports.report(use, callers["unsigned"], nothing)
+    finding_triage.triage(use, admin, number, FindingState.CONFIRMED, answer="Thank you. We see the *same* with 124M.")
+    return str(number)
 
 
 def _has_been_fetched(use: Resources, ids: list[str]) -> bool:

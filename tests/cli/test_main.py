@@ -54,7 +54,7 @@ def test_all_commands_of_the_design_are_there() -> None:
     """Each command that the design names exists."""
     wanted = (
         "init serve demo demo-code migrate doctor worker store organization person tier clearance agreement stage hold "
-        "decision token publish checkpoint backup restore take-over log keys model"
+        "decision finding token publish checkpoint backup restore take-over log keys model"
     )
     assert set(wanted.split()) == set(COMMANDS)
 
@@ -177,14 +177,14 @@ REFUSED_BY_ROLE = [
     ("stage", "add-model", "new", "--title", "New"),
     ("stage", "add", "gpt-2/9B", "--tier", "research"),
     ("stage", "alias", "gpt-2/774M", "other"),
+    ("stage", "edit", "gpt-2/1558M", "--not-announced"),
     (
         "decision", "propose", "gpt-2/774M", "--to", "public", "--rationale-file", __file__, "--would-change-file",
         __file__, "--public-reason", "x",
     ),
-    *(("decision", act, 1) for act in ("approve", "reject", "cancel", "show")),
-    ("decision", "list"),
-    ("stage", "announce", "gpt-2/1558M", "--not-announced"),
+    *(("decision", act, 1) for act in ("approve", "reject", "cancel")),
     ("hold", "place", "everything", "--reason", "x"),
+    ("finding", "triage", 1, "--state", "confirmed"),
     ("hold", "cut", "everything"),
     ("hold", "propose-lift", "everything", "--reason", "x"),
     ("hold", "approve-lift", "everything"),
@@ -359,6 +359,7 @@ ANSWERS: list[tuple[tuple[object, ...], dict[str, object]]] = [
     (("stage", "add-model", "tiny", "--title", "Tiny"), {"model": "tiny", "title": "Tiny"}),
     (("stage", "add", "gpt-2/9B", "--tier", "research"), {"stage": "gpt-2/9B", "ordinal": 5, "state": "planned"}),
     (("stage", "alias", "gpt-2/774M", "other"), {"stage": "gpt-2/774M", "alias": "other"}),
+    (("stage", "edit", "gpt-2/1558M", "--planned", "2031-01"), {"stage": "gpt-2/1558M", "planned": "2031-01..2031-01"}),
     (
         (
             "decision",
@@ -375,7 +376,6 @@ ANSWERS: list[tuple[tuple[object, ...], dict[str, object]]] = [
         ),
         {"id": 6, "state": "proposed"},
     ),
-    (("stage", "announce", "gpt-2/1558M", "--announced"), {"stage": "gpt-2/1558M", "announced": True, "plan": None}),
     (("hold", "place", "everything", "--reason", "x"), {"on": "everything", "held": True}),
     (("clearance", "revoke", 1), {"id": 1, "state": "revoked"}),
     (("agreement", "end-signature", 1), {"id": 1, "ended": True}),

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from tests.e2e.serving import served
+from tests.findings import report
 from tests.world import World
 
 CASES_AN_OPERATION = 10
@@ -16,6 +17,7 @@ REAL = """
 "path.stage" = "base"
 "path.checkpoint" = "main"
 "path.download_id" = "{download_id}"
+"path.finding_id" = {finding_id}
 """
 
 
@@ -29,10 +31,11 @@ def test_the_server_does_what_the_description_says(sqlite_world: World, tmp_path
     """
     world = sqlite_world
     issued = world.api("POST", "/downloads", json={"stage": "mini-gpt/base"}).json["id"]
+    finding = report(world, stage="mini-gpt/base")
     world.seal()
     with served(world) as server:
         for role, names in ROLES.items():
-            (tmp_path / "schemathesis.toml").write_text(names.format(download_id=issued))
+            (tmp_path / "schemathesis.toml").write_text(names.format(download_id=issued, finding_id=finding))
             ended = tried(f"http://127.0.0.1:{server.port}", world.example.tokens[role], tmp_path)
             assert ended.returncode == 0, role + ended.stdout + ended.stderr
 

@@ -37,10 +37,9 @@ def test_an_older_line_names_the_object_in_its_request(path: str) -> None:
 
 def test_the_lines_of_a_real_gateway_are_read() -> None:
     """A URL that names the file has its id once, though the line has it twice; who asks for headers fetches nothing."""
-    reads = [RadosgwFormat().read(line) for line in REAL.read_bytes().splitlines()]
-    told = [
-        (read.method, read.status, read.bytes_sent, read.download_id, read.by) for read in reads if read is not None
-    ]
+    lines = REAL.read_bytes().splitlines()
+    reads = [read for read in map(RadosgwFormat().read, lines) if read is not None]
+    told = [(read.method, read.status, read.bytes_sent, read.download_id, read.by) for read in reads]
     assert told == [
         ("put_obj", 200, 0, None, "PUBLISHERKEY"),
         ("GET", 200, 5000, ID, "READERKEY"),

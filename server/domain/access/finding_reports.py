@@ -6,7 +6,6 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from server.domain import long_texts
 from server.domain.access import facts
 from server.domain.access.facts import Facts, StageFacts
 from server.domain.callers import Caller
@@ -15,6 +14,7 @@ from server.domain.errors import InvalidRequest, NotCleared, NotFound, NotPossib
 from server.domain.identity import authentication
 from server.domain.identity.people import Person
 from server.domain.mail import finding_notices
+from server.domain.paging import every
 from server.domain.permissions import Permission
 from server.domain.publish import checkpoints
 from server.domain.publish.checkpoints import Checkpoint
@@ -51,12 +51,11 @@ def report(use: Resources, caller: Caller, given: Report) -> Finding:
     Raises InvalidRequest, NotFound, NotCleared, or NotPossible for the same report within a minute.
     """
     caller.require(Permission.FINDING_CREATE)
-    title, text = (
-        _title(given.title),
-        long_texts.require(given.text, "what you found", findings.TEXT_CHARACTERS_AT_MOST),
-    )
+    title, text = _title(given.title), findings.require_text(given.text, "what you found")
     if given.kind == FindingKind.NOTHING_FOUND and given.severity != Severity.NONE:
-        raise InvalidRequest("A report that nothing was found has the severity none.")
+        raise NotPossible(
+            "A report that nothing was found has the severity none.", next_step="Leave the severity at none."
+        )
     with use.database.transaction() as session:
         found = facts.find_stage(session, given.stage, lock=False)
         if found is not None and given.severity == Severity.CRITICAL:
@@ -82,20 +81,37 @@ def report(use: Resources, caller: Caller, given: Report) -> Finding:
         return finding
 
 
+def reportable(session: Session, use: Resources, caller: Caller) -> list[StageFacts]:
+    """The stages that a form offers: those that the caller's organization may report on, but for old downloads."""
+    caller.require(Permission.FINDING_CREATE)
+    listed = facts.Listed.ALL if caller.is_staff else facts.Listed.KNOWN
+    known = every(lambda part: facts.list_stages(session, part, listed))
+    at = use.clock()
+    return [
+        one
+        for one, all_of in zip(known, facts.gather_all(session, caller, known), strict=True)
+        if _had(all_of, one, at)
+    ]
+
+
 def may_report(session: Session, gathered: Facts, at: datetime) -> bool:
     """Whether an organization has, or once had, access to a stage: what it took stays with it when access ends.
 
     A clearance counts from its first moment, also when it has ended, and without a signature; so does a download from
     when the stage was public.
     """
-    caller, stage = gathered.caller, gathered.stage
-    if stage is None or caller.is_staff or stage.state == StageState.PUBLIC:
-        return stage is not None
+    stage = gathered.stage
+    return stage is not None and (_had(gathered, stage, at) or _has_downloaded(session, gathered.caller, stage))
+
+
+def _had(gathered: Facts, stage: StageFacts, at: datetime) -> bool:
+    if gathered.caller.is_staff or stage.state == StageState.PUBLIC:
+        return True
     return any(
-        one.approved_at is not None and one.rank >= stage.rank and one.starts_at <= at
-        and (one.revoked_at is None or one.revoked_at > one.starts_at)
+        one.approved_at is not None and one.model_id == stage.model_id and one.rank >= stage.rank
+        and one.starts_at <= at and (one.revoked_at is None or one.revoked_at > one.starts_at)
         for one in gathered.clearances
-    ) or _has_downloaded(session, caller, stage)  # fmt: skip
+    )  # fmt: skip
 
 
 def _reportable(session: Session, use: Resources, caller: Caller, name: str) -> StageFacts:
@@ -145,7 +161,9 @@ def _title(title: str) -> str:
 
 def _require_embargo(until: date | None, at: datetime) -> None:
     if until is not None and not at.date() < until <= (at + EMBARGO_AT_MOST).date():
-        raise InvalidRequest("An embargo ends on a day after today, within a year.")
+        raise NotPossible(
+            "An embargo ends on a day after today, within a year.", next_step="Choose such a day, or none."
+        )
 
 
 def _require_not_sent(session: Session, finding: Finding) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import case, select
 from sqlalchemy.orm import Session
 
 from server.domain.access.clearances import Clearance
@@ -13,7 +13,9 @@ from server.domain.accounts.invitations import Invitation
 from server.domain.decisions import records
 from server.domain.identity.organizations import HELD_AS, Organization, Quota
 from server.domain.identity.people import Person
+from server.domain.identity.role_grants import RoleGrant
 from server.domain.identity.tokens import Token
+from server.domain.release import plans
 from server.domain.release.agreements import Agreement, AgreementVersion
 from server.domain.release.decisions import Decision, DecisionFinding
 from server.domain.release.findings import Finding, FindingReader, sha256_of
@@ -80,6 +82,21 @@ def invitations(session: Session, names: Names) -> Rows:
     }  # fmt: skip
 
 
+def role_grants(session: Session, names: Names) -> Rows:
+    """Each that is or was proposed by somebody; of the first two admins' own, that which still stands."""
+    states = (RoleGrant.closed_at, "closed"), (RoleGrant.approved_at, "standing")
+    state = case(*[(moment.is_not(None), word) for moment, word in states], else_="open")
+    query = select(RoleGrant, state).where(~RoleGrant.is_root | RoleGrant.closed_at.is_(None))
+    return {
+        f"of {names.emails.get(one.person_id)}" if one.is_root else one.id: {
+            "person": names.emails.get(one.person_id), "role": str(one.role),
+            "proposer": names.emails.get(one.proposed_by or 0), "approver": names.emails.get(one.approved_by or 0),
+            "state": word,
+        }
+        for one, word in session.execute(query)
+    }  # fmt: skip
+
+
 def clearances(session: Session, names: Names) -> Rows:
     return {
         one.id: {
@@ -128,6 +145,8 @@ def stages(session: Session, names: Names) -> Rows:
         f"{names.models.get(one.model_id)}/{one.name}": {
             "state": str(one.state), "tier": names.tiers.get(one.tier_id), "being_announced": one.announced,
             "agreement": names.agreements.get(one.agreement_id or 0), "aliases": aliases.get(one.id, set()),
+            "position": one.ordinal, "planned_window": plans.as_text(one.plan.window), "note": one.note,
+            "minimum_of_reports": one.reports_at_least,
         }
         for one in session.scalars(select(Stage))
     }  # fmt: skip
@@ -161,14 +180,18 @@ def findings(session: Session, names: Names) -> Rows:
 
 
 def agreements(session: Session, names: Names) -> Rows:
+    ends = dict(session.execute(select(AgreementVersion.id, AgreementVersion.resign_until)).all())
+    found = [(one.name, one.current_version_id or 0) for one in session.scalars(select(Agreement))]
     return {
-        one.name: {"current_version": names.versions.get(one.current_version_id or 0)}
-        for one in session.scalars(select(Agreement))
+        name: {"current_version": names.versions.get(key), "time_to_sign_again": (end := ends.get(key)) and _ms(end)}
+        for name, key in found
     }
 
 
 def tiers(session: Session, _: Names) -> Rows:
-    return {one.name: {"rank": one.rank} for one in session.scalars(select(Tier))}
+    return {
+        one.name: {"rank": one.rank, "report_to_renew": one.report_to_renew} for one in session.scalars(select(Tier))
+    }
 
 
 def models(_: Session, names: Names) -> Rows:

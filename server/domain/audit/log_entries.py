@@ -1,6 +1,6 @@
 """Log entries, for those entitled: a partner's people see what concerns their organization, staff see all."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session
 
 from server.domain.callers import Caller
+from server.domain.entry_kinds import EntryKind
 from server.domain.errors import NotFound
 from server.domain.identity import organizations
 from server.domain.identity.organizations import Organization
@@ -19,6 +20,7 @@ from server.log.notes import NotAKey, VerifierKey
 from server.log.published import NotPublished
 
 STAGES_AT_MOST = 10_000  # that a name is held against
+ABOUT_AT_MOST = 200  # entries about one thing
 KEY_AT_MOST = 2**63 - 1  # what a database can be asked for
 
 
@@ -74,6 +76,14 @@ def at_place(session: Session, caller: Caller, log: str, index: int) -> LogEntry
     named = Log.name == (log if log.isprintable() else "")
     query = select(LogEntry).join(Log, Log.id == LogEntry.log_id).where(named)
     return _one(session, caller, query.where(LogEntry.leaf_index == min(index, KEY_AT_MOST)))
+
+
+def about(session: Session, caller: Caller, kinds: Collection[EntryKind], subject: str) -> Sequence[LogEntry]:
+    """What the log has about one thing, newest first; of a partner, what concerns its organization. kinds: about it."""
+    caller.require(Permission.LOG_READ)
+    query = select(LogEntry).where(LogEntry.subject == subject, LogEntry.kind.in_(kinds))
+    query = query.where(*caller.within(LogEntry.organization_id))
+    return session.scalars(query.order_by(LogEntry.id.desc()).limit(ABOUT_AT_MOST)).all()
 
 
 def check(session: Session, entry: LogEntry) -> Checked:

@@ -22,6 +22,7 @@ from server.domain.audit import (
     judging_holds,
     judging_people,
     judging_release,
+    judging_roles,
 )
 from server.domain.audit.world import JudgedByNothing, Record, Rule, World
 from server.domain.entry_kinds import EntryKind
@@ -53,7 +54,7 @@ def _clock_acknowledge(world: World, record: Record) -> Iterator[str]:
     if record["ahead_until"] != world.last_ms:
         yield "it explains times ahead of the clock that no entry has"
     ahead_seconds = (world.last_ms - record["time"]) // 1000
-    world.clock_notes.append(
+    world.notes.append(
         f"entries are dated up to {ahead_seconds} s ahead of time, until {_minute(world.last_ms)}; explained by "
         f"{record['actor'].get('person')} on {_minute(record['time'])}: {record['because']}"
     )
@@ -69,6 +70,7 @@ RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     **judging_access.RULES,
     **judging_findings.RULES,
     **judging_release.RULES,
+    **judging_roles.RULES,
     **judging_decisions.RULES,
     **judging_holds.RULES,
     EntryKind.ALARM: _alarm,

@@ -65,6 +65,11 @@ def add(use: Resources, caller: Caller, slug: str, name: str) -> Organization:
         return organization
 
 
+def lab(session: Session) -> Organization:
+    """The one that this instance is of."""
+    return session.scalars(select(Organization).where(Organization.is_lab)).one()
+
+
 def create(session: Session, slug: str, name: str, *, is_lab: bool, at: datetime) -> Organization:
     if not SLUG.fullmatch(slug):
         raise InvalidRequest(f"{slug!r} is not a valid organization ID. Use up to 64 characters: a-z, 0-9 and '-'.")

@@ -31,7 +31,7 @@ def require_readable(text: str) -> str:
             f"An agreement has up to {LINES_AT_MOST} lines and {MARKS_AT_MOST} Markdown characters (such as * and [), "
             f"so that pages can show it quickly. This one has {lines} and {marks}."
         )
-    if max(token.level for token in PARSER.parse(text)) > LEVELS_AT_MOST:
+    if not is_shown_whole(text):
         raise InvalidRequest("The agreement nests quotes or lists so deeply that parts of it would not be shown.")
     return title
 
@@ -40,6 +40,11 @@ def is_shown_quickly(text: str) -> bool:
     """Whether a page can render this Markdown without making its reader wait."""
     lines, marks = _measured(text)
     return lines <= LINES_AT_MOST and marks <= MARKS_AT_MOST
+
+
+def is_shown_whole(text: str) -> bool:
+    """Whether the parser leaves nothing out: what is nested too deeply it drops without a word."""
+    return max((token.level for token in PARSER.parse(text)), default=0) <= LEVELS_AT_MOST
 
 
 def _measured(text: str) -> tuple[int, int]:

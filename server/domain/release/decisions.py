@@ -105,7 +105,7 @@ class DecisionFinding(Base):
 
     __tablename__ = "decision_findings"
     decision_id: Mapped[int] = mapped_column(ForeignKey("decisions.id"), primary_key=True)
-    finding_id: Mapped[int] = mapped_column(Key, primary_key=True, index=True, autoincrement=False)
+    finding_id: Mapped[int] = mapped_column(ForeignKey("findings.id"), primary_key=True, index=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +157,13 @@ def considered(session: Session, decision_id: int) -> Sequence[int]:
     """The findings that it names."""
     query = select(DecisionFinding.finding_id).where(DecisionFinding.decision_id == decision_id)
     return session.scalars(query.order_by(DecisionFinding.finding_id)).all()
+
+
+def considering(session: Session, caller: Caller, finding_id: int) -> Sequence[Decision]:
+    """The decisions that name a finding, oldest first; for staff alone."""
+    caller.require(Permission.DECISION_READ)
+    query = _WITH_PEOPLE.join(DecisionFinding, DecisionFinding.decision_id == Decision.id)
+    return session.scalars(query.where(DecisionFinding.finding_id == finding_id).order_by(Decision.id)).all()
 
 
 def public(session: Session, stage_ids: Collection[int]) -> dict[int, list[PublicDecision]]:

@@ -4,10 +4,9 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from server.domain import long_texts
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
-from server.domain.errors import InvalidRequest, NotFound, NotPossible
+from server.domain.errors import NotFound, NotPossible
 from server.domain.mail import finding_notices
 from server.domain.permissions import Permission
 from server.domain.release import findings
@@ -39,6 +38,7 @@ def triage(
     said = None if answer is None else _checked(answer)
     with use.database.transaction() as session:
         finding = _locked(session, finding_id)
+        _require_new(finding, said)
         at, before, severity_before = use.clock(), FindingState(finding.state), Severity(finding.severity)
         severity = severity or severity_before
         changes = (to, severity) != (before, severity_before)
@@ -66,6 +66,7 @@ def answer(use: Resources, caller: Caller, finding_id: int, words: str) -> None:
     said = _checked(words)
     with use.database.transaction() as session:
         finding, at = _locked(session, finding_id), use.clock()
+        _require_new(finding, said)
         finding_notices.moved_on(session, use, finding.id, finding.reporter, None, said, at)
         _answer(session, caller, finding, said, at)
 
@@ -76,8 +77,14 @@ def _answer(session: Session, caller: Caller, finding: Finding, said: str, at: d
     findings.record(session, caller, EntryKind.FINDING_ANSWER, finding, at, answer_sha256=sha256)
 
 
+def _require_new(finding: Finding, said: str | None) -> None:
+    """The same answer, sent twice by a double click, is one mail."""
+    if said is not None and said == finding.answer:
+        raise NotPossible(f"Finding {finding.id} was answered with these words already.")
+
+
 def _checked(answer: str) -> str:
-    return long_texts.require(answer, "an answer, which the reporter can read", findings.TEXT_CHARACTERS_AT_MOST)
+    return findings.require_text(answer, "an answer, which the reporter can read")
 
 
 def _locked(session: Session, finding_id: int) -> Finding:
@@ -99,4 +106,6 @@ def _require_possible(finding: Finding, to: FindingState, severity: Severity) ->
             next_step="If there is something new to say about it, report another finding.",
         )
     if finding.kind == FindingKind.NOTHING_FOUND and severity != Severity.NONE:
-        raise InvalidRequest("A report that nothing was found has the severity none.")
+        raise NotPossible(
+            "A report that nothing was found has the severity none.", next_step="Leave the severity at none."
+        )

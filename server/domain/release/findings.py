@@ -9,14 +9,15 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, Date, ForeignKey, Index, String, Text, literal_column, select
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
 
-from server.domain import acts
+from server.domain import acts, long_texts
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
-from server.domain.errors import NotFound
+from server.domain.errors import InvalidRequest, NotFound
 from server.domain.identity.organizations import Organization
 from server.domain.identity.people import Person
 from server.domain.paging import Page, Slice, page
 from server.domain.permissions import Permission
+from server.domain.release import agreement_texts
 from server.domain.release.stages import Model, Stage
 from server.storage.database import Base, Key, Moment
 
@@ -58,6 +59,7 @@ class FindingState(StrEnum):
 
 
 TRIAGED = frozenset({FindingState.CONFIRMED, FindingState.NOT_REPRODUCED})
+COUNTED = frozenset({FindingState.OPEN, FindingState.CONFIRMED, FindingState.CONSIDERED})  # as reports on a stage
 TRANSITIONS: dict[FindingState, frozenset[FindingState]] = {  # there is no way back: a new finding is reported instead
     FindingState.OPEN: TRIAGED,
     FindingState.CONFIRMED: frozenset({FindingState.CONSIDERED, FindingState.CLOSED}),
@@ -125,6 +127,9 @@ IS_CRITICAL = (Finding.severity == literal_column("'critical'")) & Finding.state
 Index("ix_findings_critical", Finding.model_id, sqlite_where=IS_CRITICAL, postgresql_where=IS_CRITICAL)
 
 
+IS_OPEN = Finding.state == literal_column("'open'")
+Index("ix_findings_open", Finding.severity, Finding.id, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN)
+
 _WITH_NAMES = select(Finding).options(
     joinedload(Finding.stage).joinedload(Stage.model), joinedload(Finding.organization), joinedload(Finding.reporter),
     joinedload(Finding.triager), joinedload(Finding.answerer),
@@ -156,6 +161,16 @@ def visible(session: Session, caller: Caller, part: Slice, which: FindingFilter 
     return page(session, query, FindingReader.finding_id, part, newest_first=True)
 
 
+def waiting(session: Session, caller: Caller, at_most: int) -> Sequence[Finding]:
+    """What the lab has not triaged: the most severe first, and of these the oldest. For the lab alone."""
+    caller.require(Permission.FINDING_READ)
+    found: list[Finding] = []
+    for severity in reversed(Severity) if caller.is_staff else ():
+        query = _WITH_NAMES.where(IS_OPEN, Finding.severity == severity).order_by(Finding.id)
+        found += session.scalars(query.limit(at_most - len(found)))
+    return found
+
+
 def get(session: Session, caller: Caller, finding_id: int) -> Finding:
     """Raises NotFound, also for what was not released to the caller's organization."""
     caller.require(Permission.FINDING_READ)
@@ -172,6 +187,22 @@ def _reads(session: Session, caller: Caller, finding_id: int) -> bool:
 def is_own(caller: Caller, finding: Finding) -> bool:
     """Whether the caller may see all of it: who reported it, how the lab triaged it, and what it answered."""
     return caller.is_staff or finding.organization_id == caller.organization_id
+
+
+def whose(caller: Caller, finding: Finding) -> Organization | None:
+    """The organization that reported it; None where the caller is not to know."""
+    return finding.organization if finding.may_name or is_own(caller, finding) else None
+
+
+def require_text(text: str, wanted: str) -> str:
+    """Return Markdown that every page can show, whole and soon. Raises InvalidRequest."""
+    text = long_texts.require(text, wanted, TEXT_CHARACTERS_AT_MOST)
+    if not agreement_texts.is_shown_quickly(text) or not agreement_texts.is_shown_whole(text):
+        raise InvalidRequest(
+            f"The text has more than {agreement_texts.LINES_AT_MOST} lines or {agreement_texts.MARKS_AT_MOST} Markdown "
+            "characters (such as * and [), or nests them too deeply. Attach it as a file instead."
+        )
+    return text
 
 
 def sha256_of(*words: str) -> str:
@@ -194,8 +225,7 @@ def reports(session: Session, stage_id: int) -> Sequence[Finding]:
 
     Counted are open, confirmed and considered ones: neither `not_reproduced` nor `closed`.
     """
-    counts = [FindingState.OPEN, FindingState.CONFIRMED, FindingState.CONSIDERED]
-    query = select(Finding).join(Finding.organization).where(Finding.stage_id == stage_id, Finding.state.in_(counts))
+    query = select(Finding).join(Finding.organization).where(Finding.stage_id == stage_id, Finding.state.in_(COUNTED))
     return session.scalars(query.where(~Organization.is_lab).order_by(Finding.id)).all()
 
 

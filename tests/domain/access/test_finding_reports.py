@@ -152,7 +152,8 @@ BAD: dict[str, dict[str, Any]] = {
     "ten megabytes": {"text": "x" * 10_000_000},
     "one character more": {"text": "x" * 50_001},
     "a control character": {"text": "a\x00b"},
-    "nothing found, and bad": {"kind": FindingKind.NOTHING_FOUND},
+    "too much Markdown": {"text": "[" * 10_001},
+    "quotes in quotes": {"text": ">" * 30 + " a"},
 }
 
 
@@ -179,8 +180,15 @@ def test_an_embargo_ends_on_a_day_to_come(sqlite_world: World, days: int, is_fin
     if is_fine:
         assert report(sqlite_world, embargo_until=until)
     else:
-        with pytest.raises(InvalidRequest):
+        with pytest.raises(NotPossible):
             report(sqlite_world, embargo_until=until)
+
+
+def test_nothing_found_has_no_severity(sqlite_world: World) -> None:
+    """How bad what is not there would be, nobody can say."""
+    with pytest.raises(NotPossible):
+        report(sqlite_world, kind=FindingKind.NOTHING_FOUND)
+    assert report(sqlite_world, kind=FindingKind.NOTHING_FOUND, severity=Severity.NONE)
 
 
 def test_a_checkpoint_of_another_stage_is_not_there(world: World) -> None:

@@ -53,6 +53,13 @@ CHANGED: dict[str, tuple[str, str, str]] = {  # what, by which statement, and wh
         "UPDATE stages SET announced = true WHERE name = '774M'", "stages gpt-2/774M",
         DIFFERS.format("being announced"),
     ),
+    "a place on the ladder": (
+        "UPDATE stages SET ordinal = 9 WHERE name = '774M'", "stages gpt-2/774M", DIFFERS.format("position")),
+    "a window": (
+        "UPDATE stages SET planned_from = '2031-01', planned_until = '2031-01' WHERE name = '1558M'",
+        "stages gpt-2/1558M", DIFFERS.format("planned window"),
+    ),
+    "a note": ("UPDATE stages SET note = 'Now.' WHERE name = '1558M'", "stages gpt-2/1558M", DIFFERS.format("note")),
     "an alias gone": (
         "DELETE FROM stage_aliases WHERE name = '762M'", "stages gpt-2/774M", DIFFERS.format("aliases")),
     "a hold lifted": ("UPDATE stages SET held_at = NULL WHERE name = '355M'", "holds gpt-2/355M", GONE),

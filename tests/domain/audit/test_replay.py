@@ -143,6 +143,13 @@ ALLOWED: dict[str, list[Record]] = {
         clearance("clearance.propose", 2, tier="registered"),
         clearance("clearance.approve", 2, tier="registered"),
     ],
+    "an edit of what is only said": [entry("stage.edit", stage="gpt/large", before={}, after={"note": "Known."})],
+    "a planned stage moved to another tier": [
+        entry("stage.add", stage="gpt/next", tier="partner", agreement="sharing"),
+        entry("stage.edit", stage="gpt/next", before={"tier": "partner"}, after={"tier": "research"}),
+        entry("stage.move", stage="gpt/next", before="planned", to="partners"),
+        download(stage="next"),
+    ],
     "clocks that differ by a minute": [
         entry("heartbeat", time=NOW + MINUTE),
         entry("heartbeat", time=NOW),
@@ -159,6 +166,11 @@ DENIED: dict[str, tuple[list[Record], list[str]]] = {
         [MOVED, entry("hold.place", on=EVERYTHING), download()], ["it issues a stage that is on hold"]),
     "suspended": ([entry("organization.suspend", organization="dover"), download()],
                   [SUSPENDED]),
+    "an edit that opens": (
+        [entry("stage.edit", stage="gpt/large", before={"tier": "research"}, after={"tier": "registered"})],
+        ["it changes the tier of a stage that is partners"]),
+    "an edit of nothing": ([entry("stage.edit", stage="gpt/none", before={}, after={"note": "x"})],
+                           ["it is about a stage that was never added"]),
     "withdrawn": ([entry("stage.move", stage="gpt/large", before="partners", to="withdrawn"), download()],
                   ["it issues a withdrawn stage"]),
     "not released": ([entry("stage.add", stage="gpt/next", tier="research"),

@@ -81,7 +81,7 @@ def test_what_changes_nothing_is_refused(world: World) -> None:
 def test_nothing_found_has_no_severity(world: World) -> None:
     """Whoever looked and found nothing is not told that it is bad; it is confirmed as what it says."""
     number = report(world, kind=FindingKind.NOTHING_FOUND, severity=Severity.NONE)
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(NotPossible):
         finding_triage.triage(world.use, world.admin, number, FindingState.CONFIRMED, Severity.LOW)
     finding_triage.triage(world.use, world.admin, number, FindingState.CONFIRMED)
 
@@ -96,6 +96,8 @@ def test_an_answer_reaches_its_reporter(world: World) -> None:
     assert [record["answer_sha256"] for record in world.records("finding.answer")] == [
         findings.sha256_of("Thank *you*.\nWe saw it."), findings.sha256_of("Fixed in the next checkpoint."),
     ]  # fmt: skip
+    with pytest.raises(NotPossible, match="already"):
+        finding_triage.answer(world.use, world.admin, number, "Fixed in the next checkpoint.")
     told = mails(world)
     assert [mail.subject.split(":")[0] for mail in told] == ["Answered", "Triaged", "Answered"]
     assert "> Thank *you*.\n> We saw it." in told[0].text

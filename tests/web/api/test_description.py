@@ -9,11 +9,13 @@ from openapi_spec_validator import validate
 
 from server.web import app as web
 from server.web.api import description
+from tests.findings import report
 from tests.world import World
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 NAMES = {
     "model": "mini-gpt", "stage": "base", "checkpoint": "main", "download_id": "01a2085b-32d1-7f32-b637-be648e3e2e95",
+    "finding_id": 99,
 }  # fmt: skip
 
 
@@ -79,11 +81,12 @@ def test_every_answer_is_as_described(sqlite_world: World, token: str | None) ->
     world = sqlite_world
     spec = document(world)
     issued = world.api("POST", "/downloads", json={"stage": "gpt-2/774M"}).json["id"]
+    found = report(world, stage="mini-gpt/base")
     world.seal()
     world.api("POST", "/downloads", None, json={"stage": "gpt-2/124M"})
     for (path, method), operation in operations(spec).items():
         if method == "get":
-            public = {**NAMES, "model": "gpt-2", "stage": "124M", "download_id": issued}
+            public = {**NAMES, "model": "gpt-2", "stage": "124M", "download_id": issued, "finding_id": found}
             for names in (NAMES, public, {**NAMES, "stage": "large"}):
                 answer = world.api("GET", path.removeprefix("/api/v1").format(**names), token)
                 require_described(spec, operation, answer)

@@ -5,17 +5,20 @@ from server.web.portal.admin import (
     agreements,
     checkpoints,
     clearances,
+    findings,
     holds,
     organizations,
     people,
     queue,
+    rehearsals,
     signatures,
+    stage_editing,
     stages,
     tiers,
     tokens,
 )
 
 MODULES = (
-    access_requests, agreements, checkpoints, clearances, holds, organizations, people, queue, signatures, stages,
-    tiers, tokens,
+    access_requests, agreements, checkpoints, clearances, findings, holds, organizations, people, queue, rehearsals,
+    signatures, stage_editing, stages, tiers, tokens,
 )  # fmt: skip

@@ -5,17 +5,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from flask import Blueprint, Response, request, url_for
-from wtforms import HiddenField
-from wtforms.validators import AnyOf
+from wtforms import HiddenField, IntegerField
+from wtforms.validators import AnyOf, NumberRange, Optional
 
-from server.domain.access import signatures
+from server.domain.access import resigning, signatures
 from server.domain.callers import Caller
 from server.domain.errors import NotFound
 from server.domain.paging import Slice
 from server.domain.permissions import Permission
 from server.domain.release import agreements
 from server.domain.release.agreement_texts import CHARACTERS_AT_MOST
-from server.domain.release.agreements import AgreementVersion
+from server.domain.release.agreements import RESIGN_DAYS_AT_MOST, AgreementVersion
 from server.web.identity import resources
 from server.web.portal.admin.lab import lab_page
 from server.web.portal.kit import paging
@@ -38,6 +38,15 @@ class NewVersion(Form):
         "The first line is the title. The text is stored exactly as entered and cannot be changed later.",
         most=CHARACTERS_AT_MOST,
         rows=24,
+    )
+    resign_within = IntegerField(
+        "Days to sign again",
+        [
+            Optional(),
+            NumberRange(0, RESIGN_DAYS_AT_MOST, f"A whole number from 0 to {RESIGN_DAYS_AT_MOST}."),
+        ],
+        default=0,
+        description="For so many days, signatures of the current version still count. With 0, none do.",
     )
     act = HiddenField(validators=[AnyOf(["compare", "publish"], "Use one of the buttons.")])  # the buttons say it
 
@@ -82,10 +91,15 @@ def publish(caller: Caller) -> Response:
     if well and form.act.data == "compare":
         return _publishing(caller, form, wording)
     if well:
-        made = form.attempt(caller, lambda: agreements.publish(resources(), caller, form.name.data, wording))
+        made = form.attempt(caller, lambda: _publish(caller, form, wording))
     if made is None:
         return _publishing(caller, form)
     return done(_address(form.name.data), f"{form.name.data} is now at version {made.number}.")
+
+
+def _publish(caller: Caller, form: NewVersion, wording: str) -> AgreementVersion:
+    days = form.resign_within.data or 0
+    return agreements.publish(resources(), caller, form.name.data, wording, resign_within_days=days)
 
 
 @bp.get(ONE)
@@ -122,11 +136,13 @@ def _as_kept(typed: str) -> str:
 
 def _publishing(caller: Caller, form: NewVersion, wording: str | None = None) -> Response:
     """The form, with who must sign again; wording: what to compare with the present text."""
-    with resources().database.reading() as session:
+    use = resources()
+    with use.database.reading() as session:
         version = _current(session, form.name.data)
+        losing = [] if version is None else resigning.losing(session, form.name.data, use.clock())
         affected = None if version is None else signatures.in_force(session, caller, version.id, SHOWN)
         return render(
-            "admin/agreements/publish.html", status(form), form=form, version=version, affected=affected,
+            "admin/agreements/publish.html", status(form), form=form, version=version, affected=affected, losing=losing,
             compares=wording is not None,
             changes=None if wording is None or version is None else compared(version.text, wording),
         )  # fmt: skip

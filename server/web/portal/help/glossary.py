@@ -40,6 +40,9 @@ TERMS = (
                        "nothing, and anyone who has salt and text can recompute them."),
     Term("Download", "One issue of signed URLs for files of one checkpoint. It is in the log before the URLs leave the "
                      "server. What was really fetched is counted later."),
+    Term("Embargo", "The day before which nobody but its reporter’s organization and the lab may read a finding."),
+    Term("Finding", "What a partner reports about a stage: what it can do, what can be done with it, or that nothing "
+                    "was found. Decisions rest on findings."),
     Term("Head", "The size and the root of the log at one moment, signed by the log’s key. A head covers every entry "
                  "before it: none of them can change without the root changing too."),
     Term("Heartbeat", "An entry that the server writes each minute, so that a log that stopped is noticed."),
@@ -53,14 +56,20 @@ TERMS = (
                   "in the log, and can be verified offline."),
     Term("Receipt", "The signed promise that you get with each download: this leaf will be in the log within a minute. "
                     "With it you can prove a download that the log does not show."),
+    Term("Renewal", "A request for the same access for as long again. It is decided like any other request. Some tiers "
+                    "take a report first: what you found, or that you found nothing."),
     Term("Request ID", "The 16 characters at the foot of each page and in each error. Quote it when you ask for help: "
                        "it leads us to what happened. It has nothing to do with an access request."),
     Term("Sealed", "An entry is sealed when it has its place in the tree and a signed head covers it, usually within a "
                    "second."),
+    Term("Severity", "How bad a finding is: none, low, medium, high or critical. A critical one stops every release of "
+                     "its model until the lab has settled it."),
     Term("Stage", "One step of a model’s release, for example gpt-2/774M. It is planned, open to partners, public, or "
                   "withdrawn."),
     Term("Tier", "A named rank of access. Each stage requires one, and a clearance gives one: the same tier or a "
                  "higher one opens the stage."),
+    Term("Time to sign again", "The days that the lab leaves organizations to sign an agreement’s new version. Until "
+                               "they are over, a signature of the version before it still counts."),
     Term("Token", "What programs sign in with. It is shown once, has a last day, and can be revoked."),
 )  # fmt: skip
 _BY_ANCHOR = {term.anchor: term for term in TERMS}

@@ -7,8 +7,8 @@ from server.storage.database import Moment
 
 KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
-revision = "0018"
-down_revision = "0017"
+revision = "0021"
+down_revision = "0020"
 branch_labels = None
 depends_on = None
 

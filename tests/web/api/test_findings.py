@@ -1,0 +1,125 @@
+"""The API of findings: a partner's script reports and follows; what is not its own is not there."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from server.domain.access import finding_releases
+from server.domain.identity import tokens
+from server.domain.permissions import Scope
+from server.domain.release import finding_triage
+from server.domain.release.findings import FindingState, Severity
+from tests.findings import report
+from tests.world import World
+
+SENT: dict[str, Any] = {
+    "stage": "gpt-2/774M", "kind": "bias", "severity": "high", "title": "It prefers one of two names",
+    "text": "# What we did\n\nWe asked *often*.", "may_publish": True,
+}  # fmt: skip
+
+
+def test_a_report_is_answered_with_what_was_kept(world: World) -> None:
+    """And can be read again, alone and in the list, with the checkpoint's own id."""
+    until = str((world.clock() + timedelta(days=30)).date())
+    made = world.api("POST", "/findings", json=SENT | {"checkpoint": "main", "embargo_until": until})
+    assert made.status_code == 201
+    assert SENT.items() <= made.json.items()
+    assert (made.json["state"], made.json["organization"], made.json["embargo_until"]) == (
+        "open", "aurora-institute", until,
+    )  # fmt: skip
+    assert len(made.json["checkpoint"]) == 40
+    assert world.api("GET", f"/findings/{made.json['id']}").json == made.json
+    (item,) = world.api("GET", "/findings").json["items"]
+    assert item == {key: value for key, value in made.json.items() if key not in {"text", "answer"}}
+
+
+def test_the_same_report_twice_is_a_conflict_that_names_the_first(world: World) -> None:
+    """A script that lost the answer finds out that nothing was lost."""
+    first = world.api("POST", "/findings", json=SENT).json["id"]
+    again = world.api("POST", "/findings", json=SENT)
+    assert again.status_code == 409
+    assert f"finding {first}" in again.json["detail"]
+
+
+WRONG: dict[str, tuple[dict[str, Any], int]] = {
+    "a kind that there is not": ({"kind": "rumor"}, 400),
+    "a severity that there is not": ({"severity": "apocalyptic"}, 400),
+    "a number for a kind": ({"kind": 1}, 400),
+    "an empty title": ({"title": ""}, 400),
+    "a title of spaces": ({"title": "   "}, 400),
+    "a long title": ({"title": "x" * 201}, 400),
+    "an empty text": ({"text": ""}, 400),
+    "a long text": ({"text": "x" * 50_001}, 400),
+    "ten megabytes": ({"text": "x" * 10_000_000}, 413),
+    "a day that there is not": ({"embargo_until": "2027-02-30"}, 400),
+    "a moment for a day": ({"embargo_until": "2027-02-03T00:00:00Z"}, 400),
+    "a day that is over": ({"embargo_until": "2019-08-20"}, 409),
+    "a word for a permission": ({"may_publish": "yes"}, 400),
+    "a field that there is not": ({"state": "closed"}, 400),
+    "nothing found, and bad": ({"kind": "nothing_found"}, 409),
+    "another stage": ({"stage": "gpt-2/none"}, 404),
+    "a plan": ({"stage": "gpt-2/1558M"}, 404),
+    "a stage above": ({"stage": "mini-gpt/large"}, 403),
+    "another checkpoint": ({"checkpoint": "0" * 40}, 404),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_report_that_cannot_be_kept_is_refused(sqlite_world: World, what: str) -> None:
+    """With a sentence that says what to change, and no row."""
+    changed, status = WRONG[what]
+    answer = sqlite_world.api("POST", "/findings", json=SENT | changed)
+    assert answer.status_code == status
+    assert answer.json["next_step"]
+    assert sqlite_world.api("GET", "/findings").json["items"] == []
+
+
+def test_what_cannot_be_printed_is_kept_as_a_sign_for_it(sqlite_world: World) -> None:
+    """It would act on whoever's terminal shows it; line breaks and tabs stay."""
+    sent = SENT | {"title": "a\x1bb", "text": "c\x00d\r\n\te\u202e"}
+    made = sqlite_world.api("POST", "/findings", json=sent).json
+    assert (made["title"], made["text"]) == ("a\N{REPLACEMENT CHARACTER}b", "c\ufffdd\n\te\ufffd")
+
+
+def test_others_read_what_was_released_to_them_and_not_whose_it_is(world: World) -> None:
+    """The text, and neither reporter nor answer; whose it is only where the reporter agreed to be named."""
+    for may_name in (False, True):
+        number = report(world, title=f"May name: {may_name}", may_publish=True, may_name=may_name)
+        finding_triage.triage(world.use, world.admin, number, FindingState.CONFIRMED, Severity.HIGH, answer="Thanks.")
+        assert world.api("GET", f"/findings/{number}", "unsigned").status_code == 404
+        finding_releases.release(world.use, world.admin, number, ["birch-university"])
+        seen = world.api("GET", f"/findings/{number}", "unsigned").json
+        assert (seen["text"], seen["severity"], seen["state"]) == ("What we saw.", "high", "confirmed")
+        assert (seen["reported_by"], seen["answer"], seen["answered_at"]) == (None, None, None)
+        assert seen["organization"] == ("aurora-institute" if may_name else None)
+        own = world.api("GET", f"/findings/{number}").json
+        assert (own["reported_by"], own["answer"]) == ("owner@aurora-institute.example", "Thanks.")
+    assert len(world.api("GET", "/findings", "unsigned").json["items"]) == 2
+    assert world.api("GET", "/findings", "uncleared").json["items"] == []
+
+
+def test_a_token_reports_only_with_the_scope_for_it(world: World) -> None:
+    """And with that scope alone it reads findings, and downloads nothing."""
+    owner = world.person("cleared")
+    without = tokens.create(world.use, owner, "a", [Scope.STAGES_READ, Scope.LOG_READ], timedelta(days=1)).text
+    alone = tokens.create(world.use, owner, "b", [Scope.FINDINGS_CREATE], timedelta(days=1)).text
+    assert world.api("POST", "/findings", without, json=SENT).json["code"] == "insufficient_scope"
+    assert world.api("GET", "/findings", without).json["code"] == "insufficient_scope"
+    assert world.api("POST", "/findings", alone, json=SENT).status_code == 201
+    assert len(world.api("GET", "/findings", alone).json["items"]) == 1
+    assert world.api("POST", "/downloads", alone, json={"stage": "gpt-2/124M"}).json["code"] == "insufficient_scope"
+
+
+def test_the_list_is_paged_by_its_key(world: World) -> None:
+    """Newest first, each once."""
+    numbers = [report(world, title=f"Finding {number}") for number in range(5)]
+    seen: list[int] = []
+    cursor = ""
+    while True:
+        part = world.api("GET", f"/findings?limit=2{cursor}").json
+        seen += [item["id"] for item in part["items"]]
+        if part["next_cursor"] is None:
+            break
+        cursor = f"&cursor={part['next_cursor']}"
+    assert seen == numbers[::-1]
