@@ -46,6 +46,7 @@ TESTED_IN = {
     "domain/mail/decision_notices": "domain/decisions/test_execution.py",  # sent by what is decided
     "domain/mail/finding_notices": "domain/access/test_finding_reports.py",  # and beside each act that tells somebody
     "domain/permissions": "test_policy.py",  # the whole table against one written by hand
+    "domain/release/finding_words": "domain/release/test_findings.py",
     "domain/release/stage_states": "domain/release/test_stages.py",
     "domain/publish/faults": "domain/publish/test_formats.py",  # what a folder's checks gather
     "domain/publish/file_contents": "domain/publish/test_formats.py",  # which it is a part of, as are the next two
