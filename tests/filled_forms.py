@@ -129,7 +129,7 @@ FORMS: dict[str, Filled] = {
     "/admin/findings/<int:finding_id>/answer": Filled("admin", {"words": "Thank *you*."}, _found),
     "/admin/findings/<int:finding_id>/release": Filled("admin", {"to": "cedar-systems"}, _found),
     "/admin/findings/<int:finding_id>/triage": Filled(
-        "admin", {"severity": "high", "answer": "Thanks.", "to": "confirmed"}, _found, entries=2
+        "admin", {"severity": "high", "answer": "Thanks.", "act": "confirmed"}, _found, entries=2
     ),
     "/admin/holds/place": Filled("admin", {"on": "mini-gpt/base", "reason": "A finding."}),
     "/admin/holds/lift": Filled("admin", {"on": "mini-gpt/base"}, _held),

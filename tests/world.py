@@ -321,6 +321,7 @@ def build_template(kind: str, folder: Path, url: str, store: EmbeddedStore) -> T
             "s3_addressing": "path",
             "signer_key_file": str(store.signer_key_file),
             "publisher_key_file": str(store.publisher_key_file),
+            "findings_key_file": str(store.findings_key_file),
         },
     )
     instance.write_keys(made)

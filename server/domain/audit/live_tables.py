@@ -138,7 +138,7 @@ def _told_findings(world: World) -> Rows:
             "organization": one.organization, "stage": one.stage, "state": str(one.state),
             "severity": str(one.severity), "text": one.text_sha256, "answer": one.answer_sha256,
             "embargo": one.embargo_until, "permission_to_publish": one.may_publish,
-            "readers": {one.organization, *one.released_to},
+            "readers": {one.organization, *one.released_to}, "attachments": one.attachments,
         }
         for number, one in world.findings.items()
     }  # fmt: skip

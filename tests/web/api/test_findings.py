@@ -31,7 +31,7 @@ def test_a_report_is_answered_with_what_was_kept(world: World) -> None:
     assert len(made.json["checkpoint"]) == 40
     assert world.api("GET", f"/findings/{made.json['id']}").json == made.json
     (item,) = world.api("GET", "/findings").json["items"]
-    assert item == {key: value for key, value in made.json.items() if key not in {"text", "answer"}}
+    assert item == {key: value for key, value in made.json.items() if key not in {"text", "answer", "attachments"}}
 
 
 def test_the_same_report_twice_is_a_conflict_that_names_the_first(world: World) -> None:
