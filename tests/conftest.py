@@ -7,6 +7,7 @@ import pytest
 from pytest_socket import socket_allow_hosts
 
 pytest_plugins = [
+    "tests.memory",
     "tests.stores",
     "tests.postgres",
     "tests.world",

@@ -6,8 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 from server.domain.access import access_requests, clearances, signatures
-from server.domain.accounts import invitations
-from server.domain.identity import organizations, people, tokens
+from server.domain.accounts import granting, invitations
+from server.domain.decisions import lifting
+from server.domain.identity import people, tokens
 from server.domain.permissions import Role, Scope
 from server.domain.release import agreements, holds
 from tests.findings import report
@@ -70,18 +71,24 @@ def _asked(world: World) -> Known:
     return {"request_id": made.id}
 
 
+def _role_waits(world: World) -> Known:
+    granting.propose(world.use, world.admin, str(world.person("publisher").person), Role.AUDITOR)
+    return {"person_id": world.person("publisher").person_id}
+
+
 def _found(world: World) -> Known:
     return {"finding_id": report(world, stage="gpt-2/124M", may_publish=True)}
-
-
-def _suspended(world: World) -> Known:
-    organizations.suspend(world.use, world.admin, "aurora-institute", "A leak.")
-    return {}
 
 
 def _held(world: World) -> Known:
     holds.place(world.use, world.admin, "mini-gpt/base", "A finding.")
     return {}
+
+
+def _lift_proposed(world: World) -> Known:
+    known = _held(world)
+    lifting.propose(world.use, world.admin, "mini-gpt/base", "Not reproduced.")
+    return known
 
 
 def _invited(world: World) -> Known:
@@ -132,15 +139,17 @@ FORMS: dict[str, Filled] = {
         "admin", {"severity": "high", "answer": "Thanks.", "act": "confirmed"}, _found, entries=2
     ),
     "/admin/holds/place": Filled("admin", {"on": "mini-gpt/base", "reason": "A finding."}),
-    "/admin/holds/lift": Filled("admin", {"on": "mini-gpt/base"}, _held),
+    "/admin/holds/cut": Filled("admin", {"on": "mini-gpt/base"}, _held, entries=0),
+    "/admin/holds/propose-lift": Filled("admin", {"on": "mini-gpt/base", "reason": "Not reproduced."}, _held),
+    "/admin/holds/approve-lift": Filled("admin2", {"on": "mini-gpt/base"}, _lift_proposed, entries=2),
     "/admin/organizations/<slug>/networks": Filled("admin", {"networks": "192.0.2.0/24"}),
     "/admin/organizations/<slug>/quota": Filled("admin", {"bytes_per_day": "5 TB", "requests_per_minute": "100"}),
     "/admin/organizations/<slug>/rename": Filled("admin", {"name": "Aurora University"}),
-    "/admin/organizations/<slug>/resume": Filled("admin", before=_suspended),
-    "/admin/organizations/<slug>/suspend": Filled("admin", {"reason": "A leak."}),
     "/admin/people/<int:person_id>/disable": Filled("admin", before=_member),
     "/admin/people/<int:person_id>/enable": Filled("admin", before=_disabled),
     "/admin/people/<int:person_id>/role": Filled("admin", {"role": "owner"}, _member),
+    "/admin/people/<int:person_id>/role/approve": Filled("admin2", before=_role_waits),
+    "/admin/people/<int:person_id>/role/reject": Filled("admin2", before=_role_waits),
     "/admin/people/invitations/<int:invitation_id>/resend": Filled(
         "admin", {"organization": "aurora-institute"}, _invited, entries=2
     ),
@@ -160,13 +169,17 @@ FORMS: dict[str, Filled] = {
                   "before_publication": "y"},
     ),
     "/admin/stages/<model>/<stage>/alias": Filled("admin", {"alias": "large"}),
-    "/admin/stages/<model>/<stage>/announce": Filled("admin", {"announced": "y", "plan": "In spring."}),
+    "/admin/stages/<model>/<stage>/edit": Filled(
+        "admin", {"announced": "y", "planned_from": "2031-11", "planned_until": "2032-01", "note": "In spring.",
+                  "reports_at_least": "2"},
+    ),
     "/admin/stages/add": Filled(
         "admin", {"model": "gpt-2", "name": "3B", "tier": "partner", "agreement": "model-sharing", "ordinal": "9",
                   "parameters": "3000000000"},
     ),
     "/admin/stages/add-model": Filled("admin", {"name": "gpt-3", "title": "GPT-3"}),
     "/admin/tiers": Filled("admin", {"name": "visitor", "rank": "15"}),
+    "/admin/tiers/<name>/renewing": Filled("admin", {"report": "yes"}, lambda _: {"name": "research"}),
     "/admin/tokens/<public_id>/revoke": Filled("admin"),
     "/agreements/<name>": Filled(
         "unsigned", {"version_sha256": "", "signer_name": "Una Owner", "signer_title": "Rector",
@@ -194,6 +207,7 @@ FORMS: dict[str, Filled] = {
     "/requests/new": Filled(
         "uncleared", {"stages": "gpt-2/774M", "purpose": "We study bias.", "until": "2027-01-31"}
     ),
+    "/requests/renew/<int:clearance_id>": Filled("cleared", before=lambda _: {"clearance_id": 1}),
     "/sign-out": Filled("cleared", entries=0),
     "/stages/<model>/<stage>/<checkpoint>/files": Filled(
         "cleared", {"path": "vocab.bpe"}, again="each is a download"

@@ -20,16 +20,20 @@ FUNCTION_LINES_AT_MOST = 40
 ON_LINUX = re.compile(r'pytest\.mark\.skipif\(sys\.platform != "linux", reason="reads /proc"\)')
 BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "misc"}
 # Tests that are about more than one concept.
-MORE_THAN_ONE = {Path("web/portal/templates"), Path("domain/audit/who_acted"), Path("domain/audit/older_log"),
-                 Path("domain/audit/findings")}  # fmt: skip
+MORE_THAN_ONE = {
+    Path("web/portal/templates"), Path("domain/audit/who_acted"), Path("domain/audit/older_log"),
+    Path("domain/audit/findings"), Path("domain/audit/two_people"), Path("web/portal/admin/two_people"),
+}  # fmt: skip
 # Modules whose tests lie elsewhere in tests/, and why.
 TESTED_IN = {
     "domain/accounts/sign_in": "web/portal/account/test_sign_in.py",  # steps that only a browser's cookies connect
+    "domain/access/counting_signatures": "domain/access/test_rule.py",  # its row 6
     "domain/audit/judging_access": "domain/audit/test_replay.py",  # rules of the one replay
     "domain/audit/judging_actors": "domain/audit/test_who_acted.py",
     "domain/audit/judging_findings": "domain/audit/test_findings.py",
     "domain/audit/judging_people": "domain/audit/test_who_acted.py",
     "domain/audit/judging_release": "domain/audit/test_replay.py",
+    "domain/audit/judging_roles": "domain/audit/test_two_people.py",  # what takes two people, planted past the rules
     "domain/audit/live_rows": "domain/audit/test_live_tables.py",  # what is compared there
     "domain/audit/log_rows": "domain/audit/test_columns.py",  # rows of the log beside its entries
     "domain/audit/world": "domain/audit/test_replay.py",
@@ -41,6 +45,7 @@ TESTED_IN = {
     "domain/mail/decision_notices": "domain/decisions/test_execution.py",  # sent by what is decided
     "domain/mail/finding_notices": "domain/access/test_finding_reports.py",  # and beside each act that tells somebody
     "domain/permissions": "test_policy.py",  # the whole table against one written by hand
+    "domain/release/stage_states": "domain/release/test_stages.py",
     "domain/publish/faults": "domain/publish/test_formats.py",  # what a folder's checks gather
     "domain/publish/file_contents": "domain/publish/test_formats.py",  # which it is a part of, as are the next two
     "domain/publish/original_sets": "domain/publish/test_formats.py",

@@ -38,7 +38,7 @@ class Visit:
     @property
     def csrf_token(self) -> str:
         """From the form that every page has: signing out, or in."""
-        for path in ("/", "/sign-in"):
+        for path in ("/", "/account", "/sign-in"):
             if found := _CSRF.search(self.get(path).text):
                 return found[1]
         raise AssertionError("no page shows a form")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from server.cli.terminal import COUNT, LARGE_COUNT, READABLE, Instance, acting, show, show_list, with_json
+from server.cli.terminal import COUNT, LARGE_COUNT, READABLE, Instance, acting, plain, show, show_list, with_json
 from server.domain.access import signatures
 from server.domain.callers import Caller
 from server.domain.errors import InvalidRequest
@@ -22,17 +22,26 @@ def agreement() -> None:
 @agreement.command()
 @click.argument("name")
 @click.argument("file", type=READABLE)
+@click.option(
+    "--resign-within",
+    type=click.IntRange(0),
+    metavar="DAYS",
+    default=0,
+    help="How many days signatures of the version before still count [0].",
+)
 @with_json
 @acting
-def publish(instance: Instance, caller: Caller, name: str, file: Path, as_json: bool) -> None:
+def publish(instance: Instance, caller: Caller, name: str, file: Path, resign_within: int, as_json: bool) -> None:
     """Publish FILE as the current version of the agreement NAME. Every partner must sign it again."""
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise InvalidRequest(f"{file} is not UTF-8 text.") from None
-    version = agreements.publish(instance.use, caller, name, text)
-    body = {"name": name, "number": version.number, "sha256": version.sha256}
-    show(as_json, body, f"{name} is now at version {version.number}, sha256 {version.sha256}.")
+    version = agreements.publish(instance.use, caller, name, text, resign_within_days=resign_within)
+    until = version.resign_until
+    body = {"name": name, "number": version.number, "sha256": version.sha256, "resign_until": plain(until)}
+    then = "" if until is None else f" Signatures of version {version.number - 1} count until {plain(until)}."
+    show(as_json, body, f"{name} is now at version {version.number}, sha256 {version.sha256}.{then}")
 
 
 @agreement.command("record-signature")

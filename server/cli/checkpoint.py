@@ -2,7 +2,7 @@
 
 import click
 
-from server.cli.terminal import Instance, acting, show, with_json
+from server.cli.terminal import STAGE, Instance, acting, show, with_json
 from server.domain.callers import Caller
 from server.domain.publish import main_checkpoint
 
@@ -13,7 +13,7 @@ def checkpoint() -> None:
 
 
 @checkpoint.command("set-main")
-@click.argument("stage", metavar="MODEL/STAGE")
+@click.argument("stage", type=STAGE, metavar="MODEL/STAGE")
 @click.argument("checkpoint_id", metavar="CHECKPOINT")
 @with_json
 @acting

@@ -1,11 +1,13 @@
-"""Clearances: propose, approve, revoke, list."""
+"""Clearances: rehearse, propose, approve, revoke, list."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import click
 
 from server.cli.terminal import END, LARGE_COUNT, MOMENT, Instance, acting, plain, show, show_list, with_json
-from server.domain.access import clearances, endings
+from server.domain.access import clearance_rehearsals, clearances, endings
+from server.domain.access.clearance_rehearsals import Outcome
 from server.domain.callers import Caller
 from server.domain.paging import every
 
@@ -50,6 +52,38 @@ def propose(
     span = {"starts_at": plain(made.starts_at), "expires_at": plain(made.expires_at)}
     sentence = f"Clearance {made.id} is {state}. It ends at {span['expires_at']}.{then}{beside}"
     show(as_json, {"id": made.id, "state": state, **span}, sentence)
+
+
+@clearance.command()
+@click.argument("organization")
+@click.argument("model")
+@click.option("--tier", required=True, help="The tier that it would have.")
+@click.option("--until", type=END, required=True, help="When it would end, as for `propose`.")
+@click.option("--from", "starts_at", type=MOMENT, help="When it would start [now].")
+@with_json
+@acting
+def rehearse(
+    instance: Instance,
+    caller: Caller,
+    organization: str,
+    model: str,
+    tier: str,
+    until: datetime,
+    starts_at: datetime | None,
+    as_json: bool,
+) -> None:
+    """Show what ORGANIZATION could download with a clearance for MODEL. Nothing is changed."""
+    with instance.use.database.reading() as session:
+        found = clearance_rehearsals.rehearse(
+            session, instance.use, caller, organization, model, tier, expires_at=until, starts_at=starts_at
+        )
+    if as_json:
+        span = {"starts_at": plain(found.starts_at), "expires_at": plain(found.expires_at)}
+        about = {"organization": organization, "model": found.model, "tier": found.tier, **span, "people": found.people}
+        show(as_json, {**about, "stages": [_outcome(one) for one in found.outcomes]}, "")
+        return
+    rows = [(one.full_name, one.stage.state, one.in_words, one.people, one.until) for one in found.outcomes]
+    show_list(as_json, ("stage", "state", "then", "people", "until"), rows)
 
 
 @clearance.command()
@@ -110,6 +144,20 @@ def list_(instance: Instance, caller: Caller, ending: int | None, as_json: bool)
         (c.id, c.organization.slug, c.model.name, c.tier.name, c.state_at(at), c.starts_at, c.expires_at) for c in found
     ]
     show_list(as_json, ("id", "organization", "model", "tier", "state", "starts_at", "expires_at"), rows)
+
+
+def _outcome(one: Outcome) -> dict[str, Any]:
+    return {
+        "stage": one.full_name,
+        "state": one.stage.state,
+        "may_download_now": one.now is None,
+        "may_download_then": one.then is None,
+        "refused_now": one.now and one.now.code,
+        "refused_then": one.then and one.then.code,
+        "then": one.in_words,
+        "people": one.people,
+        "until": plain(one.until),
+    }
 
 
 def _beside(instance: Instance, caller: Caller, clearance_id: int) -> str:

@@ -1,4 +1,4 @@
-"""Decisions: propose, approve, reject, cancel, list, show."""
+"""Decisions: rehearse, propose, approve, reject, cancel, list, show."""
 
 import sys
 from datetime import datetime
@@ -21,13 +21,13 @@ from server.cli.terminal import (
     with_json,
 )
 from server.domain.callers import Caller
-from server.domain.decisions import deciding, proposing
+from server.domain.decisions import deciding, proposing, rehearsals
 from server.domain.decisions.proposing import Proposal
 from server.domain.errors import InvalidRequest
 from server.domain.paging import every
 from server.domain.release import decisions
 from server.domain.release.decisions import Decision, DecisionFilter, DecisionState
-from server.domain.release.stages import StageState
+from server.domain.release.stage_states import StageState
 
 STATES = click.Choice([str(state) for state in StageState if state is not StageState.PLANNED])
 _reason = click.option("--reason", help="Why. Recorded in the log.")
@@ -72,6 +72,26 @@ def propose(
         f"Decision {made.id} is proposed: {made.title}, {when}. Another admin approves it: "
         f"`decision approve {made.id}`.",
     )
+
+
+@decision.command()
+@click.argument("stage", metavar="MODEL/STAGE")
+@click.option("--to", type=STATES, required=True, help="The state to move it to.")
+@with_json
+@acting
+def rehearse(instance: Instance, caller: Caller, stage: str, to: str, as_json: bool) -> None:
+    """Show what a move would do now: who gains access, who lacks a signature, what forbids it."""
+    with instance.use.database.reading() as session:
+        found = rehearsals.rehearse(session, caller, stage, StageState(to), instance.use.clock())
+    show_one(
+        as_json,
+        {
+            "stage": found.stage, "from": str(found.before), "to": str(found.to), "everyone": found.everyone,
+            "people": found.people, "organizations": [one.slug for one in found.gains],
+            "unsigned": [one.slug for one in found.unsigned], "keeps": [one.slug for one in found.keeps],
+            "out_of_order": list(found.out_of_order), "blocked_by": list(found.blocks),
+        },
+    )  # fmt: skip
 
 
 @decision.command()
@@ -150,7 +170,7 @@ def _show(as_json: bool, decided: Decision) -> None:
     told = {
         DecisionState.APPROVED: f"approved. It will be carried out on {moment}",
         DecisionState.DONE: f"done: {decided.subject} is now {decided.to_state}",
-        DecisionState.BLOCKED: f"blocked. Nothing has changed. {because} Once this is settled, propose it anew",
+        DecisionState.BLOCKED: f"blocked. Nothing has changed. {because} Once this is settled, propose it again",
     }
     state = DecisionState(decided.state)
     sentence = f"Decision {decided.id} is {told.get(state, state)}."

@@ -1,5 +1,6 @@
-"""The sealed log: verify, export, reconcile, status, resume, erase."""
+"""The sealed log: verify, export, reconcile, status, exposure, resume, erase."""
 
+import json
 import os
 import sys
 from collections.abc import Iterable
@@ -20,8 +21,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from server.cli.terminal import END, MOMENT, READABLE, Instance, acting, plain, printable, show, with_json
-from server.domain.audit import clocks, erasure, exports, log_status, verifying
+from server.cli.terminal import END, MOMENT, READABLE, Instance, acting, plain, printable, show, show_list, with_json
+from server.domain.audit import clocks, erasure, exports, exposure, exposure_forms, log_status, verifying
 from server.domain.audit.exports import Format
 from server.domain.audit.log_status import Status
 from server.domain.audit.verifying import Verified
@@ -213,6 +214,24 @@ def _lines(found: Status) -> list[str]:
         rows.append(("charts", f"{found.uncounted} entries still to be counted"))
     lines = [f"{name:<16} {value}" for name, value in rows]
     return [*lines, *(f"PROBLEM: {problem}" for problem in found.problems)]
+
+
+@log.command("exposure")
+@click.argument("stage")
+@click.option("--from", "since", type=MOMENT, required=True, help="The first moment, such as 2027-01-31.")
+@click.option("--to", "until", type=END, required=True, help="The end of the time, or a day that is still in it (UTC).")
+@with_json
+@acting
+def exposed(instance: Instance, caller: Caller, stage: str, since: datetime, until: datetime, as_json: bool) -> None:
+    """Show who could have downloaded STAGE between two dates, under what, and who did. From the log alone."""
+    use = instance.use
+    with use.database.reading() as session:
+        found = exposure.exposure(session, caller, use.settings.second_person_tier, stage, since, until)
+    if as_json:
+        click.echo(json.dumps(exposure_forms.as_body(found), ensure_ascii=False))
+    else:
+        columns = ("who", "could", "since", "until", "clearance", "downloads")
+        show_list(False, columns, list(exposure_forms.as_rows(found)))
 
 
 @log.command()

@@ -1,18 +1,20 @@
 """The command line put together; the one place that turns an error into a line and an exit code.
 
-A command's module is imported when that command is given: all of them together, with the database and the store that
-they stand on, take seconds and 170 MB, and `--help` or a misspelled word needs none.
+A command's module is imported when that command is to do its work: with the database and the store that it stands on it
+takes seconds and 170 MB, and help or wrong use needs none of them (see `outline.py`).
 """
 
 import importlib
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
-from click.exceptions import NoArgsIsHelpError
+from click.exceptions import NoArgsIsHelpError, NoSuchCommand
 
+from server.cli import outline
 from server.logger import redact
 
 # Each command's module, and the sentence that lists it; a test compares both with the command itself.
@@ -57,7 +59,11 @@ SETTINGS_FILE = "weightgate.toml"  # as `server/settings.py` names it
 
 
 class LazyGroup(click.Group):
-    """Imports a command's module when it is asked for the command."""
+    """Loads a command's module when it is asked for the command."""
+
+    def __init__(self, *args: Any, load: Callable[[str], Any], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.load = load
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
         return sorted(COMMANDS)
@@ -66,11 +72,9 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         if cmd_name not in self.commands:
-            module = importlib.import_module(f"server.cli.{COMMANDS[cmd_name][0]}")
-            from server.cli.terminal import with_data  # which the module has imported
-
-            for command in module.COMMANDS:
-                self.add_command(with_data(command))
+            terminal = self.load("server.cli.terminal")
+            for command in self.load(f"server.cli.{COMMANDS[cmd_name][0]}").COMMANDS:
+                self.add_command(terminal.with_data(command))
         return super().get_command(ctx, cmd_name)
 
     def resolve_command(
@@ -79,33 +83,48 @@ class LazyGroup(click.Group):
         path = Path(ctx.params["data"]).absolute() / SETTINGS_FILE
         if tuple(word for word in args if word != "--json") in ALONE and not path.exists():
             raise click.ClickException(f"no settings at {path}: create them with `weightgate-server init`")
-        return super().resolve_command(ctx, args)
+        try:
+            return super().resolve_command(ctx, args)
+        except NoSuchCommand as error:  # click suggests those that are loaded
+            raise NoSuchCommand(error.command_name, possibilities=COMMANDS, ctx=ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option(
-    "--data", metavar="DIR", envvar="WEIGHTGATE_DATA", default="var", help="The instance's data folder [./var]."
-)
-@click.pass_context
-def commands(context: click.Context, data: str) -> None:
-    """Operate a Weightgate server: gated, logged distribution of model weights.
+def program(load: Callable[[str], Any]) -> click.Group:
+    """The whole command line. load: gives a module of `server.cli` by its name."""
 
-    Exit codes: 0 success, 1 refused or failed, 2 usage error, 4 the log is behind its anchor.
-    """
-    from server.cli.terminal import Instance  # which the command's module has imported by now
+    @click.group(
+        cls=LazyGroup,
+        load=load,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    @click.option(
+        "--data", metavar="DIR", envvar="WEIGHTGATE_DATA", default="var", help="The instance's data folder [./var]."
+    )
+    @click.pass_context
+    def weightgate_server(context: click.Context, data: str) -> None:
+        """Operate a Weightgate server: gated, logged distribution of model weights.
 
-    context.obj = context.with_resource(Instance(data))
+        Exit codes: 0 success, 1 refused or failed, 2 usage error, 4 the log is behind its anchor.
+        """
+        context.obj = context.with_resource(load("server.cli.terminal").Instance(data))
+
+    return weightgate_server
+
+
+outlines = program(outline.of)
+commands = program(importlib.import_module)
 
 
 def main() -> None:
     """Run one command and exit."""
     os.umask(0o077)  # whatever a command makes, a backup or a database, is for the operator alone
     try:
-        commands.main(standalone_mode=False)
+        if not outline.answers(outlines):
+            commands.main(standalone_mode=False)
     except NoArgsIsHelpError as error:
         error.show()  # the whole help: who gives no command wants to read
         sys.exit(error.exit_code)

@@ -10,6 +10,7 @@ from server.cli.serve import mark_bucket
 from server.cli.terminal import Instance, show, with_json
 from server.domain.audit import logs
 from server.domain.marks import AnotherInstance
+from server.domain.operation import bootstrap
 from server.domain.resources import Resources
 
 
@@ -22,6 +23,7 @@ def migrate(instance: Instance, as_json: bool) -> None:
     owner = Resources(instance.settings).as_owner()
     try:
         logs.complete(owner)
+        bootstrap.adopt_rules(owner)
         with contextlib.suppress(AnotherInstance):  # the schema is right, and `serve` and the doctor tell of this
             mark_bucket(owner)
     finally:

@@ -2,11 +2,13 @@
 
 import click
 
+from server.cli.hold import show_proposed
 from server.cli.terminal import COUNT, LARGE_COUNT, Instance, acting, printable, show, show_list, show_one, with_json
 from server.domain.callers import Caller
 from server.domain.identity import organizations, people
-from server.domain.identity.organizations import Organization
+from server.domain.identity.organizations import HELD_AS, Organization
 from server.domain.paging import every
+from server.domain.release import holds
 
 
 @click.group()
@@ -80,7 +82,7 @@ def show_organization(instance: Instance, caller: Caller, slug: str, as_json: bo
 @acting
 def suspend(instance: Instance, caller: Caller, slug: str, reason: str, as_json: bool) -> None:
     """Suspend SLUG: all its requests are refused from now on."""
-    organizations.suspend(instance.use, caller, slug, reason)
+    holds.place(instance.use, caller, f"{HELD_AS}{slug}", reason)
     lifetime = instance.settings.url_lifetime_seconds
     body = {"id": slug, "suspended": True, "issued_urls_end_in_seconds": lifetime}
     show(as_json, body, f"{slug} is suspended. URLs that were already issued work for up to {lifetime} seconds.")
@@ -88,12 +90,12 @@ def suspend(instance: Instance, caller: Caller, slug: str, reason: str, as_json:
 
 @organization.command()
 @click.argument("slug")
+@click.option("--reason", required=True, help="The reason, recorded in the log.")
 @with_json
 @acting
-def resume(instance: Instance, caller: Caller, slug: str, as_json: bool) -> None:
-    """End a suspension."""
-    organizations.resume(instance.use, caller, slug)
-    show(as_json, {"id": slug, "suspended": False}, f"The suspension of {slug} has been lifted.")
+def resume(instance: Instance, caller: Caller, slug: str, reason: str, as_json: bool) -> None:
+    """Propose to end a suspension: `hold propose-lift organization:SLUG`. Another admin approves it."""
+    show_proposed(instance, caller, f"{HELD_AS}{slug}", reason, as_json)
 
 
 @organization.command()

@@ -1,18 +1,39 @@
-"""Models and stages: add, announce, list, show."""
+"""Models and stages: add, edit, list, show."""
+
+from typing import Any, cast
 
 import click
+from click.core import ParameterSource
 from sqlalchemy.orm import Session
 
-from server.cli.terminal import COUNT, LARGE_COUNT, Instance, acting, show, show_list, show_one, with_json
+from server.cli.terminal import COUNT, LARGE_COUNT, STAGE, Instance, acting, show, show_list, show_one, with_json
 from server.domain.access import ladder
 from server.domain.access.ladder import Ladder, Step
 from server.domain.callers import Caller
-from server.domain.errors import NotFound
+from server.domain.errors import InvalidRequest, NotFound
 from server.domain.publish import checkpoints
-from server.domain.release import stages
+from server.domain.release import plans, stage_editing, stages
+from server.domain.release.plans import Window
+from server.domain.release.stage_editing import Changes
 from server.domain.resources import Resources
 
 ALL = 2**31 - 2  # stages: a limit that no instance reaches
+
+
+class PlannedWindow(click.ParamType[Window | None]):
+    """Months: 2026-11..2027-01, 2026-11, or undecided."""
+
+    name = "months"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Window | None:
+        try:
+            return plans.parse(str(value))
+        except InvalidRequest as error:
+            self.fail(error.detail, param, ctx)
+
+
+WINDOW = PlannedWindow()
+REPORTS = click.IntRange(0, stages.REPORTS_AT_MOST)
 
 
 @click.group()
@@ -32,13 +53,17 @@ def add_model(instance: Instance, caller: Caller, name: str, title: str, as_json
 
 
 @stage.command()
-@click.argument("name", metavar="MODEL/STAGE")
+@click.argument("name", type=STAGE, metavar="MODEL/STAGE")
 @click.option("--tier", required=True, help="The tier that partners must be cleared for.")
 @click.option("--agreement", help="The agreement that partners must have signed.")
 @click.option("--ordinal", type=COUNT, help="Its position on the ladder [last].")
 @click.option("--parameters", type=LARGE_COUNT, help="The number of parameters.")
 @click.option("--announced", is_flag=True, help="Show its name and plan to everyone while it is planned.")
-@click.option("--plan", help="The planned release, in words.")
+@click.option("--planned", type=WINDOW, help="The months of its release, 2026-11..2027-01 [undecided].")
+@click.option("--note", help="A public note.")
+@click.option(
+    "--reports-at-least", type=REPORTS, default=0, help="Reports by partners it must have to become public [0]."
+)
 @with_json
 @acting
 def add(
@@ -50,7 +75,9 @@ def add(
     ordinal: int | None,
     parameters: int | None,
     announced: bool,
-    plan: str | None,
+    planned: Window | None,
+    note: str | None,
+    reports_at_least: int,
     as_json: bool,
 ) -> None:
     """Add a planned stage."""
@@ -63,14 +90,16 @@ def add(
         agreement=agreement,
         parameters=parameters,
         announced=announced,
-        plan=plan,
+        planned=planned,
+        note=note,
+        reports_at_least=reports_at_least,
     )
     body = {"stage": name, "ordinal": added.ordinal, "state": added.state}
     show(as_json, body, f"Added {name} as number {added.ordinal} on its ladder. Next: `publish DIR {name}`.")
 
 
 @stage.command()
-@click.argument("name", metavar="MODEL/STAGE")
+@click.argument("name", type=STAGE, metavar="MODEL/STAGE")
 @click.argument("alias")
 @with_json
 @acting
@@ -81,16 +110,32 @@ def alias(instance: Instance, caller: Caller, name: str, alias: str, as_json: bo
 
 
 @stage.command()
-@click.argument("name", metavar="MODEL/STAGE")
-@click.option("--announced/--not-announced", required=True, help="Whether everyone can see its name and plan.")
-@click.option("--plan", help="The plan, in words [none].")
+@click.argument("name", type=STAGE, metavar="MODEL/STAGE")
+@click.option("--announced/--not-announced", default=None, help="Whether everyone can see it while it is planned.")
+@click.option("--planned", type=WINDOW, help="The months of its next step: 2026-11..2027-01, 2026-11, or undecided.")
+@click.option("--note", help="The public note; an empty one removes it.")
+@click.option("--reports-at-least", type=REPORTS, help="Reports by partners before it can be public.")
+@click.option("--ordinal", type=COUNT, help="Its position on the ladder. Only while it is planned.")
+@click.option("--tier", help="The tier that partners must be cleared for. Only while it is planned.")
+@click.option("--agreement", help="The agreement that partners must have signed, or none. Only while it is planned.")
 @with_json
 @acting
-def announce(instance: Instance, caller: Caller, name: str, announced: bool, plan: str | None, as_json: bool) -> None:
-    """Show or hide a planned stage's name and plan."""
-    stages.announce(instance.use, caller, name, announced=announced, plan=plan)
-    body = {"stage": name, "announced": announced, "plan": plan}
-    show(as_json, body, f"{name} is {'announced' if announced else 'not announced'}.")
+def edit(instance: Instance, caller: Caller, name: str, as_json: bool, **options: Any) -> None:
+    """Change what is said of a stage, or where a planned one stands. Options that you omit change nothing."""
+    source = click.get_current_context().get_parameter_source
+    given = {key for key in options if source(key) is not ParameterSource.DEFAULT}
+    if not given:
+        raise click.UsageError("Say what to change: at least one option is needed.")
+    if options["agreement"] == "none":
+        options["agreement"] = None
+    changes = cast(Changes, {key: options[key] for key in given})
+    edited = stage_editing.edit(instance.use, caller, name, **changes)
+    body = {
+        "stage": edited.full_name, "announced": edited.announced, "planned": plans.as_text(edited.plan.window),
+        "note": edited.note, "ordinal": edited.ordinal, "tier": edited.tier.name,
+        "agreement": edited.agreement and edited.agreement.name, "reports_at_least": edited.reports_at_least,
+    }  # fmt: skip
+    show(as_json, body, f"Changed {edited.full_name}: {', '.join(sorted(given))}.")
 
 
 @stage.command("list")
@@ -100,13 +145,16 @@ def list_(instance: Instance, caller: Caller, as_json: bool) -> None:
     """List the stages you can see."""
     with instance.use.database.reading() as session:
         known = ladder.ladders(session, instance.use, caller, at_most=ALL)
-    found = [step.stage for one in sorted(known, key=lambda one: one.model) for step in one.steps]
-    rows = [(s.full_name, s.state, s.held, s.tier, s.agreement, s.plan) for s in found]
+    found, at = (
+        [step.stage for one in sorted(known, key=lambda one: one.model) for step in one.steps],
+        instance.use.clock(),
+    )
+    rows = [(s.full_name, s.state, s.held, s.tier, s.agreement, s.plan.in_words(s.state, at)) for s in found]
     show_list(as_json, ("stage", "state", "held", "tier", "agreement", "plan"), rows)
 
 
 @stage.command("show")
-@click.argument("name", metavar="MODEL/STAGE")
+@click.argument("name", type=STAGE, metavar="MODEL/STAGE")
 @with_json
 @acting
 def show_stage(instance: Instance, caller: Caller, name: str, as_json: bool) -> None:
@@ -117,7 +165,8 @@ def show_stage(instance: Instance, caller: Caller, name: str, as_json: bool) -> 
         body = {
             "stage": known.full_name, "state": known.state, "state_since": known.state_since, "held": known.held,
             "tier": known.tier, "agreement": known.agreement, "ordinal": known.ordinal,
-            "parameters": known.parameters, "announced": known.announced, "plan": known.plan,
+            "parameters": known.parameters, "announced": known.announced,
+            "planned": plans.as_text(known.plan.window), "note": known.plan.note,
             "aliases": list(stages.aliases(session, stages.get(session, name))) if step.shown else [],
             "main": _main(session, instance.use, step) if caller.is_staff or step.refused is None else None,
             "may_download": step.refused is None, "refusal": step.refused.detail if step.refused else None,

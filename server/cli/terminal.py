@@ -6,6 +6,7 @@ import pwd
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, wraps
 from pathlib import Path
@@ -19,7 +20,9 @@ from rich.text import Text
 from server import dates, logger, settings
 from server.cli import instance as making
 from server.domain import schema  # noqa: F401  # a command imports its own tables, which name others
+from server.domain.access import rule
 from server.domain.callers import Caller
+from server.domain.errors import Refused
 from server.domain.identity import people
 from server.domain.resources import Resources
 from server.settings import Settings, SettingsError
@@ -80,9 +83,22 @@ def acting(command: Command) -> Command:
     @click.pass_obj
     @wraps(command)
     def signed_in(instance: Instance, /, *args: Any, email: str, **kwargs: Any) -> Any:
-        return command(*args, instance=instance, caller=instance.sign_in(email), **kwargs)
+        caller = instance.sign_in(email)
+        _tell_renamed(instance.use, caller, kwargs)
+        return command(*args, instance=instance, caller=caller, **kwargs)
 
     return signed_in  # type: ignore[return-value]
+
+
+def _tell_renamed(use: Resources, caller: Caller, given: Mapping[str, Any]) -> None:
+    """Say on standard error which stages of the command line have another name today."""
+    for param in click.get_current_context().command.params:
+        asked = given.get(str(param.name))
+        if param.type is STAGE and isinstance(asked, str) and "/" in asked:
+            with use.database.reading() as session, suppress(Refused):  # the command says what is wrong with it
+                found = rule.require_known(session, use, caller, asked)
+                if asked != f"{found.model}/{found.name}":
+                    click.echo(f"Note: {asked} is now called {found.model}/{found.name}.", err=True)
 
 
 def with_json(command: Command) -> Command:
@@ -180,7 +196,14 @@ class ReadableFile(click.Path):
             self.fail(f"{value!r} cannot be read: {error.strerror}")
 
 
+class StageName(click.ParamType[str]):
+    """A stage, or what else a hold can be on; whoever names it by an alias is told its name of today."""
+
+    name = "stage"
+
+
 MOMENT = Moment()
+STAGE = StageName()
 END = Moment(ends=True)
 READABLE = ReadableFile()
 # What the database can hold: beyond, it would fail rather than refuse.

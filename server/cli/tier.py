@@ -1,4 +1,4 @@
-"""Tiers: add, list."""
+"""Tiers: add, edit, list."""
 
 import click
 
@@ -16,12 +16,30 @@ def tier() -> None:
 @tier.command()
 @click.argument("name")
 @click.option("--rank", type=int, required=True, help="A higher rank includes everything below it.")
+@click.option("--report-to-renew", is_flag=True, help="Renewing access takes a report since it was granted.")
 @with_json
 @acting
-def add(instance: Instance, caller: Caller, name: str, rank: int, as_json: bool) -> None:
+def add(instance: Instance, caller: Caller, name: str, rank: int, report_to_renew: bool, as_json: bool) -> None:
     """Add the tier NAME."""
-    tiers.add(instance.use, caller, name, rank)
-    show(as_json, {"name": name, "rank": rank}, f"Added tier {name} with rank {rank}.")
+    tiers.add(instance.use, caller, name, rank, report_to_renew=report_to_renew)
+    body = {"name": name, "rank": rank, "report_to_renew": report_to_renew}
+    show(as_json, body, f"Added tier {name} with rank {rank}.")
+
+
+@tier.command()
+@click.argument("name")
+@click.option(
+    "--report-to-renew/--no-report-to-renew",
+    required=True,
+    help="Whether renewing access takes a report since it was granted. A report that nothing was found is one.",
+)
+@with_json
+@acting
+def edit(instance: Instance, caller: Caller, name: str, report_to_renew: bool, as_json: bool) -> None:
+    """Change what the tier NAME asks of organizations. Its rank cannot be changed."""
+    tiers.edit(instance.use, caller, name, report_to_renew=report_to_renew)
+    takes = "a" if report_to_renew else "no"
+    show(as_json, {"name": name, "report_to_renew": report_to_renew}, f"Renewing {name} now takes {takes} report.")
 
 
 @tier.command("list")
@@ -31,7 +49,8 @@ def list_(instance: Instance, caller: Caller, as_json: bool) -> None:  # noqa: A
     """List the tiers."""
     with instance.use.database.reading() as session:
         found = every(lambda part: tiers.all_of_them(session, part))
-    show_list(as_json, ("name", "rank"), [(t.name, t.rank) for t in sorted(found, key=lambda t: t.rank)])
+    rows = [(t.name, t.rank, t.report_to_renew) for t in sorted(found, key=lambda t: t.rank)]
+    show_list(as_json, ("name", "rank", "report_to_renew"), rows)
 
 
 COMMANDS = [tier]

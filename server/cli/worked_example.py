@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from server.domain.access import clearances, signatures
+from server.domain.accounts import granting
 from server.domain.callers import Caller
 from server.domain.decisions import deciding, proposing
 from server.domain.decisions.proposing import Proposal
@@ -42,7 +43,7 @@ SCOPES = {
     "unsigned": (*READING, Scope.DOWNLOADS_CREATE, Scope.FINDINGS_CREATE),
     "uncleared": (*READING, Scope.DOWNLOADS_CREATE, Scope.FINDINGS_CREATE),
 }
-LADDER = {  # name: state, plan
+LADDER = {  # name: state, public note
     "124M": (StageState.PUBLIC, None),
     "355M": (StageState.PUBLIC, None),
     "774M": (StageState.PARTNERS, None),
@@ -94,7 +95,9 @@ def _people(use: Resources, example: Example) -> dict[str, Caller]:
         example.people[key] = {"email": made.email, "password": made.password, "totp_secret": made.totp_secret}
     callers = {key: _sign_in(use, example, key) for key in ("admin", "admin2")}
     for key, role in STAFF.items():
-        _add(use, example, callers["admin"], key, LAB, f"{key}@{LAB}.example", role)
+        email = f"{key}@{LAB}.example"
+        _add(use, example, callers["admin"], key, LAB, email, role)
+        granting.approve(use, callers["admin2"], email)
     for key, slug in PARTNERS.items():
         organizations.add(use, callers["admin"], slug, NAMES[key])
         _add(use, example, callers["admin"], key, slug, f"owner@{slug}.example", Role.OWNER)
@@ -102,7 +105,7 @@ def _people(use: Resources, example: Example) -> dict[str, Caller]:
 
 
 def _add(use: Resources, example: Example, admin: Caller, key: str, organization: str, email: str, role: Role) -> None:
-    password, totp_secret = people.add(use, admin, organization, email, PEOPLE[key], role)
+    password, totp_secret = granting.add(use, admin, organization, email, PEOPLE[key], role)
     example.people[key] = {"email": email, "password": password, "totp_secret": totp_secret}
 
 
@@ -117,12 +120,12 @@ def _ladders(use: Resources, admin: Caller) -> None:
     agreements.publish(use, admin, AGREEMENT, AGREEMENT_FILE.read_text(encoding="utf-8"))
     stages.add_model(use, admin, "gpt-2", "GPT-2")
     for known in gpt2.STAGES:
-        state, plan = LADDER[known.name]
+        state, note = LADDER[known.name]
         name = f"gpt-2/{known.name}"
         announced = state is StageState.PLANNED
         stages.add(
             use, admin, name, tier="research", agreement=AGREEMENT, parameters=known.parameters,
-            announced=announced, plan=plan,
+            announced=announced, note=note,
         )  # fmt: skip
         for alias in known.aliases:
             stages.add_alias(use, admin, name, alias)

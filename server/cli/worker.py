@@ -12,11 +12,12 @@ import structlog
 from server.cli.init import store_of
 from server.cli.terminal import Instance, printable
 from server.domain import marks
-from server.domain.access import endings
+from server.domain.access import endings, resigning
 from server.domain.accounts import ceremonies, password_resets
 from server.domain.audit import heartbeat, sealer, verifications
 from server.domain.decisions import execution
 from server.domain.delivery import log_follower, statistics
+from server.domain.downloads import cutting
 from server.domain.identity import sessions
 from server.domain.mail import mails
 from server.domain.mail.mails import Mail
@@ -34,13 +35,14 @@ from server.storage.objects import ObjectStoreError
 logger = structlog.get_logger(__name__)
 FOLLOW_EVERY_SECONDS = 1
 MAIL_EVERY_SECONDS = 2
+CUT_EVERY_SECONDS = 1
 CLEAN_EVERY_SECONDS = 3600
 AFTER_AN_ERROR_SECONDS = 5
 _CLEANED = (ceremonies, sessions, password_resets, finding_attachments)  # of what nobody asks for any more
 # What passes, or what only people can mend: either way the other jobs go on, and this one tries again.
 _FAILURES = (
     DatabaseUnavailable, ObjectStoreError, NoLog, LogUnsound, KeyFileError, SealingStopped, BehindAnchor, Forked,
-    OSError, MailServerUnavailable, *DATABASE_ERRORS,
+    OSError, MailServerUnavailable,
 )  # fmt: skip
 
 
@@ -87,6 +89,7 @@ def require_own_bucket(use: Resources) -> None:
 def _jobs(use: Resources, stopping: threading.Event) -> Iterator[tuple[str, float, Callable[[], object]]]:
     """Each with its interval in seconds."""
     yield "seal", sealer.SEAL_EVERY_SECONDS, lambda: sealer.seal(use)
+    yield "cut", CUT_EVERY_SECONDS, lambda: cutting.carry_out(use)
     yield "decisions", execution.CARRY_OUT_EVERY_SECONDS, lambda: execution.carry_out_due(use)
     yield "heartbeat", heartbeat.INTERVAL_SECONDS, lambda: heartbeat.beat(use)
     yield "anchor", sealer.ANCHOR_EVERY_SECONDS, lambda: sealer.anchor(use)
@@ -97,7 +100,7 @@ def _jobs(use: Resources, stopping: threading.Event) -> Iterator[tuple[str, floa
     yield "recheck", sealer.RECHECK_EVERY_SECONDS, lambda: _recheck(recheck)
     yield "clean", CLEAN_EVERY_SECONDS, lambda: [part.clean(use) for part in _CLEANED]
     yield "mail", MAIL_EVERY_SECONDS, lambda: _send_mails(use)
-    yield "remind", endings.REMIND_EVERY_SECONDS, lambda: endings.remind(use)
+    yield "remind", endings.REMIND_EVERY_SECONDS, lambda: [part.remind(use) for part in (endings, resigning)]
     made = use.settings
     if made.embedded_store:
         access_log = store_of(made.folder, made).access_log
@@ -115,7 +118,7 @@ def _repeat(
         wait = every_seconds
         try:
             work()
-        except _FAILURES as error:
+        except (*_FAILURES, *DATABASE_ERRORS) as error:
             logger.warning("could not be done", job=name, error=type(error).__name__, reason=str(error))
             wait = max(every_seconds, AFTER_AN_ERROR_SECONDS)
         except BaseException:

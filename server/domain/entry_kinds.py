@@ -39,6 +39,7 @@ class EntryKind(StrEnum):
     FINDING_REPORT = "finding.report"
     FINDING_TRIAGE = "finding.triage"
     HEARTBEAT = "heartbeat"
+    HOLD_CUT = "hold.cut"
     HOLD_LAY = "hold.lay"
     HOLD_LIFT = "hold.lift"
     HOLD_PLACE = "hold.place"
@@ -69,6 +70,12 @@ class EntryKind(StrEnum):
     PERSON_PASSWORD_CHANGE = "person.password_change"  # noqa: S105  # a kind's name
     PERSON_RESET_PASSWORD = "person.reset_password"  # noqa: S105  # a kind's name
     RECONCILIATION = "reconciliation"
+    ROLE_GRANT = "role.grant"
+    ROLE_PROPOSE = "role.propose"
+    ROLE_REJECT = "role.reject"
+    ROLE_RESTORE = "role.restore"
+    ROLE_WITHDRAW = "role.withdraw"
+    RULES_ADOPT = "rules.adopt"
     SIGNATURE_COUNTERSIGN = "signature.countersign"
     SIGNATURE_DECLINE = "signature.decline"
     SIGNATURE_END = "signature.end"
@@ -77,8 +84,10 @@ class EntryKind(StrEnum):
     STAGE_ADD = "stage.add"
     STAGE_ALIAS = "stage.alias"
     STAGE_ANNOUNCE = "stage.announce"
+    STAGE_EDIT = "stage.edit"
     STAGE_MOVE = "stage.move"
     TIER_ADD = "tier.add"
+    TIER_EDIT = "tier.edit"
     TOKEN_CREATE = "token.create"  # noqa: S105  # a kind's name
     TOKEN_REVOKE = "token.revoke"  # noqa: S105  # a kind's name
     TOKEN_REVOKE_LEAKED = "token.revoke_leaked"  # noqa: S105  # a kind's name
@@ -152,6 +161,7 @@ KINDS: dict[EntryKind, About] = {
     EntryKind.FINDING_REPORT: About("Finding reported", Permission.FINDING_CREATE, subject="finding", stage="stage"),
     EntryKind.FINDING_TRIAGE: About("Finding triaged", Permission.FINDING_TRIAGE, subject="finding", stage="stage"),
     EntryKind.HEARTBEAT: About("Heartbeat"),
+    EntryKind.HOLD_CUT: About("Issued URLs cut", subject="on", stage="on"),
     EntryKind.HOLD_LAY: About("Hold placed", Permission.STAGE_HOLD, subject="on", stage="on", ends="hold"),
     EntryKind.HOLD_LIFT: About("Hold lifted", Permission.STAGE_HOLD, subject="on", stage="on", resumes="hold"),
     EntryKind.HOLD_PLACE: About("Hold placed", Permission.STAGE_HOLD, subject="on", stage="on", ends="hold"),
@@ -192,6 +202,12 @@ KINDS: dict[EntryKind, About] = {
     EntryKind.PERSON_PASSWORD_CHANGE: About("Password changed", Permission.ACCOUNT_MANAGE, subject="person_id"),
     EntryKind.PERSON_RESET_PASSWORD: About("Password reset", Permission.PERSON_MANAGE, subject="person_id"),
     EntryKind.RECONCILIATION: About("Access logs reconciled"),
+    EntryKind.ROLE_GRANT: About("Role granted", Permission.ROLE_GRANT, subject="person_id"),
+    EntryKind.ROLE_PROPOSE: About("Role proposed", Permission.ROLE_GRANT, subject="person_id"),
+    EntryKind.ROLE_REJECT: About("Role rejected", Permission.ROLE_GRANT, subject="person_id"),
+    EntryKind.ROLE_RESTORE: About("Admin restored on the host", Permission.ROLE_GRANT, subject="person_id"),
+    EntryKind.ROLE_WITHDRAW: About("Proposed role withdrawn", Permission.ROLE_GRANT, subject="person_id"),
+    EntryKind.RULES_ADOPT: About("Rule of two people adopted", subject="organization"),
     EntryKind.SIGNATURE_COUNTERSIGN: About("Signature countersigned", Permission.SIGNATURE_RECORD, subject="signature"),
     EntryKind.SIGNATURE_DECLINE: About("Signature declined", Permission.SIGNATURE_RECORD, subject="signature"),
     EntryKind.SIGNATURE_END: About(
@@ -204,8 +220,10 @@ KINDS: dict[EntryKind, About] = {
     EntryKind.STAGE_ANNOUNCE: About(
         "Stage announced or hidden", Permission.STAGE_MANAGE, subject="stage", stage="stage"
     ),
+    EntryKind.STAGE_EDIT: About("Stage edited", Permission.STAGE_MANAGE, subject="stage", stage="stage"),
     EntryKind.STAGE_MOVE: About("Stage moved", Permission.STAGE_MANAGE, subject="stage", stage="stage", ends="stage"),
     EntryKind.TIER_ADD: About("Tier added", Permission.TIER_MANAGE, subject="tier"),
+    EntryKind.TIER_EDIT: About("Tier's rules changed", Permission.TIER_MANAGE, subject="tier"),
     EntryKind.TOKEN_CREATE: About("Token created", Permission.TOKEN_CREATE, subject="token"),
     EntryKind.TOKEN_REVOKE: About("Token revoked", Permission.TOKEN_REVOKE, subject="token", ends="token"),
     EntryKind.TOKEN_REVOKE_LEAKED: About("Leaked token revoked", subject="token", ends="token"),

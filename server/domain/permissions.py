@@ -5,13 +5,17 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """What a person is, in a partner (`owner`, `member`) or in the lab (the others)."""
+    """What a person is, in a partner (`owner`, `member`) or in the lab (the others).
+
+    `pending`: somebody of the lab whose first role waits for a second admin.
+    """
 
     OWNER = "owner"
     MEMBER = "member"
     ADMIN = "admin"
     PUBLISHER = "publisher"
     AUDITOR = "auditor"
+    PENDING = "pending"
 
 
 class Scope(StrEnum):
@@ -42,6 +46,7 @@ class Permission(StrEnum):
     TOKEN_CREATE = "token.create"  # noqa: S105
     TOKEN_REVOKE = "token.revoke"  # noqa: S105
     PERSON_MANAGE = "person.manage"
+    ROLE_GRANT = "role.grant"
     ORGANIZATION_MANAGE = "organization.manage"
     TIER_MANAGE = "tier.manage"
     AGREEMENT_MANAGE = "agreement.manage"
@@ -129,7 +134,8 @@ POLICY: dict[Permission, Rule] = {
         "Add, disable and enable people and reset passwords: owners in their organization, admins anywhere.",
         OWNER_OR_ADMIN,
     ),
-    Permission.ORGANIZATION_MANAGE: Rule("Add, suspend and resume organizations, and set their quotas.", ADMIN),
+    Permission.ROLE_GRANT: Rule("Propose a role in the lab, and approve or reject what another proposed.", ADMIN),
+    Permission.ORGANIZATION_MANAGE: Rule("Add organizations, and set their quotas and networks.", ADMIN),
     Permission.TIER_MANAGE: Rule("Define tiers.", ADMIN),
     Permission.AGREEMENT_MANAGE: Rule("Publish a version of an agreement.", ADMIN),
     Permission.SIGNATURE_RECORD: Rule("Record and countersign an organization's signature, or end it.", ADMIN),
@@ -137,7 +143,7 @@ POLICY: dict[Permission, Rule] = {
     Permission.CLEARANCE_APPROVE: Rule("Approve a clearance that someone else proposed.", ADMIN),
     Permission.CLEARANCE_REVOKE: Rule("Revoke a clearance.", ADMIN),
     Permission.STAGE_MANAGE: Rule("Add models and stages, and announce them.", ADMIN),
-    Permission.STAGE_HOLD: Rule("Place a hold on a stage, a model or everything, and lift it.", ADMIN),
+    Permission.STAGE_HOLD: Rule("Place a hold on a stage, a model, everything or an organization.", ADMIN),
     Permission.DECISION_READ: Rule("See every decision, and what it rested on.", STAFF, READING),
     Permission.DECISION_PROPOSE: Rule("Propose a decision, and cancel one.", ADMIN),
     Permission.DECISION_APPROVE: Rule("Approve or reject a decision that someone else proposed.", ADMIN),
@@ -146,7 +152,9 @@ POLICY: dict[Permission, Rule] = {
     Permission.CHECKPOINT_PUBLISH: Rule(
         "Publish a checkpoint.", frozenset({Role.ADMIN, Role.PUBLISHER}), frozenset({Scope.CHECKPOINTS_PUBLISH})
     ),
-    Permission.ACCOUNT_MANAGE: Rule("Manage your sign-in: password, second factors, sessions.", EVERYONE),
+    Permission.ACCOUNT_MANAGE: Rule(
+        "Manage your sign-in: password, second factors, sessions.", EVERYONE | frozenset({Role.PENDING})
+    ),
     Permission.AGREEMENT_SIGN: Rule("Sign an agreement for your organization.", frozenset({Role.OWNER})),
     Permission.ACCESS_REQUEST_READ: Rule("See your organization's access requests; staff: all requests.", EVERYONE),
     Permission.ACCESS_REQUEST_CREATE: Rule("Request access for your organization, and withdraw the request.", PARTNERS),

@@ -15,11 +15,13 @@ from server.settings import Settings
 from server.storage import keys, signing_check
 from server.storage.anchor_bucket import AnchorBucket
 from server.storage.attachments import AttachmentObjects
+from server.storage.bucket_policy import BucketPolicy
 from server.storage.database import DATABASE_ERRORS, Database, DatabaseUnavailable, Moment
 from server.storage.object_errors import ObjectStoreError
 from server.storage.objects import ObjectStore, S3Objects
 from server.storage.outside import Outside, OutsideError
 from server.storage.signing import UrlSigner
+from server.storage.signing_following import FollowingSigner
 from server.storage.signing_s3 import S3Signer
 
 Clock = Callable[[], datetime]
@@ -62,16 +64,12 @@ class Resources:
     @cached_property
     def signer(self) -> UrlSigner:
         """The web's signer: its key can read objects and nothing else. It is first held against botocore's."""
-        settings = self.settings
-        credentials = keys.read_s3_credentials(settings.signer_key_file)
-        signer = S3Signer(
-            endpoint_url=settings.s3_endpoint_url,
-            region=settings.s3_region,
-            bucket=settings.s3_bucket,
-            addressing=settings.s3_addressing,
-            credentials=credentials,
-            clock=self.clock,
-        )
+        return FollowingSigner(self.settings.signer_key_file, self.signer_with)
+
+    def signer_with(self, credentials: keys.S3Credentials) -> S3Signer:
+        """The same with a key at hand. Raises SigningMismatch."""
+        bucket = self.settings.s3_bucket
+        signer = S3Signer(**self._store_address(), bucket=bucket, credentials=credentials, clock=self.clock)
         signing_check.self_check(signer, credentials)
         return signer
 
@@ -88,6 +86,12 @@ class Resources:
     def store(self) -> ObjectStore:
         """The publisher's store: can write. Never touched by the web."""
         return self.store_as(keys.read_s3_credentials(self.settings.publisher_key_file))
+
+    @cached_property
+    def bucket_policy(self) -> BucketPolicy:
+        """The publisher's, too: opened by whoever cuts URLs at the store. Never touched by the web."""
+        credentials = keys.read_s3_credentials(self.settings.publisher_key_file)
+        return BucketPolicy(**self._store_address(), bucket=self.settings.s3_bucket, credentials=credentials)
 
     @cached_property
     def outside(self) -> Outside:
@@ -168,7 +172,7 @@ class Resources:
 
     def close(self) -> None:
         """Let go of what was opened."""
-        for name in ("outside", "database", "store", "anchor_bucket", "attachments"):
+        for name in ("outside", "database", "store", "bucket_policy", "anchor_bucket", "attachments"):
             if opened := self.__dict__.pop(name, None):
                 opened.close()
 

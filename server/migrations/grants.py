@@ -26,11 +26,13 @@ SEALER_WRITES: dict[str, tuple[str, ...]] = {
     "read_objects": WRITE,
     "followed_logs": WRITE,
     "reconciliation_lock": WRITE,
+    "cuts": ("UPDATE",),
     "mails": WRITE,
     "decisions": ("UPDATE (state, evidence_when_done, closed_at, blocked_because, done_at)",),
     "stages": ("UPDATE (state, state_since)",),
-    "models": ("UPDATE (held_at)",),  # to lock what a hold is placed on: it changes none
-    "everything": ("UPDATE (held_at)",),
+    "models": ("UPDATE (id)",),  # to lock what a hold is placed on: it changes none
+    "everything": ("UPDATE (id)",),
+    "findings": ("UPDATE (state, triaged_at)",),
     "reminders": ("INSERT",),
     "verifications": WRITE,
     "ceremonies": ("DELETE",),

@@ -1,6 +1,7 @@
 """The ops log of Ceph's gateway (`rgw_ops_log_file_path`): one JSON object a line, dated when the request began.
 
-Newer gateways name the object; older ones only quote the request, whose path may begin with the bucket.
+Newer gateways name the object; older ones only quote the request, whose path may begin with the bucket, and (Ceph 16)
+quote its query twice: `path?query?query`. Asking only for the headers is the operation `get_obj` as well.
 """
 
 from datetime import datetime
@@ -23,12 +24,13 @@ class RadosgwFormat:
 
     def read(self, line: bytes) -> Read | None:
         told = json_object(line.rstrip(b","))  # what was taken from the gateway's socket is one long list
-        target = str(told["uri"]).split(" ")[1].encode()
+        word, target = str(told["uri"]).encode().split(b" ")[:2]
+        target = _once(target)
         bucket, operation, status = str(told["bucket"]), str(told["operation"]), int(told["http_status"])
         key = str(told.get("object") or "") or _key_in(target, bucket)
         if not key:  # about the bucket
             return None
-        method = _METHODS.get(operation, operation)
+        method = _METHODS.get(operation, operation) if word == b"GET" else operation
         return possible(Read(
             str(told["trans_id"]).encode(),
             _ms(told["time"]),
@@ -43,6 +45,12 @@ class RadosgwFormat:
             None,  # the gateway does not tell the range
             str(told["user_agent"]) or None,
         ))  # fmt: skip
+
+
+def _once(target: bytes) -> bytes:
+    path, _, query = target.partition(b"?")
+    half = len(query) // 2
+    return path + b"?" + query[:half] if query[half:] == b"?" + query[:half] else target
 
 
 def _key_in(target: bytes, bucket: str) -> str:

@@ -17,6 +17,7 @@ from server.web.api import (
     organizations,
     people,
     public_keys,
+    releases,
     stages,
     tiers,
     tokens,
@@ -42,15 +43,20 @@ from server.web.portal.partner import downloads as download_pages
 from server.web.portal.partner import findings as finding_pages
 from server.web.portal.partner import home
 from server.web.portal.partner import people as people_pages
+from server.web.portal.partner import releases as release_pages
+from server.web.portal.partner import renewals as renewal_pages
 from server.web.portal.partner import stages as stage_pages
 from server.web.portal.partner import tokens as token_pages
 from server.web.requests import StrictRequest
 
 API = (
     agreements, checkpoints, clearances, description, downloads, findings, log_entries, me, organizations, people,
-    public_keys, stages, tiers, tokens,
+    public_keys, releases, stages, tiers, tokens,
 )  # fmt: skip
-PARTNERS = (agreement_pages, download_pages, finding_pages, people_pages, request_pages, stage_pages, token_pages)
+PARTNERS = (
+    agreement_pages, download_pages, finding_pages, people_pages, release_pages, renewal_pages, request_pages,
+    stage_pages, token_pages,
+)  # fmt: skip
 PORTAL = (
     *PARTNERS, *admin.MODULES, account, appearance, *audit.MODULES, factors, *help_pages.MODULES, home, invitations,
     kept_forms, password, sessions, sign_in, static_files,

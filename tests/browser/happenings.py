@@ -16,6 +16,7 @@ from server.domain.accounts import invitations, password_resets
 from server.domain.accounts.factors import Passkey
 from server.domain.audit import verifications
 from server.domain.callers import Caller
+from server.domain.decisions import lifting
 from server.domain.delivery import deliveries
 from server.domain.delivery.alarms import Alarm
 from server.domain.identity import organizations, people, tokens
@@ -117,9 +118,10 @@ def _acts(use: Resources, callers: dict[str, Caller]) -> dict[str, str]:
     invitations.invite(use, owner, "aurora-institute", "emil@aurora-institute.example", Role.MEMBER)
     password_resets.ask(use, str(owner.person))
     organizations.add(use, admin, "dover-lab", "Dover Lab")
-    organizations.suspend(use, admin, "dover-lab", "Its agreement is being renewed.")
+    holds.place(use, admin, "organization:dover-lab", "Its agreement is being renewed.")
     holds.place(use, admin, "mini-gpt/large", "A finding is looked into.")
     found = _findings(use, callers)
+    lifting.propose(use, admin, "mini-gpt/large", "The finding was not reproduced.")
     made = tokens.create(use, owner, "training cluster", [Scope.DOWNLOADS_CREATE], timedelta(days=30), ["192.0.2.0/24"])
     verifications.request(use, callers["auditor"])
     with use.database.transaction() as session:

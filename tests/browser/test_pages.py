@@ -26,7 +26,7 @@ FILES = {
     "/admin/checkpoints/<checkpoint_id>/manifest", "/audit/log/<int:entry_id>", "/audit/log/<name>/<int:place>/proof",
     "/audit/log/<name>/<int:place>/record", "/downloads/<uuid:download_id>/proof",
     "/downloads/<uuid:download_id>/receipt", "/downloads/<uuid:download_id>/record", "/downloads/all.csv",
-    "/help/check/offline", "/static/<path:name>",
+    "/help/check/offline", "/releases.atom", "/static/<path:name>",
     "/stages/<model>/<stage>/<checkpoint>/SHA256SUMS", "/stages/<model>/<stage>/<checkpoint>/manifest",
     "/stages/<model>/<stage>/<checkpoint>/manifest/chunks",
 }  # fmt: skip

@@ -31,6 +31,20 @@ def test_a_new_version_makes_the_old_signature_outdated(
     assert answer.json["code"] == "agreement_outdated"
 
 
+def test_a_new_version_can_leave_time_to_sign_again(operator: Operator, sqlite_world: World, tmp_path: Path) -> None:
+    """Until the moment that is printed the old signature opens; a time that is none is wrong use."""
+    text = tmp_path / "agreement.md"
+    text.write_text("# Another text\n")
+    publish = ("agreement", "publish", "model-sharing", text, "--resign-within")
+    for wrong, code in (("-1", 2), ("soon", 2), ("367", 1)):
+        operator(*publish, wrong, by="admin", code=code)
+    until = operator(*publish, 14, "--json", by="admin").body["resign_until"]
+    assert until.endswith("T00:00:00Z")
+    assert sqlite_world.api("POST", "/downloads", json={"stage": "gpt-2/774M"}).status_code == 201
+    text.write_text("# A third text\n")
+    assert "Signatures of version 2 count until 20" in operator(*publish, 3, by="admin").out
+
+
 def test_a_recorded_signature_opens_and_its_end_closes(operator: Operator, sqlite_world: World, tmp_path: Path) -> None:
     """Recording and ending a signature act on the running instance."""
     document = tmp_path / "signed.pdf"

@@ -61,6 +61,21 @@ def test_what_ends_soon_is_listed_the_next_to_end_first(operator: Operator) -> N
     operator("clearance", "list", "--ending", 0, by="admin", code=2)
 
 
+def test_a_clearance_can_be_rehearsed(operator: Operator) -> None:
+    """What it would open, for how many and until when: for people and for scripts; nothing is proposed."""
+    what_if = ("clearance", "rehearse", "aurora-institute", "mini-gpt", "--tier", "partner", "--until", "30d")
+    assert "opens" in operator(*what_if, by="auditor").out
+    body = operator(*what_if, "--json", by="admin").body
+    assert (body["organization"], body["model"], body["tier"]) == ("aurora-institute", "mini-gpt", "partner")
+    large = next(stage for stage in body["stages"] if stage["stage"] == "mini-gpt/large")
+    assert (large["may_download_now"], large["may_download_then"]) == (False, True)
+    assert (large["refused_now"], large["refused_then"], large["people"]) == ("not_cleared", None, body["people"])
+    assert large["until"] == body["expires_at"]
+    assert len(operator("clearance", "list", "--json", by="admin").body) == 4
+    operator(*what_if, by="cleared", code=1)
+    operator(*what_if[:5], "nothing", "--until", "30d", by="admin", code=1)
+
+
 def test_an_unknown_clearance_is_refused(operator: Operator) -> None:
     """A number that nothing has is one line."""
     assert "There is no clearance 4711" in operator("clearance", "revoke", 4711, by="admin", code=1).line

@@ -56,7 +56,7 @@ def test_one_that_is_blocked_is_a_failure_to_scripts(
     holds.place(sqlite_world.use, sqlite_world.admin, "gpt-2", "Wait.")
     answer = operator("decision", "approve", made["id"], "--json", by="admin2", code=1)
     assert answer.body["state"] == "blocked"
-    assert answer.body["blocked_because"] == "A hold lies on gpt-2."
+    assert answer.body["blocked_because"] == "There is a hold on gpt-2."
     assert operator("stage", "show", "gpt-2/774M", "--json", by="admin").body["state"] == "partners"
 
 

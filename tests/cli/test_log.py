@@ -246,3 +246,15 @@ def test_a_full_disk_under_an_export_is_named(operator: Operator, disk: Disk) ->
     disk.fill()
     assert f"No space left on device: {target}" in operator("log", "export", "--to", target, code=1).line
     assert not target.exists()
+
+
+def test_exposure_says_who_could_have_taken_a_stage_between_two_dates(operator: Operator) -> None:
+    """For people and for scripts; only those who audit may ask, and only about a time that is one."""
+    question = ("log", "exposure", "gpt-2/774M", "--from", "1h", "--to", "2d")
+    assert "aurora-institute" in operator(*question, by="auditor").out
+    body = operator(*question, "--json", by="admin").body
+    assert [one["organization"] for one in body["organizations"]] == ["aurora-institute"]
+    assert body["organizations"][0]["authorities"][0]["clearance"] == 1
+    operator(*question, by="cleared", code=1)
+    operator(*question[:3], "--from", "2d", "--to", "1h", by="auditor", code=1)
+    operator(*question[:3], "--from", "2d", by="auditor", code=2)

@@ -1,4 +1,4 @@
-"""`person`: add, list, disable, enable, reset a password."""
+"""`person`: add, list, propose, approve and reject roles, disable, enable, reset a password."""
 
 from tests.cli.operator import Operator
 from tests.world import World
@@ -64,3 +64,29 @@ def test_unknown_people_are_refused(operator: Operator) -> None:
     line = operator("person", "disable", "nobody@example.org", by="admin", code=1).line
     assert "There is no person nobody@example.org." in line
     assert "`list`" in line
+
+
+def test_a_role_in_the_lab_takes_two_people(operator: Operator) -> None:
+    """`add` proposes it and says what is next; the list shows it until another admin approves."""
+    email = "cleo@example-lab.example"
+    added = operator("person", "add", email, "--organization", "example-lab", "--name", "Cleo", "--role", "admin",
+                     "--json", by="admin").body  # fmt: skip
+    assert {"email", "password", "totp_secret"} < set(added)
+    assert (added["role"], added["proposed_role"]) == ("pending", "admin")
+    assert f"person approve {email}" in added["next"]
+    operator.people["cleo"] = added
+    assert "waits for a second admin" in operator("tier", "list", by="cleo", code=1).line
+    assert "proposed this yourself" in operator("person", "approve", email, by="admin", code=1).line
+
+    def listed() -> dict[str, str | None]:
+        people = operator("person", "list", "--json", by="admin").body
+        return next(one for one in people if one["email"] == email)
+
+    assert (listed()["role"], listed()["proposed_role"]) == ("pending", "admin")
+    assert operator("person", "approve", email, "--json", by="admin2").body == {"email": email, "role": "admin"}
+    givers = [operator.people[name]["email"] for name in ("admin", "admin2")]
+    assert (listed()["role_given_by"], listed()["proposed_role"]) == (" and ".join(givers), None)
+    operator("tier", "list", by="cleo")
+    operator("person", "propose", email, "--role", "auditor", by="admin")
+    assert operator("person", "reject", email, "--json", by="admin2").body["state"] == "rejected"
+    assert listed()["role"] == "admin"

@@ -1,4 +1,4 @@
-"""`stage` and `model`: add, alias, announce, list, show."""
+"""`stage` and `model`: add, edit, alias, list, show."""
 
 from tests.cli.operator import Operator
 from tests.world import World
@@ -14,13 +14,39 @@ def test_a_stage_goes_up_its_ladder(operator: Operator, sqlite_world: World) -> 
     assert sqlite_world.api("GET", "/stages/tiny/1000M", "cleared").json["state"] == "partners"
 
 
-def test_announcing_shows_a_planned_stage_by_its_plan(operator: Operator) -> None:
-    """An announced stage is in a partner's list with its plan; a hidden one is not."""
-    operator("stage", "announce", "gpt-2/1558M", "--announced", "--plan", "Perhaps in spring.", by="admin")
+def test_editing_changes_what_is_named_and_nothing_else(operator: Operator) -> None:
+    """Its window and its note, each for itself; without any option nothing is done, and said."""
+    name = "gpt-2/1558M"
+    operator("stage", "edit", name, "--planned", "2031-11..2032-01", by="admin")
+    body = operator(
+        "stage", "edit", "gpt-2/1542M", "--note", "Perhaps.", "--agreement", "none", "--json", by="admin"
+    ).body
+    assert body == {
+        "stage": name, "announced": True, "planned": "2031-11..2032-01", "note": "Perhaps.", "ordinal": 4,
+        "tier": "research", "agreement": None,
+    }  # fmt: skip
     plans = {row["stage"]: row["plan"] for row in operator("stage", "list", "--json", by="cleared").body}
-    assert plans["gpt-2/1558M"] == "Perhaps in spring."
-    operator("stage", "announce", "gpt-2/1558M", "--not-announced", by="admin")
+    assert plans[name] == "Planned for November 2031 to January 2032. Perhaps."
+    operator("stage", "edit", name, "--planned", "undecided", by="admin")
+    shown = operator("stage", "show", name, "--json", by="admin").body
+    assert (shown["planned"], shown["note"]) == ("undecided", "Perhaps.")
+    assert "at least one option" in operator("stage", "edit", name, by="admin", code=2).err
+    assert "is after" in operator("stage", "edit", name, "--planned", "2032-01..2031-12", by="admin", code=2).err
+
+
+def test_announcing_shows_a_planned_stage_and_can_be_taken_back(operator: Operator) -> None:
+    """An announced stage is in a partner's list; a hidden one is not."""
+    operator("stage", "edit", "gpt-2/1558M", "--not-announced", by="admin")
     assert "gpt-2/1558M" not in {row["stage"] for row in operator("stage", "list", "--json", by="cleared").body}
+    operator("stage", "edit", "gpt-2/1558M", "--announced", by="admin")
+    assert "gpt-2/1558M" in {row["stage"] for row in operator("stage", "list", "--json", by="cleared").body}
+
+
+def test_the_tier_of_a_stage_that_partners_have_is_fixed(operator: Operator) -> None:
+    """The line says why, and what can be done."""
+    line = operator("stage", "edit", "gpt-2/774M", "--tier", "registered", by="admin", code=1).line
+    assert "its tier cannot be changed" in line
+    assert "new version of its agreement" in line
 
 
 def test_a_stage_is_shown_whole(operator: Operator, sqlite_world: World) -> None:
@@ -39,8 +65,19 @@ def test_a_stage_is_shown_whole(operator: Operator, sqlite_world: World) -> None
 def test_a_stage_shows_a_partner_no_more_than_the_portal(operator: Operator) -> None:
     """Without clearance no checkpoint is named; of a stage that is not announced there is nothing at all."""
     assert operator("stage", "show", "mini-gpt/large", "--json", by="cleared").body["main"] is None
-    operator("stage", "announce", "gpt-2/1558M", "--not-announced", by="admin")
+    operator("stage", "edit", "gpt-2/1558M", "--not-announced", by="admin")
     assert "does not exist" in operator("stage", "show", "gpt-2/1558M", by="cleared", code=1).line
+
+
+def test_a_command_says_what_a_stage_is_called_today(operator: Operator) -> None:
+    """On standard error, so that scripts read what they always do; nothing is said of a name that is today's."""
+    says = "Note: gpt-2/762M is now called gpt-2/774M.\n"
+    for words in (("stage", "show"), ("hold", "place", "--reason", "x"), ("hold", "lift")):
+        assert operator(*words, "gpt-2/762M", "--json", by="admin").err == says
+        assert operator("stage", "show", "gpt-2/774M", by="admin").err == ""
+    assert operator("stage", "show", "gpt-2/762M", by="cleared").err == says
+    operator("stage", "edit", "gpt-2/1558M", "--not-announced", by="admin")
+    assert "1558M" not in operator("stage", "show", "gpt-2/1542M", by="cleared", code=1).err
 
 
 def test_the_list_says_yes_and_no(operator: Operator) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from server.domain.access import clearances
 from server.domain.callers import Caller
+from server.domain.decisions import lifting
 from server.domain.downloads import issuing
 from server.domain.errors import (
     InvalidCredentials,
@@ -17,7 +18,7 @@ from server.domain.errors import (
     PersonDisabled,
     Refused,
 )
-from server.domain.identity import organizations, people
+from server.domain.identity import people
 from server.domain.permissions import Role
 from server.domain.release import holds
 from tests.world import World
@@ -29,14 +30,13 @@ ROUNDS = 30
 @pytest.fixture
 def third(world: World) -> Caller:
     """A third admin, as they were when their request came in."""
-    lab = str(world.admin.organization)
-    people.add(world.use, world.admin, lab, EMAIL, "Third Admin", Role.ADMIN, "a long enough password")
+    world.add_person(str(world.admin.organization), EMAIL, Role.ADMIN)
     return world.person_of(EMAIL)
 
 
 def test_a_role_that_was_taken_away_meanwhile_does_not_act(world: World, third: Caller) -> None:
     """The caller was an admin when they were identified; the act is refused, and nothing of it is stored."""
-    people.change_role(world.use, world.admin, EMAIL, Role.AUDITOR)
+    world.give_role(EMAIL, Role.AUDITOR)
     with pytest.raises(NotPermitted, match="no longer includes"):
         holds.place(world.use, third, "gpt-2", "I was an admin a moment ago.")
     assert world.entries("hold.place") == []
@@ -55,7 +55,7 @@ def test_people_of_a_partner_that_was_suspended_meanwhile_do_not_act(world: Worl
     """Its owner may not even disable a person any more."""
     owner, email = world.person("cleared"), "second@aurora-institute.example"
     people.add(world.use, owner, "aurora-institute", email, "Second", Role.MEMBER, "a long enough password")
-    organizations.suspend(world.use, world.admin, "aurora-institute", "Asked to.")
+    holds.place(world.use, world.admin, "organization:aurora-institute", "Asked to.")
     with pytest.raises(OrganizationSuspended):
         people.disable(world.use, owner, email)
 
@@ -63,7 +63,7 @@ def test_people_of_a_partner_that_was_suspended_meanwhile_do_not_act(world: Worl
 def test_a_download_under_a_role_that_is_gone_is_refused(world: World) -> None:
     """A publisher who became an auditor while the request was under way gets no URL."""
     publisher = world.person("publisher")
-    people.change_role(world.use, world.admin, str(publisher.person), Role.AUDITOR)
+    world.give_role(str(publisher.person), Role.AUDITOR)
     with pytest.raises(InvalidCredentials, match="role was changed"):
         issuing.issue(world.use, publisher, world.order("gpt-2/124M"))
     assert world.signed_urls == []
@@ -81,7 +81,8 @@ def test_acts_race_with_the_role_that_they_need(world: World, third: Caller) -> 
                 return
             try:
                 if number % 2:
-                    holds.lift(world.use, third, "mini-gpt")
+                    lifting.propose(world.use, third, "mini-gpt", "A race.")
+                    lifting.approve(world.use, world.admin, "mini-gpt")
                 else:
                     holds.place(world.use, third, "mini-gpt", "A race.")
                 acted.append(number)
@@ -94,14 +95,14 @@ def test_acts_race_with_the_role_that_they_need(world: World, third: Caller) -> 
     thread.start()
     try:
         for _ in range(ROUNDS):
-            people.change_role(world.use, world.admin, EMAIL, Role.AUDITOR)
-            people.change_role(world.use, world.admin, EMAIL, Role.ADMIN)
+            world.give_role(EMAIL, Role.AUDITOR)
+            world.give_role(EMAIL, Role.ADMIN)
             world.keep_sealed()
     finally:
         ended.set()
         thread.join(20)
     with suppress(Refused):
-        holds.lift(world.use, world.admin, "mini-gpt")
+        world.lift("mini-gpt")
     assert acted
     assert refused
     world.seal()

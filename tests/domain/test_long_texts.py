@@ -10,7 +10,6 @@ from sqlalchemy import Text
 from server.domain import long_texts
 from server.domain.access import access_requests, clearances
 from server.domain.errors import InvalidRequest
-from server.domain.identity import organizations
 from server.domain.release import holds
 from server.domain.schema import METADATA
 from tests.world import World
@@ -25,8 +24,8 @@ WRITTEN: dict[str, Callable[[World, str], Any]] = {
         world.use, world.admin, "birch-university", "gpt-2", "research", expires_at=world.clock() + DAY, purpose=text
     ),
     "reason of a hold": lambda world, text: holds.place(world.use, world.admin, "gpt-2/774M", text),
-    "reason of a suspension": lambda world, text: organizations.suspend(
-        world.use, world.admin, "birch-university", text
+    "reason of a suspension": lambda world, text: holds.place(
+        world.use, world.admin, "organization:birch-university", text
     ),
 }  # fmt: skip
 

@@ -15,7 +15,7 @@ from server.domain.access import clearances, signatures
 from server.domain.downloads import issuing
 from server.domain.downloads.issuing import Order
 from server.domain.errors import Refused
-from server.domain.identity import authentication, organizations, tokens
+from server.domain.identity import authentication, tokens
 from server.domain.permissions import Scope
 from server.domain.release import holds
 from server.domain.release.holds import EVERYTHING
@@ -89,16 +89,16 @@ class Signature(Stoppable):
 class Standing(Stoppable):
     """The organization, resumed, then suspended."""
 
-    lets, stops = "organization.resume", "organization.suspend"
+    lets, stops = "hold.lift", "hold.place"
 
     def stop_first(self) -> None:
         self.stop()
 
     def let(self) -> None:
-        organizations.resume(self.world.use, self.world.admin, PARTNER)
+        self.world.lift(f"organization:{PARTNER}")
 
     def stop(self) -> None:
-        organizations.suspend(self.world.use, self.world.admin, PARTNER, "A race.")
+        holds.place(self.world.use, self.world.admin, f"organization:{PARTNER}", "A race.")
 
 
 class Hold(Stoppable):
@@ -110,7 +110,7 @@ class Hold(Stoppable):
         self.stop()
 
     def let(self) -> None:
-        holds.lift(self.world.use, self.world.admin, EVERYTHING)
+        self.world.lift(EVERYTHING)
 
     def stop(self) -> None:
         holds.place(self.world.use, self.world.admin, EVERYTHING, "A race.")

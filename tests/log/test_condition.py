@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from server.domain.access import clearances
 from server.domain.downloads import issuing
-from server.domain.identity import organizations, people
+from server.domain.identity import people
 from server.domain.operation import readiness
 from server.domain.release import holds
 from server.domain.release.holds import EVERYTHING
@@ -113,13 +113,13 @@ def test_everything_but_issuing_goes_on_while_the_log_is_not_sealed(world: World
         mine = session.query(clearances.Clearance).filter_by(organization_id=unsigned).first()
         assert mine is not None
     clearances.revoke(world.use, world.admin, mine.id)
-    organizations.suspend(world.use, world.admin, "cedar-systems", "They asked for it.")
+    holds.place(world.use, world.admin, "organization:cedar-systems", "They asked for it.")
     holds.place(world.use, world.admin, EVERYTHING, "Something is wrong with the log.")
-    holds.lift(world.use, world.admin, EVERYTHING)
+    world.lift(EVERYTHING)
     known = world.example.people["cleared"]
     assert people.sign_in_for_command(world.use, known["email"], known["password"]).organization == "aurora-institute"
     for path in ("/stages", "/me", "/downloads", "/log/entries"):
         assert world.api("GET", path).status_code == 200
     assert world.client.get("/log/checkpoint").status_code == 200
     kinds = {entry.kind for entry in world.entries() if entry.leaf_index is None}
-    assert kinds == {"download", "clearance.revoke", "organization.suspend", "hold.place", "hold.lift"}
+    assert kinds == {"download", "clearance.revoke", "hold.place", "hold.lift"}

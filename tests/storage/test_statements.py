@@ -12,7 +12,7 @@ from server.storage.database import Moment
 from server.storage.statements import RowDoesNotFit, Statement
 from tests.world import World
 
-STATES = select(Stage.name, Stage.state, Stage.plan, Stage.held_at, Stage.announced)
+STATES = select(Stage.name, Stage.state, Stage.note, Stage.held_at, Stage.announced)
 
 
 class Shown(NamedTuple):
@@ -20,7 +20,7 @@ class Shown(NamedTuple):
 
     name: str
     state: StageState
-    plan: str | None
+    note: str | None
     held_at: datetime | None
     announced: bool
 
@@ -30,7 +30,7 @@ class Misnamed(NamedTuple):
 
     name: str
     status: StageState
-    plan: str | None
+    note: str | None
     held_at: datetime | None
     announced: bool
 
@@ -39,7 +39,7 @@ class Turned(NamedTuple):
     """The same names in another order."""
 
     name: str
-    plan: str | None
+    note: str | None
     state: StageState
     held_at: datetime | None
     announced: bool
@@ -50,7 +50,7 @@ class TooFew(NamedTuple):
 
     name: str
     state: StageState
-    plan: str | None
+    note: str | None
     held_at: datetime | None
 
 
@@ -59,7 +59,7 @@ class WrongType(NamedTuple):
 
     name: str
     state: StageState
-    plan: str | None
+    note: str | None
     held_at: str | None
     announced: bool
 
@@ -69,7 +69,7 @@ class NeverNone(NamedTuple):
 
     name: str
     state: StageState
-    plan: str
+    note: str
     held_at: datetime | None
     announced: bool
 
@@ -79,7 +79,7 @@ class NeverEmpty(NamedTuple):
 
     name: str
     state: StageState
-    plan: StageState
+    note: StageState
     held_at: datetime | None
     announced: bool
 
@@ -89,7 +89,7 @@ class Doubtful(NamedTuple):
 
     name: str
     state: StageState | None
-    plan: str | None
+    note: str | None
     held_at: datetime | None
     announced: bool
 

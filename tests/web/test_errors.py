@@ -31,7 +31,7 @@ def nothing(_: World) -> None:
     """Nothing has happened."""
 
 
-def hold(on: str) -> Callable[[World], None]:
+def hold(on: str) -> Callable[[World], object]:
     return lambda world: holds.place(world.use, world.admin, on, "a finding")
 
 
@@ -40,7 +40,7 @@ def withdraw(world: World) -> None:
 
 
 def suspend(world: World) -> None:
-    organizations.suspend(world.use, world.admin, SLUG, "an audit")
+    holds.place(world.use, world.admin, f"organization:{SLUG}", "an audit")
 
 
 def let_the_clearance_end(world: World) -> None:

@@ -6,9 +6,10 @@ from datetime import timedelta
 import pytest
 from flask import Flask
 
-from server.domain.identity import organizations, tokens
+from server.domain.identity import tokens
 from server.domain.identity.tokens import FORM
 from server.domain.permissions import Scope
+from server.domain.release import holds
 from server.web.identity import UndeclaredView, open_to_all, require_declared
 from tests.web.problems import require_problem, without_request_id
 from tests.world import World
@@ -213,7 +214,7 @@ def test_a_revoked_token_is_refused_at_once(sqlite_world: World) -> None:
 def test_a_suspended_organization_is_told_so(sqlite_world: World) -> None:
     """Suspension reaches every route that a token opens."""
     world = sqlite_world
-    organizations.suspend(world.use, world.admin, "aurora-institute", "an audit")
+    holds.place(world.use, world.admin, "organization:aurora-institute", "an audit")
     for path in ("/me", "/stages", "/stages/gpt-2/124M", "/downloads", "/tiers"):
         require_problem(world.api("GET", path), 403, "organization_suspended")
 

@@ -46,10 +46,12 @@ class AccessRequest(Base):
     clearance_id: Mapped[int | None] = mapped_column(ForeignKey("clearances.id"))  # what it became
     declined_because: Mapped[str | None] = mapped_column(Text)
     withdrawn_at: Mapped[datetime | None] = mapped_column(Moment)
+    renews: Mapped[int | None] = mapped_column(ForeignKey("clearances.id"))  # the clearance that it is to outlast
     organization: Mapped[Organization] = relationship()
     model: Mapped[Model] = relationship()
     tier: Mapped[Tier] = relationship()
-    clearance: Mapped[Clearance | None] = relationship()
+    clearance: Mapped[Clearance | None] = relationship(foreign_keys=[clearance_id])
+    renewed: Mapped[Clearance | None] = relationship(foreign_keys=[renews])
     asker: Mapped[Person] = relationship(foreign_keys=[asked_by])
     decider: Mapped[Person | None] = relationship(foreign_keys=[decided_by])
 
@@ -85,25 +87,46 @@ def create(
     caller.require(Permission.ACCESS_REQUEST_CREATE)
     purpose = long_texts.require(purpose, "what your organization needs access for")
     with use.database.transaction() as session:
-        # Two who ask at the same moment would otherwise both find no open request.
-        home = session.get_one(
-            Organization, caller.organization_id, with_for_update={"key_share": True}, populate_existing=True
-        )
+        home = lock_home(session, caller)
         at = use.clock()
-        if not at < wanted_until <= at + LONGEST:
-            raise InvalidRequest("The last day must be in the future and within two years.")
         family, rank = _model(session, model), tiers.get(session, tier)
         if replaces is not None:
             _withdraw(session, caller, _open(session, caller, replaces), at)
-        _require_none_open(session, home, family)
-        _require_useful(session, home, family, rank, wanted_until, at)
-        _require_few(session, home, at)
-        request = AccessRequest(
-            organization=home, model=family, tier=rank, purpose=purpose, wanted_until=wanted_until,
-            asked_by=caller.person_id, asked_at=at,
-        )  # fmt: skip
-        _send(session, use, caller, request, at)
-        return request
+        return create_in(session, use, caller, home, family, rank, purpose=purpose, wanted_until=wanted_until, at=at)
+
+
+def lock_home(session: Session, caller: Caller) -> Organization:
+    """One's own organization, locked: two who ask at the same moment would otherwise both find no open request."""
+    return session.get_one(
+        Organization, caller.organization_id, with_for_update={"key_share": True}, populate_existing=True
+    )
+
+
+def create_in(
+    session: Session,
+    use: Resources,
+    caller: Caller,
+    home: Organization,
+    model: Model,
+    tier: Tier,
+    *,
+    purpose: str,
+    wanted_until: datetime,
+    at: datetime,
+    renews: int | None = None,
+) -> AccessRequest:
+    """Ask inside the caller's transaction, in which `home` is locked. renews: the clearance that it is to outlast."""
+    if not at < wanted_until <= at + LONGEST:
+        raise InvalidRequest("The last day must be in the future and within two years.")
+    _require_none_open(session, home, model)
+    _require_useful(session, home, model, tier, wanted_until, at)
+    _require_few(session, home, at)
+    request = AccessRequest(
+        organization=home, model=model, tier=tier, purpose=purpose, wanted_until=wanted_until,
+        asked_by=caller.person_id, asked_at=at, renews=renews,
+    )  # fmt: skip
+    _send(session, use, caller, request, at)
+    return request
 
 
 def withdraw(use: Resources, caller: Caller, request_id: int) -> None:
@@ -149,7 +172,7 @@ def approve(
         request.clearance = clearances.propose_in(
             session, use, caller, request.organization, request.model, request.tier,
             expires_at=expires_at or request.wanted_until, starts_at=starts_at, purpose=request.purpose, at=at,
-            asked_by=request.asked_by,
+            asked_by=request.asked_by, extends=request.renews,
         )  # fmt: skip
         request.decided_by, request.decided_at = caller.person_id, at
         session.flush()
@@ -206,6 +229,7 @@ Index("ix_access_requests_open", AccessRequest.id, sqlite_where=IS_OPEN, postgre
 _WITH_NAMES = select(AccessRequest).options(
     joinedload(AccessRequest.organization), joinedload(AccessRequest.model), joinedload(AccessRequest.tier),
     joinedload(AccessRequest.clearance), joinedload(AccessRequest.asker), joinedload(AccessRequest.decider),
+    joinedload(AccessRequest.renewed),
 )  # fmt: skip
 
 
@@ -262,10 +286,12 @@ def _send(session: Session, use: Resources, caller: Caller, request: AccessReque
     session.flush()
     notices.request_waits(
         session, use, request.id, request.organization.name, request.wanted, request.asker, request.purpose,
-        request.wanted_until, at,
+        request.wanted_until, at, is_renewal=request.renews is not None,
     )  # fmt: skip
-    until = _ms(request.wanted_until)
-    _record(session, caller, EntryKind.ACCESS_REQUEST_CREATE, request, at, wanted_until=until, purpose=request.purpose)
+    told: dict[str, int | str] = {"wanted_until": _ms(request.wanted_until), "purpose": request.purpose}
+    if request.renews is not None:
+        told["renews"] = request.renews
+    _record(session, caller, EntryKind.ACCESS_REQUEST_CREATE, request, at, **told)
 
 
 def _withdraw(session: Session, caller: Caller, request: AccessRequest, at: datetime) -> None:

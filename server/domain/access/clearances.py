@@ -62,6 +62,11 @@ class Clearance(Base):
         """For people: `research on gpt-2`."""
         return f"{self.tier.name} on {self.model.name}"
 
+    @property
+    def granted_at(self) -> datetime:
+        """Since when an organization has it: its start, or an approval that came later."""
+        return max(self.starts_at, self.approved_at or self.starts_at)
+
     def state_at(self, moment: datetime) -> str:
         """One word for people: proposed, revoked, expired, upcoming or active."""
         if self.revoked_at is not None:

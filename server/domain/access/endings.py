@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.orm import Session, aliased, joinedload
 
-from server.domain.access import clearances, reminders
+from server.domain.access import access_requests, clearances, reminders
+from server.domain.access.access_requests import AccessRequest
 from server.domain.access.clearances import Clearance
 from server.domain.access.reminders import About
 from server.domain.callers import Caller
@@ -18,7 +19,7 @@ from server.domain.resources import Resources
 
 REMINDED_DAYS = (60, 30, 7, 1)  # before the last day
 SOON = timedelta(days=max(REMINDED_DAYS))
-REMIND_EVERY_SECONDS = 600
+REMIND_EVERY_SECONDS = 60
 LISTED_AT_MOST = 50  # in one mail
 
 
@@ -53,8 +54,9 @@ def _remind_of(use: Resources, clearance_id: int) -> bool:
         for clearance, days in _due(session, at, Clearance.id == clearance_id):
             if reminders.claim(session, About.CLEARANCE, clearance.id, days, at):
                 ending_notices.access_ends(
-                    session, use, clearance.organization_id, clearance.asked_by, clearance.wanted,
+                    session, use, clearance.organization_id, clearance.asked_by, clearance.id, clearance.wanted,
                     reminders.days_left(clearance.expires_at, at), clearance.expires_at, at,
+                    is_asked=_is_asked(session, clearance),
                 )  # fmt: skip
                 return True
     return False
@@ -66,12 +68,21 @@ def _due(session: Session, at: datetime, *more: ColumnElement[bool]) -> list[tup
     query = _WITH_NAMES.join(Organization, Organization.id == Clearance.organization_id)
     found = session.scalars(query.where(*ending(at), *active, *more).order_by(Clearance.id)).all()
     sent = reminders.nearest(session, About.CLEARANCE, [one.id for one in found])
-    asked = ((one, reminders.due(one.expires_at, REMINDED_DAYS, since=_since(one), at=at)) for one in found)
+    asked = ((one, reminders.due(one.expires_at, REMINDED_DAYS, since=one.granted_at, at=at)) for one in found)
     return [(one, days) for one, days in asked if days is not None and days < sent.get(one.id, days + 1)]
 
 
-def _since(clearance: Clearance) -> datetime:
-    return max(clearance.starts_at, clearance.approved_at or clearance.starts_at)
+def _is_asked(session: Session, clearance: Clearance) -> bool:
+    """Whether the lab has something to decide that would let the organization keep its access to the model."""
+    asked = select(AccessRequest.id).where(
+        AccessRequest.organization_id == clearance.organization_id, AccessRequest.model_id == clearance.model_id,
+        access_requests.IS_OPEN, AccessRequest.wanted_until > clearance.expires_at,
+    )  # fmt: skip
+    proposed = select(Clearance.id).where(
+        Clearance.organization_id == clearance.organization_id, Clearance.model_id == clearance.model_id,
+        clearances.IS_PROPOSED, Clearance.expires_at > clearance.expires_at,
+    )  # fmt: skip
+    return bool(session.scalar(select(asked.exists() | proposed.exists())))
 
 
 def _tell_lab(use: Resources) -> bool:

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import NamedTuple, TypeVar
 
 from sqlalchemy import Integer, bindparam, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from server.domain.access.clearances import Clearance
 from server.domain.access.signatures import Signature
@@ -30,18 +30,21 @@ Item = TypeVar("Item")
 
 
 class StageFacts(NamedTuple):
-    """A stage with its tier, its agreement, and the holds that cover it."""
+    """A stage with its tier, its agreement, and the holds that cover it. title: its model's, for people."""
 
     id: int
     name: str
     model_id: int
     model: str
+    title: str
     ordinal: int
     parameters: int | None
     state: StageState
     state_since: datetime
     announced: bool
-    plan: str | None
+    planned_from: str | None
+    planned_until: str | None
+    note: str | None
     agreement_id: int | None
     agreement: str | None
     main_checkpoint_id: int | None
@@ -67,12 +70,15 @@ class ClearanceFacts(NamedTuple):
 
 
 class VersionFacts(NamedTuple):
-    """The version of an agreement that must be signed now."""
+    """The version of an agreement that must be signed now, and until when the one before it counts as well."""
 
     agreement_id: int
     current_version_id: int
     number: int
     sha256: str
+    resign_until: datetime | None
+    previous_version_id: int | None
+    previous_sha256: str | None
 
 
 class SignatureFacts(NamedTuple):
@@ -157,6 +163,11 @@ def list_stages(session: Session, part: Slice, listed: Listed) -> Page[StageFact
     return cut(_STAGES[listed].all(session, after=part.after or 0, limit=part.limit + 1), part)
 
 
+def stages_of(session: Session, model_id: int) -> list[StageFacts]:
+    """Every stage of a model, planned ones too, smallest first."""
+    return _OF_MODEL.all(session, model_id=model_id)
+
+
 def _agreement(session: Session, agreement_id: int, *, lock: bool) -> VersionFacts | None:
     """The agreement's current version, read after the lock: in one statement with it, PostgreSQL would join the old one
     and drop the row when a new version is published meanwhile."""
@@ -173,10 +184,12 @@ def _by(rows: Iterable[Item], key: Callable[[Item], int]) -> dict[int | None, li
 
 _STAGE = (
     select(
-        Stage.id, Stage.name, Stage.model_id, Model.name.label("model"), Stage.ordinal, Stage.parameters, Stage.state,
-        Stage.state_since, Stage.announced, Stage.plan, Stage.agreement_id, Agreement.name.label("agreement"),
-        Stage.main_checkpoint_id, Stage.held_at, Model.held_at.label("model_held_at"),
-        Everything.held_at.label("everything_held_at"), Tier.rank, Tier.name.label("tier"),
+        Stage.id, Stage.name, Stage.model_id, Model.name.label("model"), Model.title, Stage.ordinal, Stage.parameters,
+        Stage.state, Stage.state_since, Stage.announced, Stage.planned_from,
+        Stage.planned_until, Stage.note, Stage.agreement_id,
+        Agreement.name.label("agreement"), Stage.main_checkpoint_id, Stage.held_at,
+        Model.held_at.label("model_held_at"), Everything.held_at.label("everything_held_at"), Tier.rank,
+        Tier.name.label("tier"),
     )
     .join(Model, Model.id == Stage.model_id)
     .join(Tier, Tier.id == Stage.tier_id)
@@ -197,6 +210,7 @@ _ONE_STAGE = Statement(
     StageFacts,
     share=[Stage, Model, Everything],
 )
+_OF_MODEL = Statement(_STAGE.where(Stage.model_id == bindparam("model_id")).order_by(Stage.ordinal), StageFacts)
 _PART = _STAGE.where(Stage.id > bindparam("after")).order_by(Stage.id).limit(bindparam("limit", type_=Integer))
 _STAGES = {
     Listed.PUBLIC: Statement(_PART.where(Stage.state == StageState.PUBLIC), StageFacts),
@@ -215,9 +229,14 @@ _ALL_CLEARANCES = Statement(_OF_PARTNER, ClearanceFacts)
 _CLEARANCES = Statement(
     _OF_PARTNER.where(Clearance.model_id == bindparam("model_id")), ClearanceFacts, share=[Clearance]
 )
+_previous = aliased(AgreementVersion)
 _CURRENT = select(
     AgreementVersion.agreement_id, AgreementVersion.id.label("current_version_id"), AgreementVersion.number,
-    AgreementVersion.sha256,
+    AgreementVersion.sha256, AgreementVersion.resign_until, _previous.id.label("previous_version_id"),
+    _previous.sha256.label("previous_sha256"),
+).outerjoin(
+    _previous,
+    (_previous.agreement_id == AgreementVersion.agreement_id) & (_previous.number == AgreementVersion.number - 1),
 )  # fmt: skip
 _ALL_VERSIONS = Statement(_CURRENT.join(Agreement, Agreement.current_version_id == AgreementVersion.id), VersionFacts)
 _VERSION = Statement(_CURRENT.where(AgreementVersion.id == bindparam("version_id")), VersionFacts)

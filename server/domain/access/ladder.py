@@ -9,17 +9,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from server.domain.access import checklists, rule
+from server.domain.access import checklists, counting_signatures, rule
 from server.domain.access.checklists import Asked, Item, UnderWay
 from server.domain.access.facts import Facts, StageFacts, gather_all
 from server.domain.callers import Caller
 from server.domain.errors import AgreementOutdated, AgreementUnsigned, ClearanceExpired, NotCleared, Refused
 from server.domain.paging import Page, Slice
 from server.domain.permissions import Role
-from server.domain.release.stages import Model, StageState
+from server.domain.release import plans
+from server.domain.release.plans import Plan
+from server.domain.release.stages import StageState
 from server.domain.resources import Resources
 
 ENDS_SOON = timedelta(days=30)
@@ -50,7 +51,7 @@ class ShownStage:
     model: str
     name: str
     state: StageState
-    plan: str | None
+    plan: Plan
     announced: bool
     ordinal: int | None = None
     parameters: int | None = None
@@ -66,12 +67,25 @@ class ShownStage:
 
 
 @dataclass(frozen=True, slots=True)
+class SignAgain:
+    """Access that rests on a signature of the version before the current one, which counts until a moment.
+
+    is_waiting: the new version is signed, and the lab has not countersigned.
+    """
+
+    agreement: str
+    number: int
+    until: datetime
+    is_waiting: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One stage as the caller sees it. shown: whether more than name, state and plan is theirs to know.
 
     refused: why it is not open; None for yes. version: of the agreement that must be signed. ends_at: of the access.
     checklist: all that is to be done until it opens, where that can be done. declined: the newest request, if the lab
-    said no to it.
+    said no to it. clearance_id: what the access rests on. renewal_id: an open request that would let it last longer.
     """
 
     stage: ShownStage
@@ -83,6 +97,9 @@ class Step:
     ends_at: datetime | None
     checklist: Sequence[Item] = ()
     declined: Asked | None = None
+    clearance_id: int | None = None
+    renewal_id: int | None = None
+    sign_again: SignAgain | None = None
 
     @property
     def full_name(self) -> str:
@@ -107,7 +124,7 @@ def ladders(session: Session, use: Resources, caller: Caller, *, at_most: int = 
     by_model: dict[str, list[Step]] = {}
     for step in _steps(session, use, caller, sorted(found, key=lambda stage: (stage.model_id, stage.ordinal))):
         by_model.setdefault(step.stage.model, []).append(step)
-    titles = dict(session.execute(select(Model.name, Model.title)).all())
+    titles = {stage.model: stage.title for stage in found}
     return [Ladder(model, titles[model], steps) for model, steps in by_model.items()]
 
 
@@ -154,7 +171,20 @@ def _step(use: Resources, stage: StageFacts, facts: Facts, begun: UnderWay, at: 
         ends_at=None if opens is None else opens.expires_at,
         checklist=checklists.of(stage, facts, begun, at) if can_act else (),
         declined=begun.declined(stage) if is_missing else None,
+        clearance_id=None if opens is None else opens.id,
+        renewal_id=None if opens is None or (asks := begun.asked(stage)) is None else asks.id,
+        sign_again=_sign_again(stage, facts, begun, at) if opens is not None else None,
     )
+
+
+def _sign_again(stage: StageFacts, facts: Facts, begun: UnderWay, at: datetime) -> SignAgain | None:
+    agreement = facts.agreement
+    if agreement is None or agreement.resign_until is None or facts.caller.is_staff:
+        return None
+    if not counting_signatures.is_previous(agreement, counting_signatures.counting(agreement, facts.signatures, at)):
+        return None
+    is_waiting = agreement.current_version_id in begun.signed
+    return SignAgain(stage.agreement or "", agreement.number, agreement.resign_until, is_waiting)
 
 
 def _next_step(stage: StageFacts, facts: Facts, begun: UnderWay, refused: Refused, at: datetime) -> NextStep | None:
@@ -172,7 +202,8 @@ def _next_step(stage: StageFacts, facts: Facts, begun: UnderWay, refused: Refuse
 
 
 def _outline(stage: StageFacts) -> ShownStage:
-    return ShownStage(stage.id, stage.model, stage.name, stage.state, stage.plan, stage.announced)
+    plan = plans.of(stage.planned_from, stage.planned_until, stage.note)
+    return ShownStage(stage.id, stage.model, stage.name, stage.state, plan, stage.announced)
 
 
 def _shown(stage: StageFacts) -> ShownStage:

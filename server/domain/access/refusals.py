@@ -32,6 +32,7 @@ class Refusal(Base):
     person_id: Mapped[int | None] = mapped_column(Key)
     token_id: Mapped[int | None] = mapped_column(Key)
     address: Mapped[str | None] = mapped_column(String(64))
+    stage: Mapped[str | None] = mapped_column(String(200), index=True)  # what the access rule refused
 
 
 def record(use: Resources, caller: Caller, refused: Refused, asked: str) -> None:
@@ -50,5 +51,6 @@ def record(use: Resources, caller: Caller, refused: Refused, asked: str) -> None
                 person_id=caller.person_id,
                 token_id=caller.token_id,
                 address=caller.address,
+                stage=refused.stage,
             )
         )

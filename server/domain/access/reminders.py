@@ -15,6 +15,7 @@ class About(StrEnum):
     """What a reminder is of; `subject_id` says which one."""
 
     CLEARANCE = "clearance"
+    SIGNATURE = "signature"  # which ends with the time to sign again
     WEEK = "week"  # the lab's list; its id is 202649 for week 49 of 2026
 
 

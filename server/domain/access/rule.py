@@ -10,14 +10,12 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from server.domain.access import quotas
+from server.domain.access import counting_signatures, quotas
 from server.domain.access.facts import (
     ClearanceFacts,
     Facts,
     Listed,
-    SignatureFacts,
     StageFacts,
-    VersionFacts,
     find_stage,
     gather,
     list_stages,
@@ -74,7 +72,7 @@ def require(
     facts = gather(session, caller, find_stage(session, stage, lock=True), lock=True)
     quota = _locked_quota(session, caller)
     at = use.clock()
-    _raise(session, at, refusal_now(use, facts, at))
+    _raise(session, at, facts, refusal_now(use, facts, at))
     grant = _grant(session, use, facts, at, checkpoint, paths)
     if quota is not None:
         quotas.take(session, quota, grant.size_bytes, at)
@@ -94,7 +92,7 @@ def require_stage(session: Session, use: Resources, caller: Caller, stage: str) 
     found = find_stage(session, stage, lock=False)
     facts = gather(session, caller, found, lock=False)
     at = use.clock()
-    _raise(session, at, refusal_now(use, facts, at, staff_may_look=True))
+    _raise(session, at, facts, refusal_now(use, facts, at, staff_may_look=True))
     return _existing(found)
 
 
@@ -139,7 +137,7 @@ def refusal(
         return None
     if clearance_for(facts, stage, at) is None:
         return ClearanceExpired() if _had_one(facts, stage, at) else NotCleared()
-    return _agreement_refusal(facts)  # row 6
+    return _agreement_refusal(facts, at)  # row 6
 
 
 def refusal_now(use: Resources, facts: Facts, at: datetime, *, staff_may_look: bool = False) -> Refused | None:
@@ -175,20 +173,14 @@ def _counts(clearance: ClearanceFacts, stage: StageFacts) -> bool:
     return clearance.approved_at is not None and clearance.revoked_at is None and clearance.rank >= stage.rank
 
 
-def _agreement_refusal(facts: Facts) -> Refused | None:
+def _agreement_refusal(facts: Facts, at: datetime) -> Refused | None:
     if _existing(facts.stage).agreement_id is None:
         return None
     if facts.agreement is None:  # demanded and not found: nobody can have signed it
         return AgreementUnsigned()
-    if _signature(facts, facts.agreement) is not None:
+    if counting_signatures.counting(facts.agreement, facts.signatures, at) is not None:
         return None
     return AgreementOutdated() if any(row.ended_at is None for row in facts.signatures) else AgreementUnsigned()
-
-
-def _signature(facts: Facts, agreement: VersionFacts) -> SignatureFacts | None:
-    """The signature in force of the version that must be signed now."""
-    signed = (row for row in facts.signatures if row.version_id == agreement.current_version_id)
-    return next((row for row in signed if row.ended_at is None), None)
 
 
 def _grant(
@@ -197,7 +189,8 @@ def _grant(
     stage = _existing(facts.stage)
     listed = _file_list(session, use, stage, checkpoint)
     clearance = None if stage.state == StageState.PUBLIC else clearance_for(facts, stage, at)
-    signature = None if facts.agreement is None else _signature(facts, facts.agreement)
+    agreement = facts.agreement
+    signature = None if agreement is None else counting_signatures.counting(agreement, facts.signatures, at)
     return Grant(
         at=at,
         model=stage.model,
@@ -206,7 +199,7 @@ def _grant(
         files=_files(use, stage, listed, paths),
         clearance_id=None if clearance is None else clearance.id,
         tier=None if clearance is None else clearance.tier,
-        agreement_sha256=None if facts.agreement is None else facts.agreement.sha256,
+        agreement_sha256=None if agreement is None else counting_signatures.signed_sha256(agreement, signature),
         signature_id=None if signature is None else signature.id,
     )
 
@@ -240,8 +233,10 @@ def _locked_quota(session: Session, caller: Caller) -> Quota | None:
     return None if caller.organization_id is None else quotas.lock(session, caller.organization_id)
 
 
-def _raise(session: Session, at: datetime, refused: Refused | None) -> None:
+def _raise(session: Session, at: datetime, facts: Facts, refused: Refused | None) -> None:
     """A clearance may only look ended, or not begun, to a clock that is behind: then nobody can say. LogUnsound."""
     if refused is not None:
         condition.require_clock(session, at)
+        if facts.stage is not None:
+            refused.stage = f"{facts.stage.model}/{facts.stage.name}"
         raise refused

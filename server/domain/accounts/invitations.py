@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relations
 
 from server import dates
 from server.domain import acts
-from server.domain.accounts import factors
+from server.domain.accounts import factors, granting
 from server.domain.accounts.sign_in import SignedIn
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
@@ -134,7 +134,7 @@ def totp_secret(use: Resources, secret: str) -> str:
 
 
 def accept(use: Resources, stranger: Caller, secret: str, name: str, password: str, code: str) -> SignedIn:
-    """Make the invited person, whose app has shown a right code, and sign them in.
+    """Make the invited person, whose app has shown a right code, and sign them in; of the lab with a role that waits.
 
     Raises NotFound, NotPossible (it is over; there is such a person), InvalidRequest, OrganizationSuspended.
     """
@@ -151,12 +151,15 @@ def accept(use: Resources, stranger: Caller, secret: str, name: str, password: s
             raise OrganizationSuspended
         totp = totp_secret(use, secret)
         step = factors.require_step(totp, code, at)
-        role = Role(invitation.role)
+        wanted = Role(invitation.role)
+        role = Role.PENDING if home.is_lab else wanted
         person, _ = people.create(session, use, home, invitation.email, name, role, hashed, totp)
         person.totp_step, invitation.accepted_at = step, at
         signed_in = SignedIn(sessions.begin(session, stranger, person.id, "totp", at), role, person.email)
         caller = replace(stranger, via="session", organization=home.slug, person=person.email)
-        people.record(session, caller, EntryKind.PERSON_ACCEPT_INVITATION, person, at, invitation=invitation.id)
+        told = granting.propose_in(session, use, person, wanted, invitation.inviter, at) if home.is_lab else {}
+        kind = EntryKind.PERSON_ACCEPT_INVITATION
+        people.record(session, caller, kind, person, at, invitation=invitation.id, **told)
         return signed_in
 
 

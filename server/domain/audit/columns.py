@@ -10,6 +10,7 @@ from typing import Any
 from server.domain import entry_kinds
 from server.domain.audit.world import Record, World
 from server.domain.entry_kinds import KINDS, EntryKind
+from server.domain.identity.organizations import HELD_AS
 from server.log.entries import name_of
 from server.storage.database import AnyRow
 
@@ -75,6 +76,9 @@ def organization_of(world: World, record: Record, erased: Mapping[int, AnyRow]) 
         by: str | None = record["actor"].get("organization")
         return by
     match KINDS[EntryKind(kind)].subject:
+        case "on" if record["on"].startswith(HELD_AS):
+            held: str = record["on"].removeprefix(HELD_AS)
+            return held
         case "token":
             token = world.tokens.get(record["token"])
             told = record.get("organization", record["actor"].get("organization"))

@@ -15,9 +15,7 @@ import orjson
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from server import dates
 from server.domain.audit import columns, log_entries, replay
-from server.domain.audit.exports import csv_line
 from server.domain.audit.log_entries import EntryFilter
 from server.domain.audit.replay import Replay
 from server.domain.audit.world import Record
@@ -100,35 +98,6 @@ class Exposure:
     organizations: list[OrganizationExposure] = field(default_factory=list)
     taken: list[Taken] = field(default_factory=list)
     cut: bool = False
-
-
-CSV_COLUMNS = (
-    "stage", "organization", "person", "role", "could", "since", "until", "clearance", "tier", "signature",
-    "agreement_sha256", "downloads", "issued_bytes", "fetched_bytes",
-)  # fmt: skip
-
-
-def as_csv(found: Exposure) -> Iterator[str]:
-    """The same as lines: for each authority of an organization, each time of a person, and what each was issued."""
-    yield csv_line(CSV_COLUMNS)
-    for span in found.anyone:
-        yield csv_line((found.stage, "", "", "", "anyone", *_edges(span), *[""] * 7))
-    for one in found.organizations:
-        for it in one.authorities:
-            rests_on = (it.clearance, it.tier, it.signature, it.agreement_sha256)
-            yield csv_line((found.stage, one.slug, "", "", "organization", *_edges(it), *rests_on, "", "", ""))
-        for person in one.people.values():
-            for span in person.spans:
-                who = (person.email, person.role, "person")
-                yield csv_line((found.stage, one.slug, *who, *_edges(span), *[""] * 7))
-    for taken in found.taken:
-        did = ("did", dates.rfc3339(taken.first_at or found.since), dates.rfc3339(taken.last_at or found.until))
-        counts = (taken.downloads, taken.issued_bytes, taken.fetched_bytes)
-        yield csv_line((found.stage, taken.organization, taken.person, "", *did, "", "", "", "", *counts))
-
-
-def _edges(span: Span) -> tuple[str, str]:
-    return dates.rfc3339(span.since), dates.rfc3339(span.until)
 
 
 def exposure(
@@ -218,10 +187,9 @@ class _History:
         world, stage = self._world, self._world.stages[self._found.stage]
         if world.organizations[slug].suspended or (stage.state == StageState.PLANNED and slug != world.lab):
             return
-        signature, wanted = None, None
+        signature, sha256 = None, None
         if stage.agreement is not None:
-            wanted = world.current.get(stage.agreement)
-            signature = next((key for key in world.signatures if world.signed(key, slug, wanted)), None)
+            signature, sha256, until = self._signed(stage.agreement, slug, since, until)
             if signature is None:
                 return
         least = world.ranks.get(stage.tier, 0)
@@ -237,7 +205,22 @@ class _History:
             lasting = [one for one in holding if one[1] <= start < one[0]]
             if lasting:
                 _, _, key, tier = max(lasting)
-                yield Authority(start, end, key, tier, signature, wanted)
+                yield Authority(start, end, key, tier, signature, sha256)
+
+    def _signed(
+        self, agreement: str, slug: str, since: datetime, until: datetime
+    ) -> tuple[int | None, str | None, datetime]:
+        """The signature that counts from a moment on, of which text, and how long: that of an older version ends."""
+        world, current = self._world, self._world.current.get(agreement)
+        for key in world.signatures:
+            if world.signed(key, slug, current):
+                return key, current, until
+        previous, end_ms = world.lasting.get(agreement, (None, 0))
+        if previous is not None and since < (end := _moment(end_ms)):
+            for key in world.signatures:
+                if world.signed(key, slug, previous):
+                    return key, previous, min(until, end)
+        return None, None, until
 
     def _note_could(self, slug: str, authority: Authority) -> None:
         known = self.organizations.setdefault(slug, OrganizationExposure(slug))

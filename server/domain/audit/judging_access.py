@@ -10,11 +10,27 @@ def _tier_add(world: World, record: Record) -> Iterator[str]:
     if record["tier"] in world.ranks or record["rank"] in world.ranks.values():
         yield "it defines a tier or a rank that already exists"
     world.ranks[record["tier"]] = record["rank"]
+    if record.get("report_to_renew"):
+        world.report_to_renew.add(record["tier"])
+
+
+def _tier_edit(world: World, record: Record) -> Iterator[str]:
+    if record["tier"] not in world.ranks:
+        yield "it changes a tier that was never added"
+    if record["report_to_renew"]:
+        world.report_to_renew.add(record["tier"])
+    else:
+        world.report_to_renew.discard(record["tier"])
 
 
 def _agreement_publish(world: World, record: Record) -> Iterator[str]:
-    world.current[record["agreement"]] = record["sha256"]
-    yield from ()
+    name, until = record["agreement"], record.get("resign_until")
+    world.lasting.pop(name, None)
+    if until is not None:
+        world.lasting[name] = world.current.get(name), until
+        if name not in world.current:
+            yield "it gives time to sign again an agreement that nobody can have signed"
+    world.current[name] = record["sha256"]
 
 
 def _clearance_propose(world: World, record: Record) -> Iterator[str]:
@@ -97,6 +113,7 @@ def _own_request(_: World, record: Record) -> Iterator[str]:
 _DECIDED = JudgedByNothing("because the resulting clearance is judged itself")
 RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     EntryKind.TIER_ADD: _tier_add,
+    EntryKind.TIER_EDIT: _tier_edit,
     EntryKind.AGREEMENT_PUBLISH: _agreement_publish,
     EntryKind.CLEARANCE_PROPOSE: _clearance_propose,
     EntryKind.CLEARANCE_APPROVE: _clearance_approve,

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from server.domain.audit.world import Decision, JudgedByNothing, Record, Rule, World
 from server.domain.entry_kinds import EntryKind
+from server.domain.release.findings import COUNTED, FindingState, Severity
 from server.domain.release.holds import EVERYTHING
 from server.domain.release.stages import MOVES, OPENING, StageState
 
@@ -18,6 +19,8 @@ def _propose(world: World, record: Record) -> Iterator[str]:
             yield "it is about a stage that was never added"
         if record["to"] not in MOVES[StageState(record["before"])]:
             yield f"a stage cannot move from {record['before']} to {record['to']}"
+    elif record["on"] not in world.held:
+        yield "it proposes to lift a hold that did not exist"
     if record.get("opens_at", record["time"] + 1) <= record["time"]:
         yield "it is scheduled for before it was proposed"
     world.decisions[record["decision"]] = Decision(
@@ -63,13 +66,16 @@ def _close(world: World, record: Record) -> Iterator[str]:
 
 def _execute(world: World, record: Record) -> Iterator[str]:
     yield from _named(world, record, "carries out")
+    if record["decides"] != "move":
+        yield "it carries out a lift, which is an entry of its own kind"
     yield from _at_its_turn(world, record)
     stage = world.stages.get(record["on"])
     if stage is None or stage.state != record["before"]:
         yield "it moves a stage from a state that it was not in"
     yield from (f"it carries out a decision past {block}" for block in _blocks(world, record))
     if stage is not None:
-        stage.state = record["to"]
+        stage.state, stage.was_public = record["to"], stage.was_public or record["to"] == StageState.PUBLIC
+    world.consider(record["findings"])
     if (decision := world.decisions.get(record["decision"])) is not None:
         decision.state, decision.evidence_when_done_sha256 = "done", record["evidence_sha256"]
 
@@ -108,8 +114,24 @@ def _blocks(world: World, record: Record) -> list[str]:
     """What the log knew then that forbids a move."""
     if (record["before"], record["to"]) not in OPENING:
         return []
-    above = (record["on"], record["on"].partition("/")[0], EVERYTHING)
-    return [f"a hold on {on}" for on in above if on in world.held]
+    model = record["on"].partition("/")[0]
+    found = [f"a hold on {on}" for on in (record["on"], model, EVERYTHING) if on in world.held]
+    decision, stage = world.decisions.get(record["decision"]), world.stages.get(record["on"])
+    considered = frozenset() if decision is None else decision.findings
+    found += [
+        f"finding {number}, which was critical"
+        for number, one in world.findings.items()
+        if one.stage.startswith(f"{model}/") and one.severity == Severity.CRITICAL
+        and (one.state == FindingState.OPEN or (one.state == FindingState.CONFIRMED and number not in considered))
+    ]  # fmt: skip
+    if stage is not None and record["to"] == StageState.PUBLIC:
+        count = sum(
+            one.stage == record["on"] and one.state in COUNTED and one.organization != world.lab
+            for one in world.findings.values()
+        )
+        if count < stage.reports_at_least:
+            found.append(f"the minimum of {stage.reports_at_least} reports by partners: there were {count}")
+    return found
 
 
 RULES: dict[EntryKind, Rule | JudgedByNothing] = {

@@ -3,7 +3,18 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from server.domain.audit.world import Invitation, JudgedByNothing, Organization, Person, Record, Rule, Token, World
+from server.domain.audit import judging_roles
+from server.domain.audit.world import (
+    Invitation,
+    JudgedByNothing,
+    Organization,
+    Person,
+    Record,
+    RoleGrant,
+    Rule,
+    Token,
+    World,
+)
 from server.domain.entry_kinds import EntryKind
 from server.domain.permissions import Role
 
@@ -17,6 +28,7 @@ def _begin(world: World, record: Record) -> Iterator[str]:
     world.two_people = record.get("two_people", False)
     for email in record["admins"]:
         world.people[email] = Person(world.lab, Role.ADMIN, given_by_two=True)
+        world.role_grants[f"of {email}"] = RoleGrant(email, Role.ADMIN, None, None, "standing")
 
 
 def _organization_add(world: World, record: Record) -> Iterator[str]:
@@ -33,10 +45,6 @@ def _organization_change(world: World, record: Record) -> Iterator[str]:
         yield "it is about an organization that was never added"
         return
     match record["kind"]:
-        case EntryKind.ORGANIZATION_SUSPEND | EntryKind.ORGANIZATION_RESUME as kind:
-            if about.is_lab:
-                yield "the lab cannot be suspended"
-            about.suspended = kind == EntryKind.ORGANIZATION_SUSPEND
         case EntryKind.ORGANIZATION_QUOTA:
             about.bytes_per_day = record["bytes_per_day"]
             about.requests_per_minute = record["requests_per_minute"]
@@ -70,7 +78,7 @@ def _accept(world: World, record: Record) -> Iterator[str]:
     home = record.get("organization") or record["actor"].get("organization")
     if known is None or not known.is_open:
         yield "it accepts an invitation that was not open"
-    elif (known.organization, known.email, known.role) != (home, email, record["role"]):
+    elif (known.organization, known.email, known.role) != (home, email, record.get("proposed_role", record["role"])):
         yield "it accepts a different invitation than was sent"
     if known is not None:
         if not world.manages(known.invited_by, known.organization) or world.people[known.invited_by or ""].disabled:
@@ -80,18 +88,20 @@ def _accept(world: World, record: Record) -> Iterator[str]:
         yield f"{email} already had an account"
     if record["actor"].get("person") != email:
         yield "nobody can accept an invitation for someone else"
+    yield from judging_roles.joined(world, record, email, None if known is None else known.invited_by)
     world.people[email] = Person(home, record["role"], record.get("person_id"))
 
 
 def _person_add(world: World, record: Record) -> Iterator[str]:
     email, home = record["person"], record["organization"]
-    if not world.manages(record["actor"].get("person"), home):
+    if not world.manages(by := record["actor"].get("person"), home):
         yield "it adds a person to an organization whose people they cannot manage"
     if not world.fits(home, record["role"]):
         yield f"it makes {email} {record['role']} of {home}, which is not a role there"
     if email in world.people:
         yield f"{email} already had an account"
-    world.people[email] = Person(home, record["role"], record.get("person_id"))
+    yield from judging_roles.joined(world, record, email, by)
+    world.people[email] = Person(home, record["role"], record.get("person_id"), known_by={str(by)})
 
 
 def _person_change(world: World, record: Record) -> Iterator[str]:
@@ -112,7 +122,10 @@ def _person_change(world: World, record: Record) -> Iterator[str]:
     if kind == EntryKind.PERSON_CHANGE_ROLE:
         if not world.fits(about.organization, record["role"]):
             yield f"it makes {email} {record['role']} of {about.organization}, which is not a role there"
+        if world.two_people and about.organization == world.lab:
+            yield f"it makes {email} {record['role']} by one person alone"
         about.role, about.given_by_two = record["role"], False
+        world.end_grants(email)
     elif kind == EntryKind.PERSON_RESET_PASSWORD:
         about.known_by.add(str(by))
     elif kind == EntryKind.PERSON_DISABLE:
@@ -192,8 +205,6 @@ def _may_change(person: Person, email: str | None, token: Token) -> bool:
 RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     EntryKind.INSTANCE_BEGIN: _begin,
     EntryKind.ORGANIZATION_ADD: _organization_add,
-    EntryKind.ORGANIZATION_SUSPEND: _organization_change,
-    EntryKind.ORGANIZATION_RESUME: _organization_change,
     EntryKind.ORGANIZATION_QUOTA: _organization_change,
     EntryKind.ORGANIZATION_NETWORKS: _organization_change,
     EntryKind.ORGANIZATION_RENAME: _organization_change,

@@ -1,4 +1,4 @@
-"""Rules for what is released, and for what is then issued: models, stages, holds, checkpoints, downloads."""
+"""Rules for what is released, and for what is then issued: models, stages, checkpoints, downloads."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,16 @@ from server.domain.audit.world import JudgedByNothing, Record, Rule, Stage, Worl
 from server.domain.entry_kinds import EntryKind
 from server.domain.permissions import Permission
 from server.domain.release.holds import EVERYTHING
+from server.domain.release.stage_editing import FIXED_ONCE_RELEASED
 from server.domain.release.stages import MOVES, StageState
+
+SAID = (
+    "announced",
+    "note",
+    "ordinal",
+    "planned",
+    "reports_at_least",
+)  # of a stage, when it is added and when it is edited
 
 
 def _model_add(world: World, record: Record) -> Iterator[str]:
@@ -19,8 +28,8 @@ def _stage_add(world: World, record: Record) -> Iterator[str]:
     if record["stage"] in world.stages:
         yield "it adds a stage that already exists"
         return
-    announced = bool(record.get("announced", False))
-    world.stages[record["stage"]] = Stage(record["tier"], record.get("agreement"), announced=announced)
+    told = {name: record[name] for name in SAID if name in record}
+    world.stages[record["stage"]] = Stage(record["tier"], record.get("agreement"), **told)
 
 
 def _stage_move(world: World, record: Record) -> Iterator[str]:
@@ -45,12 +54,15 @@ def _stage_change(world: World, record: Record) -> Iterator[str]:
         stage.announced = record["announced"]
 
 
-def _hold(world: World, record: Record) -> Iterator[str]:
-    on = record["on"]
-    if record["kind"] != EntryKind.HOLD_LIFT:
-        world.held[on] = record["actor"].get("person")
-    elif world.held.pop(on, record) is record:
-        yield "it lifts a hold that did not exist"
+def _stage_edit(world: World, record: Record) -> Iterator[str]:
+    stage, after = world.stages.get(record["stage"]), record["after"]
+    if stage is None:
+        yield "it is about a stage that was never added"
+        return
+    if stage.state != StageState.PLANNED and (fixed := sorted(after.keys() & FIXED_ONCE_RELEASED)):
+        yield f"it changes the {' and '.join(fixed)} of a stage that is {stage.state}"
+    for name in after.keys() & {*SAID, *FIXED_ONCE_RELEASED}:
+        setattr(stage, name, after[name])
 
 
 def _checkpoint_publish(world: World, record: Record) -> Iterator[str]:
@@ -104,8 +116,9 @@ def _clearance_faults(world: World, record: Record, stage: Stage, organization: 
 def _agreement_faults(world: World, record: Record, stage: Stage, organization: str | None) -> Iterator[str]:
     if stage.agreement is None:
         return
-    wanted = world.current.get(stage.agreement)
-    if record.get("agreement_sha256") != wanted or not world.signed(record.get("signature"), organization, wanted):
+    sha256 = record.get("agreement_sha256")
+    counts = {world.current.get(stage.agreement), world.lasts(stage.agreement, record["time"])}
+    if sha256 not in counts or not world.signed(record.get("signature"), organization, sha256):
         yield "no signature of the agreement's current version was in force"
 
 
@@ -115,9 +128,7 @@ RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     EntryKind.STAGE_MOVE: _stage_move,
     EntryKind.STAGE_ALIAS: _stage_change,
     EntryKind.STAGE_ANNOUNCE: _stage_change,
-    EntryKind.HOLD_LAY: _hold,
-    EntryKind.HOLD_PLACE: _hold,
-    EntryKind.HOLD_LIFT: _hold,
+    EntryKind.STAGE_EDIT: _stage_edit,
     EntryKind.CHECKPOINT_PUBLISH: _checkpoint_publish,
     EntryKind.CHECKPOINT_SET_MAIN: _checkpoint_set_main,
     EntryKind.DOWNLOAD: _download,

@@ -4,22 +4,24 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import case, select
 from sqlalchemy.orm import Session
 
 from server.domain.access.clearances import Clearance
 from server.domain.access.signatures import Signature
 from server.domain.accounts.invitations import Invitation
 from server.domain.decisions import records
-from server.domain.identity.organizations import Organization, Quota
+from server.domain.identity.organizations import HELD_AS, Organization, Quota
 from server.domain.identity.people import Person
+from server.domain.identity.role_grants import RoleGrant
 from server.domain.identity.tokens import Token
+from server.domain.release import plans
 from server.domain.release.agreements import Agreement, AgreementVersion
 from server.domain.release.decisions import Decision, DecisionFinding
 from server.domain.release.finding_attachments import FindingAttachment
 from server.domain.release.findings import Finding, FindingReader, sha256_of
-from server.domain.release.holds import EVERYTHING
-from server.domain.release.stages import Everything, Holdable, Model, Stage, StageAlias
+from server.domain.release.holds import EVERYTHING, Held
+from server.domain.release.stages import Everything, Model, Stage, StageAlias
 from server.domain.release.tiers import Tier
 
 Rows = Mapping[Any, Mapping[str, Any]]
@@ -41,7 +43,7 @@ def organizations(session: Session, _: Names) -> Rows:
     query = select(Organization, Quota).outerjoin(Quota, Quota.organization_id == Organization.id)
     return {
         one.slug: {
-            "number": one.id, "name": one.name, "being_the_lab": one.is_lab, "suspension": one.suspended_at is not None,
+            "number": one.id, "name": one.name, "being_the_lab": one.is_lab,
             "networks": one.networks, "bytes_per_day": quota and quota.bytes_per_day,
             "requests_per_minute": quota and quota.requests_per_minute,
         }
@@ -78,6 +80,21 @@ def invitations(session: Session, names: Names) -> Rows:
             "being_open": one.accepted_at is None and one.withdrawn_at is None,
         }
         for one in session.scalars(select(Invitation))
+    }  # fmt: skip
+
+
+def role_grants(session: Session, names: Names) -> Rows:
+    """Each that is or was proposed by somebody; of the first two admins' own, that which still stands."""
+    states = (RoleGrant.closed_at, "closed"), (RoleGrant.approved_at, "standing")
+    state = case(*[(moment.is_not(None), word) for moment, word in states], else_="open")
+    query = select(RoleGrant, state).where(~RoleGrant.is_root | RoleGrant.closed_at.is_(None))
+    return {
+        f"of {names.emails.get(one.person_id)}" if one.is_root else one.id: {
+            "person": names.emails.get(one.person_id), "role": str(one.role),
+            "proposer": names.emails.get(one.proposed_by or 0), "approver": names.emails.get(one.approved_by or 0),
+            "state": word,
+        }
+        for one, word in session.execute(query)
     }  # fmt: skip
 
 
@@ -129,16 +146,19 @@ def stages(session: Session, names: Names) -> Rows:
         f"{names.models.get(one.model_id)}/{one.name}": {
             "state": str(one.state), "tier": names.tiers.get(one.tier_id), "being_announced": one.announced,
             "agreement": names.agreements.get(one.agreement_id or 0), "aliases": aliases.get(one.id, set()),
+            "position": one.ordinal, "planned_window": plans.as_text(one.plan.window), "note": one.note,
+            "minimum_of_reports": one.reports_at_least,
         }
         for one in session.scalars(select(Stage))
     }  # fmt: skip
 
 
 def holds(session: Session, names: Names) -> Rows:
-    rows: dict[str, Holdable] = {row.name: row for row in session.scalars(select(Model))}
+    rows: dict[str, Held] = {row.name: row for row in session.scalars(select(Model))}
     if (everything := session.get(Everything, 1)) is not None:
         rows[EVERYTHING] = everything
     rows |= {f"{names.models.get(row.model_id)}/{row.name}": row for row in session.scalars(select(Stage))}
+    rows |= {HELD_AS + row.slug: row for row in session.scalars(select(Organization))}
     return {on: {"author": row.held_by} for on, row in rows.items() if row.held_at is not None}
 
 
@@ -165,14 +185,18 @@ def findings(session: Session, names: Names) -> Rows:
 
 
 def agreements(session: Session, names: Names) -> Rows:
+    ends = dict(session.execute(select(AgreementVersion.id, AgreementVersion.resign_until)).all())
+    found = [(one.name, one.current_version_id or 0) for one in session.scalars(select(Agreement))]
     return {
-        one.name: {"current_version": names.versions.get(one.current_version_id or 0)}
-        for one in session.scalars(select(Agreement))
+        name: {"current_version": names.versions.get(key), "time_to_sign_again": (end := ends.get(key)) and _ms(end)}
+        for name, key in found
     }
 
 
 def tiers(session: Session, _: Names) -> Rows:
-    return {one.name: {"rank": one.rank} for one in session.scalars(select(Tier))}
+    return {
+        one.name: {"rank": one.rank, "report_to_renew": one.report_to_renew} for one in session.scalars(select(Tier))
+    }
 
 
 def models(_: Session, names: Names) -> Rows:

@@ -10,10 +10,8 @@ from sqlalchemy.orm import Session
 
 from server.domain.audit import live_rows
 from server.domain.audit.live_rows import Names, Rows
-from server.domain.audit.world import World
+from server.domain.audit.world import UNTOLD, World
 from server.log.verification import Fault
-
-UNKNOWN = object()  # what the log did not keep at the time: it cannot be compared
 
 
 def differences(session: Session, world: World) -> Iterator[Fault]:
@@ -44,19 +42,19 @@ def _compared(table: str, told: Rows, found: Rows) -> Iterator[Fault]:
             yield Fault(row, "the row exists, but is not in the log")
         else:
             for name, value in told[key].items():
-                if value is not UNKNOWN and found[key][name] != value:
+                if value is not UNTOLD and found[key][name] != value:
                     yield Fault(row, f"its {name.replace('_', ' ')} differs from the log")
 
 
 def _known(value: Any) -> Any:
-    return UNKNOWN if value is None else value
+    return UNTOLD if value is None else value
 
 
 def _told_organizations(world: World) -> Rows:
     return {
         slug: {
             "number": _known(one.id), "name": _known(one.name), "being_the_lab": one.is_lab,
-            "suspension": one.suspended, "networks": one.networks, "bytes_per_day": one.bytes_per_day,
+            "networks": one.networks, "bytes_per_day": one.bytes_per_day,
             "requests_per_minute": one.requests_per_minute,
         }
         for slug, one in world.organizations.items()
@@ -89,6 +87,17 @@ def _told_invitations(world: World) -> Rows:
             "organization": one.organization, "person": one.email, "role": one.role, "being_open": one.is_open,
         }
         for number, one in world.invitations.items()
+    }  # fmt: skip
+
+
+def _told_role_grants(world: World) -> Rows:
+    return {
+        number: {
+            "person": one.person, "role": str(one.role), "proposer": one.proposed_by, "approver": one.approved_by,
+            "state": one.state,
+        }
+        for number, one in world.role_grants.items()
+        if one.state != "closed" or isinstance(number, int)
     }  # fmt: skip
 
 
@@ -126,10 +135,25 @@ def _told_stages(world: World) -> Rows:
     return {
         name: {
             "state": str(one.state), "tier": one.tier, "being_announced": one.announced, "agreement": one.agreement,
-            "aliases": one.aliases,
+            "aliases": one.aliases, "position": one.ordinal, "planned_window": one.planned, "note": one.note,
+            "minimum_of_reports": one.reports_at_least,
         }
         for name, one in world.stages.items()
     }  # fmt: skip
+
+
+def _told_tiers(world: World) -> Rows:
+    return {
+        name: {"rank": rank, "report_to_renew": name in world.report_to_renew} for name, rank in world.ranks.items()
+    }
+
+
+def _told_agreements(world: World) -> Rows:
+    ends = {name: until for name, (_, until) in world.lasting.items()}
+    return {
+        name: {"current_version": sha256, "time_to_sign_again": ends.get(name)}
+        for name, sha256 in world.current.items()
+    }
 
 
 def _told_findings(world: World) -> Rows:
@@ -149,16 +173,14 @@ _TABLES: dict[str, tuple[Callable[[World], Rows], Callable[[Session, Names], Row
     "people": (_told_people, live_rows.people),
     "tokens": (_told_tokens, live_rows.tokens),
     "invitations": (_told_invitations, live_rows.invitations),
-    "tiers": (lambda world: {name: {"rank": rank} for name, rank in world.ranks.items()}, live_rows.tiers),
-    "agreements": (
-        lambda world: {name: {"current_version": sha256} for name, sha256 in world.current.items()},
-        live_rows.agreements,
-    ),
+    "role grants": (_told_role_grants, live_rows.role_grants),
+    "tiers": (_told_tiers, live_rows.tiers),
+    "agreements": (_told_agreements, live_rows.agreements),
     "models": (lambda world: {name: {} for name in world.models}, live_rows.models),
     "stages": (_told_stages, live_rows.stages),
     "clearances": (_told_clearances, live_rows.clearances),
     "decisions": (_told_decisions, live_rows.decisions),
     "signatures": (_told_signatures, live_rows.signatures),
     "findings": (_told_findings, live_rows.findings),
-    "holds": (lambda world: {on: {"author": by} for on, by in world.held.items()}, live_rows.holds),
+    "holds": (lambda world: {on: {"author": _known(by)} for on, by in world.held.items()}, live_rows.holds),
 }

@@ -19,8 +19,10 @@ from server.domain.audit import (
     judging_actors,
     judging_decisions,
     judging_findings,
+    judging_holds,
     judging_people,
     judging_release,
+    judging_roles,
 )
 from server.domain.audit.world import JudgedByNothing, Record, Rule, World
 from server.domain.entry_kinds import EntryKind
@@ -52,7 +54,7 @@ def _clock_acknowledge(world: World, record: Record) -> Iterator[str]:
     if record["ahead_until"] != world.last_ms:
         yield "it explains times ahead of the clock that no entry has"
     ahead_seconds = (world.last_ms - record["time"]) // 1000
-    world.clock_notes.append(
+    world.notes.append(
         f"entries are dated up to {ahead_seconds} s ahead of time, until {_minute(world.last_ms)}; explained by "
         f"{record['actor'].get('person')} on {_minute(record['time'])}: {record['because']}"
     )
@@ -68,7 +70,9 @@ RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     **judging_access.RULES,
     **judging_findings.RULES,
     **judging_release.RULES,
+    **judging_roles.RULES,
     **judging_decisions.RULES,
+    **judging_holds.RULES,
     EntryKind.ALARM: _alarm,
     EntryKind.ALARM_RESOLVE: JudgedByNothing("because the alarm itself stays"),
     EntryKind.RECONCILIATION: JudgedByNothing("because it is only a count"),
@@ -84,7 +88,7 @@ BACK = "its time is more than a minute before that of an entry sealed earlier"
 _BY_TEXT = {str(kind): (kind, rule) for kind, rule in RULES.items()}
 _CHANGING_NOTHING = {
     EntryKind.DOWNLOAD, EntryKind.ALARM, EntryKind.ENTRY_ERASE, EntryKind.CHECKPOINT_PUBLISH, EntryKind.PASSWORD_RESET,
-    EntryKind.CHECKPOINT_SET_MAIN, EntryKind.FINDING_OPEN,
+    EntryKind.CHECKPOINT_SET_MAIN, EntryKind.FINDING_OPEN, EntryKind.HOLD_CUT,
     EntryKind.ACCESS_REQUEST_CREATE, EntryKind.ACCESS_REQUEST_WITHDRAW, EntryKind.PERSON_PASSWORD_CHANGE,
     EntryKind.PERSON_FACTOR_ADD, EntryKind.PERSON_FACTOR_NAME,
     EntryKind.PERSON_FACTOR_REMOVE, EntryKind.PERSON_FACTOR_REPLACE,

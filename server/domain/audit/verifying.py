@@ -79,8 +79,8 @@ def verify(use: Resources, progress: Progress = lambda *_: None, *, tables: bool
             result.add(
                 replay.verify(session, log, use.settings.second_person_tier, world, _meaning(log, result, progress))
             )
-            result.notes += world.clock_notes
-            world.clock_notes.clear()
+            result.notes += world.notes
+            world.notes.clear()
             progress(f"{log.name}: meaning", result.size, result.size)
         if tables and found:
             found[-1].add(live_tables.differences(session, world))

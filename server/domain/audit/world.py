@@ -11,6 +11,7 @@ from server.domain.permissions import POLICY, STAFF, Permission, Role
 from server.domain.release.findings import TRIAGED, FindingState
 
 Record = dict[str, Any]
+UNTOLD = object()  # what the log did not keep at the time: it cannot be compared
 
 
 @dataclass
@@ -69,6 +70,21 @@ class Invitation:
 
 
 @dataclass
+class RoleGrant:
+    """A giving of a role in the lab. `state`: open, standing, closed. The first two admins' are proposed by nobody."""
+
+    person: str
+    role: str
+    proposed_by: str | None
+    approved_by: str | None = None
+    state: str = "open"
+
+    @property
+    def is_open(self) -> bool:
+        return self.state == "open"
+
+
+@dataclass
 class Clearance:
     organization: str
     model: str
@@ -83,11 +99,17 @@ class Clearance:
 
 @dataclass
 class Stage:
+    """ordinal, planned and note: UNTOLD where no entry has told it, as of stages from before the log kept them."""
+
     tier: str
     agreement: str | None
     state: str = "planned"
     was_public: bool = False  # whether it is or ever was
     announced: bool = False
+    ordinal: int | object = UNTOLD
+    planned: str | object = UNTOLD
+    note: str | object | None = UNTOLD
+    reports_at_least: int = 0
     aliases: set[str] = field(default_factory=set)
 
 
@@ -152,10 +174,14 @@ class World:
     people: dict[str, Person] = field(default_factory=dict)
     tokens: dict[str, Token] = field(default_factory=dict)
     invitations: dict[int, Invitation] = field(default_factory=dict)
+    role_grants: dict[int | str, RoleGrant] = field(default_factory=dict)  # of the first two admins: by their names
     ranks: dict[str, int] = field(default_factory=dict)
+    report_to_renew: set[str] = field(default_factory=set)  # tiers
     models: set[str] = field(default_factory=set)
     stages: dict[str, Stage] = field(default_factory=dict)
     current: dict[str, str] = field(default_factory=dict)  # agreement → sha256 of its current version
+    # Agreement → sha256 of the version before that one, and the end of the time in which it counts as well.
+    lasting: dict[str, tuple[str | None, int]] = field(default_factory=dict)
     clearances: dict[int, Clearance] = field(default_factory=dict)
     decisions: dict[int, Decision] = field(default_factory=dict)
     signatures: dict[int, Signature] = field(default_factory=dict)
@@ -166,7 +192,7 @@ class World:
     two_people: bool = False  # whether what takes two people takes two who could not be one
     lists_people: bool = False  # whether rows have told who acted: the oldest did not
     last_ms: int = 0
-    clock_notes: list[str] = field(default_factory=list)  # where a clock was wrong, and who said so
+    notes: list[str] = field(default_factory=list)  # what is no fault, and is told for good: by whom, and why
 
     def needs_two(self, tier: str) -> bool:
         threshold = self.ranks.get(self.second_person_tier)
@@ -195,6 +221,11 @@ class World:
             organization, sha256, "in force",
         )  # fmt: skip
 
+    def lasts(self, agreement: str, time_ms: int) -> str | None:
+        """The version before the current one, if signatures of it still count."""
+        sha256, until = self.lasting.get(agreement, (None, 0))
+        return sha256 if time_ms < until else None
+
     def consider(self, findings: Iterable[int]) -> None:
         """Move on what an executed decision considered, as `findings.mark_considered` did."""
         for number in findings:
@@ -215,7 +246,13 @@ class World:
 
     def fits(self, organization: str, role: str) -> bool:
         """Whether an organization has such a role."""
-        return (role in STAFF) == (organization == self.lab)
+        return (role in STAFF or role == Role.PENDING) == (organization == self.lab)
+
+    def end_grants(self, email: str) -> None:
+        """What a person's role rested on is replaced."""
+        for grant in self.role_grants.values():
+            if grant.person == email and grant.state == "standing":
+                grant.state = "closed"
 
 
 Rule = Callable[[World, Record], Iterable[str]]

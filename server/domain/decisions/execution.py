@@ -9,7 +9,7 @@ from server.domain.decisions import blockers, evidence, records
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import NotFound
 from server.domain.mail import decision_notices
-from server.domain.release import decisions
+from server.domain.release import decisions, findings
 from server.domain.release.decisions import Decision, DecisionState
 from server.domain.release.stages import Everything, Model, Stage, StageState
 from server.domain.resources import Resources
@@ -37,17 +37,16 @@ def carry_out_due(use: Resources) -> list[Decision]:
 
 
 def locked(session: Session, decision_id: int) -> Decision:
-    """A decision, with the rows that its execution changes and all on which something that forbids it is placed.
-
-    A download that is being decided locks the same in the same order. Raises NotFound.
+    """A decision, with the rows that its execution changes and all by which something that forbids it goes: whoever
+    places a hold or tells of what is critical comes before it or after it. Raises NotFound.
     """
     stage_id = session.scalar(select(Decision.stage_id).where(Decision.id == decision_id))
     if stage_id is not None:
-        # The stage's key does not change: a finding may name it meanwhile, and waits for the model instead. What only
-        # forbids is shared, so that downloads of other stages go on.
-        session.scalar(select(Stage).where(Stage.id == stage_id).with_for_update(key_share=True))
+        # What only forbids is shared, so that downloads of other stages go on. The model comes first, as for whoever
+        # edits a stage; a finding that is reported meanwhile names the stage, whose key does not change.
         of_stage = select(Model).join(Stage, Stage.model_id == Model.id).where(Stage.id == stage_id)
         session.scalar(of_stage.with_for_update(of=Model, read=True))
+        session.scalar(select(Stage).where(Stage.id == stage_id).with_for_update(key_share=True))
         session.get_one(Everything, 1, with_for_update={"read": True})
     decision = session.scalar(select(Decision).where(Decision.id == decision_id).with_for_update())
     if decision is None:
@@ -69,6 +68,7 @@ def carry_out(session: Session, use: Resources, decision: Decision, at: datetime
         return
     decision.evidence_when_done = evidence.gathered(session, stage, considered, at)
     decision.state, decision.done_at = DecisionState.DONE, at
+    findings.mark_considered(session, considered, at)
     stage.state, stage.state_since = StageState(str(decision.to_state)), at
     if decision.opens_at is not None:  # else whoever approved it has just seen it
         people = {decision.proposed_by, decision.approved_by}

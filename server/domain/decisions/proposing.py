@@ -17,6 +17,7 @@ from server.domain.mail import decision_notices
 from server.domain.permissions import Permission
 from server.domain.release import stages
 from server.domain.release.decisions import Decision, DecisionFinding, DecisionKind, DecisionState
+from server.domain.release.findings import Finding
 from server.domain.release.stages import MOVES, Stage, StageState
 from server.domain.resources import Resources
 
@@ -104,9 +105,17 @@ def _require_possible(session: Session, stage: Stage, before: StageState, propos
         raise NotPossible(
             f"{stage.full_name} is {before}{when} and can move to: {can}. To stop downloads for now, place a hold."
         )
+    _require_findings(session, stage, proposal.findings)
     same = select(Decision.id).where(
         Decision.stage_id == stage.id, Decision.state.in_(_OPEN), Decision.to_state == proposal.to,
         Decision.opens_at.is_not_distinct_from(proposal.opens_at),
     )  # fmt: skip
     if (known := session.scalar(same)) is not None:
         raise NotPossible(f"Decision {known} already proposes this, and is still open.")
+
+
+def _require_findings(session: Session, stage: Stage, wanted: Sequence[int]) -> None:
+    """Of its model, and there: what one stage showed is considered for the next."""
+    query = select(Finding.id).where(Finding.id.in_(wanted), Finding.model_id == stage.model_id)
+    if missing := sorted(set(wanted) - set(session.scalars(query))):
+        raise NotPossible(f"There is no finding {missing[0]} on {stage.model.name}.")

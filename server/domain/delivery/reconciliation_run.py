@@ -19,15 +19,13 @@ from server.domain.delivery.read_batches import ReadBatch
 from server.domain.delivery.suspicions import Issued
 from server.domain.entry_kinds import EntryKind
 from server.domain.mail import notices
-from server.domain.publish.checkpoints import CheckpointFile
+from server.domain.publish.checkpoints import OBJECT_PREFIX, CheckpointFile
 from server.domain.resources import Resources
 from server.log import canonical
-from server.storage import keys
+from server.storage import canaries, keys
 from server.storage.access_logs import COPY, GET, SUCCESS, Read, Tally
 from server.storage.database import Base, Key, Moment
-from server.storage.probes import PROBE_PREFIX
 
-OBJECT_PREFIX = "checkpoints/"  # of `checkpoints.object_key`; what else lies in the bucket is not for downloads
 BATCH_LINES = 50_000  # that count or alarm; a transaction writes what they come to
 ALARMS_AT_ONCE = 200  # in one transaction
 NAMES_AT_MOST, EXAMPLES_AT_MOST = 20, 20
@@ -117,7 +115,7 @@ class Run:
         for read in reads:
             key, bucket = read.object_key, read.bucket
             elsewhere = bucket is not None and bucket != self._bucket
-            if not key.startswith(OBJECT_PREFIX) or key.startswith(PROBE_PREFIX) or elsewhere:
+            if not key.startswith(OBJECT_PREFIX) or canaries.is_probe(key) or elsewhere:
                 summary.other += 1
                 continue
             is_own = read.download_id is None and read.by in own

@@ -19,7 +19,7 @@ from server.domain.delivery.alarms import AlarmKind, Suspicion
 from server.domain.delivery.deliveries import in_parts
 from server.domain.downloads import issuing
 from server.domain.entry_kinds import KINDS, EntryKind
-from server.domain.identity.organizations import Organization
+from server.domain.identity.organizations import HELD_AS, Organization
 from server.domain.identity.people import Person
 from server.domain.release.stages import StageState
 from server.log.entries import LogEntry
@@ -55,6 +55,7 @@ class Act:
     place: int | None  # in the log, once it is sealed
     kind: EntryKind
     at_ms: int
+    words: str
 
 
 @dataclass(slots=True)
@@ -178,7 +179,7 @@ def _after_an_end(read: Read, times_ms: Sequence[int], found: Issued) -> Iterato
             told.add(act.entry_id)
             seconds = (at_ms - act.at_ms) / 1000
             where = "" if act.place is None else f" (entry {act.place} of the log)"
-            reason = f"A URL was used {seconds:.1f} s after {_WORDS[act.kind]}{where}."
+            reason = f"A URL was used {seconds:.1f} s after {act.words}{where}."
             cause = (found.id, str(act.entry_id))
             yield _suspicion(AlarmKind.USED_AFTER_REVOCATION, cause, reason, read, at_ms, found)
 
@@ -225,12 +226,17 @@ def _add_acts(session: Session, found: dict[str, Issued]) -> None:
             family = _moved(row.record) if kind in _MOVES else _STARTS.get(kind) or _ENDS[kind]
             if family is not None:
                 # Not by the record: that of a token or a person may have been erased.
-                acts[family, row.subject].append(
-                    Act(row.id, row.leaf_index, kind, int(row.appended_at.timestamp() * 1000))
-                )
+                at_ms = int(row.appended_at.timestamp() * 1000)
+                acts[family, row.subject].append(Act(row.id, row.leaf_index, kind, at_ms, _words(kind, row.subject)))
     for each in found.values():
         after = ([act for act in acts[subject] if act.at_ms >= each.at_ms] for subject in rested[each.id])
         each.acts = [some for some in after if some]
+
+
+def _words(kind: EntryKind, subject: str) -> str:
+    """What an act did; of one that gives back, nothing is told."""
+    is_suspension = kind == EntryKind.HOLD_PLACE and subject.startswith(HELD_AS)
+    return _WORDS.get(EntryKind.ORGANIZATION_SUSPEND if is_suspension else kind, "")
 
 
 def _moved(record: bytes) -> str | None:
@@ -257,7 +263,7 @@ def _rested_on(record: Mapping[str, Any], people: Mapping[str, str]) -> list[Sub
     if record.get("clearance") is None:
         subjects.append(("public", stage))
     if (organization := record["actor"].get("organization")) is not None:
-        subjects.append(("organization", organization))
+        subjects += [("organization", organization), ("hold", f"{HELD_AS}{organization}")]
     if (person := people.get(record["actor"].get("person"))) is not None:
         subjects.append(("person", person))
     if (token := record["actor"].get("token")) is not None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import orjson
 from sqlalchemy import ColumnElement, Select, select
@@ -57,28 +58,55 @@ def downloads_of_checkpoint(session: Session, caller: Caller, full_name: str, ch
     return found, looked_at == LOOKED_AT_ONCE
 
 
+def of_model_since(
+    session: Session, caller: Caller, organization_id: int, model: str, since: datetime
+) -> tuple[Span, bool]:
+    """What an organization was issued of a model from a moment on; whether there was more than was looked at."""
+    mine = (LogEntry.organization_id == organization_id) & LogEntry.stage.startswith(f"{model}/", autoescape=True)
+    issued, at_least = _issued(session, caller, mine, since)
+    span = Span(len(issued), sum(one.size_bytes for one in issued))
+    span.fetched_bytes = sum(deliveries.fetched_bytes(session, [one.id for one in issued]).values())
+    return span, at_least
+
+
+class _Issued(NamedTuple):
+    id: str
+    at: datetime
+    size_bytes: int
+
+
 def _usage(session: Session, caller: Caller, where: ColumnElement[bool], at: datetime) -> Usage:
     week, month = Span(), Span()
-    young: dict[str, bool] = {}  # download → whether it is of the last week
+    issued, at_least = _issued(session, caller, where, at - MONTH)
+    young = {one.id: one.at >= at - WEEK for one in issued}  # whether it is of the last week
+    for one in issued:
+        for span in (month, week) if young[one.id] else (month,):
+            span.downloads += 1
+            span.issued_bytes += one.size_bytes
+    for download_id, sent in deliveries.fetched_bytes(session, young).items():
+        for span in (month, week) if young[download_id] else (month,):
+            span.fetched_bytes += sent
+    return Usage(week, month, at_least)
+
+
+def _issued(
+    session: Session, caller: Caller, where: ColumnElement[bool], since: datetime
+) -> tuple[list[_Issued], bool]:
+    """The newest downloads from a moment on, as far as is looked; whether there may be more."""
+    found: list[_Issued] = []
     looked_at, read_bytes = 0, 0
     with session.execute(_newest(caller, where)) as rows:
         for row in rows:
-            if row.appended_at < at - MONTH - CLOCKS_DIFFER_BY:
+            if row.appended_at < since - CLOCKS_DIFFER_BY:
                 break
             looked_at, read_bytes = looked_at + 1, read_bytes + len(row.record)
             if read_bytes > RECORD_BYTES_AT_ONCE:
                 break
-            if row.kind == EntryKind.DOWNLOAD and row.record and row.appended_at >= at - MONTH:
+            if row.kind == EntryKind.DOWNLOAD and row.record and row.appended_at >= since:
                 record = orjson.loads(row.record)
-                young[record["download"]] = row.appended_at >= at - WEEK
                 size_bytes = sum(file["size_bytes"] for file in record["files"])
-                for span in (month, week) if young[record["download"]] else (month,):
-                    span.downloads += 1
-                    span.issued_bytes += size_bytes
-    for download_id, sent in deliveries.fetched_bytes(session, young).items():
-        for span in (month, week) if young[download_id] else (month,):
-            span.fetched_bytes += sent
-    return Usage(week, month, looked_at == LOOKED_AT_ONCE or read_bytes > RECORD_BYTES_AT_ONCE)
+                found.append(_Issued(record["download"], row.appended_at, size_bytes))
+    return found, looked_at == LOOKED_AT_ONCE or read_bytes > RECORD_BYTES_AT_ONCE
 
 
 def _newest(caller: Caller, where: ColumnElement[bool]) -> Select[str, datetime, bytes]:

@@ -50,9 +50,13 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """What was issued. The URLs work until `expires_at`; `entry` and `receipt` are the caller's side of the log."""
+    """What was issued. The URLs work until `expires_at`; `entry` and `receipt` are the caller's side of the log.
+
+    stage: its name of today, whichever was asked for.
+    """
 
     id: str
+    stage: str
     expires_at: datetime
     entry: Appended
     receipt: bytes
@@ -88,7 +92,8 @@ def issue(use: Resources, caller: Caller, order: Order) -> Download:
         moment=grant.at,  # so that they end when the entry says, however late they are signed
     )
     expires_at = grant.at.replace(microsecond=0) + timedelta(seconds=lifetime_seconds)
-    return Download(download_id, expires_at, entry, _receipt(use, log, entry), grant.files, urls)
+    stage = f"{grant.model}/{grant.stage}"
+    return Download(download_id, stage, expires_at, entry, _receipt(use, log, entry), grant.files, urls)
 
 
 def renew(use: Resources, caller: Caller, download_id: str, paths: Sequence[str] | None) -> Download:

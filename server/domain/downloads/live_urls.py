@@ -1,4 +1,4 @@
-"""Live URLs: which of the signed URLs that were issued still work, and until when. Nothing takes one back."""
+"""Live URLs: which of the signed URLs that were issued still work, and until when. Cutting alone ends one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from server.domain.callers import Caller
 from server.domain.downloads import issuing
 from server.domain.entry_kinds import EntryKind
 from server.domain.permissions import Permission
-from server.domain.release.holds import EVERYTHING
+from server.domain.release.holds import EVERYTHING, concerned
 from server.log.entries import CLOCKS_DIFFER_BY, LogEntry
 from server.settings import URL_LIFETIME_SECONDS_AT_MOST
 
@@ -64,9 +64,11 @@ def of_organization(session: Session, caller: Caller, organization_id: int, at: 
 
 
 def of_held(session: Session, caller: Caller, on: str, at: datetime) -> LiveUrls:
-    """Those of a stage (`model/stage`), a model or `everything`: what a hold would lie on."""
+    """Those of a stage (`model/stage`), a model, `everything` or an organization: what a hold would be on."""
     if on == EVERYTHING:
         return _live(session, caller, at)
+    if (organization_id := concerned(session, on)) is not None:
+        return of_organization(session, caller, organization_id, at)
     if "/" in on:
         return _live(session, caller, at, LogEntry.stage == on)
     return _live(session, caller, at, None, lambda record: record["model"] == on)

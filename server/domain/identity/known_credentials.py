@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, select
+from sqlalchemy import ForeignKey, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from server.storage.database import Base, Key, Moment
@@ -16,6 +16,7 @@ class KnownCredentials(Base):
     person_id: Mapped[int] = mapped_column(ForeignKey("people.id"), index=True)
     known_by: Mapped[int] = mapped_column(ForeignKey("people.id"))
     since: Mapped[datetime] = mapped_column(Moment)
+    vouched_at: Mapped[datetime | None] = mapped_column(Moment)  # when two people gave the role anew
 
 
 def note(session: Session, person_id: int, known_by: int | None, at: datetime) -> None:
@@ -24,9 +25,23 @@ def note(session: Session, person_id: int, known_by: int | None, at: datetime) -
         session.add(KnownCredentials(person_id=person_id, known_by=known_by, since=at))
 
 
-def are_known(session: Session, person_id: int, by: int | None, after: datetime) -> bool:
-    """Whether somebody was shown them after a moment."""
+def are_known(session: Session, person_id: int, by: int | None) -> bool:
+    """Whether somebody was shown them since two people last gave the person's role."""
     shown = select(KnownCredentials.id).where(
-        KnownCredentials.person_id == person_id, KnownCredentials.known_by == by, KnownCredentials.since > after
+        KnownCredentials.person_id == person_id, KnownCredentials.known_by == by, KnownCredentials.vouched_at.is_(None)
     )
     return session.scalar(shown.limit(1)) is not None
+
+
+def of_anybody(session: Session, person_id: int) -> bool:
+    """The same of anybody at all."""
+    shown = select(KnownCredentials.id).where(
+        KnownCredentials.person_id == person_id, KnownCredentials.vouched_at.is_(None)
+    )
+    return session.scalar(shown.limit(1)) is not None
+
+
+def vouch(session: Session, person_id: int, at: datetime) -> None:
+    """Somebody else than those who were shown them has said that the account is its person's."""
+    mine = KnownCredentials.person_id == person_id, KnownCredentials.vouched_at.is_(None)
+    session.execute(update(KnownCredentials).where(*mine).values(vouched_at=at))

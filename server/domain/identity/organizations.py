@@ -5,10 +5,10 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, String, Text, func, select
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column, synonym
 
 from server import addresses
-from server.domain import acts, long_texts
+from server.domain import acts
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotFound, NotPossible
@@ -20,6 +20,7 @@ from server.storage.database import Base, Key, Moment
 from server.text import unseen
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+HELD_AS = "organization:"  # before the slug: what a hold on one is on
 REQUESTS_PER_MINUTE_AT_MOST = 1_000_000  # far above what a server answers, and an interval that a clock can measure
 
 
@@ -33,8 +34,13 @@ class Organization(Base):
     is_lab: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(Moment)
     suspended_at: Mapped[datetime | None] = mapped_column(Moment)
+    suspended_by: Mapped[str | None] = mapped_column(String(254))
     suspension_reason: Mapped[str | None] = mapped_column(Text)
     networks: Mapped[str] = mapped_column(String(1000), default="")  # space separated; a fetch from outside is an alarm
+    # A suspension is the hold on an organization: `release/holds.py` places and lifts it as any other.
+    held_at: Mapped[datetime | None] = synonym("suspended_at")
+    held_by: Mapped[str | None] = synonym("suspended_by")
+    hold_reason: Mapped[str | None] = synonym("suspension_reason")
 
 
 class Quota(Base):
@@ -57,6 +63,11 @@ def add(use: Resources, caller: Caller, slug: str, name: str) -> Organization:
             name=organization.name, organization_id=organization.id,
         )  # fmt: skip
         return organization
+
+
+def lab(session: Session) -> Organization:
+    """The one that this instance is of."""
+    return session.scalars(select(Organization).where(Organization.is_lab)).one()
 
 
 def create(session: Session, slug: str, name: str, *, is_lab: bool, at: datetime) -> Organization:
@@ -99,32 +110,6 @@ def looking_like(use: Resources, caller: Caller, made: Organization) -> list[tup
     with use.database.reading() as session:
         others = session.execute(select(Organization.slug, Organization.name).where(Organization.id != made.id))
         return look_alikes.of(made.name, [(slug, name) for slug, name in others])
-
-
-def suspend(use: Resources, caller: Caller, slug: str, reason: str) -> None:
-    """Stop an organization at its next request: its tokens stay, and work again when it is resumed."""
-    _set_suspension(use, caller, slug, reason)
-
-
-def resume(use: Resources, caller: Caller, slug: str) -> None:
-    """End a suspension."""
-    _set_suspension(use, caller, slug, None)
-
-
-def _set_suspension(use: Resources, caller: Caller, slug: str, reason: str | None) -> None:
-    caller.require(Permission.ORGANIZATION_MANAGE)
-    if reason is not None:
-        reason = long_texts.require(reason, "a reason for the suspension")
-    with use.database.transaction() as session:
-        organization = get(session, slug, lock=True)
-        if organization.is_lab:
-            raise NotPossible("The lab cannot be suspended: nobody could undo it.")
-        if (organization.suspended_at is not None) == (reason is not None):
-            raise NotPossible(f"{slug} is {'already suspended' if reason else 'not suspended'}.")
-        at = use.clock()
-        organization.suspended_at, organization.suspension_reason = (None, None) if reason is None else (at, reason)
-        kind = EntryKind.ORGANIZATION_RESUME if reason is None else EntryKind.ORGANIZATION_SUSPEND
-        _record(session, caller, kind, organization, at, reason=reason)
 
 
 def set_quota(

@@ -83,8 +83,13 @@ def prove(use: Resources, email: str, password: str) -> Person:
 
 
 def sign_in_for_command(use: Resources, email: str, password: str) -> Caller:
-    """Prove a person for one act on the operator's command line. Raises what `prove` raises."""
+    """Prove a person for one act on the operator's command line. Raises what `prove` raises, and NotPermitted."""
     person = prove(use, email, password)
+    if person.role == Role.PENDING:
+        raise NotPermitted(
+            "Your role waits for a second admin. Until then you can only set up your account, in the portal.",
+            next_step="Ask an admin other than the one who proposed it: `person approve`.",
+        )
     return Caller(
         via="cli",
         organization_id=person.organization_id,
@@ -98,28 +103,43 @@ def sign_in_for_command(use: Resources, email: str, password: str) -> Caller:
 def add(
     use: Resources, caller: Caller, organization: str, email: str, name: str, role: Role, password: str | None = None
 ) -> tuple[str, str]:
-    """Add a person. Returns the password and the TOTP secret: both are shown once and kept nowhere in clear."""
+    """Add a person to a partner. Returns the password and the TOTP secret: shown once and kept nowhere in clear.
+
+    Raises NotPossible for the lab, whose roles two people give: see `accounts/granting.py`.
+    """
     password = new_password() if password is None else password
     hashed = hash_password(password)  # before the transaction: hashing is slow on purpose
     with use.database.transaction() as session:
-        home = organizations.get(session, organization)
-        _require_manager(caller, home.id)
+        home = managed_home(session, caller, organization)
+        require_fit(home, role)
+        if home.is_lab:
+            raise NotPossible("One person alone cannot add someone to the lab.")
         require_new(session, email, caller)
         person, totp_secret = create(session, use, home, email, name, role, hashed)
-        record(session, caller, EntryKind.PERSON_ADD, person, use.clock())
+        at = use.clock()
+        known_credentials.note(session, person.id, caller.person_id, at)
+        record(session, caller, EntryKind.PERSON_ADD, person, at)
     return password, totp_secret
+
+
+def managed_home(session: Session, caller: Caller, slug: str) -> Organization:
+    """The organization, of which the caller manages the people. Raises NotFound, NotPermitted."""
+    home = organizations.get(session, slug)
+    _require_manager(caller, home.id)
+    return home
 
 
 def create(
     session: Session, use: Resources, home: Organization, email: str, name: str, role: Role, password_hash: str,
     totp_secret: str | None = None,
 ) -> tuple[Person, str]:  # fmt: skip
-    """Insert a person; see `add`. Used alone by `init`, for the first two admins, and by whoever was invited.
+    """Insert a person; see `add`. Used alone by `init`, for the first two admins, for the lab, and for who was invited.
 
     totp_secret: the one that the person set up already; otherwise one is made.
     """
     email = email_addresses.stored(email)
-    require_fit(home, role)
+    if role is not Role.PENDING or not home.is_lab:
+        require_fit(home, role)
     name = name.strip()
     if hidden := unseen(name):  # mails of ours quote it
         raise InvalidRequest(f"The person's name contains a character that cannot be seen: {hidden}.")
@@ -175,12 +195,12 @@ def disable(use: Resources, caller: Caller, email: str) -> int:
     Whom the lab has disabled, it alone enables; it may disable somebody whom their organization has disabled already.
     """
     with use.database.transaction() as session:
-        person = _managed(session, caller, email)
+        person = managed(session, caller, email)
         if person.disabled_at is not None and (person.disabled_by_lab or not caller.is_staff):
             raise NotPossible(f"{person.email} is already disabled.")
         if caller.person_id == person.id:
             raise NotPossible("You cannot disable your own account. Ask someone else to.")
-        _require_another(session, person)
+        require_another(session, person)
         at = use.clock()
         person.disabled_at, person.disabled_by_lab = person.disabled_at or at, caller.is_staff
         revoked = tokens.revoke_made_by(session, person.id, at)
@@ -192,7 +212,7 @@ def disable(use: Resources, caller: Caller, email: str) -> int:
 def enable(use: Resources, caller: Caller, email: str) -> None:
     """Let a disabled person act again. Their revoked tokens stay revoked."""
     with use.database.transaction() as session:
-        person = _managed(session, caller, email)
+        person = managed(session, caller, email)
         if person.disabled_at is None:
             raise NotPossible(f"{person.email} is not disabled.")
         if person.disabled_by_lab and not caller.is_staff:
@@ -204,16 +224,21 @@ def enable(use: Resources, caller: Caller, email: str) -> None:
 
 
 def change_role(use: Resources, caller: Caller, email: str, role: Role) -> None:
-    """Make somebody another role of their organization. Never oneself, and never the last who can act as they do."""
+    """Make somebody another role of their partner. Never oneself, and never the last who can act as they do.
+
+    Raises NotPossible for somebody of the lab, whose roles two people give: see `accounts/granting.py`.
+    """
     with use.database.transaction() as session:
-        person = _managed(session, caller, email)
+        person = managed(session, caller, email)
         require_fit(person.organization, role)
+        if person.organization.is_lab:
+            raise NotPossible("One person alone cannot give a role in the lab.")
         if person.role == role:
             raise NotPossible(f"{person.email} already has the role {role}.")
         if caller.person_id == person.id:
             raise NotPossible("You cannot change your own role. Ask someone else to.")
         if person.disabled_at is None:
-            _require_another(session, person)
+            require_another(session, person)
         before, person.role = str(person.role), role
         record(session, caller, EntryKind.PERSON_CHANGE_ROLE, person, use.clock(), before=before)
 
@@ -223,7 +248,7 @@ def reset_password(use: Resources, caller: Caller, email: str, password: str | N
     password = new_password() if password is None else password
     hashed = hash_password(password)
     with use.database.transaction() as session:
-        person = _managed(session, caller, email)
+        person = managed(session, caller, email)
         person.password_hash = hashed
         at = use.clock()
         sessions.end_all(session, person.id, at, "the password was reset")
@@ -317,7 +342,8 @@ def _turn() -> Iterator[None]:
         _asking.release()
 
 
-def _managed(session: Session, caller: Caller, email: str) -> Person:
+def managed(session: Session, caller: Caller, email: str) -> Person:
+    """Somebody whom the caller manages, locked. Raises NotFound, NotPermitted."""
     # Both are locked, and in one order: two who act on each other would otherwise wait for each other.
     both = select(Person.id).where(or_(known_as(email), Person.email == str(caller.person)))
     session.execute(both.order_by(Person.id).with_for_update())
@@ -339,7 +365,7 @@ def _require_manager(caller: Caller, organization_id: int) -> None:
         raise NotPermitted("Owners can only manage people in their own organization.")
 
 
-def _require_another(session: Session, person: Person) -> None:
+def require_another(session: Session, person: Person) -> None:
     """The last owner of a partner and the last two admins of the lab stay: nobody could act in their place."""
     if person.role not in {Role.OWNER, Role.ADMIN}:
         return

@@ -1,9 +1,10 @@
 """Role grants: a role of the lab is proposed by one admin and given by another; each giving is a row that stays."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import ForeignKey, Index, String, select, update
-from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
+from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
 
 from server.domain.identity.people import Person
 from server.domain.permissions import Role
@@ -17,7 +18,8 @@ class RoleGrant(Base):
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     person_id: Mapped[int] = mapped_column(ForeignKey("people.id"), index=True)
     role: Mapped[Role] = mapped_column(String(16))
-    is_root: Mapped[bool] = mapped_column(default=False)  # of the first two admins, whom nobody could have approved
+    # Of the first two admins, whom nobody could have approved, and of those whom the host's owner restored.
+    is_root: Mapped[bool] = mapped_column(default=False)
     proposed_by: Mapped[int | None] = mapped_column(ForeignKey("people.id"))
     proposed_at: Mapped[datetime] = mapped_column(Moment)
     approved_by: Mapped[int | None] = mapped_column(ForeignKey("people.id"))
@@ -27,6 +29,14 @@ class RoleGrant(Base):
     closed_because: Mapped[str | None] = mapped_column(String(16))  # rejected, withdrawn, replaced
     person: Mapped[Person] = relationship(foreign_keys=[person_id])
     proposer: Mapped[Person | None] = relationship(foreign_keys=[proposed_by])
+    approver: Mapped[Person | None] = relationship(foreign_keys=[approved_by])
+
+    @property
+    def given_by(self) -> str:
+        """For people: who gave it."""
+        if self.is_root:
+            return "one of the first two admins, or restored on the host"
+        return " and ".join(giver.email for giver in (self.proposer, self.approver) if giver is not None)
 
 
 IS_OPEN = RoleGrant.approved_at.is_(None) & RoleGrant.closed_at.is_(None)
@@ -48,8 +58,23 @@ def standing(session: Session, person: Person) -> RoleGrant | None:
     )
 
 
+def open_of(session: Session, person: Person) -> RoleGrant | None:
+    """What waits for a second admin."""
+    return session.scalar(select(RoleGrant).where(RoleGrant.person_id == person.id, IS_OPEN))
+
+
+def of_people(session: Session, person_ids: Collection[int]) -> dict[int, list[RoleGrant]]:
+    """The open and the standing grant of each of these people, with who proposed and who approved."""
+    query = select(RoleGrant).where(RoleGrant.person_id.in_(person_ids), RoleGrant.closed_at.is_(None))
+    query = query.options(joinedload(RoleGrant.proposer), joinedload(RoleGrant.approver)).order_by(RoleGrant.id)
+    found: dict[int, list[RoleGrant]] = {}
+    for grant in session.scalars(query):
+        found.setdefault(grant.person_id, []).append(grant)
+    return found
+
+
 def root(session: Session, person: Person, at: datetime) -> None:
-    """Give one of the first two admins their role."""
+    """Give somebody their role without a second person: one of the first two admins, or restored on the host."""
     session.add(RoleGrant(person_id=person.id, role=Role(person.role), is_root=True, proposed_at=at, approved_at=at))
 
 

@@ -13,9 +13,9 @@ from server.domain.permissions import Role
 def require(session: Session, caller: Caller, proposed_by: int | None) -> None:
     """Raise unless the caller can be the second person for what `proposed_by` proposed (None: nobody in particular).
 
-    Raises NotPossible for the proposer's own, NotPermitted where the caller's role was not given by two people or the
-    proposer could act in their name, InsufficientScope for a token. Whoever changes what this rests on locks the
-    caller's row first; so does this, until the transaction ends.
+    Raises NotPossible, which names those who can: for the proposer's own, where the caller's role was not given by two
+    people, and where the proposer could act in their name. Raises InsufficientScope for a token. Whoever changes what
+    this rests on locks the caller's row first; so does this, until the transaction ends.
     """
     if caller.via == "token":
         raise InsufficientScope("Tokens cannot approve anything. A person must sign in.", next_step="Use the portal.")
@@ -30,18 +30,18 @@ def require(session: Session, caller: Caller, proposed_by: int | None) -> None:
             "You proposed this yourself, so another admin must approve it.", next_step=_who(session, proposed_by)
         )
     if (why := fault(session, person, proposed_by)) is not None:
-        raise NotPermitted(why, next_step=_who(session, proposed_by))
+        raise NotPossible(why, next_step=_who(session, proposed_by))
 
 
 def fault(session: Session, person: Person, proposed_by: int | None) -> str | None:
     """Why somebody else than the proposer cannot be the second person; None where they can."""
     grant = role_grants.standing(session, person)
-    if grant is None or grant.approved_at is None:
+    if grant is None:
         return (
             f"The role {person.role} was given to {person.email} by one person alone. To approve what others propose, "
             "it must first be given again by two other admins."
         )
-    if not known_credentials.are_known(session, person.id, proposed_by, grant.approved_at):
+    if not known_credentials.are_known(session, person.id, proposed_by):
         return None
     proposer = session.get_one(Person, proposed_by)
     return (

@@ -21,6 +21,7 @@ _CLEARANCES = table(
     column("revoked_at"), column("starts_at", Moment), column("expires_at", Moment),
 )  # fmt: skip
 _TIERS = table("tiers", column("id"), column("rank"))
+SIGNATURE_REMINDER = "signature_reminder"
 
 
 def waits(
@@ -59,7 +60,8 @@ def blocked(
     causes = "\n".join(f"  {sentence}" for sentence in because)
     text = (
         f"See what it says: {_page(use, decision_id)}\n\nDecision {decision_id}, {title}, was not carried out. "
-        f"Nothing has changed. What forbade it:\n\n{causes}\n\nIt stays blocked. Once this is settled, propose it anew."
+        f"Nothing has changed. What forbade it:\n\n{causes}\n\n"
+        "It stays blocked. Once this is settled, propose it again."
     )
     _to_concerned(session, use, "decision_blocked", f"Blocked: {title}", text, people, at)
 
@@ -92,6 +94,17 @@ def done(
         f"See it: {_page(use, decision_id)}\n\nDecision {decision_id}, {title}, was carried out on {dates.minute(at)}."
     )
     _to_concerned(session, use, "decision_done", f"Done: {title}", text, people, at)
+
+
+def sign(session: Session, use: Resources, owners: Sequence[str], agreement: str, model: str, at: datetime) -> None:
+    """Ask a partner's owners to sign, so that their organization can download what it is cleared for."""
+    text = (
+        f"Read and sign it: {use.settings.public_url}/agreements/{agreement}\n\n"
+        f"Your organization is cleared for {model}, and the lab asks you to sign {agreement}. Without a signature of "
+        "its current version, your organization cannot download stages that require it."
+    )
+    for owner in owners:
+        mails.queue(session, use, SIGNATURE_REMINDER, owner, f"Please sign: {agreement}", text, at)
 
 
 def stage_opened(

@@ -16,19 +16,51 @@ def access_ends(
     use: Resources,
     organization_id: int,
     asked_by: int | None,
+    clearance_id: int,
     wanted: str,
     days: int,
     expires_at: datetime,
     at: datetime,
+    *,
+    is_asked: bool,
 ) -> None:
-    """Tell a partner that its clearance ends in so many days. wanted: `research on gpt-2`."""
+    """Tell a partner that its clearance ends in so many days. is_asked: whether the lab already has a request."""
+    renew = (
+        f"You requested access for longer, and the lab has not decided yet: {use.settings.public_url}/requests"
+        if is_asked
+        else f"Renew it, if you need it for longer: {use.settings.public_url}/requests/renew/{clearance_id}"
+    )
     text = (
-        f"Request access again, if you need it for longer: {use.settings.public_url}/requests/new\n\n"
+        f"{renew}\n\n"
         f"Your organization's clearance for {wanted} ends {in_days(days)}: {dates.last_day(expires_at)} is its last "
         "day (UTC). After that, no more downloads are issued under it. Files that you already have are not affected."
     )
     subject = f"Access ends {in_days(days)}: {wanted}"
     notices.to_partner(session, use, organization_id, asked_by, "access_ends", subject, text, at)
+
+
+def sign_again(
+    session: Session,
+    use: Resources,
+    organization_id: int,
+    agreement: str,
+    number: int,
+    resign_until: datetime,
+    at: datetime,
+    *,
+    is_first: bool,
+) -> None:
+    """Tell a partner's owners until when to sign an agreement's new version. is_first: it was published just now."""
+    what, by = f"version {number} of {agreement}", dates.last_day(resign_until)
+    text = (
+        f"Read and sign it: {use.settings.public_url}/agreements/{agreement}\n\n"
+        f"The lab {'has published' if is_first else 'still needs your signature of'} {what}. Your signature of the "
+        f"version before counts until the end of {by} (UTC). After that, stages that require this agreement are closed "
+        "to your organization until an owner has signed and the lab has countersigned, so please do not wait for the "
+        "last day."
+    )
+    subject = f"Sign {what} by {by}" if is_first else f"Not signed yet: {what}, by {by}"
+    notices.to_partner(session, use, organization_id, None, "sign_again", subject, text, at)
 
 
 def week(

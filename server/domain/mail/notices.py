@@ -30,16 +30,19 @@ def request_waits(
     purpose: str,
     wanted_until: datetime,
     at: datetime,
+    *,
+    is_renewal: bool = False,
 ) -> None:
     """Tell the lab's admins that a partner asks for access. wanted: `research on gpt-2`."""
+    asks = "requests to renew access" if is_renewal else "requests access"
     text = (
         f"Review the request: {use.settings.public_url}/admin/requests/{request_id}\n\n"
-        f"{asker.name} ({asker.email}) requests access for {organization}:\n"
+        f"{asker.name} ({asker.email}) {asks} for {organization}:\n"
         f"  Tier:   {wanted}\n"
         f"  Until:  {dates.last_day(wanted_until)}\n\n"
         f"Purpose, in their own words:\n\n{quoted(purpose)}"
     )
-    to_lab(session, use, {Role.ADMIN}, "access_request", f"{organization} requests access to {wanted}", text, at)
+    to_lab(session, use, {Role.ADMIN}, "access_request", f"{organization} {asks} to {wanted}", text, at)
 
 
 def request_declined(
@@ -86,6 +89,28 @@ def clearance_waits(
     for person in of_lab(session, {Role.ADMIN}):
         if person.email != proposer:
             mails.queue(session, use, "clearance_waits", person.email, subject, text, at)
+
+
+def role_waits(session: Session, use: Resources, person: Person, role: Role, proposer: Person, at: datetime) -> None:
+    """Tell the lab's other admins that somebody's role needs one of them."""
+    text = (
+        f"Approve or reject it: {use.settings.public_url}/admin/people/{person.id}\n\n"
+        f"{proposer.email} proposed the role {role} for {person.email}, who can do nothing with it until another admin "
+        "approves. Approve only if you know this person, and that nobody else can sign in as them."
+    )
+    for admin in of_lab(session, {Role.ADMIN}):
+        if admin.id not in {proposer.id, person.id}:
+            subject = f"Approval needed: {role} for {person.email}"
+            mails.queue(session, use, "role_waits", admin.email, subject, text, at)
+
+
+def role_given(session: Session, use: Resources, person: Person, role: Role, at: datetime) -> None:
+    """Tell somebody that they now have a role."""
+    text = (
+        f"Your home page shows what you can do: {use.settings.public_url}/\n\n"
+        f"Two admins gave you the role {role} on {dates.minute(at)}."
+    )
+    mails.queue(session, use, "role_given", person.email, f"You now have the role {role}", text, at)
 
 
 def not_cleared(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import orjson
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
@@ -11,10 +12,13 @@ from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotPossible
 from server.domain.identity import email_addresses, organizations, people, role_grants
+from server.domain.identity.organizations import Organization
+from server.domain.identity.people import Person
+from server.domain.identity.role_grants import RoleGrant
 from server.domain.permissions import Role
 from server.domain.release.stages import Everything
 from server.domain.resources import Resources
-from server.log.entries import Log
+from server.log.entries import Log, LogEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +66,31 @@ def begin(use: Resources, lab: str, lab_name: str, admins: list[FirstAdmin]) -> 
         }  # fmt: skip
         acts.append(session, EntryKind.INSTANCE_BEGIN, at, record, organization_id=home.id)
         return made
+
+
+def adopt_rules(use: Resources) -> bool:
+    """Let two people be demanded from now on, in an instance of before that rule; returns whether that is new.
+
+    use: with the owner's role. The audit judges what comes before the entry as it was judged then.
+    """
+    with use.database.transaction() as session:
+        session.scalar(select(Everything).with_for_update())  # of two that start at once, one writes it
+        if not has_log(session) or _has_rules(session):
+            return False
+        first = session.scalars(
+            select(Person).join(RoleGrant, RoleGrant.person_id == Person.id).where(RoleGrant.is_root)
+        )
+        lab = session.scalars(select(Organization).where(Organization.is_lab)).one()
+        record = {
+            "actor": Caller(via="cli").as_record(), "organization": lab.slug,
+            "first_admins": [admin.email for admin in first],
+        }  # fmt: skip
+        acts.append(session, EntryKind.RULES_ADOPT, use.clock(), record, organization_id=lab.id)
+        return True
+
+
+def _has_rules(session: Session) -> bool:
+    if session.scalar(select(LogEntry.id).where(LogEntry.kind == str(EntryKind.RULES_ADOPT)).limit(1)) is not None:
+        return True
+    began = session.scalar(select(LogEntry.record).where(LogEntry.kind == str(EntryKind.INSTANCE_BEGIN)).limit(1))
+    return began is not None and bool(began) and bool(orjson.loads(began).get("two_people"))

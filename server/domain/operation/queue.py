@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session, joinedload
 
 from server.domain.access import access_requests, clearances, endings, signatures
@@ -15,6 +15,8 @@ from server.domain.access.signatures import Signature
 from server.domain.callers import Caller
 from server.domain.delivery import alarms
 from server.domain.delivery.alarms import Alarm
+from server.domain.identity import role_grants
+from server.domain.identity.role_grants import RoleGrant
 from server.domain.permissions import Permission
 from server.domain.release import findings
 from server.domain.release.agreements import AgreementVersion
@@ -47,13 +49,13 @@ class Queue:
     alarms: Waiting[Alarm]
     findings: Waiting[Finding]  # the most severe first
     for_another: Waiting[Clearance]
+    roles: Waiting[RoleGrant]
     ending: Waiting[Clearance]  # the next to end first; nobody must do anything
 
     @property
     def is_empty(self) -> bool:
-        return not any(
-            part.items for part in (self.requests, self.clearances, self.signatures, self.alarms, self.findings)
-        )
+        parts = (self.requests, self.clearances, self.signatures, self.alarms, self.findings, self.roles)
+        return not any(part.items for part in parts)
 
 
 def waiting(session: Session, caller: Caller, at: datetime) -> Queue:
@@ -67,6 +69,7 @@ def waiting(session: Session, caller: Caller, at: datetime) -> Queue:
         alarms=_oldest(session, _UNRESOLVED, Alarm.id),
         findings=findings_waiting(session, caller),
         for_another=_oldest(session, _PROPOSED.where(Clearance.expires_at > at, own), Clearance.id),
+        roles=_oldest(session, _PROPOSED_ROLES.where(_by_others(caller)), RoleGrant.id),
         ending=_first(endings.soonest(session, caller, at, at_most=SHOWN + 1)),
     )
 
@@ -84,12 +87,21 @@ def size(session: Session, caller: Caller, at: datetime) -> int:
     kinds = (
         (AccessRequest.id, access_requests.IS_OPEN), (Clearance.id, mine), (Signature.id, signatures.IS_WAITING),
         (Alarm.id, alarms.IS_OPEN), (Finding.id, findings.IS_OPEN),
+        (RoleGrant.id, role_grants.IS_OPEN & _by_others(caller)),
     )  # fmt: skip
     parts = [select(key).where(condition).limit(SHOWN + 1).subquery() for key, condition in kinds]
     counts = [select(func.count()).select_from(part).scalar_subquery() for part in parts]
     return int(session.scalar(select(sum(counts[1:], counts[0]))) or 0)
 
 
+def _by_others(caller: Caller) -> ColumnElement[bool]:
+    """Roles that this caller could approve: neither proposed by them nor for them."""
+    return (RoleGrant.proposed_by != caller.person_id) & (RoleGrant.person_id != caller.person_id)
+
+
+_PROPOSED_ROLES = (
+    select(RoleGrant).where(role_grants.IS_OPEN).options(joinedload(RoleGrant.person), joinedload(RoleGrant.proposer))
+)
 _OPEN_REQUESTS = (
     select(AccessRequest)
     .where(access_requests.IS_OPEN)

@@ -18,6 +18,7 @@ from server.storage.database import Base, Database, Key, Moment
 from server.storage.signing import StoredObject
 
 MANIFEST_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+OBJECT_PREFIX = "checkpoints/"  # of what is downloaded; what else is in the bucket is ours alone
 MAIN = "main"  # the newest published checkpoint of a stage
 CHECKPOINT_ID = re.compile(r"[0-9a-f]{40}")
 FILE_LISTS_KEPT = 64
@@ -101,7 +102,7 @@ class FileList:
 
 
 def object_key(stage: str, checkpoint_id: str, path: str) -> str:
-    return f"checkpoints/{stage}/{checkpoint_id}/{path}"
+    return f"{OBJECT_PREFIX}{stage}/{checkpoint_id}/{path}"
 
 
 def find(session: Session, stage_pk: int, main_pk: int | None, name: str) -> int:

@@ -3,11 +3,12 @@
 import hashlib
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import ForeignKey, String, Text, UniqueConstraint, func, select
 from sqlalchemy.orm import Mapped, Session, defer, mapped_column
 
+from server import dates
 from server.domain import acts
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
@@ -19,6 +20,7 @@ from server.domain.resources import Resources
 from server.storage.database import Base, Key, Moment
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+RESIGN_DAYS_AT_MOST = 366
 
 
 class Agreement(Base):
@@ -43,11 +45,18 @@ class AgreementVersion(Base):
     text: Mapped[str] = mapped_column(Text)
     published_at: Mapped[datetime] = mapped_column(Moment)
     published_by: Mapped[str] = mapped_column(String(254))
+    # Until then signatures of the version just before this one count as well; None: they ended with it.
+    resign_until: Mapped[datetime | None] = mapped_column(Moment)
 
 
-def publish(use: Resources, caller: Caller, name: str, text: str) -> AgreementVersion:
-    """Make a text the current version; whoever signed an older one must sign again. The first line is its title."""
+def publish(use: Resources, caller: Caller, name: str, text: str, *, resign_within_days: int = 0) -> AgreementVersion:
+    """Make a text the current version; whoever signed an older one must sign again. The first line is its title.
+
+    resign_within_days: for so many days after today, signatures of the version that it replaces count as well.
+    """
     caller.require(Permission.AGREEMENT_MANAGE)
+    if not 0 <= resign_within_days <= RESIGN_DAYS_AT_MOST:
+        raise InvalidRequest(f"The time to sign again is a number of days from 0 to {RESIGN_DAYS_AT_MOST}.")
     if not NAME.fullmatch(name):
         raise InvalidRequest(f"{name!r} is not a valid agreement ID. Use up to 64 characters: a-z, 0-9 and '-'.")
     title = agreement_texts.require_readable(text)
@@ -59,14 +68,19 @@ def publish(use: Resources, caller: Caller, name: str, text: str) -> AgreementVe
         if known := session.scalar(select(AgreementVersion).where(same, AgreementVersion.sha256 == sha256)):
             raise NotPossible(f"This text is already version {known.number} of {name}.")
         number = (session.scalar(select(func.max(AgreementVersion.number)).where(same)) or 0) + 1
+        if number == 1 and resign_within_days:
+            raise InvalidRequest("Nobody can have signed a version before the first: there is no time to sign again.")
+        until = dates.end_of((at + timedelta(days=resign_within_days)).date()) if resign_within_days else None
         version = AgreementVersion(
             agreement_id=agreement.id, number=number, sha256=sha256, title=title, text=text,
-            published_at=at, published_by=str(caller.person),
+            published_at=at, published_by=str(caller.person), resign_until=until,
         )  # fmt: skip
         session.add(version)
         session.flush()
         agreement.current_version_id = version.id
         record = {"actor": caller.as_record(), "agreement": name, "number": version.number, "sha256": sha256}
+        if until is not None:
+            record["resign_until"] = int(until.timestamp() * 1000)
         acts.append(session, EntryKind.AGREEMENT_PUBLISH, at, record)
         return version
 

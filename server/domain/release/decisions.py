@@ -105,7 +105,7 @@ class DecisionFinding(Base):
 
     __tablename__ = "decision_findings"
     decision_id: Mapped[int] = mapped_column(ForeignKey("decisions.id"), primary_key=True)
-    finding_id: Mapped[int] = mapped_column(Key, primary_key=True, index=True, autoincrement=False)
+    finding_id: Mapped[int] = mapped_column(ForeignKey("findings.id"), primary_key=True, index=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +145,12 @@ def get(session: Session, caller: Caller, decision_id: int) -> Decision:
     if decision is None:
         raise NotFound(f"There is no decision {decision_id}.")
     return decision
+
+
+def proposed_lifts(session: Session, on: Collection[str]) -> dict[str, Decision]:
+    """The lifts of holds on these that wait to be approved, with those who proposed them."""
+    waiting = (Decision.kind == DecisionKind.LIFT, Decision.state == DecisionState.PROPOSED)
+    return {one.subject: one for one in session.scalars(_WITH_PEOPLE.where(Decision.subject.in_(on), *waiting))}
 
 
 def considered(session: Session, decision_id: int) -> Sequence[int]:

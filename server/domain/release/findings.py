@@ -59,6 +59,7 @@ class FindingState(StrEnum):
 
 
 TRIAGED = frozenset({FindingState.CONFIRMED, FindingState.NOT_REPRODUCED})
+COUNTED = frozenset({FindingState.OPEN, FindingState.CONFIRMED, FindingState.CONSIDERED})  # as reports on a stage
 TRANSITIONS: dict[FindingState, frozenset[FindingState]] = {  # there is no way back: a new finding is reported instead
     FindingState.OPEN: TRIAGED,
     FindingState.CONFIRMED: frozenset({FindingState.CONSIDERED, FindingState.CLOSED}),
@@ -224,8 +225,7 @@ def reports(session: Session, stage_id: int) -> Sequence[Finding]:
 
     Counted are open, confirmed and considered ones: neither `not_reproduced` nor `closed`.
     """
-    counts = [FindingState.OPEN, FindingState.CONFIRMED, FindingState.CONSIDERED]
-    query = select(Finding).join(Finding.organization).where(Finding.stage_id == stage_id, Finding.state.in_(counts))
+    query = select(Finding).join(Finding.organization).where(Finding.stage_id == stage_id, Finding.state.in_(COUNTED))
     return session.scalars(query.where(~Organization.is_lab).order_by(Finding.id)).all()
 
 

@@ -1,7 +1,12 @@
-"""Holds: nobody, for now. Placed by one admin on a stage, a model or everything; the state underneath is kept."""
+"""Holds: nobody, for now. Placed by one admin on a stage, a model, everything or an organization.
 
+What is underneath is kept: a stage's state, and what an organization was cleared for.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
@@ -9,33 +14,70 @@ from sqlalchemy.orm import Session, joinedload
 from server.domain import acts, long_texts
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
-from server.domain.errors import NotFound, NotPossible
+from server.domain.errors import NotPossible
+from server.domain.identity import organizations
+from server.domain.identity.organizations import HELD_AS, Organization
 from server.domain.permissions import Permission
-from server.domain.release import stages
+from server.domain.release import cuts, decisions, stages
+from server.domain.release.cuts import Cut
+from server.domain.release.decisions import Decision
 from server.domain.release.stages import Everything, Holdable, Model, Stage
 from server.domain.resources import Resources
 
 EVERYTHING = "everything"
+Held = Holdable | Organization
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """On what, since when, who placed it and why."""
+    """On what, since when, who placed it and why.
+
+    cut: what became of the URLs that were issued before, if somebody asked. lift: the proposal to lift it, if any.
+    """
 
     on: str
     at: datetime
     by: str | None
     reason: str | None
+    cut: Cut | None = None
+    lift: Decision | None = None
+
+    @property
+    def is_organization(self) -> bool:
+        return is_organization(self.on)
 
 
-def place(use: Resources, caller: Caller, on: str, reason: str) -> None:
-    """Stop issuing for `on` (`model/stage`, `model` or `everything`) from the next request on."""
-    _set(use, caller, on, long_texts.require(reason, "a reason, which is recorded in the log for staff to read"))
+def place(use: Resources, caller: Caller, on: str, reason: str, *, cut_issued: bool = False) -> str:
+    """Stop issuing for `on` from the next request on, and return its full name.
+
+    on: `model/stage`, `model`, `everything` or `organization:SLUG`. cut_issued: URLs that were issued before shall die
+    at the store, too; whoever asks carries that out, or the worker within seconds (`downloads/cutting.py`).
+    """
+    reason = long_texts.require(reason, "a reason, which is recorded in the log for staff to read")
+    caller.require(Permission.STAGE_HOLD)
+    with use.database.transaction() as session:
+        on, held = _locked(session, on)
+        if held.held_at is not None:
+            raise NotPossible(f"{on} is already on hold.")
+        at = use.clock()
+        held.held_at, held.held_by, held.hold_reason = at, caller.person, reason
+        record: dict[str, Any] = {"actor": caller.as_record(), "on": on, "reason": reason}
+        if cut_issued:
+            cuts.want(session, on, caller.person, at)
+            record["cut_issued"] = True
+        acts.append(session, EntryKind.HOLD_PLACE, at, record, organization_id=concerned(session, on))
+        return on
 
 
-def lift(use: Resources, caller: Caller, on: str) -> None:
-    """Lift a hold: the state underneath counts again."""
-    _set(use, caller, on, None)
+def cut(use: Resources, caller: Caller, on: str) -> str:
+    """Have the issued URLs of what is already on hold die at the store; returns its full name. See `place`."""
+    caller.require(Permission.STAGE_HOLD)
+    with use.database.transaction() as session:
+        on, held = _locked(session, on)
+        if held.held_at is None:
+            raise NotPossible(f"{on} is not on hold.", next_step="Place a hold first.")
+        cuts.want(session, on, caller.person, use.clock())
+        return on
 
 
 def current(session: Session, caller: Caller) -> list[Hold]:
@@ -46,48 +88,61 @@ def current(session: Session, caller: Caller) -> list[Hold]:
     everything = session.get_one(Everything, 1)
     models = session.scalars(select(Model).where(Model.held_at.is_not(None)).order_by(Model.id))
     held = select(Stage).where(Stage.held_at.is_not(None)).options(joinedload(Stage.model)).order_by(Stage.id)
-    found: list[tuple[str, Holdable]] = [(EVERYTHING, everything)] if everything.held_at else []
+    suspended = select(Organization).where(Organization.held_at.is_not(None)).order_by(Organization.id)
+    found: list[tuple[str, Held]] = [(EVERYTHING, everything)] if everything.held_at else []
     found += [(model.name, model) for model in models]
     found += [(stage.full_name, stage) for stage in session.scalars(held)]
-    return [Hold(on, row.held_at, row.held_by, row.hold_reason) for on, row in found if row.held_at is not None]
+    found += [(f"{HELD_AS}{one.slug}", one) for one in session.scalars(suspended)]
+    return _with_cuts(session, found)
 
 
 def state_of(session: Session, caller: Caller, on: str) -> tuple[str, Hold | None]:
     """The full name of what can be put on hold, and the hold on exactly that. Raises NotFound."""
     caller.require(Permission.STAGE_HOLD)
-    held: Holdable
+    on, held = find(session, on)
+    return on, hold_of(session, on, held)
+
+
+def hold_of(session: Session, on: str, held: Held) -> Hold | None:
+    """The hold on a row that somebody may see, by its full name."""
+    return next(iter(_with_cuts(session, [(on, held)])), None)
+
+
+def find(session: Session, on: str, *, lock: bool = False) -> tuple[str, Held]:
+    """What can be put on hold, with its full name, not an alias: the log is searched by it. Raises NotFound."""
     if on == EVERYTHING:
-        held = session.get_one(Everything, 1)
-    elif "/" in on:
-        held = stages.get(session, on)
-        on = held.full_name
-    else:
-        held = stages.get_model(session, on)
-    return on, None if held.held_at is None else Hold(on, held.held_at, held.held_by, held.hold_reason)
-
-
-def _set(use: Resources, caller: Caller, on: str, reason: str | None) -> None:
-    caller.require(Permission.STAGE_HOLD)
-    with use.database.transaction() as session:
-        held = _locked(session, on)
-        on = held.full_name if isinstance(held, Stage) else on  # not an alias: the log is searched by it
-        if (held.held_at is not None) == (reason is not None):
-            raise NotPossible(f"{on} is {'already on hold' if reason else 'not on hold'}.")
-        at = use.clock()
-        held.held_at, held.held_by, held.hold_reason = (
-            (None, None, None) if reason is None else (at, caller.person, reason)
-        )
-        record = {"actor": caller.as_record(), "on": on, "reason": reason}
-        acts.append(session, EntryKind.HOLD_LIFT if reason is None else EntryKind.HOLD_PLACE, at, record)
-
-
-def _locked(session: Session, on: str) -> Holdable:
-    if on == EVERYTHING:
-        return session.get_one(Everything, 1, with_for_update=True)
+        return on, session.get_one(Everything, 1, with_for_update=lock)
+    if is_organization(on):
+        return on, organizations.get(session, on.removeprefix(HELD_AS), lock=lock)
     if "/" in on:
-        return stages.get(session, on, lock=True)
-    query = select(Model).where(Model.name == on).with_for_update()
-    model = session.scalar(query) if stages.NAME.fullmatch(on) else None
-    if model is None:
-        raise NotFound(f"There is no model {on}. Write a stage as model/stage.")
-    return model
+        stage = stages.get(session, on, lock=lock)
+        return stage.full_name, stage
+    return on, stages.get_model(session, on, lock=lock)
+
+
+def is_organization(on: str) -> bool:
+    return on.startswith(HELD_AS)
+
+
+def concerned(session: Session, on: str) -> int | None:
+    """Which organization an entry about a hold on this concerns."""
+    return organizations.get(session, on.removeprefix(HELD_AS)).id if is_organization(on) else None
+
+
+def _with_cuts(session: Session, found: Sequence[tuple[str, Held]]) -> list[Hold]:
+    names = [on for on, row in found if row.held_at is not None]
+    if not names:
+        return []
+    known, lifts = cuts.all_of(session, names), decisions.proposed_lifts(session, names)
+    return [
+        Hold(on, row.held_at, row.held_by, row.hold_reason, known.get(on), lifts.get(on))
+        for on, row in found
+        if row.held_at is not None
+    ]
+
+
+def _locked(session: Session, on: str) -> tuple[str, Held]:
+    on, held = find(session, on, lock=True)
+    if isinstance(held, Organization) and held.is_lab:
+        raise NotPossible("The lab cannot be put on hold: nobody could undo it.")
+    return on, held

@@ -3,18 +3,19 @@
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from enum import StrEnum
 
 from sqlalchemy import ForeignKey, String, Text, UniqueConstraint, func, select
-from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
+from sqlalchemy.orm import Mapped, Session, contains_eager, joinedload, mapped_column, relationship
 
 from server.domain import acts
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotFound, NotPossible
 from server.domain.permissions import Permission
-from server.domain.release import agreements, tiers
+from server.domain.release import agreements, plans, tiers
 from server.domain.release.agreements import Agreement
+from server.domain.release.plans import Plan, Window
+from server.domain.release.stage_states import StageState as StageState
 from server.domain.release.tiers import Tier
 from server.domain.resources import Resources
 from server.storage.database import Base, Key, Moment
@@ -24,24 +25,13 @@ NAME = re.compile(r"(?!.*(--|\.\.))(?!.*\.git$)[A-Za-z0-9]([A-Za-z0-9._-]{0,94}[
 FIRST_SEGMENTS = {
     "account", "admin", "agreements", "api", "appearance", "audit", "checkpoints", "datasets", "downloads", "find",
     "findings", "healthz", "help", "invitations", "kernels", "log", "mails", "metrics", "models", "organizations",
-    "password", "people", "readyz", "requests", "sessions", "sign-in", "sign-out", "spaces", "stages", "static",
-    "tokens",
+    "password", "people", "readyz", "releases", "releases.atom", "requests", "sessions", "sign-in", "sign-out",
+    "spaces", "stages", "static", "tokens",
 }  # fmt: skip
 NOT_MODELS = FIRST_SEGMENTS | {"everything", "doctor"}  # what a hold on everything is called; `storage/probes.py`
 ORDINAL_AT_MOST = 1_000_000
+REPORTS_AT_MOST = 1000
 STAGE_WORDS = {"resolve", "tree", "raw", "refs", "commit", "commits", "revision", "blob", "discussions"}
-
-PLAN_CHARACTERS_AT_MOST = 500
-
-
-class StageState(StrEnum):
-    """How far a stage is released. A hold is placed over a state and keeps it."""
-
-    PLANNED = "planned"
-    PARTNERS = "partners"
-    PUBLIC = "public"
-    WITHDRAWN = "withdrawn"
-
 
 MOVES = {
     StageState.PLANNED: {StageState.PARTNERS, StageState.PUBLIC, StageState.WITHDRAWN},
@@ -94,7 +84,9 @@ class Stage(Holdable, Base):
     state: Mapped[StageState] = mapped_column(String(16))
     state_since: Mapped[datetime] = mapped_column(Moment)
     announced: Mapped[bool] = mapped_column(default=False)
-    plan: Mapped[str | None] = mapped_column(String(PLAN_CHARACTERS_AT_MOST))
+    planned_from: Mapped[str | None] = mapped_column(String(7))  # a month, 2026-11; None while that is undecided
+    planned_until: Mapped[str | None] = mapped_column(String(7))
+    note: Mapped[str | None] = mapped_column(String(plans.NOTE_CHARACTERS_AT_MOST))  # for everybody who sees the stage
     reports_at_least: Mapped[int] = mapped_column(default=0)  # of partners, before a decision may open it further
     tier_id: Mapped[int] = mapped_column(ForeignKey("tiers.id"))
     agreement_id: Mapped[int | None] = mapped_column(ForeignKey("agreements.id"))
@@ -107,6 +99,14 @@ class Stage(Holdable, Base):
     @property
     def full_name(self) -> str:
         return f"{self.model.name}/{self.name}"
+
+    @property
+    def plan(self) -> Plan:
+        return plans.of(self.planned_from, self.planned_until, self.note)
+
+    def plan_for(self, window: Window | None) -> None:
+        """Set the months of its next step; None for undecided."""
+        self.planned_from, self.planned_until = (None, None) if window is None else (window.first, window.last)
 
 
 class StageAlias(Base):
@@ -149,28 +149,36 @@ def add(
     agreement: str | None = None,
     parameters: int | None = None,
     announced: bool = False,
-    plan: str | None = None,
+    planned: Window | None = None,
+    note: str | None = None,
+    reports_at_least: int = 0,
 ) -> Stage:
     """Add a planned stage. ordinal: its place on the ladder, None for the next one."""
     caller.require(Permission.STAGE_MANAGE)
     model_name, name = split(full_name)
     _require_stage_name(name)
-    _require_in_bounds(plan, ordinal, parameters)
+    require_ordinal(ordinal)
+    require_reports(reports_at_least)
+    _require_parameters(parameters)
+    note = plans.require_note(note)
     with use.database.transaction() as session:
-        model = _model(session, model_name)
+        model = get_model(session, model_name)
         _require_free(session, model, name)
         at = use.clock()
         stage = Stage(
-            model=model, name=name, ordinal=_free_ordinal(session, model, ordinal), parameters=parameters,
-            state=StageState.PLANNED, state_since=at, announced=announced, plan=plan,
+            model=model, name=name, ordinal=free_ordinal(session, model, ordinal), parameters=parameters,
+            state=StageState.PLANNED, state_since=at, announced=announced, note=note,
+            reports_at_least=reports_at_least,
             tier=tiers.get(session, tier), created_at=at,
             agreement=agreements.get(session, agreement) if agreement else None,
         )  # fmt: skip
+        stage.plan_for(planned)
         session.add(stage)
         session.flush()
         _record(
             session, caller, EntryKind.STAGE_ADD, stage.full_name, at,
             tier=tier, agreement=agreement, announced=announced, ordinal=stage.ordinal,
+            planned=plans.as_text(planned), note=note, reports_at_least=reports_at_least,
         )  # fmt: skip
         return stage
 
@@ -186,19 +194,6 @@ def add_alias(use: Resources, caller: Caller, full_name: str, alias: str) -> Non
         _record(session, caller, EntryKind.STAGE_ALIAS, stage.full_name, use.clock(), alias=alias)
 
 
-def announce(use: Resources, caller: Caller, full_name: str, *, announced: bool, plan: str | None) -> None:
-    """Show or hide a planned stage's name and plan to everyone; replace the plan."""
-    caller.require(Permission.STAGE_MANAGE)
-    if plan is not None and len(plan) > PLAN_CHARACTERS_AT_MOST:
-        raise InvalidRequest(f"A plan can have up to {PLAN_CHARACTERS_AT_MOST} characters.")
-    with use.database.transaction() as session:
-        stage = get(session, full_name, lock=True)
-        if (stage.announced, stage.plan) == (announced, plan):
-            return
-        stage.announced, stage.plan = announced, plan
-        _record(session, caller, EntryKind.STAGE_ANNOUNCE, stage.full_name, use.clock(), announced=announced, plan=plan)
-
-
 def get(session: Session, full_name: str, *, lock: bool = False) -> Stage:
     """Find a stage by `model/stage`, or by an alias. Raises NotFound."""
     model_name, name = split(full_name)
@@ -207,6 +202,7 @@ def get(session: Session, full_name: str, *, lock: bool = False) -> Stage:
         .join(Stage.model)
         .outerjoin(StageAlias, (StageAlias.stage_id == Stage.id) & (StageAlias.name == name))
         .where(Model.name == model_name, (Stage.name == name) | (StageAlias.name == name))
+        .options(contains_eager(Stage.model))
     )
     stage = session.scalar(found.with_for_update(of=Stage) if lock else found)
     if stage is None:
@@ -228,9 +224,13 @@ def find(session: Session, caller: Caller, full_name: str) -> Stage:
     return get(session, full_name)
 
 
-def get_model(session: Session, name: str) -> Model:
+def get_model(session: Session, name: str, *, lock: bool = False) -> Model:
     """Raises NotFound."""
-    return _model(session, name)
+    query = select(Model).where(Model.name == name)
+    model = session.scalar(query.with_for_update() if lock else query) if NAME.fullmatch(name) else None
+    if model is None:
+        raise NotFound(f"There is no model {name}. Add it first.")
+    return model
 
 
 def opened_by(session: Session, model: Model, tier: Tier) -> Sequence[Stage]:
@@ -245,6 +245,23 @@ def aliases(session: Session, stage: Stage) -> Sequence[str]:
     return session.scalars(select(StageAlias.name).where(StageAlias.stage_id == stage.id).order_by(StageAlias.id)).all()
 
 
+def require_ordinal(ordinal: int | None) -> None:
+    """Raise InvalidRequest for a position that no ladder can have."""
+    if ordinal is not None and not 0 < ordinal <= ORDINAL_AT_MOST:
+        raise InvalidRequest(f"A position is a whole number from 1 to {ORDINAL_AT_MOST}.")
+
+
+def free_ordinal(session: Session, model: Model, wanted: int | None) -> int:
+    """The position that is wanted, or the one after the last. Raises NotPossible where another stage has it.
+
+    The model's row is locked before, so that two who want one at the same moment come one after the other.
+    """
+    taken = set(session.scalars(select(Stage.ordinal).where(Stage.model_id == model.id)))
+    if wanted in taken:
+        raise NotPossible(f"Another stage of {model.name} already has position {wanted}.")
+    return wanted or max(taken, default=0) + 1
+
+
 def split(full_name: str) -> tuple[str, str]:
     """Return model and stage. Raises NotFound: what is no name is the name of nothing."""
     model, separator, stage = full_name.partition("/")
@@ -253,32 +270,20 @@ def split(full_name: str) -> tuple[str, str]:
     return model, stage
 
 
-def _model(session: Session, name: str) -> Model:
-    model = session.scalar(select(Model).where(Model.name == name)) if NAME.fullmatch(name) else None
-    if model is None:
-        raise NotFound(f"There is no model {name}. Add it first.")
-    return model
-
-
 def _require_stage_name(name: str) -> None:
     if not NAME.fullmatch(name) or name.lower() in STAGE_WORDS:
         raise InvalidRequest(f"{name!r} is not a valid stage name. Use letters, digits, '.', '_' and '-'.")
 
 
-def _require_in_bounds(plan: str | None, ordinal: int | None, parameters: int | None) -> None:
-    if plan is not None and len(plan) > PLAN_CHARACTERS_AT_MOST:
-        raise InvalidRequest(f"A plan can have up to {PLAN_CHARACTERS_AT_MOST} characters.")
-    if ordinal is not None and not 0 < ordinal <= ORDINAL_AT_MOST:
-        raise InvalidRequest(f"A position is a whole number from 1 to {ORDINAL_AT_MOST}.")
+def require_reports(at_least: int | None) -> None:
+    """Raise InvalidRequest for a number of reports that a stage cannot wait for; None is none given."""
+    if at_least is not None and not 0 <= at_least <= REPORTS_AT_MOST:
+        raise InvalidRequest(f"A stage can wait for 0 to {REPORTS_AT_MOST} reports.")
+
+
+def _require_parameters(parameters: int | None) -> None:
     if parameters is not None and not 0 < parameters < 2**53:
         raise InvalidRequest("The number of parameters must be greater than 0 and less than 2^53.")
-
-
-def _free_ordinal(session: Session, model: Model, wanted: int | None) -> int:
-    taken = set(session.scalars(select(Stage.ordinal).where(Stage.model_id == model.id)))
-    if wanted in taken:
-        raise NotPossible(f"Another stage of {model.name} already has position {wanted}.")
-    return wanted or max(taken, default=0) + 1
 
 
 def _require_free(session: Session, model: Model, name: str) -> None:

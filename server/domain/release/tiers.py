@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from sqlalchemy import String, select
+from sqlalchemy import String, false, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from server.domain import acts
@@ -25,9 +25,11 @@ class Tier(Base):
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     name: Mapped[str] = mapped_column(String(64), unique=True)
     rank: Mapped[int] = mapped_column(unique=True)
+    # Whether an organization must have reported on a model, be it that nothing was found, before it renews its access.
+    report_to_renew: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
-def add(use: Resources, caller: Caller, name: str, rank: int) -> Tier:
+def add(use: Resources, caller: Caller, name: str, rank: int, *, report_to_renew: bool = False) -> Tier:
     """Define a tier. Ranks are never changed: clearances that were given would mean something else."""
     caller.require(Permission.TIER_MANAGE)
     if not NAME.fullmatch(name) or not 0 <= rank <= 1_000_000:
@@ -36,11 +38,28 @@ def add(use: Resources, caller: Caller, name: str, rank: int) -> Tier:
         taken = session.scalar(select(Tier).where((Tier.name == name) | (Tier.rank == rank)))
         if taken is not None:
             raise NotPossible(f"Tier {taken.name} already has rank {taken.rank}. Choose another name and rank.")
-        tier = Tier(name=name, rank=rank)
+        tier = Tier(name=name, rank=rank, report_to_renew=report_to_renew)
         session.add(tier)
         session.flush()
-        record = {"actor": caller.as_record(), "tier": name, "rank": rank}
+        record = {"actor": caller.as_record(), "tier": name, "rank": rank, "report_to_renew": report_to_renew}
         acts.append(session, EntryKind.TIER_ADD, use.clock(), record)
+        return tier
+
+
+def edit(use: Resources, caller: Caller, name: str, *, report_to_renew: bool) -> Tier:
+    """Say whether renewing takes a report: from the next request on. Raises NotFound, NotPossible if it is so already.
+
+    Nobody can waive it for one organization: an admin who wants to can propose a clearance, which is an entry.
+    """
+    caller.require(Permission.TIER_MANAGE)
+    with use.database.transaction() as session:
+        get(session, name)
+        tier = session.scalars(select(Tier).where(Tier.name == name).with_for_update()).one()
+        if tier.report_to_renew == report_to_renew:
+            raise NotPossible(f"Tier {name} already takes {'a' if report_to_renew else 'no'} report to renew.")
+        tier.report_to_renew = report_to_renew
+        record = {"actor": caller.as_record(), "tier": name, "report_to_renew": report_to_renew}
+        acts.append(session, EntryKind.TIER_EDIT, use.clock(), record)
         return tier
 
 

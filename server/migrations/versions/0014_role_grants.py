@@ -45,6 +45,7 @@ def upgrade() -> None:
         sa.Column("person_id", KEY, nullable=False),
         sa.Column("known_by", KEY, nullable=False),
         sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("vouched_at", sa.DateTime(timezone=True), nullable=True),
         *_people("known_credentials", "person_id", "known_by"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_known_credentials")),
     )

@@ -53,6 +53,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["decision_id"], ["decisions.id"], name=op.f("fk_decision_findings_decision_id_decisions")
         ),
+        sa.ForeignKeyConstraint(["finding_id"], ["findings.id"], name=op.f("fk_decision_findings_finding_id_findings")),
         sa.PrimaryKeyConstraint("decision_id", "finding_id", name=op.f("pk_decision_findings")),
     )
     op.create_index("ix_decision_findings_finding_id", "decision_findings", ["finding_id"])

@@ -10,6 +10,7 @@ from server.domain.callers import Caller
 from server.domain.permissions import Permission
 from server.domain.publish import checkpoints
 from server.domain.publish.checkpoints import MANIFEST_TYPE, Checkpoint, FileList, ManifestForm
+from server.web import renamed
 from server.web.api.answers import Answer, Listing, ListQuery, answer, listing, moment
 from server.web.identity import allow, resources
 
@@ -55,6 +56,7 @@ def index(caller: Caller, model: str, stage: str, query: ListQuery) -> Response:
     with use.database.reading() as session:
         found = rule.require_stage(session, use, caller, f"{model}/{stage}")
         name = f"{found.model}/{found.name}"
+        renamed.tell(f"{model}/{stage}", name)
 
         def render(checkpoint: Checkpoint) -> dict[str, Any]:
             return {
@@ -76,6 +78,7 @@ def show(caller: Caller, model: str, stage: str, checkpoint: str) -> Response:
     use = resources()
     with use.database.reading() as session:
         name, listed = rule.require_reading(session, use, caller, f"{model}/{stage}", checkpoint)
+    renamed.tell(f"{model}/{stage}", name)
     return answer(_render(name, listed))
 
 
@@ -98,7 +101,8 @@ def manifest_chunks(caller: Caller, model: str, stage: str, checkpoint: str) -> 
 def _manifest(caller: Caller, stage: str, checkpoint: str, form: ManifestForm) -> Response:
     use = resources()
     with use.database.reading() as session:
-        _, listed = rule.require_reading(session, use, caller, stage, checkpoint)
+        name, listed = rule.require_reading(session, use, caller, stage, checkpoint)
+        renamed.tell(stage, name)
         return Response(checkpoints.manifest(session, listed.checkpoint_pk, form), mimetype=MANIFEST_TYPE)
 
 

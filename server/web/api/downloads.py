@@ -16,6 +16,7 @@ from server.domain.downloads import issuing
 from server.domain.downloads.issuing import Download, Order
 from server.domain.permissions import Permission
 from server.domain.publish.checkpoints import MAIN
+from server.web import renamed
 from server.web.api import curl_config
 from server.web.api.answers import Answer, Body, Listing, ListQuery, answer, listing, moment
 from server.web.identity import allow, resources
@@ -92,7 +93,9 @@ class Downloads(Listing):
 def create(caller: Caller, order: DownloadOrder) -> Response:
     """Issue signed URLs. With `Accept: text/x-curl-config`, the response is a config for `curl -K -`."""
     form = _wanted_form()
-    return _render(issuing.issue(resources(), caller, Order(order.stage, order.checkpoint, order.paths)), form)
+    issued = issuing.issue(resources(), caller, Order(order.stage, order.checkpoint, order.paths))
+    renamed.tell(order.stage, issued.stage)
+    return _render(issued, form)
 
 
 @bp.post("/<uuid:download_id>/urls")

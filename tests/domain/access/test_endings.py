@@ -10,9 +10,9 @@ from sqlalchemy import delete, select
 
 from server.domain.access import access_requests, clearances, endings
 from server.domain.access.clearances import Clearance
-from server.domain.identity import organizations
 from server.domain.mail.mails import Mail
 from server.domain.permissions import Role
+from server.domain.release import holds
 from tests.world import World
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -111,8 +111,8 @@ SILENT: dict[str, Change] = {
         world.use, world.admin2, clearances.extend(world.use, world.admin, made.id, made.expires_at + 90 * DAY).id
     ),
     "outlasted by a higher tier": lambda world, _: give(world, 90, tier="partner"),
-    "of a suspended organization": lambda world, _: organizations.suspend(
-        world.use, world.admin, "cedar-systems", "A leak."
+    "of a suspended organization": lambda world, _: holds.place(
+        world.use, world.admin, "organization:cedar-systems", "A leak."
     ),
 }
 TOLD: dict[str, Change] = {
@@ -170,11 +170,11 @@ def test_of_two_that_end_together_the_higher_one_is_told(world: World) -> None:
 def test_what_was_suspended_is_told_when_it_resumes(world: World) -> None:
     """The nearest one, once the organization can act on it."""
     give(world, 20)
-    organizations.suspend(world.use, world.admin, "cedar-systems", "A leak.")
+    holds.place(world.use, world.admin, "organization:cedar-systems", "A leak.")
     world.clock.advance(14 * DAY)
     endings.remind(world.use)
     assert outbox(world) == []
-    organizations.resume(world.use, world.admin, "cedar-systems")
+    world.lift("organization:cedar-systems")
     endings.remind(world.use)
     assert len(outbox(world)) == 1
 

@@ -19,7 +19,7 @@ from server.domain.errors import (
     PersonDisabled,
     Refused,
 )
-from server.domain.identity import organizations, people
+from server.domain.identity import people
 from server.domain.mail.mails import Mail
 from server.domain.permissions import Role
 from server.domain.release import findings, holds
@@ -121,7 +121,7 @@ def test_whoever_was_disabled_meanwhile_reports_nothing(world: World) -> None:
     with pytest.raises(PersonDisabled):
         report(world, caller)
     other = world.person("unsigned")
-    organizations.suspend(world.use, world.admin, "birch-university", "It asked for it.")
+    holds.place(world.use, world.admin, "organization:birch-university", "It asked for it.")
     with pytest.raises(OrganizationSuspended):
         report(world, other, stage="gpt-2/124M")
 

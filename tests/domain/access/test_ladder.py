@@ -47,7 +47,7 @@ def from_api(item: dict[str, Any]) -> tuple[Any, ...]:
 def expected(one: Step) -> tuple[Any, ...]:
     stage, code = one.stage, None if one.refused is None else one.refused.code
     return (
-        stage.state, stage.plan, stage.ordinal, stage.parameters, stage.held, stage.tier, stage.agreement,
+        stage.state, stage.plan.note, stage.ordinal, stage.parameters, stage.held, stage.tier, stage.agreement,
         one.refused is None, code, [(item.task, item.whose, item.progress) for item in one.checklist],
     )  # fmt: skip
 
@@ -101,7 +101,7 @@ def as_row(one: Step) -> dict[str, Any]:
     stage = one.stage
     return {
         "stage": stage.full_name, "state": stage.state, "held": stage.held, "tier": stage.tier,
-        "agreement": stage.agreement, "plan": stage.plan,
+        "agreement": stage.agreement, "plan": stage.plan.note,
     }  # fmt: skip
 
 
@@ -117,7 +117,7 @@ def test_of_a_plan_only_the_lab_is_shown_more_than_name_and_plan(sqlite_world: W
     stage = plan.stage
     told = {stage.ordinal, stage.parameters, stage.state_since, stage.held, stage.tier, stage.agreement} != {None}
     assert told == plan.shown == (name == "admin")
-    assert stage.plan
+    assert stage.plan.note
 
 
 def test_the_next_step_is_a_value_of_its_own(sqlite_world: World) -> None:

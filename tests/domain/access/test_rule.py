@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event
 
-from server.domain.access import clearances, ladder, rule, signatures
+from server.domain.access import clearances, counting_signatures, ladder, rule, signatures
 from server.domain.access.facts import Facts
 from server.domain.access.rule import Grant
 from server.domain.callers import Caller
@@ -37,7 +37,7 @@ from server.domain.errors import (
 from server.domain.identity import organizations, people, tokens
 from server.domain.paging import Slice
 from server.domain.permissions import Role
-from server.domain.release import agreements, holds, stages
+from server.domain.release import agreements, holds, stage_editing, stages
 from server.domain.release.stages import StageState
 from server.domain.resources import Resources
 from tests.world import STRANGER, World
@@ -85,7 +85,7 @@ def facts(**more: Any) -> Any:
             state="partners", held_at=None, model_held_at=None, everything_held_at=None, rank=20, agreement_id=1
         ),
         "clearances": [cleared()],
-        "agreement": SimpleNamespace(current_version_id=3),
+        "agreement": SimpleNamespace(current_version_id=3, previous_version_id=2, resign_until=None),
         "signatures": [SimpleNamespace(id=1, version_id=3, ended_at=None)],
     }
     return SimpleNamespace(**known | more)
@@ -181,6 +181,51 @@ def test_one_signature_in_force_of_the_current_version_is_enough(
     assert refusal(facts(signatures=rows)) is code
 
 
+LATER, SOONER = NOW + HOUR, NOW - HOUR
+# What is signed (of version 3, the current one, 2 before it, 1 before that; None: still in force), until when there is
+# time to sign version 3, and what the rule says. Written by hand.
+WINDOWS: list[tuple[list[tuple[int, datetime | None]], datetime | None, type[Refused] | None, int | None]] = [
+    ([(2, None)], None, AgreementOutdated, None),
+    ([(2, None)], LATER, None, 2),
+    ([(2, None)], NOW, AgreementOutdated, None),  # the first moment at which it no longer counts
+    ([(2, None)], NOW + timedelta(microseconds=1), None, 2),
+    ([(2, None)], SOONER, AgreementOutdated, None),
+    ([(2, SOONER)], LATER, AgreementUnsigned, None),  # the lab ended it
+    ([(2, NOW)], LATER, AgreementUnsigned, None),
+    ([(1, None)], LATER, AgreementOutdated, None),  # two versions back
+    ([(1, None), (2, SOONER)], LATER, AgreementOutdated, None),
+    ([(1, None), (2, None)], LATER, None, 2),
+    ([(2, None), (3, None)], LATER, None, 3),  # the current one is what it rests on, whichever is older
+    ([(3, None), (2, None)], LATER, None, 3),
+    ([(3, SOONER), (2, None)], LATER, None, 2),
+    ([(3, None)], SOONER, None, 3),
+    ([], LATER, AgreementUnsigned, None),
+]
+
+
+@pytest.mark.parametrize(("signatures", "until", "code", "rests_on"), WINDOWS)
+def test_while_there_is_time_to_sign_again_the_version_before_counts(
+    signatures: list[tuple[int, datetime | None]],
+    until: datetime | None,
+    code: type[Refused] | None,
+    rests_on: int | None,
+) -> None:
+    """A signature of it that the lab has not ended; never one of two versions back; after the time only the new one."""
+    rows = [SimpleNamespace(id=number, version_id=number, ended_at=end) for number, end in signatures]
+    given_facts = facts(signatures=rows)
+    put("agreement", resign_until=until)(given_facts)
+    assert refusal(given_facts) is code
+    found = counting_signatures.counting(given_facts.agreement, given_facts.signatures, NOW)
+    assert (found and found.version_id) == rests_on
+
+
+def test_a_first_version_has_none_before_it() -> None:
+    """Whatever its row says of a time to sign again: no signature is of no version."""
+    given_facts = facts(signatures=[SimpleNamespace(id=1, version_id=None, ended_at=NOW)])
+    put("agreement", resign_until=LATER, previous_version_id=None)(given_facts)
+    assert refusal(given_facts) is AgreementUnsigned
+
+
 @pytest.mark.parametrize("bad", [{"revoked_at": NOW}, {"approved_at": None}, {"rank": 10}, {"expires_at": NOW}])
 def test_a_second_clearance_that_holds_is_enough(bad: dict[str, Any]) -> None:
     """A clearance that does not count takes nothing from another that does."""
@@ -230,8 +275,12 @@ some_clearances = st.lists(
     max_size=3,
 )  # fmt: skip
 some_signatures = st.lists(
-    st.builds(SimpleNamespace, id=st.just(1), version_id=st.sampled_from([2, 3]), ended_at=rarely), max_size=2
+    st.builds(SimpleNamespace, id=st.just(1), version_id=st.sampled_from([1, 2, 3]), ended_at=rarely), max_size=2
 )
+some_agreements = st.builds(
+    SimpleNamespace, current_version_id=st.just(3), previous_version_id=st.just(2),
+    resign_until=st.sampled_from([None, NOW - HOUR, NOW, NOW + HOUR]),
+)  # fmt: skip
 some_callers = st.one_of(
     st.just(Caller(via="anonymous")),
     st.builds(
@@ -256,7 +305,8 @@ some_stages = st.sampled_from([True] * 9 + [False]).flatmap(
 @settings(max_examples=600)
 @given(
     caller=some_callers, standing=some_standings, stage=some_stages, clearances=some_clearances,
-    signatures=some_signatures, closed=st.booleans(), is_same_role=st.sampled_from([True] * 9 + [False]),
+    signatures=some_signatures, version=some_agreements, closed=st.booleans(),
+    is_same_role=st.sampled_from([True] * 9 + [False]),
 )  # fmt: skip
 def test_yes_is_said_exactly_when_every_condition_holds(
     caller: Caller,
@@ -264,11 +314,12 @@ def test_yes_is_said_exactly_when_every_condition_holds(
     stage: Any,
     clearances: list[Any],
     signatures: list[Any],
+    version: Any,
     closed: bool,
     is_same_role: bool,
 ) -> None:
     """No combination of facts slips between the rows: this is the rule once more, as one condition."""
-    agreement = None if stage is None or stage.agreement_id is None else SimpleNamespace(current_version_id=3)
+    agreement = None if stage is None or stage.agreement_id is None else version
     known = facts(caller=caller, standing=standing, stage=stage, clearances=clearances, agreement=agreement)
     known.signatures = signatures
     if standing is not None:
@@ -297,7 +348,8 @@ def test_yes_is_said_exactly_when_every_condition_holds(
     covered = any(
         c.approved_at and not c.revoked_at and c.rank >= 20 and c.starts_at <= NOW < c.expires_at for c in clearances
     )
-    signed = agreement is None or any(s.version_id == 3 and s.ended_at is None for s in signatures)
+    count = {3, 2} if version.resign_until is not None and version.resign_until > NOW else {3}
+    signed = agreement is None or any(s.version_id in count and s.ended_at is None for s in signatures)
     allowed = stands and open_now and (public or (covered and signed))
     assert (refusal(known, sign_in_for_public=closed) is None) == allowed
 
@@ -327,7 +379,7 @@ def revise(use: Resources, admin: Caller) -> None:
 ACTS: dict[str, tuple[Callable[[Resources, World], Any], type[Refused]]] = {
     "revoke the token": (lambda use, w: tokens.revoke(use, w.admin, w.caller("cleared").token_public_id or ""),
                          InvalidCredentials),
-    "suspend": (lambda use, w: organizations.suspend(use, w.admin, "aurora-institute", "For a test."),
+    "suspend": (lambda use, w: holds.place(use, w.admin, "organization:aurora-institute", "For a test."),
                 OrganizationSuspended),
     "disable": (lambda use, w: people.disable(use, w.admin, w.example.people["cleared"]["email"]), InvalidCredentials),
     "withdraw": (lambda _, w: w.move(STAGE, StageState.WITHDRAWN, "Unsafe."), StageWithdrawn),
@@ -567,11 +619,11 @@ def test_a_held_public_stage_is_closed_to_strangers_too(world: World) -> None:
 
 def test_an_announced_planned_stage_is_known_by_name_only(world: World) -> None:
     """Name and plan show; files, checkpoints and downloads do not."""
-    assert know(world, world.caller("cleared"), "gpt-2/1558M").plan.startswith("In a few months")
+    assert know(world, world.caller("cleared"), "gpt-2/1558M").note.startswith("In a few months")
     for ask in (decide, read):
         with pytest.raises(NotFound):
             ask(world, world.caller("cleared"), "gpt-2/1558M")
-    stages.announce(world.use, world.admin, "gpt-2/1558M", announced=False, plan=None)
+    stage_editing.edit(world.use, world.admin, "gpt-2/1558M", announced=False)
     with pytest.raises(NotFound):
         know(world, world.caller("cleared"), "gpt-2/1558M")
 

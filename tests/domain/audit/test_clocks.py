@@ -31,7 +31,7 @@ def test_a_jump_of_the_clock_stops_issuing_until_it_is_explained(world: World) -
     """503 and not ready, whatever is appended meanwhile; then all goes on, and verification names what happened."""
     run_ahead(world)
     holds.place(world.use, world.admin, "mini-gpt", "Recorded with the right time, after the wrong one.")
-    holds.lift(world.use, world.admin, "mini-gpt")
+    world.lift("mini-gpt")
     heartbeat.beat(world.use)
     with pytest.raises(LogUnsound, match=r"the clock is 7[12]\d\d s behind the newest entry: correct it"):
         issuing.issue(world.use, world.caller("cleared"), world.order())

@@ -8,10 +8,12 @@ import pytest
 
 from server.domain.audit import verifying
 from server.domain.decisions import deciding
-from server.domain.release import holds
+from server.domain.release import holds, stage_editing
+from server.domain.release.findings import Severity
 from server.domain.release.stages import StageState
 from tests import tampering
 from tests.domain.decisions.test_proposing import propose
+from tests.findings import report
 from tests.world import World
 
 HOUR = timedelta(hours=1)
@@ -47,6 +49,22 @@ def held(world: World) -> int:
     """Approved, its moment there, and a hold placed meanwhile."""
     about = approved(world)
     holds.place(world.use, world.admin, "gpt-2", "Wait.")
+    world.clock.advance(2 * HOUR)
+    return plant(world, "execute", about)
+
+
+def past_a_finding(world: World) -> int:
+    """A partner reports something critical before the moment comes."""
+    about = approved(world)
+    report(world, severity=Severity.CRITICAL)
+    world.clock.advance(2 * HOUR)
+    return plant(world, "execute", about)
+
+
+def unreported(world: World) -> int:
+    about = approved(world)
+    stage_editing.edit(world.use, world.admin, "gpt-2/774M", reports_at_least=2)
+    report(world)
     world.clock.advance(2 * HOUR)
     return plant(world, "execute", about)
 
@@ -107,6 +125,11 @@ BROKEN: dict[str, tuple[Planted, str]] = {
     "before its moment": (early, "it comes before the decision's moment"),
     "out of order": (overtaking, "a decision with an earlier moment was still to be carried out"),
     "past a hold": (held, "it carries out a decision past a hold on gpt-2"),
+    "past a critical finding": (past_a_finding, "it carries out a decision past finding 1, which was critical"),
+    "before the reports that it needs": (
+        unreported,
+        "it carries out a decision past the minimum of 2 reports by partners: there were 1",
+    ),
     "twice": (again, "it is about a decision that was done"),
     "after it was cancelled": (cancelled, "it is about a decision that was cancelled"),
     "to another state": (another_state, "it carries out a different decision than was proposed"),

@@ -53,6 +53,13 @@ CHANGED: dict[str, tuple[str, str, str]] = {  # what, by which statement, and wh
         "UPDATE stages SET announced = true WHERE name = '774M'", "stages gpt-2/774M",
         DIFFERS.format("being announced"),
     ),
+    "a place on the ladder": (
+        "UPDATE stages SET ordinal = 9 WHERE name = '774M'", "stages gpt-2/774M", DIFFERS.format("position")),
+    "a window": (
+        "UPDATE stages SET planned_from = '2031-01', planned_until = '2031-01' WHERE name = '1558M'",
+        "stages gpt-2/1558M", DIFFERS.format("planned window"),
+    ),
+    "a note": ("UPDATE stages SET note = 'Now.' WHERE name = '1558M'", "stages gpt-2/1558M", DIFFERS.format("note")),
     "an alias gone": (
         "DELETE FROM stage_aliases WHERE name = '762M'", "stages gpt-2/774M", DIFFERS.format("aliases")),
     "a hold lifted": ("UPDATE stages SET held_at = NULL WHERE name = '355M'", "holds gpt-2/355M", GONE),
@@ -60,8 +67,8 @@ CHANGED: dict[str, tuple[str, str, str]] = {  # what, by which statement, and wh
     "a rank": ("UPDATE tiers SET rank = 1 WHERE name = 'partner'", "tiers partner", DIFFERS.format("rank")),
     "a model": (MODEL, "models gpt-9", UNKNOWN),
     "a suspension ended": (
-        "UPDATE organizations SET suspended_at = NULL WHERE slug = 'cedar-systems'", "organizations cedar-systems",
-        DIFFERS.format("suspension"),
+        "UPDATE organizations SET suspended_at = NULL WHERE slug = 'cedar-systems'", "holds organization:cedar-systems",
+        "it is in the log, but there is no such row",
     ),
     "a quota": (
         "UPDATE quotas SET bytes_per_day = NULL WHERE organization_id = 2", "organizations aurora-institute",
@@ -94,7 +101,7 @@ def test_a_row_that_the_log_does_not_explain_is_named(world: World, what: str) -
     """`log verify` alone finds nothing: no entry was touched. With the tables it names exactly that row."""
     holds.place(world.use, world.admin, "gpt-2/355M", "A finding.")
     organizations.rename(world.use, world.admin, "example-lab", " Sample Lab ")
-    organizations.suspend(world.use, world.admin, "cedar-systems", "It asked for it.")
+    holds.place(world.use, world.admin, "organization:cedar-systems", "It asked for it.")
     organizations.set_quota(world.use, world.admin, "aurora-institute", bytes_per_day=10**12, requests_per_minute=None)
     world.seal()
     assert differences(world) == []

@@ -14,7 +14,6 @@ from server.domain.audit.replay import BACK, Replay
 from server.domain.audit.world import JudgedByNothing
 from server.domain.downloads import issuing
 from server.domain.entry_kinds import KINDS, EntryKind
-from server.domain.identity import organizations
 from server.domain.release import agreements, holds
 from server.domain.release.holds import EVERYTHING
 from server.domain.release.stages import StageState
@@ -144,6 +143,13 @@ ALLOWED: dict[str, list[Record]] = {
         clearance("clearance.propose", 2, tier="registered"),
         clearance("clearance.approve", 2, tier="registered"),
     ],
+    "an edit of what is only said": [entry("stage.edit", stage="gpt/large", before={}, after={"note": "Known."})],
+    "a planned stage moved to another tier": [
+        entry("stage.add", stage="gpt/next", tier="partner", agreement="sharing"),
+        entry("stage.edit", stage="gpt/next", before={"tier": "partner"}, after={"tier": "research"}),
+        entry("stage.move", stage="gpt/next", before="planned", to="partners"),
+        download(stage="next"),
+    ],
     "clocks that differ by a minute": [
         entry("heartbeat", time=NOW + MINUTE),
         entry("heartbeat", time=NOW),
@@ -160,6 +166,11 @@ DENIED: dict[str, tuple[list[Record], list[str]]] = {
         [MOVED, entry("hold.place", on=EVERYTHING), download()], ["it issues a stage that is on hold"]),
     "suspended": ([entry("organization.suspend", organization="dover"), download()],
                   [SUSPENDED]),
+    "an edit that opens": (
+        [entry("stage.edit", stage="gpt/large", before={"tier": "research"}, after={"tier": "registered"})],
+        ["it changes the tier of a stage that is partners"]),
+    "an edit of nothing": ([entry("stage.edit", stage="gpt/none", before={}, after={"note": "x"})],
+                           ["it is about a stage that was never added"]),
     "withdrawn": ([entry("stage.move", stage="gpt/large", before="partners", to="withdrawn"), download()],
                   ["it issues a withdrawn stage"]),
     "not released": ([entry("stage.add", stage="gpt/next", tier="research"),
@@ -299,7 +310,7 @@ def write(world: World, record: Record, at: timedelta = timedelta(0)) -> int:
 
 ACTS: dict[str, tuple[Callable[[World], object], str]] = {
     "revoke": (lambda world: clearances.revoke(world.use, world.admin, 1), "its clearance had been revoked"),
-    "suspend": (lambda world: organizations.suspend(world.use, world.admin, "aurora-institute", "Asked to."),
+    "suspend": (lambda world: holds.place(world.use, world.admin, "organization:aurora-institute", "Asked to."),
                 "aurora-institute, whose owner@aurora-institute.example did it, was suspended"),
     "hold": (lambda world: holds.place(world.use, world.admin, "gpt-2/774M", "Wait."),
              "it issues a stage that is on hold"),

@@ -12,8 +12,9 @@ from server.domain.audit import verifying
 from server.domain.callers import Caller
 from server.domain.downloads import issuing
 from server.domain.entry_kinds import EntryKind
-from server.domain.identity import organizations, people, tokens
+from server.domain.identity import people, tokens
 from server.domain.permissions import Role, Scope
+from server.domain.release import holds
 from server.log.entries import commitment_of
 from tests import tampering
 from tests.filled_forms import sign
@@ -109,7 +110,7 @@ def of_another_organization(world: World) -> Planted:
 
 def of_a_suspended_organization(world: World) -> Planted:
     record = download(world)
-    organizations.suspend(world.use, world.admin, AURORA, "It asked for it.")
+    holds.place(world.use, world.admin, f"organization:{AURORA}", "It asked for it.")
     return Planted(EntryKind.DOWNLOAD, record, AURORA)
 
 

@@ -38,13 +38,16 @@ def test_one_that_is_approved_while_it_is_forbidden_is_blocked_for_good(world: W
     made = propose(world)
     holds.place(world.use, world.admin, "gpt-2", "Wait.")
     blocked = deciding.approve(world.use, world.admin2, made.id)
-    assert (blocked.state, blocked.blocked_because) == (DecisionState.BLOCKED, "A hold lies on gpt-2.")
+    assert (blocked.state, blocked.blocked_because) == (
+        DecisionState.BLOCKED,
+        "There is a hold on gpt-2.",
+    )
     assert state_of(world, "gpt-2/774M") == "partners"
     with pytest.raises(NotPossible, match="is blocked"):
         deciding.approve(world.use, world.admin2, made.id)
     with pytest.raises(NotPossible, match="nothing left to cancel"):
         deciding.cancel(world.use, world.admin, made.id)
-    assert world.records("decision.block")[-1]["because"] == ["A hold lies on gpt-2."]
+    assert world.records("decision.block")[-1]["because"] == ["There is a hold on gpt-2."]
 
 
 @pytest.mark.parametrize("by", ["publisher", "auditor", "cleared"])

@@ -62,12 +62,15 @@ def test_each_is_judged_anew_at_its_turn(world: World) -> None:
     holds.place(world.use, world.admin, "gpt-2/1558M", "A finding.")
     world.clock.advance(2 * HOUR - timedelta(minutes=1))
     execution.carry_out_due(world.use)
-    holds.lift(world.use, world.admin, "gpt-2/1558M")
+    world.lift("gpt-2/1558M")
     world.clock.advance(9 * HOUR)
     execution.carry_out_due(world.use)
     assert [state(world, one) for one in (first, second, third)] == ["blocked", "blocked", "done"]
     said = [record["because"] for record in world.records("decision.block")]
-    assert said == [["A hold lies on gpt-2/1558M."], ["gpt-2/1558M is planned, and no longer partners."]]
+    assert said == [
+        ["There is a hold on gpt-2/1558M."],
+        ["gpt-2/1558M is planned, and no longer partners."],
+    ]
 
 
 def test_whoever_it_concerns_is_told(world: World) -> None:
@@ -91,7 +94,7 @@ def test_whoever_it_concerns_is_told(world: World) -> None:
         assert {mail.recipient for mail in told if (mail.kind, mail.subject) == (kind, subject)} == whom
     (text,) = {mail.text for mail in told if mail.kind == "decision_done"}
     assert text.startswith(f"See it: {world.settings.public_url}/admin/decisions/{number}\n")
-    assert "  A hold lies on everything." in next(mail.text for mail in told if mail.kind == "decision_blocked")
+    assert "  There is a hold on everything." in next(mail.text for mail in told if mail.kind == "decision_blocked")
     opened = [mail.text for mail in told if "> Partners studied it for months." in mail.text]
     assert len([text for text in opened if "The lab released gpt-2/774M to everyone" in text]) == 3
 

@@ -164,7 +164,7 @@ ENDS: dict[str, tuple[Callable[[World], Any], str]] = {
     "hold on the stage": (lambda w: holds.place(w.use, w.admin, "gpt-2/774M", "Found."), "after a hold was placed"),
     "hold on the model": (lambda w: holds.place(w.use, w.admin, "gpt-2", "Found."), "after a hold was placed"),
     "hold on all": (lambda w: holds.place(w.use, w.admin, "everything", "Found."), "after a hold was placed"),
-    "organization": (lambda w: organizations.suspend(w.use, w.admin, "aurora-institute", "Asked."),
+    "organization": (lambda w: holds.place(w.use, w.admin, "organization:aurora-institute", "Asked."),
                      "after the organization was suspended"),
     "stage": (lambda w: w.move("gpt-2/774M", StageState.WITHDRAWN, "Found."),
               "after the stage was withdrawn"),
@@ -218,7 +218,7 @@ def test_what_was_given_back_is_no_end_any_more(sqlite_world: World, tmp_path: P
         world.clock.advance(timedelta(seconds=20))
         holds.place(world.use, world.admin, "gpt-2", "Looking.")
         world.clock.advance(timedelta(seconds=20))
-        holds.lift(world.use, world.admin, "gpt-2")
+        world.lift("gpt-2")
     lines = [read_of(download, start + timedelta(seconds=n), bytes_sent=1) for n in (10, 50, 95)]
     assert raised(world, tmp_path, *lines) == []
     later = [read_of(download, start + timedelta(seconds=n), "vocab.bpe", bytes_sent=1) for n in (30, 35, 70)]

@@ -303,7 +303,7 @@ def test_renewing_is_decided_anew(world: World) -> None:
     holds.place(world.use, world.admin, "gpt-2/124M", "A finding.")
     with pytest.raises(StageHeld):
         renew(world, second.id, caller=STRANGER)
-    holds.lift(world.use, world.admin, "gpt-2/124M")
+    world.lift("gpt-2/124M")
     world.move("gpt-2/774M", StageState.WITHDRAWN, "Unsafe.")
     with pytest.raises(StageWithdrawn):
         renew(world, first.id)

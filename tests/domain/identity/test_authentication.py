@@ -8,9 +8,10 @@ from sqlalchemy import update
 
 from server.domain.callers import Caller
 from server.domain.errors import InvalidCredentials, NetworkNotAllowed, OrganizationSuspended, PersonDisabled
-from server.domain.identity import authentication, organizations, people, tokens
+from server.domain.identity import authentication, people, tokens
 from server.domain.identity.tokens import Token
 from server.domain.permissions import Role, Scope
+from server.domain.release import holds
 from tests.world import STRANGER, World
 
 NETWORKS = ["192.0.2.0/24", "198.51.100.7/32", "2001:db8:1::/48"]
@@ -89,11 +90,11 @@ def test_suspension_comes_before_disabling_and_both_pass(world: World) -> None:
     email = world.example.people["cleared"]["email"]
     people.add(world.use, world.admin, "aurora-institute", "b@aurora-institute.example", "B", Role.OWNER)
     person = world.person("cleared")
-    organizations.suspend(world.use, world.admin, "aurora-institute", "For a test.")
+    holds.place(world.use, world.admin, "organization:aurora-institute", "For a test.")
     people.disable(world.use, world.admin, email)
     expected = [OrganizationSuspended, PersonDisabled, type(None)]
     seen = [standing(world, person)]
-    organizations.resume(world.use, world.admin, "aurora-institute")
+    world.lift("organization:aurora-institute")
     seen.append(standing(world, person))
     people.enable(world.use, world.admin, email)
     seen.append(standing(world, person))

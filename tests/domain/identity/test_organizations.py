@@ -8,6 +8,7 @@ from server.domain.errors import InvalidRequest, NotFound, NotPermitted, NotPoss
 from server.domain.identity import organizations
 from server.domain.identity.organizations import Quota
 from server.domain.paging import Slice
+from server.domain.release import holds
 from tests.world import World
 
 BAD_SLUGS = ["", " ", "Upper", "a b", "-a", "a/b", "é", "x" * 65, "a\n"]
@@ -36,30 +37,30 @@ def test_a_new_partner_is_no_lab_and_has_no_limits(world: World) -> None:
 
 def test_a_suspension_ends_everything_until_it_is_resumed(world: World) -> None:
     """Tokens stay, and work again afterwards; each act is done once and logged with its reason."""
-    organizations.suspend(world.use, world.admin, "aurora-institute", "For a test.")
+    holds.place(world.use, world.admin, "organization:aurora-institute", "For a test.")
     with pytest.raises(NotPossible):
-        organizations.suspend(world.use, world.admin, "aurora-institute", "Again.")
+        holds.place(world.use, world.admin, "organization:aurora-institute", "Again.")
     answer = world.api("GET", "/me")
     assert (answer.status_code, answer.json["code"]) == (403, OrganizationSuspended.code)
-    organizations.resume(world.use, world.admin, "aurora-institute")
+    world.lift("organization:aurora-institute")
     with pytest.raises(NotPossible):
-        organizations.resume(world.use, world.admin, "aurora-institute")
+        world.lift("organization:aurora-institute")
     assert world.api("GET", "/me").status_code == 200
-    assert world.records("organization.suspend")[-1]["reason"] == "For a test."
-    assert [entry.kind for entry in world.entries()][-1] == "organization.resume"
+    assert world.records("hold.place")[-1]["reason"] == "For a test."
+    assert [entry.kind for entry in world.entries()][-1] == "hold.lift"
 
 
 @pytest.mark.parametrize("reason", ["", " ", "x" * 10_001])
 def test_a_suspension_has_a_reason_that_both_databases_hold(world: World, reason: str) -> None:
     """Neither none nor too long a one, on either database."""
     with pytest.raises(InvalidRequest):
-        organizations.suspend(world.use, world.admin, "aurora-institute", reason)
+        holds.place(world.use, world.admin, "organization:aurora-institute", reason)
 
 
 def test_the_lab_cannot_be_suspended(world: World) -> None:
     """Nobody could undo it."""
     with pytest.raises(NotPossible):
-        organizations.suspend(world.use, world.admin, "example-lab", "For a test.")
+        holds.place(world.use, world.admin, "organization:example-lab", "For a test.")
 
 
 def test_an_organization_s_name_is_one_line(sqlite_world: World) -> None:
@@ -104,8 +105,7 @@ def test_only_admins_manage_organizations(sqlite_world: World, by: str) -> None:
     acts: list[Any] = [
         lambda: organizations.add(world.use, caller, "new", "New"),
         lambda: organizations.rename(world.use, caller, "cedar-systems", "New"),
-        lambda: organizations.suspend(world.use, caller, "cedar-systems", "Because."),
-        lambda: organizations.resume(world.use, caller, "cedar-systems"),
+        lambda: holds.place(world.use, caller, "organization:cedar-systems", "Because."),
         lambda: organizations.set_quota(
             world.use, caller, "cedar-systems", bytes_per_day=None, requests_per_minute=None
         ),
@@ -118,7 +118,7 @@ def test_only_admins_manage_organizations(sqlite_world: World, by: str) -> None:
 def test_an_unknown_organization_is_not_found(sqlite_world: World) -> None:
     """No act on nobody."""
     with pytest.raises(NotFound):
-        organizations.suspend(sqlite_world.use, sqlite_world.admin, "nobody", "Because.")
+        holds.place(sqlite_world.use, sqlite_world.admin, "organization:nobody", "Because.")
 
 
 def test_a_partner_sees_itself_and_staff_see_all(world: World) -> None:

@@ -38,9 +38,7 @@ def test_alarms_of_a_minute_come_in_one_mail(world: World) -> None:
     """To each admin and auditor who is not disabled; what is raised after it was sent comes in the next."""
     alarm(world)
     assert outbox(world, "alarm") == []
-    people.add(
-        world.use, world.admin, "example-lab", "new@example-lab.example", "New", Role.AUDITOR, "long enough, long"
-    )
+    world.add_person("example-lab", "new@example-lab.example", Role.AUDITOR)
     people.disable(world.use, world.admin, "new@example-lab.example")
     alarm(world, "A link leaked.", "A link leaked.", "A ghost read.")
     alarm(world, "A decoy was touched.")

@@ -6,7 +6,7 @@ import pytest
 
 from server.domain.access import rule
 from server.domain.errors import InvalidRequest, NotFound, NotPermitted, NotPossible, Refused
-from server.domain.release import stages
+from server.domain.release import stage_editing, stages
 from server.domain.release.stages import FIRST_SEGMENTS, STAGE_WORDS, Stage, StageState
 from tests.world import World
 
@@ -86,7 +86,7 @@ def test_an_alias_finds_the_stage_of_its_own_model_only(world: World) -> None:
 BAD_STAGES: list[tuple[str, dict[str, Any], type[Refused]]] = [
     ("gpt-9/1B", {}, NotFound), ("gpt-2", {}, NotFound), ("gpt-2/", {}, NotFound),
     ("gpt-2/1B", {"tier": "royal"}, NotFound), ("gpt-2/1B", {"agreement": "nothing"}, NotFound),
-    ("gpt-2/1B", {"ordinal": 1}, NotPossible), ("gpt-2/1B", {"plan": "x" * 501}, InvalidRequest),
+    ("gpt-2/1B", {"ordinal": 1}, NotPossible), ("gpt-2/1B", {"note": "x" * 501}, InvalidRequest),
     ("gpt-2/1B", {"ordinal": 0}, InvalidRequest), ("gpt-2/1B", {"ordinal": 2**31}, InvalidRequest),
     ("gpt-2/1B", {"parameters": 0}, InvalidRequest), ("gpt-2/1B", {"parameters": 2**63}, InvalidRequest),
 ]  # fmt: skip
@@ -109,18 +109,6 @@ def test_a_new_stage_comes_last_on_its_ladder_and_is_planned(world: World) -> No
         rule.require_known(session, world.use, world.person("cleared"), "mini-gpt/next")
 
 
-def test_announcing_shows_name_and_plan_and_can_be_taken_back(world: World) -> None:
-    """A plan is shown when the lab wants it, and each change is an entry."""
-    add(world, "mini-gpt/next")
-    stages.announce(world.use, world.admin, "mini-gpt/next", announced=True, plan="Next year.")
-    with world.use.database.reading() as session:
-        assert rule.require_known(session, world.use, world.person("cleared"), "mini-gpt/next").plan == "Next year."
-    stages.announce(world.use, world.admin, "mini-gpt/next", announced=False, plan=None)
-    assert [record["announced"] for record in world.records("stage.announce")] == [True, False]
-    with pytest.raises(InvalidRequest):
-        stages.announce(world.use, world.admin, "mini-gpt/next", announced=True, plan="x" * 501)
-
-
 @pytest.mark.parametrize("by", ["publisher", "auditor", "cleared"])
 def test_only_admins_change_the_ladder(sqlite_world: World, by: str) -> None:
     """A publisher puts files to a stage; which stages there are, and for whom, is for admins."""
@@ -129,7 +117,7 @@ def test_only_admins_change_the_ladder(sqlite_world: World, by: str) -> None:
         lambda: stages.add_model(world.use, caller, "new", "A title"),
         lambda: stages.add(world.use, caller, "gpt-2/1B", tier="research"),
         lambda: stages.add_alias(world.use, caller, "gpt-2/774M", "800M"),
-        lambda: stages.announce(world.use, caller, "gpt-2/774M", announced=True, plan=None),
+        lambda: stage_editing.edit(world.use, caller, "gpt-2/774M", announced=True),
     ]
     for act in acts:
         with pytest.raises(NotPermitted):

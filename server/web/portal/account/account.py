@@ -3,11 +3,12 @@
 from flask import Blueprint, Response, request, url_for
 from wtforms import HiddenField
 
-from server.domain.accounts import factors
+from server.domain.accounts import factors, granting
 from server.domain.audit import log_entries
 from server.domain.audit.log_entries import EntryFilter
 from server.domain.callers import Caller
-from server.domain.permissions import Permission
+from server.domain.identity.people import Person
+from server.domain.permissions import Permission, Role
 from server.log.entries import LogEntry
 from server.web.identity import resources
 from server.web.portal.account.sessions import recent
@@ -35,10 +36,12 @@ class ConfirmForm(Form):
 @bp.get("")
 @page(Permission.ACCOUNT_MANAGE)
 def show(caller: Caller) -> Response:
-    """All of it at a glance."""
+    """All of it at a glance; to somebody without a role also what they wait for."""
     with resources().database.reading() as session:
+        waits = caller.role is Role.PENDING
         return render(
             "account/show.html",
+            standing=granting.standing_of(session, session.get_one(Person, caller.person_id)) if waits else None,
             passkeys=factors.passkeys(session, caller.person_id),
             codes_left=sum(code.used_at is None for code in factors.recovery_codes(session, caller)),
             recent=recent(session, caller),

@@ -10,13 +10,15 @@ from server.web.portal.admin import (
     organizations,
     people,
     queue,
+    rehearsals,
     signatures,
+    stage_editing,
     stages,
     tiers,
     tokens,
 )
 
 MODULES = (
-    access_requests, agreements, checkpoints, clearances, findings, holds, organizations, people, queue, signatures,
-    stages, tiers, tokens,
+    access_requests, agreements, checkpoints, clearances, findings, holds, organizations, people, queue, rehearsals,
+    signatures, stage_editing, stages, tiers, tokens,
 )  # fmt: skip

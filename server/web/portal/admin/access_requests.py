@@ -1,11 +1,20 @@
 """Requests for access: one with all that is needed to decide it, and approving or declining."""
 
-from flask import Blueprint, Response, url_for
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
-from server.domain.access import access_requests
+from flask import Blueprint, Response, url_for
+from sqlalchemy.orm import Session
+
+from server.domain.access import access_requests, renewals
+from server.domain.access.clearances import Clearance
 from server.domain.callers import Caller
+from server.domain.delivery import usage
+from server.domain.delivery.usage import Span
 from server.domain.permissions import Permission
 from server.domain.release import stages, tiers
+from server.domain.release.findings import Finding
 from server.web.identity import resources
 from server.web.portal.admin.dossier import dossier_of
 from server.web.portal.admin.lab import lab_page
@@ -94,4 +103,26 @@ def _shown(caller: Caller, request_id: int, approval: Approval, declining: Decli
             file=dossier_of(session, caller, wanted.organization, at),
             opens=stages.opened_by(session, wanted.model, wanted.tier),
             takes_two=tiers.needs_second_person(session, wanted.tier, use.settings.second_person_tier),
+            since=_since(session, caller, wanted.renewed),
         )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """What an organization did with a model since it was granted what it asks to renew.
+
+    at_least: there were more downloads than were looked at.
+    """
+
+    at: datetime
+    taken: Span
+    at_least: bool
+    reports: Sequence[Finding]
+
+
+def _since(session: Session, caller: Caller, renewed: Clearance | None) -> Since | None:
+    if renewed is None:
+        return None
+    at = renewed.granted_at
+    taken, at_least = usage.of_model_since(session, caller, renewed.organization_id, renewed.model.name, at)
+    return Since(at, taken, at_least, renewals.reports_under(session, renewed))

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from flask import Blueprint, Response, request, url_for
-from wtforms import HiddenField
-from wtforms.validators import AnyOf
+from wtforms import HiddenField, IntegerField
+from wtforms.validators import AnyOf, NumberRange, Optional
 
 from server.domain.access import signatures
 from server.domain.callers import Caller
@@ -15,7 +15,7 @@ from server.domain.paging import Slice
 from server.domain.permissions import Permission
 from server.domain.release import agreements
 from server.domain.release.agreement_texts import CHARACTERS_AT_MOST
-from server.domain.release.agreements import AgreementVersion
+from server.domain.release.agreements import RESIGN_DAYS_AT_MOST, AgreementVersion
 from server.web.identity import resources
 from server.web.portal.admin.lab import lab_page
 from server.web.portal.kit import paging
@@ -38,6 +38,15 @@ class NewVersion(Form):
         "The first line is the title. The text is stored exactly as entered and cannot be changed later.",
         most=CHARACTERS_AT_MOST,
         rows=24,
+    )
+    resign_within = IntegerField(
+        "Days to sign again",
+        [
+            Optional(),
+            NumberRange(0, RESIGN_DAYS_AT_MOST, f"A whole number from 0 to {RESIGN_DAYS_AT_MOST}."),
+        ],
+        default=0,
+        description="For so many days, signatures of the current version still count. With 0, none do.",
     )
     act = HiddenField(validators=[AnyOf(["compare", "publish"], "Use one of the buttons.")])  # the buttons say it
 
@@ -82,10 +91,15 @@ def publish(caller: Caller) -> Response:
     if well and form.act.data == "compare":
         return _publishing(caller, form, wording)
     if well:
-        made = form.attempt(caller, lambda: agreements.publish(resources(), caller, form.name.data, wording))
+        made = form.attempt(caller, lambda: _publish(caller, form, wording))
     if made is None:
         return _publishing(caller, form)
     return done(_address(form.name.data), f"{form.name.data} is now at version {made.number}.")
+
+
+def _publish(caller: Caller, form: NewVersion, wording: str) -> AgreementVersion:
+    days = form.resign_within.data or 0
+    return agreements.publish(resources(), caller, form.name.data, wording, resign_within_days=days)
 
 
 @bp.get(ONE)

@@ -1,12 +1,15 @@
 """Clearances: the list, one with its two steps, and proposing, approving, extending, revoking."""
 
+from contextlib import suppress
+from datetime import date as Day
 from typing import Any
 
 from flask import Blueprint, Response, request, url_for
-from wtforms import BooleanField, SelectField
-from wtforms.validators import ValidationError
+from wtforms import BooleanField, HiddenField, SelectField
+from wtforms.validators import AnyOf, Optional, ValidationError
 
-from server.domain.access import access_requests, clearances
+from server.domain.access import access_requests, clearance_rehearsals, clearances
+from server.domain.access.clearance_rehearsals import Rehearsal
 from server.domain.access.clearances import STATES
 from server.domain.audit.filters import LookUp
 from server.domain.callers import Caller
@@ -47,6 +50,7 @@ class Proposal(Form):
         "Purpose",
         "What the organization needs access for. It is recorded in the log, and the organization can read it.",
     )
+    act = HiddenField(validators=[Optional(), AnyOf(["rehearse", "propose"], "Use one of the buttons.")])
 
 
 class Extension(Form):
@@ -106,9 +110,12 @@ def index(caller: Caller) -> Response:
 @bp.get("/propose")
 @lab_page(Permission.CLEARANCE_PROPOSE)
 def propose_form(caller: Caller) -> Response:
-    """The form; arriving from an organization's page, it is named already."""
+    """The form; filled in as far as the page that led here knows."""
     form = Proposal()
     form.organization.data = request.args.get("organization", "")[:64]
+    form.model.data, form.tier.data = request.args.get("model"), request.args.get("tier")
+    with suppress(ValueError):
+        form.last_day.data = Day.fromisoformat(request.args.get("last_day", ""))
     return _proposal(caller, form)
 
 
@@ -124,6 +131,8 @@ def propose(caller: Caller) -> Response:
         well = well and found(form.organization, lambda: organizations.find(session, caller, form.organization.data))
     if not well:
         return _proposal(caller, form)
+    if form.act.data == "rehearse":
+        return _proposal(caller, form, form.attempt(caller, lambda: _rehearsed(caller, form)))
     made = form.attempt(
         caller,
         lambda: clearances.propose(
@@ -233,13 +242,23 @@ def _act(caller: Caller, clearance_id: int, form: Form, name: str) -> Response:
         )  # fmt: skip
 
 
-def _proposal(caller: Caller, form: Proposal) -> Response:
+def _rehearsed(caller: Caller, form: Proposal) -> Rehearsal:
+    use = resources()
+    with use.database.reading() as session:
+        return clearance_rehearsals.rehearse(
+            session, use, caller, form.organization.data, form.model.data, form.tier.data,
+            expires_at=end_of(form.last_day.data),
+        )  # fmt: skip
+
+
+def _proposal(caller: Caller, form: Proposal, rehearsal: Rehearsal | None = None) -> Response:
     use = resources()
     with use.database.reading() as session:
         _offer(form, session, caller)
         return render(
             "admin/clearances/propose.html", status(form), form=form,
             two_from=use.settings.second_person_tier, known=organizations.partners(session, caller, 200),
+            rehearsal=rehearsal,
         )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Organizations: the list, one with all that belongs to it, and adding, renaming, limiting, suspending, resuming."""
+"""Organizations: the list, one with all that belongs to it, and adding, renaming, limiting."""
 
 import re
 from decimal import Decimal
@@ -15,15 +15,16 @@ from server.domain.delivery import usage
 from server.domain.downloads import live_urls
 from server.domain.errors import InvalidRequest
 from server.domain.identity import organizations, people, tokens
-from server.domain.identity.organizations import REQUESTS_PER_MINUTE_AT_MOST, Organization
+from server.domain.identity.organizations import HELD_AS, REQUESTS_PER_MINUTE_AT_MOST, Organization
 from server.domain.paging import Slice
 from server.domain.permissions import Permission
+from server.domain.release import holds
 from server.web.identity import resources
 from server.web.portal.admin.dossier import dossier_of
 from server.web.portal.admin.lab import WholeForm, lab_page
 from server.web.portal.kit import paging
 from server.web.portal.kit.filters import of_address, word
-from server.web.portal.kit.forms import Act, Form, carried_out, long_text, status, text
+from server.web.portal.kit.forms import Form, carried_out, long_text, status, text
 from server.web.portal.kit.rendering import done, render
 
 bp = Blueprint("admin_organizations", __name__, url_prefix="/admin")
@@ -53,12 +54,6 @@ class NewName(Form):
     name = text(
         "Name", 200, "The full name. Entries of the log and signed copies keep the name that they were made with."
     )
-
-
-class Suspension(Form):
-    """Why."""
-
-    reason = long_text("Reason", "It is recorded in the log. People in the organization are told to contact you.")
 
 
 class Limits(WholeForm):
@@ -140,6 +135,7 @@ def show(caller: Caller, slug: str) -> Response:
             invitations=invitations.of_organization(session, caller, organization.id, SHOWN) if manages else None,
             tokens=tokens.of_organization(session, caller, organization.id, SHOWN),
             quota=organizations.quota_of(session, organization),
+            hold=holds.hold_of(session, f"{HELD_AS}{slug}", organization),
             live=live_urls.of_organization(session, caller, organization.id, at),
             history=log_entries.visible(session, caller, EntryFilter(organization=slug), SHOWN),
         )  # fmt: skip
@@ -167,40 +163,6 @@ def rename(caller: Caller, slug: str) -> Response:
         return _act(caller, slug, form, "rename")
     _warn_of_look_alikes(caller, renamed)
     return done(_address(slug), f"{slug} is now named {renamed.name}.")
-
-
-@bp.get(f"{ONE}/suspend")
-@lab_page(Permission.ORGANIZATION_MANAGE)
-def suspend_form(caller: Caller, slug: str) -> Response:
-    """What suspending does at once, and what it does not."""
-    return _act(caller, slug, Suspension(), "suspend")
-
-
-@bp.post(f"{ONE}/suspend")
-@lab_page(Permission.ORGANIZATION_MANAGE, fresh=True)
-def suspend(caller: Caller, slug: str) -> Response:
-    """Stop everything it does from its next request on."""
-    form = Suspension()
-    if not carried_out(form, caller, lambda: organizations.suspend(resources(), caller, slug, form.reason.data)):
-        return _act(caller, slug, form, "suspend")
-    return done(_address(slug), f"{slug} is suspended. All its requests are refused from now on.")
-
-
-@bp.get(f"{ONE}/resume")
-@lab_page(Permission.ORGANIZATION_MANAGE)
-def resume_form(caller: Caller, slug: str) -> Response:
-    """What resuming gives back."""
-    return _act(caller, slug, Act(), "resume")
-
-
-@bp.post(f"{ONE}/resume")
-@lab_page(Permission.ORGANIZATION_MANAGE, fresh=True)
-def resume(caller: Caller, slug: str) -> Response:
-    """End a suspension."""
-    form = Act()
-    if not carried_out(form, caller, lambda: organizations.resume(resources(), caller, slug)):
-        return _act(caller, slug, form, "resume")
-    return done(_address(slug), f"The suspension of {slug} has been lifted.")
 
 
 @bp.get(f"{ONE}/quota")

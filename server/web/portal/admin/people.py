@@ -7,9 +7,9 @@ from wtforms import HiddenField, SelectField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 from wtforms.validators import InputRequired, Regexp
 
-from server.domain.accounts import invitations
+from server.domain.accounts import granting, invitations
 from server.domain.callers import Caller
-from server.domain.identity import email_addresses, organizations, people, tokens
+from server.domain.identity import email_addresses, organizations, people, role_grants, tokens
 from server.domain.identity.organizations import SLUG
 from server.domain.paging import Slice
 from server.domain.permissions import Permission, Role
@@ -57,9 +57,10 @@ def index(caller: Caller) -> Response:
     """Lab own people, and who is invited."""
     with resources().database.reading() as session:
         lab, at = organizations.find(session, caller, caller.organization), resources().clock()
+        found = people.of_organization(session, caller, lab.id, paging.part())
         return render(
-            "admin/people/index.html", organization=lab, now=at,
-            page_of=people.of_organization(session, caller, lab.id, paging.part()),
+            "admin/people/index.html", organization=lab, now=at, page_of=found,
+            grants=role_grants.of_people(session, [person.id for person in found.items]),
             invitations=invitations.of_organization(session, caller, lab.id, INVITATIONS_SHOWN),
         )  # fmt: skip
 
@@ -136,13 +137,38 @@ def role_form(caller: Caller, person_id: int) -> Response:
 @bp.post(f"{ONE}/role")
 @lab_page(Permission.PERSON_MANAGE, fresh=True)
 def role(caller: Caller, person_id: int) -> Response:
-    """Make somebody another role of their organization."""
-    form, email = RoleChange(), _email(caller, person_id)
-    with resources().database.reading() as session:
-        _offer(form, people.by_id(session, caller, person_id))
-    if not carried_out(form, caller, lambda: people.change_role(resources(), caller, email, Role(form.role.data))):
+    """Make somebody another role of their partner; in the lab, propose it."""
+    form, use = RoleChange(), resources()
+    with use.database.reading() as session:
+        person = people.by_id(session, caller, person_id)
+        _offer(form, person)
+    change = granting.propose if person.organization.is_lab else people.change_role
+    if not carried_out(form, caller, lambda: change(use, caller, person.email, Role(form.role.data))):
         return _shown(caller, person_id, form, "role")
-    return done(_address(person_id), f"{email} now has the role {form.role.data}.")
+    if person.organization.is_lab:
+        said = f"The role {form.role.data} is proposed for {person.email}. Another admin must approve it."
+        return done(_address(person_id), said)
+    return done(_address(person_id), f"{person.email} now has the role {form.role.data}.")
+
+
+@bp.post(f"{ONE}/role/approve")
+@lab_page(Permission.ROLE_GRANT, fresh=True)
+def approve_role(caller: Caller, person_id: int) -> Response:
+    """Give somebody the role that another admin proposed."""
+    form, email = Act(), _email(caller, person_id)
+    if not carried_out(form, caller, lambda: granting.approve(resources(), caller, email)):
+        return _shown(caller, person_id, form, "show")
+    return done(_address(person_id), f"{email} has the role now.")
+
+
+@bp.post(f"{ONE}/role/reject")
+@lab_page(Permission.ROLE_GRANT, fresh=True)
+def reject_role(caller: Caller, person_id: int) -> Response:
+    """Close a proposed role."""
+    form, email = Act(), _email(caller, person_id)
+    if not carried_out(form, caller, lambda: granting.reject(resources(), caller, email)):
+        return _shown(caller, person_id, form, "show")
+    return done(_address(person_id), f"The role that was proposed for {email} is not given.")
 
 
 @bp.post("/invitations/<int:invitation_id>/withdraw")
@@ -180,7 +206,7 @@ def _shown(caller: Caller, person_id: int, form: Form, name: str) -> Response:
             _offer(form, person)
         return render(
             f"admin/people/{name}.html", status(form), form=form, person=person,
-            live_tokens=tokens.live_of(session, caller, person.id, at),
+            live_tokens=tokens.live_of(session, caller, person.id, at), standing=granting.standing_of(session, person),
         )  # fmt: skip
 
 

@@ -1,9 +1,9 @@
-"""Models and stages: the ladders, one stage with who may have it, and adding, announcing, naming."""
+"""Models and stages: the ladders, one stage with who may have it, and adding, naming."""
 
 from typing import Any
 
 from flask import Blueprint, Response, request, url_for
-from wtforms import BooleanField, IntegerField, SelectField
+from wtforms import IntegerField, SelectField
 from wtforms.validators import NumberRange, Optional
 
 from server.domain.access import clearances, ladder
@@ -16,11 +16,13 @@ from server.domain.paging import Slice
 from server.domain.permissions import Permission
 from server.domain.publish import checkpoints
 from server.domain.release import agreements, holds, stages, tiers
-from server.domain.release.stages import MOVES, ORDINAL_AT_MOST, PLAN_CHARACTERS_AT_MOST, StageState
+from server.domain.release.stages import MOVES, ORDINAL_AT_MOST, StageState
+from server.web import renamed
 from server.web.identity import resources
-from server.web.portal.admin.lab import WholeForm, found, lab_page
+from server.web.portal.admin import stage_editing
+from server.web.portal.admin.lab import found, lab_page
 from server.web.portal.kit import paging
-from server.web.portal.kit.forms import Form, carried_out, long_text, status, text
+from server.web.portal.kit.forms import Form, carried_out, status, text
 from server.web.portal.kit.rendering import done, render
 
 bp = Blueprint("admin_stages", __name__, url_prefix="/admin/stages")
@@ -52,20 +54,10 @@ class NewStage(Form):
         [Optional(), NumberRange(1, 2**53 - 1, "A whole number from 1.")],
         description="The number of parameters.",
     )
-    announced = BooleanField("Show the name and plan to everyone while the stage is planned")
-    plan = text("Plan", 500, "When you plan to release it, in words.", required=False)
-
-
-class Announcement(WholeForm):
-    """What the others see of a planned stage."""
-
-    announced = BooleanField("Show the name and plan to everyone while the stage is planned")
-    plan = long_text(
-        "Plan",
-        "When you plan to release it, in words. Leave empty for none.",
-        most=PLAN_CHARACTERS_AT_MOST,
-        required=False,
-    )
+    announced = stage_editing.announced()
+    planned_from = stage_editing.planned_from()
+    planned_until = stage_editing.planned_until()
+    note = stage_editing.note()
 
 
 class Alias(Form):
@@ -84,7 +76,7 @@ def index(caller: Caller) -> Response:
         ladders = [
             (model, [step.stage for step in steps.get(model.name, [])]) for model in stages.all_models(session, caller)
         ]
-        return render("admin/stages/index.html", ladders=ladders, holds=holds.current(session, caller))
+        return render("admin/stages/index.html", ladders=ladders, holds=holds.current(session, caller), now=use.clock())
 
 
 @bp.get("/add-model")
@@ -135,7 +127,7 @@ def add(caller: Caller) -> Response:
             lambda: stages.add(
                 use, caller, f"{form.model.data}/{form.name.data}", tier=form.tier.data,
                 ordinal=form.ordinal.data, agreement=form.agreement.data or None, parameters=form.parameters.data,
-                announced=form.announced.data, plan=form.plan.data or None,
+                announced=form.announced.data, planned=stage_editing.window(form), note=form.note.data,
             ),
         )  # fmt: skip
     if made is None:
@@ -155,6 +147,8 @@ def show(caller: Caller, model: str, stage: str) -> Response:
     with use.database.reading() as session:
         known = ladder.step(session, use, caller, f"{model}/{stage}")
         row = stages.find(session, caller, f"{model}/{stage}")
+        if moved := renamed.todays_page(row.full_name):
+            return moved
         return render(
             "admin/stages/show.html", stage=row, aliases=stages.aliases(session, row), now=at,
             held=known.stage.held,
@@ -165,33 +159,6 @@ def show(caller: Caller, model: str, stage: str) -> Response:
             live=live_urls.of_held(session, caller, row.full_name, at),
             history=log_entries.visible(session, caller, EntryFilter(stage=row.full_name), SHOWN),
         )  # fmt: skip
-
-
-@bp.get(f"{ONE}/announce")
-@lab_page(Permission.STAGE_MANAGE)
-def announce_form(caller: Caller, model: str, stage: str) -> Response:
-    """The announcement as it is."""
-    form = Announcement()
-    with resources().database.reading() as session:
-        row = stages.find(session, caller, f"{model}/{stage}")
-        form.announced.data, form.plan.data = row.announced, row.plan
-        return render("admin/stages/announce.html", form=form, stage=row)
-
-
-@bp.post(f"{ONE}/announce")
-@lab_page(Permission.STAGE_MANAGE, fresh=True)
-def announce(caller: Caller, model: str, stage: str) -> Response:
-    """Replace what the others see."""
-    form = Announcement()
-    if not carried_out(
-        form,
-        caller,
-        lambda: stages.announce(
-            resources(), caller, f"{model}/{stage}", announced=form.announced.data, plan=form.plan.data or None
-        ),
-    ):
-        return _act(caller, form, model, stage, "announce")
-    return done(_address(f"{model}/{stage}"), "The announcement has been updated.")
 
 
 @bp.get(f"{ONE}/alias")
@@ -217,6 +184,8 @@ def _act(caller: Caller, form: Form, model: str, stage: str, name: str) -> Respo
     use = resources()
     with use.database.reading() as session:
         row = stages.find(session, caller, f"{model}/{stage}")
+        if request.method == "GET" and (moved := renamed.todays_page(row.full_name)):
+            return moved
         return render(
             f"admin/stages/{name}.html", status(form), form=form, stage=row,
             held=ladder.step(session, use, caller, row.full_name).stage.held,

@@ -7,6 +7,7 @@ from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  #
 from server.domain.callers import Caller
 from server.domain.delivery import alarms, deliveries
 from server.domain.delivery.alarms import SENTENCES, Alarm, AlarmKind
+from server.domain.identity.organizations import HELD_AS
 from server.domain.permissions import Permission
 from server.domain.release.holds import EVERYTHING
 from server.web.identity import resources
@@ -86,9 +87,10 @@ def _shown(caller: Caller, alarm_id: int, form: Resolution) -> Response:
 def _advised(alarm: Alarm, caller: Caller, token: str | None) -> list[tuple[str, str]]:
     """Each act that an alarm's page advises, as a button's words and the page where it is done, filled in."""
     kind, home = AlarmKind(alarm.kind), alarm.organization
+    reason = f"Alarm {alarm.id}: {ALARMS[kind]}."
     found: list[tuple[str, str, Permission]] = []
     if kind in {AlarmKind.GHOST_READ, AlarmKind.DECOY_TOUCHED}:
-        hold = url_for("admin_holds.place_form", on=EVERYTHING, reason=f"Alarm {alarm.id}: {ALARMS[kind]}.")
+        hold = url_for("admin_holds.place_form", on=EVERYTHING, reason=reason)
         found.append(("Place a hold on everything", hold, Permission.STAGE_HOLD))
     if kind is AlarmKind.FOREIGN_ADDRESS and home is not None:
         networks = url_for("admin_organizations.networks_form", slug=home.slug, add=alarm.address)
@@ -97,6 +99,8 @@ def _advised(alarm: Alarm, caller: Caller, token: str | None) -> list[tuple[str,
         revoke = url_for("admin_tokens.revoke_form", public_id=token)
         found.append(("Revoke the token", revoke, Permission.ORGANIZATION_MANAGE))
     if home is not None and not home.is_lab and home.suspended_at is None:
-        suspend = url_for("admin_organizations.suspend_form", slug=home.slug)
-        found.append((f"Suspend {home.name}", suspend, Permission.ORGANIZATION_MANAGE))
+        suspend = url_for(
+            "admin_holds.place_form", on=f"{HELD_AS}{home.slug}", reason=f"Alarm {alarm.id}: {ALARMS[kind]}."
+        )
+        found.append((f"Suspend {home.name}", suspend, Permission.STAGE_HOLD))
     return [(words, href) for words, href, permission in found if caller.may(permission)]

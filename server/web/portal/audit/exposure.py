@@ -8,7 +8,7 @@ from wtforms import HiddenField, SelectField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 from wtforms.validators import AnyOf, Optional, ValidationError
 
-from server.domain.audit import exposure
+from server.domain.audit import exposure, exposure_forms
 from server.domain.audit.exposure import WINDOW_AT_MOST
 from server.domain.callers import Caller
 from server.domain.permissions import Permission
@@ -59,7 +59,7 @@ def index(caller: Caller) -> Response:
         )  # fmt: skip
         if form.format.data == "csv":
             name = f"exposure-{found.stage.replace('/', '-')}-{form.since.data}-{form.until.data}.csv"
-            return saved("".join(exposure.as_csv(found)), "text/csv", name)
+            return saved("".join(exposure_forms.as_csv(found)), "text/csv", name)
         return render(
             "audit/exposure/index.html", form=form, found=found, now=use.clock(), args=request.args,
             url_lifetime_seconds=use.settings.url_lifetime_seconds,

@@ -56,6 +56,8 @@ TERMS = (
                   "in the log, and can be verified offline."),
     Term("Receipt", "The signed promise that you get with each download: this leaf will be in the log within a minute. "
                     "With it you can prove a download that the log does not show."),
+    Term("Renewal", "A request for the same access for as long again. It is decided like any other request. Some tiers "
+                    "take a report first: what you found, or that you found nothing."),
     Term("Request ID", "The 16 characters at the foot of each page and in each error. Quote it when you ask for help: "
                        "it leads us to what happened. It has nothing to do with an access request."),
     Term("Sealed", "An entry is sealed when it has its place in the tree and a signed head covers it, usually within a "
@@ -66,6 +68,8 @@ TERMS = (
                   "withdrawn."),
     Term("Tier", "A named rank of access. Each stage requires one, and a clearance gives one: the same tier or a "
                  "higher one opens the stage."),
+    Term("Time to sign again", "The days that the lab leaves organizations to sign an agreement’s new version. Until "
+                               "they are over, a signature of the version before it still counts."),
     Term("Token", "What programs sign in with. It is shown once, has a last day, and can be revoked."),
 )  # fmt: skip
 _BY_ANCHOR = {term.anchor: term for term in TERMS}

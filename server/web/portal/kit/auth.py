@@ -4,19 +4,20 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
-from flask import Flask, flash, g, request
+from flask import Flask, flash, g, request, url_for
 from flask_login import AnonymousUserMixin, LoginManager, UserMixin, current_user
 from flask_wtf.csrf import CSRFError, CSRFProtect
 
 from server.domain.callers import Caller
 from server.domain.errors import AuthenticationRequired
 from server.domain.identity import authentication
-from server.domain.permissions import Permission
+from server.domain.permissions import Permission, Role
 from server.domain.resources import Resources
 from server.storage import keys
 from server.web.identity import resources, stranger
 from server.web.portal.kit import cookies, freshness, kept_forms, limits
 from server.web.portal.kit.freshness import require_fresh
+from server.web.portal.kit.rendering import go_to
 
 View = TypeVar("View", bound=Callable[..., Any])
 CSRF_LIFETIME_SECONDS = 12 * 3600  # as long as the longest session
@@ -63,16 +64,17 @@ def register(app: Flask, use: Resources) -> None:
     limits.register(app, use)
 
 
-def page(permission: Permission, *, fresh: bool = False) -> Callable[[View], View]:
+def page(permission: Permission, *, fresh: bool = False, strangers: bool = False) -> Callable[[View], View]:
     """Let only visitors with this permission into a page, which receives them as `caller`.
 
-    fresh: a POST also needs somebody who proved themselves in the last minutes.
+    fresh: a POST also needs somebody who proved themselves in the last minutes. strangers: a session that no longer
+    works is nobody's here, as on pages for everybody.
     """
 
     def decorate(view: View) -> View:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            caller = visitor()
+            caller = _whoever() if strangers else visitor()
             caller.require(permission)
             if request.method == "POST":
                 if too_old := _fault_of_token():
@@ -88,6 +90,16 @@ def page(permission: Permission, *, fresh: bool = False) -> Callable[[View], Vie
     return decorate
 
 
+def waiting_elsewhere(view: View) -> View:
+    """Lead somebody whose role waits for a second admin to their account: the page behind this is not theirs yet."""
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        return go_to(url_for("account.show")) if current_user.caller.role is Role.PENDING else view(*args, **kwargs)
+
+    return guarded  # type: ignore[return-value]
+
+
 def public_page(view: View) -> View:
     """Declare a page for everybody, signed in or not; it receives whoever it is as `caller`.
 
@@ -96,9 +108,7 @@ def public_page(view: View) -> View:
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        caller: Caller = current_user.caller
-        if g.get("session_refused") is not None:
-            caller = stranger()
+        caller = _whoever()
         if request.method == "POST" and (too_old := _fault_of_token()):
             return kept_forms.shown_again(lambda: view(*args, caller=caller, **kwargs), too_old)
         return view(*args, caller=caller, **kwargs)
@@ -115,6 +125,12 @@ def visitor() -> Caller:
             flash(f"{no.detail} {no.next_step}", "info")
         raise no
     return caller
+
+
+def _whoever() -> Caller:
+    """The same, but that a session that no longer works is nobody's."""
+    caller: Caller = current_user.caller
+    return caller if g.get("session_refused") is None else stranger()
 
 
 def _fault_of_token() -> CSRFError | None:

@@ -39,6 +39,7 @@ class Limit(StrEnum):
     FORM_OF_ADDRESS = "form_of_address"
     MAIL_OF_ADDRESS = "mail_of_address"
     MAIL_OF_ACCOUNT = "mail_of_account"
+    READING_OF_ADDRESS = "reading_of_address"
 
 
 AGAIN_SECONDS = 5  # when to come back while nobody can count
@@ -57,6 +58,7 @@ RATES = {
     Limit.FORM_OF_ADDRESS: parse("20 per 15 minutes"),
     Limit.MAIL_OF_ADDRESS: parse("20 per hour"),
     Limit.MAIL_OF_ACCOUNT: parse("5 per hour"),
+    Limit.READING_OF_ADDRESS: parse("300 per 15 minutes"),
 }
 
 

@@ -41,6 +41,7 @@ BY_HAND = frozenset({Role.ADMIN, Role.AUDITOR})  # staff whose work is not done 
 
 PLACES = (  # in the order in which they are shown
     Place("home", "Home", "home.show", Permission.STAGE_READ),
+    Place("releases", "Releases", "release_pages.show", Permission.STAGE_READ),
     Place("queue", "Queue", "admin_queue.show", Permission.CLEARANCE_APPROVE, STAFF),
     Place("organizations", "Organizations", "admin_organizations.index", Permission.ORGANIZATION_READ, STAFF),
     Place("people", "People", "admin_people.index", Permission.PERSON_MANAGE, STAFF),
@@ -58,7 +59,7 @@ PLACES = (  # in the order in which they are shown
     Place("log", "Log", "audit_log.index", Permission.LOG_READ),
     Place("alarms", "Alarms", "audit_alarms.index", Permission.ALARM_READ),
     Place("find", "Find anything", "search.index", Permission.LOG_READ, bar=Bar.MENU),
-    Place("account", "Account", "account.show", Permission.ACCOUNT_MANAGE, bar=Bar.MENU),
+    Place("account", "Account", "account.show", Permission.ACCOUNT_MANAGE, frozenset(Role), Bar.MENU),
     Place("tokens", "Your tokens", "token_pages.index", Permission.TOKEN_READ, BY_HAND, Bar.MENU),
     Place("log", "Entries", "audit_log.index", Permission.LOG_READ, STAFF, Bar.AUDIT),
     Place("log", "Heads and anchors", "audit_heads.index", Permission.LOG_AUDIT, bar=Bar.AUDIT),

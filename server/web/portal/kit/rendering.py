@@ -37,6 +37,7 @@ def register(app: Flask, use: Resources) -> None:
     )  # fmt: skip
     app.jinja_env.globals.update(
         contact=use.settings.contact, endpoint=use.settings.public_url, terms_url=use.settings.terms_url,
+        public_releases=use.settings.public_releases,
         entry_address=entries.address, entry_place=entries.place,
     )  # fmt: skip
     navigation.register(app)

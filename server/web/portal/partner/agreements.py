@@ -173,4 +173,5 @@ def _shown(caller: Caller, name: str, form: Signing) -> Response:
     return render(
         "partner/agreements/show.html", status(form), form=form, agreement=agreement, version=version, versions=others,
         standing=str(standing), signature=signed, organization=organization, text=as_html(version.text),
+        now=resources().clock(),
     )  # fmt: skip

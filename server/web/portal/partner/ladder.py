@@ -6,8 +6,9 @@ from typing import Any
 
 from flask import url_for
 
-from server.dates import day
+from server.dates import day, last_day
 from server.domain.access.ladder import Ladder, NextStep, Step
+from server.domain.access.reminders import days_left
 from server.domain.callers import Caller
 from server.domain.errors import (
     AgreementOutdated,
@@ -18,9 +19,10 @@ from server.domain.errors import (
     StageHeld,
     StageWithdrawn,
 )
+from server.domain.mail.ending_notices import in_days
 from server.domain.permissions import Permission
 from server.domain.release.stages import StageState
-from server.web.portal.kit.rendering import ago, number
+from server.web.portal.kit.rendering import number
 from server.web.portal.partner.checklists import request_href
 
 
@@ -120,7 +122,7 @@ def parameters(step: Step) -> str | None:
 def ends_soon(step: Step, at: datetime) -> str | None:
     if step.ends_at is None or not step.ends_soon(at):
         return None
-    return f"Your access ends {ago(step.ends_at)}, on {day(step.ends_at)}."
+    return f"Your access ends {in_days(days_left(step.ends_at, at))}: the last day is {last_day(step.ends_at)}."
 
 
 def between(following: Step | None) -> str | None:
@@ -138,7 +140,7 @@ def _rung(step: Step, caller: Caller, at: datetime) -> dict[str, Any]:
         "state": str(step.stage.state),
         "held": step.stage.held,
         "since": since(step),
-        "plan": step.stage.plan,
+        "plan": step.stage.plan.in_words(step.stage.state, at),
         "open": step.refused is None,
         "is_mine": not caller.is_staff,
         "reason": reason(step, caller),

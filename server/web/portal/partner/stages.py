@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Blueprint, Response, redirect, request, url_for
+from flask import Blueprint, Response, request
 from wtforms import StringField
 from wtforms.validators import InputRequired, Length
 
@@ -14,13 +14,14 @@ from server.domain.downloads.issuing import Order
 from server.domain.permissions import Permission
 from server.domain.publish import checkpoints, descriptions
 from server.domain.publish.checkpoints import MANIFEST_TYPE, FileList, ManifestForm
+from server.web import renamed
 from server.web.api import curl_config
 from server.web.identity import resources
 from server.web.portal.kit import paging
 from server.web.portal.kit.auth import page
 from server.web.portal.kit.forms import Form, status
 from server.web.portal.kit.markdown import as_html
-from server.web.portal.kit.rendering import as_page, go_to, render, saved
+from server.web.portal.kit.rendering import go_to, render, saved
 from server.web.portal.partner import checklists
 from server.web.portal.partner import ladder as words
 
@@ -43,8 +44,8 @@ def show(caller: Caller, model: str, stage: str) -> Response:
     use = resources()
     with use.database.reading() as session:
         step = ladder.step(session, use, caller, f"{model}/{stage}")
-        if step.stage.name != stage:  # an alias
-            return as_page(redirect(words.address(step), 301))  # type: ignore[arg-type]
+        if moved := renamed.todays_page(step.full_name):
+            return moved
         may_read = step.refused is None or caller.is_staff
         listed = checkpoints.published(session, step.stage.id, paging.part()) if may_read else None
         main = step.stage.main_checkpoint_id  # none of a planned stage, except to staff
@@ -68,6 +69,8 @@ def show(caller: Caller, model: str, stage: str) -> Response:
 def checkpoint(caller: Caller, model: str, stage: str, checkpoint: str) -> Response:
     """One checkpoint, with its files."""
     step, listed = _read(caller, f"{model}/{stage}", checkpoint)
+    if moved := renamed.todays_page(step.full_name):
+        return moved
     return render("partner/stages/checkpoint.html", listed=listed, **_about(step, caller))
 
 
@@ -76,6 +79,8 @@ def checkpoint(caller: Caller, model: str, stage: str, checkpoint: str) -> Respo
 def commands(caller: Caller, model: str, stage: str, checkpoint: str) -> Response:
     """How to download all files: a section for each door."""
     step, listed = _read(caller, f"{model}/{stage}", checkpoint)
+    if moved := renamed.todays_page(step.full_name):
+        return moved
     return render(
         "partner/stages/commands.html",
         listed=listed,
@@ -98,6 +103,7 @@ def download(caller: Caller, model: str, stage: str, checkpoint: str) -> Respons
         return render("partner/stages/checkpoint.html", status(form), listed=listed, form=form, **_about(step, caller))
     order = Order(f"{model}/{stage}", checkpoint, [str(form.path.data)], for_browser=True)
     issued = issuing.issue(resources(), caller, order)
+    renamed.tell(order.stage, issued.stage)
     return go_to(issued.urls[0])
 
 
@@ -119,7 +125,9 @@ def manifest_chunks(caller: Caller, model: str, stage: str, checkpoint: str) -> 
 @page(Permission.CHECKPOINT_READ)
 def sums(caller: Caller, model: str, stage: str, checkpoint: str) -> Response:
     """Every file's hash, as `sha256sum --check` reads it."""
-    _, listed = _read(caller, f"{model}/{stage}", checkpoint)
+    step, listed = _read(caller, f"{model}/{stage}", checkpoint)
+    if moved := renamed.todays_page(step.full_name):
+        return moved
     return saved(_sums(listed) + "\n", "text/plain", "SHA256SUMS")
 
 
@@ -142,11 +150,12 @@ def _about(step: Step, caller: Caller) -> dict[str, Any]:
         "reason": words.reason(step, caller),
         "next": words.next_of(step, caller),
         "since": words.since(step),
+        "when": step.stage.plan.when(step.stage.state, at),
         "parameters": words.parameters(step),
         "ends_soon": words.ends_soon(step, at),
         "may_issue": step.refused is None and caller.may(Permission.DOWNLOAD_CREATE),
         "lifetime_seconds": resources().settings.url_lifetime_seconds,
-        "extend": url_for("request_pages.new", stage=step.full_name),
+        "renew": None if step.renewal_id else step.clearance_id,
         "checklist": next(iter(checklists.of([step], caller)), None),
     }
 
@@ -158,7 +167,9 @@ def _sums(listed: FileList) -> str:
 def _manifest(caller: Caller, stage: str, checkpoint: str, form: ManifestForm) -> Response:
     use = resources()
     with use.database.reading() as session:
-        _, listed = rule.require_reading(session, use, caller, stage, checkpoint)
+        full_name, listed = rule.require_reading(session, use, caller, stage, checkpoint)
         content = checkpoints.manifest(session, listed.checkpoint_pk, form)
+    if moved := renamed.todays_page(full_name):
+        return moved
     name = f"{listed.checkpoint_id}.{'manifest' if form is ManifestForm.FILES else 'chunks'}.json"
     return saved(content, MANIFEST_TYPE, name)

@@ -16,7 +16,8 @@ KNOWN = {
 }  # fmt: skip
 # Where an empty form is something else than not filled in: nothing is named, or it is a button and all is as it asks.
 EMPTY = {
-    "/admin/holds/place": 404, "/admin/holds/lift": 404, "/admin/requests/1/decline": 404, "/admin/people/5/role": 409,
+    "/admin/holds/place": 404, "/admin/holds/cut": 404, "/admin/holds/propose-lift": 404,
+    "/admin/holds/approve-lift": 404, "/admin/requests/1/decline": 404, "/admin/people/5/role": 409,
     "/admin/people/invitations/1/withdraw": 303, "/admin/people/invitations/1/resend": 303,
 }  # fmt: skip
 

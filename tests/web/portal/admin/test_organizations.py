@@ -68,25 +68,29 @@ def test_its_page_has_everything_that_belongs_to_it(sqlite_world: World) -> None
         assert part in page, part
 
 
-def test_suspending_says_what_it_does_and_stops_the_next_request(sqlite_world: World) -> None:
-    """It shows the URLs that live on, needs a reason, and is undone by resuming."""
+def test_suspending_is_a_hold_and_stops_the_next_request(sqlite_world: World) -> None:
+    """It shows the URLs that live on, needs a reason, and ends when two admins have lifted it."""
     world = sqlite_world
-    admin = world.visit("admin")
+    admin, admin2 = world.visit("admin"), world.visit("admin2")
     issuing.issue(world.use, world.caller("cleared"), world.order())
-    page = words(admin.get(f"{AURORA}/suspend"))
+    on = {"on": "organization:aurora-institute"}
+    page = words(admin.get("/admin/holds/place", query_string=on))
     assert "What does not" in page
     assert "7 URLs of 1 download are still valid" in page
-    assert admin.post(f"{AURORA}/suspend", {"reason": ""}).status_code == 422
-    assert admin.post(f"{AURORA}/suspend", {"reason": "A leaked link."}).status_code == 303
+    assert admin.post("/admin/holds/place", {**on, "reason": ""}).status_code == 422
+    answer = admin.post("/admin/holds/place", {**on, "reason": "A leaked link."})
+    assert (answer.status_code, answer.headers["Location"]) == (303, AURORA)
     assert "A leaked link." in words(admin.get(AURORA))
     assert world.api("GET", "/stages").status_code == 403
-    late = world.visit("admin2").post(f"{AURORA}/suspend", {"reason": "The same."})
+    late = admin2.post("/admin/holds/place", {**on, "reason": "The same."})
     assert late.status_code == 409
-    assert "already suspended" in words(late)
+    assert "already on hold" in words(late)
     assert "The same." in late.text
-    assert admin.post(f"{AURORA}/resume").status_code == 303
+    assert admin.post("/admin/holds/propose-lift", {**on, "reason": "It was another's."}).status_code == 303
+    assert world.api("GET", "/stages").status_code == 403
+    assert admin2.post("/admin/holds/approve-lift", on).status_code == 303
     assert world.api("GET", "/stages").status_code == 200
-    assert admin.post(f"{AURORA}/resume").status_code == 409
+    assert admin2.post("/admin/holds/approve-lift", on).status_code == 409
 
 
 @pytest.mark.parametrize(
@@ -153,12 +157,12 @@ def test_what_is_not_there_is_not_found_and_others_only_read(sqlite_world: World
     world = sqlite_world
     for path in ("nobody", "UPPER", "a%00b", "aurora-institute%2f.."):
         assert world.visit("admin").get(f"/admin/organizations/{path}").status_code == 404
-        assert world.visit("admin").post(f"/admin/organizations/{path}/suspend", {"reason": "x"}).status_code == 404
+        assert world.visit("admin").post(f"/admin/organizations/{path}/rename", {"name": "x"}).status_code == 404
     page = world.visit("publisher").get(AURORA)
     assert page.status_code == 200
     assert "Suspend" not in words(page)
     assert "Change limits" not in words(page)
     assert "Alarms" not in words(page).partition("Downloads")[2]
-    assert world.visit("publisher").post(f"{AURORA}/suspend", {"reason": "x"}).status_code == 403
+    assert world.visit("publisher").post(f"{AURORA}/rename", {"name": "x"}).status_code == 403
     assert world.visit("cleared").get(AURORA).status_code == 403
     assert holds.EVERYTHING not in page.text

@@ -39,12 +39,17 @@ def test_nobody_disables_themselves(sqlite_world: World) -> None:
 
 
 def test_a_role_is_changed_inside_its_organization(sqlite_world: World) -> None:
-    """A partner's person never becomes staff."""
+    """A partner's person never becomes staff; one of the lab's gets another role by two admins."""
     world = sqlite_world
     admin = world.visit("admin")
     publisher, owner = (f"/admin/people/{key(world, name)}/role" for name in ("publisher", "cleared"))
     assert admin.post(publisher, {"role": "auditor"}).status_code == 303
-    assert "Role auditor" in words(admin.get(publisher.removesuffix("/role")))
+    page = publisher.removesuffix("/role")
+    assert "Role publisher" in words(admin.get(page))
+    assert "proposed the role auditor" in words(admin.get(page))
+    assert admin.post(f"{publisher}/approve").status_code == 409
+    assert world.visit("admin2").post(f"{publisher}/approve").status_code == 303
+    assert "Role auditor" in words(admin.get(page))
     assert admin.post(owner, {"role": "admin"}).status_code == 422
     assert admin.post(owner, {"role": "member"}).status_code == 409  # the last owner
 

@@ -13,12 +13,12 @@ def test_a_model_and_its_first_stage_are_added(sqlite_world: World) -> None:
     answer = admin.post("/admin/stages/add-model", {"name": "gpt-3", "title": "GPT-3"})
     assert answer.headers["Location"] == "/admin/stages/add?model=gpt-3"
     assert '<option selected value="gpt-3">' in admin.get(answer.headers["Location"]).text
-    new = {"model": "gpt-3", "name": "1B", "tier": "research", "agreement": "", "parameters": "1000000000", "plan": ""}
-    answer = admin.post("/admin/stages/add", new | {"announced": "y", "plan": "In spring."})
+    new = {"model": "gpt-3", "name": "1B", "tier": "research", "agreement": "", "parameters": "1000000000", "note": ""}
+    answer = admin.post("/admin/stages/add", new | {"announced": "y", "planned_from": "2031-03", "note": "In spring."})
     assert answer.headers["Location"] == "/admin/stages/gpt-3/1B"
     page = words(admin.get("/admin/stages/gpt-3/1B"))
     assert "planned" in page
-    assert "In spring." in page
+    assert "Planned for March 2031 Public note In spring." in page
     assert "No checkpoints yet. Publish one" in page
     assert sqlite_world.visit("cleared").get("/admin/stages/gpt-3/1B").status_code == 403
 
@@ -26,14 +26,15 @@ def test_a_model_and_its_first_stage_are_added(sqlite_world: World) -> None:
 def test_a_refused_stage_keeps_what_was_typed(sqlite_world: World) -> None:
     """A name that is taken, a name that is none, a place that is taken, a tier that is none."""
     admin = sqlite_world.visit("admin")
-    new = {"model": "gpt-2", "name": "3B", "tier": "research", "agreement": "model-sharing", "plan": "Kept words."}
+    new = {"model": "gpt-2", "name": "3B", "tier": "research", "agreement": "model-sharing", "note": "Kept words."}
     for fault, status in (
         ({"name": "774M"}, 409), ({"name": "a b"}, 422), ({"ordinal": "1"}, 409), ({"tier": "root"}, 422),
-        ({"ordinal": "0"}, 422), ({"parameters": "many"}, 422), ({"model": "nothing"}, 422), ({"plan": "x" * 501}, 422),
+        ({"ordinal": "0"}, 422), ({"parameters": "many"}, 422), ({"model": "nothing"}, 422), ({"note": "x" * 501}, 422),
+        ({"planned_from": "2031-13"}, 422), ({"planned_from": "2031-03", "planned_until": "2031-02"}, 422),
     ):  # fmt: skip
         answer = admin.post("/admin/stages/add", new | fault)
         assert answer.status_code == status, fault
-        assert "plan" in fault or "Kept words." in answer.text
+        assert "note" in fault or "Kept words." in answer.text
     assert admin.post("/admin/stages/add-model", {"name": "admin", "title": "Kept words."}).status_code == 422
     assert admin.post("/admin/stages/add-model", {"name": "gpt-2", "title": "Again"}).status_code == 409
 
@@ -58,16 +59,13 @@ def test_its_page_says_who_has_it_now(sqlite_world: World) -> None:
     assert "Move …" not in reading
 
 
-def test_what_others_see_of_it_is_changed(sqlite_world: World) -> None:
-    """Its announcement, its plan, and one more name for it."""
+def test_it_gets_one_more_name(sqlite_world: World) -> None:
+    """By which its page is found as well; a name that is taken, or is none, is refused."""
     admin = sqlite_world.visit("admin")
     planned = "/admin/stages/gpt-2/1558M"
-    assert "findings from partners" in admin.get(f"{planned}/announce").text
-    assert admin.post(f"{planned}/announce", {"plan": "Never."}).status_code == 303
-    page = words(admin.get(planned))
-    assert "Announced no Plan Never." in page
     assert admin.post(f"{planned}/alias", {"alias": "1.5B"}).status_code == 303
-    assert "1.5B" in words(admin.get("/admin/stages/gpt-2/1.5B"))
+    assert admin.get("/admin/stages/gpt-2/1.5B").headers["Location"] == planned
+    assert "1542M, 1.5B" in words(admin.get(planned))
     assert admin.post(f"{planned}/alias", {"alias": "774M"}).status_code == 409
     assert admin.post(f"{planned}/alias", {"alias": "a b"}).status_code == 422
 
@@ -76,6 +74,6 @@ def test_what_is_not_there_is_not_found(sqlite_world: World) -> None:
     """By whatever name."""
     admin = sqlite_world.visit("admin")
     for name in ("gpt-2/9B", "nothing/774M", "gpt-2/a%00b"):
-        for path in (name, f"{name}/alias", f"{name}/announce"):
+        for path in (name, f"{name}/alias", f"{name}/edit"):
             assert admin.get(f"/admin/stages/{path}").status_code == 404, path
         assert admin.post(f"/admin/stages/{name}/alias", {"alias": "x"}).status_code == 404

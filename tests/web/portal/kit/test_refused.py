@@ -7,7 +7,7 @@ from flask import request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge, UnsupportedMediaType
 
 from server.domain.errors import NotSealedYet, QuotaExceeded, Refused
-from server.domain.identity import organizations
+from server.domain.release import holds
 from server.web import app as web
 from server.web.errors import STATUS
 from server.web.portal.kit.refused import local_path
@@ -113,7 +113,7 @@ def test_a_suspended_organization_reads_why(sqlite_world: World) -> None:
     """The session is known, so the page may say it; and signing out still works from it."""
     world = sqlite_world
     at = world.visit("cleared")
-    organizations.suspend(world.use, world.admin, "aurora-institute", "an audit")
+    holds.place(world.use, world.admin, "organization:aurora-institute", "an audit")
     page = at.get("/")
     assert page.status_code == 403
     assert "Your organization is suspended" in words(page)

@@ -7,8 +7,9 @@ from sqlalchemy import update
 from server.domain.access import clearances, signatures
 from server.domain.access.clearances import Clearance
 from server.domain.paging import Slice
+from server.domain.permissions import Role
 from server.domain.release import agreements, holds, stages
-from tests.visits import words
+from tests.visits import visit, words
 from tests.world import World
 
 
@@ -67,6 +68,36 @@ def test_a_signature_opens_a_stage_once_it_is_countersigned_and_until_it_is_repl
     agreements.publish(sqlite_world.use, sqlite_world.admin, "model-sharing", "# New terms\n\nBe careful.")
     assert "has been replaced by version 2" in home(sqlite_world, "unsigned")
     assert ">Sign v2<" in sqlite_world.visit("unsigned").get("/").text
+
+
+def test_a_new_version_is_asked_for_by_a_day(sqlite_world: World) -> None:
+    """The owner is told until when, a member whom to ask; signed, the rest is the lab's; the agreement says it too."""
+    world = sqlite_world
+    by = f"{(world.clock() + timedelta(days=9)):%-d %B %Y}"
+    form = {"name": "model-sharing", "text": "# New terms\n\nBe careful.", "act": "publish", "resign_within": "9"}
+    assert world.visit("admin").post("/admin/publish-agreement", form | {"resign_within": "x"}).status_code == 422
+    assert world.visit("admin").post("/admin/publish-agreement", form | {"resign_within": "400"}).status_code == 422
+    assert world.visit("admin").post("/admin/publish-agreement", form).status_code == 303
+    assert f"Sign version 2 of model-sharing by {by}." in home(world, "cleared")
+    assert "can download 4 of 5 released stages" in home(world, "cleared")
+    shown = words(world.visit("cleared").get("/agreements/model-sharing"))
+    assert f"Your signature counts until the end of {by}" in shown
+    assert f"Signatures of version 1 count until the end of {by}" in words(
+        world.visit("auditor").get("/admin/agreements/model-sharing")
+    )
+    world.add_person("aurora-institute", "member@aurora-institute.example", Role.MEMBER)
+    member = visit(world.client.application, world.use, "member@aurora-institute.example")
+    assert "Ask an owner to sign version 2 of model-sharing" in words(member.get("/"))
+    assert "of model-sharing by" not in home(world, "unsigned")
+    with world.use.database.reading() as session:
+        _, version = agreements.find_version(session, "model-sharing")
+    signatures.sign(
+        world.use, world.person("cleared"), "model-sharing", version.sha256, signer_name="Iris Okafor",
+        signer_title="Dean", statement="I sign for Aurora Institute",
+    )  # fmt: skip
+    assert f"The lab must countersign it by {by}." in home(world, "cleared")
+    world.clock.advance(timedelta(days=10))
+    assert "in force once the lab has countersigned" in home(world, "cleared")
 
 
 def test_access_that_ends_soon_is_said_before_it_ends_and_after(sqlite_world: World) -> None:

@@ -141,10 +141,8 @@ def test_every_door_has_its_template(sqlite_world: World, door: str) -> None:
     assert f'id="{door}"' in page.text
 
 
-def test_an_alias_leads_to_the_stage_s_own_name(sqlite_world: World) -> None:
-    """So that an address in somebody's notes keeps working, and there is one page of each stage."""
-    answer = sqlite_world.visit("cleared").get("/stages/gpt-2/762M")
-    assert (answer.status_code, answer.headers["Location"]) == (301, "/stages/gpt-2/774M")
+def test_what_is_not_there_is_not_found(sqlite_world: World) -> None:
+    """A stage, a model, a checkpoint; by whatever name."""
     for address in ("/stages/gpt-2/nothing", "/stages/gpt-2/a%00b", "/stages/nothing/774M", f"{MAIN[:-4]}ab"):
         assert sqlite_world.visit("cleared").get(address).status_code == 404, address
 

@@ -6,8 +6,8 @@ from alembic import op
 MOMENT = sa.DateTime(timezone=True)
 KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
-revision = "0019"
-down_revision = "0018"
+revision = "0025"
+down_revision = "0024"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,42 @@
+"""A stage's audience: who is cleared for it now, and whether their signature is in force."""
+
+from datetime import timedelta
+
+from server.domain.access import clearances, signatures
+from server.domain.decisions import audience
+from server.domain.identity import people
+from server.domain.permissions import Role
+from server.domain.release import agreements, holds, stages
+from tests.world import World
+
+
+def cleared(world: World, stage: str = "gpt-2/774M") -> list[tuple[str, int, bool]]:
+    """Slug, people who could, and whether it signed."""
+    with world.use.database.reading() as session:
+        found = audience.of(session, stages.get(session, stage), world.clock())
+        return [(one.slug, one.people, one.signed) for one in found]
+
+
+def test_it_is_who_is_cleared_now_with_their_signatures(world: World) -> None:
+    """As the access rule has it: a tier that is high enough, in force, not suspended; people who are not disabled."""
+    assert cleared(world) == [("aurora-institute", 1, True), ("birch-university", 1, False)]
+    assert cleared(world, "mini-gpt/large") == []
+    holds.place(world.use, world.admin, "organization:birch-university", "Asked to.")
+    for name in ("mia", "moe"):
+        world.add_person("aurora-institute", f"{name}@aurora-institute.example", Role.MEMBER)
+    people.disable(world.use, world.admin, "moe@aurora-institute.example")
+    assert cleared(world) == [("aurora-institute", 2, True)]
+    clearances.revoke(world.use, world.admin, 1)
+    assert cleared(world) == []
+
+
+def test_only_the_current_version_s_signature_counts(world: World) -> None:
+    """Ended, or of words that were replaced, it opens nothing; where nothing is to be signed, nobody lacks it."""
+    stages.add(world.use, world.admin, "gpt-2/free", tier="registered")
+    assert cleared(world, "gpt-2/free") == [("aurora-institute", 1, True), ("birch-university", 1, True)]
+    signatures.end(world.use, world.admin, 1)
+    assert [signed for _, _, signed in cleared(world)] == [False, False]
+    agreements.publish(world.use, world.admin, "model-sharing", "Other words.\n")
+    assert [signed for _, _, signed in cleared(world)] == [False, False]
+    world.clock.advance(timedelta(days=400))
+    assert cleared(world) == []

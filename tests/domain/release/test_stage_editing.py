@@ -1,0 +1,93 @@
+"""Editing a stage: one entry for what is different, and nothing that would open or close it once it is released."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from server.domain.access import rule
+from server.domain.errors import InvalidRequest, NotFound, NotPossible, Refused
+from server.domain.release import stage_editing, stages
+from server.domain.release.plans import Window
+from server.domain.release.stages import StageState
+from tests.world import World
+
+NAME = "gpt-2/1558M"
+EDITED: dict[str, tuple[Any, Any, Any]] = {  # what: as it is sent, and in the entry before and after
+    "ordinal": (9, 4, 9),
+    "tier": ("partner", "research", "partner"),
+    "agreement": (None, "model-sharing", None),
+    "announced": (False, True, False),
+    "planned": (Window("2026-11", "2027-01"), "undecided", "2026-11..2027-01"),
+    "note": (" Later. ", "In a few months; findings from partners could change this.", "Later."),
+}
+
+
+@pytest.mark.parametrize("what", EDITED)
+def test_an_edit_is_one_entry_of_what_is_different(world: World, what: str) -> None:
+    """With what was before; the second time nothing is, so nothing is written; the tables say what the log says."""
+    sent, before, after = EDITED[what]
+    for _ in range(2):
+        stage_editing.edit(world.use, world.admin, NAME, **{what: sent})
+    (record,) = world.records("stage.edit")
+    assert (record["stage"], record["before"], record["after"]) == (NAME, {what: before}, {what: after})
+    assert world.entries("stage.edit")[0].subject == NAME
+
+
+def test_an_edit_by_alias_is_recorded_under_the_stage_s_own_name(sqlite_world: World) -> None:
+    """The log speaks of one stage by one name."""
+    stage_editing.edit(sqlite_world.use, sqlite_world.admin, "gpt-2/1542M", note="Later.")
+    assert sqlite_world.records("stage.edit")[0]["stage"] == NAME
+
+
+@pytest.mark.parametrize("state", [StageState.PARTNERS, StageState.PUBLIC, StageState.WITHDRAWN])
+def test_what_opens_a_stage_is_fixed_once_it_is_released(sqlite_world: World, state: StageState) -> None:
+    """Tier, agreement and position stay; what is said of it may change, and the same value is no change."""
+    world, edit = sqlite_world, stage_editing.edit
+    world.move(NAME, state)
+    for what in ("ordinal", "tier", "agreement"):
+        with pytest.raises(NotPossible, match=f"its {what} cannot be changed"):
+            edit(world.use, world.admin, NAME, **{what: EDITED[what][0]})
+    edit(world.use, world.admin, NAME, planned=Window("2026-11", "2026-11"), note="Known.", tier="research", ordinal=4)
+    assert world.records("stage.edit")[0]["after"] == {"planned": "2026-11..2026-11", "note": "Known."}
+
+
+BAD: list[tuple[dict[str, Any], type[Refused]]] = [
+    ({"ordinal": 1}, NotPossible), ({"ordinal": 0}, InvalidRequest), ({"ordinal": 2**31}, InvalidRequest),
+    ({"tier": "royal"}, NotFound), ({"agreement": "nothing"}, NotFound), ({"note": "x" * 501}, InvalidRequest),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "refusal"), BAD)
+def test_an_edit_that_makes_no_sense_changes_nothing(world: World, changes: Any, refusal: type[Refused]) -> None:
+    """Not even the part of it that does."""
+    with pytest.raises(refusal):
+        stage_editing.edit(world.use, world.admin, NAME, announced=False, **changes)
+    assert world.entries("stage.edit") == []
+    with world.use.database.reading() as session:
+        assert stages.get(session, NAME).announced
+
+
+def test_hiding_a_plan_hides_the_stage(world: World) -> None:
+    """For whoever is not of the lab, it is then not there."""
+    with world.use.database.reading() as session:
+        assert rule.require_known(session, world.use, world.person("cleared"), NAME).note is not None
+    stage_editing.edit(world.use, world.admin, NAME, announced=False)
+    with world.use.database.reading() as session, pytest.raises(NotFound):
+        rule.require_known(session, world.use, world.person("cleared"), NAME)
+
+
+def test_two_who_want_one_place_at_once_do_not_both_get_it(world: World) -> None:
+    """One is told that it is taken."""
+    for name in ("a", "b"):
+        stages.add(world.use, world.admin, f"mini-gpt/{name}", tier="research")
+
+    def edit(name: str) -> bool:
+        try:
+            stage_editing.edit(world.use, world.admin, f"mini-gpt/{name}", ordinal=9)
+        except NotPossible:
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(edit, ("a", "b"))) == [False, True]
