@@ -189,6 +189,7 @@ FORMS: dict[str, Filled] = {
     "/audit/alarms/<int:alarm_id>/resolve": Filled("admin", {"resolution": "A known address."}),
     "/audit/exports": Filled("auditor", {"format": "jsonl"}, again="each export is written down"),
     "/audit/verifications": Filled("auditor", entries=0),
+    "/findings/<int:finding_id>/attachments/<int:attachment_id>": Filled("cleared", again="each reading is logged"),
     "/findings/new": Filled(
         "cleared", {"stage": "gpt-2/774M", "checkpoint": "main", "kind": "misuse", "severity": "high",
                     "title": "It writes lures", "text": "We *tried*.", "embargo_until": "2027-01-31",

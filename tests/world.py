@@ -325,6 +325,8 @@ def check_entries(use: Resources, after: int, urls: Sequence[str] = ()) -> None:
         assert record["kind"] == entry.kind
         if entry.kind == "download":
             issued.add(record["download"])
+        if entry.kind == "finding.open":
+            issued.add(f"finding-{record['finding']}-{record['attachment']}")
     for url in urls:
         if canaries.is_probe(urlsplit(url).path.removeprefix("/weights/")):
             continue

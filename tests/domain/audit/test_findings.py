@@ -171,7 +171,6 @@ def test_what_happened_by_the_rules_is_no_fault(world: World) -> None:
     finding_triage.triage(world.use, world.admin2, number, FindingState.CONSIDERED)
     made = attached(world, number)
     finding_attachments.open_url(world.use, world.person("unsigned"), number, made.id)
-    world.use.watched.urls.clear()  # it is no download
     finding_triage.answer(world.use, world.admin, number, "Thanks again.")
     clearances.revoke(world.use, world.admin, 1)
     report(world, title="Afterwards")

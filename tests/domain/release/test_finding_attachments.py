@@ -39,7 +39,6 @@ def test_a_file_is_sent_checked_and_saved(world: World) -> None:
         assert answer.read() == png()
         assert answer.headers["Content-Type"] == "application/octet-stream"
         assert answer.headers["Content-Disposition"] == f'attachment; filename="finding-{finding}-bias.png"'
-    world.use.watched.urls.clear()  # it is no download
     assert [record["attachment"] for record in world.records("finding.open")] == [made.id]
     assert finding_attachments.complete(world.use, world.person("cleared"), finding, made.id).id == made.id
     assert len(world.records("finding.attach")) == 1
@@ -102,7 +101,6 @@ def test_others_save_what_was_released_to_them(world: World) -> None:
     finding_releases.release(world.use, world.admin, finding, ["birch-university"])
     for who in ("unsigned", "auditor", "admin"):
         assert finding_attachments.open_url(world.use, world.person(who), finding, made.id)
-    world.use.watched.urls.clear()
     for who, refusal in (("unsigned", NotFound), ("admin", NotFound), ("auditor", NotPermitted)):
         with pytest.raises(refusal):
             announced(world, finding, "a.csv", TABLE, world.person(who))
