@@ -34,6 +34,7 @@ class EntryKind(StrEnum):
     ENTRY_ERASE = "entry.erase"
     FINDING_ANSWER = "finding.answer"
     FINDING_ATTACH = "finding.attach"
+    FINDING_ERASE = "finding.erase"
     FINDING_OPEN = "finding.open"
     FINDING_RELEASE = "finding.release"
     FINDING_REPORT = "finding.report"
@@ -154,6 +155,7 @@ KINDS: dict[EntryKind, About] = {
     EntryKind.FINDING_ATTACH: About(
         "File attached to finding", Permission.FINDING_CREATE, subject="finding", stage="stage"
     ),
+    EntryKind.FINDING_ERASE: About("Finding's words erased", Permission.LOG_ERASE, subject="finding", stage="stage"),
     EntryKind.FINDING_OPEN: About(
         "Finding's attachment read", Permission.FINDING_READ, subject="finding", stage="stage"
     ),

@@ -92,6 +92,14 @@ def _attach(world: World, record: Record) -> Iterator[str]:
     finding.attachments[record["attachment"]] = record["sha256"]
 
 
+def _erase(world: World, record: Record) -> Iterator[str]:
+    finding = world.findings.get(record["finding"])
+    if finding is None or finding.erased:
+        yield "it erases a finding that was never reported, or was erased already"
+        return
+    finding.erased, finding.attachments = True, {}
+
+
 def _open(world: World, record: Record) -> Iterator[str]:
     finding, organization = world.findings.get(record["finding"]), record["actor"].get("organization")
     if finding is None or record["attachment"] not in finding.attachments:
@@ -111,4 +119,5 @@ RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     EntryKind.FINDING_RELEASE: _release,
     EntryKind.FINDING_ATTACH: _attach,
     EntryKind.FINDING_OPEN: _open,
+    EntryKind.FINDING_ERASE: _erase,
 }

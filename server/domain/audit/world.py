@@ -161,6 +161,7 @@ class Finding:
     answer_sha256: str | None = None
     released_to: set[str] = field(default_factory=set)
     attachments: dict[int, str] = field(default_factory=dict)  # sha256, by their ids
+    erased: bool = False
 
 
 @dataclass
