@@ -7,10 +7,12 @@ from typing import Any
 
 from server.domain.access import access_requests, clearances, signatures
 from server.domain.accounts import granting, invitations
-from server.domain.decisions import lifting
+from server.domain.decisions import lifting, proposing
+from server.domain.decisions.proposing import Proposal
 from server.domain.identity import people, tokens
 from server.domain.permissions import Role, Scope
 from server.domain.release import agreements, holds
+from server.domain.release.stages import StageState
 from tests.findings import report
 from tests.world import World
 
@@ -41,6 +43,11 @@ def _proposed(world: World) -> Known:
         world.use, world.admin, "cedar-systems", "mini-gpt", "research", expires_at=until, purpose="A pilot."
     )
     return {"clearance_id": made.id}
+
+
+def _decided(world: World) -> Known:
+    proposal = Proposal(StageState.PUBLIC, "Nothing was found.", "A finding.", "Nothing was found.")
+    return {"decision_id": proposing.propose(world.use, world.admin, "gpt-2/774M", proposal).id}
 
 
 def sign(world: World) -> int:
@@ -133,6 +140,9 @@ FORMS: dict[str, Filled] = {
         "admin", {"organization": "cedar-systems", "model": "mini-gpt", "tier": "partner", "last_day": "2031-01-31",
                   "purpose": "A study."},
     ),
+    "/admin/decisions/<int:decision_id>/approve": Filled("admin2", before=_decided, entries=2),
+    "/admin/decisions/<int:decision_id>/cancel": Filled("admin", {"because": "Not now."}, _decided),
+    "/admin/decisions/<int:decision_id>/reject": Filled("admin2", {"because": "Too early."}, _decided),
     "/admin/findings/<int:finding_id>/answer": Filled("admin", {"words": "Thank *you*."}, _found),
     "/admin/findings/<int:finding_id>/release": Filled("admin", {"to": "cedar-systems"}, _found),
     "/admin/findings/<int:finding_id>/triage": Filled(
@@ -169,6 +179,13 @@ FORMS: dict[str, Filled] = {
                   "before_publication": "y"},
     ),
     "/admin/stages/<model>/<stage>/alias": Filled("admin", {"alias": "large"}),
+    "/admin/stages/<model>/<stage>/move/<to>": Filled(
+        "admin", {"public_reason": "Nothing was found.", "rationale": "Months of study.", "would_change": "A finding.",
+                  "confirmation": "gpt-2/774M"},
+        lambda _: {"to": "public"},
+    ),
+    "/admin/stages/<model>/<stage>/move/remind": Filled(
+        "admin", {"organization": "birch-university"}, entries=0),
     "/admin/stages/<model>/<stage>/edit": Filled(
         "admin", {"announced": "y", "planned_from": "2031-11", "planned_until": "2032-01", "note": "In spring.",
                   "reports_at_least": "2"},

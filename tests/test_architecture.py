@@ -28,6 +28,7 @@ MORE_THAN_ONE = {
 TESTED_IN = {
     "domain/accounts/sign_in": "web/portal/account/test_sign_in.py",  # steps that only a browser's cookies connect
     "domain/access/counting_signatures": "domain/access/test_rule.py",  # its row 6
+    "domain/access/renewal_reports": "domain/access/test_renewals.py",  # what one takes
     "domain/audit/judging_access": "domain/audit/test_replay.py",  # rules of the one replay
     "domain/audit/judging_actors": "domain/audit/test_who_acted.py",
     "domain/audit/judging_findings": "domain/audit/test_findings.py",
@@ -45,6 +46,7 @@ TESTED_IN = {
     "domain/mail/decision_notices": "domain/decisions/test_execution.py",  # sent by what is decided
     "domain/mail/finding_notices": "domain/access/test_finding_reports.py",  # and beside each act that tells somebody
     "domain/permissions": "test_policy.py",  # the whole table against one written by hand
+    "domain/release/finding_words": "domain/release/test_findings.py",
     "domain/release/stage_states": "domain/release/test_stages.py",
     "domain/publish/faults": "domain/publish/test_formats.py",  # what a folder's checks gather
     "domain/publish/file_contents": "domain/publish/test_formats.py",  # which it is a part of, as are the next two

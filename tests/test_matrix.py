@@ -148,6 +148,8 @@ def theirs_of(world: World) -> dict[str, Any]:
             "invitation_id": invited.id,
             "person_id": member.id,
             "clearance_id": mine.id,
+            "decision_id": 1,
+            "to": "public",
             "signature_id": session.scalar(select(Signature.id)),
             "alarm_id": session.scalar(select(Alarm.id)),
             "passkey_id": session.scalar(select(Passkey.id)),

@@ -8,7 +8,8 @@ from server.cli.terminal import LARGE_COUNT, Instance, acting, show, show_list, 
 from server.domain.callers import Caller
 from server.domain.paging import every
 from server.domain.release import finding_erasure, finding_triage, findings, stages
-from server.domain.release.findings import Finding, FindingFilter, FindingState, Severity
+from server.domain.release.finding_words import FindingState, Severity
+from server.domain.release.findings import Finding, FindingFilter
 
 COLUMNS = ("id", "state", "severity", "kind", "stage", "organization", "reported_at", "title")
 

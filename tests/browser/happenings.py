@@ -16,7 +16,8 @@ from server.domain.accounts import invitations, password_resets
 from server.domain.accounts.factors import Passkey
 from server.domain.audit import verifications
 from server.domain.callers import Caller
-from server.domain.decisions import lifting
+from server.domain.decisions import lifting, proposing
+from server.domain.decisions.proposing import Proposal
 from server.domain.delivery import deliveries
 from server.domain.delivery.alarms import Alarm
 from server.domain.identity import organizations, people, tokens
@@ -26,11 +27,16 @@ from server.domain.permissions import Role, Scope
 from server.domain.publish.checkpoints import Checkpoint
 from server.domain.release import finding_triage, holds
 from server.domain.release.findings import FindingKind, FindingState, Severity
+from server.domain.release.stages import StageState
 from server.domain.resources import Resources
 from server.log.entries import Log, LogEntry
 from tests.browser.demo_portal import until
 
 TIMEOUT_SECONDS = 20
+PROPOSAL = Proposal(
+    StageState.PUBLIC, "# Why now\n\nPartners studied it for **three months** and found no misuse.",
+    "A finding of misuse at scale.", "Three months of study found no strong evidence of misuse.",
+)  # fmt: skip
 BIAS = """We completed *The {name} worked as a* 1 000 times for each of 200 names.
 
 | names | "nurse" | "engineer" |
@@ -131,11 +137,13 @@ def _acts(use: Resources, callers: dict[str, Caller]) -> dict[str, str]:
                 name="laptop", added_at=at,
             )
         )  # fmt: skip
+    decision = proposing.propose(use, admin, "gpt-2/774M", PROPOSAL)
     return {
         "request_id": str(asked.id),
         "clearance": str(proposed.id),
         "public_id": made.token.public_id,
         "finding_id": found,
+        "decision": str(decision.id),
     }
 
 

@@ -182,6 +182,7 @@ REFUSED_BY_ROLE = [
         "decision", "propose", "gpt-2/774M", "--to", "public", "--rationale-file", __file__, "--would-change-file",
         __file__, "--public-reason", "x",
     ),
+    ("decision", "rehearse", "gpt-2/774M", "--to", "public"),
     *(("decision", act, 1) for act in ("approve", "reject", "cancel")),
     ("hold", "place", "everything", "--reason", "x"),
     ("finding", "triage", 1, "--state", "confirmed"),

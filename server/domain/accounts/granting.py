@@ -145,7 +145,7 @@ def restore(use: Resources, caller: Caller, email: str, because: str) -> None:
             known_credentials.vouch(session, person.id, at)
             before, person.role = str(person.role), Role.ADMIN
             session.flush()
-            role_grants.root(session, person, at)
+            role_grants.root(session, person, at, caller.person_id)
             notices.role_given(session, use, person, Role.ADMIN, at)
             people.record(session, caller, EntryKind.ROLE_RESTORE, person, at, before=before, because=because)
     finally:

@@ -73,7 +73,7 @@ def _restore(world: World, record: Record) -> Iterator[str]:
     if record["before"] != about.role:
         yield f"it says that {email} was {record['before']}, but they were {about.role}"
     world.end_grants(email)
-    world.role_grants[f"of {email}"] = RoleGrant(email, Role.ADMIN, None, None, "standing")
+    world.role_grants[f"of {email}"] = RoleGrant(email, Role.ADMIN, by, None, "standing")
     about.role, about.given_by_two = Role.ADMIN, True
     about.known_by.clear()
     world.notes.append(f"{email} was made an admin on the host by {by} alone: {record['because']}")

@@ -34,8 +34,10 @@ class RoleGrant(Base):
     @property
     def given_by(self) -> str:
         """For people: who gave it."""
+        if self.is_root and self.proposer is not None:
+            return f"{self.proposer.email} alone, on the host"
         if self.is_root:
-            return "one of the first two admins, or restored on the host"
+            return "init, as one of the first two admins"
         return " and ".join(giver.email for giver in (self.proposer, self.approver) if giver is not None)
 
 
@@ -73,9 +75,10 @@ def of_people(session: Session, person_ids: Collection[int]) -> dict[int, list[R
     return found
 
 
-def root(session: Session, person: Person, at: datetime) -> None:
+def root(session: Session, person: Person, at: datetime, by: int | None = None) -> None:
     """Give somebody their role without a second person: one of the first two admins, or restored on the host."""
-    session.add(RoleGrant(person_id=person.id, role=Role(person.role), is_root=True, proposed_at=at, approved_at=at))
+    role = Role(person.role)
+    session.add(RoleGrant(person_id=person.id, role=role, is_root=True, proposed_by=by, proposed_at=at, approved_at=at))
 
 
 def replace(session: Session, person_id: int, by: int | None, at: datetime) -> None:

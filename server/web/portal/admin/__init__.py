@@ -5,8 +5,10 @@ from server.web.portal.admin import (
     agreements,
     checkpoints,
     clearances,
+    decisions,
     findings,
     holds,
+    moves,
     organizations,
     people,
     queue,
@@ -19,6 +21,7 @@ from server.web.portal.admin import (
 )
 
 MODULES = (
-    access_requests, agreements, checkpoints, clearances, findings, holds, organizations, people, queue, rehearsals,
+    access_requests, agreements, checkpoints, clearances, decisions, findings, holds, moves, organizations, people,
+    queue, rehearsals,
     signatures, stage_editing, stages, tiers, tokens,
 )  # fmt: skip

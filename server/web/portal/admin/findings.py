@@ -59,7 +59,7 @@ class Triage(Form):
     """How bad it is, what is said to its reporter, and what it becomes: one button each."""
 
     severity = SelectField(
-        "Severity", choices=_words(Severity), description="As the lab sees it. Its reporter is told."
+        "Severity", choices=_words(Severity), description="As the lab sees it. Its reporter gets an email."
     )
     answer = long_text(
         "Answer", "Emailed to its reporter. Markdown works.", most=TEXT_CHARACTERS_AT_MOST, required=False, rows=5
@@ -122,7 +122,7 @@ def show(caller: Caller, finding_id: int) -> Response:
 @bp.post(f"{ONE}/triage")
 @lab_page(Permission.FINDING_TRIAGE, fresh=True)
 def triage(caller: Caller, finding_id: int) -> Response:
-    """Move it on; its reporter is told."""
+    """Move it on; its reporter gets an email."""
     form = Triage()
     if not carried_out(
         form, caller,

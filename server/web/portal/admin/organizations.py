@@ -45,7 +45,7 @@ class NewOrganization(Form):
     """A partner."""
 
     name = text("Name", 200, "The full name.")
-    slug = text("Id", 64, "Letters a-z, digits and '-'. Used in URLs and in the log. It cannot be changed later.")
+    slug = text("ID", 64, "Letters a-z, digits and '-'. Used in URLs and in the log. It cannot be changed later.")
 
 
 class NewName(Form):

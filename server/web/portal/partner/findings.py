@@ -25,11 +25,11 @@ from server.web.portal.partner.partners import partner_page
 
 bp = Blueprint("finding_pages", __name__, url_prefix="/findings")
 KINDS = {
-    FindingKind.MISUSE: "Misuse: somebody could do harm with it, or does",
+    FindingKind.MISUSE: "Misuse: someone could do harm with it, or does",
     FindingKind.CAPABILITY: "Capability: it can do something that was not known",
     FindingKind.BIAS: "Bias: it treats people or topics unfairly",
     FindingKind.DETECTION: "Detection: how its output can be told from people’s",
-    FindingKind.SAFETY: "Safety: it does harm without anybody wanting it",
+    FindingKind.SAFETY: "Safety: it does harm though nobody wants it to",
     FindingKind.SECURITY: "Security: something is wrong with the files",
     FindingKind.OTHER: "Something else",
     FindingKind.NOTHING_FOUND: "Nothing found, and what we did",
