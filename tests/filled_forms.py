@@ -146,7 +146,7 @@ FORMS: dict[str, Filled] = {
     "/admin/findings/<int:finding_id>/answer": Filled("admin", {"words": "Thank *you*."}, _found),
     "/admin/findings/<int:finding_id>/release": Filled("admin", {"to": "cedar-systems"}, _found),
     "/admin/findings/<int:finding_id>/triage": Filled(
-        "admin", {"severity": "high", "answer": "Thanks.", "to": "confirmed"}, _found, entries=2
+        "admin", {"severity": "high", "answer": "Thanks.", "act": "confirmed"}, _found, entries=2
     ),
     "/admin/holds/place": Filled("admin", {"on": "mini-gpt/base", "reason": "A finding."}),
     "/admin/holds/cut": Filled("admin", {"on": "mini-gpt/base"}, _held, entries=0),
@@ -206,6 +206,7 @@ FORMS: dict[str, Filled] = {
     "/audit/alarms/<int:alarm_id>/resolve": Filled("admin", {"resolution": "A known address."}),
     "/audit/exports": Filled("auditor", {"format": "jsonl"}, again="each export is written down"),
     "/audit/verifications": Filled("auditor", entries=0),
+    "/findings/<int:finding_id>/attachments/<int:attachment_id>": Filled("cleared", again="each reading is logged"),
     "/findings/new": Filled(
         "cleared", {"stage": "gpt-2/774M", "checkpoint": "main", "kind": "misuse", "severity": "high",
                     "title": "It writes lures", "text": "We *tried*.", "embargo_until": "2027-01-31",

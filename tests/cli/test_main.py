@@ -186,6 +186,7 @@ REFUSED_BY_ROLE = [
     *(("decision", act, 1) for act in ("approve", "reject", "cancel")),
     ("hold", "place", "everything", "--reason", "x"),
     ("finding", "triage", 1, "--state", "confirmed"),
+    ("finding", "erase", 1, "--because", "x"),
     ("hold", "cut", "everything"),
     ("hold", "propose-lift", "everything", "--reason", "x"),
     ("hold", "approve-lift", "everything"),
