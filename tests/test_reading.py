@@ -31,7 +31,8 @@ NO_CALLER = {
         "signatures.agreement_of", "deliveries.fetched_bytes", "deliveries.of_download", "deliveries.summaries",
         "token_uses.of", "sessions.last_seen", "log_entries.check", "log_entries.slugs", "receipts.again",
         "alarms.entry_of", "alarms.of_entry", "alarms.token_of", "clearances.alongside", "holds.hold_of",
-        "organizations.quota_of", "agreements.versions", "stages.aliases", "stages.opened_by", "tiers.needs_second_person",
+        "organizations.quota_of", "agreements.versions",
+        "stages.aliases", "stages.opened_by", "tiers.needs_second_person",
     },
     "of a person who is half signed in, and nobody's caller yet": {"factors.passkeys"},
     "of a stage that the access rule lets the caller read": {
