@@ -145,6 +145,7 @@ def theirs_of(world: World) -> dict[str, Any]:
             "finding_id": found,
             "invitation_id": invited.id,
             "person_id": member.id,
+            "proposal_id": 1,
             "clearance_id": mine.id,
             "signature_id": session.scalar(select(Signature.id)),
             "alarm_id": session.scalar(select(Alarm.id)),

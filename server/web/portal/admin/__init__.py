@@ -9,6 +9,7 @@ from server.web.portal.admin import (
     holds,
     organizations,
     people,
+    proposals,
     queue,
     rehearsals,
     signatures,
@@ -19,6 +20,6 @@ from server.web.portal.admin import (
 )
 
 MODULES = (
-    access_requests, agreements, checkpoints, clearances, findings, holds, organizations, people, queue, rehearsals,
-    signatures, stage_editing, stages, tiers, tokens,
+    access_requests, agreements, checkpoints, clearances, findings, holds, organizations, people, proposals, queue,
+    rehearsals, signatures, stage_editing, stages, tiers, tokens,
 )  # fmt: skip
