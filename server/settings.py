@@ -114,6 +114,7 @@ class Settings(BaseModel):
     signer_key_file: Path = Path("keys/signer.json")
     publisher_key_file: Path = Path("keys/publisher.json")
     anchor_key_file: Path = Path("keys/anchor.json")
+    findings_key_file: Path | None = None
     manifest_key_file: Path = Path("keys/manifest.key.pem")
     manifest_public_key_file: Path = Path("keys/manifest.pub.pem")
     secret_file: Path = Path("keys/secret")

@@ -7,12 +7,10 @@ from dataclasses import replace
 from server.storage.embedded import EmbeddedStore, free_port
 from tests.world import WatchedResources, World, write_settings
 
-SMALL = "config.json"  # whose objects are copied, of the stages that have one
-
 
 @contextmanager
 def on_own_store(world: World, *, embedded: bool = True) -> Iterator[EmbeddedStore]:
-    """Give the world a store in its own folder, with the smaller half of each checkpoint's objects in it.
+    """Give the world a store in its own folder, with every JSON file of its checkpoints in it.
 
     embedded: whether the settings say that it is the instance's own; else it is like any store elsewhere.
     """
@@ -26,7 +24,7 @@ def on_own_store(world: World, *, embedded: bool = True) -> Iterator[EmbeddedSto
         world.settings = write_settings(world.template, world.folder, world.settings.database_url)
         before, world.use = world.use, WatchedResources(world.settings, world.clock)
         for key in shared.list_keys("checkpoints/"):
-            if key.endswith(f"/{SMALL}"):
+            if key.endswith(".json"):
                 world.use.store.put_bytes(key, shared.get_bytes(key))
         before.close()
         yield store

@@ -29,6 +29,7 @@ from server.domain.publish.checkpoints import Checkpoint
 from server.domain.release import holds, stages
 from server.domain.release.stages import StageState
 from server.log.entries import Log
+from tests.attached import attached
 from tests.findings import report
 from tests.visits import Visit, visit
 from tests.world import World
@@ -143,10 +144,13 @@ def theirs_of(world: World) -> dict[str, Any]:
             "public_id": made.token.public_id,
             "request_id": asked.id,
             "finding_id": found,
+            "attachment_id": attached(world, found).id,
             "invitation_id": invited.id,
             "person_id": member.id,
             "proposal_id": 1,
             "clearance_id": mine.id,
+            "decision_id": 1,
+            "to": "public",
             "signature_id": session.scalar(select(Signature.id)),
             "alarm_id": session.scalar(select(Alarm.id)),
             "passkey_id": session.scalar(select(Passkey.id)),

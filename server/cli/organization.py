@@ -7,7 +7,7 @@ from server.cli.terminal import COUNT, LARGE_COUNT, Instance, acting, printable,
 from server.domain.callers import Caller
 from server.domain.identity import organizations, people
 from server.domain.identity.organizations import HELD_AS, Organization
-from server.domain.operation import proposing
+from server.domain.operation import carrying_out
 from server.domain.paging import every
 from server.domain.release import holds
 
@@ -114,7 +114,7 @@ def quota(
     as_json: bool,
 ) -> None:
     """Replace the limits of SLUG. Raising the first beyond `quota_alone_bytes_per_day` takes a second admin."""
-    waits = proposing.set_quota(
+    waits = carrying_out.set_quota(
         instance.use, caller, slug, bytes_per_day=bytes_per_day, requests_per_minute=requests_per_minute
     )
     body = {"id": slug, "bytes_per_day": bytes_per_day, "requests_per_minute": requests_per_minute}

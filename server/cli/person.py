@@ -80,7 +80,7 @@ def _given(about: Person, grants: list[RoleGrant]) -> tuple[str | None, str | No
 @click.argument("email_of_person", metavar="EMAIL")
 @click.option(
     "--role", type=click.Choice([str(role) for role in Role if role in STAFF]), required=True,
-    help="The role that another admin is to approve.",
+    help="What the person is to be: admin, publisher or auditor.",
 )  # fmt: skip
 @with_json
 @acting

@@ -8,7 +8,7 @@ from server.cli.terminal import LARGE_COUNT, Instance, acting, show, show_list, 
 from server.domain.callers import Caller
 from server.domain.identity import proposals
 from server.domain.identity.proposals import Proposal
-from server.domain.operation import proposing
+from server.domain.operation import carrying_out
 from server.domain.paging import every
 
 COLUMNS = ("id", "kind", "on", "state", "proposed_by", "proposed_at", "approved_by")
@@ -47,7 +47,7 @@ def show_(instance: Instance, caller: Caller, proposal_id: int, as_json: bool) -
 @acting
 def approve(instance: Instance, caller: Caller, proposal_id: int, as_json: bool) -> None:
     """Approve what another admin proposed. It is carried out at once."""
-    done = proposing.approve(instance.use, caller, proposal_id)
+    done = carrying_out.approve(instance.use, caller, proposal_id)
     show(as_json, {"id": proposal_id, "state": done.state}, f"Proposal {proposal_id} is approved and carried out.")
 
 
@@ -57,7 +57,7 @@ def approve(instance: Instance, caller: Caller, proposal_id: int, as_json: bool)
 @acting
 def reject(instance: Instance, caller: Caller, proposal_id: int, as_json: bool) -> None:
     """Reject a proposal; your own is withdrawn."""
-    done = proposing.reject(instance.use, caller, proposal_id)
+    done = carrying_out.reject(instance.use, caller, proposal_id)
     show(as_json, {"id": proposal_id, "state": done.state}, f"Proposal {proposal_id} is {done.state}.")
 
 

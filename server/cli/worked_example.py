@@ -43,11 +43,15 @@ SCOPES = {
     "unsigned": (*READING, Scope.DOWNLOADS_CREATE, Scope.FINDINGS_CREATE),
     "uncleared": (*READING, Scope.DOWNLOADS_CREATE, Scope.FINDINGS_CREATE),
 }
-LADDER = {  # name: state, public note
-    "124M": (StageState.PUBLIC, None),
-    "355M": (StageState.PUBLIC, None),
-    "774M": (StageState.PARTNERS, None),
-    "1558M": (StageState.PLANNED, "In a few months; findings from partners could change this."),
+LADDER = {  # name: state, public note, and the public reason of the decision that released it
+    "124M": (
+        StageState.PUBLIC,
+        None,
+        "The smallest model lets everyone study the approach; its text is easily told apart.",
+    ),
+    "355M": (StageState.PUBLIC, None, "We saw no misuse of 124M since February, and research needs a stronger model."),
+    "774M": (StageState.PARTNERS, None, "Partners study misuse, bias and detection before everyone can have it."),
+    "1558M": (StageState.PLANNED, "In a few months; findings from partners could change this.", ""),
 }
 STAGES = {
     "public": "gpt-2/124M",
@@ -120,7 +124,7 @@ def _ladders(use: Resources, admin: Caller) -> None:
     agreements.publish(use, admin, AGREEMENT, AGREEMENT_FILE.read_text(encoding="utf-8"))
     stages.add_model(use, admin, "gpt-2", "GPT-2")
     for known in gpt2.STAGES:
-        state, note = LADDER[known.name]
+        state, note, _ = LADDER[known.name]
         name = f"gpt-2/{known.name}"
         announced = state is StageState.PLANNED
         stages.add(
@@ -178,8 +182,8 @@ def move(
 
 
 def _move_all(use: Resources, admin: Caller, admin2: Caller) -> None:
-    for name, (state, _) in LADDER.items():
+    for name, (state, _, reason) in LADDER.items():
         if state is not StageState.PLANNED:
-            move(use, admin, admin2, f"gpt-2/{name}", state)
+            move(use, admin, admin2, f"gpt-2/{name}", state, reason)
     for name in ("mini-gpt/base", "mini-gpt/large"):
         move(use, admin, admin2, name, StageState.PARTNERS)

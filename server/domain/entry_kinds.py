@@ -33,6 +33,9 @@ class EntryKind(StrEnum):
     DOWNLOAD = "download"
     ENTRY_ERASE = "entry.erase"
     FINDING_ANSWER = "finding.answer"
+    FINDING_ATTACH = "finding.attach"
+    FINDING_ERASE = "finding.erase"
+    FINDING_OPEN = "finding.open"
     FINDING_RELEASE = "finding.release"
     FINDING_REPORT = "finding.report"
     FINDING_TRIAGE = "finding.triage"
@@ -152,6 +155,13 @@ KINDS: dict[EntryKind, About] = {
     EntryKind.DOWNLOAD: About("Download issued", Permission.DOWNLOAD_CREATE, subject="download", stage="stage"),
     EntryKind.ENTRY_ERASE: About("Entry erased", Permission.LOG_ERASE, subject="entry"),
     EntryKind.FINDING_ANSWER: About("Finding answered", Permission.FINDING_TRIAGE, subject="finding", stage="stage"),
+    EntryKind.FINDING_ATTACH: About(
+        "File attached to finding", Permission.FINDING_CREATE, subject="finding", stage="stage"
+    ),
+    EntryKind.FINDING_ERASE: About("Finding's words erased", Permission.LOG_ERASE, subject="finding", stage="stage"),
+    EntryKind.FINDING_OPEN: About(
+        "Finding's attachment read", Permission.FINDING_READ, subject="finding", stage="stage"
+    ),
     EntryKind.FINDING_RELEASE: About("Finding released", Permission.FINDING_TRIAGE, subject="finding", stage="stage"),
     EntryKind.FINDING_REPORT: About("Finding reported", Permission.FINDING_CREATE, subject="finding", stage="stage"),
     EntryKind.FINDING_TRIAGE: About("Finding triaged", Permission.FINDING_TRIAGE, subject="finding", stage="stage"),

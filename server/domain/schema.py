@@ -17,14 +17,15 @@ from server.domain.identity import (
 )
 from server.domain.mail import mails
 from server.domain.publish import checkpoints, descriptions
-from server.domain.release import agreements, cuts, decisions, findings, stages, tiers
+from server.domain.release import agreements, cuts, decisions, finding_attachments, findings, stages, tiers
 from server.log import entries, sealing
 from server.storage.database import Base
 
 MODULES = (
     access_requests, agreements, alarms, ceremonies, checkpoints, clearances, cuts, decisions, deliveries,
-    descriptions, entries, factors, findings, invitations, known_credentials, log_follower, logs, mails, marks,
-    organizations, password_resets, people, proposals, quotas, reconciliation_run, refusals, reminders, role_grants,
-    sealing, seen_reads, sessions, signatures, stages, statistics, tiers, token_uses, tokens, verifications,
+    descriptions, entries, factors, finding_attachments, findings, invitations, known_credentials, log_follower,
+    logs, mails, marks, organizations, password_resets, people, proposals, quotas, reconciliation_run, refusals,
+    reminders, role_grants, sealing, seen_reads, sessions, signatures, stages, statistics, tiers, token_uses,
+    tokens, verifications,
 )  # fmt: skip
 METADATA = Base.metadata

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relations
 
 from server import dates
 from server.domain import acts, long_texts
-from server.domain.access import clearances
+from server.domain.access import clearances, renewal_reports
 from server.domain.access.clearances import Clearance
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
@@ -120,6 +120,8 @@ def create_in(
         raise InvalidRequest("The last day must be in the future and within two years.")
     _require_none_open(session, home, model)
     _require_useful(session, home, model, tier, wanted_until, at)
+    if lacks := renewal_reports.refusal(session, home.id, model.id, tier):
+        raise lacks
     _require_few(session, home, at)
     request = AccessRequest(
         organization=home, model=model, tier=tier, purpose=purpose, wanted_until=wanted_until,

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from server import dates
-from server.domain.access import access_requests, clearances, reminders
+from server.domain.access import access_requests, clearances, reminders, renewal_reports
 from server.domain.access.access_requests import IS_OPEN, LONGEST, AccessRequest
 from server.domain.access.clearances import Clearance
 from server.domain.callers import Caller
@@ -17,23 +17,21 @@ from server.domain.permissions import Permission
 from server.domain.release.findings import Finding
 from server.domain.resources import Resources
 
-REPORTS_AT_MOST = 100  # that are named
-
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
     """What one button would ask for.
 
     asked: what the organization has asked for already and the lab not decided. reports: what it reported on the model
-    since the clearance was granted. lacks_report: the tier takes one, and there is none.
+    since the clearance was granted. lacks: the report that the tier takes.
     """
 
     clearance: Clearance
     until: datetime
     asked: AccessRequest | None
     reports: Sequence[Finding]
-    lacks_report: bool
     refused: NotPossible | None
+    lacks: NotPossible | None
 
 
 def of(session: Session, caller: Caller, clearance_id: int, at: datetime) -> Renewal:
@@ -42,22 +40,10 @@ def of(session: Session, caller: Caller, clearance_id: int, at: datetime) -> Ren
     clearance = clearances.get(session, caller, clearance_id)
     mine = AccessRequest.organization_id == clearance.organization_id
     asked = session.scalar(select(AccessRequest).where(mine, AccessRequest.model_id == clearance.model_id, IS_OPEN))
-    reports = reports_under(session, clearance)
-    lacks_report = clearance.tier.report_to_renew and not reports
-    refused = _refusal(clearance, reports, at)
-    return Renewal(clearance, until(clearance, at), asked, reports, lacks_report, refused)
-
-
-def reports_under(session: Session, clearance: Clearance) -> Sequence[Finding]:
-    """What its organization reported on its model since it was granted, whatever became of it, oldest first.
-
-    "Nothing found" is a report. What each is worth is for the admins to judge, who see them beside the request.
-    """
-    query = select(Finding).where(
-        Finding.organization_id == clearance.organization_id, Finding.model_id == clearance.model_id,
-        Finding.reported_at >= clearance.granted_at,
-    )  # fmt: skip
-    return session.scalars(query.order_by(Finding.id).limit(REPORTS_AT_MOST)).all()
+    owner, model = clearance.organization_id, clearance.model_id
+    reports = renewal_reports.since(session, owner, model, clearance.granted_at)
+    lacks = renewal_reports.refusal(session, owner, model, clearance.tier)
+    return Renewal(clearance, until(clearance, at), asked, reports, _refusal(clearance, at), lacks)
 
 
 def until(clearance: Clearance, at: datetime) -> datetime:
@@ -76,7 +62,7 @@ def ask(use: Resources, caller: Caller, clearance_id: int) -> AccessRequest:
         home = access_requests.lock_home(session, caller)
         at = use.clock()
         clearance = clearances.get(session, caller, clearance_id)
-        if refused := _refusal(clearance, reports_under(session, clearance), at):
+        if refused := _refusal(clearance, at):
             raise refused
         return access_requests.create_in(
             session, use, caller, home, clearance.model, clearance.tier, purpose=clearance.purpose,
@@ -84,16 +70,11 @@ def ask(use: Resources, caller: Caller, clearance_id: int) -> AccessRequest:
         )  # fmt: skip
 
 
-def _refusal(clearance: Clearance, reports: Sequence[Finding], at: datetime) -> NotPossible | None:
+def _refusal(clearance: Clearance, at: datetime) -> NotPossible | None:
     """Only what was in force is renewed; what the lab took back is asked for anew."""
     state = clearance.state_at(at)
     if clearance.approved_at is None or state not in {"active", "expired"}:
         return NotPossible(
             f"Clearance {clearance.id} is {state}, so it cannot be renewed.", next_step="Request access instead."
-        )
-    if clearance.tier.report_to_renew and not reports:
-        return NotPossible(
-            f"Renewing {clearance.wanted} takes a report since {dates.day(clearance.granted_at)}, and there is none.",
-            next_step="Report a finding, or that you found nothing and what you did. Then ask again.",
         )
     return None

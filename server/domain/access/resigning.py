@@ -10,8 +10,10 @@ from sqlalchemy.orm import Session, aliased
 from server.domain.access import reminders
 from server.domain.access.reminders import About
 from server.domain.access.signatures import Signature
+from server.domain.callers import Caller
 from server.domain.identity.organizations import Organization
 from server.domain.mail import ending_notices
+from server.domain.permissions import Permission
 from server.domain.release.agreements import Agreement, AgreementVersion
 from server.domain.resources import Resources
 from server.storage.database import AnyRow
@@ -26,6 +28,8 @@ class Missing:
 
     signature_id: int
     organization_id: int
+    organization: str
+    slug: str
     agreement: str
     number: int
     published_at: datetime
@@ -42,8 +46,8 @@ def missing(session: Session, at: datetime, *more: ColumnElement[bool]) -> Seque
     current, previous = aliased(AgreementVersion), aliased(AgreementVersion)
     query = (
         select(
-            Signature.id, Signature.organization_id, Agreement.name, current.number, current.published_at,
-            current.resign_until,
+            Signature.id, Signature.organization_id, Organization.name, Organization.slug, Agreement.name,
+            current.number, current.published_at, current.resign_until,
         )
         .join(Agreement, Agreement.id == Signature.agreement_id)
         .join(current, current.id == Agreement.current_version_id)
@@ -55,6 +59,12 @@ def missing(session: Session, at: datetime, *more: ColumnElement[bool]) -> Seque
     )  # fmt: skip
     rows: Sequence[AnyRow] = session.execute(query).all()
     return [Missing(*row) for row in rows]
+
+
+def losing(session: Session, caller: Caller, agreement: str, at: datetime) -> Sequence[Missing]:
+    """Who would lose access at once if another version were published now: their time ends with the one it is for."""
+    caller.require(Permission.AGREEMENT_MANAGE)
+    return missing(session, at, Agreement.name == agreement)
 
 
 def remind(use: Resources) -> int:

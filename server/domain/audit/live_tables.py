@@ -170,9 +170,10 @@ def _told_findings(world: World) -> Rows:
     return {
         number: {
             "organization": one.organization, "stage": one.stage, "state": str(one.state),
-            "severity": str(one.severity), "text": one.text_sha256, "answer": one.answer_sha256,
+            "severity": str(one.severity), "text": UNTOLD if one.erased else one.text_sha256,
+            "answer": UNTOLD if one.erased else one.answer_sha256,
             "embargo": one.embargo_until, "permission_to_publish": one.may_publish,
-            "readers": {one.organization, *one.released_to},
+            "readers": {one.organization, *one.released_to}, "attachments": one.attachments,
         }
         for number, one in world.findings.items()
     }  # fmt: skip

@@ -172,6 +172,8 @@ class Finding:
     state: str = "open"
     answer_sha256: str | None = None
     released_to: set[str] = field(default_factory=set)
+    attachments: dict[int, str] = field(default_factory=dict)  # sha256, by their ids
+    erased: bool = False
 
 
 @dataclass

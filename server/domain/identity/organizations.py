@@ -132,7 +132,7 @@ def set_quota_in(
 ) -> None:  # fmt: skip
     """Replace an organization's limits; None removes one. Limits as they are already are no act.
 
-    proposal: by which two admins let it happen. Whether one may alone is for `operation/proposing.py` to say.
+    proposal: by which two admins let it happen. Whether one may alone is for `operation/carrying_out.py` to say.
     """
     caller.require(Permission.ORGANIZATION_MANAGE)
     organization = get(session, slug)

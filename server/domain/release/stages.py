@@ -15,6 +15,7 @@ from server.domain.permissions import Permission
 from server.domain.release import agreements, plans, tiers
 from server.domain.release.agreements import Agreement
 from server.domain.release.plans import Plan, Window
+from server.domain.release.stage_states import REPORTS_AT_MOST as REPORTS_AT_MOST
 from server.domain.release.stage_states import StageState as StageState
 from server.domain.release.tiers import Tier
 from server.domain.resources import Resources
@@ -30,7 +31,6 @@ FIRST_SEGMENTS = {
 }  # fmt: skip
 NOT_MODELS = FIRST_SEGMENTS | {"everything", "doctor"}  # what a hold on everything is called; `storage/probes.py`
 ORDINAL_AT_MOST = 1_000_000
-REPORTS_AT_MOST = 1000
 STAGE_WORDS = {"resolve", "tree", "raw", "refs", "commit", "commits", "revision", "blob", "discussions"}
 
 MOVES = {
@@ -157,9 +157,7 @@ def add(
     caller.require(Permission.STAGE_MANAGE)
     model_name, name = split(full_name)
     _require_stage_name(name)
-    require_ordinal(ordinal)
-    require_reports(reports_at_least)
-    _require_parameters(parameters)
+    _require_in_bounds(ordinal, parameters, reports_at_least)
     note = plans.require_note(note)
     with use.database.transaction() as session:
         model = get_model(session, model_name)
@@ -168,8 +166,7 @@ def add(
         stage = Stage(
             model=model, name=name, ordinal=free_ordinal(session, model, ordinal), parameters=parameters,
             state=StageState.PLANNED, state_since=at, announced=announced, note=note,
-            reports_at_least=reports_at_least,
-            tier=tiers.get(session, tier), created_at=at,
+            tier=tiers.get(session, tier), created_at=at, reports_at_least=reports_at_least,
             agreement=agreements.get(session, agreement) if agreement else None,
         )  # fmt: skip
         stage.plan_for(planned)
@@ -281,7 +278,9 @@ def require_reports(at_least: int | None) -> None:
         raise InvalidRequest(f"A stage can wait for 0 to {REPORTS_AT_MOST} reports.")
 
 
-def _require_parameters(parameters: int | None) -> None:
+def _require_in_bounds(ordinal: int | None, parameters: int | None, reports_at_least: int) -> None:
+    require_ordinal(ordinal)
+    require_reports(reports_at_least)
     if parameters is not None and not 0 < parameters < 2**53:
         raise InvalidRequest("The number of parameters must be greater than 0 and less than 2^53.")
 

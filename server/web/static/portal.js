@@ -90,24 +90,6 @@ for (const area of document.querySelectorAll("textarea[data-most]")) {
   area.addEventListener("input", () => count(area));
 }
 
-// On a phone each row of a list is a card: its cells say what they are, and stay a table for screen readers.
-function labelCells() {
-  for (const table of document.querySelectorAll(".table > table")) {
-    const heads = [...table.querySelectorAll("thead th")].map((head) => head.textContent.trim());
-    const rows = [...table.querySelectorAll("tbody tr")];
-    if (heads.length < 3 || rows.some((row) => row.cells.length !== heads.length && row.cells[0].colSpan < 2)) continue;
-    table.parentElement.classList.add("as-cards");
-    for (const [selector, role] of [["tr", "row"], ["td", "cell"], ["thead th", "columnheader"], ["tbody th", "rowheader"]]) {
-      for (const part of table.querySelectorAll(selector)) part.setAttribute("role", role);
-    }
-    for (const part of table.querySelectorAll("thead, tbody, tfoot")) part.setAttribute("role", "rowgroup");
-    table.setAttribute("role", "table");
-    for (const row of rows) {
-      if (row.cells.length === heads.length) [...row.cells].forEach((cell, at) => (cell.dataset.label = heads[at]));
-    }
-  }
-}
-
 // What scrolls sideways can be reached and named without a mouse.
 function openScrollers() {
   for (const box of document.querySelectorAll(".table:not([tabindex])")) {
@@ -125,7 +107,6 @@ for (const here of document.querySelectorAll(".places [aria-current], nav.action
   row.scrollLeft = here.getBoundingClientRect().left - row.getBoundingClientRect().left - 24;
 }
 
-labelCells();
 openScrollers();
 window.addEventListener("resize", openScrollers);
 document.getElementById("summary")?.focus();

@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 from server.domain.access import access_requests, clearances, endings, renewals
 from server.domain.access.clearances import Clearance
 from server.domain.audit import verifying
+from server.domain.callers import Caller
 from server.domain.errors import NotFound, NotPermitted, NotPossible
 from server.domain.mail.mails import Mail
 from server.domain.release import tiers
@@ -130,6 +131,24 @@ def test_a_tier_may_take_a_report_since_the_access_was_granted(world: World, kin
     assert world.records("access_request.create") == []
     report(world, **quiet)
     assert renewals.ask(world.use, owner, MINE).renews == MINE
+
+
+def test_a_plain_request_is_no_way_around_the_report(world: World) -> None:
+    """For what an organization had, whatever its form says; for what it never had there is nothing to report on."""
+    for tier in ("research", "partner"):
+        tiers.edit(world.use, world.admin, tier, report_to_renew=True)
+    owner, until = world.person("cleared"), own(world).expires_at + 30 * DAY
+
+    def request(by: Caller, tier: str) -> None:
+        made = access_requests.create(world.use, by, "mini-gpt", tier, purpose="x", wanted_until=until)
+        access_requests.withdraw(world.use, by, made.id)
+
+    with pytest.raises(NotPossible, match="takes a report since"):
+        request(owner, "research")
+    request(owner, "partner")  # a higher one than it ever had
+    request(world.person("uncleared"), "research")
+    report(world, stage="mini-gpt/base")
+    request(owner, "research")
 
 
 def test_a_tier_that_takes_none_asks_for_none(world: World) -> None:

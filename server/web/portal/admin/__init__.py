@@ -5,8 +5,10 @@ from server.web.portal.admin import (
     agreements,
     checkpoints,
     clearances,
+    decisions,
     findings,
     holds,
+    moves,
     organizations,
     people,
     proposals,
@@ -20,6 +22,6 @@ from server.web.portal.admin import (
 )
 
 MODULES = (
-    access_requests, agreements, checkpoints, clearances, findings, holds, organizations, people, proposals, queue,
-    rehearsals, signatures, stage_editing, stages, tiers, tokens,
+    access_requests, agreements, checkpoints, clearances, decisions, findings, holds, moves, organizations, people,
+    proposals, queue, rehearsals, signatures, stage_editing, stages, tiers, tokens,
 )  # fmt: skip

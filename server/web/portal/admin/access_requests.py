@@ -7,7 +7,7 @@ from datetime import datetime
 from flask import Blueprint, Response, url_for
 from sqlalchemy.orm import Session
 
-from server.domain.access import access_requests, renewals
+from server.domain.access import access_requests, renewal_reports
 from server.domain.access.clearances import Clearance
 from server.domain.callers import Caller
 from server.domain.delivery import usage
@@ -125,4 +125,5 @@ def _since(session: Session, caller: Caller, renewed: Clearance | None) -> Since
         return None
     at = renewed.granted_at
     taken, at_least = usage.of_model_since(session, caller, renewed.organization_id, renewed.model.name, at)
-    return Since(at, taken, at_least, renewals.reports_under(session, renewed))
+    reports = renewal_reports.since(session, renewed.organization_id, renewed.model_id, at)
+    return Since(at, taken, at_least, reports)

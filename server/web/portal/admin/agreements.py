@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request, url_for
 from wtforms import HiddenField, IntegerField
 from wtforms.validators import AnyOf, NumberRange, Optional
 
-from server.domain.access import signatures
+from server.domain.access import resigning, signatures
 from server.domain.callers import Caller
 from server.domain.errors import NotFound
 from server.domain.paging import Slice
@@ -136,11 +136,13 @@ def _as_kept(typed: str) -> str:
 
 def _publishing(caller: Caller, form: NewVersion, wording: str | None = None) -> Response:
     """The form, with who must sign again; wording: what to compare with the present text."""
-    with resources().database.reading() as session:
+    use = resources()
+    with use.database.reading() as session:
         version = _current(session, form.name.data)
+        losing = [] if version is None else resigning.losing(session, caller, form.name.data, use.clock())
         affected = None if version is None else signatures.in_force(session, caller, version.id, SHOWN)
         return render(
-            "admin/agreements/publish.html", status(form), form=form, version=version, affected=affected,
+            "admin/agreements/publish.html", status(form), form=form, version=version, affected=affected, losing=losing,
             compares=wording is not None,
             changes=None if wording is None or version is None else compared(version.text, wording),
         )  # fmt: skip

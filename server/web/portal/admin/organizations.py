@@ -17,7 +17,7 @@ from server.domain.errors import InvalidRequest
 from server.domain.identity import organizations, people, tokens
 from server.domain.identity.organizations import HELD_AS, REQUESTS_PER_MINUTE_AT_MOST, Organization
 from server.domain.identity.proposals import Proposal
-from server.domain.operation import proposing
+from server.domain.operation import carrying_out
 from server.domain.paging import Slice
 from server.domain.permissions import Permission
 from server.domain.release import holds
@@ -47,7 +47,7 @@ class NewOrganization(Form):
     """A partner."""
 
     name = text("Name", 200, "The full name.")
-    slug = text("Id", 64, "Letters a-z, digits and '-'. Used in URLs and in the log. It cannot be changed later.")
+    slug = text("ID", 64, "Letters a-z, digits and '-'. Used in URLs and in the log. It cannot be changed later.")
 
 
 class NewName(Form):
@@ -187,7 +187,7 @@ def quota(caller: Caller, slug: str) -> Response:
 
     def change() -> list[Proposal | None]:
         size, rate = _size(form.bytes_per_day.data), form.requests_per_minute.data
-        return [proposing.set_quota(resources(), caller, slug, bytes_per_day=size, requests_per_minute=rate)]
+        return [carrying_out.set_quota(resources(), caller, slug, bytes_per_day=size, requests_per_minute=rate)]
 
     changed = form.attempt(caller, change) if form.is_sent_well() else None
     if changed is None:

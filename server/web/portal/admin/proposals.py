@@ -4,7 +4,7 @@ from flask import Blueprint, Response, request, url_for
 
 from server.domain.callers import Caller
 from server.domain.identity import proposals
-from server.domain.operation import proposing
+from server.domain.operation import carrying_out
 from server.domain.permissions import Permission
 from server.web.identity import resources
 from server.web.portal.admin.lab import lab_page
@@ -37,7 +37,7 @@ def show(caller: Caller, proposal_id: int) -> Response:
 def approve(caller: Caller, proposal_id: int) -> Response:
     """Let it happen."""
     form = Act()
-    if not carried_out(form, caller, lambda: proposing.approve(resources(), caller, proposal_id)):
+    if not carried_out(form, caller, lambda: carrying_out.approve(resources(), caller, proposal_id)):
         return _shown(caller, proposal_id, form)
     return done(url_for(".show", proposal_id=proposal_id), f"Proposal {proposal_id} is approved and carried out.")
 
@@ -47,7 +47,7 @@ def approve(caller: Caller, proposal_id: int) -> Response:
 def reject(caller: Caller, proposal_id: int) -> Response:
     """Close it for good."""
     form = Act()
-    if not carried_out(form, caller, lambda: proposing.reject(resources(), caller, proposal_id)):
+    if not carried_out(form, caller, lambda: carrying_out.reject(resources(), caller, proposal_id)):
         return _shown(caller, proposal_id, form)
     return done(url_for(".show", proposal_id=proposal_id), f"Proposal {proposal_id} is closed. Nothing has changed.")
 

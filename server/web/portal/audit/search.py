@@ -18,10 +18,7 @@ bp = Blueprint("search", __name__, url_prefix="/find")
 class Wanted(Form):
     """What is looked for."""
 
-    q = word(
-        "Find", "An organization, a person, a stage, a token or download ID, the ID of a request, an entry of the log "
-                "such as 2027/71, or the first eight characters of a hash.", render_kw={"type": "search"},
-    )  # fmt: skip
+    q = word("Name, ID or hash", render_kw={"type": "search"})
 
 
 @bp.get("")

@@ -19,7 +19,7 @@ from server.domain.resources import Resources
 from server.logger import redact
 from server.storage.database import DATABASE_ERRORS, DatabaseUnavailable
 from server.web.identity import resources, stranger
-from server.web.portal.kit import entries, navigation, records
+from server.web.portal.kit import cards, entries, navigation, records
 
 APPEARANCE_COOKIE = "appearance"
 WAITING_SHOWN = 99
@@ -47,7 +47,7 @@ def register(app: Flask, use: Resources) -> None:
 
 def render(template: str, status: int = 200, **values: Any) -> Response:
     """Return a page. A page is never kept by anybody: what it shows may have changed, and is for one person."""
-    return as_page(make_response(render_template(template, **values), status))
+    return as_page(make_response(cards.labelled(render_template(template, **values)), status))
 
 
 def as_page(response: Response) -> Response:

@@ -74,3 +74,13 @@ def test_what_is_not_there_is_not_found(sqlite_world: World) -> None:
     """An agreement, a version."""
     for path in ("nothing", "UPPER", "a%00b", f"{NAME}/2", f"{NAME}/0", f"{NAME}/99999999999999999999"):
         assert sqlite_world.visit("admin").get(f"/admin/agreements/{path}").status_code == 404
+
+
+def test_who_loses_the_time_to_sign_is_named_before_another_version(sqlite_world: World) -> None:
+    """Whoever still rests on the version before would be two versions back."""
+    world = sqlite_world
+    there, address = world.visit("admin"), f"/admin/publish-agreement?agreement={NAME}"
+    assert "lose access immediately" not in words(there.get(address))
+    agreements.publish(world.use, world.admin, NAME, "# New terms\n\nx\n", resign_within_days=9)
+    shown = words(there.get(address))
+    assert "they lose access immediately, because their signature is two versions back: Aurora Institute" in shown

@@ -6,8 +6,8 @@ from alembic import op
 KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 OPEN = "approved_at IS NULL AND closed_at IS NULL"
 
-revision = "0025"
-down_revision = "0024"
+revision = "0026"
+down_revision = "0025"
 branch_labels = None
 depends_on = None
 

@@ -1,4 +1,4 @@
-"""Proposing: acts that one admin may do alone up to a bound, and that beyond it another one lets happen."""
+"""Carrying out: acts that one admin may do alone up to a bound, and that beyond it another one lets happen."""
 
 from collections.abc import Callable
 from typing import Any

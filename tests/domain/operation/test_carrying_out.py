@@ -1,4 +1,4 @@
-"""Proposing: what one admin may do alone up to a bound, and beyond it only where another lets it happen."""
+"""Carrying out: what one admin may do alone up to a bound, and beyond it only where another lets it happen."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from server.domain.entry_kinds import EntryKind
 from server.domain.errors import NotFound, NotPermitted, NotPossible
 from server.domain.identity import organizations, people
 from server.domain.identity.proposals import Proposal
-from server.domain.operation import proposing
+from server.domain.operation import carrying_out
 from tests import tampering
 from tests.world import World
 
@@ -24,7 +24,7 @@ def world(world: World) -> World:
 
 
 def ask(world: World, limit: int | None, by: Caller | None = None) -> Proposal | None:
-    return proposing.set_quota(
+    return carrying_out.set_quota(
         world.use, by or world.admin, AURORA, bytes_per_day=limit, requests_per_minute=None
     )  # fmt: skip
 
@@ -59,27 +59,27 @@ def test_beyond_it_nothing_changes_until_another_approves(world: World, limit: i
     number = proposed(world, limit)
     assert quota(world) == BOUND // 2
     with pytest.raises(NotPossible, match="another admin must approve"):
-        proposing.approve(world.use, world.admin, number)
+        carrying_out.approve(world.use, world.admin, number)
     with pytest.raises(NotPossible, match="still waiting"):
         ask(world, limit)
-    proposing.approve(world.use, world.admin2, number)
+    carrying_out.approve(world.use, world.admin2, number)
     assert quota(world) == limit
     assert world.records("organization.quota")[-1]["proposal"] == number
     with pytest.raises(NotPossible, match="already approved"):
-        proposing.approve(world.use, world.admin2, number)
+        carrying_out.approve(world.use, world.admin2, number)
     assert found(world) == []
 
 
 def test_what_is_rejected_or_withdrawn_changes_nothing(world: World) -> None:
     """Anybody of the admins may; nobody else may decide."""
     for by, state in ((world.admin2, "rejected"), (world.admin, "withdrawn")):
-        assert proposing.reject(world.use, by, proposed(world)).state == state
+        assert carrying_out.reject(world.use, by, proposed(world)).state == state
     number = proposed(world)
     for name in ("publisher", "auditor"):
         with pytest.raises(NotPermitted):
-            proposing.approve(world.use, world.person(name), number)
+            carrying_out.approve(world.use, world.person(name), number)
     with pytest.raises(NotFound):
-        proposing.approve(world.use, world.admin2, 99)
+        carrying_out.approve(world.use, world.admin2, 99)
     assert quota(world) == BOUND // 2
     assert found(world) == []
 
@@ -89,7 +89,7 @@ def test_whoever_has_set_another_s_password_has_no_second_person_in_them(world: 
     number = proposed(world)
     people.reset_password(world.use, world.admin, str(world.admin2.person))
     with pytest.raises(NotPossible, match="could act in that name"):
-        proposing.approve(world.use, world.admin2, number)
+        carrying_out.approve(world.use, world.admin2, number)
 
 
 def planted(world: World, **more: object) -> str:
@@ -123,7 +123,7 @@ def test_a_quota_that_nobody_approved_is_named(world: World) -> None:
 def test_a_quota_other_than_was_approved_is_named(world: World) -> None:
     """And an approved proposal allows one act."""
     number = proposed(world, BOUND * 2)
-    proposing.approve(world.use, world.admin2, number)
+    carrying_out.approve(world.use, world.admin2, number)
     assert ask(world, 1) is None
     again = planted(world, proposal=number)
     assert found(world) == [(again, ALONE)]
