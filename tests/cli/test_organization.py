@@ -25,7 +25,8 @@ def test_suspension_stops_the_next_request_and_resuming_ends_it(operator: Operat
     suspended = operator("organization", "suspend", "aurora-institute", "--reason", "audit", by="admin")
     assert "URLs that were already issued work for up to 300 seconds" in suspended.out
     assert sqlite_world.api("POST", "/downloads", json=order).json["code"] == "organization_suspended"
-    operator("organization", "resume", "aurora-institute", by="admin")
+    operator("organization", "resume", "aurora-institute", "--reason", "Explained.", by="admin")
+    operator("hold", "approve-lift", "organization:aurora-institute", by="admin2")
     assert sqlite_world.api("POST", "/downloads", json=order).status_code == 201
 
 

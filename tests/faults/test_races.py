@@ -23,7 +23,7 @@ from server.domain.resources import Resources
 from tests.world import STRANGER, WatchedResources, World
 
 ISSUERS = 4
-ROUNDS = {"clearance": 200}
+ROUNDS = {"clearance": 200, "hold": 200, "hold on the stage": 200}
 ROUNDS_OF_OTHERS = 25
 WAIT_SECONDS = 20
 PARTNER = PARTNERS["cleared"]
@@ -102,18 +102,23 @@ class Standing(Stoppable):
 
 
 class Hold(Stoppable):
-    """A hold on everything, lifted, then laid."""
+    """A hold, lifted, then laid."""
 
     lets, stops = "hold.lift", "hold.place"
+    on = EVERYTHING
 
     def stop_first(self) -> None:
         self.stop()
 
     def let(self) -> None:
-        self.world.lift(EVERYTHING)
+        self.world.lift(self.on)
 
     def stop(self) -> None:
-        holds.place(self.world.use, self.world.admin, EVERYTHING, "A race.")
+        holds.place(self.world.use, self.world.admin, self.on, "A race.")
+
+
+class StageHold(Hold):
+    on = ORDER.stage
 
 
 class Token(Stoppable):
@@ -136,7 +141,8 @@ class Token(Stoppable):
 
 
 KINDS: dict[str, type[Stoppable]] = {
-    "clearance": Clearance, "signature": Signature, "standing": Standing, "hold": Hold, "token": Token,
+    "clearance": Clearance, "signature": Signature, "standing": Standing, "hold": Hold,
+    "hold on the stage": StageHold, "token": Token,
 }  # fmt: skip
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy import Select, SQLColumnExpression, literal, select, union_all
+from sqlalchemy.orm import Session
 
 from server.domain import acts, long_texts
 from server.domain.callers import Caller
@@ -85,15 +85,8 @@ def current(session: Session, caller: Caller) -> list[Hold]:
     caller.require(Permission.CHECKPOINT_READ)
     if not caller.is_staff:
         return []
-    everything = session.get_one(Everything, 1)
-    models = session.scalars(select(Model).where(Model.held_at.is_not(None)).order_by(Model.id))
-    held = select(Stage).where(Stage.held_at.is_not(None)).options(joinedload(Stage.model)).order_by(Stage.id)
-    suspended = select(Organization).where(Organization.held_at.is_not(None)).order_by(Organization.id)
-    found: list[tuple[str, Held]] = [(EVERYTHING, everything)] if everything.held_at else []
-    found += [(model.name, model) for model in models]
-    found += [(stage.full_name, stage) for stage in session.scalars(held)]
-    found += [(f"{HELD_AS}{one.slug}", one) for one in session.scalars(suspended)]
-    return _with_cuts(session, found)
+    rows = session.execute(_HELD.order_by("height", "id")).all()
+    return _told(session, [(row.on, row) for row in rows])
 
 
 def state_of(session: Session, caller: Caller, on: str) -> tuple[str, Hold | None]:
@@ -105,7 +98,7 @@ def state_of(session: Session, caller: Caller, on: str) -> tuple[str, Hold | Non
 
 def hold_of(session: Session, on: str, held: Held) -> Hold | None:
     """The hold on a row that somebody may see, by its full name."""
-    return next(iter(_with_cuts(session, [(on, held)])), None)
+    return next(iter(_told(session, [(on, held)])), None)
 
 
 def find(session: Session, on: str, *, lock: bool = False) -> tuple[str, Held]:
@@ -129,7 +122,7 @@ def concerned(session: Session, on: str) -> int | None:
     return organizations.get(session, on.removeprefix(HELD_AS)).id if is_organization(on) else None
 
 
-def _with_cuts(session: Session, found: Sequence[tuple[str, Held]]) -> list[Hold]:
+def _told(session: Session, found: Sequence[tuple[str, Any]]) -> list[Hold]:
     names = [on for on, row in found if row.held_at is not None]
     if not names:
         return []
@@ -146,3 +139,16 @@ def _locked(session: Session, on: str) -> tuple[str, Held]:
     if isinstance(held, Organization) and held.is_lab:
         raise NotPossible("The lab cannot be put on hold: nobody could undo it.")
     return on, held
+
+
+def _held(held: Any, height: int, on: SQLColumnExpression[str]) -> Select[Any]:
+    columns = (held.held_at, held.held_by, held.hold_reason)
+    return select(literal(height).label("height"), held.id, on.label("on"), *columns).where(held.held_at.is_not(None))
+
+
+_HELD = union_all(
+    _held(Everything, 0, literal(EVERYTHING)),
+    _held(Model, 1, Model.name),
+    _held(Stage, 2, Model.name + "/" + Stage.name).join(Model, Model.id == Stage.model_id),
+    _held(Organization, 3, literal(HELD_AS) + Organization.slug),
+)

@@ -1,11 +1,15 @@
 """Cutting: what was issued before a hold dies at the store, it is measured when, and lifting takes the deny back."""
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
 from server.domain.downloads import cutting, issuing
+from server.domain.errors import StageHeld
+from server.domain.publish import publishing
 from server.domain.release import holds
 from server.domain.release.cuts import Cut, CutState, CutWay
 from server.storage import embedded_keys, keys, probes
@@ -269,3 +273,20 @@ def test_a_key_that_cannot_be_replaced_is_told(
         cutting.carry_out(world.use)
         assert cut_of(world, "organization:birch-university").told == str(broken)
         assert world.records("hold.cut") == []
+
+
+def test_publishing_goes_on_and_nothing_becomes_downloadable(cutting_world: World, tmp_path: Path) -> None:
+    """Its objects are put and looked at under the deny; the new checkpoint is issued once the hold is lifted."""
+    world, folder, on = cutting_world, tmp_path / "new", "mini-gpt/base"
+    shutil.copytree(world.template.sources / on, folder)
+    (folder / "notes.txt").write_text("Published while it was on hold.\n")
+    holds.place(world.use, world.admin, on, "A leak.", cut_issued=True)
+    cutting.carry_out(world.use)
+    done = publishing.publish(world.use, world.person("publisher"), folder, on)
+    with pytest.raises(StageHeld):
+        issuing.issue(world.use, world.caller("cleared"), world.order(on))
+    world.lift(on)
+    cutting.carry_out(world.use)
+    download = issuing.issue(world.use, world.caller("cleared"), world.order(on))
+    assert world.records("download")[-1]["checkpoint"] == done.checkpoint_id
+    assert {probes.status_of(url) for url in download.urls} == {200}

@@ -125,7 +125,7 @@ def _shown(caller: Caller, decision_id: int, form: Form) -> Response:
         return render(
             "admin/decisions/show.html", status(form), form=form, one=one,
             can_approve=can and why_not is None and one.proposed_by != caller.person_id, why_not=why_not,
-            blocks=blockers.of(session, one, one.stage) if one.is_open and one.to_state and one.stage is not None else [],
+            blocks=blockers.of(session, one, one.stage) if one.is_open and one.to_state and one.stage else [],
             rationale=as_html(one.rationale), would_change=as_html(one.would_change),
             evidence=[("When it was proposed", one.rested_on)]
             + ([("When it was carried out", one.rested_on_when_done)] if one.evidence_when_done else []),

@@ -41,7 +41,7 @@ class Move(Form):
         "Public reason", "Everyone can read it once the decision is carried out.", most=PUBLIC_CHARACTERS_AT_MOST
     )
     rationale = long_text(
-        "Rationale", "Why now? Markdown. Staff can read it, for good.", most=TEXT_CHARACTERS_AT_MOST, rows=8
+        "Rationale", "Why now? Markdown. Staff can read it, permanently.", most=TEXT_CHARACTERS_AT_MOST, rows=8
     )
     would_change = long_text(
         "What would change this decision", "Markdown. Staff can read it.", most=TEXT_CHARACTERS_AT_MOST

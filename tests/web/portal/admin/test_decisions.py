@@ -11,7 +11,7 @@ from tests.world import World
 
 
 def test_a_decision_s_page_says_all_that_it_rested_on(sqlite_world: World) -> None:
-    """Who, when and why, in Markdown; the counts, the findings and the ladder of then; also after the stage moved on."""
+    """Who, when and why, in Markdown; counts, findings and the ladder of then; also after the stage moved on."""
     world = sqlite_world
     number = report(world, kind=FindingKind.NOTHING_FOUND, severity=Severity.NONE)
     made = propose(world, rationale="# Why\n\nWe **looked**.", findings=(number,))
