@@ -39,7 +39,6 @@ class StoryResources(Resources):
     def signer(self) -> UrlSigner:
         return _PresentSigner(Resources(self.settings).signer)
 
-
     @cached_property
     def outside(self) -> Outside:
         """Nobody's clock agrees with the story's, so nobody's is looked at."""
