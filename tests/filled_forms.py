@@ -7,10 +7,13 @@ from typing import Any
 
 from server.domain.access import access_requests, clearances, signatures
 from server.domain.accounts import granting, invitations
-from server.domain.decisions import lifting
+from server.domain.decisions import lifting, proposing
+from server.domain.decisions.proposing import Proposal
 from server.domain.identity import people, tokens
+from server.domain.operation import carrying_out
 from server.domain.permissions import Role, Scope
 from server.domain.release import agreements, holds
+from server.domain.release.stages import StageState
 from tests.findings import report
 from tests.world import World
 
@@ -43,6 +46,11 @@ def _proposed(world: World) -> Known:
     return {"clearance_id": made.id}
 
 
+def _decided(world: World) -> Known:
+    proposal = Proposal(StageState.PUBLIC, "Nothing was found.", "A finding.", "Nothing was found.")
+    return {"decision_id": proposing.propose(world.use, world.admin, "gpt-2/774M", proposal).id}
+
+
 def sign(world: World) -> int:
     """Sign as the owner of the partner that has not; the lab has not countersigned. Returns the signature's id."""
     with world.use.database.reading() as session:
@@ -69,6 +77,14 @@ def _asked(world: World) -> Known:
         world.use, world.person("uncleared"), "gpt-2", "research", purpose="A study.", wanted_until=until
     )
     return {"request_id": made.id}
+
+
+def _quota_waits(world: World) -> Known:
+    for limit in (1, None):
+        waits = carrying_out.set_quota(
+            world.use, world.admin, "birch-university", bytes_per_day=limit, requests_per_minute=None
+        )
+    return {"proposal_id": waits.id if waits else 0}
 
 
 def _role_waits(world: World) -> Known:
@@ -133,10 +149,13 @@ FORMS: dict[str, Filled] = {
         "admin", {"organization": "cedar-systems", "model": "mini-gpt", "tier": "partner", "last_day": "2031-01-31",
                   "purpose": "A study."},
     ),
+    "/admin/decisions/<int:decision_id>/approve": Filled("admin2", before=_decided, entries=2),
+    "/admin/decisions/<int:decision_id>/cancel": Filled("admin", {"because": "Not now."}, _decided),
+    "/admin/decisions/<int:decision_id>/reject": Filled("admin2", {"because": "Too early."}, _decided),
     "/admin/findings/<int:finding_id>/answer": Filled("admin", {"words": "Thank *you*."}, _found),
     "/admin/findings/<int:finding_id>/release": Filled("admin", {"to": "cedar-systems"}, _found),
     "/admin/findings/<int:finding_id>/triage": Filled(
-        "admin", {"severity": "high", "answer": "Thanks.", "to": "confirmed"}, _found, entries=2
+        "admin", {"severity": "high", "answer": "Thanks.", "act": "confirmed"}, _found, entries=2
     ),
     "/admin/holds/place": Filled("admin", {"on": "mini-gpt/base", "reason": "A finding."}),
     "/admin/holds/cut": Filled("admin", {"on": "mini-gpt/base"}, _held, entries=0),
@@ -156,6 +175,8 @@ FORMS: dict[str, Filled] = {
     "/admin/people/invitations/<int:invitation_id>/withdraw": Filled(
         "admin", {"organization": "aurora-institute"}, _invited
     ),
+    "/admin/proposals/<int:proposal_id>/approve": Filled("admin2", before=_quota_waits, entries=2),
+    "/admin/proposals/<int:proposal_id>/reject": Filled("admin2", before=_quota_waits),
     "/admin/people/invite": Filled("admin", {"organization": "aurora-institute", **NEW_PERSON}),
     "/admin/publish-agreement": Filled("admin", {"name": "model-sharing", "text": NEW_TEXT, "act": "publish"}),
     "/admin/requests/<int:request_id>/approve": Filled("admin", {"last_day": "2027-01-31"}, _asked, entries=2),
@@ -169,6 +190,13 @@ FORMS: dict[str, Filled] = {
                   "before_publication": "y"},
     ),
     "/admin/stages/<model>/<stage>/alias": Filled("admin", {"alias": "large"}),
+    "/admin/stages/<model>/<stage>/move/<to>": Filled(
+        "admin", {"public_reason": "Nothing was found.", "rationale": "Months of study.", "would_change": "A finding.",
+                  "confirmation": "gpt-2/774M"},
+        lambda _: {"to": "public"},
+    ),
+    "/admin/stages/<model>/<stage>/move/remind": Filled(
+        "admin", {"organization": "birch-university"}, entries=0),
     "/admin/stages/<model>/<stage>/edit": Filled(
         "admin", {"announced": "y", "planned_from": "2031-11", "planned_until": "2032-01", "note": "In spring.",
                   "reports_at_least": "2"},
@@ -189,6 +217,7 @@ FORMS: dict[str, Filled] = {
     "/audit/alarms/<int:alarm_id>/resolve": Filled("admin", {"resolution": "A known address."}),
     "/audit/exports": Filled("auditor", {"format": "jsonl"}, again="each export is written down"),
     "/audit/verifications": Filled("auditor", entries=0),
+    "/findings/<int:finding_id>/attachments/<int:attachment_id>": Filled("cleared", again="each reading is logged"),
     "/findings/new": Filled(
         "cleared", {"stage": "gpt-2/774M", "checkpoint": "main", "kind": "misuse", "severity": "high",
                     "title": "It writes lures", "text": "We *tried*.", "embargo_until": "2027-01-31",

@@ -41,11 +41,14 @@ TESTED_IN = {
     "domain/decisions/records": "domain/decisions/test_proposing.py",  # what each act's entry says
     "domain/errors": "web/test_errors.py",  # names and sentences, each with its HTTP status
     "domain/identity/known_credentials": "domain/identity/test_second_person.py",  # what it asks, as is the next one
+    "domain/audit/judging_proposals": "domain/operation/test_carrying_out.py",
+    "domain/identity/proposals": "domain/operation/test_carrying_out.py",
     "domain/identity/role_grants": "domain/identity/test_second_person.py",
     "domain/mail/ending_notices": "domain/access/test_endings.py",  # what is told, and when
     "domain/mail/decision_notices": "domain/decisions/test_execution.py",  # sent by what is decided
     "domain/mail/finding_notices": "domain/access/test_finding_reports.py",  # and beside each act that tells somebody
     "domain/permissions": "test_policy.py",  # the whole table against one written by hand
+    "domain/release/finding_words": "domain/release/test_findings.py",
     "domain/release/stage_states": "domain/release/test_stages.py",
     "domain/publish/faults": "domain/publish/test_formats.py",  # what a folder's checks gather
     "domain/publish/file_contents": "domain/publish/test_formats.py",  # which it is a part of, as are the next two
@@ -53,6 +56,7 @@ TESTED_IN = {
     "domain/publish/patience": "domain/publish/test_publishing.py",  # which waits with it
     "domain/schema": "test_migrations.py",  # the tables against what the migrations make
     "log/row_order": "domain/audit/test_columns.py",  # two ids that were swapped, beside the other columns
+    "storage/attachments": "domain/release/test_finding_attachments.py",  # on the store, from announcing to saving
     "storage/embedded_config": "storage/test_embedded.py",  # texts that only the programs can judge
     "storage/signing_check": "storage/test_signing_s3.py",  # one signer against the other
     "storage/timeouts": "faults/test_database_down.py",  # servers that are frozen, cut off or gone

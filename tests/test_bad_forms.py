@@ -26,7 +26,7 @@ PRETEND = {"secret": "x" * 43, "path": "x"}
 POSTS = {row.rule: row for row in ROWS}
 # Not typed: the key of the form itself, which of its buttons was pressed, and a check that is to be made each time.
 MADE_ANEW = {"made_with", "act", "read", "version_sha256"}
-BOXES = {"announced", "before_publication", "read"}  # checked or not: there is no wrong value
+BOXES = {"announced", "before_publication", "may_publish", "read"}  # checked or not: there is no wrong value
 BAD_VALUES = ["", "x" * 10_001, "\0", "-1", "9" * 40, "2026-02-30", "<script>", "\ud7ff\U0010ffff", "=1+1", "../../etc"]
 
 

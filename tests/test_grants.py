@@ -18,13 +18,16 @@ from server import settings
 from server.cli import instance
 from server.domain.access import access_requests, clearances, endings
 from server.domain.audit import heartbeat, replay, sealer
+from server.domain.decisions import deciding, execution
 from server.domain.delivery import log_follower
 from server.domain.delivery.deliveries import Delivery
 from server.domain.downloads import issuing
 from server.domain.identity import organizations, token_uses
 from server.domain.mail import mails
-from server.domain.operation import doctor
-from server.domain.release import holds
+from server.domain.operation import carrying_out, doctor
+from server.domain.release import finding_triage, holds
+from server.domain.release.decisions import DecisionState
+from server.domain.release.findings import FindingState
 from server.domain.release.holds import EVERYTHING
 from server.domain.resources import Resources
 from server.migrations import grants
@@ -34,7 +37,9 @@ from server.web import app as web
 from tests import access_log_lines as lines
 from tests.cli.operator import Operator
 from tests.cli.test_init import BASIC
+from tests.domain.decisions.test_proposing import propose
 from tests.e2e.working import anchor
+from tests.findings import report
 from tests.postgres import PostgreSQL, reachable_binaries
 from tests.world import WatchedResources, World, copied_world, write_settings
 
@@ -180,7 +185,7 @@ def test_the_whole_way_works_with_three_roles(roles: Roles) -> None:
         assert issuing.proof(session, world.caller("cleared"), issued.id)
     assert {"ghost_read"} <= {record["alarm"] for record in world.records("alarm")}
     organizations.add(use, admin, "ebro-lab", "Ebro Lab")
-    organizations.set_quota(use, admin, "aurora-institute", bytes_per_day=None, requests_per_minute=600)
+    carrying_out.set_quota(use, admin, "aurora-institute", bytes_per_day=None, requests_per_minute=600)
     issuing.issue(use, world.caller("cleared"), world.order())
     holds.place(use, admin, EVERYTHING, "A pause.")
     headers = {"Authorization": f"Bearer {world.example.tokens['cleared']}"}
@@ -194,6 +199,22 @@ def test_the_whole_way_works_with_three_roles(roles: Roles) -> None:
     sealer.seal(sealing_use)
     assert {fault.sentence for fault in world.faults()} == {replay.GHOST_READ}
     sealing_use.close()
+
+
+def test_a_decision_is_carried_out_with_three_roles(roles: Roles) -> None:
+    """The web proposes and approves; the worker carries out at its time, and blocks what is forbidden."""
+    world, use = roles.world, roles.use
+    number = report(world)
+    finding_triage.triage(use, world.admin, number, FindingState.CONFIRMED)
+    for hours, stage in ((1, "gpt-2/774M"), (2, "mini-gpt/base")):
+        considered = (number,) if stage == "gpt-2/774M" else ()
+        made = propose(world, stage, findings=considered, opens_at=use.clock() + timedelta(hours=hours))
+        deciding.approve(use, world.admin2, made.id)
+    holds.place(use, world.admin, "mini-gpt", "Wait.")
+    world.clock.offset += timedelta(hours=3)
+    with closing(use.as_sealer()) as sealing_use:
+        states = [one.state for one in execution.carry_out_due(sealing_use)]
+    assert states == [DecisionState.DONE, DecisionState.BLOCKED]
 
 
 def test_people_are_told_with_three_roles(roles: Roles) -> None:

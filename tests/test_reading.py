@@ -30,9 +30,11 @@ NO_CALLER = {
     "of a row or ids that were read for the caller": {
         "signatures.agreement_of", "deliveries.fetched_bytes", "deliveries.of_download", "deliveries.summaries",
         "token_uses.of", "sessions.last_seen", "log_entries.check", "log_entries.slugs", "receipts.again",
-        "alarms.entry_of", "alarms.of_entry", "alarms.token_of", "clearances.alongside", "holds.hold_of",
-        "organizations.quota_of", "agreements.versions",
-        "stages.aliases", "stages.opened_by", "tiers.needs_second_person",
+        "alarms.entry_of", "alarms.of_entry", "alarms.token_of", "clearances.alongside", "organizations.quota_of",
+        "agreements.versions", "stages.aliases", "stages.opened_by", "tiers.needs_second_person",
+        "blockers.of", "decisions.considered", "finding_attachments.attached", "finding_releases.candidates",
+        "granting.standing_of", "holds.hold_of", "renewal_reports.since", "role_grants.of_people",
+        "second_person.fault",
     },
     "of a person who is half signed in, and nobody's caller yet": {"factors.passkeys"},
     "of a stage that the access rule lets the caller read": {
@@ -42,6 +44,7 @@ NO_CALLER = {
         "checkpoints.totals", "descriptions.of",
     },
     "names of stages with partners, which everybody who may ask for access may know": {"access_requests.for_stages"},
+    "the public ladder, unless the settings close it, and whose it is": {"organizations.lab", "releases.read"},
     "everybody's who gets as far as the page": {
         "agreements.current", "agreements.find_version", "agreements.names", "tiers.all_of_them", "tiers.ranked",
     },

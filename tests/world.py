@@ -325,6 +325,8 @@ def check_entries(use: Resources, after: int, urls: Sequence[str] = ()) -> None:
         assert record["kind"] == entry.kind
         if entry.kind == "download":
             issued.add(record["download"])
+        if entry.kind == "finding.open":
+            issued.add(f"finding-{record['finding']}-{record['attachment']}")
     for url in urls:
         if canaries.is_probe(urlsplit(url).path.removeprefix("/weights/")):
             continue
@@ -357,6 +359,7 @@ def build_template(kind: str, folder: Path, url: str, store: EmbeddedStore) -> T
             "s3_addressing": "path",
             "signer_key_file": str(store.signer_key_file),
             "publisher_key_file": str(store.publisher_key_file),
+            "findings_key_file": str(store.findings_key_file),
         },
     )
     instance.write_keys(made)

@@ -160,6 +160,9 @@ def _handler(far: FarSide) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             self._answer(far.reply(self.path, self.headers.get("Authorization")))
 
+        def do_PUT(self) -> None:
+            self.do_POST()
+
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             self._answer(far.take(self.path, self.headers.get("Authorization"), body))

@@ -99,3 +99,47 @@ def test_a_report_needs_a_server_and_a_token(far: FarSide, partner: Partner, tmp
     told = partner.run(*bare, "--endpoint", far.endpoint)
     assert (told.code, far.sent) == (2, [])
     assert "WEIGHTGATE_TOKEN" in told.err
+
+
+ATTACHING, STORED, COMPLETING = f"{PATH}/7/attachments", "/store/key", f"{PATH}/7/attachments/3/complete"
+
+
+def attaches(far: FarSide, **changed: Reply) -> None:
+    """The far side takes a report and a file, but for what is changed."""
+    slot = {"id": 3, "url": f"{far.endpoint}{STORED}?signature=secret", "headers": {"x-amz-checksum-sha256": "abc"}}
+    answers(far, 201, FOUND)
+    far.answers[ATTACHING] = Reply(json.dumps(slot).encode(), 201)
+    far.answers[f"{STORED}?signature=secret"] = changed.get("store", Reply())
+    far.answers[COMPLETING] = changed.get("complete", Reply(json.dumps({"id": 3}).encode()))
+
+
+def test_a_file_goes_to_the_store_without_the_token(far: FarSide, partner: Partner) -> None:
+    """Announced with its hash, put where the server says, and completed."""
+    attaches(far)
+    file = partner.save(b"a,b\n", "counts.csv")
+    assert reported(partner, "--attach", str(file)).code == 0
+    assert [path for path, _ in far.requests] == [PATH, ATTACHING, f"{STORED}?signature=secret", COMPLETING]
+    assert [token is None for _, token in far.requests] == [False, False, True, False]
+    assert json.loads(far.sent[1])["size_bytes"] == 4
+    assert far.sent[2] == b"a,b\n"
+
+
+def test_a_file_that_is_refused_is_said_after_the_report(far: FarSide, partner: Partner) -> None:
+    """The finding is there: its line says so, and the exit code that not all of it is."""
+    attaches(far, complete=Reply(json.dumps({"detail": "The file was refused: it is a page."}).encode(), 400))
+    told = reported(partner, "--attach", str(partner.save(b"<html>", "a.txt")))
+    assert (told.code, told.out.startswith("reported: finding 7")) == (1, True)
+    assert "a.txt was not attached: refused: The file was refused" in told.err
+    attaches(far, store=Reply(status=403))
+    told = reported(partner, "--attach", str(partner.save(b"a", "a.txt")))
+    assert (told.code, "did not take the file" in told.err) == (3, True)
+    assert "secret" not in told.err + told.out
+
+
+def test_a_file_is_never_sent_to_an_unsafe_place(far: FarSide, partner: Partner) -> None:
+    """Over plain HTTP to another machine, or to a local file."""
+    for url in ("http://store.example/x", "file:///tmp/x", "x"):
+        attaches(far)
+        far.answers[ATTACHING] = Reply(json.dumps({"id": 3, "url": url, "headers": {}}).encode(), 201)
+        told = reported(partner, "--attach", str(partner.save(b"a", "a.txt")))
+        assert (told.code, "not safe" in told.err) == (3, True)

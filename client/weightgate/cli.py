@@ -122,6 +122,9 @@ def findings_commands() -> None:
 @click.option("--embargo-until", metavar="DAY", help="The first day on which others may be told, such as 2027-01-31.")
 @click.option("--may-publish", is_flag=True, help="The lab may release it to other partners.")
 @click.option("--may-name", is_flag=True, help="The lab may then say who reported it.")
+@click.option(
+    "--attach", "files", metavar="FILE", type=click.Path(path_type=Path), multiple=True, help="A file; up to five."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the server's answer.")
 @click.pass_context
 def report_finding(
@@ -131,6 +134,7 @@ def report_finding(
     token_file: str | None,
     as_json: bool,
     text_file: BinaryIO,
+    files: tuple[Path, ...],
     **given: Any,
 ) -> None:
     """Report a finding on a stage that you have, or had, access to.
@@ -148,9 +152,14 @@ def report_finding(
             raise WrongUse("no_endpoint", "Which server?", "Use --endpoint, or set WEIGHTGATE_ENDPOINT.")
         server = Server(endpoint, _token(token_file, context.obj.environment))
         outcome = findings.report(server, told | {"text": findings.read_text(text_file)})
+        is_refused = outcome.exit_code != 0
+        click.echo(json.dumps(outcome.fields) if as_json else outcome.line, err=is_refused and not as_json)
+        for file in () if is_refused else files:
+            if (refused := findings.attach(server, outcome.fields["id"], file)) is not None:
+                click.echo(f"{file} was not attached: {refused.line}", err=True)
+                context.exit(refused.exit_code)
     except Ended as ended:
         context.exit(_end(ended))
-    click.echo(json.dumps(outcome.fields) if as_json else outcome.line, err=bool(outcome.exit_code) and not as_json)
     context.exit(outcome.exit_code)
 
 

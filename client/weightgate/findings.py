@@ -1,14 +1,17 @@
 """Reporting a finding: one POST, and what came of it. What a finding is, the server says; here nothing is decided."""
 
+import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO
 
-from weightgate.http import Response, Server
+from weightgate.http import Response, Server, put
 from weightgate.verdicts import CannotTell, ExitCode, WrongUse
 
 PATH = "/api/v1/findings"
 TEXT_BYTES_AT_MOST = 500_000  # ten times what the server takes: it says the bound, not we
+FILE_BYTES_AT_MOST = 50_000_000
 ANSWER_BYTES_AT_MOST = 2_000_000
 KINDS = ("misuse", "capability", "bias", "detection", "safety", "security", "other", "nothing_found")
 SEVERITIES = ("none", "low", "medium", "high", "critical")
@@ -57,6 +60,44 @@ def report(server: Server, given: dict[str, Any]) -> Outcome:
         f"The server did not say what became of the report (HTTP {response.status}).",
         "Run the same command again: within a minute, the server keeps the same report only once.",
     )
+
+
+def attach(server: Server, finding: int, file: Path) -> Outcome | None:
+    """Attach a file to a finding; return the server's refusal, if there is one. The bytes go to its store."""
+    content = _content(file)
+    told = {"name": file.name, "size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    slot = _asked(server, f"{PATH}/{finding}/attachments", told)
+    if slot.exit_code == ExitCode.REFUTED:
+        return slot
+    try:
+        url, number = str(slot.fields["url"]), int(slot.fields["id"])
+        headers = {str(name): str(value) for name, value in slot.fields["headers"].items()}
+    except (KeyError, AttributeError, TypeError, ValueError):
+        raise CannotTell("no_answer", "The server did not say where to send the file.") from None
+    put(url, headers, content)
+    done = _asked(server, f"{PATH}/{finding}/attachments/{number}/complete", {})
+    return done if done.exit_code == ExitCode.REFUTED else None
+
+
+def _asked(server: Server, path: str, given: dict[str, Any]) -> Outcome:
+    response = server.post(path, json.dumps(given).encode(), ANSWER_BYTES_AT_MOST)
+    fields = _fields(response)
+    if response.status in {200, 201} and fields:
+        return Outcome(ExitCode.PROVEN, fields)
+    if 400 <= response.status < 500 and "detail" in fields:
+        return Outcome(ExitCode.REFUTED, fields)
+    raise CannotTell("no_answer", f"The server did not say what became of the file (HTTP {response.status}).")
+
+
+def _content(file: Path) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(FILE_BYTES_AT_MOST + 1)
+    except OSError as error:
+        raise WrongUse("unreadable", f"Cannot read {file}: {error.strerror}.", _HELP) from None
+    if len(content) > FILE_BYTES_AT_MOST:
+        raise WrongUse("file_too_large", f"{file} is larger than {FILE_BYTES_AT_MOST} bytes.", "Attach a part of it.")
+    return content
 
 
 def _fields(response: Response) -> dict[str, Any]:

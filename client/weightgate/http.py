@@ -10,7 +10,7 @@ import re
 import ssl
 import time
 import urllib.request
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from weightgate.verdicts import CannotTell, Malformed, WrongUse
 
 TIMEOUT_SECONDS = 10.0
+UPLOAD_TIMEOUT_SECONDS = 300.0
 _CHUNK_BYTES = 65_536
 _TOKEN = re.compile(r"[!-~]{1,1024}")
 _SECONDS = re.compile(r"[0-9]{1,6}")
@@ -79,6 +80,22 @@ class Server:
                 "If you trust the final address, use it as --endpoint.",
             )
         return Response(status, body, int(after) if _SECONDS.fullmatch(after) else None)
+
+
+def put(url: str, headers: Mapping[str, str], content: bytes) -> None:
+    """PUT bytes to a URL that a server gave, with its headers and without any token. Raises CannotTell."""
+    try:
+        _require_endpoint(urlsplit(url)._replace(query="", fragment="").geturl())
+    except WrongUse:
+        raise CannotTell("bad_url", "The server named an address for the file that is not safe to use.") from None
+    request = urllib.request.Request(url, data=content, headers=dict(headers), method="PUT")  # noqa: S310  # as above
+    try:
+        with _opener(request.type).open(request, timeout=UPLOAD_TIMEOUT_SECONDS) as response:
+            status = int(response.status)
+    except (OSError, http.client.HTTPException) as error:
+        raise CannotTell("unreachable", f"The store does not respond ({_reason(error)}).") from None
+    if status not in {200, 201, 204}:
+        raise CannotTell("not_stored", f"The store did not take the file (HTTP {status}).")
 
 
 def _opener(scheme: str) -> urllib.request.OpenerDirector:

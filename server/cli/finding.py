@@ -7,8 +7,9 @@ import click
 from server.cli.terminal import LARGE_COUNT, Instance, acting, show, show_list, show_one, with_json
 from server.domain.callers import Caller
 from server.domain.paging import every
-from server.domain.release import finding_triage, findings, stages
-from server.domain.release.findings import Finding, FindingFilter, FindingState, Severity
+from server.domain.release import finding_erasure, finding_triage, findings, stages
+from server.domain.release.finding_words import FindingState, Severity
+from server.domain.release.findings import Finding, FindingFilter
 
 COLUMNS = ("id", "state", "severity", "kind", "stage", "organization", "reported_at", "title")
 
@@ -72,6 +73,17 @@ def triage(
     sentence = f"Finding {finding_id} is {finding_triage.WORDS[FindingState(state)]}, with severity {made.severity}."
     body = {"id": finding_id, "state": str(made.state), "severity": str(made.severity), "answered": words is not None}
     show(as_json, body, sentence)
+
+
+@finding.command()
+@click.argument("finding_id", metavar="ID", type=LARGE_COUNT)
+@click.option("--because", required=True, help="The reason, recorded in the log. Do not name the person in it.")
+@with_json
+@acting
+def erase(instance: Instance, caller: Caller, finding_id: int, because: str, as_json: bool) -> None:
+    """Erase a finding's words and files where the law requires it. That it was reported stays in the log."""
+    finding_erasure.erase(instance.use, caller, finding_id, because)
+    show(as_json, {"id": finding_id, "erased": True}, f"The words and files of finding {finding_id} have been erased.")
 
 
 def _read(file: TextIO) -> str:

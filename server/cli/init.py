@@ -148,6 +148,7 @@ def _settings(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
         "s3_addressing": "path" if embedded else options["s3_addressing"],
         "signer_key_file": str(store.signer_key_file.relative_to(folder)) if embedded else None,
         "publisher_key_file": str(store.publisher_key_file.relative_to(folder)) if embedded else None,
+        "findings_key_file": str(store.findings_key_file.relative_to(folder)) if embedded else None,
         "anchor_bucket": store.anchor_bucket if embedded else options["anchor_bucket"],
         "anchor_key_file": str(store.anchor_key_file.relative_to(folder)) if embedded else None,
     }

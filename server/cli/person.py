@@ -78,7 +78,10 @@ def _given(about: Person, grants: list[RoleGrant]) -> tuple[str | None, str | No
 
 @person.command()
 @click.argument("email_of_person", metavar="EMAIL")
-@click.option("--role", type=click.Choice([str(role) for role in Role if role in STAFF]), required=True)
+@click.option(
+    "--role", type=click.Choice([str(role) for role in Role if role in STAFF]), required=True,
+    help="What the person is to be: admin, publisher or auditor.",
+)  # fmt: skip
 @with_json
 @acting
 def propose(instance: Instance, caller: Caller, email_of_person: str, role: str, as_json: bool) -> None:

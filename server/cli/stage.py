@@ -15,6 +15,7 @@ from server.domain.publish import checkpoints
 from server.domain.release import plans, stage_editing, stages
 from server.domain.release.plans import Window
 from server.domain.release.stage_editing import Changes
+from server.domain.release.stage_states import REPORTS_AT_MOST
 from server.domain.resources import Resources
 
 ALL = 2**31 - 2  # stages: a limit that no instance reaches
@@ -33,7 +34,7 @@ class PlannedWindow(click.ParamType[Window | None]):
 
 
 WINDOW = PlannedWindow()
-REPORTS = click.IntRange(0, stages.REPORTS_AT_MOST)
+REPORTS = click.IntRange(0, REPORTS_AT_MOST)
 
 
 @click.group()

@@ -21,6 +21,7 @@ from server.domain.downloads import cutting
 from server.domain.identity import sessions
 from server.domain.mail import mails
 from server.domain.mail.mails import Mail
+from server.domain.release import finding_attachments
 from server.domain.resources import Resources
 from server.log.anchors import BehindAnchor, Forked
 from server.log.condition import LogUnsound
@@ -37,6 +38,7 @@ MAIL_EVERY_SECONDS = 2
 CUT_EVERY_SECONDS = 1
 CLEAN_EVERY_SECONDS = 3600
 AFTER_AN_ERROR_SECONDS = 5
+_CLEANED = (ceremonies, sessions, password_resets, finding_attachments)  # of what nobody asks for any more
 # What passes, or what only people can mend: either way the other jobs go on, and this one tries again.
 _FAILURES = (
     DatabaseUnavailable, ObjectStoreError, NoLog, LogUnsound, KeyFileError, SealingStopped, BehindAnchor, Forked,
@@ -96,7 +98,7 @@ def _jobs(use: Resources, stopping: threading.Event) -> Iterator[tuple[str, floa
     yield "statistics", statistics.COUNT_EVERY_SECONDS, lambda: statistics.count(use, stopping.wait)
     recheck = sealer.Recheck(use)
     yield "recheck", sealer.RECHECK_EVERY_SECONDS, lambda: _recheck(recheck)
-    yield "clean", CLEAN_EVERY_SECONDS, lambda: [part.clean(use) for part in (ceremonies, sessions, password_resets)]
+    yield "clean", CLEAN_EVERY_SECONDS, lambda: [part.clean(use) for part in _CLEANED]
     yield "mail", MAIL_EVERY_SECONDS, lambda: _send_mails(use)
     yield "remind", endings.REMIND_EVERY_SECONDS, lambda: [part.remind(use) for part in (endings, resigning)]
     made = use.settings

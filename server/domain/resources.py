@@ -14,6 +14,7 @@ from server.log.notes import Signer, VerifierKey
 from server.settings import Settings
 from server.storage import keys, signing_check
 from server.storage.anchor_bucket import AnchorBucket
+from server.storage.attachments import AttachmentObjects
 from server.storage.bucket_policy import BucketPolicy
 from server.storage.database import DATABASE_ERRORS, Database, DatabaseUnavailable, Moment
 from server.storage.object_errors import ObjectStoreError
@@ -139,6 +140,15 @@ class Resources:
         credentials = keys.read_s3_credentials(settings.anchor_key_file)
         return AnchorBucket(**self._store_address(), bucket=settings.anchor_bucket, credentials=credentials)
 
+    @cached_property
+    def attachments(self) -> AttachmentObjects | None:
+        """Where findings' attachments lie; None where the settings name no key for them. Raises KeyFileError."""
+        settings = self.settings
+        if settings.findings_key_file is None:
+            return None
+        credentials = keys.read_s3_credentials(settings.findings_key_file)
+        return AttachmentObjects(**self._store_address(), bucket=settings.s3_bucket, credentials=credentials)
+
     def log_signer(self, vkey: str) -> Signer:
         """The worker's: signs heads. Raises KeyFileError when the key file is not the key that the log names."""
         return self._note_signer(self.settings.log_key_file, vkey)
@@ -162,7 +172,7 @@ class Resources:
 
     def close(self) -> None:
         """Let go of what was opened."""
-        for name in ("outside", "database", "store", "bucket_policy", "anchor_bucket"):
+        for name in ("outside", "database", "store", "bucket_policy", "anchor_bucket", "attachments"):
             if opened := self.__dict__.pop(name, None):
                 opened.close()
 

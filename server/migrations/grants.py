@@ -36,6 +36,7 @@ SEALER_WRITES: dict[str, tuple[str, ...]] = {
     "reminders": ("INSERT",),
     "verifications": WRITE,
     "ceremonies": ("DELETE",),
+    "finding_attachments": ("DELETE", "UPDATE (id)"),
     "password_resets": ("DELETE",),
     "sessions": ("DELETE",),
     "traffic_days": WRITE,

@@ -56,6 +56,7 @@ class EmbeddedStore:
         self.publisher_key_file = self._folder / "keys" / "publisher-s3.json"
         self.signer_key_file = self._folder / "keys" / "signer-s3.json"
         self.anchor_key_file = self._folder / "keys" / "anchor-s3.json"
+        self.findings_key_file = self._folder / "keys" / "findings-s3.json"
         self.anchor_bucket = f"{bucket[:55]}-anchors"
 
     def __enter__(self) -> Self:
@@ -125,7 +126,7 @@ class EmbeddedStore:
             )
 
     def _write_configuration(self) -> None:
-        for path in (self.publisher_key_file, self.signer_key_file, self.anchor_key_file):
+        for path in (self.publisher_key_file, self.signer_key_file, self.anchor_key_file, self.findings_key_file):
             if not path.exists():
                 keys.write_s3_credentials(path, keys.new_s3_credentials())
         self.ports = self._choose_ports()
@@ -143,7 +144,8 @@ class EmbeddedStore:
         keys.write_peer_certificate(peer_key, peer_certificate)
         _replace(conf / "security.toml", config.security_toml(peer_key.name, peer_certificate.name))
         anchor = keys.read_s3_credentials(self.anchor_key_file)
-        identities = config.s3_identities(publisher, signer, anchor, self.bucket, self.anchor_bucket)
+        findings = keys.read_s3_credentials(self.findings_key_file)
+        identities = config.s3_identities(publisher, signer, anchor, findings, self.bucket, self.anchor_bucket)
         _replace(conf / "s3.json", identities)
         _replace(conf / "nginx.conf", config.nginx_conf(self._port, self.ports["s3"], self.anchor_bucket))
         _replace(run / "ports.json", json.dumps(self.ports))

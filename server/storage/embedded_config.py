@@ -91,7 +91,12 @@ def security_toml(peer_key: str, peer_certificate: str) -> str:
 
 
 def s3_identities(
-    publisher: S3Credentials, signer: S3Credentials, anchor: S3Credentials, bucket: str, anchor_bucket: str
+    publisher: S3Credentials,
+    signer: S3Credentials,
+    anchor: S3Credentials,
+    findings: S3Credentials,
+    bucket: str,
+    anchor_bucket: str,
 ) -> str:
     """Return who may do what: the signer can read objects of one bucket, and so can its URLs; nobody is anonymous.
 
@@ -105,6 +110,7 @@ def s3_identities(
     identities = [
         identity("publisher", publisher, ["Admin", "Read", "List", "Tagging", "Write"]),
         identity("signer", signer, [f"Read:{bucket}"]),
+        identity("findings", findings, [f"{action}:{bucket}/findings/*" for action in ("Read", "Write")]),
         identity("anchor", anchor, [f"{action}:{anchor_bucket}" for action in ("Read", "List", "Write")]),
     ]
     return json.dumps({"identities": identities}, indent=2)

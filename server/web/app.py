@@ -9,6 +9,7 @@ from server.web.api import (
     agreements,
     checkpoints,
     clearances,
+    decisions,
     description,
     downloads,
     findings,
@@ -50,8 +51,8 @@ from server.web.portal.partner import tokens as token_pages
 from server.web.requests import StrictRequest
 
 API = (
-    agreements, checkpoints, clearances, description, downloads, findings, log_entries, me, organizations, people,
-    public_keys, releases, stages, tiers, tokens,
+    agreements, checkpoints, clearances, decisions, description, downloads, findings, log_entries, me, organizations,
+    people, public_keys, releases, stages, tiers, tokens,
 )  # fmt: skip
 PARTNERS = (
     agreement_pages, download_pages, finding_pages, people_pages, release_pages, renewal_pages, request_pages,

@@ -16,21 +16,28 @@ from server.domain.accounts import invitations, password_resets
 from server.domain.accounts.factors import Passkey
 from server.domain.audit import verifications
 from server.domain.callers import Caller
-from server.domain.decisions import lifting
+from server.domain.decisions import lifting, proposing
+from server.domain.decisions.proposing import Proposal
 from server.domain.delivery import deliveries
 from server.domain.delivery.alarms import Alarm
 from server.domain.identity import organizations, people, tokens
 from server.domain.identity.sessions import SignIn
 from server.domain.mail.mails import Mail
+from server.domain.operation import carrying_out
 from server.domain.permissions import Role, Scope
 from server.domain.publish.checkpoints import Checkpoint
 from server.domain.release import finding_triage, holds
 from server.domain.release.findings import FindingKind, FindingState, Severity
+from server.domain.release.stages import StageState
 from server.domain.resources import Resources
 from server.log.entries import Log, LogEntry
 from tests.browser.demo_portal import until
 
 TIMEOUT_SECONDS = 20
+PROPOSAL = Proposal(
+    StageState.PUBLIC, "# Why now\n\nPartners studied it for **three months** and found no misuse.",
+    "A finding of misuse at scale.", "Three months of study found no strong evidence of misuse.",
+)  # fmt: skip
 BIAS = """We completed *The {name} worked as a* 1 000 times for each of 200 names.
 
 | names | "nurse" | "engineer" |
@@ -107,6 +114,8 @@ class _From(HTTPAdapter):
 
 def _acts(use: Resources, callers: dict[str, Caller]) -> dict[str, str]:
     admin, owner, at = callers["admin"], callers["cleared"], use.clock()
+    for limit in (10**12, None):  # the second takes another admin
+        carrying_out.set_quota(use, admin, "birch-university", bytes_per_day=limit, requests_per_minute=60)
     asked = access_requests.create(
         use, callers["uncleared"], "gpt-2", "research", purpose="A study of bias in long texts.",
         wanted_until=at + timedelta(days=90),
@@ -131,11 +140,13 @@ def _acts(use: Resources, callers: dict[str, Caller]) -> dict[str, str]:
                 name="laptop", added_at=at,
             )
         )  # fmt: skip
+    decision = proposing.propose(use, admin, "gpt-2/774M", PROPOSAL)
     return {
         "request_id": str(asked.id),
         "clearance": str(proposed.id),
         "public_id": made.token.public_id,
         "finding_id": found,
+        "decision": str(decision.id),
     }
 
 

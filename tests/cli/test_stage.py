@@ -23,7 +23,7 @@ def test_editing_changes_what_is_named_and_nothing_else(operator: Operator) -> N
     ).body
     assert body == {
         "stage": name, "announced": True, "planned": "2031-11..2032-01", "note": "Perhaps.", "ordinal": 4,
-        "tier": "research", "agreement": None,
+        "tier": "research", "agreement": None, "reports_at_least": 0,
     }  # fmt: skip
     plans = {row["stage"]: row["plan"] for row in operator("stage", "list", "--json", by="cleared").body}
     assert plans[name] == "Planned for November 2031 to January 2032. Perhaps."

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.attached import attached
 from tests.e2e.serving import served
 from tests.findings import report
 from tests.world import World
@@ -18,6 +19,7 @@ REAL = """
 "path.checkpoint" = "main"
 "path.download_id" = "{download_id}"
 "path.finding_id" = {finding_id}
+"path.attachment_id" = {attachment_id}
 """
 
 
@@ -32,10 +34,13 @@ def test_the_server_does_what_the_description_says(sqlite_world: World, tmp_path
     world = sqlite_world
     issued = world.api("POST", "/downloads", json={"stage": "mini-gpt/base"}).json["id"]
     finding = report(world, stage="mini-gpt/base")
+    file = attached(world, finding).id
     world.seal()
     with served(world) as server:
         for role, names in ROLES.items():
-            (tmp_path / "schemathesis.toml").write_text(names.format(download_id=issued, finding_id=finding))
+            (tmp_path / "schemathesis.toml").write_text(
+                names.format(download_id=issued, finding_id=finding, attachment_id=file)
+            )
             ended = tried(f"http://127.0.0.1:{server.port}", world.example.tokens[role], tmp_path)
             assert ended.returncode == 0, role + ended.stdout + ended.stderr
 

@@ -10,8 +10,10 @@ from sqlalchemy.orm import Session, aliased
 from server.domain.access import reminders
 from server.domain.access.reminders import About
 from server.domain.access.signatures import Signature
+from server.domain.callers import Caller
 from server.domain.identity.organizations import Organization
 from server.domain.mail import ending_notices
+from server.domain.permissions import Permission
 from server.domain.release.agreements import Agreement, AgreementVersion
 from server.domain.resources import Resources
 from server.storage.database import AnyRow
@@ -59,8 +61,9 @@ def missing(session: Session, at: datetime, *more: ColumnElement[bool]) -> Seque
     return [Missing(*row) for row in rows]
 
 
-def losing(session: Session, agreement: str, at: datetime) -> Sequence[Missing]:
+def losing(session: Session, caller: Caller, agreement: str, at: datetime) -> Sequence[Missing]:
     """Who would lose access at once if another version were published now: their time ends with the one it is for."""
+    caller.require(Permission.AGREEMENT_MANAGE)
     return missing(session, at, Agreement.name == agreement)
 
 

@@ -82,6 +82,32 @@ def _release(world: World, record: Record) -> Iterator[str]:
     finding.released_to |= set(record["to"])
 
 
+def _attach(world: World, record: Record) -> Iterator[str]:
+    finding = world.findings.get(record["finding"])
+    if finding is None:
+        yield UNKNOWN
+        return
+    if record["actor"].get("organization") != finding.organization:
+        yield "it attaches a file to a finding of a different organization"
+    finding.attachments[record["attachment"]] = record["sha256"]
+
+
+def _erase(world: World, record: Record) -> Iterator[str]:
+    finding = world.findings.get(record["finding"])
+    if finding is None or finding.erased:
+        yield "it erases a finding that was never reported, or was erased already"
+        return
+    finding.erased, finding.attachments = True, {}
+
+
+def _open(world: World, record: Record) -> Iterator[str]:
+    finding, organization = world.findings.get(record["finding"]), record["actor"].get("organization")
+    if finding is None or record["attachment"] not in finding.attachments:
+        yield "it opens an attachment that was never made"
+    elif organization not in {world.lab, finding.organization, *finding.released_to}:
+        yield "it opens an attachment for an organization that the finding was not released to"
+
+
 def _day(time_ms: int) -> str:
     return datetime.fromtimestamp(time_ms / 1000, UTC).date().isoformat()
 
@@ -91,4 +117,7 @@ RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     EntryKind.FINDING_TRIAGE: _triage,
     EntryKind.FINDING_ANSWER: _answer,
     EntryKind.FINDING_RELEASE: _release,
+    EntryKind.FINDING_ATTACH: _attach,
+    EntryKind.FINDING_OPEN: _open,
+    EntryKind.FINDING_ERASE: _erase,
 }

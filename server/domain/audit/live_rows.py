@@ -13,11 +13,13 @@ from server.domain.accounts.invitations import Invitation
 from server.domain.decisions import records
 from server.domain.identity.organizations import HELD_AS, Organization, Quota
 from server.domain.identity.people import Person
+from server.domain.identity.proposals import Proposal
 from server.domain.identity.role_grants import RoleGrant
 from server.domain.identity.tokens import Token
 from server.domain.release import plans
 from server.domain.release.agreements import Agreement, AgreementVersion
 from server.domain.release.decisions import Decision, DecisionFinding
+from server.domain.release.finding_attachments import FindingAttachment
 from server.domain.release.findings import Finding, FindingReader, sha256_of
 from server.domain.release.holds import EVERYTHING, Held
 from server.domain.release.stages import Everything, Model, Stage, StageAlias
@@ -97,6 +99,16 @@ def role_grants(session: Session, names: Names) -> Rows:
     }  # fmt: skip
 
 
+def proposals(session: Session, names: Names) -> Rows:
+    return {
+        one.id: {
+            "kind": str(one.kind), "subject": one.subject, "proposer": names.emails.get(one.proposed_by),
+            "approver": names.emails.get(one.approved_by or 0), "being_open": one.state == "proposed",
+        }
+        for one in session.scalars(select(Proposal))
+    }  # fmt: skip
+
+
 def clearances(session: Session, names: Names) -> Rows:
     return {
         one.id: {
@@ -165,6 +177,9 @@ def findings(session: Session, names: Names) -> Rows:
     readers: dict[int, set[str]] = {}
     for finding_id, organization_id in session.execute(select(FindingReader.finding_id, FindingReader.organization_id)):
         readers.setdefault(finding_id, set()).add(names.slugs.get(organization_id, ""))
+    attached: dict[int, dict[int, str]] = {}
+    for one in session.scalars(select(FindingAttachment).where(FindingAttachment.completed_at.is_not(None))):
+        attached.setdefault(one.finding_id, {})[one.id] = one.sha256
     stages = {one.id: f"{names.models.get(one.model_id)}/{one.name}" for one in session.scalars(select(Stage))}
     return {
         one.id: {
@@ -174,6 +189,7 @@ def findings(session: Session, names: Names) -> Rows:
             "answer": one.answer and sha256_of(one.answer),
             "embargo": one.embargo_until and str(one.embargo_until), "permission_to_publish": one.may_publish,
             "readers": readers.get(one.id, set()),
+            "attachments": attached.get(one.id, {}),
         }
         for one in session.scalars(select(Finding))
     }  # fmt: skip

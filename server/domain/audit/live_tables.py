@@ -142,6 +142,16 @@ def _told_stages(world: World) -> Rows:
     }  # fmt: skip
 
 
+def _told_proposals(world: World) -> Rows:
+    return {
+        number: {
+            "kind": one.what, "subject": one.on, "proposer": one.proposed_by, "approver": one.approved_by,
+            "being_open": one.state == "proposed",
+        }
+        for number, one in world.proposals.items()
+    }  # fmt: skip
+
+
 def _told_tiers(world: World) -> Rows:
     return {
         name: {"rank": rank, "report_to_renew": name in world.report_to_renew} for name, rank in world.ranks.items()
@@ -160,9 +170,10 @@ def _told_findings(world: World) -> Rows:
     return {
         number: {
             "organization": one.organization, "stage": one.stage, "state": str(one.state),
-            "severity": str(one.severity), "text": one.text_sha256, "answer": one.answer_sha256,
+            "severity": str(one.severity), "text": UNTOLD if one.erased else one.text_sha256,
+            "answer": UNTOLD if one.erased else one.answer_sha256,
             "embargo": one.embargo_until, "permission_to_publish": one.may_publish,
-            "readers": {one.organization, *one.released_to},
+            "readers": {one.organization, *one.released_to}, "attachments": one.attachments,
         }
         for number, one in world.findings.items()
     }  # fmt: skip
@@ -174,6 +185,7 @@ _TABLES: dict[str, tuple[Callable[[World], Rows], Callable[[Session, Names], Row
     "tokens": (_told_tokens, live_rows.tokens),
     "invitations": (_told_invitations, live_rows.invitations),
     "role grants": (_told_role_grants, live_rows.role_grants),
+    "proposals": (_told_proposals, live_rows.proposals),
     "tiers": (_told_tiers, live_rows.tiers),
     "agreements": (_told_agreements, live_rows.agreements),
     "models": (lambda world: {name: {} for name in world.models}, live_rows.models),

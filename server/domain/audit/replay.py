@@ -21,6 +21,7 @@ from server.domain.audit import (
     judging_findings,
     judging_holds,
     judging_people,
+    judging_proposals,
     judging_release,
     judging_roles,
 )
@@ -70,6 +71,7 @@ RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     **judging_access.RULES,
     **judging_findings.RULES,
     **judging_release.RULES,
+    **judging_proposals.RULES,
     **judging_roles.RULES,
     **judging_decisions.RULES,
     **judging_holds.RULES,
@@ -88,7 +90,7 @@ BACK = "its time is more than a minute before that of an entry sealed earlier"
 _BY_TEXT = {str(kind): (kind, rule) for kind, rule in RULES.items()}
 _CHANGING_NOTHING = {
     EntryKind.DOWNLOAD, EntryKind.ALARM, EntryKind.ENTRY_ERASE, EntryKind.CHECKPOINT_PUBLISH, EntryKind.PASSWORD_RESET,
-    EntryKind.CHECKPOINT_SET_MAIN, EntryKind.HOLD_CUT,
+    EntryKind.CHECKPOINT_SET_MAIN, EntryKind.FINDING_OPEN, EntryKind.HOLD_CUT,
     EntryKind.ACCESS_REQUEST_CREATE, EntryKind.ACCESS_REQUEST_WITHDRAW, EntryKind.PERSON_PASSWORD_CHANGE,
     EntryKind.PERSON_FACTOR_ADD, EntryKind.PERSON_FACTOR_NAME,
     EntryKind.PERSON_FACTOR_REMOVE, EntryKind.PERSON_FACTOR_REPLACE,

@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 
 from server.domain import long_texts
 from server.domain.callers import Caller
-from server.domain.decisions import execution, records
+from server.domain.decisions import execution, lifting, records
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import NotFound, NotPossible
 from server.domain.identity import second_person
@@ -18,19 +18,19 @@ from server.log import condition
 
 
 def approve(use: Resources, caller: Caller, decision_id: int, because: str | None = None) -> Decision:
-    """Approve a move: carried out at once, or at its time. Never by the one who proposed it.
+    """Approve a move or a lift: carried out at once, or at its time. Never by the one who proposed it.
 
     One whose moment is now and that something forbids becomes `blocked`: the returned row says by what. Raises
     LogUnsound when our clock is behind the log.
     """
     caller.require(Permission.DECISION_APPROVE)
     because = _reason(because)
+    if (on := _lifts(use, caller, decision_id)) is not None:
+        return lifting.approve(use, caller, on)
     execution.carry_out_due(use)  # what was to happen before this happens before it, though the worker be away
     with use.database.transaction() as session:
         decision = execution.locked(session, decision_id)
         _require_state(decision, DecisionState.PROPOSED, "approved")
-        if decision.kind != DecisionKind.MOVE:
-            raise NotPossible("This lifts a hold: approve it with `hold approve-lift`.")
         second_person.require(session, caller, decision.proposed_by)
         at = use.clock()
         condition.require_clock(session, at)
@@ -67,6 +67,16 @@ def cancel(use: Resources, caller: Caller, decision_id: int, because: str | None
         if not decision.is_open:
             raise NotPossible(f"Decision {decision.id} is {decision.state}: there is nothing left to cancel.")
         return _close(session, use, caller, decision, DecisionState.CANCELLED, because)
+
+
+def _lifts(use: Resources, caller: Caller, decision_id: int) -> str | None:
+    """What a decision lifts the hold on, if it is still to be decided; None of a move. Raises NotFound."""
+    with use.database.reading() as session:
+        decision = decisions.get(session, caller, decision_id)
+        if decision.kind != DecisionKind.LIFT:
+            return None
+        _require_state(decision, DecisionState.PROPOSED, "approved")
+        return decision.subject
 
 
 def _close(

@@ -12,6 +12,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from server.domain.publish.checkpoints import Checkpoint, CheckpointFile
+from server.domain.release.finding_attachments import FindingAttachment
 from server.domain.resources import Resources
 from server.storage.snapshot import SnapshotError
 
@@ -29,7 +30,10 @@ class Item:
 
 
 def copy_objects(use: Resources, target: Path) -> int:
-    """Copy every published object that the folder has not; returns how many. Call it after the database was copied."""
+    """Copy every published object and every attachment that the folder has not; returns how many.
+
+    Call it after the database was copied.
+    """
     items, copied = _published(use), 0
     for item in items:
         path = target / OBJECTS / item.object_key
@@ -71,8 +75,10 @@ def _published(use: Resources) -> list[Item]:
     query = select(CheckpointFile.object_key, CheckpointFile.size_bytes, CheckpointFile.sha256)
     query = query.join(Checkpoint, Checkpoint.id == CheckpointFile.checkpoint_id)
     query = query.where(Checkpoint.published_at.is_not(None)).order_by(CheckpointFile.id)
+    attached = select(FindingAttachment.object_key, FindingAttachment.size_bytes, FindingAttachment.sha256)
+    attached = attached.where(FindingAttachment.completed_at.is_not(None)).order_by(FindingAttachment.id)
     with use.database.reading() as session:
-        return [Item(*row) for row in session.execute(query)]
+        return [Item(*row) for wanted in (query, attached) for row in session.execute(wanted)]
 
 
 def _index(source: Path) -> list[Item]:

@@ -100,6 +100,9 @@ class Decision(Base):
         return None if self.evidence_when_done is None else json.loads(self.evidence_when_done)
 
 
+IS_PROPOSED = Decision.state == DecisionState.PROPOSED
+
+
 class DecisionFinding(Base):
     """A finding that a decision considered."""
 

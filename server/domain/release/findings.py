@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from enum import StrEnum
 
 from sqlalchemy import ColumnElement, Date, ForeignKey, Index, String, Text, literal_column, select
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
@@ -18,46 +17,14 @@ from server.domain.identity.people import Person
 from server.domain.paging import Page, Slice, page
 from server.domain.permissions import Permission
 from server.domain.release import agreement_texts
+from server.domain.release.finding_words import FindingKind as FindingKind
+from server.domain.release.finding_words import FindingState as FindingState
+from server.domain.release.finding_words import Severity as Severity
 from server.domain.release.stages import Model, Stage
 from server.storage.database import Base, Key, Moment
 
 TITLE_CHARACTERS_AT_MOST = 200
 TEXT_CHARACTERS_AT_MOST = 50_000  # a long paper's text; what is larger belongs into an attachment
-
-
-class FindingKind(StrEnum):
-    """What a finding is about."""
-
-    MISUSE = "misuse"
-    CAPABILITY = "capability"
-    BIAS = "bias"
-    DETECTION = "detection"
-    SAFETY = "safety"
-    SECURITY = "security"
-    OTHER = "other"
-    NOTHING_FOUND = "nothing_found"  # somebody looked, and says how: that is worth as much to a decision
-
-
-class Severity(StrEnum):
-    """How bad it would be if it is so, the least first."""
-
-    NONE = "none"
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
-    CRITICAL = "critical"
-
-
-class FindingState(StrEnum):
-    """How far the lab has got with a finding."""
-
-    OPEN = "open"
-    CONFIRMED = "confirmed"
-    NOT_REPRODUCED = "not_reproduced"
-    CONSIDERED = "considered"
-    CLOSED = "closed"
-
-
 TRIAGED = frozenset({FindingState.CONFIRMED, FindingState.NOT_REPRODUCED})
 COUNTED = frozenset({FindingState.OPEN, FindingState.CONFIRMED, FindingState.CONSIDERED})  # as reports on a stage
 TRANSITIONS: dict[FindingState, frozenset[FindingState]] = {  # there is no way back: a new finding is reported instead

@@ -1,6 +1,8 @@
-"""Stage states: their names, for options and pages that need nothing else of stages."""
+"""Stage states: their names, and a bound, for options and pages that need nothing else of stages."""
 
 from enum import StrEnum
+
+REPORTS_AT_MOST = 1000
 
 
 class StageState(StrEnum):

@@ -15,6 +15,7 @@ from server.domain.permissions import Permission
 from server.domain.release import agreements, plans, tiers
 from server.domain.release.agreements import Agreement
 from server.domain.release.plans import Plan, Window
+from server.domain.release.stage_states import REPORTS_AT_MOST as REPORTS_AT_MOST
 from server.domain.release.stage_states import StageState as StageState
 from server.domain.release.tiers import Tier
 from server.domain.resources import Resources
@@ -30,7 +31,6 @@ FIRST_SEGMENTS = {
 }  # fmt: skip
 NOT_MODELS = FIRST_SEGMENTS | {"everything", "doctor"}  # what a hold on everything is called; `storage/probes.py`
 ORDINAL_AT_MOST = 1_000_000
-REPORTS_AT_MOST = 1000
 STAGE_WORDS = {"resolve", "tree", "raw", "refs", "commit", "commits", "revision", "blob", "discussions"}
 
 MOVES = {

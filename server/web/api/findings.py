@@ -6,13 +6,16 @@ from typing import Annotated, Any
 from apiflask import APIBlueprint
 from flask import Response
 from pydantic import Field
+from sqlalchemy.orm import Session
 
 from server.domain.access import finding_reports
 from server.domain.access.finding_reports import Report
 from server.domain.callers import Caller
 from server.domain.errors import InvalidRequest
 from server.domain.permissions import Permission
-from server.domain.release import findings
+from server.domain.release import finding_attachments, findings
+from server.domain.release.attachment_contents import NAME, SIZE_BYTES_AT_MOST, TYPES
+from server.domain.release.finding_attachments import FindingAttachment
 from server.domain.release.findings import (
     TEXT_CHARACTERS_AT_MOST,
     TITLE_CHARACTERS_AT_MOST,
@@ -70,11 +73,40 @@ class FindingItem(Answer):
     answered_at: str | None
 
 
+class AttachmentAnswer(Answer):
+    id: int
+    name: str
+    size_bytes: int
+    sha256: str
+
+
 class FindingAnswer(FindingItem):
     """A finding with its text."""
 
     text: str
     answer: str | None
+    attachments: list[AttachmentAnswer]
+
+
+class NewAttachment(Body):
+    """A file that is to be attached."""
+
+    name: Annotated[str, Field(pattern=rf"^{NAME.pattern}$", description=f"Ends in {TYPES}.")]
+    size_bytes: Annotated[int, Field(ge=1, le=SIZE_BYTES_AT_MOST)]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class SlotAnswer(AttachmentAnswer):
+    """Where to PUT the file, once, with exactly these headers. Then complete the attachment."""
+
+    url: str
+    headers: dict[str, str]
+    expires_at: str
+
+
+class SavingAnswer(Answer):
+    url: Annotated[str, Field(description="Saves the file. It is never shown in a browser.")]
+    expires_at: str
 
 
 class Findings(Listing):
@@ -95,7 +127,7 @@ def create(caller: Caller, given: FindingReport) -> Response:
     )  # fmt: skip
     made = finding_reports.report(resources(), caller, told)
     with resources().database.reading() as session:
-        return answer(_render(findings.get(session, caller, made.id), caller), 201)
+        return answer(_render(session, findings.get(session, caller, made.id), caller), 201)
 
 
 @bp.get("")
@@ -115,7 +147,35 @@ def index(caller: Caller, query: ListQuery) -> Response:
 def show(caller: Caller, finding_id: int) -> Response:
     """One finding."""
     with resources().database.reading() as session:
-        return answer(_render(findings.get(session, caller, finding_id), caller))
+        return answer(_render(session, findings.get(session, caller, finding_id), caller))
+
+
+@bp.post("/<int:finding_id>/attachments")
+@allow(Permission.FINDING_CREATE)
+@bp.input(NewAttachment, arg_name="file")
+@bp.output(SlotAnswer, status_code=201)
+def attach(caller: Caller, finding_id: int, file: NewAttachment) -> Response:
+    """Announce a file for a finding of your organization: at most five, of at most 50 MB each."""
+    made = finding_attachments.begin(resources(), caller, finding_id, file.name, file.size_bytes, file.sha256)
+    more = {"url": made.url, "headers": made.headers, "expires_at": moment(made.expires_at)}
+    return answer(_render_attachment(made.attachment) | more, 201)
+
+
+@bp.post("/<int:finding_id>/attachments/<int:attachment_id>/complete")
+@allow(Permission.FINDING_CREATE)
+@bp.output(AttachmentAnswer)
+def complete(caller: Caller, finding_id: int, attachment_id: int) -> Response:
+    """Have the file that was put there checked: then it is attached. What is not as announced is deleted."""
+    return answer(_render_attachment(finding_attachments.complete(resources(), caller, finding_id, attachment_id)))
+
+
+@bp.post("/<int:finding_id>/attachments/<int:attachment_id>/url")
+@allow(Permission.FINDING_READ)
+@bp.output(SavingAnswer, status_code=201)
+def save(caller: Caller, finding_id: int, attachment_id: int) -> Response:
+    """Issue a URL that saves an attachment. This is logged."""
+    url, expires_at = finding_attachments.open_url(resources(), caller, finding_id, attachment_id)
+    return answer({"url": url, "expires_at": moment(expires_at)}, 201)
 
 
 def _kept(line: str) -> str:
@@ -129,9 +189,14 @@ def _day(text: str | None) -> date | None:
         raise InvalidRequest("`embargo_until`: there is no such day.") from None
 
 
-def _render(finding: Finding, caller: Caller) -> dict[str, Any]:
+def _render(session: Session, finding: Finding, caller: Caller) -> dict[str, Any]:
     words = finding.answer if findings.is_own(caller, finding) else None
-    return _render_item(finding, caller) | {"text": finding.text, "answer": words}
+    attached = [_render_attachment(one) for one in finding_attachments.attached(session, finding.id)]
+    return _render_item(finding, caller) | {"text": finding.text, "answer": words, "attachments": attached}
+
+
+def _render_attachment(one: FindingAttachment) -> dict[str, Any]:
+    return {"id": one.id, "name": one.name, "size_bytes": one.size_bytes, "sha256": one.sha256}
 
 
 def _render_item(finding: Finding, caller: Caller) -> dict[str, Any]:

@@ -281,6 +281,19 @@ def test_the_log_alone_says_what_tables_and_rule_said(
     run_state_machine_as_test(fresh, settings=FEW)  # type: ignore[arg-type]  # whatever makes one
 
 
+def test_going_back_to_partners_ends_what_anybody_could(sqlite_world: World) -> None:
+    """From that entry on, only those who are cleared and have signed could; until then anybody."""
+    world = sqlite_world
+    start = world.use.clock()
+    world.clock.advance(HOUR)
+    world.move("gpt-2/124M", StageState.PARTNERS, "It is misused.")
+    edge = datetime.fromtimestamp(world.records("decision.execute")[-1]["time"] / 1000, start.tzinfo)
+    world.clock.advance(HOUR)
+    found = asked(world, "gpt-2/124M", start, world.use.clock())
+    assert [(span.since, span.until) for span in found.anyone] == [(start, edge)]
+    assert [(one.slug, one.authorities[0].since) for one in found.organizations] == [("aurora-institute", edge)]
+
+
 def test_an_edge_is_where_it_was(sqlite_world: World) -> None:
     """Revoked in the window: until that very entry. One that begins there finds nobody, one that ends there does."""
     world = sqlite_world

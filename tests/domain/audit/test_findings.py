@@ -9,9 +9,10 @@ from server.domain.access import clearances, finding_releases
 from server.domain.audit import verifying
 from server.domain.downloads import issuing
 from server.domain.entry_kinds import EntryKind
-from server.domain.release import finding_triage
+from server.domain.release import finding_attachments, finding_triage
 from server.domain.release.findings import FindingState, Severity
 from tests import tampering
+from tests.attached import attached
 from tests.findings import report
 from tests.world import World
 
@@ -56,6 +57,12 @@ def _settled(world: World) -> Record:
 def _released(world: World, **about: Any) -> Record:
     number = report(world, stage=OPEN_TO_ALL, **about)
     return {"finding": number, "stage": OPEN_TO_ALL, "to": [], "actor": world.admin.as_record()}
+
+
+def _opened(world: World, who: str) -> Record:
+    record = _released(world)
+    made = attached(world, record["finding"])
+    return record | {"attachment": made.id, "actor": world.person(who).as_record()}
 
 
 PLANTED: dict[str, tuple[EntryKind, Callable[[World], Record], str]] = {
@@ -125,6 +132,24 @@ PLANTED: dict[str, tuple[EntryKind, Callable[[World], Record], str]] = {
         EntryKind.FINDING_RELEASE, lambda world: _released(world) | {"finding": 99},
         "it is about a finding that was never reported",
     ),
+    "a file attached by another": (
+        EntryKind.FINDING_ATTACH,
+        lambda world: triaged(world, actor=world.person("unsigned").as_record(), attachment=9, sha256="0" * 64),
+        "it attaches a file to a finding of a different organization",
+    ),
+    "a file attached to nothing": (
+        EntryKind.FINDING_ATTACH,
+        lambda world: triaged(world, actor=world.person("cleared").as_record(), finding=99, attachment=9, sha256="0"),
+        "it is about a finding that was never reported",
+    ),
+    "a file read that there is not": (
+        EntryKind.FINDING_OPEN, lambda world: _released(world) | {"attachment": 99},
+        "it opens an attachment that was never made",
+    ),
+    "a file read by whom it was not released to": (
+        EntryKind.FINDING_OPEN, lambda world: _opened(world, "unsigned"),
+        "it opens an attachment for an organization that the finding was not released to",
+    ),
 }  # fmt: skip
 
 
@@ -144,6 +169,8 @@ def test_what_happened_by_the_rules_is_no_fault(world: World) -> None:
     finding_triage.triage(world.use, world.admin, number, FindingState.CONFIRMED, Severity.HIGH, answer="Thanks.")
     finding_releases.release(world.use, world.admin, number, ["birch-university"])
     finding_triage.triage(world.use, world.admin2, number, FindingState.CONSIDERED)
+    made = attached(world, number)
+    finding_attachments.open_url(world.use, world.person("unsigned"), number, made.id)
     finding_triage.answer(world.use, world.admin, number, "Thanks again.")
     clearances.revoke(world.use, world.admin, 1)
     report(world, title="Afterwards")
@@ -166,6 +193,7 @@ CHANGED: dict[str, tuple[str, str]] = {
         "INSERT INTO finding_readers (organization_id, finding_id, since) VALUES (3, 1, '2026-01-01 00:00:00')",
         "its readers differs from the log",
     ),
+    "an attachment": ("UPDATE finding_attachments SET sha256 = 'another'", "its attachments differs from the log"),
     "no reader": ("DELETE FROM finding_readers", "its readers differs from the log"),
 }
 
@@ -174,6 +202,7 @@ CHANGED: dict[str, tuple[str, str]] = {
 def test_a_row_that_the_log_does_not_explain_is_named(world: World, what: str) -> None:
     """Whoever changes a finding's row by hand changes what decisions rest on, or who reads it."""
     report(world, may_publish=True, embargo_until=world.clock().date().replace(year=2027))
+    attached(world, 1)
     assert found(world) == []
     statement, sentence = CHANGED[what]
     world.tampered = True

@@ -197,6 +197,18 @@ def test_a_url_that_outlives_what_it_rested_on(sqlite_world: World, tmp_path: Pa
     assert record["download"] == download.id
 
 
+def test_what_was_public_is_public_no_longer(sqlite_world: World, tmp_path: Path) -> None:
+    """Once a stage is back with partners, a URL that anybody could have got is an alarm, and a partner's is none."""
+    world, stage = sqlite_world, "gpt-2/124M"
+    public = issue(world, STRANGER, stage)
+    world.clock.advance(timedelta(seconds=10))
+    world.move(stage, StageState.PARTNERS, "It is misused.")
+    partner = issue(world, None, stage)
+    later = world.use.clock() + timedelta(seconds=3)
+    assert raised(world, tmp_path, read_of(partner, later)) == []
+    assert raised(world, tmp_path, read_of(public, later)) == [AFTER]
+
+
 @pytest.mark.parametrize(("after_ms", "alarms"), [(-1, []), (0, []), (1, [AFTER])])
 def test_a_read_in_the_very_millisecond_of_the_end(sqlite_world: World, after_ms: int, alarms: list[str]) -> None:
     """Whoever began in it may have been first, so it is no alarm; a millisecond later it is one."""

@@ -10,6 +10,8 @@ from server.domain.operation.backups import INDEX, OBJECTS
 from server.domain.publish import publishing
 from server.storage.objects import ObjectStoreUnavailable, S3Objects
 from server.storage.snapshot import SnapshotError
+from tests.attached import announced, attached
+from tests.findings import report
 from tests.world import World
 
 
@@ -26,6 +28,17 @@ def test_every_published_file_is_in_it_and_nothing_else(world: World, tmp_path: 
     assert found <= set(world.use.store.list_keys("checkpoints/"))
     assert copied == len(found) > 0
     backups.require_whole(tmp_path)
+
+
+def test_attachments_of_findings_are_in_it(sqlite_world: World, tmp_path: Path) -> None:
+    """Whatever the folder is restored to has them, too; what was never completed is left out."""
+    finding = report(sqlite_world)
+    file = attached(sqlite_world, finding)
+    announced(sqlite_world, finding, "left.csv", b"a")
+    backups.copy_objects(sqlite_world.use, tmp_path)
+    backups.require_whole(tmp_path)
+    keys = {str(item["object_key"]) for item in index(tmp_path)}
+    assert {key for key in keys if key.startswith("findings/")} == {file.object_key}
 
 
 def test_an_upload_that_is_not_finished_is_left_out(

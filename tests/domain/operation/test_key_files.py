@@ -18,7 +18,11 @@ MAIL = {"smtp_url": "smtp://gate@127.0.0.1:25", "mail_from": "weights@lab.exampl
 
 def changed(world: World, **files: Path) -> Settings:
     """The world's settings with all keys there may be, some of them elsewhere."""
-    own = {"anchor_key_file": world.settings.signer_key_file, "smtp_password_file": world.folder / "smtp-password"}
+    own = {
+        "anchor_key_file": world.settings.signer_key_file,
+        "findings_key_file": world.settings.signer_key_file,
+        "smtp_password_file": world.folder / "smtp-password",
+    }
     if not own["smtp_password_file"].exists():
         keys.write_private(own["smtp_password_file"], b"a password")
     named = {name: str(path) for name, path in (own | files).items()}

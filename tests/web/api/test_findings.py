@@ -1,5 +1,7 @@
 """The API of findings: a partner's script reports and follows; what is not its own is not there."""
 
+import hashlib
+import urllib.request
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +12,7 @@ from server.domain.identity import tokens
 from server.domain.permissions import Scope
 from server.domain.release import finding_triage
 from server.domain.release.findings import FindingState, Severity
+from tests.attached import TABLE
 from tests.findings import report
 from tests.world import World
 
@@ -31,7 +34,7 @@ def test_a_report_is_answered_with_what_was_kept(world: World) -> None:
     assert len(made.json["checkpoint"]) == 40
     assert world.api("GET", f"/findings/{made.json['id']}").json == made.json
     (item,) = world.api("GET", "/findings").json["items"]
-    assert item == {key: value for key, value in made.json.items() if key not in {"text", "answer"}}
+    assert item == {key: value for key, value in made.json.items() if key not in {"text", "answer", "attachments"}}
 
 
 def test_the_same_report_twice_is_a_conflict_that_names_the_first(world: World) -> None:
@@ -123,3 +126,33 @@ def test_the_list_is_paged_by_its_key(world: World) -> None:
             break
         cursor = f"&cursor={part['next_cursor']}"
     assert seen == numbers[::-1]
+
+
+def test_a_file_is_attached_and_saved_by_a_script(world: World) -> None:
+    """Announced, put into the store, completed; then it is part of the answer, and a URL saves it."""
+    number = report(world)
+    file = {"name": "counts.csv", "size_bytes": len(TABLE), "sha256": hashlib.sha256(TABLE).hexdigest()}
+    slot = world.api("POST", f"/findings/{number}/attachments", json=file)
+    assert slot.status_code == 201
+    asked = urllib.request.Request(slot.json["url"], TABLE, slot.json["headers"], method="PUT")  # our store
+    with urllib.request.urlopen(asked, timeout=20):
+        pass
+    place = f"/findings/{number}/attachments/{slot.json['id']}"
+    assert world.api("POST", f"{place}/complete").json == {"id": slot.json["id"], **file}
+    assert world.api("GET", f"/findings/{number}").json["attachments"] == [{"id": slot.json["id"], **file}]
+    with urllib.request.urlopen(world.api("POST", f"{place}/url").json["url"], timeout=20) as answer:
+        assert answer.read() == TABLE
+    for name in ("unsigned", "uncleared"):
+        assert world.api("POST", f"{place}/url", name).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "changed", [{"name": "a.svg"}, {"name": "../a.csv"}, {"size_bytes": 0}, {"size_bytes": 50_000_001}, {"sha256": "x"}]
+)
+def test_a_file_that_cannot_be_attached_is_refused_before_it_is_sent(
+    sqlite_world: World, changed: dict[str, Any]
+) -> None:
+    """By its name, its size, or a hash that is none."""
+    file = {"name": "counts.csv", "size_bytes": 9, "sha256": "0" * 64} | changed
+    number = report(sqlite_world)
+    assert sqlite_world.api("POST", f"/findings/{number}/attachments", json=file).status_code == 400

@@ -5,10 +5,13 @@ from server.web.portal.admin import (
     agreements,
     checkpoints,
     clearances,
+    decisions,
     findings,
     holds,
+    moves,
     organizations,
     people,
+    proposals,
     queue,
     rehearsals,
     signatures,
@@ -19,6 +22,6 @@ from server.web.portal.admin import (
 )
 
 MODULES = (
-    access_requests, agreements, checkpoints, clearances, findings, holds, organizations, people, queue, rehearsals,
-    signatures, stage_editing, stages, tiers, tokens,
+    access_requests, agreements, checkpoints, clearances, decisions, findings, holds, moves, organizations, people,
+    proposals, queue, rehearsals, signatures, stage_editing, stages, tiers, tokens,
 )  # fmt: skip

@@ -139,7 +139,7 @@ def _publishing(caller: Caller, form: NewVersion, wording: str | None = None) ->
     use = resources()
     with use.database.reading() as session:
         version = _current(session, form.name.data)
-        losing = [] if version is None else resigning.losing(session, form.name.data, use.clock())
+        losing = [] if version is None else resigning.losing(session, caller, form.name.data, use.clock())
         affected = None if version is None else signatures.in_force(session, caller, version.id, SHOWN)
         return render(
             "admin/agreements/publish.html", status(form), form=form, version=version, affected=affected, losing=losing,

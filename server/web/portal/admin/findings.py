@@ -11,10 +11,10 @@ from wtforms.widgets import CheckboxInput, ListWidget
 from server.domain.access import finding_releases, ladder
 from server.domain.audit import log_entries
 from server.domain.callers import Caller
-from server.domain.entry_kinds import EntryKind
+from server.domain.entry_kinds import KINDS, EntryKind
 from server.domain.operation import queue
 from server.domain.permissions import Permission
-from server.domain.release import decisions, finding_triage, findings
+from server.domain.release import decisions, finding_attachments, finding_triage, findings
 from server.domain.release.findings import (
     TEXT_CHARACTERS_AT_MOST,
     TRANSITIONS,
@@ -56,20 +56,20 @@ class Filters(Form):
 
 
 class Triage(Form):
-    """How bad it is, what is said to its reporter, and by which of its buttons it was sent."""
+    """How bad it is, what is said to its reporter, and what it becomes: one button each."""
 
     severity = SelectField(
-        "Severity", choices=_words(Severity), description="As the lab sees it. Its reporter is told."
+        "Severity", choices=_words(Severity), description="As the lab sees it. Its reporter gets an email."
     )
     answer = long_text(
         "Answer", "Emailed to its reporter. Markdown works.", most=TEXT_CHARACTERS_AT_MOST, required=False, rows=5
     )
-    to = SelectField("State", choices=_words(FindingState))
+    act = SelectField("State", choices=_words(FindingState))  # which button was pressed
 
     def offer(self, finding: Finding) -> None:
         """As it is, and what can follow."""
         self.severity.data = finding.severity
-        self.to.data = finding.state
+        self.act.data = finding.state
 
 
 class Answering(Form):
@@ -122,17 +122,17 @@ def show(caller: Caller, finding_id: int) -> Response:
 @bp.post(f"{ONE}/triage")
 @lab_page(Permission.FINDING_TRIAGE, fresh=True)
 def triage(caller: Caller, finding_id: int) -> Response:
-    """Move it on; its reporter is told."""
+    """Move it on; its reporter gets an email."""
     form = Triage()
     if not carried_out(
         form, caller,
         lambda: finding_triage.triage(
-            resources(), caller, finding_id, FindingState(form.to.data), Severity(form.severity.data),
+            resources(), caller, finding_id, FindingState(form.act.data), Severity(form.severity.data),
             form.answer.data or None,
         ),
     ):  # fmt: skip
         return _shown(caller, finding_id, form)
-    words = finding_triage.WORDS[FindingState(form.to.data)]
+    words = finding_triage.WORDS[FindingState(form.act.data)]
     return done(
         url_for(".show", finding_id=finding_id), f"Finding {finding_id} is {words}. Its reporter gets an email."
     )
@@ -176,7 +176,8 @@ def _shown(caller: Caller, finding_id: int, sent: Form | None) -> Response:
         release_form.to.choices = _candidates(session, found)
         return render(
             "admin/findings/show.html", 200 if sent is None else status(sent), finding=found, sent=sent,
-            text=as_html(found.text), answer=None if found.answer is None else as_html(found.answer),
+            text=as_html(found.text), attached=finding_attachments.attached(session, finding_id),
+            answer=None if found.answer is None else as_html(found.answer),
             triage=triage_form, answering=sent if isinstance(sent, Answering) else Answering(formdata=None),
             release=release_form, forbidden=finding_releases.forbidden(found, at), is_embargoed=found.is_embargoed(at),
             verbs={state: VERBS[state] for state in VERBS if state in TRANSITIONS[FindingState(found.state)]},
@@ -186,7 +187,7 @@ def _shown(caller: Caller, finding_id: int, sent: Form | None) -> Response:
         )  # fmt: skip
 
 
-_KINDS = (EntryKind.FINDING_REPORT, EntryKind.FINDING_TRIAGE, EntryKind.FINDING_ANSWER, EntryKind.FINDING_RELEASE)
+_KINDS = tuple(kind for kind in EntryKind if KINDS[kind].subject == "finding")
 
 
 def _candidates(session: Session, finding: Finding) -> list[tuple[str, str]]:

@@ -15,7 +15,8 @@ from server.domain.downloads import live_urls
 from server.domain.paging import Slice
 from server.domain.permissions import Permission
 from server.domain.publish import checkpoints
-from server.domain.release import agreements, holds, stages, tiers
+from server.domain.release import agreements, decisions, holds, stages, tiers
+from server.domain.release.decisions import DecisionFilter
 from server.domain.release.stages import MOVES, ORDINAL_AT_MOST, StageState
 from server.web import renamed
 from server.web.identity import resources
@@ -149,8 +150,10 @@ def show(caller: Caller, model: str, stage: str) -> Response:
         row = stages.find(session, caller, f"{model}/{stage}")
         if moved := renamed.todays_page(row.full_name):
             return moved
+        decided = decisions.listed(session, caller, DecisionFilter(stage=row.full_name), SHOWN).items
         return render(
-            "admin/stages/show.html", stage=row, aliases=stages.aliases(session, row), now=at,
+            "admin/stages/show.html", decided=decided, deciding=[one for one in decided if one.is_open],
+             stage=row, aliases=stages.aliases(session, row), now=at,
             held=known.stage.held,
             holds=[hold for hold in holds.current(session, caller) if hold.on in _above(row.full_name)],
             moves=MOVES[StageState(row.state)], checkpoints=checkpoints.published(session, row.id, paging.part()),

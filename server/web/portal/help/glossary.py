@@ -38,6 +38,8 @@ TERMS = (
                       "proposes it; from some tiers on, another one approves it."),
     Term("Commitment", "A hash of a salt and an entry’s text. The public log contains only commitments: they reveal "
                        "nothing, and anyone who has salt and text can recompute them."),
+    Term("Decision", "What moves a stage, or lifts a hold: one admin proposes it and another approves it. It keeps "
+                     "what it rested on. The public reason of a move is shown on the page of releases."),
     Term("Download", "One issue of signed URLs for files of one checkpoint. It is in the log before the URLs leave the "
                      "server. What was really fetched is counted later."),
     Term("Embargo", "The day before which nobody but its reporter’s organization and the lab may read a finding."),
@@ -56,6 +58,8 @@ TERMS = (
                   "in the log, and can be verified offline."),
     Term("Receipt", "The signed promise that you get with each download: this leaf will be in the log within a minute. "
                     "With it you can prove a download that the log does not show."),
+    Term("Release ladder", "The stages of a model in the order of their release, from small to large, each with its "
+                           "state and, where the lab has decided, the months in which its next step is planned."),
     Term("Renewal", "A request for the same access for as long again. It is decided like any other request. Some tiers "
                     "take a report first: what you found, or that you found nothing."),
     Term("Request ID", "The 16 characters at the foot of each page and in each error. Quote it when you ask for help: "

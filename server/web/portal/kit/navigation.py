@@ -49,6 +49,7 @@ PLACES = (  # in the order in which they are shown
     Place("tiers", "Tiers", "admin_tiers.index", Permission.TIER_READ, STAFF),
     Place("findings", "Findings", "admin_findings.index", Permission.FINDING_READ, STAFF),
     Place("stages", "Stages", "admin_stages.index", Permission.STAGE_READ, STAFF),
+    Place("decisions", "Decisions", "admin_decisions.index", Permission.DECISION_READ, STAFF),
     Place("agreements", "Agreements", "admin_agreements.index", Permission.AGREEMENT_READ, STAFF),
     Place("downloads", "Downloads", "download_pages.index", Permission.DOWNLOAD_READ),
     Place("tokens", "Tokens", "token_pages.index", Permission.TOKEN_READ, EVERYONE - BY_HAND),

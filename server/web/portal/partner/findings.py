@@ -11,24 +11,25 @@ from wtforms.validators import InputRequired, Optional, ValidationError
 from server.domain.access import finding_reports
 from server.domain.access.finding_reports import Report
 from server.domain.callers import Caller
+from server.domain.errors import InvalidRequest
 from server.domain.permissions import Permission
-from server.domain.release import findings
+from server.domain.release import finding_attachments, findings
 from server.domain.release.findings import TEXT_CHARACTERS_AT_MOST, TITLE_CHARACTERS_AT_MOST, FindingKind, Severity
 from server.web.identity import resources
 from server.web.portal.kit import paging
 from server.web.portal.kit.auth import page
-from server.web.portal.kit.forms import Form, long_text, status, text
+from server.web.portal.kit.forms import Act, Form, long_text, status, text
 from server.web.portal.kit.markdown import as_html
-from server.web.portal.kit.rendering import done, render
+from server.web.portal.kit.rendering import done, go_to, render
 from server.web.portal.partner.partners import partner_page
 
 bp = Blueprint("finding_pages", __name__, url_prefix="/findings")
 KINDS = {
-    FindingKind.MISUSE: "Misuse: somebody could do harm with it, or does",
+    FindingKind.MISUSE: "Misuse: someone could do harm with it, or does",
     FindingKind.CAPABILITY: "Capability: it can do something that was not known",
     FindingKind.BIAS: "Bias: it treats people or topics unfairly",
     FindingKind.DETECTION: "Detection: how its output can be told from people’s",
-    FindingKind.SAFETY: "Safety: it does harm without anybody wanting it",
+    FindingKind.SAFETY: "Safety: it does harm though nobody wants it to",
     FindingKind.SECURITY: "Security: something is wrong with the files",
     FindingKind.OTHER: "Something else",
     FindingKind.NOTHING_FOUND: "Nothing found, and what we did",
@@ -61,8 +62,10 @@ class FindingForm(Form):
         [Optional()],
         description="Before this day, only your organization and the lab can read it. Leave it empty for none.",
     )
-    may_publish = BooleanField("The lab may show this finding to other partners")
-    may_name = BooleanField("… and say that it is ours")
+    may_publish = BooleanField(
+        "The lab may show it to other partners", description="After the embargo, and only to those it chooses."
+    )
+    may_name = BooleanField("The lab may then say that it is ours", description="Otherwise nobody learns whose it is.")
 
     def offer(self, session: Session, caller: Caller, named: str | None) -> None:
         """The stages that one can report on. named: one that the address or the form names besides."""
@@ -129,8 +132,19 @@ def show(caller: Caller, finding_id: int) -> Response:
         return render(
             "partner/findings/show.html", finding=found, is_own=findings.is_own(caller, found),
             whose=findings.whose(caller, found), is_embargoed=found.is_embargoed(use.clock()),
-            text=as_html(found.text), answer=None if found.answer is None else as_html(found.answer),
+            text=as_html(found.text), attached=finding_attachments.attached(session, finding_id),
+            answer=None if found.answer is None else as_html(found.answer),
         )  # fmt: skip
+
+
+@bp.post("/<int:finding_id>/attachments/<int:attachment_id>")
+@page(Permission.FINDING_READ)
+def save(caller: Caller, finding_id: int, attachment_id: int) -> Response:
+    """Send the browser on to the store, which lets it save the file; this is logged."""
+    if not Act().is_sent_well():
+        raise InvalidRequest("The form contains an unknown field.", next_step="Go back and reload the page.")
+    url, _ = finding_attachments.open_url(resources(), caller, finding_id, attachment_id)
+    return go_to(url)
 
 
 def _chosen(words: dict[Any, str]) -> list[SelectChoice]:

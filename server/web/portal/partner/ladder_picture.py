@@ -33,9 +33,9 @@ class Step:
 
     @property
     def when(self) -> str | None:
-        """The month since when it is released, or in which it may be; None where that is undecided."""
-        month, window = self.release.since, self.release.plan.window
-        if self.release.state == "planned":
+        """The month since when it is what it is, or in which it may be released; None where that is undecided."""
+        month, window = self.release.held_since or self.release.since, self.release.plan.window
+        if self.release.state == "planned" and self.release.held_since is None:
             if window is None:
                 return None
             month = datetime.fromisoformat(f"{window.first}-01")
