@@ -18,7 +18,14 @@ from server.domain.errors import AuthenticationRequired
 from server.domain.identity.organizations import Organization
 from server.domain.paging import Slice
 from server.domain.release import decisions, plans
-from server.domain.release.decisions import Decision, DecisionFinding, DecisionKind, DecisionState, PublicDecision
+from server.domain.release.decisions import (
+    Decision,
+    DecisionFinding,
+    DecisionKind,
+    DecisionState,
+    PublicDecision,
+    PublicLift,
+)
 from server.domain.release.findings import IS_CRITICAL, Finding
 from server.domain.release.plans import Plan
 from server.domain.release.stages import StageState
@@ -57,6 +64,7 @@ class Family:
     name: str
     title: str
     stages: Sequence[Release]
+    lifts: Sequence[PublicLift] = ()
 
 
 def require_open(use: Resources, caller: Caller) -> None:
@@ -82,7 +90,17 @@ def read(session: Session, at: datetime) -> list[Family]:
                     open_critical=critical.get(stage.id, 0), decisions=decided.get(stage.id, ()),
                 )
             )  # fmt: skip
-    return [Family(name, title, told) for (name, title), told in families.items()]
+    lifts = decisions.public_lifts(session)
+    return [
+        Family(name, title, told, _told_lifts(lifts.get(name, ()), name, told))
+        for (name, title), told in families.items()
+    ]
+
+
+def _told_lifts(lifts: Sequence[PublicLift], model: str, told: Sequence[Release]) -> list[PublicLift]:
+    """Those of the model and of stages that the public knows of."""
+    names = {model, *(stage.name for stage in told)}
+    return [lift for lift in lifts if lift.name in names]
 
 
 def _was_told(stage: StageFacts, decided: Sequence[PublicDecision]) -> bool:
