@@ -224,6 +224,9 @@ class World:
             return None
         if not person.given_by_two:
             return f"{email}, who approved it, had a role that one person alone had given"
+        known = self.people.get(proposer or "")
+        if known is not None and email in known.known_by:
+            return f"{email}, who approved it, could act in the name of {proposer}, who proposed it"
         if proposer in person.known_by:
             return f"{proposer}, who proposed it, could act in the name of {email}, who approved it"
         return None

@@ -14,15 +14,14 @@ def require(session: Session, caller: Caller, proposed_by: int | None) -> None:
     """Raise unless the caller can be the second person for what `proposed_by` proposed (None: nobody in particular).
 
     Raises NotPossible, which names those who can: for the proposer's own, where the caller's role was not given by two
-    people, and where the proposer could act in their name. Raises InsufficientScope for a token. Whoever changes what
-    this rests on locks the caller's row first; so does this, until the transaction ends.
+    people, and where one of them could act in the other's name. Raises InsufficientScope for a token. Whoever changes
+    what this rests on locks their rows first; so does this, until the transaction ends.
     """
     if caller.via == "token":
         raise InsufficientScope("Tokens cannot approve anything. A person must sign in.", next_step="Use the portal.")
-    person = session.scalar(
-        select(Person).where(Person.id == caller.person_id).with_for_update(read=True),
-        execution_options={"populate_existing": True},
-    )
+    both = select(Person).where(Person.id.in_((caller.person_id, proposed_by))).order_by(Person.id)
+    locked = session.scalars(both.with_for_update(read=True), execution_options={"populate_existing": True}).all()
+    person = next((one for one in locked if one.id == caller.person_id), None)
     if person is None:
         raise NotPermitted
     if person.id == proposed_by:
@@ -41,13 +40,16 @@ def fault(session: Session, person: Person, proposed_by: int | None) -> str | No
             f"The role {person.role} was given to {person.email} by one person alone. To approve what others propose, "
             "it must first be given again by two other admins."
         )
-    if not known_credentials.are_known(session, person.id, proposed_by):
+    if proposed_by is None:
         return None
-    proposer = session.get_one(Person, proposed_by)
-    return (
-        f"{proposer.email}, who proposed this, has set a password for {person.email} since that role was given, and "
-        "could act in that name."
-    )
+    for one, by in ((person.id, proposed_by), (proposed_by, person.id)):
+        if known_credentials.are_known(session, one, by):
+            names = [session.get_one(Person, key).email for key in (by, one)]
+            return (
+                f"{names[0]} has set a password for {names[1]} since that role was given, and could act in that name: "
+                "proposing and approving could be one person's."
+            )
+    return None
 
 
 def able(session: Session, proposed_by: int | None) -> list[Person]:

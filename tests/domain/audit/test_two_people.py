@@ -139,6 +139,14 @@ def test_a_grant_by_whom_the_proposer_could_be_is_named(world: World) -> None:
     assert found(world) == [(world.name_of(number), who)]
 
 
+def test_a_grant_by_whom_could_be_the_proposer_is_named(world: World) -> None:
+    """The approver had reset the proposer's password, and could have proposed in that name."""
+    people.reset_password(world.use, world.admin2, str(world.admin.person))
+    number = world.plant(EntryKind.ROLE_GRANT, grant(world, world.admin2), LAB)
+    who = f"{world.admin2.person}, who approved it, could act in the name of {world.admin.person}, who proposed it"
+    assert found(world) == [(world.name_of(number), who)]
+
+
 def test_a_grant_that_nobody_proposed_is_named(world: World) -> None:
     """Nor may it give another role than was proposed."""
     first = world.plant(EntryKind.ROLE_GRANT, grant(world, world.admin2) | {"grant": 77}, LAB)
