@@ -130,6 +130,16 @@ class PublicDecision:
     public_reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class PublicLift:
+    """All that others than the lab's staff learn of a lifted hold: not why it was placed."""
+
+    id: int
+    name: str  # of the stage, or of the model itself
+    decided_at: datetime
+    public_reason: str
+
+
 def listed(session: Session, caller: Caller, wanted: DecisionFilter, part: Slice) -> Page[Decision]:
     """Decisions with those who made them, newest first; for staff alone. Raises NotFound for a stage there is not."""
     caller.require(Permission.DECISION_READ)
@@ -167,6 +177,17 @@ def considering(session: Session, caller: Caller, finding_id: int) -> Sequence[D
     caller.require(Permission.DECISION_READ)
     query = _WITH_PEOPLE.join(DecisionFinding, DecisionFinding.decision_id == Decision.id)
     return session.scalars(query.where(DecisionFinding.finding_id == finding_id).order_by(Decision.id)).all()
+
+
+def public_lifts(session: Session) -> dict[str, list[PublicLift]]:
+    """The holds on models and their stages that were lifted, by model: for everyone who may know of what it was on."""
+    lifted = (Decision.kind == DecisionKind.LIFT, Decision.state == DecisionState.DONE)
+    query = select(Decision.id, Decision.subject, Decision.done_at, Decision.public_reason).where(*lifted)
+    found: defaultdict[str, list[PublicLift]] = defaultdict(list)
+    for row in session.execute(query.order_by(Decision.done_at, Decision.id)):
+        model, _, stage = row.subject.partition("/")  # of everything and of organizations there is no such model
+        found[model].append(PublicLift(row.id, stage or model, row.done_at, row.public_reason))
+    return found
 
 
 def public(session: Session, stage_ids: Collection[int]) -> dict[int, list[PublicDecision]]:

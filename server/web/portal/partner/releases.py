@@ -5,11 +5,11 @@ from typing import NamedTuple
 from flask import Blueprint, Response, request
 
 from server.domain.access import releases
-from server.domain.access.releases import Family, Release
+from server.domain.access.releases import Family
 from server.domain.callers import Caller
 from server.domain.identity import organizations
 from server.domain.permissions import Permission
-from server.domain.release.decisions import PublicDecision
+from server.domain.release.decisions import PublicDecision, PublicLift
 from server.web.identity import resources
 from server.web.portal.kit import shared_answers
 from server.web.portal.kit.auth import page
@@ -21,10 +21,11 @@ bp = Blueprint("release_pages", __name__)
 
 
 class Told(NamedTuple):
-    """A decision with the stage that it moved."""
+    """A decision: what it is about, and what it did."""
 
-    stage: Release
-    decision: PublicDecision
+    name: str
+    did: str
+    decision: PublicDecision | PublicLift
 
 
 @bp.get("/releases")
@@ -36,7 +37,6 @@ def show(caller: Caller) -> Response:
     shown = render(
         "partner/releases/show.html",
         families=[(family, ladder_picture.of(family), _newest_first(family)) for family in families],
-        happened=release_feed.happened,
         now=use.clock(),
         is_open=use.settings.public_releases,
     )
@@ -68,5 +68,7 @@ def _read(caller: Caller) -> list[Family]:
 
 
 def _newest_first(family: Family) -> list[Told]:
-    told = [Told(stage, decision) for stage in family.stages for decision in stage.decisions]
+    told = [Told(stage.name, release_feed.happened(one), one) for stage in family.stages for one in stage.decisions] + [
+        Told(one.name, "is no longer on hold", one) for one in family.lifts
+    ]
     return sorted(told, key=lambda one: (one.decision.decided_at, one.decision.id), reverse=True)

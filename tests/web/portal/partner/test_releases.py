@@ -5,6 +5,7 @@ import re
 import pytest
 from lxml import etree
 
+from server.domain.decisions import lifting
 from server.domain.release import holds, stage_editing
 from server.domain.release.plans import Window
 from tests.visits import visit, words
@@ -62,6 +63,20 @@ def test_a_hold_is_said_plainly_and_not_why(sqlite_world: World) -> None:
     assert f"774M is on hold since {world.clock():%-d %B %Y}. Nobody can download it" in page
     assert "partners before" in page
     assert "secret" not in page
+
+
+@pytest.mark.parametrize(("on", "name"), [("gpt-2/774M", "774M"), ("gpt-2", "gpt-2")])
+def test_a_lifted_hold_is_told_with_its_public_reason(sqlite_world: World, on: str, name: str) -> None:
+    """Of a stage and of a model, by the reason that was written for everyone; of an organization nothing."""
+    world = sqlite_world
+    for one, why in ((on, "Nobody could repeat it."), ("organization:birch-university", "It explained itself.")):
+        holds.place(world.use, world.admin, one, "A secret finding.")
+        lifting.propose(world.use, world.admin, one, why)
+        lifting.approve(world.use, world.admin2, one)
+    page = words(world.visit(None).get("/releases"))
+    assert f"{name} is no longer on hold Nobody could repeat it." in page
+    assert "A secret finding." not in page
+    assert "It explained itself." not in page
 
 
 def test_a_withdrawn_stage_is_shown_with_its_reason(sqlite_world: World) -> None:
