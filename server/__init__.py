@@ -4,21 +4,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from server.domain.resources import Resources
     from server.web.app import WeightgateApp
 
 
 def create_app(folder: Path) -> "WeightgateApp":
     """Return the web application of the instance in `folder`: settings, then resources, then web."""
-    import structlog
-
     from server import logger, settings
     from server.domain.resources import Resources
-    from server.storage.database import DatabaseUnavailable
-    from server.web import app
 
     loaded = settings.load(folder)
     logger.configure(loaded.logger_level)
-    use = Resources(loaded)
+    return app_over(Resources(loaded))
+
+
+def app_over(use: "Resources") -> "WeightgateApp":
+    """Return the web application over these resources, once what it answers with is open."""
+    import structlog
+
+    from server.storage.database import DatabaseUnavailable
+    from server.web import app
+
     try:
         use.open_for_web()
         use.outside.start()

@@ -128,6 +128,7 @@ class Settings(BaseModel):
     sizes_before_access: bool = False
     card_before_access: bool = False
     second_person_tier: str = Field(default="research", pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
+    quota_alone_bytes_per_day: int = Field(default=10 * 2**40, ge=0, lt=2**53)
     token_lifetime_days: int = Field(default=90, ge=1, le=90)
     log_host: HostName
 

@@ -10,6 +10,7 @@ from server.domain.accounts import granting, invitations
 from server.domain.decisions import lifting, proposing
 from server.domain.decisions.proposing import Proposal
 from server.domain.identity import people, tokens
+from server.domain.operation import carrying_out
 from server.domain.permissions import Role, Scope
 from server.domain.release import agreements, holds
 from server.domain.release.stages import StageState
@@ -76,6 +77,14 @@ def _asked(world: World) -> Known:
         world.use, world.person("uncleared"), "gpt-2", "research", purpose="A study.", wanted_until=until
     )
     return {"request_id": made.id}
+
+
+def _quota_waits(world: World) -> Known:
+    for limit in (1, None):
+        waits = carrying_out.set_quota(
+            world.use, world.admin, "birch-university", bytes_per_day=limit, requests_per_minute=None
+        )
+    return {"proposal_id": waits.id if waits else 0}
 
 
 def _role_waits(world: World) -> Known:
@@ -166,6 +175,8 @@ FORMS: dict[str, Filled] = {
     "/admin/people/invitations/<int:invitation_id>/withdraw": Filled(
         "admin", {"organization": "aurora-institute"}, _invited
     ),
+    "/admin/proposals/<int:proposal_id>/approve": Filled("admin2", before=_quota_waits, entries=2),
+    "/admin/proposals/<int:proposal_id>/reject": Filled("admin2", before=_quota_waits),
     "/admin/people/invite": Filled("admin", {"organization": "aurora-institute", **NEW_PERSON}),
     "/admin/publish-agreement": Filled("admin", {"name": "model-sharing", "text": NEW_TEXT, "act": "publish"}),
     "/admin/requests/<int:request_id>/approve": Filled("admin", {"last_day": "2027-01-31"}, _asked, entries=2),

@@ -41,6 +41,8 @@ TESTED_IN = {
     "domain/decisions/records": "domain/decisions/test_proposing.py",  # what each act's entry says
     "domain/errors": "web/test_errors.py",  # names and sentences, each with its HTTP status
     "domain/identity/known_credentials": "domain/identity/test_second_person.py",  # what it asks, as is the next one
+    "domain/audit/judging_proposals": "domain/operation/test_carrying_out.py",
+    "domain/identity/proposals": "domain/operation/test_carrying_out.py",
     "domain/identity/role_grants": "domain/identity/test_second_person.py",
     "domain/mail/ending_notices": "domain/access/test_endings.py",  # what is told, and when
     "domain/mail/decision_notices": "domain/decisions/test_execution.py",  # sent by what is decided

@@ -24,7 +24,7 @@ from server.domain.delivery.deliveries import Delivery
 from server.domain.downloads import issuing
 from server.domain.identity import organizations, token_uses
 from server.domain.mail import mails
-from server.domain.operation import doctor
+from server.domain.operation import carrying_out, doctor
 from server.domain.release import finding_triage, holds
 from server.domain.release.decisions import DecisionState
 from server.domain.release.findings import FindingState
@@ -185,7 +185,7 @@ def test_the_whole_way_works_with_three_roles(roles: Roles) -> None:
         assert issuing.proof(session, world.caller("cleared"), issued.id)
     assert {"ghost_read"} <= {record["alarm"] for record in world.records("alarm")}
     organizations.add(use, admin, "ebro-lab", "Ebro Lab")
-    organizations.set_quota(use, admin, "aurora-institute", bytes_per_day=None, requests_per_minute=600)
+    carrying_out.set_quota(use, admin, "aurora-institute", bytes_per_day=None, requests_per_minute=600)
     issuing.issue(use, world.caller("cleared"), world.order())
     holds.place(use, admin, EVERYTHING, "A pause.")
     headers = {"Authorization": f"Bearer {world.example.tokens['cleared']}"}

@@ -149,6 +149,7 @@ def theirs_of(world: World) -> dict[str, Any]:
             "attachment_id": attached(world, found).id,
             "invitation_id": invited.id,
             "person_id": member.id,
+            "proposal_id": 1,
             "clearance_id": mine.id,
             "decision_id": 1,
             "to": "public",

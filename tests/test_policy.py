@@ -31,6 +31,9 @@ token.create          yes    yes      yes    yes        yes      -        -     
 token.revoke          yes    yes      yes    yes        yes      -        -        -            -                 -         -                    -
 person.manage         yes    -        yes    -          -        -        -        -            -                 -         -                    -
 role.grant            -      -        yes    -          -        -        -        -            -                 -         -                    -
+proposal.read         -      -        yes    -          yes      -        -        -            -                 -         -                    -
+proposal.create       -      -        yes    -          -        -        -        -            -                 -         -                    -
+proposal.approve      -      -        yes    -          -        -        -        -            -                 -         -                    -
 organization.manage   -      -        yes    -          -        -        -        -            -                 -         -                    -
 tier.manage           -      -        yes    -          -        -        -        -            -                 -         -                    -
 agreement.manage      -      -        yes    -          -        -        -        -            -                 -         -                    -

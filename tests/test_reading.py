@@ -33,7 +33,8 @@ NO_CALLER = {
         "alarms.entry_of", "alarms.of_entry", "alarms.token_of", "clearances.alongside", "organizations.quota_of",
         "agreements.versions", "stages.aliases", "stages.opened_by", "tiers.needs_second_person",
         "blockers.of", "decisions.considered", "finding_attachments.attached", "finding_releases.candidates",
-        "granting.standing_of", "holds.hold_of", "renewal_reports.since", "role_grants.of_people", "second_person.fault",
+        "granting.standing_of", "holds.hold_of", "renewal_reports.since", "role_grants.of_people",
+        "second_person.fault",
     },
     "of a person who is half signed in, and nobody's caller yet": {"factors.passkeys"},
     "of a stage that the access rule lets the caller read": {

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import re
@@ -12,7 +13,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from server.settings import FILE_NAME, Settings
 from server.storage.embedded import PACKAGES, EmbeddedStore, free_port, is_free, require_installed
 
 DESCRIPTION = "demo.json"
+BEGUN = "story.json"  # instead of it, while the story is told
 SOURCES = "sources"
 BUILDING = "demo.building"  # lies in the folder until everything in it is made
 READY_SECONDS = 60
@@ -41,8 +43,10 @@ WEB_PORT, STORE_PORT = 8080, 8333  # when they are free at the first run
 
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), help="The web server's port [8080, or a free one].")
+@click.option("--story", "tells", is_flag=True, help="First tell the staged release of 2019, chapter by chapter.")
+@click.option("--fast", is_flag=True, help="With --story: do not wait for Enter between chapters.")
 @click.pass_obj
-def demo(instance: Instance, port: int | None) -> None:
+def demo(instance: Instance, port: int | None, tells: bool, fast: bool) -> None:
     """Run a demo with example data until interrupted. The data is kept in the folder.
 
     Everything listens on loopback only. Accounts, tokens and sample commands are printed, and written to demo.json
@@ -60,21 +64,24 @@ def demo(instance: Instance, port: int | None) -> None:
             )
         _show_mails(folder)
         made = instance.settings
+        if tells and (folder / DESCRIPTION).exists() and not _described(folder).get("story"):
+            next_step = "Choose another folder with --data."
+            raise NotPossible(f"{folder} contains a demo in which the story was not told.", next_step=next_step)
         if port is not None and not made.listen.endswith(f":{port}"):
             next_step = "Omit --port, or choose another folder with --data."
             raise NotPossible(f"This demo already uses {made.listen}.", next_step=next_step)
         require_free(made.listen)
-        code = _run(folder, made)
+        code = _run(folder, made, functools.partial(_tell, fast=fast) if tells else _build)
     if code == 0:
         console.print("Stopped. Run the same command to continue with the same data.", markup=False)
     sys.exit(code)
 
 
-def _run(folder: Path, made: Settings) -> int:
+def _run(folder: Path, made: Settings, build: Callable[[Path, Settings], None]) -> int:
     with store_of(folder, made) as store:
         making.write_schema(made)
         if not (folder / DESCRIPTION).exists():
-            _build(folder, made)
+            build(folder, made)
         (folder / BUILDING).unlink(missing_ok=True)
         description = _described_anew(folder, made)
         use = Resources(made)
@@ -92,6 +99,15 @@ def _build(folder: Path, made: Settings) -> None:
     while mails.send_due(use):  # what the example's people were told is history: it stands on /mails, not here
         pass
     _write_description(folder, _description(use, built))
+    use.close()
+
+
+def _tell(folder: Path, made: Settings, *, fast: bool) -> None:
+    from server.cli import story  # which needs the whole web: no other demo does in this process
+
+    told = story.play(folder, made, folder / SOURCES, fast=fast)
+    use = Resources(made)
+    _write_description(folder, _description(use, told.example(use)) | {"story": True})
     use.close()
 
 
@@ -195,12 +211,17 @@ def _places(made: Settings) -> dict[str, Any]:
 
 def _described_anew(folder: Path, made: Settings) -> dict[str, Any]:
     """The description of this folder, written again where it has been moved or its settings were changed."""
-    known: dict[str, Any] = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    known = _described(folder)
     sources = {stage: str(folder / SOURCES / stage) for stage in known["sources"]}
     description = known | _places(made) | {"sources": sources}
     if description != known:
         _write_description(folder, description)
     return description
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    known: dict[str, Any] = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    return known
 
 
 def _log_keys(use: Resources) -> dict[str, str]:

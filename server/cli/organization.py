@@ -7,6 +7,7 @@ from server.cli.terminal import COUNT, LARGE_COUNT, Instance, acting, printable,
 from server.domain.callers import Caller
 from server.domain.identity import organizations, people
 from server.domain.identity.organizations import HELD_AS, Organization
+from server.domain.operation import carrying_out
 from server.domain.paging import every
 from server.domain.release import holds
 
@@ -112,11 +113,15 @@ def quota(
     requests_per_minute: int | None,
     as_json: bool,
 ) -> None:
-    """Replace the limits of SLUG."""
-    organizations.set_quota(
+    """Replace the limits of SLUG. Raising the first beyond `quota_alone_bytes_per_day` takes a second admin."""
+    waits = carrying_out.set_quota(
         instance.use, caller, slug, bytes_per_day=bytes_per_day, requests_per_minute=requests_per_minute
     )
     body = {"id": slug, "bytes_per_day": bytes_per_day, "requests_per_minute": requests_per_minute}
+    if waits is not None:
+        then = f"Nothing has changed yet. Another admin must approve it: `proposal approve {waits.id}`."
+        show(as_json, {"id": slug, "proposal": waits.id, "state": waits.state, "next": then}, then)
+        return
     show(as_json, body, f"The limits of {slug} have been updated.")
 
 

@@ -70,6 +70,9 @@ class EntryKind(StrEnum):
     PERSON_FACTOR_REPLACE = "person.factor_replace"
     PERSON_PASSWORD_CHANGE = "person.password_change"  # noqa: S105  # a kind's name
     PERSON_RESET_PASSWORD = "person.reset_password"  # noqa: S105  # a kind's name
+    PROPOSAL_APPROVE = "proposal.approve"
+    PROPOSAL_CREATE = "proposal.create"
+    PROPOSAL_REJECT = "proposal.reject"
     RECONCILIATION = "reconciliation"
     ROLE_GRANT = "role.grant"
     ROLE_PROPOSE = "role.propose"
@@ -203,6 +206,9 @@ KINDS: dict[EntryKind, About] = {
     EntryKind.PERSON_FACTOR_REPLACE: About("Second factor replaced", Permission.ACCOUNT_MANAGE, subject="person_id"),
     EntryKind.PERSON_PASSWORD_CHANGE: About("Password changed", Permission.ACCOUNT_MANAGE, subject="person_id"),
     EntryKind.PERSON_RESET_PASSWORD: About("Password reset", Permission.PERSON_MANAGE, subject="person_id"),
+    EntryKind.PROPOSAL_APPROVE: About("Proposal approved", Permission.PROPOSAL_APPROVE, subject="proposal"),
+    EntryKind.PROPOSAL_CREATE: About("Proposal made", Permission.PROPOSAL_CREATE, subject="proposal"),
+    EntryKind.PROPOSAL_REJECT: About("Proposal rejected", Permission.PROPOSAL_APPROVE, subject="proposal"),
     EntryKind.RECONCILIATION: About("Access logs reconciled"),
     EntryKind.ROLE_GRANT: About("Role granted", Permission.ROLE_GRANT, subject="person_id"),
     EntryKind.ROLE_PROPOSE: About("Role proposed", Permission.ROLE_GRANT, subject="person_id"),

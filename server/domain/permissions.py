@@ -47,6 +47,9 @@ class Permission(StrEnum):
     TOKEN_REVOKE = "token.revoke"  # noqa: S105
     PERSON_MANAGE = "person.manage"
     ROLE_GRANT = "role.grant"
+    PROPOSAL_READ = "proposal.read"
+    PROPOSAL_CREATE = "proposal.create"
+    PROPOSAL_APPROVE = "proposal.approve"
     ORGANIZATION_MANAGE = "organization.manage"
     TIER_MANAGE = "tier.manage"
     AGREEMENT_MANAGE = "agreement.manage"
@@ -135,6 +138,9 @@ POLICY: dict[Permission, Rule] = {
         OWNER_OR_ADMIN,
     ),
     Permission.ROLE_GRANT: Rule("Propose a role in the lab, and approve or reject what another proposed.", ADMIN),
+    Permission.PROPOSAL_READ: Rule("See what was proposed and approved.", ADMIN | frozenset({Role.AUDITOR})),
+    Permission.PROPOSAL_CREATE: Rule("Propose what one admin alone may not do.", ADMIN),
+    Permission.PROPOSAL_APPROVE: Rule("Approve or reject what another admin proposed.", ADMIN),
     Permission.ORGANIZATION_MANAGE: Rule("Add organizations, and set their quotas and networks.", ADMIN),
     Permission.TIER_MANAGE: Rule("Define tiers.", ADMIN),
     Permission.AGREEMENT_MANAGE: Rule("Publish a version of an agreement.", ADMIN),

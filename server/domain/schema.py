@@ -5,7 +5,16 @@ from server.domain.access import access_requests, clearances, quotas, refusals, 
 from server.domain.accounts import ceremonies, factors, invitations, password_resets
 from server.domain.audit import logs, verifications
 from server.domain.delivery import alarms, deliveries, log_follower, reconciliation_run, seen_reads, statistics
-from server.domain.identity import known_credentials, organizations, people, role_grants, sessions, token_uses, tokens
+from server.domain.identity import (
+    known_credentials,
+    organizations,
+    people,
+    proposals,
+    role_grants,
+    sessions,
+    token_uses,
+    tokens,
+)
 from server.domain.mail import mails
 from server.domain.publish import checkpoints, descriptions
 from server.domain.release import agreements, cuts, decisions, finding_attachments, findings, stages, tiers
@@ -13,9 +22,10 @@ from server.log import entries, sealing
 from server.storage.database import Base
 
 MODULES = (
-    access_requests, agreements, alarms, ceremonies, checkpoints, clearances, cuts, decisions, deliveries, descriptions,
-    entries, factors, finding_attachments, findings, invitations, known_credentials, log_follower, logs, mails, marks,
-    organizations, password_resets, people, quotas, reconciliation_run, refusals, reminders, role_grants, sealing,
-    seen_reads, sessions, signatures, stages, statistics, tiers, token_uses, tokens, verifications,
+    access_requests, agreements, alarms, ceremonies, checkpoints, clearances, cuts, decisions, deliveries,
+    descriptions, entries, factors, finding_attachments, findings, invitations, known_credentials, log_follower,
+    logs, mails, marks, organizations, password_resets, people, proposals, quotas, reconciliation_run, refusals,
+    reminders, role_grants, sealing, seen_reads, sessions, signatures, stages, statistics, tiers, token_uses,
+    tokens, verifications,
 )  # fmt: skip
 METADATA = Base.metadata

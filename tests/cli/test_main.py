@@ -54,7 +54,7 @@ def test_all_commands_of_the_design_are_there() -> None:
     """Each command that the design names exists."""
     wanted = (
         "init serve demo demo-code migrate doctor worker store organization person tier clearance agreement stage hold "
-        "decision finding token publish checkpoint backup restore take-over log keys model"
+        "decision finding token publish checkpoint backup restore take-over log keys model proposal"
     )
     assert set(wanted.split()) == set(COMMANDS)
 
@@ -165,6 +165,12 @@ REFUSED_BY_ROLE = [
     ("person", "disable", f"owner@{UNSIGNED}.example"),
     ("person", "enable", f"owner@{UNSIGNED}.example"),
     ("person", "reset-password", f"owner@{UNSIGNED}.example"),
+    ("person", "propose", "auditor@example-lab.example", "--role", "publisher"),
+    ("person", "approve", "auditor@example-lab.example"),
+    ("person", "reject", "auditor@example-lab.example"),
+    ("person", "restore", "auditor@example-lab.example", "--because", "x"),
+    ("proposal", "approve", 1),
+    ("proposal", "reject", 1),
     ("clearance", "propose", "aurora-institute", "gpt-2", "partner", "--until", "30d", "--purpose", "x"),
     ("clearance", "approve", 1),
     ("clearance", "revoke", 1),

@@ -49,6 +49,8 @@ def test_the_first_partner_is_let_in(newcomer: Operator, unmarked_store: Embedde
     """The commands of that chapter, in their order, print what the guide shows."""
     mini_gpt.write(tmp_path / "tiny-base", "base", 1)
     (tmp_path / "signed.pdf").write_bytes(b"%PDF-1.7 signed")
+    for name in ("why.md", "would-change.md"):  # as the guide's two lines for a shell write them
+        (tmp_path / name).write_text("Partners study it before anyone else can have it.\n")
     places = {
         "/opt/weightgate/config/agreements/model-sharing.md": str(AGREEMENT_FILE), "/srv": str(tmp_path),
         "$(date -u -I)": f"{datetime.now(UTC):%Y-%m-%d}",

@@ -61,9 +61,9 @@ RIVALS: dict[str, tuple[Rival, set[str]]] = {
 
 def due(world: World) -> int:
     """An approved decision whose moment has just come."""
-    made = propose(world, STAGE, StageState.PUBLIC, opens_at=world.clock() + timedelta(seconds=1))
+    made = propose(world, STAGE, StageState.PUBLIC, opens_at=world.clock() + timedelta(minutes=30))
     deciding.approve(world.use, world.admin2, made.id)
-    world.clock.offset += timedelta(seconds=2)
+    world.clock.offset += timedelta(minutes=31)  # a partner may report 50 findings a day
     return made.id
 
 

@@ -13,7 +13,8 @@ from sqlalchemy import create_engine, text
 
 from server.domain.access import clearances, signatures
 from server.domain.errors import Refused
-from server.domain.identity import organizations, people, tokens
+from server.domain.identity import people, tokens
+from server.domain.operation import carrying_out
 from server.domain.permissions import Role, Scope
 from server.domain.release import agreements, holds
 from server.domain.release.stages import StageState
@@ -71,11 +72,11 @@ def revoke_the_token(world: World) -> None:
 
 
 def use_up_the_quota(world: World) -> None:
-    organizations.set_quota(world.use, world.admin, SLUG, bytes_per_day=1, requests_per_minute=None)
+    carrying_out.set_quota(world.use, world.admin, SLUG, bytes_per_day=1, requests_per_minute=None)
 
 
 def use_up_the_rate(world: World) -> None:
-    organizations.set_quota(world.use, world.admin, SLUG, bytes_per_day=None, requests_per_minute=1)
+    carrying_out.set_quota(world.use, world.admin, SLUG, bytes_per_day=None, requests_per_minute=1)
     assert world.api("POST", "/downloads", json={"stage": "gpt-2/124M"}).status_code == 201
 
 

@@ -21,7 +21,7 @@ from server.domain.release import decisions, plans
 from server.domain.release.decisions import Decision, DecisionFinding, DecisionKind, DecisionState, PublicDecision
 from server.domain.release.findings import IS_CRITICAL, Finding
 from server.domain.release.plans import Plan
-from server.domain.release.stages import Model, StageState
+from server.domain.release.stages import StageState
 from server.domain.release.tiers import Tier
 from server.domain.resources import Resources
 
@@ -70,10 +70,10 @@ def read(session: Session, at: datetime) -> list[Family]:
     found = list_stages(session, Slice(STAGES_AT_MOST), Listed.KNOWN).items
     decided = decisions.public(session, [stage.id for stage in found])
     cleared, considered, critical = _cleared(session, at), _considered(session), _open_critical(session, at)
-    families: dict[int, list[Release]] = defaultdict(list)
+    families: dict[tuple[str, str], list[Release]] = defaultdict(list)
     for stage in sorted(found, key=lambda stage: (stage.model_id, stage.ordinal)):
         if _was_told(stage, decided.get(stage.id, ())):
-            families[stage.model_id].append(
+            families[stage.model, stage.title].append(
                 Release(
                     name=stage.name, state=stage.state, since=stage.state_since,
                     plan=plans.of(stage.planned_from, stage.planned_until, stage.note),
@@ -82,8 +82,7 @@ def read(session: Session, at: datetime) -> list[Family]:
                     open_critical=critical.get(stage.id, 0), decisions=decided.get(stage.id, ()),
                 )
             )  # fmt: skip
-    models = session.execute(select(Model.id, Model.name, Model.title)).all()
-    return [Family(model.name, model.title, families[model.id]) for model in models if model.id in families]
+    return [Family(name, title, told) for (name, title), told in families.items()]
 
 
 def _was_told(stage: StageFacts, decided: Sequence[PublicDecision]) -> bool:

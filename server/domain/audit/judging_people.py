@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from server.domain.audit import judging_roles
+from server.domain.audit import judging_proposals, judging_roles
 from server.domain.audit.world import (
     Invitation,
     JudgedByNothing,
@@ -46,6 +46,7 @@ def _organization_change(world: World, record: Record) -> Iterator[str]:
         return
     match record["kind"]:
         case EntryKind.ORGANIZATION_QUOTA:
+            yield from judging_proposals.quota_faults(world, record, about)
             about.bytes_per_day = record["bytes_per_day"]
             about.requests_per_minute = record["requests_per_minute"]
         case EntryKind.ORGANIZATION_NETWORKS:

@@ -13,6 +13,7 @@ from server.domain.accounts.invitations import Invitation
 from server.domain.decisions import records
 from server.domain.identity.organizations import HELD_AS, Organization, Quota
 from server.domain.identity.people import Person
+from server.domain.identity.proposals import Proposal
 from server.domain.identity.role_grants import RoleGrant
 from server.domain.identity.tokens import Token
 from server.domain.release import plans
@@ -95,6 +96,16 @@ def role_grants(session: Session, names: Names) -> Rows:
             "state": word,
         }
         for one, word in session.execute(query)
+    }  # fmt: skip
+
+
+def proposals(session: Session, names: Names) -> Rows:
+    return {
+        one.id: {
+            "kind": str(one.kind), "subject": one.subject, "proposer": names.emails.get(one.proposed_by),
+            "approver": names.emails.get(one.approved_by or 0), "being_open": one.state == "proposed",
+        }
+        for one in session.scalars(select(Proposal))
     }  # fmt: skip
 
 

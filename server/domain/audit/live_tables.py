@@ -142,6 +142,16 @@ def _told_stages(world: World) -> Rows:
     }  # fmt: skip
 
 
+def _told_proposals(world: World) -> Rows:
+    return {
+        number: {
+            "kind": one.what, "subject": one.on, "proposer": one.proposed_by, "approver": one.approved_by,
+            "being_open": one.state == "proposed",
+        }
+        for number, one in world.proposals.items()
+    }  # fmt: skip
+
+
 def _told_tiers(world: World) -> Rows:
     return {
         name: {"rank": rank, "report_to_renew": name in world.report_to_renew} for name, rank in world.ranks.items()
@@ -175,6 +185,7 @@ _TABLES: dict[str, tuple[Callable[[World], Rows], Callable[[Session, Names], Row
     "tokens": (_told_tokens, live_rows.tokens),
     "invitations": (_told_invitations, live_rows.invitations),
     "role grants": (_told_role_grants, live_rows.role_grants),
+    "proposals": (_told_proposals, live_rows.proposals),
     "tiers": (_told_tiers, live_rows.tiers),
     "agreements": (_told_agreements, live_rows.agreements),
     "models": (lambda world: {name: {} for name in world.models}, live_rows.models),

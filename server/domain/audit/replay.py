@@ -21,6 +21,7 @@ from server.domain.audit import (
     judging_findings,
     judging_holds,
     judging_people,
+    judging_proposals,
     judging_release,
     judging_roles,
 )
@@ -70,6 +71,7 @@ RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     **judging_access.RULES,
     **judging_findings.RULES,
     **judging_release.RULES,
+    **judging_proposals.RULES,
     **judging_roles.RULES,
     **judging_decisions.RULES,
     **judging_holds.RULES,

@@ -85,6 +85,18 @@ class RoleGrant:
 
 
 @dataclass
+class Proposal:
+    """An act that takes two people. `state`: proposed, approved, done, closed."""
+
+    what: str
+    on: str
+    says: Record
+    proposed_by: str | None
+    approved_by: str | None = None
+    state: str = "proposed"
+
+
+@dataclass
 class Clearance:
     organization: str
     model: str
@@ -176,6 +188,7 @@ class World:
     tokens: dict[str, Token] = field(default_factory=dict)
     invitations: dict[int, Invitation] = field(default_factory=dict)
     role_grants: dict[int | str, RoleGrant] = field(default_factory=dict)  # of the first two admins: by their names
+    proposals: dict[int, Proposal] = field(default_factory=dict)
     ranks: dict[str, int] = field(default_factory=dict)
     report_to_renew: set[str] = field(default_factory=set)  # tiers
     models: set[str] = field(default_factory=set)

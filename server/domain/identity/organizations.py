@@ -112,22 +112,41 @@ def looking_like(use: Resources, caller: Caller, made: Organization) -> list[tup
         return look_alikes.of(made.name, [(slug, name) for slug, name in others])
 
 
-def set_quota(
-    use: Resources, caller: Caller, slug: str, *, bytes_per_day: int | None, requests_per_minute: int | None
-) -> None:
-    """Replace an organization's limits; None removes one. Limits as they are already are no act."""
-    caller.require(Permission.ORGANIZATION_MANAGE)
+def require_limits(bytes_per_day: int | None, requests_per_minute: int | None) -> None:
+    """Raise InvalidRequest for what is no limit; None: none."""
     for value, most in ((bytes_per_day, 2**53 - 1), (requests_per_minute, REQUESTS_PER_MINUTE_AT_MOST)):
         if value is not None and not 0 < value <= most:
             raise InvalidRequest(f"A limit is a whole number from 1 to {most}. Omit it for no limit.")
-    with use.database.transaction() as session:
-        organization = get(session, slug)
-        quota = session.get_one(Quota, organization.id, with_for_update=True)
-        if (quota.bytes_per_day, quota.requests_per_minute) == (bytes_per_day, requests_per_minute):
-            return
-        quota.bytes_per_day, quota.requests_per_minute = bytes_per_day, requests_per_minute
-        limits = {"bytes_per_day": bytes_per_day, "requests_per_minute": requests_per_minute}
-        _record(session, caller, EntryKind.ORGANIZATION_QUOTA, organization, use.clock(), **limits)
+
+
+def raises_beyond(session: Session, slug: str, bytes_per_day: int | None, alone_up_to: int) -> bool:
+    """Whether a new quota is higher than the present one, and than one admin may set; no limit is beyond any."""
+    before = session.get_one(Quota, get(session, slug).id, with_for_update=True).bytes_per_day
+    raised = before is not None and (bytes_per_day is None or bytes_per_day > before)
+    return raised and (bytes_per_day is None or bytes_per_day > alone_up_to)
+
+
+def set_quota_in(
+    session: Session, use: Resources, caller: Caller, slug: str, *, bytes_per_day: int | None,
+    requests_per_minute: int | None, proposal: int | None = None,
+) -> None:  # fmt: skip
+    """Replace an organization's limits; None removes one. Limits as they are already are no act.
+
+    proposal: by which two admins let it happen. Whether one may alone is for `operation/carrying_out.py` to say.
+    """
+    caller.require(Permission.ORGANIZATION_MANAGE)
+    organization = get(session, slug)
+    quota = session.get_one(Quota, organization.id, with_for_update=True)
+    if (quota.bytes_per_day, quota.requests_per_minute) == (bytes_per_day, requests_per_minute):
+        return
+    quota.bytes_per_day, quota.requests_per_minute = bytes_per_day, requests_per_minute
+    told = {
+        "bytes_per_day": bytes_per_day, "requests_per_minute": requests_per_minute,
+        "alone_up_to": use.settings.quota_alone_bytes_per_day,
+    }  # fmt: skip
+    if proposal is not None:
+        told["proposal"] = proposal
+    _record(session, caller, EntryKind.ORGANIZATION_QUOTA, organization, use.clock(), **told)
 
 
 def set_networks(use: Resources, caller: Caller, slug: str, networks: Collection[str]) -> list[str]:

@@ -104,6 +104,17 @@ def role_waits(session: Session, use: Resources, person: Person, role: Role, pro
             mails.queue(session, use, "role_waits", admin.email, subject, text, at)
 
 
+def proposal_waits(session: Session, use: Resources, proposal_id: int, what: str, proposer: str, at: datetime) -> None:
+    """Tell the lab's other admins that an act needs one of them. what: `the quota of aurora`."""
+    text = (
+        f"Approve or reject it: {use.settings.public_url}/admin/proposals/{proposal_id}\n\n"
+        f"{proposer} proposed to change {what} beyond what one admin may do alone. Nothing has changed yet."
+    )
+    for admin in of_lab(session, {Role.ADMIN}):
+        if admin.email != proposer:
+            mails.queue(session, use, "proposal_waits", admin.email, f"Approval needed: {what}", text, at)
+
+
 def role_given(session: Session, use: Resources, person: Person, role: Role, at: datetime) -> None:
     """Tell somebody that they now have a role."""
     text = (

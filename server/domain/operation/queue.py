@@ -15,7 +15,8 @@ from server.domain.access.signatures import Signature
 from server.domain.callers import Caller
 from server.domain.delivery import alarms
 from server.domain.delivery.alarms import Alarm
-from server.domain.identity import role_grants
+from server.domain.identity import proposals, role_grants
+from server.domain.identity.proposals import Proposal
 from server.domain.identity.role_grants import RoleGrant
 from server.domain.permissions import Permission
 from server.domain.release import decisions, findings
@@ -53,11 +54,12 @@ class Queue:
     for_another: Waiting[Clearance]
     decisions_for_another: Waiting[Decision]
     roles: Waiting[RoleGrant]
+    proposals: Waiting[Proposal]
     ending: Waiting[Clearance]  # the next to end first; nobody must do anything
 
     @property
     def is_empty(self) -> bool:
-        approving = (self.requests, self.clearances, self.decisions, self.signatures, self.roles)
+        approving = (self.requests, self.clearances, self.decisions, self.signatures, self.roles, self.proposals)
         return not any(part.items for part in (*approving, self.alarms, self.findings))
 
 
@@ -75,6 +77,7 @@ def waiting(session: Session, caller: Caller, at: datetime) -> Queue:
         for_another=_oldest(session, _PROPOSED.where(Clearance.expires_at > at, own), Clearance.id),
         decisions_for_another=_oldest(session, _UNDECIDED.where(decided), Decision.id),
         roles=_oldest(session, _PROPOSED_ROLES.where(_by_others(caller)), RoleGrant.id),
+        proposals=_oldest(session, _OPEN_PROPOSALS.where(Proposal.proposed_by != caller.person_id), Proposal.id),
         ending=_first(endings.soonest(session, caller, at, at_most=SHOWN + 1)),
     )
 
@@ -93,6 +96,7 @@ def size(session: Session, caller: Caller, at: datetime) -> int:
         (AccessRequest.id, access_requests.IS_OPEN), (Clearance.id, mine), (Signature.id, signatures.IS_WAITING),
         (Alarm.id, alarms.IS_OPEN), (Finding.id, findings.IS_OPEN),
         (RoleGrant.id, role_grants.IS_OPEN & _by_others(caller)),
+        (Proposal.id, proposals.IS_OPEN & (Proposal.proposed_by != caller.person_id)),
         (Decision.id, decisions.IS_PROPOSED & (Decision.proposed_by != caller.person_id)),
     )  # fmt: skip
     parts = [select(key).where(condition).limit(SHOWN + 1).subquery() for key, condition in kinds]
@@ -105,6 +109,7 @@ def _by_others(caller: Caller) -> ColumnElement[bool]:
     return (RoleGrant.proposed_by != caller.person_id) & (RoleGrant.person_id != caller.person_id)
 
 
+_OPEN_PROPOSALS = select(Proposal).where(proposals.IS_OPEN).options(joinedload(Proposal.proposer))
 _PROPOSED_ROLES = (
     select(RoleGrant).where(role_grants.IS_OPEN).options(joinedload(RoleGrant.person), joinedload(RoleGrant.proposer))
 )

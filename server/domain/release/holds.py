@@ -19,7 +19,7 @@ from server.domain.identity import organizations
 from server.domain.identity.organizations import HELD_AS, Organization
 from server.domain.permissions import Permission
 from server.domain.release import cuts, decisions, stages
-from server.domain.release.cuts import Cut
+from server.domain.release.cuts import Cut, CutState
 from server.domain.release.decisions import Decision
 from server.domain.release.stages import Everything, Holdable, Model, Stage
 from server.domain.resources import Resources
@@ -41,6 +41,11 @@ class Hold:
     reason: str | None
     cut: Cut | None = None
     lift: Decision | None = None
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether URLs from before it are known to fail."""
+        return self.cut is not None and self.cut.state == CutState.DONE
 
     @property
     def is_organization(self) -> bool:

@@ -17,8 +17,8 @@ from server.domain.access import quotas, rule
 from server.domain.access.quotas import QuotaHour
 from server.domain.downloads import issuing
 from server.domain.errors import InvalidRequest, QuotaExceeded, RateLimited, Refused
-from server.domain.identity import organizations
 from server.domain.identity.organizations import Quota
+from server.domain.operation import carrying_out
 from tests.world import World
 
 START = datetime(2026, 5, 1, 12, 20, 7, 250_000, tzinfo=UTC)
@@ -27,10 +27,12 @@ HOUR = timedelta(hours=1)
 
 
 def limit(world: World, *, bytes_per_day: int | None = None, requests_per_minute: int | None = None) -> None:
-    organizations.set_quota(
+    waits = carrying_out.set_quota(
         world.use, world.admin, "aurora-institute",
         bytes_per_day=bytes_per_day, requests_per_minute=requests_per_minute,
     )  # fmt: skip
+    if waits is not None:
+        carrying_out.approve(world.use, world.admin2, waits.id)
 
 
 def take(world: World, size_bytes: int, at: datetime) -> Refused | None:

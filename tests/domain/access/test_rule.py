@@ -34,7 +34,8 @@ from server.domain.errors import (
     StageHeld,
     StageWithdrawn,
 )
-from server.domain.identity import organizations, people, tokens
+from server.domain.identity import people, tokens
+from server.domain.operation import carrying_out
 from server.domain.paging import Slice
 from server.domain.permissions import Role
 from server.domain.release import agreements, holds, stage_editing, stages
@@ -390,7 +391,7 @@ ACTS: dict[str, tuple[Callable[[Resources, World], Any], type[Refused]]] = {
     "end the signature": (lambda use, w: signatures.end(use, w.admin, SIGNATURE), AgreementUnsigned),
     "publish another wording": (lambda use, w: revise(use, w.admin), AgreementOutdated),
     "lower the quota": (
-        lambda use, w: organizations.set_quota(
+        lambda use, w: carrying_out.set_quota(
             use, w.admin, "aurora-institute", bytes_per_day=1, requests_per_minute=None
         ),
         QuotaExceeded,
@@ -424,7 +425,7 @@ def test_an_act_waits_for_the_download_that_was_decided_first(
 ) -> None:
     """What a download rests on cannot change until its entry is committed: the log tells the two in order."""
     keep_one_more_owner(world)
-    organizations.set_quota(world.use, world.admin, "aurora-institute", bytes_per_day=10**12, requests_per_minute=None)
+    carrying_out.set_quota(world.use, world.admin, "aurora-institute", bytes_per_day=10**12, requests_per_minute=None)
     caller, known = world.caller("cleared"), len(world.entries())
     decided, acted = threading.Event(), threading.Event()
     refusal = rule.refusal
@@ -456,7 +457,7 @@ def test_a_download_waits_for_the_act_that_came_first_and_is_refused(
 ) -> None:
     """A download that is decided while an act commits sees the act, whole, and gives its code."""
     keep_one_more_owner(world)
-    organizations.set_quota(world.use, world.admin, "aurora-institute", bytes_per_day=10**12, requests_per_minute=None)
+    carrying_out.set_quota(world.use, world.admin, "aurora-institute", bytes_per_day=10**12, requests_per_minute=None)
     caller = world.caller("cleared")
     committing, refused = threading.Event(), threading.Event()
 

@@ -309,6 +309,15 @@ def test_an_edge_is_where_it_was(sqlite_world: World) -> None:
     assert len(asked(world, "gpt-2/774M", start, edge).organizations) == 1
 
 
+def test_an_old_signature_is_an_authority_until_its_time_ends(sqlite_world: World) -> None:
+    """Of the version before, and no longer: whoever has not signed the new one then could not any more."""
+    world, start = sqlite_world, sqlite_world.use.clock()
+    made = agreements.publish(world.use, world.admin, "model-sharing", "# New\n\nx\n", resign_within_days=2)
+    (aurora,) = asked(world, "gpt-2/774M", start, start + timedelta(days=9)).organizations
+    assert [(one.signature, one.until) for one in aurora.authorities] == [(1, made.resign_until)]
+    assert aurora.authorities[0].agreement_sha256 != made.sha256
+
+
 def test_who_did_is_added_up(world: World) -> None:
     """By person, with what was issued, in the window alone; on both databases."""
     start = world.use.clock()

@@ -6,6 +6,7 @@ import pytest
 
 from server.domain.audit import verifying
 from server.domain.identity import organizations
+from server.domain.operation import carrying_out
 from server.domain.release import holds
 from tests import tampering
 from tests.world import World
@@ -102,7 +103,7 @@ def test_a_row_that_the_log_does_not_explain_is_named(world: World, what: str) -
     holds.place(world.use, world.admin, "gpt-2/355M", "A finding.")
     organizations.rename(world.use, world.admin, "example-lab", " Sample Lab ")
     holds.place(world.use, world.admin, "organization:cedar-systems", "It asked for it.")
-    organizations.set_quota(world.use, world.admin, "aurora-institute", bytes_per_day=10**12, requests_per_minute=None)
+    carrying_out.set_quota(world.use, world.admin, "aurora-institute", bytes_per_day=10**12, requests_per_minute=None)
     world.seal()
     assert differences(world) == []
     statement, row, sentence = CHANGED[what]

@@ -7,6 +7,7 @@ import pytest
 from server.domain.errors import InvalidRequest, NotFound, NotPermitted, NotPossible, OrganizationSuspended, Refused
 from server.domain.identity import organizations
 from server.domain.identity.organizations import Quota
+from server.domain.operation import carrying_out
 from server.domain.paging import Slice
 from server.domain.release import holds
 from tests.world import World
@@ -85,12 +86,12 @@ def test_a_new_name_is_logged_once_and_the_id_stays(world: World) -> None:
 
 
 def test_setting_limits_replaces_them_and_is_logged(world: World) -> None:
-    """None takes a limit away."""
+    """None takes the limit of requests away; that of bytes takes two."""
     for limits in (
-        {"bytes_per_day": 5, "requests_per_minute": None},
-        {"bytes_per_day": None, "requests_per_minute": 7},
+        {"bytes_per_day": 5, "requests_per_minute": 7},
+        {"bytes_per_day": 6, "requests_per_minute": None},
     ):
-        organizations.set_quota(world.use, world.admin, "aurora-institute", **limits)
+        carrying_out.set_quota(world.use, world.admin, "aurora-institute", **limits)
         record = world.records("organization.quota")[-1]
         assert record | limits == record
         with world.use.database.reading() as session:
@@ -106,7 +107,7 @@ def test_only_admins_manage_organizations(sqlite_world: World, by: str) -> None:
         lambda: organizations.add(world.use, caller, "new", "New"),
         lambda: organizations.rename(world.use, caller, "cedar-systems", "New"),
         lambda: holds.place(world.use, caller, "organization:cedar-systems", "Because."),
-        lambda: organizations.set_quota(
+        lambda: carrying_out.set_quota(
             world.use, caller, "cedar-systems", bytes_per_day=None, requests_per_minute=None
         ),
     ]

@@ -11,6 +11,7 @@ from server.web.portal.admin import (
     moves,
     organizations,
     people,
+    proposals,
     queue,
     rehearsals,
     signatures,
@@ -22,6 +23,5 @@ from server.web.portal.admin import (
 
 MODULES = (
     access_requests, agreements, checkpoints, clearances, decisions, findings, holds, moves, organizations, people,
-    queue, rehearsals,
-    signatures, stage_editing, stages, tiers, tokens,
+    proposals, queue, rehearsals, signatures, stage_editing, stages, tiers, tokens,
 )  # fmt: skip

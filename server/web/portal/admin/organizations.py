@@ -16,6 +16,8 @@ from server.domain.downloads import live_urls
 from server.domain.errors import InvalidRequest
 from server.domain.identity import organizations, people, tokens
 from server.domain.identity.organizations import HELD_AS, REQUESTS_PER_MINUTE_AT_MOST, Organization
+from server.domain.identity.proposals import Proposal
+from server.domain.operation import carrying_out
 from server.domain.paging import Slice
 from server.domain.permissions import Permission
 from server.domain.release import holds
@@ -182,18 +184,17 @@ def quota_form(caller: Caller, slug: str) -> Response:
 def quota(caller: Caller, slug: str) -> Response:
     """Replace the limits."""
     form = Limits()
-    if not carried_out(
-        form,
-        caller,
-        lambda: organizations.set_quota(
-            resources(),
-            caller,
-            slug,
-            bytes_per_day=_size(form.bytes_per_day.data),
-            requests_per_minute=form.requests_per_minute.data,
-        ),
-    ):
+
+    def change() -> list[Proposal | None]:
+        size, rate = _size(form.bytes_per_day.data), form.requests_per_minute.data
+        return [carrying_out.set_quota(resources(), caller, slug, bytes_per_day=size, requests_per_minute=rate)]
+
+    changed = form.attempt(caller, change) if form.is_sent_well() else None
+    if changed is None:
         return _act(caller, slug, form, "quota")
+    if (waits := changed[0]) is not None:
+        said = f"Proposal {waits.id} waits for another admin. The limits of {slug} have not changed yet."
+        return done(url_for("admin_proposals.show", proposal_id=waits.id), said)
     return done(_address(slug), f"The limits of {slug} have been updated.")
 
 

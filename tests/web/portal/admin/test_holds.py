@@ -60,7 +60,9 @@ def test_a_hold_is_placed_with_a_cut_and_shows_what_became_of_it(sqlite_world: W
     assert "Issued URLs are being cut" in words(admin.get("/admin/stages/gpt-2/774M"))
     assert admin.post("/admin/holds/cut", {"on": "gpt-2/774M"}).status_code == 409
     cutting.carry_out(world.use)
-    assert "ms after the cut" in words(admin.get("/admin/stages/gpt-2/774M"))
+    page = words(admin.get("/admin/stages/gpt-2/774M"))
+    assert "ms after the cut" in page
+    assert "have not expired, but the store refuses them" in page
     world.lift("gpt-2/774M")
     cutting.carry_out(world.use)
 

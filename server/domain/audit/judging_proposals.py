@@ -1,0 +1,55 @@
+"""Rules for proposals, and for the acts that one person alone may not do: each names the proposal that allowed it."""
+
+from collections.abc import Iterator
+
+from server.domain.audit.world import Organization, Proposal, Record, Rule, World
+from server.domain.entry_kinds import EntryKind
+
+
+def quota_faults(world: World, record: Record, about: Organization) -> Iterator[str]:
+    """Judge a new quota: beyond what the entry says that one admin may set, two have let it happen."""
+    new, old, alone = record["bytes_per_day"], about.bytes_per_day, record.get("alone_up_to", 0)
+    raised = old is not None and (new is None or new > old)
+    if not world.two_people or not raised or (new is not None and new <= alone):
+        return
+    says = {"bytes_per_day": new, "requests_per_minute": record["requests_per_minute"]}
+    yield from _allowed(world, record, "quota", record["organization"], says)
+
+
+def _allowed(world: World, record: Record, what: str, on: str, says: Record) -> Iterator[str]:
+    proposal = world.proposals.get(record.get("proposal", -1))
+    if proposal is None or proposal.state != "approved":
+        yield "it takes two people, and names no proposal that a second one approved"
+        return
+    if (proposal.what, proposal.on, proposal.says) != (what, on, says):
+        yield "it does something else than was proposed"
+    proposal.state = "done"
+
+
+def _create(world: World, record: Record) -> Iterator[str]:
+    if record["proposal"] in world.proposals:
+        yield f"proposal {record['proposal']} already exists"
+    by = record["actor"].get("person")
+    world.proposals[record["proposal"]] = Proposal(record["what"], record["on"], record["says"], by)
+
+
+def _close(world: World, record: Record) -> Iterator[str]:
+    proposal, by = world.proposals.get(record["proposal"]), record["actor"].get("person")
+    if proposal is None or proposal.state != "proposed":
+        yield "it is about a proposal that was not open"
+        return
+    if (proposal.what, proposal.on, proposal.says) != (record["what"], record["on"], record["says"]):
+        yield "it is about something else than was proposed"
+    if record["kind"] == EntryKind.PROPOSAL_REJECT:
+        proposal.state = "closed"
+        return
+    if (fault := world.second_person_fault(by, proposal.proposed_by)) is not None:
+        yield fault
+    proposal.approved_by, proposal.state = by, "approved"
+
+
+RULES: dict[EntryKind, Rule] = {
+    EntryKind.PROPOSAL_CREATE: _create,
+    EntryKind.PROPOSAL_APPROVE: _close,
+    EntryKind.PROPOSAL_REJECT: _close,
+}
