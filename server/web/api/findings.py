@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from apiflask import APIBlueprint
 from flask import Response
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from sqlalchemy.orm import Session
 
 from server.domain.access import finding_reports
@@ -30,6 +30,11 @@ from server.web.identity import allow, resources
 
 bp = APIBlueprint("findings", __name__, url_prefix="/api/v1/findings", tag="findings")
 _LAX = Field(strict=False)  # JSON has no enumerations: their values are strings
+
+
+def _whole(value: object) -> object:
+    """In JSON, 8.0 is the integer 8."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class FindingReport(Body):
@@ -92,7 +97,7 @@ class NewAttachment(Body):
     """A file that is to be attached."""
 
     name: Annotated[str, Field(pattern=rf"^{NAME.pattern}$", description=f"Ends in {TYPES}.")]
-    size_bytes: Annotated[int, Field(ge=1, le=SIZE_BYTES_AT_MOST)]
+    size_bytes: Annotated[int, Field(ge=1, le=SIZE_BYTES_AT_MOST), BeforeValidator(_whole)]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
