@@ -48,8 +48,8 @@ TERMS = (
     Term("Head", "The size and the root of the log at one moment, signed by the log’s key. A head covers every entry "
                  "before it: none of them can change without the root changing too."),
     Term("Heartbeat", "An entry that the server writes each minute, so that a log that stopped is noticed."),
-    Term("Hold", "Stops all downloads of a stage, of a model or of everything, for now. It does not change the "
-                 "state of the stage."),
+    Term("Hold", "Stops all downloads of a stage, of a model, of everything or by an organization, for now. It does "
+                 "not change the state of the stage."),
     Term("Leaf", "The hash of a commitment, and an entry’s place in the tree. Receipts promise leaves."),
     Term("Log", "The append-only list of every download and of every action that affects access. Nobody can change or "
                 "remove an entry without it showing."),
