@@ -136,7 +136,7 @@ class Story:
         decided = deciding.approve(self.use, self.callers["admin2"], proposed.id)
         if decided.state not in {DecisionState.DONE, DecisionState.APPROVED}:
             raise RuntimeError(f"decision {decided.id} is {decided.state}: {decided.blocked_because}")
-        when = "at once" if opens_at is None else f"on {opens_at:%-d %B at %H:%M} UTC"
+        when = "immediately" if opens_at is None else f"on {opens_at:%-d %B at %H:%M} UTC"
         rests = f" It considers {len(considered)} findings." if considered else ""
         self.say(f"Ada proposes and Ben approves decision {proposed.id}: {stage} becomes {WORDS[to]}, {when}.{rests}")
 
@@ -149,7 +149,7 @@ class Story:
                 if hashlib.sha256(response.read()).hexdigest() != file.sha256:
                     raise RuntimeError(f"{file.path} of {stage} is not what was published")
         self.work()
-        name = "Somebody without an account" if who is None else PARTNERS[who][1]
+        name = "Someone without an account" if who is None else PARTNERS[who][1]
         self.say(f"{name} downloads {stage}: {len(issued.files)} files, each with its published hash.")
 
     def expect_refusal(self, who: str, stage: str) -> None:
@@ -180,7 +180,7 @@ class Story:
 
     def hold(self, stage: str, reason: str) -> None:
         holds.place(self.use, self.callers["admin"], _full(stage), reason)
-        self.say(f"Ada alone puts {stage} on hold, at once.")
+        self.say(f"Ada alone puts {stage} on hold, immediately.")
 
     def lift(self, stage: str, reason: str) -> None:
         """Lift a hold by two."""
