@@ -111,8 +111,8 @@ def _september(story: Story) -> None:
 def _october(story: Story) -> None:
     story.report("birch", "1558M", Seen(
         FindingKind.MISUSE, Severity.CRITICAL, "Writes working phishing emails from one profile",
-        "Given one public profile, 1558M writes emails that 31 of 100 trained readers answered. We ask for a stop until "
-        "you have tried it.",
+        "Given one public profile, 1558M writes emails that 31 of 100 trained readers answered. We ask for a stop "
+        "until you have tried it.",
     ))  # fmt: skip
     story.hold("1558M", "Finding of Birch University: phishing from one profile. Nobody downloads until it is tried.")
     story.expect_refusal("cleared", "1558M")

@@ -14,7 +14,7 @@ NUMBER = """() => {
 # Which of them has the focus, and whether that is seen; the parts of a date show it by themselves.
 FOCUSED = """() => {
   const one = document.activeElement, style = getComputedStyle(one);
-  const seen = style.outlineStyle !== 'none' || style.boxShadow !== 'none' || (one.type || '').startsWith('date');
+  const seen = style.outlineStyle !== 'none' || style.boxShadow !== 'none' || /^(date|month)/.test(one.type || '');
   return [one.dataset.number === undefined ? null : Number(one.dataset.number), seen, one.outerHTML.slice(0, 120)];
 }"""
 # Wherever a field had taken the focus by itself.

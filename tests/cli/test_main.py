@@ -154,6 +154,7 @@ def test_a_script_without_a_password_is_told_where_to_put_it(operator: Operator)
 
 UNSIGNED = "birch-university"
 REFUSED_BY_ROLE = [
+    ("tier", "edit", "research", "--report-to-renew"),
     ("tier", "add", "gold", "--rank", 99),
     ("organization", "add", "new-lab", "--name", "New"),
     ("organization", "rename", "aurora-institute", "--name", "New"),
@@ -172,6 +173,7 @@ REFUSED_BY_ROLE = [
     ("proposal", "approve", 1),
     ("proposal", "reject", 1),
     ("clearance", "propose", "aurora-institute", "gpt-2", "partner", "--until", "30d", "--purpose", "x"),
+    ("clearance", "rehearse", "aurora-institute", "gpt-2", "--tier", "partner", "--until", "30d"),
     ("clearance", "approve", 1),
     ("clearance", "revoke", 1),
     ("agreement", "publish", "other", __file__),
@@ -196,6 +198,7 @@ REFUSED_BY_ROLE = [
     ("hold", "cut", "everything"),
     ("hold", "propose-lift", "everything", "--reason", "x"),
     ("hold", "approve-lift", "everything"),
+    ("log", "exposure", "gpt-2/774M", "--from", "2026-01-01", "--to", "2026-02-01"),
     ("log", "resume", "--because", "x"),
     ("log", "acknowledge-clock", "--because", "x"),
     ("log", "erase", 1, "--because", "x"),

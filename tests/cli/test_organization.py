@@ -31,11 +31,13 @@ def test_suspension_stops_the_next_request_and_resuming_ends_it(operator: Operat
 
 
 def test_a_quota_is_set_and_taken_away(operator: Operator, sqlite_world: World) -> None:
-    """A limit holds from the next request on, and leaving it out removes it."""
+    """A limit holds from the next request on, and leaving it out removes it, once two admins agree."""
     order = {"stage": "gpt-2/774M"}
     operator("organization", "quota", "aurora-institute", "--bytes-per-day", 1, by="admin")
     assert sqlite_world.api("POST", "/downloads", json=order).json["code"] == "quota_exceeded"
     operator("organization", "quota", "aurora-institute", by="admin")
+    assert sqlite_world.api("POST", "/downloads", json=order).json["code"] == "quota_exceeded"
+    operator("proposal", "approve", 1, by="admin2")
     assert sqlite_world.api("POST", "/downloads", json=order).status_code == 201
 
 
