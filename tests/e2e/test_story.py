@@ -1,6 +1,7 @@
 """The whole story of 2019, told by the demo on the real server, and what it leaves for everybody to see."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -31,10 +32,11 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, A
         started.kill()
 
 
-def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def command(demo: dict[str, Any], folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "server", "--data", str(folder), *words], capture_output=True, text=True, check=False
-    )
+        [sys.executable, "-m", "server", "--data", str(folder), *words], capture_output=True, text=True, check=False,
+        env=os.environ | {"WEIGHTGATE_S3_ENDPOINT_URL": demo["s3_endpoint"]},
+    )  # fmt: skip
 
 
 def test_every_chapter_is_told_in_order(told: tuple[dict[str, Any], str, Path]) -> None:
@@ -62,14 +64,14 @@ def test_the_public_ladder_shows_each_stage_since_its_day(told: tuple[dict[str, 
 
 def test_log_and_tables_verify_in_the_present(told: tuple[dict[str, Any], str, Path]) -> None:
     """The entries of ten months, dated by the story's clock, and the live tables: no fault."""
-    _, _, folder = told
+    demo, _, folder = told
     for words in (("log", "verify"), ("log", "verify", "--tables")):
-        done = command(folder, *words)
+        done = command(demo, folder, *words)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_finished_story_is_not_told_again(told: tuple[dict[str, Any], str, Path]) -> None:
     """Another run finds the folder in use; nothing half-told is left in it."""
-    _, _, folder = told
-    assert "already running" in command(folder, "demo", "--story", "--fast").stderr
+    demo, _, folder = told
+    assert "already running" in command(demo, folder, "demo", "--story", "--fast").stderr
     assert not (folder / "story.json").exists()

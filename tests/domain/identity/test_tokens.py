@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -147,7 +148,15 @@ ALLOWED = {
 }
 
 
-@pytest.mark.parametrize("role", Role)
+def test_who_waits_for_a_role_makes_no_token(sqlite_world: World) -> None:
+    """Every other role stands in the table above."""
+    assert set(Role) - set(ALLOWED) == {Role.PENDING}
+    waiting = replace(sqlite_world.person("auditor"), role=Role.PENDING)
+    with pytest.raises(NotPermitted):
+        tokens.create(sqlite_world.use, waiting, "x", [Scope.STAGES_READ], timedelta(days=1))
+
+
+@pytest.mark.parametrize("role", ALLOWED)
 def test_a_token_gets_only_scopes_that_its_maker_s_role_has_a_use_for(sqlite_world: World, role: Role) -> None:
     """A partner makes no token for publishing, an auditor none for downloading."""
     world = sqlite_world

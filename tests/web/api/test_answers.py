@@ -59,7 +59,7 @@ def test_me_tells_who_one_is(sqlite_world: World) -> None:
     assert set(body["token"]) == {"id", "name", "scopes", "expires_at"}
     assert (body["person"], body["role"]) == ("owner@aurora-institute.example", "owner")
     assert body["token"]["id"] == sqlite_world.example.tokens["cleared"][4:16]
-    assert body["token"]["scopes"] == ["downloads:create", "log:read", "stages:read"]
+    assert body["token"]["scopes"] == ["downloads:create", "findings:create", "log:read", "stages:read"]
     assert {clearance["model"] for clearance in body["clearances"]} == {"gpt-2", "mini-gpt"}
     assert all(set(clearance) == CLEARANCE and clearance["state"] == "active" for clearance in body["clearances"])
 
