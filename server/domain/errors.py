@@ -8,7 +8,7 @@ class Refused(Exception):
 
     code: ClassVar[str]
     next_step: str
-    stage: str | None = None  # the one that was refused, by its full name
+    stage: str | None = None  # the one that was refused, by its full name; of a stage that is not there for them, none
 
     def __init__(
         self, detail: str | None = None, *, next_step: str | None = None, retry_after_seconds: int = 0

@@ -122,4 +122,6 @@ def test_everything_but_issuing_goes_on_while_the_log_is_not_sealed(world: World
         assert world.api("GET", path).status_code == 200
     assert world.client.get("/log/checkpoint").status_code == 200
     kinds = {entry.kind for entry in world.entries() if entry.leaf_index is None}
-    assert kinds == {"download", "clearance.revoke", "hold.place", "hold.lift"}
+    assert kinds == {
+        "download", "clearance.revoke", "hold.place", "decision.propose", "decision.approve", "hold.lift",
+    }  # fmt: skip

@@ -237,6 +237,6 @@ def _raise(session: Session, at: datetime, facts: Facts, refused: Refused | None
     """A clearance may only look ended, or not begun, to a clock that is behind: then nobody can say. LogUnsound."""
     if refused is not None:
         condition.require_clock(session, at)
-        if facts.stage is not None:
+        if facts.stage is not None and not isinstance(refused, AuthenticationRequired | NotFound):
             refused.stage = f"{facts.stage.model}/{facts.stage.name}"
         raise refused

@@ -12,9 +12,18 @@ down_revision = "0020"
 branch_labels = None
 depends_on = None
 
+# Rows of before did not keep who suspended an organization; the entry of it did.
+_BY_WHOM = """
+    UPDATE organizations SET suspended_by = (
+        SELECT person FROM log_entries
+        WHERE kind = 'organization.suspend' AND organization_id = organizations.id ORDER BY id DESC LIMIT 1
+    ) WHERE suspended_at IS NOT NULL
+"""
+
 
 def upgrade() -> None:
     op.add_column("organizations", sa.Column("suspended_by", sa.String(length=254), nullable=True))
+    op.execute(_BY_WHOM)
     op.create_table(
         "cuts",
         sa.Column("id", KEY, nullable=False),

@@ -17,6 +17,8 @@ from server.domain.access import clearances, counting_signatures, ladder, rule, 
 from server.domain.access.facts import Facts
 from server.domain.access.rule import Grant
 from server.domain.callers import Caller
+from server.domain.decisions import deciding, proposing
+from server.domain.decisions.proposing import Proposal
 from server.domain.downloads import issuing
 from server.domain.errors import (
     AgreementOutdated,
@@ -377,13 +379,19 @@ def revise(use: Resources, admin: Caller) -> None:
     agreements.publish(use, admin, AGREEMENT, "# A new wording\n\nOther terms.")
 
 
+def withdraw(use: Resources, world: World) -> None:
+    """The approval alone is the act: what is only proposed takes nothing away."""
+    proposal = Proposal(StageState.WITHDRAWN, rationale="Unsafe.", would_change="Nothing.", public_reason="Unsafe.")
+    deciding.approve(use, world.admin2, proposing.propose(world.use, world.admin, STAGE, proposal).id)
+
+
 ACTS: dict[str, tuple[Callable[[Resources, World], Any], type[Refused]]] = {
     "revoke the token": (lambda use, w: tokens.revoke(use, w.admin, w.caller("cleared").token_public_id or ""),
                          InvalidCredentials),
     "suspend": (lambda use, w: holds.place(use, w.admin, "organization:aurora-institute", "For a test."),
                 OrganizationSuspended),
     "disable": (lambda use, w: people.disable(use, w.admin, w.example.people["cleared"]["email"]), InvalidCredentials),
-    "withdraw": (lambda _, w: w.move(STAGE, StageState.WITHDRAWN, "Unsafe."), StageWithdrawn),
+    "withdraw": (withdraw, StageWithdrawn),
     "hold the stage": (lambda use, w: holds.place(use, w.admin, STAGE, "A finding."), StageHeld),
     "hold the model": (lambda use, w: holds.place(use, w.admin, "gpt-2", "A finding."), StageHeld),
     "hold everything": (lambda use, w: holds.place(use, w.admin, "everything", "A finding."), StageHeld),

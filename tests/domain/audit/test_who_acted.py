@@ -149,7 +149,8 @@ def a_partner_s_own_countersignature(world: World) -> Planted:
 
 def an_outsider_s_move(world: World) -> Planted:
     moved = {"stage": "gpt-2/774M", "before": "partners", "to": "public", "rationale": "Why not."}
-    return Planted(EntryKind.STAGE_MOVE, moved | by(world.person("cleared")))
+    return Planted(EntryKind.STAGE_MOVE, moved | by(world.person("cleared")),
+                   more=("it moves a stage without a decision of two people",))  # fmt: skip
 
 
 def a_stranger_s_hold(world: World) -> Planted:

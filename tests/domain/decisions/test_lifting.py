@@ -4,12 +4,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from server.domain.accounts import granting
 from server.domain.decisions import deciding, lifting
 from server.domain.errors import InvalidRequest, NotFound, NotPermitted, NotPossible, Refused
 from server.domain.paging import Slice
 from server.domain.permissions import Role
 from server.domain.release import decisions, holds
 from server.domain.release.decisions import Decision, DecisionFilter, DecisionKind
+from tests import tampering
 from tests.world import World
 
 ON = ("gpt-2/774M", "gpt-2", "everything", "organization:aurora-institute")
@@ -57,7 +59,7 @@ def test_a_stage_is_named_by_its_own_name_whichever_alias_is_given(world: World)
 
 
 def test_one_admin_alone_lifts_nothing(world: World) -> None:
-    """Not the proposer, not a second time, and not somebody whose role one person gave."""
+    """Not the proposer, not a second time, not somebody whose role waits, and not one whose role one person gave."""
     with pytest.raises(NotPossible, match="not on hold"):
         lifting.propose(world.use, world.admin, "gpt-2", REASON)
     holds.place(world.use, world.admin, "gpt-2", "A finding.")
@@ -68,9 +70,15 @@ def test_one_admin_alone_lifts_nothing(world: World) -> None:
         lifting.propose(world.use, world.admin2, "gpt-2", REASON)
     with pytest.raises(NotPossible, match="You proposed this yourself"):
         lifting.approve(world.use, world.admin, "gpt-2")
-    world.add_person("example-lab", "third@example-lab.example", Role.ADMIN)
+    granting.propose(world.use, world.admin, str(world.person("auditor").person), Role.ADMIN)
     with pytest.raises(NotPermitted):
-        lifting.approve(world.use, world.person_of("third@example-lab.example"), "gpt-2")
+        lifting.approve(world.use, world.person("auditor"), "gpt-2")
+    third = "third@example-lab.example"
+    world.add_person("example-lab", third, Role.ADMIN)
+    world.tampered = True
+    tampering.run(world.settings.database_url, "DELETE FROM role_grants WHERE NOT is_root")
+    with pytest.raises(NotPossible, match="by one person alone"):
+        lifting.approve(world.use, world.person_of(third), "gpt-2")
     assert held(world) == ["gpt-2"]
     assert world.records("hold.lift") == []
 

@@ -71,15 +71,17 @@ def test_more_than_are_looked_at_are_said_to_be_more(sqlite_world: World, monkey
 
 
 @pytest.mark.parametrize(
-    ("page", "index"),
-    [
-        ("organizations/aurora-institute/suspend", "ix_log_entries_organization_id_id"),
-        ("holds/place?on=everything", "ix_log_entries_kind_id"),
-        ("holds/place?on=gpt-2/774M", "ix_log_entries_stage_id"),
-        ("stages/gpt-2/774M", "ix_log_entries_stage_id"),
+    ("page", "indexes"),
+    [  # to cut an organization's URLs is to cut everybody's, so its page asks for both
+        ("holds/place?on=organization:aurora-institute", ["organization_id_id", "kind_id"]),
+        ("holds/place?on=everything", ["kind_id"]),
+        ("holds/place?on=gpt-2/774M", ["stage_id"]),
+        ("stages/gpt-2/774M", ["stage_id"]),
     ],
 )
-def test_the_young_entries_are_found_on_an_index(world: World, page: str, index: str) -> None:
+def test_the_young_entries_are_found_on_an_index(world: World, page: str, indexes: list[str]) -> None:
     """However long the log is; what is asked is what a page asks."""
     found = plans(world, "log_entries", lambda: world.visit("admin").get(f"/admin/{page}"))
-    assert world.kind == "postgresql" or all(index in plan for plan in found)
+    used = {index for index in indexes for plan in found if f"ix_log_entries_{index} " in plan}
+    assert world.kind == "postgresql" or used == set(indexes)
+    assert world.kind == "postgresql" or all(any(index in plan for index in indexes) for plan in found)
