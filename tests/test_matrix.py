@@ -124,7 +124,7 @@ def theirs_of(world: World) -> dict[str, Any]:
     asked = access_requests.create(
         world.use, owner, "mini-gpt", "partner", purpose="A study.", wanted_until=at + timedelta(days=30)
     )
-    found, proposed = report(world), quota_waits(world)["proposal_id"]
+    found, proposed = report(world), quota_waits(world, "cedar-systems")["proposal_id"]
     invited = invitations.invite(world.use, owner, "aurora-institute", "new@aurora-institute.example", Role.MEMBER)
     world.visit("cleared")  # a session of theirs
     world.seal()
