@@ -79,10 +79,11 @@ def _asked(world: World) -> Known:
     return {"request_id": made.id}
 
 
-def _quota_waits(world: World) -> Known:
+def quota_waits(world: World, slug: str = "birch-university") -> Known:
+    """A quota that would be lifted, if another admin approved it."""
     for limit in (1, None):
         waits = carrying_out.set_quota(
-            world.use, world.admin, "birch-university", bytes_per_day=limit, requests_per_minute=None
+            world.use, world.admin, slug, bytes_per_day=limit, requests_per_minute=None
         )
     return {"proposal_id": waits.id if waits else 0}
 
@@ -175,8 +176,8 @@ FORMS: dict[str, Filled] = {
     "/admin/people/invitations/<int:invitation_id>/withdraw": Filled(
         "admin", {"organization": "aurora-institute"}, _invited
     ),
-    "/admin/proposals/<int:proposal_id>/approve": Filled("admin2", before=_quota_waits, entries=2),
-    "/admin/proposals/<int:proposal_id>/reject": Filled("admin2", before=_quota_waits),
+    "/admin/proposals/<int:proposal_id>/approve": Filled("admin2", before=quota_waits, entries=2),
+    "/admin/proposals/<int:proposal_id>/reject": Filled("admin2", before=quota_waits),
     "/admin/people/invite": Filled("admin", {"organization": "aurora-institute", **NEW_PERSON}),
     "/admin/publish-agreement": Filled("admin", {"name": "model-sharing", "text": NEW_TEXT, "act": "publish"}),
     "/admin/requests/<int:request_id>/approve": Filled("admin", {"last_day": "2027-01-31"}, _asked, entries=2),

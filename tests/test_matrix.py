@@ -30,6 +30,7 @@ from server.domain.release import holds, stages
 from server.domain.release.stages import StageState
 from server.log.entries import Log
 from tests.attached import attached
+from tests.filled_forms import quota_waits
 from tests.findings import report
 from tests.visits import Visit, visit
 from tests.world import World
@@ -123,7 +124,7 @@ def theirs_of(world: World) -> dict[str, Any]:
     asked = access_requests.create(
         world.use, owner, "mini-gpt", "partner", purpose="A study.", wanted_until=at + timedelta(days=30)
     )
-    found = report(world)
+    found, proposed = report(world), quota_waits(world, "cedar-systems")["proposal_id"]
     invited = invitations.invite(world.use, owner, "aurora-institute", "new@aurora-institute.example", Role.MEMBER)
     world.visit("cleared")  # a session of theirs
     world.seal()
@@ -149,7 +150,7 @@ def theirs_of(world: World) -> dict[str, Any]:
             "attachment_id": attached(world, found).id,
             "invitation_id": invited.id,
             "person_id": member.id,
-            "proposal_id": 1,
+            "proposal_id": proposed,
             "clearance_id": mine.id,
             "decision_id": 1,
             "to": "public",

@@ -19,6 +19,7 @@ TEMPLATES = SOURCES / "web" / "templates"
 WRITTEN = re.compile(r"""\b(?:href|action|formaction|data-begin)="(?:/|[^"]*\}\}/)|(?<![\w<])'/[\w-]*(?=[/'#?])""")
 # What looks like an address in a template, and is none that is followed.
 NO_ADDRESS = {
+    ("admin/decisions/show.html", "step.stage.split('/')"): "a stage's full name, as the evidence holds it",
     ("audit/verifications/index.html", "fault.log.split('/')[-1]"): "the name at the end of a log's origin",
     ("partner/downloads/show.html", "record.model ~ '/' ~ record.stage"): "a stage's full name",
 }

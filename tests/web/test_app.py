@@ -38,6 +38,12 @@ MATRIX = {
     f"{PLANNED}/checkpoints/main/manifest": (200, 200, 200, 404, 404, 404, 401, 401),
     "/downloads": (200, 200, 200, 200, 200, 200, 401, 401),
     f"/downloads/{NO_DOWNLOAD}/proof": (404, 404, 404, 404, 404, 404, 401, 401),
+    "/decisions": (200, 200, 200, 403, 403, 403, 401, 401),
+    "/decisions/1": (200, 200, 200, 403, 403, 403, 401, 401),
+    "/decisions/999": (404, 404, 404, 403, 403, 403, 401, 401),
+    "/findings": (200, 403, 200, 200, 200, 200, 401, 401),
+    "/findings/999": (404, 403, 404, 404, 404, 404, 401, 401),  # no token of an auditor has the scope
+    "/releases": (200, 200, 200, 200, 200, 200, 401, 200),
     "/log/entries": (200, 200, 200, 200, 200, 200, 401, 401),
     "/organizations": (200, 200, 200, 200, 200, 200, 401, 401),
     "/people": (200, 200, 200, 200, 200, 200, 401, 401),
@@ -104,14 +110,18 @@ def test_the_table_names_every_reading_route(sqlite_world: World) -> None:
 
 
 def test_only_posts_change_anything(sqlite_world: World) -> None:
-    """No route takes PUT, PATCH or DELETE, and the three that act take POST alone."""
+    """No route takes PUT, PATCH or DELETE, and those that act take POST alone."""
     acting = set()
     for rule in api_rules(sqlite_world):
         methods = (rule.methods or set()) - {"HEAD", "OPTIONS"}
         assert methods in ({"GET"}, {"POST"}), rule.rule
         if methods == {"POST"}:
             acting.add(rule.rule)
-    assert acting == {"/api/v1/downloads", "/api/v1/downloads/<uuid:download_id>/urls", "/api/v1/tokens/leaked"}
+    one = "/api/v1/findings/<int:finding_id>/attachments"
+    assert acting == {
+        "/api/v1/downloads", "/api/v1/downloads/<uuid:download_id>/urls", "/api/v1/tokens/leaked", "/api/v1/findings",
+        one, f"{one}/<int:attachment_id>/complete", f"{one}/<int:attachment_id>/url",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])

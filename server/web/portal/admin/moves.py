@@ -25,7 +25,6 @@ from server.web.portal.kit.forms import Form, carried_out, long_text, status, te
 from server.web.portal.kit.rendering import done, render
 
 bp = Blueprint("admin_moves", __name__, url_prefix="/admin/stages/<model>/<stage>/move")
-TO = "/<to>"
 OFFERED = Slice(100)  # findings: the newest
 HAPPENS = {
     StageState.PARTNERS: "Partners with a clearance and a signature can download it.",
@@ -80,7 +79,7 @@ class Reminder(Form):
     organization = StringField(validators=[InputRequired()])
 
 
-@bp.get(TO)
+@bp.get("/<to>")
 @lab_page(Permission.DECISION_PROPOSE)
 def form(caller: Caller, model: str, stage: str, to: str) -> Response:
     """What the move would do now, and the form that proposes it."""
@@ -89,7 +88,7 @@ def form(caller: Caller, model: str, stage: str, to: str) -> Response:
         return _page(_form(session, caller, row, rehearsal), row, rehearsal)
 
 
-@bp.post(TO)
+@bp.post("/<to>")
 @lab_page(Permission.DECISION_PROPOSE, fresh=True)
 def propose(caller: Caller, model: str, stage: str, to: str) -> Response:
     """Propose it: another admin decides."""

@@ -23,12 +23,16 @@ _UNWRITABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010fff
 
 
 class Publisher(NamedTuple):
-    """Whose feed it is. since: when the lab's instance began; with the log's host it names the feed (RFC 4151)."""
+    """Whose feed it is. since: when the lab's instance began; with the log's host it names the feed (RFC 4151).
+
+    address, page: where the feed is, and the page that tells the same.
+    """
 
     name: str
     since: datetime
     host: str
-    public_url: str
+    address: str
+    page: str
 
     def tag(self, what: str) -> str:
         """An id that stays, whatever becomes of the address: no other instance gives the same."""
@@ -56,15 +60,15 @@ def written(families: Sequence[Family], publisher: Publisher) -> bytes:
     _text(feed, "title", f"Releases of {publisher.name}")
     _text(feed, "updated", rfc3339(told[0][1].decided_at if told else publisher.since))
     _text(SubElement(feed, "author"), "name", publisher.name)
-    _link(feed, "self", f"{publisher.public_url}/releases.atom", "application/atom+xml")
-    _link(feed, "alternate", f"{publisher.public_url}/releases", "text/html")
+    _link(feed, "self", publisher.address, "application/atom+xml")
+    _link(feed, "alternate", publisher.page, "text/html")
     for stage, decision in told[:ENTRIES_AT_MOST]:
         entry = SubElement(feed, "entry")
         _text(entry, "id", publisher.tag(f"decision/{decision.id}"))
         _text(entry, "title", f"{stage} {happened(decision)}")
         _text(entry, "published", rfc3339(decision.decided_at))
         _text(entry, "updated", rfc3339(decision.decided_at))
-        _link(entry, "alternate", f"{publisher.public_url}/releases#decision-{decision.id}", "text/html")
+        _link(entry, "alternate", f"{publisher.page}#decision-{decision.id}", "text/html")
         SubElement(entry, "category", {"term": str(decision.to)})
         _text(entry, "content", decision.public_reason)
     document: bytes = ElementTree.tostring(feed, encoding="utf-8", xml_declaration=True)

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, request, url_for
 
 from server.domain.access import releases
 from server.domain.access.releases import Family
@@ -54,7 +54,8 @@ def feed(caller: Caller) -> Response:
     families = _read(caller)
     with use.database.reading() as session:
         lab = organizations.lab(session)
-    publisher = Publisher(lab.name, lab.created_at, use.settings.log_host, use.settings.public_url)
+    address, told = (use.settings.public_url + url_for(name) for name in (".feed", ".show"))
+    publisher = Publisher(lab.name, lab.created_at, use.settings.log_host, address, told)
     content = release_feed.written(families, publisher)
     return shared_answers.kept(as_page(Response(content, mimetype="application/atom+xml")), request)
 

@@ -1,32 +1,35 @@
 """What all of the lab's pages do alike: refuse what no form of theirs sends, and keep the way back open."""
 
 import re
+from typing import Any
 
 import pytest
 from flask import Flask
 
 from server.web import app as web
 from tests import filled_forms
+from tests.findings import report
 from tests.world import World
 
 KNOWN = {
     "clearance_id": "1", "slug": "aurora-institute", "person_id": "5", "model": "gpt-2", "stage": "774M",
     "name": "model-sharing", "number": "1", "signature_id": "1", "request_id": "1", "invitation_id": "1",
-    "public_id": "aaaaaaaaaaaa", "checkpoint_id": "0" * 40,
+    "public_id": "aaaaaaaaaaaa", "checkpoint_id": "0" * 40, "decision_id": "1", "to": "public",
 }  # fmt: skip
 # Where an empty form is something else than not filled in: nothing is named, or it is a button and all is as it asks.
 EMPTY = {
     "/admin/holds/place": 404, "/admin/holds/cut": 404, "/admin/holds/propose-lift": 404,
     "/admin/holds/approve-lift": 404, "/admin/requests/1/decline": 404, "/admin/people/5/role": 409,
+    "/admin/people/5/role/reject": 409,
     "/admin/people/invitations/1/withdraw": 303, "/admin/people/invitations/1/resend": 303,
 }  # fmt: skip
 
 
-def posts(app: Flask) -> list[str]:
+def posts(app: Flask, known: dict[str, Any]) -> list[str]:
     """The address of every form of the lab's pages."""
     adapter = app.url_map.bind("localhost")
     return [
-        adapter.build(rule.endpoint, {name: KNOWN[name] for name in rule.arguments}, method="POST")
+        adapter.build(rule.endpoint, {name: known[name] for name in rule.arguments}, method="POST")
         for rule in app.url_map.iter_rules()
         if rule.rule.startswith("/admin/") and "POST" in (rule.methods or ())
     ]
@@ -35,10 +38,14 @@ def posts(app: Flask) -> list[str]:
 def test_every_form_refuses_what_it_does_not_have(sqlite_world: World) -> None:
     """Nothing, an unknown field, a field twice, more than a megabyte: each has its one answer, and is no act."""
     world = sqlite_world
+    known = KNOWN | {"finding_id": report(world)} | filled_forms.quota_waits(world)
     admin, before = world.visit("admin"), len(world.entries())
-    addresses = posts(web.create(world.use))
+    addresses = posts(web.create(world.use), known)
     assert len(addresses) > 25
-    acts_alone = ("/approve", "/resume", "/disable", "/enable", "/countersign", "/end", "/tokens/aaaaaaaaaaaa/revoke")
+    acts_alone = (
+        "/approve", "/resume", "/disable", "/enable", "/countersign", "/end", "/tokens/aaaaaaaaaaaa/revoke",
+        "/proposals/1/reject",
+    )  # fmt: skip
     for address in addresses:
         if not address.endswith(acts_alone):  # those are a button alone: an empty form is what they send
             assert admin.post(address).status_code == EMPTY.get(address, 422), address

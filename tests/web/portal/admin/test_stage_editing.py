@@ -1,4 +1,4 @@
-"""Editing a stage on its page: the plan at any time, position, tier and agreement only while it is planned."""
+"""Editing a stage on its page: the plan and the minimum of reports at any time, the rest only while it is planned."""
 
 from server.domain.release.stages import StageState
 from tests.visits import fields_of, words
@@ -7,7 +7,7 @@ from tests.world import World
 PLANNED = "/admin/stages/gpt-2/1558M"
 WHOLE = {
     "announced": "y", "planned_from": "2031-11", "planned_until": "2032-01", "note": "In spring.", "ordinal": "9",
-    "tier": "partner", "agreement": "",
+    "reports_at_least": "2", "tier": "partner", "agreement": "",
 }  # fmt: skip
 
 
@@ -35,7 +35,8 @@ def test_a_refused_edit_keeps_what_was_typed(sqlite_world: World) -> None:
     admin = sqlite_world.visit("admin")
     for fault, status in (
         ({"planned_until": "2031-10"}, 422), ({"planned_from": "spring"}, 422), ({"ordinal": "1"}, 409),
-        ({"tier": "royal"}, 422), ({"note": "x" * 501}, 422),
+        ({"tier": "royal"}, 422), ({"note": "x" * 501}, 422), ({"reports_at_least": "-1"}, 422),
+        ({"reports_at_least": ""}, 422),
     ):  # fmt: skip
         answer = admin.post(f"{PLANNED}/edit", WHOLE | fault)
         assert answer.status_code == status, fault
@@ -46,16 +47,18 @@ def test_a_refused_edit_keeps_what_was_typed(sqlite_world: World) -> None:
 
 
 def test_of_a_released_stage_only_the_plan_is_offered(sqlite_world: World) -> None:
-    """A form that was opened while it was planned is told why it is too late."""
+    """And how many reports it needs to become public; a form that was opened while it was planned is told why not."""
     world, admin = sqlite_world, sqlite_world.visit("admin")
     world.move("gpt-2/1558M", StageState.PARTNERS)
     page = admin.get(f"{PLANNED}/edit")
-    assert fields_of(page).keys() & WHOLE.keys() == {"planned_from", "planned_until", "note", "announced"}
+    assert fields_of(page).keys() & WHOLE.keys() == {
+        "planned_from", "planned_until", "note", "announced", "reports_at_least",
+    }  # fmt: skip
     assert "were fixed when it was released" in words(page)
     late = admin.post(f"{PLANNED}/edit", WHOLE)
     assert late.status_code == 409
     assert "its agreement and ordinal and tier cannot be changed" in words(late)
-    plan = {"announced": "y", "planned_from": "2031-11", "planned_until": "", "note": ""}
+    plan = {"announced": "y", "planned_from": "2031-11", "planned_until": "", "note": "", "reports_at_least": "3"}
     assert admin.post(f"{PLANNED}/edit", plan).status_code == 303
     assert "Public release planned for November 2031" in words(admin.get(PLANNED))
 

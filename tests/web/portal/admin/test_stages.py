@@ -50,7 +50,7 @@ def test_its_page_says_who_has_it_now(sqlite_world: World) -> None:
         "Aurora Institute gpt-2 research active",
         "7 days 1 3.25 MB",
         "main",
-        "Stage moved",
+        "Decision carried out",
     ):
         assert part in page, part
     assert "Cedar Systems" not in page

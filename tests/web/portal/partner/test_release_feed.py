@@ -18,7 +18,10 @@ from tests.world import World
 GRAMMAR = etree.RelaxNG(etree.parse(Path(__file__).parents[3] / "vectors" / "atom.rng"))
 ATOM = "{http://www.w3.org/2005/Atom}"
 AT = datetime(2026, 11, 5, 12, tzinfo=UTC)
-LAB = Publisher("A & B <Lab>", datetime(2019, 2, 14, tzinfo=UTC), "weights.example.org", "https://weights.example.org")
+LAB = Publisher(
+    "A & B <Lab>", datetime(2019, 2, 14, tzinfo=UTC), "weights.example.org",
+    "https://weights.example.org/releases.atom", "https://weights.example.org/releases",
+)  # fmt: skip
 
 
 def feed(*decisions: PublicDecision) -> bytes:
