@@ -82,9 +82,7 @@ def _asked(world: World) -> Known:
 def quota_waits(world: World, slug: str = "birch-university") -> Known:
     """A quota that would be lifted, if another admin approved it."""
     for limit in (1, None):
-        waits = carrying_out.set_quota(
-            world.use, world.admin, slug, bytes_per_day=limit, requests_per_minute=None
-        )
+        waits = carrying_out.set_quota(world.use, world.admin, slug, bytes_per_day=limit, requests_per_minute=None)
     return {"proposal_id": waits.id if waits else 0}
 
 
