@@ -51,7 +51,8 @@ def helps(group: click.Group, context: click.Context) -> Iterator[tuple[tuple[st
 
 
 def help_of(whole: click.Group) -> dict[tuple[str, ...], str]:
-    return dict(helps(whole, click.Context(whole, info_name="weightgate-server")))
+    names = commands.context_settings["help_option_names"]  # a command keeps those of the first context that asked
+    return dict(helps(whole, click.Context(whole, info_name="weightgate-server", help_option_names=names)))
 
 
 def test_an_outline_says_what_the_module_says() -> None:
