@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 from server.domain.audit.world import Organization, Proposal, Record, Rule, World
 from server.domain.entry_kinds import EntryKind
+from server.domain.identity.proposals import KINDS, ProposalKind
+from server.domain.permissions import Permission
 
 
 def quota_faults(world: World, record: Record, about: Organization) -> Iterator[str]:
@@ -13,10 +15,11 @@ def quota_faults(world: World, record: Record, about: Organization) -> Iterator[
     if not world.two_people or not raised or (new is not None and new <= alone):
         return
     says = {"bytes_per_day": new, "requests_per_minute": record["requests_per_minute"]}
-    yield from _allowed(world, record, "quota", record["organization"], says)
+    yield from allowed(world, record, ProposalKind.QUOTA, record["organization"], says)
 
 
-def _allowed(world: World, record: Record, what: str, on: str, says: Record) -> Iterator[str]:
+def allowed(world: World, record: Record, what: ProposalKind, on: str, says: Record) -> Iterator[str]:
+    """Judge an act that takes two people: it names the proposal of exactly this that another approved, once."""
     proposal = world.proposals.get(record.get("proposal", -1))
     if proposal is None or proposal.state != "approved":
         yield "it takes two people, and names no proposal that a second one approved"
@@ -30,6 +33,8 @@ def _create(world: World, record: Record) -> Iterator[str]:
     if record["proposal"] in world.proposals:
         yield f"proposal {record['proposal']} already exists"
     by = record["actor"].get("person")
+    if not world.may(by, KINDS[ProposalKind(record["what"])].permission):
+        yield "it proposes what its proposer could not do"
     world.proposals[record["proposal"]] = Proposal(record["what"], record["on"], record["says"], by)
 
 
@@ -42,7 +47,11 @@ def _close(world: World, record: Record) -> Iterator[str]:
         yield "it is about something else than was proposed"
     if record["kind"] == EntryKind.PROPOSAL_REJECT:
         proposal.state = "closed"
+        if by != proposal.proposed_by and not world.may(by, Permission.PROPOSAL_APPROVE):
+            yield "it rejects what another person proposed, which takes an admin"
         return
+    if not world.may(proposal.proposed_by, KINDS[ProposalKind(proposal.what)].permission):
+        yield f"{proposal.proposed_by}, who proposed it, was no longer allowed to"
     if (fault := world.second_person_fault(by, proposal.proposed_by)) is not None:
         yield fault
     proposal.approved_by, proposal.state = by, "approved"

@@ -95,6 +95,7 @@ _CHANGING_NOTHING = {
     EntryKind.PERSON_FACTOR_ADD, EntryKind.PERSON_FACTOR_NAME,
     EntryKind.PERSON_FACTOR_REMOVE, EntryKind.PERSON_FACTOR_REPLACE,
 }  # fmt: skip
+_SETTING_MAIN = {EntryKind.CHECKPOINT_PUBLISH, EntryKind.CHECKPOINT_SET_MAIN}
 # Kinds by which other entries are judged: what they say must stay.
 JUDGING = frozenset(
     kind for kind, rule in RULES.items() if not isinstance(rule, JudgedByNothing) and kind not in _CHANGING_NOTHING
@@ -151,6 +152,8 @@ def verify(
             erased[row.id] = session.execute(_KEPT.where(LogEntry.id == row.id)).one()
             if row.kind in JUDGING:
                 replay.forgotten.add(row.kind.partition(".")[0])
+            elif row.kind in _SETTING_MAIN:  # the columns, which stay, say as much
+                replay.set_main(row.stage, row.subject)
             continue
         try:
             record = columns.completed(replay, row, orjson.loads(row.record))

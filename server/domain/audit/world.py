@@ -122,6 +122,7 @@ class Stage:
     planned: str | object = UNTOLD
     note: str | object | None = UNTOLD
     reports_at_least: int = 0
+    main: str | None = None
     aliases: set[str] = field(default_factory=set)
 
 
@@ -193,6 +194,7 @@ class World:
     report_to_renew: set[str] = field(default_factory=set)  # tiers
     models: set[str] = field(default_factory=set)
     stages: dict[str, Stage] = field(default_factory=dict)
+    checkpoints: dict[str, str] = field(default_factory=dict)  # id → stage
     current: dict[str, str] = field(default_factory=dict)  # agreement → sha256 of its current version
     # Agreement → sha256 of the version before that one, and the end of the time in which it counts as well.
     lasting: dict[str, tuple[str | None, int]] = field(default_factory=dict)
@@ -204,6 +206,7 @@ class World:
     forgotten: set[str] = field(default_factory=set)  # families of kinds ("person") of which an entry was erased
     is_recent: bool = False  # whether an entry has had what only recent ones have
     two_people: bool = False  # whether what takes two people takes two who could not be one
+    takes_two: set[str] = field(default_factory=set)  # kinds of proposals that a later version demands as well
     lists_people: bool = False  # whether rows have told who acted: the oldest did not
     last_ms: int = 0
     notes: list[str] = field(default_factory=list)  # what is no fault, and is told for good: by whom, and why
@@ -248,6 +251,12 @@ class World:
         for number in findings:
             if (finding := self.findings.get(number)) is not None and finding.state in TRIAGED:
                 finding.state = FindingState.CONSIDERED
+
+    def set_main(self, stage: str, checkpoint: str) -> None:
+        """Move on which checkpoint is a stage's `main`; it is published then."""
+        self.checkpoints[checkpoint] = stage
+        if (known := self.stages.get(stage)) is not None:
+            known.main = checkpoint
 
     def may(self, email: str | None, permission: Permission) -> bool:
         """Whether somebody is there, active, and of a role that includes it."""
