@@ -24,7 +24,7 @@ from sqlalchemy import func, select, update
 
 from server.cli import instance, worked_example
 from server.cli.worked_example import Example
-from server.domain.audit import sealer
+from server.domain.audit import sealer, verifying
 from server.domain.marks import InstanceId
 from server.domain.publish.checkpoints import CheckpointFile
 from server.domain.resources import Resources
@@ -92,6 +92,7 @@ def build_template(kind: str, folder: Path, url: str, store: EmbeddedStore) -> T
         session.execute(update(InstanceId).values(value=INSTANCE_ID))
     example = worked_example.build(use, folder / "sources")
     sealer.seal(use)
+    assert [fault for result in verifying.verify(use) for fault in result.faults] == []
     check_entries(use, after=0)
     return _finished(kind, folder, use, example)
 
