@@ -46,9 +46,11 @@ def show_(instance: Instance, caller: Caller, proposal_id: int, as_json: bool) -
 @with_json
 @acting
 def approve(instance: Instance, caller: Caller, proposal_id: int, as_json: bool) -> None:
-    """Approve what another person proposed. It is carried out at once."""
+    """Approve what another person proposed. It is carried out immediately, or you are told what to run on the host."""
     done = carrying_out.approve(instance.use, caller, proposal_id)
-    show(as_json, {"id": proposal_id, "state": done.state}, f"Proposal {proposal_id} is approved and carried out.")
+    then = done.about.afterwards
+    body = {"id": proposal_id, "state": done.state, "next": then}
+    show(as_json, body, f"Proposal {proposal_id} is approved{' and carried out.' if then is None else f'. {then}'}")
 
 
 @proposal.command()

@@ -48,9 +48,6 @@ def _erase(world: World, record: Record) -> Iterator[str]:
         yield "it erases an entry that is needed to verify others"
 
 
-_OF_THE_LOG = JudgedByNothing("because the end of one log and the start of the next are compared with both logs")
-
-
 def _clock_acknowledge(world: World, record: Record) -> Iterator[str]:
     if record["ahead_until"] != world.last_ms:
         yield "it explains times ahead of the clock that no entry has"
@@ -81,8 +78,9 @@ RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     EntryKind.HEARTBEAT: JudgedByNothing("because it contains only its time"),
     EntryKind.ENTRY_ERASE: _erase,
     EntryKind.CLOCK_ACKNOWLEDGE: _clock_acknowledge,
-    EntryKind.LOG_OPEN: _OF_THE_LOG,
-    EntryKind.LOG_CLOSE: _OF_THE_LOG,
+    EntryKind.LOG_CLOSE: JudgedByNothing(
+        "because the end of one log and the start of the next are compared with both logs"
+    ),
     EntryKind.LOG_RESUME: JudgedByNothing("because the log does not contain what stopped it"),
     EntryKind.LOG_EXPORT: JudgedByNothing("because reading changes nothing"),
 }

@@ -86,13 +86,15 @@ class RoleGrant:
 
 @dataclass
 class Proposal:
-    """An act that takes two people. `state`: proposed, approved, done, closed."""
+    """An act that takes two people. `state`: proposed, approved, done, closed. fault: of its approval."""
 
     what: str
     on: str
     says: Record
     proposed_by: str | None
     approved_by: str | None = None
+    approved_at: int = 0
+    fault: str | None = None
     state: str = "proposed"
 
 
@@ -233,6 +235,11 @@ class World:
         if proposer in person.known_by:
             return f"{proposer}, who proposed it, could act in the name of {email}, who approved it"
         return None
+
+    def able(self, proposer: str | None) -> list[str]:
+        """The admins who could approve what `proposer` proposed."""
+        admins = [email for email, one in self.people.items() if one.role == Role.ADMIN and not one.disabled]
+        return [email for email in admins if self.second_person_fault(email, proposer) is None]
 
     def signed(self, signature: int | None, organization: str | None, sha256: str | None) -> bool:
         """Whether this signature of an organization under these words is in force."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -25,19 +25,31 @@ class ProposalKind(StrEnum):
     """What is proposed."""
 
     CHECKPOINT = "checkpoint"
+    KEYS = "keys"
     QUOTA = "quota"
 
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a kind is called, with `{}` for what it is on, and what its proposer must be allowed."""
+    """What a kind is called, with `{}` for what it is on, and what its proposer must be allowed.
+
+    afterwards: what is left to do once it is approved, within `good_for`; None where the approval carries it out.
+    """
 
     words: str
     permission: Permission
+    afterwards: str | None = None
+    good_for: timedelta = timedelta(0)
 
 
 KINDS: dict[ProposalKind, About] = {
     ProposalKind.CHECKPOINT: About("a checkpoint of {}", Permission.CHECKPOINT_PUBLISH),
+    ProposalKind.KEYS: About(
+        "new keys for the log {}",
+        Permission.LOG_MANAGE,
+        "Within 7 days, run `weightgate-server keys rotate` on the machine with the log's keys.",
+        timedelta(days=7),
+    ),
     ProposalKind.QUOTA: About("the quota of {}", Permission.ORGANIZATION_MANAGE),
 }
 

@@ -32,12 +32,16 @@ def set_quota(
 
 
 def approve(use: Resources, caller: Caller, proposal_id: int) -> Proposal:
-    """Let what another person proposed happen, at once. Raises what `proposals.approve_in` and the act itself raise."""
+    """Let what another person proposed happen, at once, or allow it where it is done on the host.
+
+    Raises what `proposals.approve_in` and the act itself raise.
+    """
     with use.database.transaction() as session:
         at = use.clock()
         proposal = proposals.approve_in(session, caller, proposal_id, at)
         notices.proposal_closed(session, use, proposal, str(caller.person), at)
-        _CARRIED_OUT[ProposalKind(proposal.kind)](session, use, caller, proposal)
+        if proposal.about.afterwards is None:
+            _CARRIED_OUT[ProposalKind(proposal.kind)](session, use, caller, proposal)
         return proposal
 
 

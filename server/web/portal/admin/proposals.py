@@ -39,7 +39,7 @@ def approve(caller: Caller, proposal_id: int) -> Response:
     form = Act()
     if not carried_out(form, caller, lambda: carrying_out.approve(resources(), caller, proposal_id)):
         return _shown(caller, proposal_id, form)
-    return done(url_for(".show", proposal_id=proposal_id), f"Proposal {proposal_id} is approved and carried out.")
+    return done(url_for(".show", proposal_id=proposal_id), f"Proposal {proposal_id} is approved.")
 
 
 @bp.post(f"{ONE}/reject")
