@@ -187,7 +187,11 @@ def _own(session: Session, caller: Caller, finding_id: int, *, lock: bool = Fals
     finding = findings.get(session, caller, finding_id)
     if finding.organization_id != caller.organization_id:
         raise NotFound(f"There is no finding {finding_id} of your organization.")
-    return session.get_one(Finding, finding_id, with_for_update={"of": Finding}) if lock else finding
+    if lock:
+        session.refresh(finding, with_for_update={"of": Finding})
+    if finding.is_settled:
+        raise NotPossible(f"Finding {finding_id} is {finding.state}.", next_step="Report another finding.")
+    return finding
 
 
 def _of(session: Session, finding: Finding, attachment_id: int) -> FindingAttachment:
