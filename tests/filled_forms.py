@@ -256,6 +256,7 @@ FORMS: dict[str, Filled] = {
     "/tokens/<public_id>/take-over": Filled("cleared", before=_of_a_colleague),
     "/tokens/new": Filled("cleared", {"made_with": KEY, "name": "cluster", "scopes": "stages:read", "days": "30"}),
 }  # fmt: skip
+ATTACHING = "tests/web/portal/partner/test_finding_attachments.py"
 # Forms that answer a challenge which works once; each is sent again by the test named.
 CHALLENGES = {
     "/account/confirm": "tests/web/portal/kit/test_freshness.py",
@@ -264,6 +265,8 @@ CHALLENGES = {
     "/account/passkeys/begin": "tests/web/portal/account/test_factors.py",
     "/account/password": "tests/web/portal/account/test_account.py",
     "/account/totp": "tests/web/portal/account/test_factors.py",
+    "/findings/<int:finding_id>/attachments": ATTACHING,
+    "/findings/<int:finding_id>/attachments/<int:attachment_id>/complete": ATTACHING,
     "/invitations/<secret>": "tests/web/portal/account/test_invitations.py",
     "/password/<secret>": "tests/web/portal/account/test_password.py",
     "/sign-in": "tests/web/portal/account/test_sign_in.py",

@@ -33,7 +33,8 @@ SCOPES = {
     Scope.DOWNLOADS_CREATE: "Download files",
     Scope.LOG_READ: "Read the log",
     Scope.CHECKPOINTS_PUBLISH: "Publish checkpoints",
-    Scope.FINDINGS_CREATE: "Report findings, and read your organization's",
+    Scope.FINDINGS_CREATE: "Report findings, and read those you may see",
+    Scope.FINDINGS_READ: "Read findings, and report none",
 }
 
 
