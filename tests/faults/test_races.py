@@ -20,11 +20,10 @@ from server.domain.permissions import Scope
 from server.domain.release import holds
 from server.domain.release.holds import EVERYTHING
 from server.domain.resources import Resources
+from tests.faults.rounds import in_rounds
 from tests.world import STRANGER, WatchedResources, World
 
 ISSUERS = 4
-ROUNDS = {"clearance": 200, "hold": 200, "hold on the stage": 200}
-ROUNDS_OF_OTHERS = 25
 WAIT_SECONDS = 20
 PARTNER = PARTNERS["cleared"]
 ORDER = Order("gpt-2/774M", paths=["hparams.json"])
@@ -257,7 +256,8 @@ def run_race(world: World, second: Resources, what: str, rounds: int) -> None:
           f"{time.monotonic() - began:.1f} s")  # fmt: skip
 
 
+@in_rounds
 @pytest.mark.parametrize("what", KINDS)
-def test_nothing_is_issued_after_a_stop(world: World, second_process: Resources, what: str) -> None:
+def test_nothing_is_issued_after_a_stop(world: World, second_process: Resources, what: str, rounds: int) -> None:
     """Two processes issue while something is stopped: no entry after the stop's, no URL once the stop returned."""
-    run_race(world, second_process, what, ROUNDS.get(what, ROUNDS_OF_OTHERS))
+    run_race(world, second_process, what, rounds)
