@@ -25,6 +25,8 @@ from server.web.api import (
     tokens,
 )
 from server.web.doors import Door
+from server.web.hub import account as hub_account
+from server.web.hub import elsewhere, history, repositories, resolve, tree
 from server.web.portal import admin, audit
 from server.web.portal import help as help_pages
 from server.web.portal.account import (
@@ -57,6 +59,7 @@ API = (
     agreements, checkpoints, clearances, decisions, description, device_logins, downloads, findings, log_entries, me,
     organizations, people, public_keys, releases, stages, tiers, tokens,
 )  # fmt: skip
+HUB = (elsewhere, history, hub_account, repositories, resolve, tree)
 PARTNERS = (
     agreement_pages, device_login_pages, download_pages, finding_attachment_pages, finding_pages, people_pages,
     release_pages, renewal_pages, request_pages, stage_pages, token_pages,
@@ -104,6 +107,8 @@ def create(use: Resources) -> WeightgateApp:
     static_files.register(app)
     help_pages.register(app)
     doors.open_to(Door.API, app, *(module.bp for module in API))
+    elsewhere.register(app)
+    doors.open_to(Door.HUB, app, *(module.bp for module in HUB))
     doors.open_to(Door.PORTAL, app, *(module.bp for module in PORTAL))
     if use.settings.development_mails:
         doors.open_to(Door.PORTAL, app, mails.bp)

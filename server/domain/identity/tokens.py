@@ -29,6 +29,7 @@ from server.storage.database import Base, Key, Moment
 
 PREFIX = "wgk_"
 FORM = re.compile(r"wgk_([0-9A-Za-z]{12})_[0-9A-Za-z]{49}")
+HUB_FORM = re.compile(r"hf_([0-9A-Za-z]{12})([0-9A-Za-z]{49})")  # as `for_hub` spells one
 PUBLIC_ID = re.compile(r"[0-9A-Za-z]{12}")
 ROTATION_OVERLAP = timedelta(hours=24)
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -68,6 +69,16 @@ def render(public_id: str, secret: bytes) -> str:
     """Return the token's text. public_id: 12 base62 characters; secret: 32 bytes."""
     body = f"{PREFIX}{public_id}_{_base62(int.from_bytes(secret, 'big'), 43)}"
     return body + _base62(zlib.crc32(body.encode()), 6)
+
+
+def for_hub(text: str) -> str:
+    """Return a token as programs want it that send none but the Hugging Face hub's own, such as llama.cpp."""
+    return "hf_" + text.removeprefix(PREFIX).replace("_", "")
+
+
+def from_hub(text: str) -> str:
+    """Return a text with each such token in it as we spell it."""
+    return HUB_FORM.sub(rf"{PREFIX}\1_\2", text)
 
 
 def public_id_of(text: str) -> str | None:
@@ -140,6 +151,7 @@ def revoke(use: Resources, caller: Caller, public_id: str) -> None:
 
 def revoke_leaked(use: Resources, caller: Caller, text: str) -> None:
     """Revoke a token because somebody could show it. Anything else changes nothing, and is not told apart."""
+    text = from_hub(text)
     public_id = public_id_of(text)
     if public_id is None:
         return
