@@ -263,11 +263,15 @@ class World:
 
     def api(self, method: str, path: str, token: str | None = "cleared", **more: Any) -> Any:
         """Call the API as the owner of a demo token (None: without one). `path` starts after /api/v1."""
+        return self.ask(method, f"/api/v1{path}", token, **more)
+
+    def ask(self, method: str, address: str, token: str | None = "cleared", **more: Any) -> Any:
+        """The same at any address."""
         self.keep_sealed()
         headers = dict(more.pop("headers", {}))
         if token is not None:
             headers["Authorization"] = f"Bearer {self.example.tokens.get(token, token)}"
-        return self.client.open(f"/api/v1{path}", method=method, headers=headers, **more)
+        return self.client.open(address, method=method, headers=headers, **more)
 
     def visit(self, name: str | None) -> Visit:
         """A browser's part of the portal, signed in as a person of the demo (None: nobody), proved just now."""

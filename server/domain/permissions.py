@@ -26,6 +26,7 @@ class Scope(StrEnum):
     LOG_READ = "log:read"
     CHECKPOINTS_PUBLISH = "checkpoints:publish"
     FINDINGS_CREATE = "findings:create"
+    FINDINGS_READ = "findings:read"
 
 
 class Permission(StrEnum):
@@ -99,6 +100,7 @@ READING = frozenset({Scope.STAGES_READ})
 FETCHING = frozenset({Scope.STAGES_READ, Scope.DOWNLOADS_CREATE, Scope.CHECKPOINTS_PUBLISH})
 ISSUING = frozenset({Scope.DOWNLOADS_CREATE})
 REPORTING = frozenset({Scope.FINDINGS_CREATE})
+FOLLOWING = frozenset({Scope.FINDINGS_CREATE, Scope.FINDINGS_READ})
 LOOKING_BACK = frozenset({Scope.STAGES_READ, Scope.LOG_READ})
 
 PURPOSE = {  # what a scope is made for: a role that lacks this has no use for the scope
@@ -107,6 +109,7 @@ PURPOSE = {  # what a scope is made for: a role that lacks this has no use for t
     Scope.LOG_READ: Permission.LOG_READ,
     Scope.CHECKPOINTS_PUBLISH: Permission.CHECKPOINT_PUBLISH,
     Scope.FINDINGS_CREATE: Permission.FINDING_CREATE,
+    Scope.FINDINGS_READ: Permission.FINDING_READ,
 }
 
 POLICY: dict[Permission, Rule] = {
@@ -165,7 +168,7 @@ POLICY: dict[Permission, Rule] = {
     Permission.ACCESS_REQUEST_CREATE: Rule("Request access for your organization, and withdraw the request.", PARTNERS),
     Permission.ACCESS_REQUEST_DECIDE: Rule("Approve or decline an access request.", ADMIN),
     Permission.FINDING_READ: Rule(
-        "See your organization's findings and those released to it; staff: all findings.", EVERYONE, REPORTING
+        "See your organization's findings and those released to it; staff: all findings.", EVERYONE, FOLLOWING
     ),
     Permission.FINDING_CREATE: Rule(
         "Report a finding on a stage that you have, or had, access to.", EVERYONE - {Role.AUDITOR}, REPORTING
