@@ -21,7 +21,7 @@ from server.domain.accounts.factors import Passkey
 from server.domain.delivery import alarms
 from server.domain.delivery.alarms import Alarm, AlarmKind, Suspicion
 from server.domain.downloads import issuing
-from server.domain.identity import people, tokens
+from server.domain.identity import device_logins, people, tokens
 from server.domain.identity.sessions import SignIn
 from server.domain.paging import Slice
 from server.domain.permissions import POLICY, Permission, Role, Scope
@@ -33,7 +33,7 @@ from tests.attached import attached
 from tests.filled_forms import quota_waits
 from tests.findings import report
 from tests.visits import Visit, visit
-from tests.world import World
+from tests.world import STRANGER, World
 
 
 @dataclass(frozen=True)
@@ -155,6 +155,7 @@ def theirs_of(world: World) -> dict[str, Any]:
             "proposal_id": proposed,
             "clearance_id": mine.id,
             "decision_id": 1,
+            "user_code": device_logins.begin(world.use, STRANGER, "a program", {Scope.STAGES_READ}).user_code,
             "to": "public",
             "signature_id": session.scalar(select(Signature.id)),
             "alarm_id": session.scalar(select(Alarm.id)),

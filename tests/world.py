@@ -27,7 +27,10 @@ from server.domain.downloads.issuing import Order
 from server.domain.entry_kinds import EntryKind
 from server.domain.identity import authentication, organizations, people
 from server.domain.identity.people import Person
+from server.domain.operation import carrying_out
 from server.domain.permissions import Role
+from server.domain.publish import publishing
+from server.domain.publish.publishing import Published
 from server.domain.release.decisions import Decision
 from server.domain.release.stages import StageState
 from server.domain.resources import Resources
@@ -181,6 +184,13 @@ class World:
     def move(self, stage: str, to: StageState | str, reason: str = "As a test wants it.") -> Decision:
         """Move a stage by two admins, as it is always moved."""
         return worked_example.move(self.use, self.admin, self.admin2, stage, StageState(to), reason)
+
+    def publish(self, folder: Path, stage: str, by: Caller | None = None, **more: Any) -> Published:
+        """Publish to a stage; where that takes another person, an admin approves."""
+        done = publishing.publish(self.use, by or self.person("publisher"), folder, stage, **more)
+        if done.proposal is not None:
+            carrying_out.approve(self.use, self.admin2, done.proposal)
+        return done
 
     def add_partner(self, slug: str = "dover-lab") -> Caller:
         """A new partner with an owner; neither cleared nor signed."""

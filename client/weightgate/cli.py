@@ -148,19 +148,36 @@ def report_finding(
         "severity": given["severity"] or "none"
     }
     try:
-        if endpoint is None:
-            raise WrongUse("no_endpoint", "Which server?", "Use --endpoint, or set WEIGHTGATE_ENDPOINT.")
-        server = Server(endpoint, _token(token_file, context.obj.environment))
+        server = _server(endpoint, token_file, context.obj)
         outcome = findings.report(server, told | {"text": findings.read_text(text_file)})
         is_refused = outcome.exit_code != 0
         click.echo(json.dumps(outcome.fields) if as_json else outcome.line, err=is_refused and not as_json)
-        for file in () if is_refused else files:
-            if (refused := findings.attach(server, outcome.fields["id"], file)) is not None:
-                click.echo(f"{file} was not attached: {refused.line}", err=True)
-                context.exit(refused.exit_code)
+        context.exit(outcome.exit_code if is_refused else _attach(server, outcome.fields["id"], files))
     except Ended as ended:
         context.exit(_end(ended))
-    context.exit(outcome.exit_code)
+
+
+@findings_commands.command("attach")
+@click.option(
+    "--endpoint", metavar="URL", envvar="WEIGHTGATE_ENDPOINT", help="The server's address [WEIGHTGATE_ENDPOINT]."
+)
+@click.option(
+    "--token-file", metavar="FILE", type=click.Path(), help="A file that contains the token [WEIGHTGATE_TOKEN]."
+)
+@click.argument("number", type=click.IntRange(min=1))
+@click.argument("files", metavar="FILE...", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.pass_context
+def attach_to_finding(
+    context: click.Context, endpoint: str | None, token_file: str | None, number: int, files: tuple[Path, ...]
+) -> None:
+    """Attach each FILE to finding NUMBER of your organization.
+
+    Exit code 0: attached, 1: refused, 2: wrong use, 3: cannot tell whether it arrived.
+    """
+    try:
+        context.exit(_attach(_server(endpoint, token_file, context.obj), number, files))
+    except Ended as ended:
+        context.exit(_end(ended))
 
 
 def run(arguments: Sequence[str], around: Surroundings) -> int:
@@ -183,6 +200,21 @@ def run(arguments: Sequence[str], around: Surroundings) -> int:
 def main() -> None:
     """Run the command of this process and exit."""
     sys.exit(run(sys.argv[1:], Surroundings(os.environ, time.time)))
+
+
+def _attach(server: Server, finding: int, files: Sequence[Path]) -> int:
+    """Attach one file after the other; return the exit code. The first that is refused is the last that is tried."""
+    for file in files:
+        if (refused := findings.attach(server, finding, file)) is not None:
+            click.echo(f"{file} was not attached: {refused.line}", err=True)
+            return refused.exit_code
+    return 0
+
+
+def _server(endpoint: str | None, token_file: str | None, around: Surroundings) -> Server:
+    if endpoint is None:
+        raise WrongUse("no_endpoint", "Which server?", "Use --endpoint, or set WEIGHTGATE_ENDPOINT.")
+    return Server(endpoint, _token(token_file, around.environment))
 
 
 def _token(token_file: str | None, environment: Mapping[str, str]) -> str | None:

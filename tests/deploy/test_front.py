@@ -443,6 +443,16 @@ def test_nobody_writes_to_the_store_from_outside(front: Front, method: str) -> N
     assert b"nginx" not in own.body
 
 
+def test_attachments_are_sent_from_outside(front: Front) -> None:
+    """Below `findings/` the store itself answers whoever sends a file, and the browser that asks first."""
+    for method, status in (("PUT", 403), ("OPTIONS", 200), ("GET", 403), ("DELETE", 403)):
+        answer = front.ask(method, "/weights/findings/1/x", source="127.0.0.24", name=STORE_NAME, body=b"x")
+        assert answer.status == status
+        assert (b"nginx" in answer.body) == (method == "DELETE"), method
+    for path in ("/weights/checkpoints/findings/x", "/findings/x", "/weights/findings", "/weights//findings/x"):
+        assert b"nginx" in front.ask("PUT", path, source="127.0.0.24", name=STORE_NAME, body=b"x").body, path
+
+
 def test_no_log_holds_what_opens_anything(front: Front) -> None:
     """Tokens in headers, in addresses and in malformed requests, and signatures, are in no log of either program."""
     token = front.world.example.tokens["cleared"]

@@ -145,24 +145,25 @@ def test_a_known_id_with_another_secret_is_unknown(world: World) -> None:
     assert refused.detail == unknown.detail
 
 
+FINDINGS = (Scope.FINDINGS_CREATE, Scope.FINDINGS_READ)
 ALLOWED = {
-    Role.OWNER: {Scope.STAGES_READ, Scope.DOWNLOADS_CREATE, Scope.LOG_READ, Scope.FINDINGS_CREATE},
-    Role.MEMBER: {Scope.STAGES_READ, Scope.DOWNLOADS_CREATE, Scope.LOG_READ, Scope.FINDINGS_CREATE},
+    Role.OWNER: {Scope.STAGES_READ, Scope.DOWNLOADS_CREATE, Scope.LOG_READ, *FINDINGS},
+    Role.MEMBER: {Scope.STAGES_READ, Scope.DOWNLOADS_CREATE, Scope.LOG_READ, *FINDINGS},
     Role.ADMIN: {
         Scope.STAGES_READ,
         Scope.DOWNLOADS_CREATE,
         Scope.LOG_READ,
         Scope.CHECKPOINTS_PUBLISH,
-        Scope.FINDINGS_CREATE,
+        *FINDINGS,
     },
     Role.PUBLISHER: {
         Scope.STAGES_READ,
         Scope.DOWNLOADS_CREATE,
         Scope.LOG_READ,
         Scope.CHECKPOINTS_PUBLISH,
-        Scope.FINDINGS_CREATE,
+        *FINDINGS,
     },
-    Role.AUDITOR: {Scope.STAGES_READ, Scope.LOG_READ},
+    Role.AUDITOR: {Scope.STAGES_READ, Scope.LOG_READ, Scope.FINDINGS_READ},
 }
 
 
