@@ -308,6 +308,12 @@ Download {stage} as the cleared partner, into ./{stage}:
     -H 'Content-Type: application/json' -H 'Accept: text/x-curl-config' \\
     -d '{{"stage": "{stage}"}}' | curl -K - --output-dir {stage}
 
+The same with the Hugging Face client (pip install huggingface_hub), unchanged:
+
+  HF_ENDPOINT={endpoint} HF_HOME=hf-home \\
+    HF_TOKEN={token} \\
+    hf download {stage}
+
 A second later, see how much of it was fetched:
 
   curl -sS '{endpoint}/api/v1/downloads?limit=1' -H 'Authorization: Bearer {token}'

@@ -19,6 +19,7 @@ import requests
 
 from server.cli import processes
 from server.storage.embedded import free_port
+from tests import parts
 from tests.cli.operator import Operator
 from tests.cli.started import READY_SECONDS, Started, answers
 
@@ -131,6 +132,18 @@ def test_the_printed_command_fetches_the_very_files(demo: Demo, tmp_path: Path) 
     source = Path(demo.description["sources"]["gpt-2/774M"])
     assert hashes(tmp_path / "gpt-2" / "774M") == hashes(source)
     assert len(hashes(source)) == 7
+
+
+def test_the_printed_command_of_the_hugging_face_client_works(demo: Demo, tmp_path: Path) -> None:
+    """Pasted with the client on the path, it puts the very files into the cache that it names."""
+    if not (parts.HUB_LINES["1.33"] / ".installed").exists():
+        parts.missing("an environment with huggingface_hub 1.33")
+    printed = demo.started.out.partition("unchanged:\n\n")[2].partition("\n\n")[0]
+    path = f"{parts.HUB_LINES['1.33'] / 'bin'}:{os.environ['PATH']}"
+    environment = {"PATH": path, "HOME": str(tmp_path)}
+    subprocess.run(["/bin/bash", "-c", printed], cwd=tmp_path, check=True, capture_output=True, env=environment)
+    (snapshot,) = (tmp_path / "hf-home" / "hub" / "models--gpt-2--774M" / "snapshots").iterdir()
+    assert hashes(snapshot) == hashes(Path(demo.description["sources"]["gpt-2/774M"]))
 
 
 def test_what_was_fetched_is_known_within_seconds(demo: Demo) -> None:
