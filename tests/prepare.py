@@ -81,6 +81,12 @@ def redis() -> None:
         _apt("redis-server")
 
 
+def aria2() -> None:
+    """The downloader that our Metalink documents and input files are for."""
+    if not shutil.which("aria2c"):
+        _apt("aria2")
+
+
 def _apt(*packages: str) -> None:
     """Install Debian packages, which only root can. Without apt-get or root the caller's part is missing."""
     unattended = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}  # 1: no service is started
@@ -94,7 +100,7 @@ def _pip(*arguments: str, python: str = sys.executable) -> None:
 
 def main() -> None:
     CACHE.mkdir(exist_ok=True)
-    for part in (real_model, transformers, go_verifiers, log_verifiers, browser, redis):
+    for part in (real_model, transformers, go_verifiers, log_verifiers, browser, redis, aria2):
         try:
             part()
         except (subprocess.CalledProcessError, OSError) as error:

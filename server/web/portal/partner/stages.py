@@ -15,7 +15,7 @@ from server.domain.permissions import Permission
 from server.domain.publish import checkpoints, descriptions
 from server.domain.publish.checkpoints import MANIFEST_TYPE, FileList, ManifestForm
 from server.web import renamed
-from server.web.api import curl_config
+from server.web.api import curl_config, sha256sums
 from server.web.identity import resources
 from server.web.portal.kit import paging
 from server.web.portal.kit.auth import page
@@ -87,7 +87,7 @@ def commands(caller: Caller, model: str, stage: str, checkpoint: str) -> Respons
         doors=DOORS,
         leave_out_complete=curl_config.LEAVE_OUT_COMPLETE,
         with_wget=curl_config.WITH_WGET,
-        sums=_sums(listed) if len(listed.files) <= SUMS_SHOWN_AT_MOST else None,
+        sums=sha256sums.render(listed.files.values()) if len(listed.files) <= SUMS_SHOWN_AT_MOST else None,
         needs_token=step.stage.state != "public" or resources().settings.public_stages_need_sign_in,
         **_about(step, caller),
     )
@@ -128,7 +128,7 @@ def sums(caller: Caller, model: str, stage: str, checkpoint: str) -> Response:
     step, listed = _read(caller, f"{model}/{stage}", checkpoint)
     if moved := renamed.todays_page(step.full_name):
         return moved
-    return saved(_sums(listed) + "\n", "text/plain", "SHA256SUMS")
+    return saved(sha256sums.render(listed.files.values()), sha256sums.MIME_TYPE, "SHA256SUMS")
 
 
 def _read(caller: Caller, stage: str, checkpoint: str) -> tuple[Step, FileList]:
@@ -158,10 +158,6 @@ def _about(step: Step, caller: Caller) -> dict[str, Any]:
         "renew": None if step.renewal_id else step.clearance_id,
         "checklist": next(iter(checklists.of([step], caller)), None),
     }
-
-
-def _sums(listed: FileList) -> str:
-    return "\n".join(f"{file.sha256}  {file.path}" for file in listed.files.values())
 
 
 def _manifest(caller: Caller, stage: str, checkpoint: str, form: ManifestForm) -> Response:
