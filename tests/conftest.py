@@ -14,6 +14,7 @@ pytest_plugins = [
     "tests.redis_server",
     "tests.made_once",
     "tests.small_disk",
+    "tests.e2e.partner",
 ]
 
 
