@@ -8,6 +8,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 from weightgate import Client
 from weightgate.download.downloading import Downloaded
-from werkzeug.serving import make_server
+from werkzeug.serving import ThreadedWSGIServer
 
 from server.domain.publish import hashing, publishing
 from server.domain.resources import Resources
@@ -27,6 +28,21 @@ from tests.world import WatchedResources, World, write_settings
 STAGE = "mini-gpt/base"
 CHUNK_BYTES = 100_000  # in place of 64 MiB, so that small files have many
 BIG = "model-00001-of-00002.safetensors"
+
+
+class _Server(ThreadedWSGIServer):
+    """The app in this process, on a few threads that stay, as gunicorn has them: each keeps its database connection."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__("127.0.0.1", 0, world.client.application)
+        self._pool = ThreadPoolExecutor(4, thread_name_prefix="web")
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._pool.submit(self.process_request_thread, request, client_address)
+
+    def server_close(self) -> None:
+        self._pool.shutdown()
+        super().server_close()
 
 
 class Partner:
@@ -90,9 +106,8 @@ def partner_of(world: World, folder: Path, host: str = "127.0.0.1") -> Iterator[
         world.template = replace(world.template, settings=known)
         world.settings = write_settings(world.template, world.folder, world.settings.database_url)
         publisher, world.use = world.use, WatchedResources(world.settings, world.clock)  # who publishes uses no front
-        app = world.client.application
-        server = make_server("127.0.0.1", 0, app, threaded=True)
-        serving = threading.Thread(target=server.serve_forever, daemon=True)
+        server = _Server(world)
+        serving = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         serving.start()
         try:
             yield Partner(world, front, f"http://127.0.0.1:{server.server_port}", folder, publisher)
