@@ -10,6 +10,7 @@ pytest_plugins = [
     "tests.memory",
     "tests.stores",
     "tests.postgres",
+    "tests.templates",
     "tests.world",
     "tests.redis_server",
     "tests.made_once",

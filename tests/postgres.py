@@ -68,6 +68,19 @@ class PostgreSQL:
         self.run(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
         return self.url(name)
 
+    def dump(self, name: str, path: Path) -> None:
+        """Write a database to a file."""
+        self._client("pg_dump", "--dbname", name, "--file", str(path))
+
+    def load(self, name: str, path: Path) -> None:
+        """Read such a file into an empty database."""
+        self._client("psql", "--dbname", name, "--file", str(path), "--quiet", "--set", "ON_ERROR_STOP=1")
+
+    def _client(self, program: str, *arguments: str) -> None:
+        where = {"PGHOST": "127.0.0.1", "PGPORT": str(self.port), "PGUSER": "app", "PGPASSWORD": self._password}
+        command = [str(self._binaries / program), "--no-password", *arguments]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=where)
+
     def drop(self, name: str) -> None:
         self.run(f'DROP DATABASE "{name}" WITH (FORCE)')
 

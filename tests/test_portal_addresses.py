@@ -11,7 +11,7 @@ from flask import Flask
 import server
 from server.domain.resources import Resources
 from server.web import app as web
-from tests.world import Template
+from tests.templates import Template
 
 SOURCES = Path(server.__file__).parent
 TEMPLATES = SOURCES / "web" / "templates"

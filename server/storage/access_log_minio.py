@@ -23,10 +23,13 @@ class MinioFormat:
 
     def read(self, line: bytes) -> Read | None:
         told = json_object(line)
-        api, query = told["api"], told.get("requestQuery") or {}
-        key, operation, status = str(api.get("object") or ""), str(api["name"]), int(api["statusCode"])
-        if not key:  # about the bucket, or about the server
+        if told == {}:  # MinIO tries its webhook with it
             return None
+        api, query = told["api"], told.get("requestQuery") or {}
+        key = str(api.get("object") or "")
+        if not key:  # about the bucket or the server, or refused before it was about anything: that has no name either
+            return None
+        operation, status = str(api["name"]), int(api["statusCode"])
         method = _METHODS.get(operation, operation)
         is_get = method == GET and status in SUCCESS
         ended_at = datetime.fromisoformat(str(told["time"]))

@@ -32,7 +32,7 @@ from server.storage import signing_check
 from server.storage.embedded import EmbeddedStore, free_port
 from tests import postgres
 from tests.bench import measure
-from tests.world import Template, build_template
+from tests.templates import Template, build_template
 
 HERE = Path(__file__).parent
 CONNECTIONS = 16

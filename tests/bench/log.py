@@ -31,7 +31,8 @@ from server.log.entries import LogEntry, commitment_of
 from server.log.notes import VerifierKey
 from server.storage.embedded import EmbeddedStore, free_port
 from tests.bench import measure
-from tests.world import Template, build_template, write_settings
+from tests.templates import Template, build_template
+from tests.world import write_settings
 
 SIZES = (10_000, 1_000_000)
 AT_ONCE = 20_000  # rows that are inserted together

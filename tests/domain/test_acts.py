@@ -2,9 +2,12 @@
 
 import itertools
 import threading
+from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
 from server.domain.access import clearances
 from server.domain.callers import Caller
@@ -18,10 +21,13 @@ from server.domain.errors import (
     PersonDisabled,
     Refused,
 )
-from server.domain.identity import people
-from server.domain.permissions import Role
-from server.domain.release import holds
-from tests.world import World
+from server.domain.identity import authentication, people, tokens
+from server.domain.identity.tokens import Token
+from server.domain.permissions import Role, Scope
+from server.domain.release import finding_attachments, holds
+from tests.attached import TABLE, announced, sent
+from tests.findings import report
+from tests.world import STRANGER, World
 
 EMAIL = "third@lab.example"
 ROUNDS = 30
@@ -67,6 +73,42 @@ def test_a_download_under_a_role_that_is_gone_is_refused(world: World) -> None:
     with pytest.raises(InvalidCredentials, match="role was changed"):
         issuing.issue(world.use, publisher, world.order("gpt-2/124M"))
     assert world.signed_urls == []
+
+
+def revoke(world: World, public_id: str) -> None:
+    tokens.revoke(world.use, world.admin, public_id)
+
+
+def take_over(world: World, public_id: str) -> None:
+    tokens.take_over(world.use, world.person("cleared"), public_id)
+
+
+def expire(world: World, _: str) -> None:
+    world.clock.advance(timedelta(days=2))
+
+
+def narrow(world: World, public_id: str) -> None:
+    """As whoever owns the database can."""
+    with world.use.database.transaction() as session:
+        session.execute(update(Token).where(Token.public_id == public_id).values(scopes=str(Scope.STAGES_READ)))
+
+
+@pytest.mark.parametrize("happens", [revoke, take_over, expire, narrow])
+def test_a_token_that_stops_working_meanwhile_does_not_act(world: World, happens: Callable[[World, str], None]) -> None:
+    """A file that was sent with it becomes no part of a finding, and nothing is issued; else the log had a fault."""
+    world.add_person("aurora-institute", "second@aurora-institute.example", Role.MEMBER)
+    maker = world.person_of("second@aurora-institute.example")
+    made = tokens.create(world.use, maker, "CI", [Scope.FINDINGS_CREATE, Scope.DOWNLOADS_CREATE], timedelta(days=1))
+    caller, _ = authentication.identify(world.use, made.text, STRANGER)
+    finding = report(world)
+    slot = announced(world, finding, "counts.csv", TABLE)
+    assert sent(slot, TABLE) == 200
+    happens(world, made.token.public_id)
+    with pytest.raises(InvalidCredentials):
+        finding_attachments.complete(world.use, caller, finding, slot.attachment.id)
+    with pytest.raises(InvalidCredentials):
+        issuing.issue(world.use, caller, world.order())
+    assert (world.entries("finding.attach"), world.signed_urls) == ([], [])
 
 
 def test_acts_race_with_the_role_that_they_need(world: World, third: Caller) -> None:

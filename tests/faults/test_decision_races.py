@@ -14,10 +14,10 @@ from server.domain.release import decisions, finding_triage, holds
 from server.domain.release.findings import FindingState, Severity
 from server.domain.release.stages import StageState
 from tests.domain.decisions.test_proposing import propose
+from tests.faults.rounds import WHOLE, in_rounds
 from tests.findings import report
 from tests.world import World
 
-ROUNDS = 200
 STAGE = "gpt-2/774M"
 WAIT_SECONDS = 30
 Rival = Callable[[World, int, int], Callable[[], object]]
@@ -94,13 +94,13 @@ def race(world: World, rival: Rival, decision_id: int, number: int, chance: rand
         clear()
 
 
-@pytest.mark.fault
+@in_rounds
 @pytest.mark.parametrize("name", RIVALS)
-def test_a_decision_and_its_rival_have_one_order(world: World, name: str) -> None:
-    """Two hundred times: carried out once, or stopped once; the audit finds each to be as the log's order says."""
+def test_a_decision_and_its_rival_have_one_order(world: World, name: str, rounds: int) -> None:
+    """Carried out once, or stopped once; the audit finds each to be as the log's order says."""
     rival, expected = RIVALS[name]
     chance, seen = random.Random(name), Counter[str]()  # noqa: S311  # chance, not secrets
-    for number in range(ROUNDS):
+    for number in range(rounds):
         decision_id = due(world)
         race(world, rival, decision_id, number, chance)
         with world.use.database.reading() as session:
@@ -109,7 +109,7 @@ def test_a_decision_and_its_rival_have_one_order(world: World, name: str) -> Non
         if state == "done":
             world.move(STAGE, StageState.PARTNERS)
         world.keep_sealed()
-    assert set(seen) == expected, seen
+    assert set(seen) == expected or (set(seen) < expected and rounds < WHOLE), seen
     executed = Counter(record["decision"] for record in world.records("decision.execute"))
     assert set(executed.values()) == {1}
     world.check()

@@ -16,7 +16,8 @@ from tests.e2e.working import unsealed, working
 from tests.faults.test_log_writes import ORDER
 from tests.postgres import NOBODY, PostgreSQL
 from tests.small_disk import Disk
-from tests.world import DATABASES, Template, World
+from tests.templates import Template
+from tests.world import DATABASES, World
 
 ASKED_AT_MOST = 3000  # until what was free inside of files is used up
 ASKED_WHILE_FULL = 20

@@ -14,9 +14,9 @@ from server.domain.errors import Refused
 from server.domain.release import holds, stages
 from server.domain.release.stages import StageState
 from server.domain.resources import Resources
+from tests.faults.rounds import in_rounds
 from tests.world import WatchedResources, World
 
-ROUNDS = 200
 STAGE = "gpt-2/774M"
 SOON = timedelta(seconds=10)
 
@@ -53,10 +53,11 @@ def state_of(world: World, stage: str) -> str:
         return str(stages.get(session, stage).state)
 
 
-def test_a_hold_meets_a_decision_that_is_carried_out(world: World, second_process: Resources) -> None:
+@in_rounds
+def test_a_hold_meets_a_decision_that_is_carried_out(world: World, second_process: Resources, rounds: int) -> None:
     """The log's order decides: a move after the hold is blocked, one before it is done; the audit finds no other."""
     outcomes = Counter[str]()
-    for number in range(ROUNDS):
+    for number in range(rounds):
         proposal = Proposal(StageState.PUBLIC, "A race.", "Nothing.", "A race.", opens_at=world.clock() + SOON)
         made = proposing.propose(world.use, world.admin, STAGE, proposal)
         deciding.approve(world.use, world.admin2, made.id)
@@ -74,13 +75,14 @@ def test_a_hold_meets_a_decision_that_is_carried_out(world: World, second_proces
         if is_open:
             worked_example.move(world.use, world.admin, world.admin2, STAGE, StageState.PARTNERS, "Back.")
         world.keep_sealed()
-    print(f"{world.kind}: {ROUNDS} rounds, {dict(outcomes)}")
-    assert sum(outcomes.values()) == ROUNDS
+    print(f"{world.kind}: {rounds} rounds, {dict(outcomes)}")
+    assert sum(outcomes.values()) == rounds
 
 
-def test_two_who_approve_a_lift_at_once(world: World, second_process: Resources) -> None:
+@in_rounds
+def test_two_who_approve_a_lift_at_once(world: World, second_process: Resources, rounds: int) -> None:
     """One of them does, in each round; the entries name one approver for each lift."""
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         holds.place(world.use, world.admin, STAGE, "A race.")
         lifting.propose(world.use, world.admin, STAGE, "A race.")
         approved = at_once(
@@ -89,13 +91,14 @@ def test_two_who_approve_a_lift_at_once(world: World, second_process: Resources)
         )
         assert sorted(approved) == [False, True]
         world.keep_sealed()
-    assert len(world.entries("hold.lift")) == ROUNDS
+    assert len(world.entries("hold.lift")) == rounds
 
 
-def test_a_lift_meets_a_hold_that_is_placed_again(world: World, second_process: Resources) -> None:
+@in_rounds
+def test_a_lift_meets_a_hold_that_is_placed_again(world: World, second_process: Resources, rounds: int) -> None:
     """Whoever comes last in the log has it: what was approved for the hold before never lifts the one after."""
     outcomes = Counter[str]()
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         if not is_held(world, STAGE):
             holds.place(world.use, world.admin, STAGE, "A race.")
         lifting.propose(world.use, world.admin, STAGE, "A race.")
@@ -107,4 +110,4 @@ def test_a_lift_meets_a_hold_that_is_placed_again(world: World, second_process: 
         assert is_held(world, STAGE) == placed
         outcomes["placed again" if placed else "was still held"] += 1
         world.keep_sealed()
-    print(f"{world.kind}: {ROUNDS} rounds, {dict(outcomes)}")
+    print(f"{world.kind}: {rounds} rounds, {dict(outcomes)}")

@@ -184,4 +184,4 @@ def _people(session: Session, home: Organization) -> list[tuple[Caller, Standing
 
 def _person(home: Organization, person_id: int, role: Role, disabled_at: datetime | None) -> tuple[Caller, Standing]:
     caller = Caller(via="session", organization_id=home.id, organization=home.slug, person_id=person_id, role=role)
-    return caller, Standing(person_id, disabled_at, home.suspended_at, None, None, None, role)
+    return caller, Standing(person_id, disabled_at, home.suspended_at, None, None, None, None, role)

@@ -29,7 +29,7 @@ from server.storage.statements import Statement
 
 
 class Standing(NamedTuple):
-    """What rows 1 and 2 of the access rule look at. Of who came without a token, the token's three are None."""
+    """What rows 1 and 2 of the access rule look at. Of who came without a token, the token's four are None."""
 
     person_id: int
     disabled_at: datetime | None
@@ -37,6 +37,7 @@ class Standing(NamedTuple):
     revoked_at: datetime | None
     expires_at: datetime | None
     networks: str | None
+    scopes: str | None
     role: Role
 
 
@@ -142,6 +143,8 @@ def fault(standing: Standing | None, caller: Caller, at: datetime) -> Refused | 
     if standing is None:
         return InvalidCredentials()
     refused = None if caller.token_id is None else _token_fault(standing, caller, at)
+    if frozenset((standing.scopes or "").split()) != caller.scopes:
+        refused = refused or InvalidCredentials("The token's scopes were changed during this request. Try again.")
     if standing.role != caller.role:
         refused = refused or InvalidCredentials("Your role was changed during this request. Try again.")
     return refused or _person_fault(standing)
@@ -171,6 +174,7 @@ _NO_TOKEN = (
     type_coerce(null(), Moment).label("revoked_at"),
     type_coerce(null(), Moment).label("expires_at"),
     type_coerce(null(), String).label("networks"),
+    type_coerce(null(), String).label("scopes"),
 )
 _BY_PUBLIC_ID = Statement(
     select(
@@ -183,7 +187,7 @@ _BY_PUBLIC_ID = Statement(
     _KnownToken,
 )  # fmt: skip
 _BY_TOKEN = Statement(
-    select(*_TOKEN_STANDING, Person.role)
+    select(*_TOKEN_STANDING, Token.scopes, Person.role)
     .select_from(Token)
     .join(Person, Person.id == Token.person_id)
     .join(Organization, Organization.id == Token.organization_id)

@@ -39,7 +39,7 @@ from server.domain.errors import (
 from server.domain.identity import people, tokens
 from server.domain.operation import carrying_out
 from server.domain.paging import Slice
-from server.domain.permissions import Role
+from server.domain.permissions import Role, Scope
 from server.domain.release import agreements, holds, stage_editing, stages
 from server.domain.release.stages import StageState
 from server.domain.resources import Resources
@@ -59,6 +59,7 @@ SIGNATURE = 1
 def partner(**more: Any) -> Caller:
     known: dict[str, Any] = {
         "organization_id": 2, "person_id": 7, "role": Role.OWNER, "token_id": 5, "address": "192.0.2.7",
+        "scopes": frozenset({Scope.DOWNLOADS_CREATE}),
     }  # fmt: skip
     return Caller(via="token", **(known | more))
 
@@ -80,6 +81,7 @@ def facts(**more: Any) -> Any:
             revoked_at=None,
             expires_at=NOW + HOUR,
             networks="",
+            scopes="downloads:create",
             suspended_at=None,
             disabled_at=None,
             role=more.get("caller", partner()).role,
@@ -118,6 +120,7 @@ FAULTS: list[tuple[str, Callable[[Any], None], type[Refused]]] = [
     ("token expired", put("standing", expires_at=NOW), InvalidCredentials),
     ("token of somebody else now", put("standing", person_id=8), InvalidCredentials),
     ("wrong network", put("standing", networks="198.51.100.0/24"), NetworkNotAllowed),
+    ("other scopes now", put("standing", scopes="stages:read"), InvalidCredentials),
     ("another role now", put("standing", role=Role.AUDITOR), InvalidCredentials),
     ("organization suspended", put("standing", suspended_at=NOW), OrganizationSuspended),
     ("person disabled", put("standing", disabled_at=NOW), PersonDisabled),
@@ -294,6 +297,7 @@ some_standings = st.sampled_from([True] * 9 + [False]).flatmap(
     lambda there: st.builds(
         SimpleNamespace, person_id=st.sampled_from([7] * 9 + [8]), revoked_at=rarely, expires_at=later,
         networks=st.sampled_from(["", "192.0.2.0/24 2001:db8::/32"]), suspended_at=rarely, disabled_at=rarely,
+        scopes=st.sampled_from(["downloads:create"] * 9 + ["stages:read"]),
     ) if there else st.none()
 )  # fmt: skip
 some_stages = st.sampled_from([True] * 9 + [False]).flatmap(
@@ -338,6 +342,7 @@ def test_yes_is_said_exactly_when_every_condition_holds(
             and standing.expires_at > NOW
             and (standing.networks == "" or caller.address in {"192.0.2.7", "::ffff:192.0.2.7"})
             and is_same_role
+            and standing.scopes == "downloads:create"
             and standing.suspended_at is None
             and standing.disabled_at is None
         )

@@ -16,7 +16,7 @@ from server.domain.errors import NotPossible
 from server.domain.resources import Resources
 from server.web import app as web
 from server.web.portal.kit.forms import Form, date, long_text, text
-from tests.world import Template
+from tests.templates import Template
 
 FOLDER = Path(web.__file__).parent / "templates"
 TEMPLATES = sorted(str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.html"))

@@ -11,8 +11,9 @@ from werkzeug.datastructures import MultiDict
 from server.domain.resources import Resources
 from server.web import app as web
 from server.web.portal.kit import rendering
+from tests.templates import Template
 from tests.visits import words
-from tests.world import Template, World
+from tests.world import World
 
 AT = datetime(2019, 8, 20, 14, 3, 5, tzinfo=UTC)
 PLACES = {
