@@ -88,7 +88,7 @@ def require_safe(paths: Iterable[str]) -> None:
         if not all(_PART.fullmatch(part) and not part.startswith(".") and not part.endswith(".") for part in parts):
             raise _refuted(f"it has a file whose path is not safe: {path[:200]!a}")
         if any(_DEVICE.fullmatch(part) for part in parts) or path.casefold() in seen:
-            raise _refuted(f"it has a file that some disks cannot hold beside the others: {path[:200]!a}")
+            raise _refuted(f"it has a file that some disks cannot hold together with the others: {path[:200]!a}")
         seen.add(path.casefold())
 
 

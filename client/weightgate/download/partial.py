@@ -48,9 +48,11 @@ class PartialFile:
         return self.path
 
     def finish(self, target: Path) -> None:
-        """Give the file its final name. Raises Failed."""
+        """Give the file its final name, after the disk has all of it. Raises Failed."""
         self.whole()  # an earlier run may have left more than the file
         try:
+            if self._plain is not None:
+                getattr(os, "fdatasync", os.fsync)(self._plain)  # or a power loss could leave holes under the name
             self.close()
             target.parent.mkdir(parents=True, exist_ok=True)
             self.path.replace(target)
