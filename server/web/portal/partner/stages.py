@@ -14,7 +14,7 @@ from server.domain.downloads.issuing import Order
 from server.domain.permissions import Permission
 from server.domain.publish import checkpoints, descriptions
 from server.domain.publish.checkpoints import MANIFEST_TYPE, FileList, ManifestForm
-from server.web import renamed
+from server.web import client_wheel, renamed
 from server.web.api import curl_config, sha256sums
 from server.web.identity import resources
 from server.web.portal.kit import paging
@@ -27,7 +27,7 @@ from server.web.portal.partner import ladder as words
 
 bp = Blueprint("stage_pages", __name__, url_prefix="/stages/<model>/<stage>")
 # The doors to all files at once: each has a template in templates/stages/doors, shown in this order.
-DOORS = ("curl", "wget")
+DOORS = ("weightgate", "curl", "wget")
 SUMS_SHOWN_AT_MOST = 40  # files whose hashes stand in the command itself; of more there is a file to save
 
 
@@ -85,6 +85,7 @@ def commands(caller: Caller, model: str, stage: str, checkpoint: str) -> Respons
         "partner/stages/commands.html",
         listed=listed,
         doors=DOORS,
+        client_wheel=client_wheel.address(),
         leave_out_complete=curl_config.LEAVE_OUT_COMPLETE,
         with_wget=curl_config.WITH_WGET,
         sums=sha256sums.render(listed.files.values()) if len(listed.files) <= SUMS_SHOWN_AT_MOST else None,
