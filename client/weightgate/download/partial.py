@@ -3,6 +3,7 @@
 Nothing is noted of what has arrived: a later run hashes what lies there, so it needs to trust nothing.
 """
 
+import errno
 import hashlib
 import os
 import threading
@@ -31,13 +32,22 @@ class PartialFile:
         """Raises Failed when the disk does not take it."""
         try:
             plain, direct = self._opened()
-            aligned = direct is not None and offset % _ALIGNMENT == 0 and len(data) % _ALIGNMENT == 0
             done = 0
+            if direct is not None and offset % _ALIGNMENT == 0 and len(data) % _ALIGNMENT == 0:
+                done = self._past_the_cache(direct, data, offset)
             while done < len(data):
-                done += _write_at(direct if aligned and direct is not None else plain, data[done:], offset + done)
-                aligned = aligned and done % _ALIGNMENT == 0
+                done += _write_at(plain, data[done:], offset + done)
         except OSError as error:
             raise failed(error, self.path) from None
+
+    def _past_the_cache(self, direct: int, data: memoryview, offset: int) -> int:
+        """Write with O_DIRECT; return how much of it was: none where a file system does not, though it said so."""
+        try:
+            return _write_at(direct, data, offset)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            return 0
 
     def whole(self) -> Path:
         """The file at its full size, to be read. Raises Failed."""
@@ -115,7 +125,7 @@ def _is_hole(descriptor: int, chunk: Chunk) -> bool:
     try:
         return os.lseek(descriptor, chunk.begin, os.SEEK_DATA) >= chunk.end
     except OSError as error:
-        return error.errno == 6  # ENXIO: no data from there to the end
+        return error.errno == errno.ENXIO  # no data from there to the end
 
 
 if hasattr(os, "pwrite"):

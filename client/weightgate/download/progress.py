@@ -12,7 +12,8 @@ _TERMINAL_EVERY_SECONDS = 0.2
 _EVENT_EVERY_SECONDS = 1.0
 _SPEED_OVER_SECONDS = 10.0
 
-Event = Callable[[dict[str, Any]], None]
+Facts = dict[str, Any]
+Event = Callable[[Facts], None]
 
 
 class Progress:

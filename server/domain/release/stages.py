@@ -25,9 +25,9 @@ from server.storage.database import Base, Key, Moment
 NAME = re.compile(r"(?!.*(--|\.\.))(?!.*\.git$)[A-Za-z0-9]([A-Za-z0-9._-]{0,94}[A-Za-z0-9])?")
 FIRST_SEGMENTS = {
     "account", "admin", "agreements", "api", "appearance", "audit", "checkpoints", "client", "datasets", "downloads",
-    "find", "findings", "healthz", "help", "invitations", "kernels", "log", "mails", "metrics", "models", "organizations",
-    "password", "people", "readyz", "releases", "releases.atom", "requests", "sessions", "sign-in", "sign-out",
-    "spaces", "stages", "static", "tokens",
+    "find", "findings", "healthz", "help", "invitations", "kernels", "log", "mails", "metrics", "models",
+    "organizations", "password", "people", "readyz", "releases", "releases.atom", "requests", "sessions", "sign-in",
+    "sign-out", "spaces", "stages", "static", "tokens",
 }  # fmt: skip
 NOT_MODELS = FIRST_SEGMENTS | {"everything", "doctor"}  # what a hold on everything is called; `storage/probes.py`
 ORDINAL_AT_MOST = 1_000_000
