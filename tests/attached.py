@@ -33,7 +33,12 @@ def announced(world: World, finding: int, name: str, content: bytes, caller: Cal
 
 def sent(slot: Slot, content: bytes, **headers: str) -> int:
     """PUT it to the store as the slot says, or with other headers; return the store's status."""
-    asked = urllib.request.Request(slot.url, content, slot.headers | headers, method="PUT")  # our store
+    return put(slot.url, slot.headers | headers, content)
+
+
+def put(url: str, headers: dict[str, str], content: bytes) -> int:
+    """PUT something to the store; return its status."""
+    asked = urllib.request.Request(url, content, headers, method="PUT")  # our store
     try:
         with urllib.request.urlopen(asked, timeout=20) as answer:
             return int(answer.status)

@@ -113,7 +113,7 @@ def check_entries(use: Resources, after: int, urls: Sequence[str] = ()) -> None:
         if entry.kind == "download":
             issued.add(record["download"])
         if entry.kind == "finding.open":
-            issued.add(f"finding-{record['finding']}-{record['attachment']}")
+            issued.add(record["opening"])
     for url in urls:
         if canaries.is_probe(urlsplit(url).path.removeprefix("/weights/")):
             continue

@@ -9,57 +9,60 @@ from server.domain.permissions import POLICY, PURPOSE, Permission, Role, Scope
 
 SERVER = Path(__file__).parents[1] / "server"
 COLUMNS = (Role.OWNER, Role.MEMBER, Role.ADMIN, Role.PUBLISHER, Role.AUDITOR, Role.PENDING, None)
-SCOPES = (Scope.STAGES_READ, Scope.DOWNLOADS_CREATE, Scope.LOG_READ, Scope.CHECKPOINTS_PUBLISH, Scope.FINDINGS_CREATE)
+SCOPES = (
+    Scope.STAGES_READ, Scope.DOWNLOADS_CREATE, Scope.LOG_READ, Scope.CHECKPOINTS_PUBLISH, Scope.FINDINGS_CREATE,
+    Scope.FINDINGS_READ,
+)  # fmt: skip
 
 # Written by hand, from the words of DESIGN and of the security notes; never generated from the table that it checks.
 MATRIX = """
                       partner         lab                                 no       token scopes
-                      owner  member   admin  publisher  auditor  pending  sign-in  stages:read  downloads:create  log:read  checkpoints:publish  findings:create
-me.read               yes    yes      yes    yes        yes      -        -        yes          yes               yes       yes                  yes
-stage.read            yes    yes      yes    yes        yes      -        yes      yes          yes               -         yes                  -
-checkpoint.read       yes    yes      yes    yes        yes      -        yes      yes          yes               -         yes                  -
-download.create       yes    yes      yes    yes        -        -        yes      -            yes               -         -                    -
-download.read         yes    yes      yes    yes        yes      -        -        yes          -                 yes       -                    -
-log.read              yes    yes      yes    yes        yes      -        -        -            -                 yes       -                    -
-organization.read     yes    yes      yes    yes        yes      -        -        yes          -                 -         -                    -
-person.read           yes    yes      yes    yes        yes      -        -        yes          -                 -         -                    -
-clearance.read        yes    yes      yes    yes        yes      -        -        yes          -                 -         -                    -
-tier.read             yes    yes      yes    yes        yes      -        -        yes          -                 -         -                    -
-agreement.read        yes    yes      yes    yes        yes      -        -        yes          -                 -         -                    -
-token.read            yes    yes      yes    yes        yes      -        -        yes          -                 -         -                    -
-token.create          yes    yes      yes    yes        yes      -        -        -            -                 -         -                    -
-token.revoke          yes    yes      yes    yes        yes      -        -        -            -                 -         -                    -
-person.manage         yes    -        yes    -          -        -        -        -            -                 -         -                    -
-role.grant            -      -        yes    -          -        -        -        -            -                 -         -                    -
-proposal.read         -      -        yes    -          yes      -        -        -            -                 -         -                    -
-proposal.create       -      -        yes    -          -        -        -        -            -                 -         -                    -
-proposal.approve      -      -        yes    -          -        -        -        -            -                 -         -                    -
-organization.manage   -      -        yes    -          -        -        -        -            -                 -         -                    -
-tier.manage           -      -        yes    -          -        -        -        -            -                 -         -                    -
-agreement.manage      -      -        yes    -          -        -        -        -            -                 -         -                    -
-signature.record      -      -        yes    -          -        -        -        -            -                 -         -                    -
-clearance.propose     -      -        yes    -          -        -        -        -            -                 -         -                    -
-clearance.approve     -      -        yes    -          -        -        -        -            -                 -         -                    -
-clearance.revoke      -      -        yes    -          -        -        -        -            -                 -         -                    -
-stage.manage          -      -        yes    -          -        -        -        -            -                 -         -                    -
-stage.hold            -      -        yes    -          -        -        -        -            -                 -         -                    -
-decision.read         -      -        yes    yes        yes      -        -        yes          -                 -         -                    -
-decision.propose      -      -        yes    -          -        -        -        -            -                 -         -                    -
-decision.approve      -      -        yes    -          -        -        -        -            -                 -         -                    -
-log.manage            -      -        yes    -          -        -        -        -            -                 -         -                    -
-log.erase             -      -        yes    -          -        -        -        -            -                 -         -                    -
-checkpoint.publish    -      -        yes    yes        -        -        -        -            -                 -         yes                  -
-account.manage        yes    yes      yes    yes        yes      yes      -        -            -                 -         -                    -
-agreement.sign        yes    -        -      -          -        -        -        -            -                 -         -                    -
-access_request.read   yes    yes      yes    yes        yes      -        -        -            -                 -         -                    -
-access_request.create yes    yes      -      -          -        -        -        -            -                 -         -                    -
-access_request.decide -      -        yes    -          -        -        -        -            -                 -         -                    -
-finding.read          yes    yes      yes    yes        yes      -        -        -            -                 -         -                    yes
-finding.create        yes    yes      yes    yes        -        -        -        -            -                 -         -                    yes
-finding.triage        -      -        yes    -          -        -        -        -            -                 -         -                    -
-alarm.read            -      -        yes    -          yes      -        -        -            -                 -         -                    -
-alarm.resolve         -      -        yes    -          -        -        -        -            -                 -         -                    -
-log.audit             -      -        yes    -          yes      -        -        -            -                 -         -                    -
+                      owner  member   admin  publisher  auditor  pending  sign-in  stages:read  downloads:create  log:read  checkpoints:publish  findings:create  findings:read
+me.read               yes    yes      yes    yes        yes      -        -        yes          yes               yes       yes                  yes      yes
+stage.read            yes    yes      yes    yes        yes      -        yes      yes          yes               -         yes                  -        -
+checkpoint.read       yes    yes      yes    yes        yes      -        yes      yes          yes               -         yes                  -        -
+download.create       yes    yes      yes    yes        -        -        yes      -            yes               -         -                    -        -
+download.read         yes    yes      yes    yes        yes      -        -        yes          -                 yes       -                    -        -
+log.read              yes    yes      yes    yes        yes      -        -        -            -                 yes       -                    -        -
+organization.read     yes    yes      yes    yes        yes      -        -        yes          -                 -         -                    -        -
+person.read           yes    yes      yes    yes        yes      -        -        yes          -                 -         -                    -        -
+clearance.read        yes    yes      yes    yes        yes      -        -        yes          -                 -         -                    -        -
+tier.read             yes    yes      yes    yes        yes      -        -        yes          -                 -         -                    -        -
+agreement.read        yes    yes      yes    yes        yes      -        -        yes          -                 -         -                    -        -
+token.read            yes    yes      yes    yes        yes      -        -        yes          -                 -         -                    -        -
+token.create          yes    yes      yes    yes        yes      -        -        -            -                 -         -                    -        -
+token.revoke          yes    yes      yes    yes        yes      -        -        -            -                 -         -                    -        -
+person.manage         yes    -        yes    -          -        -        -        -            -                 -         -                    -        -
+role.grant            -      -        yes    -          -        -        -        -            -                 -         -                    -        -
+proposal.read         -      -        yes    yes        yes      -        -        -            -                 -         -                    -        -
+proposal.create       -      -        yes    yes        -        -        -        -            -                 -         -                    -        -
+proposal.approve      -      -        yes    -          -        -        -        -            -                 -         -                    -        -
+organization.manage   -      -        yes    -          -        -        -        -            -                 -         -                    -        -
+tier.manage           -      -        yes    -          -        -        -        -            -                 -         -                    -        -
+agreement.manage      -      -        yes    -          -        -        -        -            -                 -         -                    -        -
+signature.record      -      -        yes    -          -        -        -        -            -                 -         -                    -        -
+clearance.propose     -      -        yes    -          -        -        -        -            -                 -         -                    -        -
+clearance.approve     -      -        yes    -          -        -        -        -            -                 -         -                    -        -
+clearance.revoke      -      -        yes    -          -        -        -        -            -                 -         -                    -        -
+stage.manage          -      -        yes    -          -        -        -        -            -                 -         -                    -        -
+stage.hold            -      -        yes    -          -        -        -        -            -                 -         -                    -        -
+decision.read         -      -        yes    yes        yes      -        -        yes          -                 -         -                    -        -
+decision.propose      -      -        yes    -          -        -        -        -            -                 -         -                    -        -
+decision.approve      -      -        yes    -          -        -        -        -            -                 -         -                    -        -
+log.manage            -      -        yes    -          -        -        -        -            -                 -         -                    -        -
+log.erase             -      -        yes    -          -        -        -        -            -                 -         -                    -        -
+checkpoint.publish    -      -        yes    yes        -        -        -        -            -                 -         yes                  -        -
+account.manage        yes    yes      yes    yes        yes      yes      -        -            -                 -         -                    -        -
+agreement.sign        yes    -        -      -          -        -        -        -            -                 -         -                    -        -
+access_request.read   yes    yes      yes    yes        yes      -        -        -            -                 -         -                    -        -
+access_request.create yes    yes      -      -          -        -        -        -            -                 -         -                    -        -
+access_request.decide -      -        yes    -          -        -        -        -            -                 -         -                    -        -
+finding.read          yes    yes      yes    yes        yes      -        -        -            -                 -         -                    yes      yes
+finding.create        yes    yes      yes    yes        -        -        -        -            -                 -         -                    yes      -
+finding.triage        -      -        yes    -          -        -        -        -            -                 -         -                    -        -
+alarm.read            -      -        yes    -          yes      -        -        -            -                 -         -                    -        -
+alarm.resolve         -      -        yes    -          -        -        -        -            -                 -         -                    -        -
+log.audit             -      -        yes    -          yes      -        -        -            -                 -         -                    -        -
 """  # noqa: E501
 ROWS = [line.split() for line in MATRIX.strip().splitlines()[2:]]
 # The same for what a scope is made for: whoever lacks it gets no such token.
@@ -69,6 +72,7 @@ MADE_FOR = {
     Scope.LOG_READ: Permission.LOG_READ,
     Scope.CHECKPOINTS_PUBLISH: Permission.CHECKPOINT_PUBLISH,
     Scope.FINDINGS_CREATE: Permission.FINDING_CREATE,
+    Scope.FINDINGS_READ: Permission.FINDING_READ,
 }
 
 

@@ -136,6 +136,25 @@ def test_a_file_that_is_refused_is_said_after_the_report(far: FarSide, partner: 
     assert "secret" not in told.err + told.out
 
 
+def test_files_are_attached_to_a_finding_that_is_there(far: FarSide, partner: Partner) -> None:
+    """One after the other; the first that is refused is the last, and its line says why."""
+    attaches(far)
+    files = [str(partner.save(b"a,b\n", name)) for name in ("a.csv", "b.csv")]
+    assert partner.run("findings", "attach", "--endpoint", far.endpoint, "7", *files).code == 0
+    assert [path for path, _ in far.requests] == [ATTACHING, f"{STORED}?signature=secret", COMPLETING] * 2
+    far.answers[ATTACHING] = Reply(json.dumps({"detail": "Finding 7 is closed."}).encode(), 409)
+    told = partner.run("findings", "attach", "--endpoint", far.endpoint, "7", *files)
+    assert (told.code, told.err) == (1, f"{files[0]} was not attached: refused: Finding 7 is closed.\n")
+    assert len(far.requests) == 7
+
+
+@pytest.mark.parametrize("given", [("x", "a.csv"), ("0", "a.csv"), ("7",)])
+def test_attaching_needs_a_number_and_a_file(far: FarSide, partner: Partner, given: tuple[str, ...]) -> None:
+    """Anything else sends nothing."""
+    told = partner.run("findings", "attach", "--endpoint", far.endpoint, *given)
+    assert (told.code, far.requests) == (2, [])
+
+
 def test_a_file_is_never_sent_to_an_unsafe_place(far: FarSide, partner: Partner) -> None:
     """Over plain HTTP to another machine, or to a local file."""
     for url in ("http://store.example/x", "file:///tmp/x", "x"):

@@ -195,7 +195,8 @@ def store_of(folder: Path, made: Settings) -> EmbeddedStore:
     """The embedded store of an instance, not yet started. Behind a proxy its address says nothing of its own port."""
     address = urlsplit(str(made.s3_endpoint_url))
     port = (address.port if address.scheme == "http" else None) or PORT_BEHIND_PROXY
-    return EmbeddedStore(folder / "store", port, made.s3_bucket)
+    portal = urlsplit(made.public_url)
+    return EmbeddedStore(folder / "store", port, made.s3_bucket, f"{portal.scheme}://{portal.netloc}")
 
 
 def _begin(made: Settings, options: dict[str, Any]) -> list[FirstAdmin]:

@@ -147,8 +147,8 @@ def _write_beside(target: Path, lines: Iterable[str]) -> int:
 )  # fmt: skip
 @click.option(
     "--own", multiple=True, metavar="IDENTITY",
-    help="A requester whose reads need no download, as named in the access log: on AWS, the publisher's ARN. "
-         "Repeatable.",
+    help="A requester whose reads need no entry, as named in the access log: on AWS, the ARNs of the publisher and of "
+         "the findings' identity. Repeatable.",
 )  # fmt: skip
 @with_json
 @click.pass_obj

@@ -37,7 +37,7 @@ STAFF = {"publisher": Role.PUBLISHER, "auditor": Role.AUDITOR}
 READING = (Scope.STAGES_READ, Scope.LOG_READ)
 SCOPES = {
     "admin": (*READING, Scope.DOWNLOADS_CREATE, Scope.FINDINGS_CREATE),
-    "auditor": READING,
+    "auditor": (*READING, Scope.FINDINGS_READ),
     "publisher": (*READING, Scope.DOWNLOADS_CREATE, Scope.CHECKPOINTS_PUBLISH, Scope.FINDINGS_CREATE),
     "cleared": (*READING, Scope.DOWNLOADS_CREATE, Scope.FINDINGS_CREATE),
     "unsigned": (*READING, Scope.DOWNLOADS_CREATE, Scope.FINDINGS_CREATE),

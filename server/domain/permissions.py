@@ -26,6 +26,7 @@ class Scope(StrEnum):
     LOG_READ = "log:read"
     CHECKPOINTS_PUBLISH = "checkpoints:publish"
     FINDINGS_CREATE = "findings:create"
+    FINDINGS_READ = "findings:read"
 
 
 class Permission(StrEnum):
@@ -92,12 +93,14 @@ STAFF = frozenset({Role.ADMIN, Role.PUBLISHER, Role.AUDITOR})
 PARTNERS = frozenset({Role.OWNER, Role.MEMBER})
 EVERYONE = STAFF | PARTNERS
 ADMIN = frozenset({Role.ADMIN})
+PUBLISHING = frozenset({Role.ADMIN, Role.PUBLISHER})
 OWNER_OR_ADMIN = frozenset({Role.OWNER, Role.ADMIN})
 ANY_SCOPE = frozenset(Scope)
 READING = frozenset({Scope.STAGES_READ})
 FETCHING = frozenset({Scope.STAGES_READ, Scope.DOWNLOADS_CREATE, Scope.CHECKPOINTS_PUBLISH})
 ISSUING = frozenset({Scope.DOWNLOADS_CREATE})
 REPORTING = frozenset({Scope.FINDINGS_CREATE})
+FOLLOWING = frozenset({Scope.FINDINGS_CREATE, Scope.FINDINGS_READ})
 LOOKING_BACK = frozenset({Scope.STAGES_READ, Scope.LOG_READ})
 
 PURPOSE = {  # what a scope is made for: a role that lacks this has no use for the scope
@@ -106,6 +109,7 @@ PURPOSE = {  # what a scope is made for: a role that lacks this has no use for t
     Scope.LOG_READ: Permission.LOG_READ,
     Scope.CHECKPOINTS_PUBLISH: Permission.CHECKPOINT_PUBLISH,
     Scope.FINDINGS_CREATE: Permission.FINDING_CREATE,
+    Scope.FINDINGS_READ: Permission.FINDING_READ,
 }
 
 POLICY: dict[Permission, Rule] = {
@@ -138,9 +142,9 @@ POLICY: dict[Permission, Rule] = {
         OWNER_OR_ADMIN,
     ),
     Permission.ROLE_GRANT: Rule("Propose a role in the lab, and approve or reject what another proposed.", ADMIN),
-    Permission.PROPOSAL_READ: Rule("See what was proposed and approved.", ADMIN | frozenset({Role.AUDITOR})),
-    Permission.PROPOSAL_CREATE: Rule("Propose what one admin alone may not do.", ADMIN),
-    Permission.PROPOSAL_APPROVE: Rule("Approve or reject what another admin proposed.", ADMIN),
+    Permission.PROPOSAL_READ: Rule("See what was proposed and approved.", STAFF),
+    Permission.PROPOSAL_CREATE: Rule("Propose what takes two people, and withdraw it.", PUBLISHING),
+    Permission.PROPOSAL_APPROVE: Rule("Approve or reject what another person proposed.", ADMIN),
     Permission.ORGANIZATION_MANAGE: Rule("Add organizations, and set their quotas and networks.", ADMIN),
     Permission.TIER_MANAGE: Rule("Define tiers.", ADMIN),
     Permission.AGREEMENT_MANAGE: Rule("Publish a version of an agreement.", ADMIN),
@@ -155,9 +159,7 @@ POLICY: dict[Permission, Rule] = {
     Permission.DECISION_APPROVE: Rule("Approve or reject a decision that someone else proposed.", ADMIN),
     Permission.LOG_MANAGE: Rule("Rotate the log's keys and resume a stopped log.", ADMIN),
     Permission.LOG_ERASE: Rule("Erase a log entry where the law requires it.", ADMIN),
-    Permission.CHECKPOINT_PUBLISH: Rule(
-        "Publish a checkpoint.", frozenset({Role.ADMIN, Role.PUBLISHER}), frozenset({Scope.CHECKPOINTS_PUBLISH})
-    ),
+    Permission.CHECKPOINT_PUBLISH: Rule("Publish a checkpoint.", PUBLISHING, frozenset({Scope.CHECKPOINTS_PUBLISH})),
     Permission.ACCOUNT_MANAGE: Rule(
         "Manage your sign-in: password, second factors, sessions.", EVERYONE | frozenset({Role.PENDING})
     ),
@@ -166,7 +168,7 @@ POLICY: dict[Permission, Rule] = {
     Permission.ACCESS_REQUEST_CREATE: Rule("Request access for your organization, and withdraw the request.", PARTNERS),
     Permission.ACCESS_REQUEST_DECIDE: Rule("Approve or decline an access request.", ADMIN),
     Permission.FINDING_READ: Rule(
-        "See your organization's findings and those released to it; staff: all findings.", EVERYONE, REPORTING
+        "See your organization's findings and those released to it; staff: all findings.", EVERYONE, FOLLOWING
     ),
     Permission.FINDING_CREATE: Rule(
         "Report a finding on a stage that you have, or had, access to.", EVERYONE - {Role.AUDITOR}, REPORTING

@@ -42,7 +42,9 @@ class EmbeddedStoreError(Exception):
 class EmbeddedStore:
     """A store in one folder. Start it from the thread that lives longest: on Linux its end ends the store too."""
 
-    def __init__(self, folder: Path, port: int, bucket: str) -> None:
+    def __init__(self, folder: Path, port: int, bucket: str, portal: str = "") -> None:
+        """portal: the origin whose pages may send files here and read the answer; no other site's may."""
+        self._portal = portal
         self._folder = folder.absolute()
         self._port = port
         self.bucket = bucket
@@ -165,7 +167,7 @@ class EmbeddedStore:
         return dict(zip(SERVICES, chosen, strict=True))
 
     def _spawn(self) -> None:
-        weed = [str(_weed()), *config.weed_arguments(self.ports)]
+        weed = [str(_weed()), *config.weed_arguments(self.ports, self._portal)]
         environment = config.weed_environment(str(self._folder))
         self._weed = self._run(weed, "conf", "weed.log", signal.SIGKILL, environment)
         nginx = [str(_nginx()), "-p", f"{self._folder}/", "-e", "logs/nginx.log", "-c", "conf/nginx.conf"]

@@ -36,7 +36,7 @@ from server.storage.keys import S3Credentials
 UNPRIVILEGED_USER = "nobody"
 
 
-def weed_arguments(ports: Mapping[str, int]) -> list[str]:
+def weed_arguments(ports: Mapping[str, int], portal: str) -> list[str]:
     """Return the flags of `weed mini`. Paths are relative to its working directory: a socket's name has at most 107
     bytes, whatever the length of the folder's own name."""
     flags = {
@@ -51,6 +51,7 @@ def weed_arguments(ports: Mapping[str, int]) -> list[str]:
         "s3.port.iceberg": "0",
         "s3.port.lance": "0",
         "s3.config": "s3.json",  # without it the store is open to everyone
+        "s3.allowedOrigins": portal,  # else every site's; CORS, for the attachments that a page sends
         "s3.autoCreateBucket": "false",
         "s3.allowDeleteBucketNotEmpty": "false",
         "s3.iam": "false",  # identities are those of s3.json; nobody manages others over HTTP

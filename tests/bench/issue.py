@@ -21,7 +21,6 @@ import psutil
 from sqlalchemy import func, select
 
 from server.cli import worked_example
-from server.domain.callers import Caller
 from server.domain.identity import people
 from server.domain.publish import publishing
 from server.domain.release import stages
@@ -137,14 +136,10 @@ def _publish(template: Template, folder: Path) -> None:
     source.mkdir()
     for number in range(max(FILES)):
         (source / f"shard-{number:05}.json").write_text(json.dumps({"shard": number}))
-    _add_stage(use, callers["admin"], callers["admin2"])
+    stages.add(use, callers["admin"], STAGE, tier="research", agreement=worked_example.AGREEMENT)
     publishing.publish(use, callers["publisher"], source, STAGE)
+    worked_example.move(use, callers["admin"], callers["admin2"], STAGE, StageState.PARTNERS, "For the bench.")
     use.close()
-
-
-def _add_stage(use: Resources, admin: Caller, admin2: Caller) -> None:
-    stages.add(use, admin, STAGE, tier="research", agreement=worked_example.AGREEMENT)
-    worked_example.move(use, admin, admin2, STAGE, StageState.PARTNERS, "For the bench.")
 
 
 def _cases(

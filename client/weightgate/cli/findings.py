@@ -1,6 +1,7 @@
 """Reporting to the lab what was found."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -8,6 +9,7 @@ import click
 
 from weightgate import findings
 from weightgate.cli.surroundings import end, server_of, with_server
+from weightgate.http import Server
 from weightgate.verdicts import Ended
 
 
@@ -58,10 +60,31 @@ def report_finding(
         outcome = findings.report(server, told | {"text": findings.read_text(text_file)})
         is_refused = outcome.exit_code != 0
         click.echo(json.dumps(outcome.fields) if as_json else outcome.line, err=is_refused and not as_json)
-        for file in () if is_refused else files:
-            if (refused := findings.attach(server, outcome.fields["id"], file)) is not None:
-                click.echo(f"{file} was not attached: {refused.line}", err=True)
-                context.exit(refused.exit_code)
+        context.exit(outcome.exit_code if is_refused else _attach(server, outcome.fields["id"], files))
     except Ended as ended:
         context.exit(end(ended))
-    context.exit(outcome.exit_code)
+
+
+@findings_commands.command("attach")
+@with_server
+@click.argument("number", type=click.IntRange(min=1))
+@click.argument("files", metavar="FILE...", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.pass_context
+def attach_to_finding(context: click.Context, /, number: int, files: tuple[Path, ...], **where: Any) -> None:
+    """Attach each FILE to finding NUMBER of your organization.
+
+    Exit code 0: attached, 1: refused, 2: wrong use, 3: cannot tell whether it arrived.
+    """
+    try:
+        context.exit(_attach(server_of(context.obj, **where), number, files))
+    except Ended as ended:
+        context.exit(end(ended))
+
+
+def _attach(server: Server, finding: int, files: Sequence[Path]) -> int:
+    """Attach one file after the other; return the exit code. The first that is refused is the last that is tried."""
+    for file in files:
+        if (refused := findings.attach(server, finding, file)) is not None:
+            click.echo(f"{file} was not attached: {refused.line}", err=True)
+            return refused.exit_code
+    return 0

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 
+from server.domain.audit import judging_proposals
 from server.domain.audit.world import JudgedByNothing, Record, Rule, Stage, World
 from server.domain.entry_kinds import EntryKind
+from server.domain.identity.proposals import ProposalKind
 from server.domain.permissions import Permission
 from server.domain.release.holds import EVERYTHING
 from server.domain.release.stage_editing import FIXED_ONCE_RELEASED
@@ -69,6 +71,10 @@ def _checkpoint_publish(world: World, record: Record) -> Iterator[str]:
     stage = world.stages.get(record["stage"])
     if stage is None or stage.state == StageState.WITHDRAWN:
         yield "it publishes to a stage that was never added or that was withdrawn"
+    elif stage.state != StageState.PLANNED and ProposalKind.CHECKPOINT in world.takes_two:
+        says = {name: record[name] for name in ("checkpoint", "content_sha256", "files", "size_bytes")}
+        yield from judging_proposals.allowed(world, record, ProposalKind.CHECKPOINT, record["stage"], says)
+    world.set_main(record["stage"], record["checkpoint"])
 
 
 def _checkpoint_set_main(world: World, record: Record) -> Iterator[str]:
@@ -77,6 +83,9 @@ def _checkpoint_set_main(world: World, record: Record) -> Iterator[str]:
         yield "it changes the main checkpoint of a stage that was never added, or was withdrawn"
     elif stage.state != StageState.PLANNED and not world.may(record["actor"].get("person"), Permission.STAGE_MANAGE):
         yield "it changes the main checkpoint of an open stage, which takes an admin"
+    if world.checkpoints.get(record["checkpoint"]) != record["stage"]:
+        yield "it makes main what was not published to that stage"
+    world.set_main(record["stage"], record["checkpoint"])
 
 
 def _download(world: World, record: Record) -> Iterator[str]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from server.domain.delivery.suspicions import Issued
 from server.domain.entry_kinds import EntryKind
 from server.domain.mail import notices
 from server.domain.publish.checkpoints import OBJECT_PREFIX, CheckpointFile
+from server.domain.release import finding_attachments
 from server.domain.resources import Resources
 from server.log import canonical
 from server.storage import canaries, keys
@@ -31,6 +33,7 @@ ALARMS_AT_ONCE = 200  # in one transaction
 NAMES_AT_MOST, EXAMPLES_AT_MOST = 20, 20
 OBJECTS_AT_ONCE = 2000  # remembered in one transaction
 OBJECTS_REMEMBERED = timedelta(days=400)
+_GUARDED = (OBJECT_PREFIX, finding_attachments.PREFIX)  # what nobody reads without an entry
 
 
 class ReconciliationLock(Base):
@@ -56,9 +59,9 @@ class Summary:
     logs: int = 0
     logs_known: int = 0  # in buckets, read to their end before, and not fetched again
     lines: int = 0
-    matched: int = 0  # new reads of a file under its download
-    unmatched: int = 0  # new reads that no download allows
-    own: int = 0  # with the publisher's key
+    matched: int = 0  # new reads of a file under its download, or of an attachment under its opening
+    unmatched: int = 0  # new reads that no entry allows
+    own: int = 0  # with the publisher's key; of attachments also with the one that checks them
     other: int = 0  # refused, about other objects, or no reads
     duplicates: int = 0
     late: int = 0  # too old to be counted; looked at for alarms all the same
@@ -102,7 +105,8 @@ class Run:
 
     def __init__(self, use: Resources, own: Collection[str] | None) -> None:
         self._use = use
-        self._own = _publisher(use) if own is None else frozenset(own)
+        self._own = _identity(use.settings.publisher_key_file) if own is None else frozenset(own)
+        self._checking = frozenset() if own is not None else _identity(use.settings.findings_key_file)
         self._bucket = use.settings.s3_bucket
         self._batch, self._suspicions, self._finished = ReadBatch(), dict[str, Suspicion](), list[str]()
         self.summary = Summary()
@@ -111,14 +115,15 @@ class Run:
             self._decoys = frozenset(session.scalars(query))
 
     def take(self, reads: list[Read]) -> None:
-        summary, batch, decoys, own = self.summary, self._batch, self._decoys, self._own
+        summary, batch, decoys = self.summary, self._batch, self._decoys
+        own, checking = self._own, self._own | self._checking
         for read in reads:
             key, bucket = read.object_key, read.bucket
             elsewhere = bucket is not None and bucket != self._bucket
-            if not key.startswith(OBJECT_PREFIX) or canaries.is_probe(key) or elsewhere:
+            if not key.startswith(_GUARDED) or canaries.is_probe(key) or elsewhere:
                 summary.other += 1
                 continue
-            is_own = read.download_id is None and read.by in own
+            is_own = read.download_id is None and read.by in (own if key.startswith(OBJECT_PREFIX) else checking)
             if key in decoys and not is_own:
                 self._suspect(suspicions.of_decoy(read))
             if read.status not in SUCCESS or read.method not in (GET, COPY):
@@ -218,7 +223,8 @@ class Run:
             fetched.add(requests, bytes_sent, first_ms, last_ms, read.address)
             summary.matched += requests
             summary.bytes_sent += bytes_sent
-            by_day[_day(first_ms), found.organization_id, found.stage] += bytes_sent
+            if found.is_download:  # statistics are of weights
+                by_day[_day(first_ms), found.organization_id, found.stage] += bytes_sent
             if fetched.state is DeliveryState.OVER:
                 over.append(suspicions.of_amount(found, read, *file, fetched.bytes_sent, last_ms))
         deliveries.store(session, changed, changed.keys() - before.keys())
@@ -232,10 +238,10 @@ class Run:
             yield session, self._use.clock()
 
 
-def _publisher(use: Resources) -> frozenset[str]:
-    """Whose reads need no download. A process that may not open the key raises more alarms, never fewer."""
+def _identity(key_file: Path | None) -> frozenset[str]:
+    """Whose reads need no entry. A process that may not open the key raises more alarms, never fewer."""
     try:
-        return frozenset({keys.read_s3_credentials(use.settings.publisher_key_file).access_key_id})
+        return frozenset() if key_file is None else frozenset({keys.read_s3_credentials(key_file).access_key_id})
     except keys.KeyFileError:
         return frozenset()
 

@@ -15,8 +15,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from server import addresses
+from server.domain.delivery import openings
 from server.domain.delivery.alarms import AlarmKind, Suspicion
 from server.domain.delivery.deliveries import in_parts
+from server.domain.delivery.openings import Opening
 from server.domain.downloads import issuing
 from server.domain.entry_kinds import KINDS, EntryKind
 from server.domain.identity.organizations import HELD_AS, Organization
@@ -60,7 +62,7 @@ class Act:
 
 @dataclass(slots=True)
 class Issued:
-    """A download as its entry tells it, with those of its files that were read."""
+    """A download, or the opening of an attachment, as its entry tells it, with those of its files that were read."""
 
     id: str
     organization_id: int | None
@@ -79,9 +81,14 @@ class Issued:
         return self.at_ms + int(self.record["lifetime_seconds"]) * 1000
 
     @property
+    def is_download(self) -> bool:
+        """Whether it is of a stage's files; else of what is attached to a finding."""
+        return "finding" not in self.record
+
+    @property
     def stage(self) -> str:
         """Its full name."""
-        return f"{self.record['model']}/{self.record['stage']}"
+        return f"{self.record['model']}/{self.record['stage']}" if self.is_download else str(self.record["stage"])
 
     @property
     def organization(self) -> str | None:
@@ -90,7 +97,7 @@ class Issued:
 
 
 def issued(session: Session, wanted: Mapping[str, set[str]]) -> dict[str, Issued]:
-    """Return the downloads of these ids that the log has. wanted: for each id the object keys that were read."""
+    """Return the downloads and openings of these ids that the log has. wanted: for each id the object keys read."""
     query = select(LogEntry.subject, LogEntry.organization_id, LogEntry.record)
     query = query.where(LogEntry.kind == EntryKind.DOWNLOAD)
     found: dict[str, Issued] = {}
@@ -103,9 +110,20 @@ def issued(session: Session, wanted: Mapping[str, set[str]]) -> dict[str, Issued
             found[row.subject] = Issued(
                 row.subject, row.organization_id, {**record, "files": None}, files, erased=not row.record
             )
+    for opening in openings.known(session, wanted):
+        if opening.record is not None or opening.id not in found:
+            found[opening.id] = _opened(opening)
     _add_networks(session, found)
     _add_acts(session, found)
     return found
+
+
+def _opened(opening: Opening) -> Issued:
+    record = opening.record
+    if record is None:
+        return Issued(opening.id, None, {}, {}, erased=True)
+    files = {record["object_key"]: (openings.path_of(record), record["size_bytes"])}
+    return Issued(opening.id, opening.organization_id, record, files)
 
 
 def of_group(read: Read, times_ms: Sequence[int], found: Issued | None) -> Iterator[Suspicion]:
@@ -258,10 +276,12 @@ def _people(session: Session, found: Mapping[str, Issued]) -> dict[str, str]:
 
 
 def _rested_on(record: Mapping[str, Any], people: Mapping[str, str]) -> list[Subject]:
-    stage = f"{record['model']}/{record['stage']}"
-    subjects = [("hold", stage), ("hold", record["model"]), ("hold", "everything"), ("stage", stage)]
-    if record.get("clearance") is None:
-        subjects.append(("public", stage))
+    subjects: list[Subject] = []
+    if "finding" not in record:  # whoever may read a finding may save what is attached, whatever the stage's state
+        stage = f"{record['model']}/{record['stage']}"
+        subjects += [("hold", stage), ("hold", record["model"]), ("hold", "everything"), ("stage", stage)]
+        if record.get("clearance") is None:
+            subjects.append(("public", stage))
     if (organization := record["actor"].get("organization")) is not None:
         subjects += [("organization", organization), ("hold", f"{HELD_AS}{organization}")]
     if (person := people.get(record["actor"].get("person"))) is not None:
@@ -279,7 +299,7 @@ def _suspicion(
 ) -> Suspicion:
     return Suspicion(
         kind, cause, reason, at_ms, read.object_key, read.address, read.by, read.user_agent,
-        None if found is None else found.id,
+        None if found is None or not found.is_download else found.id,
         None if found is None else found.organization_id,
         None if found is None else found.organization,
     )  # fmt: skip

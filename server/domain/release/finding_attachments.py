@@ -5,6 +5,7 @@ The bytes go from the reporter to the store, and from there to whoever may read 
 
 import hashlib
 import secrets
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -114,6 +115,7 @@ def complete(use: Resources, caller: Caller, finding_id: int, attachment_id: int
 
 def open_url(use: Resources, caller: Caller, finding_id: int, attachment_id: int) -> tuple[str, datetime]:
     """Return a URL that saves an attachment of a finding that the caller may read; logged before it leaves."""
+    lifetime, opening = use.settings.url_lifetime_seconds, str(uuid.uuid4())
     with use.database.transaction() as session:
         finding = findings.get(session, caller, finding_id)
         attachment = _of(session, finding, attachment_id)
@@ -122,14 +124,12 @@ def open_url(use: Resources, caller: Caller, finding_id: int, attachment_id: int
         at = use.clock()
         record = {
             "actor": caller.as_record(), "finding": finding.id, "stage": finding.stage.full_name,
-            "attachment": attachment.id,
+            "attachment": attachment.id, "opening": opening, "lifetime_seconds": lifetime,
+            "object_key": attachment.object_key, "size_bytes": attachment.size_bytes,
         }  # fmt: skip
         acts.append(session, EntryKind.FINDING_OPEN, at, record)  # for the lab alone: it names who reads whose finding
-    lifetime = use.settings.url_lifetime_seconds
     stored = StoredObject(attachment.object_key, filename=f"finding-{finding.id}-{attachment.name}")
-    (url,) = use.signer.sign(
-        [stored], download_id=f"finding-{finding.id}-{attachment.id}", lifetime_seconds=lifetime, moment=at
-    )
+    (url,) = use.signer.sign([stored], download_id=opening, lifetime_seconds=lifetime, moment=at)
     return url, at + timedelta(seconds=lifetime)
 
 
@@ -187,7 +187,11 @@ def _own(session: Session, caller: Caller, finding_id: int, *, lock: bool = Fals
     finding = findings.get(session, caller, finding_id)
     if finding.organization_id != caller.organization_id:
         raise NotFound(f"There is no finding {finding_id} of your organization.")
-    return session.get_one(Finding, finding_id, with_for_update={"of": Finding}) if lock else finding
+    if lock:
+        session.refresh(finding, with_for_update={"of": Finding})
+    if finding.is_settled:
+        raise NotPossible(f"Finding {finding_id} is {finding.state}.", next_step="Report another finding.")
+    return finding
 
 
 def _of(session: Session, finding: Finding, attachment_id: int) -> FindingAttachment:

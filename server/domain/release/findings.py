@@ -76,6 +76,11 @@ class Finding(Base):
         """Whether nobody but its reporter's organization and the lab may know of it yet."""
         return self.embargo_until is not None and at.date() < self.embargo_until
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the lab is done with it, so that it stays as it is."""
+        return not TRANSITIONS[FindingState(self.state)]
+
 
 class FindingReader(Base):
     """An organization that sees a finding besides the lab: its reporter's, and each that it was released to."""

@@ -140,7 +140,10 @@ def create(caller: Caller, given: FindingReport) -> Response:
 @bp.input(ListQuery, location="query", arg_name="query")
 @bp.output(Findings)
 def index(caller: Caller, query: ListQuery) -> Response:
-    """Your organization's findings and those released to it, newest first; for staff, all findings."""
+    """Your organization's findings and those released to it, newest first; for staff, all findings.
+
+    The token has the scope `findings:read` or `findings:create`.
+    """
     with resources().database.reading() as session:
         found = findings.visible(session, caller, query.as_slice())
         return listing(found, lambda finding: _render_item(finding, caller))
@@ -150,7 +153,10 @@ def index(caller: Caller, query: ListQuery) -> Response:
 @allow(Permission.FINDING_READ)
 @bp.output(FindingAnswer)
 def show(caller: Caller, finding_id: int) -> Response:
-    """One finding."""
+    """One finding.
+
+    The token has the scope `findings:read` or `findings:create`.
+    """
     with resources().database.reading() as session:
         return answer(_render(session, findings.get(session, caller, finding_id), caller))
 

@@ -85,10 +85,8 @@ function count(area) {
   area.counter.classList.toggle("is-over", written > most);
 }
 
-for (const area of document.querySelectorAll("textarea[data-most]")) {
-  count(area);
-  area.addEventListener("input", () => count(area));
-}
+for (const area of document.querySelectorAll("textarea[data-most]")) count(area);
+document.addEventListener("input", (event) => event.target.matches("textarea[data-most]") && count(event.target));
 
 // What scrolls sideways can be reached and named without a mouse.
 function openScrollers() {

@@ -7,11 +7,9 @@ from datetime import timedelta
 import pytest
 
 from server.domain.access import finding_releases
-from server.domain.delivery.reconciliation_run import Run
 from server.domain.errors import InvalidRequest, NotFound, NotPermitted, NotPossible
 from server.domain.release import finding_attachments
 from server.domain.release.finding_attachments import AT_MOST, FindingAttachment
-from server.storage.access_logs import Read
 from server.storage.object_parts import base64_of
 from tests.attached import TABLE, announced, attached, png, sent
 from tests.findings import report
@@ -135,14 +133,3 @@ def test_without_a_key_there_are_no_attachments(sqlite_world: World) -> None:
     with pytest.raises(NotPossible, match="takes no attachments"):
         announced(world, report(world), "a.csv", TABLE)
     finding_attachments.clean(world.use)
-
-
-def test_a_read_of_an_attachment_is_no_ghost_read(sqlite_world: World) -> None:
-    """Its line is another object's to reconciliation; the same of a checkpoint's file still raises the alarm."""
-    world, key = sqlite_world, attached(sqlite_world, report(sqlite_world)).object_key
-    at_ms = int(world.clock().timestamp() * 1000)
-    for object_key, counted, alarms in ((key, "other", 0), ("checkpoints/k", "unmatched", 1)):
-        run = Run(world.use, None)
-        run.take([Read(key.encode(), at_ms, "GET", 200, 9, object_key, "127.0.0.1", None, "", "weights", None, None)])
-        run.flush()
-        assert (getattr(run.summary, counted), sum(run.summary.alarms.values())) == (1, alarms)

@@ -13,7 +13,6 @@ import orjson
 import pytest
 
 from server.domain.access import clearances
-from server.domain.publish import publishing
 from server.domain.release import stages
 from server.domain.release.stages import StageState
 from server.log.entries import commitment_of
@@ -273,7 +272,7 @@ def test_a_thousand_files_are_one_request(sqlite_world: World, thousand_files: P
     """As many as a checkpoint can have: one entry, a URL of its own for each, and they work."""
     world = sqlite_world
     stages.add(world.use, world.admin, "gpt-2/wide", tier="registered")
-    published = publishing.publish(world.use, world.person("publisher"), thousand_files, "gpt-2/wide")
+    published = world.publish(thousand_files, "gpt-2/wide")
     world.move("gpt-2/wide", StageState.PARTNERS, "for a test")
     names = [file["path"] for file in world.api("GET", "/stages/gpt-2/wide/checkpoints/main").json["files"]]
     body = issue(world, stage="gpt-2/wide", paths=names)

@@ -12,7 +12,7 @@ from server.domain.identity import tokens
 from server.domain.permissions import Scope
 from server.domain.release import finding_triage
 from server.domain.release.findings import FindingState, Severity
-from tests.attached import TABLE
+from tests.attached import TABLE, attached
 from tests.findings import report
 from tests.world import World
 
@@ -112,6 +112,30 @@ def test_a_token_reports_only_with_the_scope_for_it(world: World) -> None:
     assert world.api("POST", "/findings", alone, json=SENT).status_code == 201
     assert len(world.api("GET", "/findings", alone).json["items"]) == 1
     assert world.api("POST", "/downloads", alone, json={"stage": "gpt-2/124M"}).json["code"] == "insufficient_scope"
+
+
+@pytest.mark.parametrize("who", ["auditor", "publisher", "admin", "cleared", "unsigned"])
+def test_a_token_that_only_reads_sees_what_its_maker_sees(world: World, who: str) -> None:
+    """Staff all findings, a partner its own and what was released to it; it reports and attaches nothing."""
+    number = report(world)
+    made = attached(world, number)
+    token = tokens.create(world.use, world.person(who), "a", [Scope.FINDINGS_READ], timedelta(days=1)).text
+    may_see = who != "unsigned"
+    listed = world.api("GET", "/findings", token).json["items"]
+    assert [one["id"] for one in listed] == ([number] if may_see else [])
+    assert world.api("GET", f"/findings/{number}", token).status_code == (200 if may_see else 404)
+    opened = world.api("POST", f"/findings/{number}/attachments/{made.id}/url", token)
+    assert opened.status_code == (201 if may_see else 404)
+    assert world.api("POST", "/findings", token, json=SENT).status_code == 403
+    file = {"name": "a.csv", "size_bytes": 1, "sha256": "0" * 64}
+    assert world.api("POST", f"/findings/{number}/attachments", token, json=file).status_code == 403
+    assert world.api("GET", "/stages", token).json["code"] == "insufficient_scope"
+
+
+def test_the_demo_s_auditor_reads_findings(sqlite_world: World) -> None:
+    """As on the pages of the findings desk."""
+    number = report(sqlite_world)
+    assert sqlite_world.api("GET", f"/findings/{number}", "auditor").json["text"] == "What we saw."
 
 
 def test_the_list_is_paged_by_its_key(world: World) -> None:

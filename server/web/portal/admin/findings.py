@@ -26,7 +26,7 @@ from server.domain.release.findings import (
 )
 from server.web.identity import resources
 from server.web.portal.admin.lab import lab_page
-from server.web.portal.kit import paging
+from server.web.portal.kit import attaching, paging
 from server.web.portal.kit.filters import of_address
 from server.web.portal.kit.forms import Form, carried_out, long_text, status
 from server.web.portal.kit.markdown import as_html
@@ -174,8 +174,8 @@ def _shown(caller: Caller, finding_id: int, sent: Form | None) -> Response:
             triage_form.offer(found)
         release_form = sent if isinstance(sent, Release) else Release(formdata=None)
         release_form.to.choices = _candidates(session, found)
-        return render(
-            "admin/findings/show.html", 200 if sent is None else status(sent), finding=found, sent=sent,
+        return attaching.render(
+            "admin/findings/show.html", caller, found, 200 if sent is None else status(sent), sent=sent,
             text=as_html(found.text), attached=finding_attachments.attached(session, finding_id),
             answer=None if found.answer is None else as_html(found.answer),
             triage=triage_form, answering=sent if isinstance(sent, Answering) else Answering(formdata=None),

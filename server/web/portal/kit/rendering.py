@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+import orjson
 from flask import Flask, Response, current_app, flash, g, make_response, redirect, render_template, request
 from flask_login import current_user
 from sqlalchemy import select
@@ -64,6 +65,11 @@ def as_page(response: Response) -> Response:
     return response
 
 
+def told(fields: Mapping[str, Any], status: int) -> Response:
+    """What a script of ours asked for."""
+    return as_page(Response(orjson.dumps(fields), status, mimetype="application/json"))
+
+
 def go_to(address: str) -> Response:
     """Send the browser on to another page of ours, whatever it asked for this one with."""
     return as_page(redirect(address, 303))  # type: ignore[arg-type]
@@ -81,14 +87,18 @@ def saved(content: str | bytes | Iterator[str] | Iterator[bytes], mimetype: str,
     return as_page(Response(content, mimetype=mimetype, headers=headers))
 
 
-def content_security_policy(use: Resources) -> str:
-    """Ours alone, nothing inline; forms go to us, and on to the store, where a download's POST is sent (303)."""
+def content_security_policy(use: Resources, uploads_to: str | None = None) -> str:
+    """Ours alone, nothing inline; forms go to us, and on to the store, where a download's POST is sent (303).
+
+    uploads_to: an origin that scripts may speak to besides us.
+    """
     parts = urlsplit(use.signer.origin)
     store = f"{parts.scheme}://{parts.netloc}"
+    speaks_to = ["'self'", *filter(None, [uploads_to])]
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
-        f"connect-src 'self'; manifest-src 'self'; form-action 'self' {store}; object-src 'none'; base-uri 'none'; "
-        "frame-ancestors 'none'"
+        f"connect-src {' '.join(speaks_to)}; manifest-src 'self'; form-action 'self' {store}; object-src 'none'; "
+        "base-uri 'none'; frame-ancestors 'none'"
     )
 
 

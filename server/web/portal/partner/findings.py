@@ -15,11 +15,11 @@ from server.domain.permissions import Permission
 from server.domain.release import finding_attachments, findings
 from server.domain.release.findings import TEXT_CHARACTERS_AT_MOST, TITLE_CHARACTERS_AT_MOST, FindingKind, Severity
 from server.web.identity import resources
-from server.web.portal.kit import paging
+from server.web.portal.kit import attaching, paging
 from server.web.portal.kit.auth import page
-from server.web.portal.kit.forms import Act, Form, long_text, status, text
+from server.web.portal.kit.forms import Form, long_text, status, text
 from server.web.portal.kit.markdown import as_html
-from server.web.portal.kit.rendering import done, go_to, render
+from server.web.portal.kit.rendering import done, render, told
 from server.web.portal.partner.partners import partner_page
 
 bp = Blueprint("finding_pages", __name__, url_prefix="/findings")
@@ -103,22 +103,26 @@ def new(caller: Caller) -> Response:
     wanted = request.args.get("stage")
     if wanted in dict(_pairs(form.stage.choices)):
         form.stage.data = wanted
-    return render("partner/findings/new.html", form=form)
+    return _new(caller, form)
 
 
 @bp.post("/new")
 @page(Permission.FINDING_CREATE)
 def create(caller: Caller) -> Response:
-    """Report it."""
+    """Report it. The page's script is told where the finding is: it has files to attach first."""
     use, form, made = resources(), FindingForm(), None
     with use.database.reading() as session:
         form.offer(session, caller, form.stage.data if caller.is_staff else None)
     if form.is_sent_well():
         made = form.attempt(caller, lambda: finding_reports.report(use, caller, form.report()))
     if made is None:
-        return render("partner/findings/new.html", status(form), form=form)
-    to = "admin_findings.show" if caller.is_staff else ".show"
-    return done(url_for(to, finding_id=made.id), "Finding reported. We will email you when the lab has looked at it.")
+        return _new(caller, form)
+    address = url_for("admin_findings.show" if caller.is_staff else ".show", finding_id=made.id)
+    answer = done(address, "Finding reported. We will email you when the lab has looked at it.")
+    if request.accept_mimetypes.best != "application/json":
+        return answer
+    attach = url_for("finding_attachment_pages.begin", finding_id=made.id)
+    return told({"finding": made.id, "address": address, "attach": attach}, 201)
 
 
 @bp.get("/<int:finding_id>")
@@ -128,21 +132,16 @@ def show(caller: Caller, finding_id: int) -> Response:
     use = resources()
     with use.database.reading() as session:
         found = findings.get(session, caller, finding_id)
-        return render(
-            "partner/findings/show.html", finding=found, is_own=findings.is_own(caller, found),
+        return attaching.render(
+            "partner/findings/show.html", caller, found, is_own=findings.is_own(caller, found),
             whose=findings.whose(caller, found), is_embargoed=found.is_embargoed(use.clock()),
             text=as_html(found.text), attached=finding_attachments.attached(session, finding_id),
             answer=None if found.answer is None else as_html(found.answer),
         )  # fmt: skip
 
 
-@bp.post("/<int:finding_id>/attachments/<int:attachment_id>")
-@page(Permission.FINDING_READ)
-def save(caller: Caller, finding_id: int, attachment_id: int) -> Response:
-    """Send the browser on to the store, which lets it save the file; this is logged."""
-    Act().is_sent_well()  # an expired one can log nothing, so it is answered as such
-    url, _ = finding_attachments.open_url(resources(), caller, finding_id, attachment_id)
-    return go_to(url)
+def _new(caller: Caller, form: FindingForm) -> Response:
+    return attaching.render("partner/findings/new.html", caller, None, status(form), form=form)
 
 
 def _chosen(words: dict[Any, str]) -> list[SelectChoice]:

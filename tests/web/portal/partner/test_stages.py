@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from server.domain.publish import checkpoints, publishing
+from server.domain.publish import checkpoints
 from server.domain.publish.checkpoints import ManifestForm
 from server.domain.release import holds
 from server.web.api import curl_config
@@ -156,7 +156,7 @@ def test_what_publishing_warned_of_is_said_to_who_downloads(world: World, tmp_pa
     visit = world.visit("cleared")
     warning = "auto_map names code that is not published here (other/repo--modeling.Model)"
     assert warning not in words(visit.get("/stages/mini-gpt/base"))
-    publishing.publish(world.use, world.person("publisher"), tmp_path / "model", "mini-gpt/base")
+    world.publish(tmp_path / "model", "mini-gpt/base")
     for path in ("/stages/mini-gpt/base", MAIN):
         assert warning in words(visit.get(path)), path
     assert warning not in words(world.visit("uncleared").get("/stages/mini-gpt/base"))
@@ -167,7 +167,7 @@ def describe(world: World, folder: Path, card: str) -> None:
     shutil.copytree(world.template.sources / "mini-gpt" / "base", folder)
     (folder / "README.md").write_text(card)
     (folder / "LICENSE").write_text("Research only.\n\n<b>As is.</b>\n")
-    publishing.publish(world.use, world.person("publisher"), folder, "mini-gpt/base")
+    world.publish(folder, "mini-gpt/base")
 
 
 def test_card_and_license_are_for_who_can_download(world: World, tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_a_planned_stage_s_card_is_the_lab_s_alone(sqlite_world: World, tmp_path
     world, folder = sqlite_world, tmp_path / "model"
     folder.mkdir()
     (folder / "README.md").write_text("Not out yet.")
-    publishing.publish(world.use, world.person("publisher"), folder, "gpt-2/1558M")
+    world.publish(folder, "gpt-2/1558M")
     world.use.settings = world.use.settings.model_copy(update={"card_before_access": True})
     assert "Not out yet." in words(world.visit("auditor").get("/stages/gpt-2/1558M"))
     page = world.visit("cleared").get("/stages/gpt-2/1558M")
