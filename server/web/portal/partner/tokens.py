@@ -239,4 +239,5 @@ def _shown(caller: Caller, public_id: str, template: str, form: Form) -> Respons
 
 
 def _once(made: NewToken, rotated: str | None = None) -> Response:
-    return render("partner/tokens/made.html", 201, token=made.token, text=made.text, rotated=rotated)
+    for_hub = tokens.for_hub(made.text)
+    return render("partner/tokens/made.html", 201, token=made.token, text=made.text, for_hub=for_hub, rotated=rotated)

@@ -132,6 +132,8 @@ def test_commands_hold_no_live_token(sqlite_world: World) -> None:
     assert "Bearer $WEIGHTGATE_TOKEN" in words(page)
     assert "http://localhost:8080/api/v1/downloads" in words(page)
     assert f'{{"stage": "mini-gpt/base", "checkpoint": "{main_id(sqlite_world)}"}}' in words(page)
+    assert "HF_ENDPOINT=http://localhost:8080 HF_TOKEN=$WEIGHTGATE_TOKEN HF_HOME=" in words(page)
+    assert f"hf download mini-gpt/base --revision {main_id(sqlite_world)}" in words(page)
     assert "wgk_" not in page.text
     assert curl_config.LEAVE_OUT_COMPLETE in html.unescape(page.text)  # as tests/web/api/test_curl_config.py runs it
     assert curl_config.WITH_WGET in html.unescape(page.text)
