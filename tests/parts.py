@@ -13,6 +13,7 @@ TRANSFORMERS = CACHE / "transformers"
 HUB_LINES = {"2.4": TRANSFORMERS} | {line: CACHE / f"huggingface-hub-{line}" for line in OLDER_HUB_LINES}
 BROWSER = next((found for name in BROWSERS if (found := shutil.which(name))), None)
 REDIS = shutil.which("redis-server")
+ARIA2 = shutil.which("aria2c")
 
 
 def missing(part: str) -> NoReturn:

@@ -81,6 +81,12 @@ def redis() -> None:
         _apt("redis-server")
 
 
+def aria2() -> None:
+    """The downloader that our Metalink documents and input files are for."""
+    if not shutil.which("aria2c"):
+        _apt("aria2")
+
+
 def _environment(folder: Path, requirements: Path) -> None:
     """Make an environment of these requirements, unless it is there."""
     done = folder / ".installed"
@@ -105,7 +111,7 @@ def _pip(*arguments: str, python: str = sys.executable) -> None:
 
 def main() -> None:
     CACHE.mkdir(exist_ok=True)
-    for part in (real_model, transformers, hub_lines, go_verifiers, log_verifiers, browser, redis):
+    for part in (real_model, transformers, hub_lines, go_verifiers, log_verifiers, browser, redis, aria2):
         try:
             part()
         except (subprocess.CalledProcessError, OSError) as error:

@@ -325,6 +325,10 @@ Verify, as the partner, that a download is in the log:
     -H 'Content-Type: application/json' -d '{{"stage": "{stage}"}}' -o answer.json
   sleep 1; {client} log verify answer.json
 
+In the same shell, download {stage} with our client, which verifies all of it:
+
+  {client} download {stage} --to verified && {client} verify verified
+
 List what this token can download, and why it cannot download the rest:
 
   curl -sS {endpoint}/api/v1/stages -H 'Authorization: Bearer {token}'

@@ -4,7 +4,7 @@ from apiflask import APIFlask
 from werkzeug.routing import IntegerConverter, Map
 
 from server.domain.resources import Resources
-from server.web import doors, errors, health, identity, log, safety
+from server.web import client_wheel, doors, errors, health, identity, log, safety
 from server.web.api import (
     agreements,
     checkpoints,
@@ -102,6 +102,7 @@ def create(use: Resources) -> WeightgateApp:
     health.prepare(app, use)
     doors.open_to(Door.HEALTH, app, health.bp)
     doors.open_to(Door.LOG, app, log.bp)
+    doors.open_to(Door.CLIENT, app, client_wheel.bp)
     auth.register(app, use)
     rendering.register(app, use)
     static_files.register(app)

@@ -16,6 +16,7 @@ class Door(Enum):
     PORTAL = "people with a browser"
     LOG = "people and programs that verify the log"
     HEALTH = "monitoring"
+    CLIENT = "pip, which installs our client"
 
     @property
     def is_for_people(self) -> bool:

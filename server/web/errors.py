@@ -60,7 +60,7 @@ RETRY_AFTER_SECONDS = 2
 _HTTP_CODES = {
     404: ("not_found", "Check the address. /api/v1/openapi.json lists every address."),
     405: ("method_not_allowed", "Use a method listed in the Allow header."),
-    406: ("not_acceptable", "Accept application/json or text/x-curl-config."),
+    406: ("not_acceptable", "Accept application/json, or one of the other forms that /api/v1/openapi.json lists."),
     413: ("payload_too_large", "Send at most 1000000 bytes. To get all files, omit `paths`."),
     415: ("unsupported_media_type", "Send JSON with `Content-Type: application/json`."),
 }

@@ -197,6 +197,16 @@ def test_the_printed_commands_prove_a_download(demo: Demo, tmp_path: Path) -> No
     assert done.stdout.startswith("proven: ")
 
 
+def test_the_printed_command_of_our_client_downloads_and_verifies(demo: Demo, tmp_path: Path) -> None:
+    """With the variables that are exported before; the files are the published ones."""
+    exported = next(line for line in demo.started.out.splitlines() if line.startswith("  export WEIGHTGATE_ENDPOINT"))
+    printed = demo.started.out.partition("which verifies all of it:\n\n")[2].partition("\n\n")[0]
+    script = f"set -e; export WEIGHTGATE_STATE={tmp_path / 'state'}; {exported}; {printed}"
+    subprocess.run(["/bin/bash", "-c", script], cwd=tmp_path, check=True, capture_output=True)
+    source = Path(demo.description["sources"]["gpt-2/774M"])
+    assert all((tmp_path / "verified" / file.name).read_bytes() == file.read_bytes() for file in source.iterdir())
+
+
 def test_the_printed_commands_of_the_operator_work(demo: Demo, tmp_path: Path) -> None:
     """They name a program that is there, and the doctor finds the demo well."""
     printed = [line.strip() for line in demo.started.out.splitlines() if " --data " in line]

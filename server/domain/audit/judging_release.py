@@ -63,6 +63,10 @@ def _stage_edit(world: World, record: Record) -> Iterator[str]:
         return
     if stage.state != StageState.PLANNED and (fixed := sorted(after.keys() & FIXED_ONCE_RELEASED)):
         yield f"it changes the {' and '.join(fixed)} of a stage that is {stage.state}"
+    reports = after.get("reports_at_least", stage.reports_at_least)
+    if reports < stage.reports_at_least and ProposalKind.REPORTS in world.takes_two:
+        says = {"reports_at_least": reports}
+        yield from judging_proposals.allowed(world, record, ProposalKind.REPORTS, record["stage"], says)
     for name in after.keys() & {*SAID, *FIXED_ONCE_RELEASED}:
         setattr(stage, name, after[name])
 

@@ -27,6 +27,7 @@ class ProposalKind(StrEnum):
     CHECKPOINT = "checkpoint"
     KEYS = "keys"
     QUOTA = "quota"
+    REPORTS = "reports"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ KINDS: dict[ProposalKind, About] = {
         timedelta(days=7),
     ),
     ProposalKind.QUOTA: About("the quota of {}", Permission.ORGANIZATION_MANAGE),
+    ProposalKind.REPORTS: About("a lower minimum of reports for {}", Permission.STAGE_MANAGE),
 }
 
 

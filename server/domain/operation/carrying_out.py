@@ -11,6 +11,7 @@ from server.domain.identity.proposals import Proposal, ProposalKind
 from server.domain.mail import notices
 from server.domain.permissions import Permission
 from server.domain.publish import opening
+from server.domain.release import stage_editing
 from server.domain.resources import Resources
 
 
@@ -61,4 +62,5 @@ def _set_quota(session: Session, use: Resources, caller: Caller, proposal: Propo
 _CARRIED_OUT: dict[ProposalKind, Callable[[Session, Resources, Caller, Proposal], Any]] = {
     ProposalKind.CHECKPOINT: opening.carry_out,
     ProposalKind.QUOTA: _set_quota,
+    ProposalKind.REPORTS: stage_editing.carry_out,
 }

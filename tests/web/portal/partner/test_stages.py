@@ -102,12 +102,15 @@ def test_what_is_public_is_downloaded_without_sign_in(sqlite_world: World) -> No
 
 
 def test_the_lab_looks_at_everything_and_an_auditor_takes_nothing(sqlite_world: World) -> None:
-    """An auditor's page has no button, and a POST without one is refused."""
+    """An auditor's page has no button, and a POST without one is refused; what partners may is not said of the lab."""
     auditor = sqlite_world.visit("auditor")
     assert SHARD in auditor.get(MAIN).text
     assert f"{MAIN}/files" not in auditor.get(MAIN).text
     assert auditor.post(f"{MAIN}/files", {"path": SHARD}).status_code == 403
     assert auditor.get("/stages/gpt-2/1558M/main").status_code == 200
+    for name, says in (("auditor", False), ("admin", False), ("cleared", True)):
+        public = words(sqlite_world.visit(name).get("/stages/gpt-2/124M"))
+        assert ("You can download this" in public) is says, name
     assert sqlite_world.visit("cleared").get("/stages/gpt-2/1558M/main").status_code == 404
 
 
