@@ -12,7 +12,6 @@ import pytest
 
 from server.cli.worked_example import PARTNERS
 from server.domain.operation import carrying_out
-from server.domain.publish import publishing
 from server.domain.release import holds, stages
 from server.domain.release.stages import StageState
 from server.storage.embedded import EmbeddedStore
@@ -53,7 +52,7 @@ def publish_a_long_file(world: World, folder: Path) -> None:
     folder.mkdir()
     (folder / LONG).write_bytes(b"A line of sixteen\n" * (2 * HALFWAY_BYTES // 18))
     stages.add(world.use, world.admin, "gpt-2/long", tier="research")
-    publishing.publish(world.use, world.person("publisher"), folder, "gpt-2/long")
+    world.publish(folder, "gpt-2/long")
     world.move("gpt-2/long", StageState.PARTNERS)
 
 
