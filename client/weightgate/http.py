@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlencode, urlsplit
 
 from weightgate.verdicts import CannotTell, Malformed, WrongUse
 
@@ -65,21 +65,33 @@ class Server:
         """POST JSON to one path, with the token; the answer's body is read whatever its status. Raises as `get`."""
         return self._ask(path, body, limit_bytes, with_token=True, body_of=range(200, 600))
 
+    def post_form(self, path: str, fields: Mapping[str, str], limit_bytes: int) -> Response:
+        """POST a form to one path, without the token; else as `post`."""
+        body, kind = urlencode(fields).encode(), "application/x-www-form-urlencoded"
+        return self._ask(path, body, limit_bytes, with_token=False, body_of=range(200, 600), kind=kind)
+
     def _ask(
-        self, path: str, sent: bytes | None, limit_bytes: int, *, with_token: bool, body_of: Container[int]
+        self,
+        path: str,
+        sent: bytes | None,
+        limit_bytes: int,
+        *,
+        with_token: bool,
+        body_of: Container[int],
+        kind: str = "application/json",
     ) -> Response:
         # Only what _require_endpoint let through gets here: https, or http on loopback.
         request = urllib.request.Request(self.endpoint.rstrip("/") + path, data=sent)  # noqa: S310
         request.add_header("User-Agent", "weightgate")
         if sent is not None:
-            request.add_header("Content-Type", "application/json")
+            request.add_header("Content-Type", kind)
         if with_token and self.token is not None:
             request.add_header("Authorization", f"Bearer {self.token}")
         ends_at = time.monotonic() + self.timeout_seconds
         try:
             with _opener(request.type, self.ca).open(request, timeout=self.timeout_seconds) as response:
                 status = int(response.status)
-                kind = response.headers.get_content_type()
+                answered = response.headers.get_content_type()
                 body = _read(response, limit_bytes, ends_at) if status in body_of else b""
                 after = response.headers.get("Retry-After", "")
         except (OSError, http.client.HTTPException) as error:
@@ -91,7 +103,7 @@ class Server:
                 "to protect the token.",
                 "If you trust the final address, use it as --endpoint.",
             )
-        return Response(status, body, int(after) if _SECONDS.fullmatch(after) else None, kind)
+        return Response(status, body, int(after) if _SECONDS.fullmatch(after) else None, answered)
 
 
 def require_safe(url: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from weightgate import asking, credentials, state
+from weightgate import asking, credentials, device, state
 from weightgate.asking import printable
 from weightgate.cli.surroundings import Surroundings, client_of, end, with_server
 from weightgate.client import Client
@@ -18,18 +18,24 @@ from weightgate.verdicts import Ended, WrongUse
 
 @click.command()
 @with_server
+@click.option("--with-token", is_flag=True, help="Paste a token that you created in the portal, under Tokens.")
 @click.pass_context
-def login(context: click.Context, endpoint: str | None, token_file: str | None, ca: str | None) -> None:
+def login(
+    context: click.Context, endpoint: str | None, token_file: str | None, ca: str | None, with_token: bool
+) -> None:
     """Store a token for later commands, in a file that only you can read.
 
-    Create it in the portal, under Tokens. It is asked for here without being shown, or read from --token-file or
-    standard input. It is stored only if the server knows it.
+    This shows a code and an address. Open the address in any browser, sign in, and enter the code: you choose there
+    what the token may do. With --with-token, --token-file or standard input you bring a token of your own instead.
     """
     around: Surroundings = context.obj
     try:
         if endpoint is None:
             raise WrongUse("no_endpoint", "Which server?", "Use --endpoint, or set WEIGHTGATE_ENDPOINT.")
-        token = _told(token_file)
+        if token_file is None and not with_token and sys.stdin.isatty():
+            token = _approved(Server(endpoint, ca=ca))
+        else:
+            token = _told(token_file)
         server = Server(endpoint, token, ca=ca)
         me = asking.get(server, "/api/v1/me")
         credentials.store(state.folder(around.environment), endpoint, token)
@@ -102,6 +108,14 @@ def _show(
     except Ended as ended:
         context.exit(end(ended, as_json=as_json))
     click.echo(json.dumps(said) if as_json else "\n".join(in_lines(said)))
+
+
+def _approved(server: Server) -> str:
+    begun = device.begin(server)
+    click.echo(f"Open {begun.page} in a browser and enter the code {begun.user_code}")
+    click.echo(f"or open {begun.page_with_code}")
+    click.echo(f"Waiting for {begun.lifetime_seconds // 60} minutes …")
+    return device.wait(server, begun)
 
 
 def _told(token_file: str | None) -> str:
