@@ -61,18 +61,19 @@ class Server:
         """
         return self._ask(path, None, limit_bytes, with_token=with_token, body_of=body_of)
 
-    def post(self, path: str, body: bytes, limit_bytes: int) -> Response:
-        """POST JSON to one path, with the token; the answer's body is read whatever its status. Raises as `get`."""
-        return self._ask(path, body, limit_bytes, with_token=True, body_of=range(200, 600))
+    def post(self, path: str, body: bytes, limit_bytes: int, *, content_type: str = "application/json") -> Response:
+        """POST to one path, with the token; the answer's body is read whatever its status. Raises as `get`."""
+        return self._ask(path, body, limit_bytes, with_token=True, body_of=range(200, 600), content_type=content_type)
 
     def _ask(
-        self, path: str, sent: bytes | None, limit_bytes: int, *, with_token: bool, body_of: Container[int]
-    ) -> Response:
+        self, path: str, sent: bytes | None, limit_bytes: int, *, with_token: bool, body_of: Container[int],
+        content_type: str = "",
+    ) -> Response:  # fmt: skip
         # Only what _require_endpoint let through gets here: https, or http on loopback.
         request = urllib.request.Request(self.endpoint.rstrip("/") + path, data=sent)  # noqa: S310
         request.add_header("User-Agent", "weightgate")
         if sent is not None:
-            request.add_header("Content-Type", "application/json")
+            request.add_header("Content-Type", content_type)
         if with_token and self.token is not None:
             request.add_header("Authorization", f"Bearer {self.token}")
         ends_at = time.monotonic() + self.timeout_seconds

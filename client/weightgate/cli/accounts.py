@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from weightgate import asking, credentials, state
+from weightgate import asking, credentials, device, state
 from weightgate.asking import printable
 from weightgate.cli.surroundings import Surroundings, client_of, end, with_server
 from weightgate.client import Client
@@ -20,18 +20,17 @@ from weightgate.verdicts import Ended, WrongUse
 @with_server
 @click.pass_context
 def login(context: click.Context, endpoint: str | None, token_file: str | None, ca: str | None) -> None:
-    """Store a token for later commands, in a file that only you can read.
+    """Get a token for this machine, and store it in a file that only you can read.
 
-    Create it in the portal, under Tokens. It is asked for here without being shown, or read from --token-file or
-    standard input. It is stored only if the server knows it.
+    You approve it in the portal, on any device. A token that you have already is stored with --token-file FILE (- for
+    standard input), if the server knows it.
     """
     around: Surroundings = context.obj
     try:
         if endpoint is None:
             raise WrongUse("no_endpoint", "Which server?", "Use --endpoint, or set WEIGHTGATE_ENDPOINT.")
-        token = _told(token_file)
-        server = Server(endpoint, token, ca=ca)
-        me = asking.get(server, "/api/v1/me")
+        token = _approved(Server(endpoint, ca=ca), around) if token_file is None else _told(token_file)
+        me = asking.get(Server(endpoint, token, ca=ca), "/api/v1/me")
         credentials.store(state.folder(around.environment), endpoint, token)
     except Ended as ended:
         context.exit(end(ended))
@@ -104,12 +103,16 @@ def _show(
     click.echo(json.dumps(said) if as_json else "\n".join(in_lines(said)))
 
 
-def _told(token_file: str | None) -> str:
-    if token_file is not None:
-        return credentials.read_token_file(Path(token_file))
-    if sys.stdin.isatty():
-        return str(click.prompt("Token", hide_input=True)).strip()
-    return sys.stdin.read(credentials.TOKEN_BYTES_AT_MOST).strip()
+def _approved(server: Server, around: Surroundings) -> str:
+    begun = device.begin(server)
+    click.echo(f"Open {begun.page}\nand approve the code {begun.user_code}. Waiting …", err=True)
+    return device.fetch(server, begun, around.pause)
+
+
+def _told(token_file: str) -> str:
+    if token_file == "-":  # noqa: S105  # standard input
+        return sys.stdin.read(credentials.TOKEN_BYTES_AT_MOST).strip()
+    return credentials.read_token_file(Path(token_file))
 
 
 def _me_in_lines(me: dict[str, Any]) -> list[str]:
