@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 # A message is read by more people than may use what it could quote: tokens, signed URLs, passwords inside URLs.
 _SECRETS = re.compile(
-    r"wg[ks]_(?P<token>[0-9A-Za-z]{2,12})[0-9A-Za-z_]*"
+    r"(?:wg[ks]_|hf_(?=[0-9a-z]{34}))(?P<token>[0-9A-Za-z]{2,12})[0-9A-Za-z_]*"
     r"|(?P<link>/(?:invitations|password)/)[A-Za-z0-9_-]{30,}"
     r"|(?P<signed>(?:X-Amz-(?:Signature|Security-Token|Credential)|(?-i:Policy|Signature)(?==|%))"
     r"(?:[\"']?\s*[:=]\s*[\"']?|%(?:25)*3D|/)?)[^&\s\"']+"

@@ -15,6 +15,7 @@ pytest_plugins = [
     "tests.redis_server",
     "tests.made_once",
     "tests.small_disk",
+    "tests.e2e.partner",
 ]
 
 

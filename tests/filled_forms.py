@@ -9,13 +9,13 @@ from server.domain.access import access_requests, clearances, signatures
 from server.domain.accounts import granting, invitations
 from server.domain.decisions import lifting, proposing
 from server.domain.decisions.proposing import Proposal
-from server.domain.identity import people, tokens
+from server.domain.identity import device_logins, people, tokens
 from server.domain.operation import carrying_out
 from server.domain.permissions import Role, Scope
 from server.domain.release import agreements, holds
 from server.domain.release.stages import StageState
 from tests.findings import report
-from tests.world import World
+from tests.world import STRANGER, World
 
 Known = dict[str, Any]
 SECOND = "second@aurora-institute.example"
@@ -84,6 +84,12 @@ def quota_waits(world: World, slug: str = "birch-university") -> Known:
     for limit in (1, None):
         waits = carrying_out.set_quota(world.use, world.admin, slug, bytes_per_day=limit, requests_per_minute=None)
     return {"proposal_id": waits.id if waits else 0}
+
+
+def device_asks(world: World) -> Known:
+    """A program that waits for somebody to approve it."""
+    begun = device_logins.begin(world.use, STRANGER, "weightgate on node-7", {Scope.STAGES_READ})
+    return {"user_code": begun.user_code}
 
 
 def _role_waits(world: World) -> Known:
@@ -217,6 +223,11 @@ FORMS: dict[str, Filled] = {
     "/audit/exports": Filled("auditor", {"format": "jsonl"}, again="each export is written down"),
     "/audit/verifications": Filled("auditor", entries=0),
     "/findings/<int:finding_id>/attachments/<int:attachment_id>": Filled("cleared", again="each reading is logged"),
+    "/device": Filled("cleared", {"user_code": ""}, device_asks, entries=0),
+    "/device/<user_code>/approve": Filled(
+        "cleared", {"name": "node-7", "scopes": "stages:read", "days": "30"}, device_asks, entries=0
+    ),
+    "/device/<user_code>/deny": Filled("cleared", before=device_asks, entries=0),
     "/findings/new": Filled(
         "cleared", {"stage": "gpt-2/774M", "checkpoint": "main", "kind": "misuse", "severity": "high",
                     "title": "It writes lures", "text": "We *tried*.", "embargo_until": "2027-01-31",

@@ -7,11 +7,16 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from sqlalchemy import select
+
 from server import migrations
 from server.cli import instance
-from server.domain.audit import sealer
+from server.domain.audit import rotation, rotation_permits, sealer
+from server.domain.audit.rotation import Rotated
+from server.domain.audit.rotation_permits import Terms
 from server.domain.callers import Caller
-from server.domain.operation import bootstrap
+from server.domain.identity.people import Person
+from server.domain.operation import bootstrap, carrying_out
 from server.domain.operation.bootstrap import FirstAdmin
 from server.domain.permissions import Role
 from server.domain.resources import Resources
@@ -19,7 +24,6 @@ from server.storage.embedded import EmbeddedStore
 from tests.world import WatchedResources, World
 
 KEY_FILES = ("log_key_file", "receipt_key_file")
-ADMIN = Caller(via="cli", organization="lab", person="ada@lab.example", role=Role.ADMIN)
 
 
 def give_own_keys(world: World, **more: str) -> None:
@@ -69,3 +73,29 @@ def seal_and_anchor(use: Resources) -> None:
     """What the worker does."""
     sealer.seal(use)
     sealer.anchor(use)
+
+
+def admins(use: Resources) -> list[Caller]:
+    """The lab's admins as on the command line, already proven, the first two first."""
+    with use.database.reading() as session:
+        found = session.scalars(select(Person).where(Person.role == Role.ADMIN).order_by(Person.id)).all()
+        return [
+            Caller(
+                via="cli", organization_id=one.organization_id, organization=one.organization.slug, person_id=one.id,
+                person=one.email, role=Role.ADMIN,
+            )
+            for one in found
+        ]  # fmt: skip
+
+
+def permit(use: Resources, because: str = "A new year.", *, abandon: bool = False) -> int:
+    """Let the log be closed: the first admin proposes, and the second approves. Returns the proposal."""
+    first, second, *_ = admins(use)
+    proposed = rotation_permits.propose(use, first, Terms(because, abandon))
+    return carrying_out.approve(use, second, proposed.id).id
+
+
+def rotate(use: Resources, because: str = "A new year.", *, abandon: bool = False) -> Rotated:
+    """Rotate as it is always done, by two."""
+    permit(use, because, abandon=abandon)
+    return rotation.rotate(use, admins(use)[0])

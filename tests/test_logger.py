@@ -28,6 +28,8 @@ CLOUDFRONT = "https://d1.cloudfront.net/x?Policy=eyJTdGF0ZW1lbnQ_&Signature=Hush
 DATABASE = "postgresql+psycopg://app:hush@db.example.org/weightgate"
 SECRETS = {
     "a token": (TOKEN, TOKEN[17:]),
+    "a token for the hub": (tokens.for_hub(TOKEN), TOKEN[17:]),
+    "a token for the hub in a word": (f"x{tokens.for_hub(TOKEN)}y", TOKEN[17:]),
     "a short token": (SHORT, SHORT[17:]),
     "a token's beginning": (TOKEN[:40], TOKEN[17:40]),
     "a token in a word": (f"x{TOKEN}y", TOKEN[17:]),

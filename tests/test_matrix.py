@@ -21,7 +21,7 @@ from server.domain.accounts.factors import Passkey
 from server.domain.delivery import alarms
 from server.domain.delivery.alarms import Alarm, AlarmKind, Suspicion
 from server.domain.downloads import issuing
-from server.domain.identity import people, tokens
+from server.domain.identity import device_logins, people, tokens
 from server.domain.identity.sessions import SignIn
 from server.domain.paging import Slice
 from server.domain.permissions import POLICY, Permission, Role, Scope
@@ -33,7 +33,7 @@ from tests.attached import attached
 from tests.filled_forms import quota_waits
 from tests.findings import report
 from tests.visits import Visit, visit
-from tests.world import World
+from tests.world import STRANGER, World
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,9 @@ def rows() -> Iterator[Row]:
 
 
 ROWS = list(rows())
-PAGES = [row for row in ROWS if not row.rule.startswith(("/api/", "/log/", "/healthz", "/readyz"))]
-API = [row for row in ROWS if row.rule.startswith("/api/")]
+FOR_PROGRAMS = ("/api/", "/<model>/", "/datasets/", "/spaces/")
+PAGES = [row for row in ROWS if not row.rule.startswith((*FOR_PROGRAMS, "/log/", "/healthz", "/readyz"))]
+API = [row for row in ROWS if row.rule.startswith(FOR_PROGRAMS)]
 DENIED = {403, 404}
 # What must be in a body, where an empty one is refused before anything is looked up.
 BODIES = {"/api/v1/findings/<int:finding_id>/attachments": {"name": "a.csv", "size_bytes": 1, "sha256": "0" * 64}}
@@ -81,7 +82,8 @@ VISITORS: dict[str, Role | None] = {
 
 def routes(app: Flask) -> Iterator[tuple[str, str, Any]]:
     for rule in app.url_map.iter_rules():
-        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+        methods = (rule.methods or set()) - {"OPTIONS"}
+        for method in sorted(methods - {"HEAD"} or methods):
             yield method, rule.rule, app.view_functions[rule.endpoint]
 
 
@@ -153,6 +155,7 @@ def theirs_of(world: World) -> dict[str, Any]:
             "proposal_id": proposed,
             "clearance_id": mine.id,
             "decision_id": 1,
+            "user_code": device_logins.begin(world.use, STRANGER, "a program", {Scope.STAGES_READ}).user_code,
             "to": "public",
             "signature_id": session.scalar(select(Signature.id)),
             "alarm_id": session.scalar(select(Alarm.id)),
@@ -162,6 +165,9 @@ def theirs_of(world: World) -> dict[str, Any]:
             "place": world.entries("download")[-1].leaf_index,
             "checkpoint_id": issued.entry and world.records("download")[-1]["checkpoint"],
             "checkpoint": "main",
+            "revision": "main",
+            "path": "vocab.bpe",
+            "folder": "encoder",
             "name": "model-sharing",
             "number": 1,
             "slug": "aurora-institute",
@@ -251,7 +257,7 @@ def test_the_api_denies_what_is_not_the_caller_s(sqlite_world: World, theirs: di
             continue
         asked += 1
         body: dict[str, Any] | None = BODIES.get(row.rule, {}) if row.method == "POST" else None
-        answer = sqlite_world.api(row.method, row.address(theirs).removeprefix("/api/v1"), name, json=body)
+        answer = sqlite_world.ask(row.method, row.address(theirs), name, json=body)
         assert answer.status_code == 401 if name == "expired" else answer.status_code in DENIED, row
     assert (asked > 3) == (name != "cleared")
     assert acts(sqlite_world) == before
@@ -271,15 +277,16 @@ def test_no_door_opens_a_stage_that_is_closed(sqlite_world: World, name: str) ->
     for full_name, statuses in closed.items():
         model, _, stage = full_name.partition("/")
         for checkpoint in ("main", _newest(world, model, stage)):
-            known = {"model": model, "stage": stage, "checkpoint": checkpoint}
+            known = {"model": model, "stage": stage, "checkpoint": checkpoint, "revision": checkpoint}
+            known |= {"path": "vocab.bpe", "folder": "encoder"}
             for row in ROWS:
                 if row.permission not in {Permission.CHECKPOINT_READ, Permission.DOWNLOAD_CREATE}:
                     continue
                 if not row.names_a_stage or row.rule.startswith("/admin/"):
                     continue
                 address = row.address(known)
-                if row.rule.startswith("/api/"):
-                    answer = world.api(row.method, address.removeprefix("/api/v1"), name)
+                if row in API:
+                    answer = world.ask(row.method, address, name)
                 elif row.method == "GET":
                     answer = here.get(address)
                 else:

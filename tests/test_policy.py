@@ -34,8 +34,8 @@ token.create          yes    yes      yes    yes        yes      -        -     
 token.revoke          yes    yes      yes    yes        yes      -        -        -            -                 -         -                    -        -
 person.manage         yes    -        yes    -          -        -        -        -            -                 -         -                    -        -
 role.grant            -      -        yes    -          -        -        -        -            -                 -         -                    -        -
-proposal.read         -      -        yes    -          yes      -        -        -            -                 -         -                    -        -
-proposal.create       -      -        yes    -          -        -        -        -            -                 -         -                    -        -
+proposal.read         -      -        yes    yes        yes      -        -        -            -                 -         -                    -        -
+proposal.create       -      -        yes    yes        -        -        -        -            -                 -         -                    -        -
 proposal.approve      -      -        yes    -          -        -        -        -            -                 -         -                    -        -
 organization.manage   -      -        yes    -          -        -        -        -            -                 -         -                    -        -
 tier.manage           -      -        yes    -          -        -        -        -            -                 -         -                    -        -

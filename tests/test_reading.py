@@ -38,7 +38,7 @@ NO_CALLER = {
     },
     "of a person who is half signed in, and nobody's caller yet": {"factors.passkeys"},
     "of a stage that the access rule lets the caller read": {
-        "checkpoints.published", "checkpoints.file_list", "checkpoints.manifest",
+        "checkpoints.published", "checkpoints.file_list", "checkpoints.manifest", "rule.file_list",
     },
     "told of a stage that one may know of, where a setting shows it before access": {
         "checkpoints.totals", "descriptions.of",

@@ -27,7 +27,10 @@ from server.domain.downloads.issuing import Order
 from server.domain.entry_kinds import EntryKind
 from server.domain.identity import authentication, organizations, people
 from server.domain.identity.people import Person
+from server.domain.operation import carrying_out
 from server.domain.permissions import Role
+from server.domain.publish import publishing
+from server.domain.publish.publishing import Published
 from server.domain.release.decisions import Decision
 from server.domain.release.stages import StageState
 from server.domain.resources import Resources
@@ -182,6 +185,13 @@ class World:
         """Move a stage by two admins, as it is always moved."""
         return worked_example.move(self.use, self.admin, self.admin2, stage, StageState(to), reason)
 
+    def publish(self, folder: Path, stage: str, by: Caller | None = None, **more: Any) -> Published:
+        """Publish to a stage; where that takes another person, an admin approves."""
+        done = publishing.publish(self.use, by or self.person("publisher"), folder, stage, **more)
+        if done.proposal is not None:
+            carrying_out.approve(self.use, self.admin2, done.proposal)
+        return done
+
     def add_partner(self, slug: str = "dover-lab") -> Caller:
         """A new partner with an owner; neither cleared nor signed."""
         organizations.add(self.use, self.admin, slug, "Dover Lab")
@@ -253,11 +263,15 @@ class World:
 
     def api(self, method: str, path: str, token: str | None = "cleared", **more: Any) -> Any:
         """Call the API as the owner of a demo token (None: without one). `path` starts after /api/v1."""
+        return self.ask(method, f"/api/v1{path}", token, **more)
+
+    def ask(self, method: str, address: str, token: str | None = "cleared", **more: Any) -> Any:
+        """The same at any address."""
         self.keep_sealed()
         headers = dict(more.pop("headers", {}))
         if token is not None:
             headers["Authorization"] = f"Bearer {self.example.tokens.get(token, token)}"
-        return self.client.open(f"/api/v1{path}", method=method, headers=headers, **more)
+        return self.client.open(address, method=method, headers=headers, **more)
 
     def visit(self, name: str | None) -> Visit:
         """A browser's part of the portal, signed in as a person of the demo (None: nobody), proved just now."""

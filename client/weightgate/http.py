@@ -4,6 +4,7 @@ The standard library's client: TLS with the system's certificates and the usual 
 less in a partner's environment than urllib3 or requests, which follow redirects unless told otherwise.
 """
 
+import base64
 import http.client
 import ipaddress
 import re
@@ -13,7 +14,7 @@ import urllib.request
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlencode, urlsplit
 
 from weightgate.verdicts import CannotTell, Malformed, WrongUse
 
@@ -26,52 +27,75 @@ _SECONDS = re.compile(r"[0-9]{1,6}")
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What a server answered. body: of a GET, empty unless the status is 200. retry_after_seconds: None if not told."""
+    """What a server answered. body: may be left out unless the status is 200. retry_after_seconds: None if not told."""
 
     status: int
     body: bytes
     retry_after_seconds: int | None
+    content_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One server at `endpoint` (scheme, host and perhaps a path), and the token that it knows us by."""
+    """One server at `endpoint` (scheme, host and perhaps a path), and the token that it knows us by.
+
+    ca: a file of certificates to trust in place of the system's.
+    """
 
     endpoint: str
     token: str | None = field(default=None, repr=False)
     timeout_seconds: float = TIMEOUT_SECONDS
+    ca: str | None = None
 
     def __post_init__(self) -> None:
         _require_endpoint(self.endpoint)
         if self.token is not None and not _TOKEN.fullmatch(self.token):
             raise WrongUse("bad_token", "The token contains invalid characters.", "Copy the token again.")
 
-    def get(self, path: str, limit_bytes: int, *, with_token: bool = False) -> Response:
-        """GET one path. Raises CannotTell when there is no answer, Malformed when it is larger than the limit."""
-        return self._ask(path, None, limit_bytes, with_token=with_token, body_of={200})
+    def get(
+        self, path: str, limit_bytes: int, *, with_token: bool = False, body_of: Container[int] = (200,)
+    ) -> Response:
+        """GET one path. Raises CannotTell when there is no answer, Malformed when it is larger than the limit.
+
+        body_of: the statuses of which the body is read.
+        """
+        return self._ask(path, None, limit_bytes, with_token=with_token, body_of=body_of)
 
     def post(self, path: str, body: bytes, limit_bytes: int) -> Response:
         """POST JSON to one path, with the token; the answer's body is read whatever its status. Raises as `get`."""
         return self._ask(path, body, limit_bytes, with_token=True, body_of=range(200, 600))
 
+    def post_form(self, path: str, fields: Mapping[str, str], limit_bytes: int) -> Response:
+        """POST a form to one path, without the token; else as `post`."""
+        body, kind = urlencode(fields).encode(), "application/x-www-form-urlencoded"
+        return self._ask(path, body, limit_bytes, with_token=False, body_of=range(200, 600), kind=kind)
+
     def _ask(
-        self, path: str, sent: bytes | None, limit_bytes: int, *, with_token: bool, body_of: Container[int]
+        self,
+        path: str,
+        sent: bytes | None,
+        limit_bytes: int,
+        *,
+        with_token: bool,
+        body_of: Container[int],
+        kind: str = "application/json",
     ) -> Response:
         # Only what _require_endpoint let through gets here: https, or http on loopback.
         request = urllib.request.Request(self.endpoint.rstrip("/") + path, data=sent)  # noqa: S310
         request.add_header("User-Agent", "weightgate")
         if sent is not None:
-            request.add_header("Content-Type", "application/json")
+            request.add_header("Content-Type", kind)
         if with_token and self.token is not None:
             request.add_header("Authorization", f"Bearer {self.token}")
         ends_at = time.monotonic() + self.timeout_seconds
         try:
-            with _opener(request.type).open(request, timeout=self.timeout_seconds) as response:
+            with _opener(request.type, self.ca).open(request, timeout=self.timeout_seconds) as response:
                 status = int(response.status)
+                answered = response.headers.get_content_type()
                 body = _read(response, limit_bytes, ends_at) if status in body_of else b""
                 after = response.headers.get("Retry-After", "")
         except (OSError, http.client.HTTPException) as error:
-            raise CannotTell("unreachable", f"The server does not respond ({_reason(error)}).") from None
+            raise CannotTell("unreachable", f"The server does not respond ({reason(error)}).") from None
         if 300 <= status < 400:
             raise CannotTell(
                 "redirected",
@@ -79,40 +103,72 @@ class Server:
                 "to protect the token.",
                 "If you trust the final address, use it as --endpoint.",
             )
-        return Response(status, body, int(after) if _SECONDS.fullmatch(after) else None)
+        return Response(status, body, int(after) if _SECONDS.fullmatch(after) else None, answered)
 
 
-def put(url: str, headers: Mapping[str, str], content: bytes) -> None:
-    """PUT bytes to a URL that a server gave, with its headers and without any token. Raises CannotTell."""
+def require_safe(url: str) -> None:
+    """Raise CannotTell for a URL that a server gave and nobody should use: not https, or with a user or password."""
     try:
         _require_endpoint(urlsplit(url)._replace(query="", fragment="").geturl())
-    except WrongUse:
+    except (WrongUse, ValueError):
         raise CannotTell("bad_url", "The server named an address for the file that is not safe to use.") from None
+
+
+def connect(url: str, ca: str | None, timeout_seconds: float) -> http.client.HTTPConnection:
+    """Return a connection for a URL that `require_safe` let through; over the environment's proxy where it is https."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port
+    if parts.scheme == "http":  # only for loopback
+        return http.client.HTTPConnection(host, port, timeout=timeout_seconds)
+    proxy = None if urllib.request.proxy_bypass(parts.netloc) else urllib.request.getproxies().get("https")
+    if proxy is None:
+        return http.client.HTTPSConnection(host, port, timeout=timeout_seconds, context=_tls(ca))
+    way = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    connection = http.client.HTTPSConnection(
+        way.hostname or "", way.port or 3128, timeout=timeout_seconds, context=_tls(ca)
+    )
+    connection.set_tunnel(host, port or 443, _proxy_authorization(way))
+    return connection
+
+
+def put(url: str, headers: Mapping[str, str], content: bytes, ca: str | None = None) -> None:
+    """PUT bytes to a URL that a server gave, with its headers and without any token. Raises CannotTell."""
+    require_safe(url)
     request = urllib.request.Request(url, data=content, headers=dict(headers), method="PUT")  # noqa: S310  # as above
     try:
-        with _opener(request.type).open(request, timeout=UPLOAD_TIMEOUT_SECONDS) as response:
+        with _opener(request.type, ca).open(request, timeout=UPLOAD_TIMEOUT_SECONDS) as response:
             status = int(response.status)
     except (OSError, http.client.HTTPException) as error:
-        raise CannotTell("unreachable", f"The store does not respond ({_reason(error)}).") from None
+        raise CannotTell("unreachable", f"The store does not respond ({reason(error)}).") from None
     if status not in {200, 201, 204}:
         raise CannotTell("not_stored", f"The store did not take the file (HTTP {status}).")
 
 
-def _opener(scheme: str) -> urllib.request.OpenerDirector:
+def _opener(scheme: str, ca: str | None) -> urllib.request.OpenerDirector:
     """Put together by hand: without a redirect handler, and without those for files and FTP."""
     opener = urllib.request.OpenerDirector()
     if scheme == "http":  # only for loopback, where a proxy would be one more reader of the token
         opener.add_handler(urllib.request.HTTPHandler())
         return opener
     opener.add_handler(urllib.request.ProxyHandler())
-    opener.add_handler(urllib.request.HTTPSHandler(context=_tls()))
+    opener.add_handler(urllib.request.HTTPSHandler(context=_tls(ca)))
     return opener
 
 
 @cache
-def _tls() -> ssl.SSLContext:
-    """The system's certificates and the host's name are checked; nothing can switch that off."""
-    return ssl.create_default_context()
+def _tls(ca: str | None) -> ssl.SSLContext:
+    """Certificates and the host's name are checked; nothing can switch that off. The system's: or of SSL_CERT_FILE."""
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except (OSError, ssl.SSLError):
+        raise WrongUse("bad_ca", f"{ca} contains no certificates.", "Choose a PEM file with --ca.") from None
+
+
+def _proxy_authorization(way: SplitResult) -> dict[str, str]:
+    if way.username is None:
+        return {}
+    known = f"{unquote(way.username)}:{unquote(way.password or '')}"
+    return {"Proxy-Authorization": f"Basic {base64.b64encode(known.encode()).decode('ascii')}"}
 
 
 def _read(response: http.client.HTTPResponse, limit_bytes: int, ends_at: float) -> bytes:
@@ -156,7 +212,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """Why, in words of ours: what an exception says may quote what the server sent."""
     cause = getattr(error, "reason", error)
     if isinstance(cause, ssl.SSLCertVerificationError):

@@ -43,6 +43,19 @@ def locked(path: Path) -> Iterator[None]:
         os.close(descriptor)  # lets the lock go; a killed process lets it go too
 
 
+@contextmanager
+def alone(path: Path) -> Iterator[bool]:
+    """Hold the lock file `path`, or say at once that another process holds it. Raises WrongUse."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise unusable(path, error) from None
+    try:
+        yield _try_lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def read(path: Path, limit_bytes: int) -> bytes | None:
     """The file's bytes, at most one more than the limit; None when there is none yet."""
     try:

@@ -1,17 +1,23 @@
-"""Verdicts: the four ways in which a check ends, each with its exit code, a sentence and what to do now."""
+"""Verdicts: the ways in which a command ends, each with its exit code, a sentence and what to do now."""
 
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import Enum, IntEnum
 from typing import ClassVar
 
 
-class Result(StrEnum):
-    """What a check found out."""
+class Result(str, Enum):
+    """What a check found out, or what became of a command."""
 
     PROVEN = "proven"
+    DONE = "done"
     REFUTED = "refuted"
+    REFUSED = "refused"
+    FAILED = "failed"
     CANNOT_TELL = "cannot tell yet"
     WRONG_USE = "wrong use"
+
+    def __str__(self) -> str:
+        return self.value
 
 
 class ExitCode(IntEnum):
@@ -21,6 +27,17 @@ class ExitCode(IntEnum):
     REFUTED = 1
     WRONG_USE = 2
     CANNOT_TELL = 3
+
+
+_EXIT_CODES = {
+    Result.PROVEN: ExitCode.PROVEN,
+    Result.DONE: ExitCode.PROVEN,
+    Result.REFUTED: ExitCode.REFUTED,
+    Result.REFUSED: ExitCode.REFUTED,
+    Result.FAILED: ExitCode.REFUTED,
+    Result.CANNOT_TELL: ExitCode.CANNOT_TELL,
+    Result.WRONG_USE: ExitCode.WRONG_USE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +51,7 @@ class Verdict:
 
     @property
     def exit_code(self) -> ExitCode:
-        return ExitCode[self.result.name]
+        return _EXIT_CODES[self.result]
 
 
 class Ended(Exception):
@@ -53,6 +70,26 @@ class Refuted(Ended):
 
     result = Result.REFUTED
     next_step = "Keep the file and this message, and ask the lab for an explanation."
+
+
+class Refused(Ended):
+    """The server says no, and why. retry_after_seconds: when it may say something else; None where it does not know."""
+
+    result = Result.REFUSED
+    next_step = "Ask the lab."
+
+    def __init__(
+        self, code: str, sentence: str, next_step: str | None = None, retry_after_seconds: int | None = None
+    ) -> None:
+        super().__init__(code, sentence, next_step)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Failed(Ended):
+    """This machine cannot do it, as long as what the sentence names stays as it is."""
+
+    result = Result.FAILED
+    next_step = "Fix this, and run the same command again. It continues where it stopped."
 
 
 class CannotTell(Ended):

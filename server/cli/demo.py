@@ -308,6 +308,12 @@ Download {stage} as the cleared partner, into ./{stage}:
     -H 'Content-Type: application/json' -H 'Accept: text/x-curl-config' \\
     -d '{{"stage": "{stage}"}}' | curl -K - --output-dir {stage}
 
+The same with the Hugging Face client (pip install huggingface_hub), unchanged:
+
+  HF_ENDPOINT={endpoint} HF_HOME=hf-home \\
+    HF_TOKEN={token} \\
+    hf download {stage}
+
 A second later, see how much of it was fetched:
 
   curl -sS '{endpoint}/api/v1/downloads?limit=1' -H 'Authorization: Bearer {token}'
@@ -318,6 +324,10 @@ Verify, as the partner, that a download is in the log:
   curl -sSfX POST {endpoint}/api/v1/downloads -H "Authorization: Bearer $WEIGHTGATE_TOKEN" \\
     -H 'Content-Type: application/json' -d '{{"stage": "{stage}"}}' -o answer.json
   sleep 1; {client} log verify answer.json
+
+In the same shell, download {stage} with our client, which verifies all of it:
+
+  {client} download {stage} --to verified && {client} verify verified
 
 List what this token can download, and why it cannot download the rest:
 

@@ -4,8 +4,9 @@ import click
 
 from server.cli.log import BECAUSE
 from server.cli.terminal import Instance, acting, show, with_json
-from server.domain.audit import logs, rotation
+from server.domain.audit import logs, rotation, rotation_permits
 from server.domain.audit.rotation import Rotated
+from server.domain.audit.rotation_permits import Terms
 from server.domain.callers import Caller
 
 
@@ -28,17 +29,38 @@ def show_keys(instance: Instance, as_json: bool) -> None:
     show(as_json, body, "\n".join([*lines, pem.rstrip()]))
 
 
-@keys.command()
+@keys.command("propose-rotation")
 @click.option("--abandon", is_flag=True, help="Abandon a log that cannot continue. Nothing more is sealed in it.")
 @BECAUSE
 @with_json
 @acting
-def rotate(instance: Instance, caller: Caller, because: str, abandon: bool, as_json: bool) -> None:
-    """Close the log and open the next one with new keys. If interrupted, run the same command again to finish.
+def propose_rotation(instance: Instance, caller: Caller, because: str, abandon: bool, as_json: bool) -> None:
+    """Propose to close the log and to open the next one with new keys. Another admin approves it.
 
-    The old log stays readable under its name. The services need no restart.
+    Then, within 7 days, `keys rotate` does it.
     """
-    done = rotation.rotate(instance.use, caller, because, abandon=abandon)
+    waits = rotation_permits.propose(instance.use, caller, Terms(because, abandon))
+    then = f"Nothing has changed yet. Another admin must approve it: `proposal approve {waits.id}`. Then `keys rotate`."
+    show(as_json, {"proposal": waits.id, "state": waits.state, "next": then}, then)
+
+
+@keys.command()
+@click.option("--alone", is_flag=True, help="Without a second admin. Only if no other admin can approve it.")
+@click.option("--abandon", is_flag=True, help="With --alone: abandon a log that cannot continue.")
+@click.option("--because", metavar="TEXT", help="With --alone: the reason, recorded in the log.")
+@with_json
+@acting
+def rotate(
+    instance: Instance, caller: Caller, because: str | None, alone: bool, abandon: bool, as_json: bool
+) -> None:  # fmt: skip
+    """Close the log and open the next one with new keys, as two admins agreed (`keys propose-rotation`).
+
+    If interrupted, run the same command again to finish. The old log stays readable under its name. The services need
+    no restart.
+    """
+    if alone != (because is not None) or (abandon and not alone):
+        raise click.UsageError("--alone needs --because, and without it the proposal says why.")
+    done = rotation.rotate(instance.use, caller, None if because is None else Terms(because, abandon))
     body = {
         "origin": done.origin, "log_vkey": done.vkey, "receipt_vkey": done.receipt_vkey, "before": done.before,
         "finished": done.finished, "anchored": done.anchored,

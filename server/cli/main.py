@@ -41,7 +41,7 @@ COMMANDS = {
     "stage": ("stage", "Manage models and their stages."),
     "decision": ("decision", "Decide that a stage moves: one admin proposes it, another approves it."),
     "finding": ("finding", "Read and triage what partners report."),
-    "proposal": ("proposal", "Approve or reject what another admin proposed, beyond what one may do alone."),
+    "proposal": ("proposal", "Approve or reject what another person proposed and one may not do alone."),
     "hold": ("hold", "Pause and resume downloads."),
     "token": ("token", "Manage API tokens."),
     "log": ("log", "Verify, export and maintain the log."),

@@ -1,4 +1,4 @@
-"""Proposals: list, show, approve, reject what takes a second admin."""
+"""Proposals: list, show, approve, reject what takes two people."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ COLUMNS = ("id", "kind", "on", "state", "proposed_by", "proposed_at", "approved_
 
 @click.group()
 def proposal() -> None:
-    """Approve or reject what another admin proposed, beyond what one may do alone."""
+    """Approve or reject what another person proposed and one may not do alone."""
 
 
 @proposal.command("list")
@@ -46,9 +46,11 @@ def show_(instance: Instance, caller: Caller, proposal_id: int, as_json: bool) -
 @with_json
 @acting
 def approve(instance: Instance, caller: Caller, proposal_id: int, as_json: bool) -> None:
-    """Approve what another admin proposed. It is carried out at once."""
+    """Approve what another person proposed. It is carried out immediately, or you are told what to run on the host."""
     done = carrying_out.approve(instance.use, caller, proposal_id)
-    show(as_json, {"id": proposal_id, "state": done.state}, f"Proposal {proposal_id} is approved and carried out.")
+    then = done.about.afterwards
+    body = {"id": proposal_id, "state": done.state, "next": then}
+    show(as_json, body, f"Proposal {proposal_id} is approved{' and carried out.' if then is None else f'. {then}'}")
 
 
 @proposal.command()

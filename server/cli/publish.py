@@ -11,6 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from server.cli.terminal import Instance, acting, printable, show, with_json
 from server.domain.callers import Caller
 from server.domain.publish import publishing
+from server.domain.publish.publishing import Published
 
 LINE_EVERY_SECONDS = 30
 
@@ -24,20 +25,28 @@ LINE_EVERY_SECONDS = 30
 def publish(instance: Instance, caller: Caller, folder: Path, stage: str, note: str | None, as_json: bool) -> None:
     """Check, sign and upload FOLDER, and make it the stage's `main` checkpoint.
 
-    Nothing is visible until publishing is complete. If interrupted, run the same command again to continue.
+    If partners or everyone can have the stage, another person must approve it first (see `proposal`). Nothing is
+    visible until publishing is complete. If interrupted, run the same command again to continue.
     """
     with Bars(quiet=as_json) as bars:
         done = publishing.publish(
             instance.use, caller, folder, stage, note=note, progress=bars.advance_named, tell=bars.tell
         )
-    body = {"stage": done.stage, "id": done.checkpoint_id, "files": done.files, "size_bytes": done.size_bytes}
+    body = {
+        "stage": done.stage, "id": done.checkpoint_id, "files": done.files, "size_bytes": done.size_bytes,
+        "resumed": done.resumed, "left_out": list(done.left_out), "warnings": list(done.warnings),
+        "proposal": done.proposal, "state": "published" if done.proposal is None else "proposed",
+        "next": done.next_step,
+    }  # fmt: skip
+    show(as_json, body, _told(done))
+
+
+def _told(done: Published) -> str:
+    what = f"{done.files} files, {done.size_bytes} bytes, as {done.checkpoint_id} of {done.stage}."
     left_out = f" Omitted: {', '.join(done.left_out)}." if done.left_out else ""
-    show(
-        as_json,
-        body | {"resumed": done.resumed, "left_out": list(done.left_out), "warnings": list(done.warnings)},
-        f"Published {done.files} files, {done.size_bytes} bytes, as {done.checkpoint_id} of {done.stage}. This is "
-        f"now its `main`.{left_out}",
-    )
+    if done.proposal is None:
+        return f"Published {what} This is now its `main`.{left_out}"
+    return f"Uploaded {what} Nobody can see it yet.{left_out}\n{done.next_step}"
 
 
 class Bars(Progress):

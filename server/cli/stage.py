@@ -122,7 +122,10 @@ def alias(instance: Instance, caller: Caller, name: str, alias: str, as_json: bo
 @with_json
 @acting
 def edit(instance: Instance, caller: Caller, name: str, as_json: bool, **options: Any) -> None:
-    """Change what is said of a stage, or where a planned one stands. Options that you omit change nothing."""
+    """Change what is said of a stage, or where a planned one stands. Options that you omit change nothing.
+
+    Another admin must approve fewer reports (see `proposal`).
+    """
     source = click.get_current_context().get_parameter_source
     given = {key for key in options if source(key) is not ParameterSource.DEFAULT}
     if not given:
@@ -130,13 +133,22 @@ def edit(instance: Instance, caller: Caller, name: str, as_json: bool, **options
     if options["agreement"] == "none":
         options["agreement"] = None
     changes = cast(Changes, {key: options[key] for key in given})
-    edited = stage_editing.edit(instance.use, caller, name, **changes)
+    done = stage_editing.edit(instance.use, caller, name, **changes)
+    edited, waits = done.stage, done.waits
     body = {
         "stage": edited.full_name, "announced": edited.announced, "planned": plans.as_text(edited.plan.window),
         "note": edited.note, "ordinal": edited.ordinal, "tier": edited.tier.name,
         "agreement": edited.agreement and edited.agreement.name, "reports_at_least": edited.reports_at_least,
+        "proposal": waits and waits.id,
     }  # fmt: skip
-    show(as_json, body, f"Changed {edited.full_name}: {', '.join(sorted(given))}.")
+    changed = sorted(given - {"reports_at_least"} if waits else given)
+    told = [f"Changed {edited.full_name}: {', '.join(changed)}."] if changed else []
+    if waits:
+        told.append(
+            f"{edited.full_name} waits for {edited.reports_at_least} reports as before. Another admin must approve "
+            f"fewer: `proposal approve {waits.id}`."
+        )
+    show(as_json, body, "\n".join(told))
 
 
 @stage.command("list")

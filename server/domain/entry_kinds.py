@@ -208,7 +208,7 @@ KINDS: dict[EntryKind, About] = {
     EntryKind.PERSON_RESET_PASSWORD: About("Password reset", Permission.PERSON_MANAGE, subject="person_id"),
     EntryKind.PROPOSAL_APPROVE: About("Proposal approved", Permission.PROPOSAL_APPROVE, subject="proposal"),
     EntryKind.PROPOSAL_CREATE: About("Proposal made", Permission.PROPOSAL_CREATE, subject="proposal"),
-    EntryKind.PROPOSAL_REJECT: About("Proposal rejected", Permission.PROPOSAL_APPROVE, subject="proposal"),
+    EntryKind.PROPOSAL_REJECT: About("Proposal closed", Permission.PROPOSAL_CREATE, subject="proposal"),
     EntryKind.RECONCILIATION: About("Access logs reconciled"),
     EntryKind.ROLE_GRANT: About("Role granted", Permission.ROLE_GRANT, subject="person_id"),
     EntryKind.ROLE_PROPOSE: About("Role proposed", Permission.ROLE_GRANT, subject="person_id"),

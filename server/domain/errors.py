@@ -75,6 +75,20 @@ class NotFound(Refused):
     next_step = "Check the spelling. `GET /api/v1/stages` lists the stages you can see."
 
 
+class NoSuchCheckpoint(NotFound):
+    """This stage has no such checkpoint."""
+
+    next_step = "List its checkpoints, or use `main`."
+
+
+class NoSuchFile(NotFound):
+    """A file that was asked for is not in this checkpoint."""
+
+    def __init__(self, detail: str, *, next_step: str, checkpoint_id: str) -> None:
+        self.checkpoint_id = checkpoint_id
+        super().__init__(detail, next_step=next_step)
+
+
 class NotSealedYet(Refused):
     """The entry is recorded, but not sealed into the log yet."""
 

@@ -93,6 +93,7 @@ STAFF = frozenset({Role.ADMIN, Role.PUBLISHER, Role.AUDITOR})
 PARTNERS = frozenset({Role.OWNER, Role.MEMBER})
 EVERYONE = STAFF | PARTNERS
 ADMIN = frozenset({Role.ADMIN})
+PUBLISHING = frozenset({Role.ADMIN, Role.PUBLISHER})
 OWNER_OR_ADMIN = frozenset({Role.OWNER, Role.ADMIN})
 ANY_SCOPE = frozenset(Scope)
 READING = frozenset({Scope.STAGES_READ})
@@ -141,9 +142,9 @@ POLICY: dict[Permission, Rule] = {
         OWNER_OR_ADMIN,
     ),
     Permission.ROLE_GRANT: Rule("Propose a role in the lab, and approve or reject what another proposed.", ADMIN),
-    Permission.PROPOSAL_READ: Rule("See what was proposed and approved.", ADMIN | frozenset({Role.AUDITOR})),
-    Permission.PROPOSAL_CREATE: Rule("Propose what one admin alone may not do.", ADMIN),
-    Permission.PROPOSAL_APPROVE: Rule("Approve or reject what another admin proposed.", ADMIN),
+    Permission.PROPOSAL_READ: Rule("See what was proposed and approved.", STAFF),
+    Permission.PROPOSAL_CREATE: Rule("Propose what takes two people, and withdraw it.", PUBLISHING),
+    Permission.PROPOSAL_APPROVE: Rule("Approve or reject what another person proposed.", ADMIN),
     Permission.ORGANIZATION_MANAGE: Rule("Add organizations, and set their quotas and networks.", ADMIN),
     Permission.TIER_MANAGE: Rule("Define tiers.", ADMIN),
     Permission.AGREEMENT_MANAGE: Rule("Publish a version of an agreement.", ADMIN),
@@ -158,9 +159,7 @@ POLICY: dict[Permission, Rule] = {
     Permission.DECISION_APPROVE: Rule("Approve or reject a decision that someone else proposed.", ADMIN),
     Permission.LOG_MANAGE: Rule("Rotate the log's keys and resume a stopped log.", ADMIN),
     Permission.LOG_ERASE: Rule("Erase a log entry where the law requires it.", ADMIN),
-    Permission.CHECKPOINT_PUBLISH: Rule(
-        "Publish a checkpoint.", frozenset({Role.ADMIN, Role.PUBLISHER}), frozenset({Scope.CHECKPOINTS_PUBLISH})
-    ),
+    Permission.CHECKPOINT_PUBLISH: Rule("Publish a checkpoint.", PUBLISHING, frozenset({Scope.CHECKPOINTS_PUBLISH})),
     Permission.ACCOUNT_MANAGE: Rule(
         "Manage your sign-in: password, second factors, sessions.", EVERYONE | frozenset({Role.PENDING})
     ),

@@ -6,6 +6,7 @@ from server.domain.accounts import ceremonies, factors, invitations, password_re
 from server.domain.audit import logs, verifications
 from server.domain.delivery import alarms, deliveries, log_follower, reconciliation_run, seen_reads, statistics
 from server.domain.identity import (
+    device_logins,
     known_credentials,
     organizations,
     people,
@@ -23,9 +24,9 @@ from server.storage.database import Base
 
 MODULES = (
     access_requests, agreements, alarms, ceremonies, checkpoints, clearances, cuts, decisions, deliveries,
-    descriptions, entries, factors, finding_attachments, findings, invitations, known_credentials, log_follower,
-    logs, mails, marks, organizations, password_resets, people, proposals, quotas, reconciliation_run, refusals,
-    reminders, role_grants, sealing, seen_reads, sessions, signatures, stages, statistics, tiers, token_uses,
-    tokens, verifications,
+    descriptions, device_logins, entries, factors, finding_attachments, findings, invitations, known_credentials,
+    log_follower, logs, mails, marks, organizations, password_resets, people, proposals, quotas, reconciliation_run,
+    refusals, reminders, role_grants, sealing, seen_reads, sessions, signatures, stages, statistics, tiers,
+    token_uses, tokens, verifications,
 )  # fmt: skip
 METADATA = Base.metadata

@@ -4,13 +4,14 @@ from apiflask import APIFlask
 from werkzeug.routing import IntegerConverter, Map
 
 from server.domain.resources import Resources
-from server.web import doors, errors, health, identity, log, safety
+from server.web import client_wheel, doors, errors, health, identity, log, safety
 from server.web.api import (
     agreements,
     checkpoints,
     clearances,
     decisions,
     description,
+    device_logins,
     downloads,
     findings,
     log_entries,
@@ -24,6 +25,8 @@ from server.web.api import (
     tokens,
 )
 from server.web.doors import Door
+from server.web.hub import account as hub_account
+from server.web.hub import elsewhere, history, repositories, resolve, tree
 from server.web.portal import admin, audit
 from server.web.portal import help as help_pages
 from server.web.portal.account import (
@@ -40,6 +43,7 @@ from server.web.portal.account import (
 from server.web.portal.kit import auth, rendering, static_files
 from server.web.portal.partner import access_requests as request_pages
 from server.web.portal.partner import agreements as agreement_pages
+from server.web.portal.partner import device_logins as device_login_pages
 from server.web.portal.partner import downloads as download_pages
 from server.web.portal.partner import finding_attachments as finding_attachment_pages
 from server.web.portal.partner import findings as finding_pages
@@ -52,12 +56,13 @@ from server.web.portal.partner import tokens as token_pages
 from server.web.requests import StrictRequest
 
 API = (
-    agreements, checkpoints, clearances, decisions, description, downloads, findings, log_entries, me, organizations,
-    people, public_keys, releases, stages, tiers, tokens,
+    agreements, checkpoints, clearances, decisions, description, device_logins, downloads, findings, log_entries, me,
+    organizations, people, public_keys, releases, stages, tiers, tokens,
 )  # fmt: skip
+HUB = (elsewhere, history, hub_account, repositories, resolve, tree)
 PARTNERS = (
-    agreement_pages, download_pages, finding_attachment_pages, finding_pages, people_pages, release_pages,
-    renewal_pages, request_pages, stage_pages, token_pages,
+    agreement_pages, device_login_pages, download_pages, finding_attachment_pages, finding_pages, people_pages,
+    release_pages, renewal_pages, request_pages, stage_pages, token_pages,
 )  # fmt: skip
 PORTAL = (
     *PARTNERS, *admin.MODULES, account, appearance, *audit.MODULES, factors, *help_pages.MODULES, home, invitations,
@@ -97,11 +102,14 @@ def create(use: Resources) -> WeightgateApp:
     health.prepare(app, use)
     doors.open_to(Door.HEALTH, app, health.bp)
     doors.open_to(Door.LOG, app, log.bp)
+    doors.open_to(Door.CLIENT, app, client_wheel.bp)
     auth.register(app, use)
     rendering.register(app, use)
     static_files.register(app)
     help_pages.register(app)
     doors.open_to(Door.API, app, *(module.bp for module in API))
+    elsewhere.register(app)
+    doors.open_to(Door.HUB, app, *(module.bp for module in HUB))
     doors.open_to(Door.PORTAL, app, *(module.bp for module in PORTAL))
     if use.settings.development_mails:
         doors.open_to(Door.PORTAL, app, mails.bp)

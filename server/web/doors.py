@@ -12,9 +12,11 @@ class Door(Enum):
     """A kind of client, with the ways that it knows. Addresses say nothing about it: the hub's begin with /api/ too."""
 
     API = "programs of our own users"
+    HUB = "the Hugging Face client, and what else asks as it does"
     PORTAL = "people with a browser"
     LOG = "people and programs that verify the log"
     HEALTH = "monitoring"
+    CLIENT = "pip, which installs our client"
 
     @property
     def is_for_people(self) -> bool:
@@ -25,6 +27,11 @@ class Door(Enum):
     def names_its_queries(self) -> bool:
         """Each view says which query parameters it reads, so that any other is a caller's mistake."""
         return self is Door.API
+
+    @property
+    def repeats_its_queries(self) -> bool:
+        """The client sends a list as one parameter several times, and has parameters that no version of ours knows."""
+        return self is Door.HUB
 
 
 class UndeclaredDoor(Exception):

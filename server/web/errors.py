@@ -23,6 +23,8 @@ from server.storage.keys import KeyFileError
 from server.storage.outside import OutsideFault
 from server.text import printable
 from server.web import doors
+from server.web.doors import Door
+from server.web.hub import refusals as hub
 from server.web.identity import known_caller, resources
 from server.web.portal.kit import kept_forms
 from server.web.portal.kit import refused as pages
@@ -38,6 +40,8 @@ STATUS: dict[type[Refused], int] = {
     errors.NotPermitted: 403,
     errors.InsufficientScope: 403,
     errors.NotFound: 404,
+    errors.NoSuchCheckpoint: 404,
+    errors.NoSuchFile: 404,
     errors.NotSealedYet: 404,
     errors.StageHeld: 451,
     errors.StageWithdrawn: 451,
@@ -56,7 +60,7 @@ RETRY_AFTER_SECONDS = 2
 _HTTP_CODES = {
     404: ("not_found", "Check the address. /api/v1/openapi.json lists every address."),
     405: ("method_not_allowed", "Use a method listed in the Allow header."),
-    406: ("not_acceptable", "Accept application/json or text/x-curl-config."),
+    406: ("not_acceptable", "Accept application/json, or one of the other forms that /api/v1/openapi.json lists."),
     413: ("payload_too_large", "Send at most 1000000 bytes. To get all files, omit `paths`."),
     415: ("unsupported_media_type", "Send JSON with `Content-Type: application/json`."),
 }
@@ -103,17 +107,26 @@ def as_problem(refused: Refused) -> dict[str, Any]:
 
 
 def _refused(refused: Refused) -> Response:
-    try:
-        refusals.record(resources(), known_caller(), refused, _fit(f"{request.method} {request.path}"))
-    except (DatabaseUnavailable, *DATABASE_ERRORS):
-        # It stays a refusal: that it could not be noted is no reason to say anything else.
-        logger.warning("refusal_not_recorded", code=refused.code, request_id=g.request_id)
-    response = _problem(STATUS[type(refused)], wait_seconds=refused.retry_after_seconds, **as_problem(refused))
+    status, is_hub = STATUS[type(refused)], doors.entered() is Door.HUB
+    if not (is_hub and hub.is_probe(refused)):
+        _record(refused)
+    if is_hub:
+        response = hub.refuse(refused, status, as_problem(refused))
+    else:
+        response = _problem(status, wait_seconds=refused.retry_after_seconds, **as_problem(refused))
     if response.status_code == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     if refused.retry_after_seconds:
         response.headers["Retry-After"] = str(refused.retry_after_seconds)
     return response
+
+
+def _record(refused: Refused) -> None:
+    try:
+        refusals.record(resources(), known_caller(), refused, _fit(f"{request.method} {request.path}"))
+    except (DatabaseUnavailable, *DATABASE_ERRORS):
+        # It stays a refusal: that it could not be noted is no reason to say anything else.
+        logger.warning("refusal_not_recorded", code=refused.code, request_id=g.request_id)
 
 
 def _taken(_: RowTaken) -> Response:
@@ -199,5 +212,7 @@ def _problem(status: int, *, wait_seconds: int = 0, **parts: Any) -> Response:
         if status == 401 and (request.method == "GET" or kept_forms.keep()):
             return pages.to_sign_in()
         return pages.page(status, wait_seconds=wait_seconds, **parts)
+    if doors.entered() is Door.HUB:
+        return hub.answer(status, f"{parts['detail']} {parts['next_step']}")
     body = {"type": f"urn:weightgate:{parts['code']}", "status": status, **parts, "request_id": g.request_id}
     return Response(orjson.dumps(body), status=status, mimetype="application/problem+json")

@@ -8,13 +8,14 @@ from flask import Flask, Response, after_this_request, current_app, g, request
 
 from server.domain.callers import Caller
 from server.domain.errors import InvalidCredentials, InvalidRequest
-from server.domain.identity import authentication, token_uses
-from server.domain.identity.tokens import FORM
+from server.domain.identity import authentication, token_uses, tokens
+from server.domain.identity.tokens import FORM, HUB_FORM
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
 from server.logger import redact
 from server.text import printable
 from server.web import doors
+from server.web.doors import Door
 from server.web.requests import client_address
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -75,7 +76,7 @@ def refuse_credentials_in_the_address() -> None:
     """Addresses end up in histories and logs of every machine on the way: a token there is a leaked token."""
     named = any(name.lower() in _QUERY_NAMES for name in request.args)
     texts = [request.path, *(text for pair in request.args.items(multi=True) for text in pair)]
-    if named or any(FORM.search(text) for text in texts):
+    if named or any(FORM.search(text) or HUB_FORM.search(text) for text in texts):
         raise InvalidRequest(
             "Do not put credentials in the URL.",
             next_step="Send the token as `Authorization: Bearer …`. Revoke this one, because others may have seen it.",
@@ -84,9 +85,11 @@ def refuse_credentials_in_the_address() -> None:
 
 def refuse_unread_queries() -> None:
     """A parameter that nobody reads, or of which only one is read, is a caller's mistake about what it asked for."""
+    door = doors.entered()
+    if door is not None and door.repeats_its_queries:
+        return
     if any(len(values) > 1 for _, values in request.args.lists()):
         raise InvalidRequest("A query parameter appears twice.")
-    door = doors.entered()
     if request.args and request.endpoint is not None and door is not None and door.names_its_queries:
         view = current_app.view_functions[request.endpoint]
         if not getattr(view, "_spec", {}).get("args"):  # where APIFlask keeps what a view declares to read
@@ -100,6 +103,8 @@ def _identified() -> Caller:
     if header is None:
         g.caller = unknown
         return unknown
+    if doors.entered() is Door.HUB:
+        header = tokens.from_hub(header)
     scheme, _, text = header.partition(" ")
     if FORM.search(header) and (scheme.lower() != "bearer" or not FORM.fullmatch(text.strip())):
         g.caller = unknown

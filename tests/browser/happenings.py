@@ -20,7 +20,7 @@ from server.domain.decisions import lifting, proposing
 from server.domain.decisions.proposing import Proposal
 from server.domain.delivery import deliveries
 from server.domain.delivery.alarms import Alarm
-from server.domain.identity import organizations, people, tokens
+from server.domain.identity import device_logins, organizations, people, tokens
 from server.domain.identity.sessions import SignIn
 from server.domain.mail.mails import Mail
 from server.domain.operation import carrying_out
@@ -57,6 +57,8 @@ MISUSE = """With twelve examples in the prompt it writes messages that ask for a
 - none of our readers took them for a machine's
 
 We ask that nobody but the lab reads this before banks have been told."""
+OUTSIDE = Caller(via="anonymous", address="192.0.2.7")
+ASKED = {Scope.STAGES_READ, Scope.DOWNLOADS_CREATE}
 SECRET = re.compile(r"/(?:invitations|password)/(\S+)")
 
 
@@ -147,6 +149,7 @@ def _acts(use: Resources, callers: dict[str, Caller]) -> dict[str, str]:
         "public_id": made.token.public_id,
         "finding_id": found,
         "decision": str(decision.id),
+        "user_code": device_logins.begin(use, OUTSIDE, "weightgate on node-7", ASKED).user_code,
     }
 
 

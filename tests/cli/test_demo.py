@@ -19,6 +19,7 @@ import requests
 
 from server.cli import processes
 from server.storage.embedded import free_port
+from tests import parts
 from tests.cli.operator import Operator
 from tests.cli.started import READY_SECONDS, Started, answers
 
@@ -133,6 +134,18 @@ def test_the_printed_command_fetches_the_very_files(demo: Demo, tmp_path: Path) 
     assert len(hashes(source)) == 7
 
 
+def test_the_printed_command_of_the_hugging_face_client_works(demo: Demo, tmp_path: Path) -> None:
+    """Pasted with the client on the path, it puts the very files into the cache that it names."""
+    if not (parts.HUB_LINES["1.33"] / ".installed").exists():
+        parts.missing("an environment with huggingface_hub 1.33")
+    printed = demo.started.out.partition("unchanged:\n\n")[2].partition("\n\n")[0]
+    path = f"{parts.HUB_LINES['1.33'] / 'bin'}:{os.environ['PATH']}"
+    environment = {"PATH": path, "HOME": str(tmp_path)}
+    subprocess.run(["/bin/bash", "-c", printed], cwd=tmp_path, check=True, capture_output=True, env=environment)
+    (snapshot,) = (tmp_path / "hf-home" / "hub" / "models--gpt-2--774M" / "snapshots").iterdir()
+    assert hashes(snapshot) == hashes(Path(demo.description["sources"]["gpt-2/774M"]))
+
+
 def test_what_was_fetched_is_known_within_seconds(demo: Demo) -> None:
     """By the store's own account; and where it went to another network than the one that asked, there is an alarm."""
     order = {"stage": "gpt-2/774M", "paths": ["hparams.json", "encoder.json"]}
@@ -182,6 +195,16 @@ def test_the_printed_commands_prove_a_download(demo: Demo, tmp_path: Path) -> No
         cwd=tmp_path, check=True, capture_output=True, text=True, env=environment,
     )  # fmt: skip
     assert done.stdout.startswith("proven: ")
+
+
+def test_the_printed_command_of_our_client_downloads_and_verifies(demo: Demo, tmp_path: Path) -> None:
+    """With the variables that are exported before; the files are the published ones."""
+    exported = next(line for line in demo.started.out.splitlines() if line.startswith("  export WEIGHTGATE_ENDPOINT"))
+    printed = demo.started.out.partition("which verifies all of it:\n\n")[2].partition("\n\n")[0]
+    script = f"set -e; export WEIGHTGATE_STATE={tmp_path / 'state'}; {exported}; {printed}"
+    subprocess.run(["/bin/bash", "-c", script], cwd=tmp_path, check=True, capture_output=True)
+    source = Path(demo.description["sources"]["gpt-2/774M"])
+    assert all((tmp_path / "verified" / file.name).read_bytes() == file.read_bytes() for file in source.iterdir())
 
 
 def test_the_printed_commands_of_the_operator_work(demo: Demo, tmp_path: Path) -> None:

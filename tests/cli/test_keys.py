@@ -21,11 +21,21 @@ def test_the_public_keys_are_those_of_the_api(operator: Operator, sqlite_world: 
     assert "PRIVATE" not in out + operator("keys", "show", "--json").out
 
 
+def permit(operator: Operator, because: str, *more: str) -> None:
+    """One admin proposes, and the other approves and reads what is left to do."""
+    waits = operator("keys", "propose-rotation", "--because", because, *more, "--json", by="admin").body
+    assert waits["state"] == "proposed"
+    assert f"proposal approve {waits['proposal']}" in waits["next"]
+    done = operator("proposal", "approve", waits["proposal"], by="admin2").out
+    assert "run `weightgate-server keys rotate`" in done
+
+
 def test_a_rotation_prints_the_new_keys(operator: Operator, sqlite_world: World) -> None:
     """They are those that the API serves from then on; both logs are shown, the newest first, and verify."""
     give_own_keys(sqlite_world)
     before = operator("keys", "show", "--json").body["logs"][0]
-    body = operator("keys", "rotate", "--because", "A new year.", "--json", by="admin").body
+    permit(operator, "A new year.")
+    body = operator("keys", "rotate", "--json", by="admin").body
     assert (body["before"], body["finished"], body["anchored"]) == (before["origin"], False, None)
     served = sqlite_world.api("GET", "/keys", None).json
     assert {name: body[name] for name in ("log_vkey", "receipt_vkey")} == {
@@ -36,18 +46,20 @@ def test_a_rotation_prints_the_new_keys(operator: Operator, sqlite_world: World)
     assert VerifierKey.parse(body["log_vkey"]).public != VerifierKey.parse(before["log_vkey"]).public
     sqlite_world.seal()
     assert operator("log", "verify", "--json").body["ok"] is True
-    out = operator("keys", "rotate", "--because", "Another.", by="admin").out
+    permit(operator, "Another.")
+    out = operator("keys", "rotate", by="admin2").out
     assert out.startswith(f"Entries go to {body['origin'][:-1]}3 now, after {body['origin']}.\n")
 
 
 def test_a_rotation_that_was_interrupted_says_so(operator: Operator, sqlite_world: World) -> None:
     """With the new keys still beside the old ones, the same command puts them in their place and rotates no further."""
     give_own_keys(sqlite_world)
-    first = operator("keys", "rotate", "--because", "A new year.", "--json", by="admin").body
+    permit(operator, "A new year.")
+    first = operator("keys", "rotate", "--json", by="admin").body
     for name in KEY_FILES:
         path = getattr(sqlite_world.settings, name)
         path.rename(path.with_name(f"{path.name}.new"))
-    out = operator("keys", "rotate", "--because", "A new year.", by="admin").out
+    out = operator("keys", "rotate", by="admin").out
     assert out.startswith(f"Finished an interrupted rotation: entries go to {first['origin']} now")
     assert len(sqlite_world.entries("log.open")) == 1
 
@@ -55,5 +67,16 @@ def test_a_rotation_that_was_interrupted_says_so(operator: Operator, sqlite_worl
 def test_a_sound_log_is_not_abandoned(operator: Operator, sqlite_world: World) -> None:
     """The line says what to leave out."""
     give_own_keys(sqlite_world)
-    line = operator("keys", "rotate", "--because", "Impatience.", "--abandon", by="admin", code=1).line
+    permit(operator, "Impatience.", "--abandon")
+    line = operator("keys", "rotate", by="admin", code=1).line
     assert "without --abandon" in line
+
+
+def test_keys_are_not_rotated_by_one(operator: Operator, sqlite_world: World) -> None:
+    """The refusals say what to do instead; a reason without `--alone` is wrong use."""
+    give_own_keys(sqlite_world)
+    assert "keys propose-rotation" in operator("keys", "rotate", by="admin", code=1).line
+    alone = operator("keys", "rotate", "--alone", "--because", "In a hurry.", by="admin", code=1).line
+    assert f"ask {sqlite_world.admin2.person}" in alone
+    operator("keys", "rotate", "--because", "In a hurry.", by="admin", code=2)
+    operator("keys", "rotate", "--abandon", by="admin", code=2)

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from server.cli.log import Bars
-from server.domain.audit import rotation, sealer, verifying
+from server.domain.audit import sealer, verifying
 from server.domain.audit.verifying import Verified
 from server.domain.downloads import issuing
 from server.log import sealing
 from server.log.anchors import Forked
 from server.log.verification import Fault
-from tests import tampering
+from tests import own_keys, tampering
 from tests.access_log_lines import SIGNER, Wanted, s3_line
 from tests.cli.operator import Operator
 from tests.own_keys import give_own_keys
@@ -64,7 +64,7 @@ def test_faults_of_an_abandoned_log_are_known(operator: Operator, sqlite_world: 
     give_own_keys(sqlite_world)
     flip(sqlite_world)
     sealer.Recheck(sqlite_world.use).step()
-    rotation.rotate(sqlite_world.use, sqlite_world.admin, "It was changed.", abandon=True)
+    own_keys.rotate(sqlite_world.use, "It was changed.", abandon=True)
     answer = operator("log", "verify")
     assert "abandoned: localhost/downloads/" in answer.out
     assert answer.out.endswith(": no new faults.\n")

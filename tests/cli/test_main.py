@@ -202,7 +202,8 @@ REFUSED_BY_ROLE = [
     ("log", "resume", "--because", "x"),
     ("log", "acknowledge-clock", "--because", "x"),
     ("log", "erase", 1, "--because", "x"),
-    ("keys", "rotate", "--because", "x"),
+    ("keys", "propose-rotation", "--because", "x"),
+    ("keys", "rotate"),
     ("publish", str(Path(__file__).parent), "mini-gpt/base"),
     ("checkpoint", "set-main", "mini-gpt/base", "main"),
 ]  # fmt: skip

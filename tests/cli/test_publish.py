@@ -66,11 +66,16 @@ def test_what_is_left_out_and_what_to_know_first_are_said(operator: Operator, fo
     operator("stage", "alias", "mini-gpt/base", "basis", by="admin")
     done = operator("publish", clone, "mini-gpt/basis", by="publisher")
     assert done.err.splitlines()[0] == "mini-gpt/basis is an alias: this publishes to mini-gpt/base"
-    assert done.out.endswith("of mini-gpt/base. This is now its `main`. Omitted: .gitattributes.\n")
+    uploaded, next_step = done.out.splitlines()
+    assert uploaded.endswith("of mini-gpt/base. Nobody can see it yet. Omitted: .gitattributes.")
+    assert next_step.endswith("must approve it: `weightgate-server proposal approve 1`.")
+    assert operator("proposal", "show", 1, "--json", by="publisher").body["state"] == "proposed"
+    assert operator("proposal", "reject", 1, "--json", by="publisher").body["state"] == "withdrawn"
     (clone / "notes.txt").write_text("Another set.\n")
     body = operator("publish", clone, "mini-gpt/base", "--json", by="publisher").body
     assert body["left_out"] == [".gitattributes"]
     assert body["warnings"][0].startswith("mini-gpt/base is available to cleared partners")
+    assert (body["state"], body["proposal"], "must approve it" in body["next"]) == ("proposed", 2, True)
 
 
 def test_without_a_terminal_a_line_comes_every_half_minute(capsys: pytest.CaptureFixture[str]) -> None:

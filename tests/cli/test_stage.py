@@ -23,7 +23,7 @@ def test_editing_changes_what_is_named_and_nothing_else(operator: Operator) -> N
     ).body
     assert body == {
         "stage": name, "announced": True, "planned": "2031-11..2032-01", "note": "Perhaps.", "ordinal": 4,
-        "tier": "research", "agreement": None, "reports_at_least": 0,
+        "tier": "research", "agreement": None, "reports_at_least": 0, "proposal": None,
     }  # fmt: skip
     plans = {row["stage"]: row["plan"] for row in operator("stage", "list", "--json", by="cleared").body}
     assert plans[name] == "Planned for November 2031 to January 2032. Perhaps."
@@ -94,3 +94,18 @@ def test_a_model_is_shown_with_its_stages(operator: Operator) -> None:
     assert "There is no model tiny" in operator("model", "show", "tiny", by="cleared", code=1).line
     models = {row["model"]: row["stages"] for row in operator("model", "list", "--json", by="admin").body}
     assert models == {"gpt-2": 4, "mini-gpt": 2, "tiny": 0}
+
+
+def test_fewer_reports_are_proposed(operator: Operator) -> None:
+    """What else was named is changed; both sentences say which is which, and a script gets the proposal."""
+    stage = "gpt-2/774M"
+    operator("stage", "edit", stage, "--reports-at-least", "3", by="admin")
+    done = operator("stage", "edit", stage, "--reports-at-least", "1", "--note", "Soon.", by="admin")
+    assert done.out.splitlines() == [
+        f"Changed {stage}: note.",
+        f"{stage} waits for 3 reports as before. Another admin must approve fewer: `proposal approve 1`.",
+    ]
+    operator("proposal", "approve", 1, by="admin2")
+    operator("stage", "edit", stage, "--reports-at-least", "2", by="admin")
+    body = operator("stage", "edit", stage, "--reports-at-least", "0", "--json", by="admin").body
+    assert (body["reports_at_least"], body["proposal"]) == (2, 2)

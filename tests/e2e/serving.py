@@ -50,10 +50,11 @@ class Served:
 
 
 @contextmanager
-def served(world: World) -> Iterator[Served]:
-    """Start gunicorn on the world's own settings, wait until it is ready, and end it."""
+def served(world: World, **more: Any) -> Iterator[Served]:
+    """Start gunicorn on the world's own settings and these, wait until it is ready, and end it."""
     port = free_port()
-    write_settings(world.template, world.folder, world.settings.database_url, listen=f"127.0.0.1:{port}", web_workers=2)
+    more = {"listen": f"127.0.0.1:{port}", "web_workers": 2, "public_url": f"http://localhost:{port}"} | more
+    write_settings(world.template, world.folder, world.settings.database_url, **more)
     command = [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.conf.py", "server.wsgi:app"]
     environment = os.environ | {"WEIGHTGATE_DATA": str(world.folder)}
     with (world.folder / "web.log").open("wb") as messages:

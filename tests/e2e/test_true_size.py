@@ -1,6 +1,7 @@
 """Real and full-size weights, from the publisher's folder to the partner's disk: byte-equal, and provably so."""
 
 import http.client
+import json
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from server.cli.worked_example import AGREEMENT, PARTNERS
 from server.domain.access import clearances
+from server.domain.operation import carrying_out
 from server.domain.release import stages
 from server.domain.release.stages import StageState
 from server.example import gpt2
@@ -105,11 +107,17 @@ def require_verified(world: World, stage: str, folder: Path, touched: str) -> No
     assert "failed" in (bad.stdout + bad.stderr).lower()
 
 
+def publish(world: World, folder: Path, stage: str) -> None:
+    """By command; the stage is open, so another person approves."""
+    done = commands.publish(world, folder, stage)
+    assert done.returncode == 0, done.stderr
+    carrying_out.approve(world.use, world.admin2, json.loads(done.stdout)["proposal"])
+
+
 def test_a_trained_model_arrives_as_it_was_published(sqlite_world: World, real_model: Path, tmp_path: Path) -> None:
     """About 90 MB of real weights: published by command, fetched in ranges, byte-equal, verified by others' tool."""
     open_stage(sqlite_world, REAL_STAGE)
-    done = commands.publish(sqlite_world, real_model, REAL_STAGE)
-    assert done.returncode == 0, done.stderr
+    publish(sqlite_world, real_model, REAL_STAGE)
     issued = download_with_ended_urls(sqlite_world, REAL_STAGE, tmp_path / "got", 8 * MIB)
     require_equal(real_model, tmp_path / "got", issued)
     require_verified(sqlite_world, REAL_STAGE, tmp_path / "got", "model.safetensors")
@@ -120,8 +128,7 @@ def test_a_checkpoint_of_true_size_arrives_as_it_was_published(sqlite_world: Wor
     """The 124M stage at its original size: 498 MB in one file, through the same doors."""
     source = tmp_path / "124M"
     gpt2.write(source, "124M", true_size=True)
-    done = commands.publish(sqlite_world, source, TRUE_SIZE_STAGE)
-    assert done.returncode == 0, done.stderr
+    publish(sqlite_world, source, TRUE_SIZE_STAGE)
     issued = download_with_ended_urls(sqlite_world, TRUE_SIZE_STAGE, tmp_path / "got", 32 * MIB)
     require_equal(source, tmp_path / "got", issued)
     require_verified(sqlite_world, TRUE_SIZE_STAGE, tmp_path / "got", "model.ckpt.data-00000-of-00001")

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 CHUNK_BYTES = 1 << 16
+HALFWAY_BYTES = 12 << 20
 
 
 class Verdict(Enum):
@@ -17,6 +18,7 @@ class Verdict(Enum):
     PASS = "pass"
     CUT = "cut"  # it never arrives, and the connection is lost
     CUT_ANSWER = "cut answer"  # it arrives, and the connection is lost before the client hears of it
+    CUT_HALFWAY = "cut halfway"  # it arrives, and the connection is lost after the answer's first HALFWAY_BYTES
     HOLD = "hold"  # it does not arrive before `release`
 
 
@@ -69,11 +71,13 @@ class Proxy:
                 return
             with self._lock:
                 self._open += [client, server]
-            cutting = threading.Event()
-            self._start(self._from_client, client, server, cutting)
-            self._start(self._from_server, client, server, cutting)
+            cutting, halfway = threading.Event(), threading.Event()
+            self._start(self._from_client, client, server, cutting, halfway)
+            self._start(self._from_server, client, server, cutting, halfway)
 
-    def _from_client(self, client: socket.socket, server: socket.socket, cutting: threading.Event) -> None:
+    def _from_client(
+        self, client: socket.socket, server: socket.socket, cutting: threading.Event, halfway: threading.Event
+    ) -> None:
         with contextlib.suppress(OSError):
             while chunk := client.recv(CHUNK_BYTES):
                 verdict = self._judge(chunk)
@@ -84,6 +88,8 @@ class Proxy:
                     self._released.wait()
                     if self._closing.is_set():
                         break
+                if verdict is Verdict.CUT_HALFWAY:
+                    halfway.set()
                 if verdict is Verdict.CUT_ANSWER:
                     cutting.set()
                     server.sendall(chunk)
@@ -93,10 +99,14 @@ class Proxy:
         _close(server)
 
     @staticmethod
-    def _from_server(client: socket.socket, server: socket.socket, cutting: threading.Event) -> None:
+    def _from_server(
+        client: socket.socket, server: socket.socket, cutting: threading.Event, halfway: threading.Event
+    ) -> None:
+        passed = 0
         with contextlib.suppress(OSError):
             while chunk := server.recv(CHUNK_BYTES):
-                if cutting.is_set():
+                passed += len(chunk) if halfway.is_set() else 0
+                if cutting.is_set() or passed > HALFWAY_BYTES:
                     break
                 client.sendall(chunk)
         _close(client)

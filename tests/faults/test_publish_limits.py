@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from server.domain.publish import formats, publishing
+from server.domain.publish import formats
 from server.domain.publish.faults import NotPublishable
 from server.domain.publish.source_files import MAX_FILES
 from tests.domain.publish.folders import put
@@ -52,6 +52,6 @@ def test_six_gigabytes_are_published(sqlite_world: World, tmp_path: Path) -> Non
 
 def require_published_within(world: World, folder: Path, seconds: float) -> None:
     began = time.monotonic()
-    done = publishing.publish(world.use, world.person("publisher"), folder, STAGE)
+    done = world.publish(folder, STAGE)
     assert time.monotonic() - began < seconds
     assert done.files == len(world.api("GET", f"/stages/{STAGE}/checkpoints/main", "publisher").json["files"])

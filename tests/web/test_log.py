@@ -8,13 +8,12 @@ from weightgate.log import head as client_head
 from weightgate.log import note as client_note
 from weightgate.log import proof as client_proof
 
-from server.domain.audit import rotation
 from server.domain.downloads import issuing
 from server.log import entries, tree
 from server.log.notes import VerifierKey
 from server.log.proofs import verify as verify_proof
 from server.log.receipts import verify as verify_receipt
-from tests import tampering
+from tests import own_keys, tampering
 from tests.log import plain_tree
 from tests.own_keys import give_own_keys
 from tests.web.problems import require_problem
@@ -148,7 +147,7 @@ def test_past_logs_stay_under_their_names(world: World) -> None:
         name = session.query(entries.Log).one().name
     narrow = get(world, "tile/0/000.p/7").data
     old_key = world.api("GET", "/keys", None).json["log_vkey"]
-    rotation.rotate(world.use, world.admin, "A new year.")
+    own_keys.rotate(world.use, "A new year.")
     world.seal()
     log = get(world, f"{name}/checkpoint")
     head = client_head.read(log.data, client_note.parse_vkey(old_key), "The old head")

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ class Memory:
     def remember(self, origin: str, keys: KeyPair, last: Head, at: float) -> None:
         """Store what was verified, at once: a crash afterwards forgets nothing. at: seconds since 1970."""
         before = self._logs.get(origin)
-        since = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        since = datetime.fromtimestamp(at, timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
         self._logs[origin] = {
             "since": since if before is None else before.get("since"),
             "log_vkey": str(keys.log),

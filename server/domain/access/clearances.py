@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, ForeignKey, Index, Text, select
+from sqlalchemy import ColumnElement, ForeignKey, Index, Text, select, tuple_
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
 
 from server import dates
@@ -17,7 +17,7 @@ from server.domain.identity import organizations, second_person
 from server.domain.identity.organizations import Organization
 from server.domain.identity.people import Person
 from server.domain.mail import notices
-from server.domain.paging import Page, Slice, page
+from server.domain.paging import Page, Slice, cut, page
 from server.domain.permissions import Permission
 from server.domain.release import tiers
 from server.domain.release.stages import Model, Stage
@@ -34,6 +34,7 @@ class Clearance(Base):
         Index("ix_clearances_organization_id_model_id", "organization_id", "model_id"),
         Index("ix_clearances_organization_id_id", "organization_id", "id"),
         Index("ix_clearances_model_id_id", "model_id", "id"),
+        Index("ix_clearances_expires_at_id", "expires_at", "id"),
     )
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
@@ -248,8 +249,10 @@ def own(session: Session, caller: Caller, part: Slice) -> Page[Clearance]:
     return page(session, query, Clearance.id, part, newest_first=True)
 
 
-def listed(session: Session, caller: Caller, wanted: ClearanceFilter, part: Slice, at: datetime) -> Page[Clearance]:
-    """Clearances with those who decided them, newest first; for staff alone."""
+def listed(
+    session: Session, caller: Caller, wanted: ClearanceFilter, part: Slice, at: datetime, *, by_last_day: bool = False
+) -> Page[Clearance]:
+    """Clearances with those who decided them, newest first or by their last day; for staff alone."""
     caller.require(Permission.CLEARANCE_READ)
     query = _WITH_PEOPLE
     if not caller.is_staff:
@@ -260,7 +263,12 @@ def listed(session: Session, caller: Caller, wanted: ClearanceFilter, part: Slic
         query = query.where(Clearance.model_id == wanted.model_id)
     if wanted.state is not None:
         query = query.where(*_in_state(wanted.state, at))
-    return page(session, query, Clearance.id, part, newest_first=True)
+    if not by_last_day:
+        return page(session, query, Clearance.id, part, newest_first=True)
+    if part.after is not None:
+        last = select(Clearance.expires_at).where(Clearance.id == part.after).scalar_subquery()
+        query = query.where(tuple_(Clearance.expires_at, Clearance.id) > tuple_(last, part.after))
+    return cut(session.scalars(query.order_by(Clearance.expires_at, Clearance.id).limit(part.limit + 1)).all(), part)
 
 
 def opening(session: Session, caller: Caller, stage: Stage, part: Slice, at: datetime) -> Page[Clearance]:

@@ -54,6 +54,10 @@ class StageFacts(NamedTuple):
     rank: int
     tier: str
 
+    @property
+    def full_name(self) -> str:
+        return f"{self.model}/{self.name}"
+
 
 class ClearanceFacts(NamedTuple):
     """A clearance of the caller's organization, whether it holds or not."""

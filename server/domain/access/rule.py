@@ -26,6 +26,7 @@ from server.domain.errors import (
     AgreementUnsigned,
     AuthenticationRequired,
     ClearanceExpired,
+    NoSuchFile,
     NotCleared,
     NotFound,
     Refused,
@@ -65,6 +66,15 @@ class Grant:
         return sum(file.size_bytes for file in self.files)
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A yes to looking: at which instant, at what, and when the clearance that it rests on ends, if one is needed."""
+
+    at: datetime
+    stage: StageFacts
+    ends_at: datetime | None
+
+
 def require(
     session: Session, use: Resources, caller: Caller, stage: str, checkpoint: str, paths: Sequence[str] | None
 ) -> Grant:
@@ -84,16 +94,44 @@ def require_reading(
 ) -> tuple[str, FileList]:
     """Decide whether the caller may see a checkpoint's files: rows 1 to 7. Returns the stage's full name and them."""
     found = require_stage(session, use, caller, stage)
-    return f"{found.model}/{found.name}", _file_list(session, use, found, checkpoint)
+    return found.full_name, file_list(session, use, found, checkpoint)
 
 
 def require_stage(session: Session, use: Resources, caller: Caller, stage: str) -> StageFacts:
     """Decide whether the caller may see what a stage holds: rows 1 to 6. Staff see what they look after."""
-    found = find_stage(session, stage, lock=False)
-    facts = gather(session, caller, found, lock=False)
+    return require_sight(session, use, caller, stage).stage
+
+
+def require_sight(session: Session, use: Resources, caller: Caller, stage: str) -> Sight:
+    """The same, with the end of what the yes rests on."""
+    facts = gather(session, caller, find_stage(session, stage, lock=False), lock=False)
     at = use.clock()
     _raise(session, at, facts, refusal_now(use, facts, at, staff_may_look=True))
-    return _existing(found)
+    found = _existing(facts.stage)
+    opens = None if found.state == StageState.PUBLIC else clearance_for(facts, found, at)
+    return Sight(at, found, None if opens is None else opens.expires_at)
+
+
+def file_list(session: Session, use: Resources, stage: StageFacts, checkpoint: str) -> FileList:
+    """A checkpoint of a stage that the caller may see, by its id or `main`. Raises NoSuchCheckpoint."""
+    key = checkpoints.find(session, stage.id, stage.main_checkpoint_id, checkpoint)
+    return checkpoints.file_list(session, use.database, key)
+
+
+def named_files(use: Resources, stage: StageFacts, listed: FileList, paths: Sequence[str] | None) -> list[File]:
+    """Row 7: a path that is not in the checkpoint, whatever its form, is not there. Who comes here may see the list."""
+    if paths is None:
+        return list(listed.files.values())
+    if missing := [path for path in paths if path not in listed.files]:
+        first, more = redact(printable(missing[0][:NAMED_AT_MOST])), len(missing) - 1
+        others = f" and {more} other paths are" if more > 1 else " and another path are" if more else " is"
+        page = f"{use.settings.public_url}/stages/{stage.full_name}/{listed.checkpoint_id}"
+        raise NoSuchFile(
+            f"{first}{others} not in this checkpoint. Nothing was issued.",
+            next_step=f"See its files: {page}",
+            checkpoint_id=listed.checkpoint_id,
+        )
+    return [listed.files[path] for path in paths]
 
 
 def require_known(session: Session, use: Resources, caller: Caller, stage: str) -> StageFacts:
@@ -187,7 +225,7 @@ def _grant(
     session: Session, use: Resources, facts: Facts, at: datetime, checkpoint: str, paths: Sequence[str] | None
 ) -> Grant:
     stage = _existing(facts.stage)
-    listed = _file_list(session, use, stage, checkpoint)
+    listed = file_list(session, use, stage, checkpoint)
     clearance = None if stage.state == StageState.PUBLIC else clearance_for(facts, stage, at)
     agreement = facts.agreement
     signature = None if agreement is None else counting_signatures.counting(agreement, facts.signatures, at)
@@ -196,7 +234,7 @@ def _grant(
         model=stage.model,
         stage=stage.name,
         checkpoint=listed,
-        files=_files(use, stage, listed, paths),
+        files=named_files(use, stage, listed, paths),
         clearance_id=None if clearance is None else clearance.id,
         tier=None if clearance is None else clearance.tier,
         agreement_sha256=None if agreement is None else counting_signatures.signed_sha256(agreement, signature),
@@ -210,25 +248,6 @@ def _existing(stage: StageFacts | None) -> StageFacts:
     return stage
 
 
-def _file_list(session: Session, use: Resources, stage: StageFacts, checkpoint: str) -> FileList:
-    key = checkpoints.find(session, stage.id, stage.main_checkpoint_id, checkpoint)
-    return checkpoints.file_list(session, use.database, key)
-
-
-def _files(use: Resources, stage: StageFacts, listed: FileList, paths: Sequence[str] | None) -> list[File]:
-    """Row 7: a path that is not in the checkpoint, whatever its form, is not there. Who comes here may see the list."""
-    if paths is None:
-        return list(listed.files.values())
-    if missing := [path for path in paths if path not in listed.files]:
-        first, more = redact(printable(missing[0][:NAMED_AT_MOST])), len(missing) - 1
-        others = f" and {more} other paths are" if more > 1 else " and another path are" if more else " is"
-        page = f"{use.settings.public_url}/stages/{stage.model}/{stage.name}/{listed.checkpoint_id}"
-        raise NotFound(
-            f"{first}{others} not in this checkpoint. Nothing was issued.", next_step=f"See its files: {page}"
-        )
-    return [listed.files[path] for path in paths]
-
-
 def _locked_quota(session: Session, caller: Caller) -> Quota | None:
     return None if caller.organization_id is None else quotas.lock(session, caller.organization_id)
 
@@ -238,5 +257,5 @@ def _raise(session: Session, at: datetime, facts: Facts, refused: Refused | None
     if refused is not None:
         condition.require_clock(session, at)
         if facts.stage is not None and not isinstance(refused, AuthenticationRequired | NotFound):
-            refused.stage = f"{facts.stage.model}/{facts.stage.name}"
+            refused.stage = facts.stage.full_name
         raise refused

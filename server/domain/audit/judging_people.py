@@ -26,6 +26,7 @@ def _begin(world: World, record: Record) -> Iterator[str]:
     world.lab = record["organization"]
     world.organizations[world.lab] = Organization(record.get("organization_id"), is_lab=True)
     world.two_people = record.get("two_people", False)
+    world.takes_two |= set(record.get("takes_two", ()))
     for email in record["admins"]:
         world.people[email] = Person(world.lab, Role.ADMIN, given_by_two=True)
         world.role_grants[f"of {email}"] = RoleGrant(email, Role.ADMIN, None, None, "standing")

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 
+from server.domain.audit import judging_proposals
 from server.domain.audit.world import JudgedByNothing, Record, Rule, Stage, World
 from server.domain.entry_kinds import EntryKind
+from server.domain.identity.proposals import ProposalKind
 from server.domain.permissions import Permission
 from server.domain.release.holds import EVERYTHING
 from server.domain.release.stage_editing import FIXED_ONCE_RELEASED
@@ -61,6 +63,10 @@ def _stage_edit(world: World, record: Record) -> Iterator[str]:
         return
     if stage.state != StageState.PLANNED and (fixed := sorted(after.keys() & FIXED_ONCE_RELEASED)):
         yield f"it changes the {' and '.join(fixed)} of a stage that is {stage.state}"
+    reports = after.get("reports_at_least", stage.reports_at_least)
+    if reports < stage.reports_at_least and ProposalKind.REPORTS in world.takes_two:
+        says = {"reports_at_least": reports}
+        yield from judging_proposals.allowed(world, record, ProposalKind.REPORTS, record["stage"], says)
     for name in after.keys() & {*SAID, *FIXED_ONCE_RELEASED}:
         setattr(stage, name, after[name])
 
@@ -69,6 +75,10 @@ def _checkpoint_publish(world: World, record: Record) -> Iterator[str]:
     stage = world.stages.get(record["stage"])
     if stage is None or stage.state == StageState.WITHDRAWN:
         yield "it publishes to a stage that was never added or that was withdrawn"
+    elif stage.state != StageState.PLANNED and ProposalKind.CHECKPOINT in world.takes_two:
+        says = {name: record[name] for name in ("checkpoint", "content_sha256", "files", "size_bytes")}
+        yield from judging_proposals.allowed(world, record, ProposalKind.CHECKPOINT, record["stage"], says)
+    world.set_main(record["stage"], record["checkpoint"])
 
 
 def _checkpoint_set_main(world: World, record: Record) -> Iterator[str]:
@@ -77,6 +87,9 @@ def _checkpoint_set_main(world: World, record: Record) -> Iterator[str]:
         yield "it changes the main checkpoint of a stage that was never added, or was withdrawn"
     elif stage.state != StageState.PLANNED and not world.may(record["actor"].get("person"), Permission.STAGE_MANAGE):
         yield "it changes the main checkpoint of an open stage, which takes an admin"
+    if world.checkpoints.get(record["checkpoint"]) != record["stage"]:
+        yield "it makes main what was not published to that stage"
+    world.set_main(record["stage"], record["checkpoint"])
 
 
 def _download(world: World, record: Record) -> Iterator[str]:

@@ -90,9 +90,10 @@ def _close(world: World, record: Record) -> Iterator[str]:
 
 
 def _adopt(world: World, record: Record) -> Iterator[str]:
-    if world.two_people:
+    new = set(record.get("takes_two", ())) - world.takes_two
+    if world.two_people and not new:
         yield "the rule of two people was already adopted"
-    world.two_people = True
+    world.two_people, world.takes_two = True, world.takes_two | new
     for email in record["first_admins"]:
         if not (known := world.people.get(email)) or not known.given_by_two:
             yield f"it calls {email} one of the first two admins"

@@ -16,6 +16,7 @@ from server.domain.identity.people import Person
 from server.domain.identity.proposals import Proposal
 from server.domain.identity.role_grants import RoleGrant
 from server.domain.identity.tokens import Token
+from server.domain.publish.checkpoints import IS_PUBLISHED, Checkpoint
 from server.domain.release import plans
 from server.domain.release.agreements import Agreement, AgreementVersion
 from server.domain.release.decisions import Decision, DecisionFinding
@@ -153,15 +154,26 @@ def stages(session: Session, names: Names) -> Rows:
     aliases: dict[int, set[str]] = {}
     for stage_id, alias in session.execute(select(StageAlias.stage_id, StageAlias.name)):
         aliases.setdefault(stage_id, set()).add(alias)
+    mains = dict(
+        session.execute(
+            select(Checkpoint.id, Checkpoint.checkpoint_id).join(Stage, Stage.main_checkpoint_id == Checkpoint.id)
+        ).all()
+    )
     return {
         f"{names.models.get(one.model_id)}/{one.name}": {
             "state": str(one.state), "tier": names.tiers.get(one.tier_id), "being_announced": one.announced,
             "agreement": names.agreements.get(one.agreement_id or 0), "aliases": aliases.get(one.id, set()),
             "position": one.ordinal, "planned_window": plans.as_text(one.plan.window), "note": one.note,
-            "minimum_of_reports": one.reports_at_least,
+            "minimum_of_reports": one.reports_at_least, "main_checkpoint": mains.get(one.main_checkpoint_id or 0),
         }
         for one in session.scalars(select(Stage))
     }  # fmt: skip
+
+
+def checkpoints(session: Session, names: Names) -> Rows:
+    """Those that are published: a draft is nobody's."""
+    query = select(Checkpoint.checkpoint_id, Stage.model_id, Stage.name).join(Checkpoint.stage).where(IS_PUBLISHED)
+    return {key: {"stage": f"{names.models.get(model)}/{name}"} for key, model, name in session.execute(query)}
 
 
 def holds(session: Session, names: Names) -> Rows:

@@ -136,7 +136,7 @@ def _told_stages(world: World) -> Rows:
         name: {
             "state": str(one.state), "tier": one.tier, "being_announced": one.announced, "agreement": one.agreement,
             "aliases": one.aliases, "position": one.ordinal, "planned_window": one.planned, "note": one.note,
-            "minimum_of_reports": one.reports_at_least,
+            "minimum_of_reports": one.reports_at_least, "main_checkpoint": one.main,
         }
         for name, one in world.stages.items()
     }  # fmt: skip
@@ -190,6 +190,10 @@ _TABLES: dict[str, tuple[Callable[[World], Rows], Callable[[Session, Names], Row
     "agreements": (_told_agreements, live_rows.agreements),
     "models": (lambda world: {name: {} for name in world.models}, live_rows.models),
     "stages": (_told_stages, live_rows.stages),
+    "checkpoints": (
+        lambda world: {number: {"stage": stage} for number, stage in world.checkpoints.items()},
+        live_rows.checkpoints,
+    ),
     "clearances": (_told_clearances, live_rows.clearances),
     "decisions": (_told_decisions, live_rows.decisions),
     "signatures": (_told_signatures, live_rows.signatures),

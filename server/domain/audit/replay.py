@@ -48,9 +48,6 @@ def _erase(world: World, record: Record) -> Iterator[str]:
         yield "it erases an entry that is needed to verify others"
 
 
-_OF_THE_LOG = JudgedByNothing("because the end of one log and the start of the next are compared with both logs")
-
-
 def _clock_acknowledge(world: World, record: Record) -> Iterator[str]:
     if record["ahead_until"] != world.last_ms:
         yield "it explains times ahead of the clock that no entry has"
@@ -81,8 +78,9 @@ RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     EntryKind.HEARTBEAT: JudgedByNothing("because it contains only its time"),
     EntryKind.ENTRY_ERASE: _erase,
     EntryKind.CLOCK_ACKNOWLEDGE: _clock_acknowledge,
-    EntryKind.LOG_OPEN: _OF_THE_LOG,
-    EntryKind.LOG_CLOSE: _OF_THE_LOG,
+    EntryKind.LOG_CLOSE: JudgedByNothing(
+        "because the end of one log and the start of the next are compared with both logs"
+    ),
     EntryKind.LOG_RESUME: JudgedByNothing("because the log does not contain what stopped it"),
     EntryKind.LOG_EXPORT: JudgedByNothing("because reading changes nothing"),
 }
@@ -95,6 +93,7 @@ _CHANGING_NOTHING = {
     EntryKind.PERSON_FACTOR_ADD, EntryKind.PERSON_FACTOR_NAME,
     EntryKind.PERSON_FACTOR_REMOVE, EntryKind.PERSON_FACTOR_REPLACE,
 }  # fmt: skip
+_SETTING_MAIN = {EntryKind.CHECKPOINT_PUBLISH, EntryKind.CHECKPOINT_SET_MAIN}
 # Kinds by which other entries are judged: what they say must stay.
 JUDGING = frozenset(
     kind for kind, rule in RULES.items() if not isinstance(rule, JudgedByNothing) and kind not in _CHANGING_NOTHING
@@ -151,6 +150,8 @@ def verify(
             erased[row.id] = session.execute(_KEPT.where(LogEntry.id == row.id)).one()
             if row.kind in JUDGING:
                 replay.forgotten.add(row.kind.partition(".")[0])
+            elif row.kind in _SETTING_MAIN:  # the columns, which stay, say as much
+                replay.set_main(row.stage, row.subject)
             continue
         try:
             record = columns.completed(replay, row, orjson.loads(row.record))

@@ -13,7 +13,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from server.domain import acts
-from server.domain.audit import logs, sealer, verifying
+from server.domain.audit import logs, rotation_permits, sealer, verifying
+from server.domain.audit.rotation_permits import Terms
 from server.domain.audit.world import Record
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
@@ -47,38 +48,36 @@ class Rotated:
     anchored: bool | None = None
 
 
-def rotate(use: Resources, caller: Caller, because: str, *, abandon: bool = False) -> Rotated:
-    """Close the log and open the next one. abandon: of a log that cannot go on; nothing more is written to it.
+def rotate(use: Resources, caller: Caller, alone: Terms | None = None) -> Rotated:
+    """Close the log and open the next one, as two have allowed; alone: on which terms, where nobody else is left.
 
-    Raises NotPossible, SealingStopped, KeyFileError, ObjectStoreError, BehindAnchor, Forked.
+    Of a log that is abandoned, because it cannot go on, nothing more is written. Raises NotPossible, SealingStopped,
+    KeyFileError, ObjectStoreError, BehindAnchor, Forked.
     """
     caller.require(Permission.LOG_MANAGE)
-    verifying.require_reason(because)
     owner = use.as_owner()
     try:
         if (begun := _finished(owner)) is not None:
             return begun
-        if abandon:
-            _require_unsound(owner)
-        else:
-            _require_sound(owner)
         with owner.database.reading() as session:
-            present = logs.current(session).id
+            log = logs.current(session)
+            present, terms = log.id, rotation_permits.require(session, caller, log, owner.clock(), alone)
+        (_require_unsound if terms.abandon else _require_sound)(owner)
         fresh = _with_new_keys(owner)
-        name, last = _free_name(owner), _last_good(owner) if abandon else None  # both may ask the anchors: unlocked
+        name, last = _free_name(owner), _last_good(owner) if terms.abandon else None  # may ask the anchors: unlocked
         with owner.database.transaction() as session:
             old = verifying.locked(session)
             if old.id != present:
                 raise NotPossible("Another log has just been opened.", next_step="Check `keys show` first.")
             new = logs.open_next(session, fresh, owner.clock(), name)
-            said = {"vkey": new.vkey, "receipt_vkey": new.receipt_vkey, "because": because, "actor": caller.as_record()}
-            if abandon:
+            said = _said(caller, new, terms)
+            if terms.abandon:
                 _abandon(session, owner, old, new, last, said)
             else:
                 last = _close(session, owner, old, new, said)
         # From here on the new keys are the log's: a crash leaves what the same command finishes.
         _take_over(owner, new, old)
-        anchored = _anchored(owner, old, None if abandon else last)
+        anchored = _anchored(owner, old, None if terms.abandon else last)
         return Rotated(new.origin, new.vkey, new.receipt_vkey, old.origin, anchored=anchored)
     finally:
         owner.close()
@@ -110,6 +109,12 @@ def _take_over(use: Resources, log: Log, before: Log) -> bool:
     return taken
 
 
+def _said(caller: Caller, new: Log, terms: Terms) -> Record:
+    """What the last entry of the one log and the first of the next both say."""
+    known = {"vkey": new.vkey, "receipt_vkey": new.receipt_vkey, "because": terms.because}
+    return {**known, **terms.allowed_by, "actor": caller.as_record()}
+
+
 def _require_sound(use: Resources) -> None:
     """The log must be one that can be closed: sealed to its end, and the one that was anchored."""
     with use.database.reading() as session:
@@ -117,7 +122,7 @@ def _require_sound(use: Resources) -> None:
     if stopped is not None:
         raise NotPossible(
             f"The log is stopped: {stopped}.",
-            next_step="See `The log is stopped` in deploy/README.md; to leave it as it is, use `--abandon`.",
+            next_step="See `The log is stopped` in deploy/README.md; to leave it as it is, propose `--abandon`.",
         )
     sealer.require_anchored(use)
     sealer.seal(use)  # most of it before the log is locked, so that nobody waits long
@@ -137,7 +142,7 @@ def _require_unsound(use: Resources) -> None:
     except (BehindAnchor, Forked):
         return
     raise NotPossible(
-        "The log has no faults.", next_step="Run the command without --abandon to close the log properly."
+        "The log has no faults.", next_step="Propose the rotation without --abandon, to close the log properly."
     )
 
 

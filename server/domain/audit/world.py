@@ -87,13 +87,15 @@ class RoleGrant:
 
 @dataclass
 class Proposal:
-    """An act that takes two people. `state`: proposed, approved, done, closed."""
+    """An act that takes two people. `state`: proposed, approved, done, closed. fault: of its approval."""
 
     what: str
     on: str
     says: Record
     proposed_by: str | None
     approved_by: str | None = None
+    approved_at: int = 0
+    fault: str | None = None
     state: str = "proposed"
 
 
@@ -123,6 +125,7 @@ class Stage:
     planned: str | object = UNTOLD
     note: str | object | None = UNTOLD
     reports_at_least: int = 0
+    main: str | None = None
     aliases: set[str] = field(default_factory=set)
 
 
@@ -194,6 +197,7 @@ class World:
     report_to_renew: set[str] = field(default_factory=set)  # tiers
     models: set[str] = field(default_factory=set)
     stages: dict[str, Stage] = field(default_factory=dict)
+    checkpoints: dict[str, str] = field(default_factory=dict)  # id → stage
     current: dict[str, str] = field(default_factory=dict)  # agreement → sha256 of its current version
     # Agreement → sha256 of the version before that one, and the end of the time in which it counts as well.
     lasting: dict[str, tuple[str | None, int]] = field(default_factory=dict)
@@ -205,6 +209,7 @@ class World:
     forgotten: set[str] = field(default_factory=set)  # families of kinds ("person") of which an entry was erased
     is_recent: bool = False  # whether an entry has had what only recent ones have
     two_people: bool = False  # whether what takes two people takes two who could not be one
+    takes_two: set[str] = field(default_factory=set)  # kinds of proposals that a later version demands as well
     lists_people: bool = False  # whether rows have told who acted: the oldest did not
     last_ms: int = 0
     notes: list[str] = field(default_factory=list)  # what is no fault, and is told for good: by whom, and why
@@ -234,6 +239,11 @@ class World:
             return f"{proposer}, who proposed it, could act in the name of {email}, who approved it"
         return None
 
+    def able(self, proposer: str | None) -> list[str]:
+        """The admins who could approve what `proposer` proposed."""
+        admins = [email for email, one in self.people.items() if one.role == Role.ADMIN and not one.disabled]
+        return [email for email in admins if self.second_person_fault(email, proposer) is None]
+
     def signed(self, signature: int | None, organization: str | None, sha256: str | None) -> bool:
         """Whether this signature of an organization under these words is in force."""
         known = self.signatures.get(-1 if signature is None else signature)
@@ -251,6 +261,12 @@ class World:
         for number in findings:
             if (finding := self.findings.get(number)) is not None and finding.state in TRIAGED:
                 finding.state = FindingState.CONSIDERED
+
+    def set_main(self, stage: str, checkpoint: str) -> None:
+        """Move on which checkpoint is a stage's `main`; it is published then."""
+        self.checkpoints[checkpoint] = stage
+        if (known := self.stages.get(stage)) is not None:
+            known.main = checkpoint
 
     def may(self, email: str | None, permission: Permission) -> bool:
         """Whether somebody is there, active, and of a role that includes it."""

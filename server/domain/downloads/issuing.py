@@ -57,6 +57,7 @@ class Download:
 
     id: str
     stage: str
+    checkpoint_id: str
     expires_at: datetime
     entry: Appended
     receipt: bytes
@@ -92,8 +93,16 @@ def issue(use: Resources, caller: Caller, order: Order) -> Download:
         moment=grant.at,  # so that they end when the entry says, however late they are signed
     )
     expires_at = grant.at.replace(microsecond=0) + timedelta(seconds=lifetime_seconds)
-    stage = f"{grant.model}/{grant.stage}"
-    return Download(download_id, stage, expires_at, entry, _receipt(use, log, entry), grant.files, urls)
+    return Download(
+        id=download_id,
+        stage=f"{grant.model}/{grant.stage}",
+        checkpoint_id=grant.checkpoint.checkpoint_id,
+        expires_at=expires_at,
+        entry=entry,
+        receipt=_receipt(use, log, entry),
+        files=grant.files,
+        urls=urls,
+    )
 
 
 def renew(use: Resources, caller: Caller, download_id: str, paths: Sequence[str] | None) -> Download:

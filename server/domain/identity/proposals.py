@@ -1,7 +1,8 @@
 """Proposals: what else takes two people: one proposes an act with all that it says, another lets it happen."""
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -23,11 +24,40 @@ from server.storage.database import Base, Key, Moment
 class ProposalKind(StrEnum):
     """What is proposed."""
 
+    CHECKPOINT = "checkpoint"
+    KEYS = "keys"
     QUOTA = "quota"
+    REPORTS = "reports"
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a kind is called, with `{}` for what it is on, and what its proposer must be allowed.
+
+    afterwards: what is left to do once it is approved, within `good_for`; None where the approval carries it out.
+    """
+
+    words: str
+    permission: Permission
+    afterwards: str | None = None
+    good_for: timedelta = timedelta(0)
+
+
+KINDS: dict[ProposalKind, About] = {
+    ProposalKind.CHECKPOINT: About("a checkpoint of {}", Permission.CHECKPOINT_PUBLISH),
+    ProposalKind.KEYS: About(
+        "new keys for the log {}",
+        Permission.LOG_MANAGE,
+        "Within 7 days, run `weightgate-server keys rotate` on the machine with the log's keys.",
+        timedelta(days=7),
+    ),
+    ProposalKind.QUOTA: About("the quota of {}", Permission.ORGANIZATION_MANAGE),
+    ProposalKind.REPORTS: About("a lower minimum of reports for {}", Permission.STAGE_MANAGE),
+}
 
 
 class Proposal(Base):
-    """An act that waits, or waited, for a second admin. payload: JSON, exactly what is carried out."""
+    """An act that waits, or waited, for a second person. payload: JSON, exactly what is carried out."""
 
     __tablename__ = "proposals"
     id: Mapped[int] = mapped_column(Key, primary_key=True)
@@ -49,6 +79,15 @@ class Proposal(Base):
         """What is carried out."""
         said: dict[str, Any] = orjson.loads(self.payload)
         return said
+
+    @property
+    def about(self) -> About:
+        return KINDS[ProposalKind(self.kind)]
+
+    @property
+    def title(self) -> str:
+        """What it is about, for people: `the quota of aurora`."""
+        return self.about.words.format(self.subject)
 
     @property
     def state(self) -> str:
@@ -74,12 +113,9 @@ def create(
     session: Session, caller: Caller, kind: ProposalKind, subject: str, says: Mapping[str, Any], at: datetime
 ) -> Proposal:
     """Propose inside the caller's transaction, as its last act. Raises NotPossible while the same subject waits."""
-    caller.require(Permission.PROPOSAL_CREATE)
-    waiting = session.scalar(select(Proposal.id).where(Proposal.kind == kind, Proposal.subject == subject, IS_OPEN))
-    if waiting is not None:
-        raise NotPossible(
-            f"Proposal {waiting} for {subject} is still waiting.", next_step="Approve, reject or withdraw it first."
-        )
+    for permission in (Permission.PROPOSAL_CREATE, KINDS[kind].permission):
+        caller.require(permission)
+    require_none_open(session, kind, subject)
     payload = orjson.dumps(dict(says), option=orjson.OPT_SORT_KEYS).decode()
     proposal = Proposal(
         kind=kind, subject=subject, payload=payload, proposed_by=caller.person_id, proposed_at=at,
@@ -91,15 +127,33 @@ def create(
     return proposal
 
 
+def open_of(session: Session, kind: ProposalKind, subject: str) -> Proposal | None:
+    """The one that waits, if any."""
+    return session.scalar(select(Proposal).where(Proposal.kind == kind, Proposal.subject == subject, IS_OPEN))
+
+
+def all_open_of(session: Session, subject: str) -> Sequence[Proposal]:
+    """Whatever waits for this subject."""
+    return session.scalars(select(Proposal).where(Proposal.subject == subject, IS_OPEN).order_by(Proposal.id)).all()
+
+
+def require_none_open(session: Session, kind: ProposalKind, subject: str) -> None:
+    """Raise NotPossible while the same subject waits."""
+    if (waiting := open_of(session, kind, subject)) is not None:
+        raise NotPossible(
+            f"Proposal {waiting.id} for {subject} is still waiting.", next_step="Approve, reject or withdraw it first."
+        )
+
+
 def approve_in(session: Session, caller: Caller, proposal_id: int, at: datetime) -> Proposal:
     """Approve inside the transaction that then carries it out. Raises what `second_person.require` raises."""
     caller.require(Permission.PROPOSAL_APPROVE)
     proposal = _open(session, proposal_id)
     second_person.require(session, caller, proposal.proposed_by)
     proposer = session.get_one(Person, proposal.proposed_by)
-    if proposer.disabled_at is not None or proposer.role not in POLICY[Permission.PROPOSAL_CREATE].roles:
+    if proposer.disabled_at is not None or proposer.role not in POLICY[proposal.about.permission].roles:
         raise NotPossible(
-            f"{proposer.email}, who proposed this, is no longer an admin.", next_step="Reject it, then propose again."
+            f"{proposer.email}, who proposed this, may no longer do so.", next_step="Reject it, then propose again."
         )
     proposal.approved_by, proposal.approved_at = caller.person_id, at
     _record(session, caller, EntryKind.PROPOSAL_APPROVE, proposal, at)
@@ -107,9 +161,11 @@ def approve_in(session: Session, caller: Caller, proposal_id: int, at: datetime)
 
 
 def reject_in(session: Session, caller: Caller, proposal_id: int, at: datetime) -> Proposal:
-    """Close a proposal; its proposer withdraws it so."""
-    caller.require(Permission.PROPOSAL_APPROVE)
+    """Close a proposal; its proposer withdraws it so, and nobody but an admin rejects another's."""
+    caller.require(Permission.PROPOSAL_CREATE)
     proposal = _open(session, proposal_id)
+    if proposal.proposed_by != caller.person_id:
+        caller.require(Permission.PROPOSAL_APPROVE)
     proposal.closed_by, proposal.closed_at = caller.person_id, at
     _record(session, caller, EntryKind.PROPOSAL_REJECT, proposal, at)
     return proposal

@@ -29,6 +29,7 @@ from server.storage.database import Base, Key, Moment
 
 PREFIX = "wgk_"
 FORM = re.compile(r"wgk_([0-9A-Za-z]{12})_[0-9A-Za-z]{49}")
+HUB_FORM = re.compile(r"hf_([0-9A-Za-z]{12})([0-9A-Za-z]{49})")  # as `for_hub` spells one
 PUBLIC_ID = re.compile(r"[0-9A-Za-z]{12}")
 ROTATION_OVERLAP = timedelta(hours=24)
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -70,6 +71,16 @@ def render(public_id: str, secret: bytes) -> str:
     return body + _base62(zlib.crc32(body.encode()), 6)
 
 
+def for_hub(text: str) -> str:
+    """Return a token as programs want it that send none but the Hugging Face hub's own, such as llama.cpp."""
+    return "hf_" + text.removeprefix(PREFIX).replace("_", "")
+
+
+def from_hub(text: str) -> str:
+    """Return a text with each such token in it as we spell it."""
+    return HUB_FORM.sub(rf"{PREFIX}\1_\2", text)
+
+
 def public_id_of(text: str) -> str | None:
     """Return the id inside a well-formed token, None for anything else: that costs no query."""
     match = FORM.fullmatch(text)
@@ -96,15 +107,10 @@ def create(
 
     made_with: the key of the form that asks, of which no second token is made.
     """
-    caller.require(Permission.TOKEN_CREATE)
-    if caller.person_id is None or caller.organization_id is None or caller.role is None or caller.via == "token":
-        raise NotPermitted("Only a person can create tokens.")
-    _require_sensible(name, scopes, lifetime, networks, caller.role, use.settings.token_lifetime_days)
+    organization_id, person_id = require_possible(use, caller, name, scopes, lifetime, networks)
     with use.database.transaction() as session:
         at = use.clock()
-        made = _insert(
-            session, caller.organization_id, caller.person_id, name, scopes, networks, at, at + lifetime, made_with
-        )
+        made = _insert(session, organization_id, person_id, name, scopes, networks, at, at + lifetime, made_with)
         hashed = made.token.secret_sha256.hex()
         _record(session, caller, EntryKind.TOKEN_CREATE, made.token, at, secret_sha256=hashed)
         return made
@@ -145,6 +151,7 @@ def revoke(use: Resources, caller: Caller, public_id: str) -> None:
 
 def revoke_leaked(use: Resources, caller: Caller, text: str) -> None:
     """Revoke a token because somebody could show it. Anything else changes nothing, and is not told apart."""
+    text = from_hub(text)
     public_id = public_id_of(text)
     if public_id is None:
         return
@@ -196,7 +203,7 @@ def _insert(
         person_id=person_id,
         name=name.strip(),
         scopes=" ".join(sorted(scopes)),
-        networks=_networks(networks),
+        networks=kept_networks(networks),
         created_at=at,
         expires_at=expires_at,
         made_with=made_with,
@@ -212,27 +219,33 @@ def _insert(
     return NewToken(token, text)
 
 
-def _require_sensible(
+def require_possible(
+    use: Resources,
+    caller: Caller,
     name: str,
     scopes: Collection[Scope],
     lifetime: timedelta,
     networks: Collection[str],
-    role: Role,
-    lifetime_days: int,
-) -> None:
+) -> tuple[int, int]:
+    """Raise what `create` would raise for this; return whose it would be: the ids of organization and person."""
+    caller.require(Permission.TOKEN_CREATE)
+    if caller.person_id is None or caller.organization_id is None or caller.role is None or caller.via == "token":
+        raise NotPermitted("Only a person can create tokens.")
+    lifetime_days = use.settings.token_lifetime_days
     if not name.strip() or len(name) > 100:
         raise InvalidRequest("Enter a name for the token, in 100 characters or fewer.")
     if not timedelta(0) < lifetime <= timedelta(days=lifetime_days):
         raise InvalidRequest(f"A token can be valid for 1 to {lifetime_days} days.")
     if not scopes:
         raise InvalidRequest("A token needs at least one scope.")
-    _require_carried(scopes, role)
-    if len(_networks(networks)) > 1000:
+    _require_carried(scopes, caller.role)
+    if len(kept_networks(networks)) > 1000:
         raise InvalidRequest("Too many networks. The maximum is about 50.")
+    return caller.organization_id, caller.person_id
 
 
-def _networks(given: Collection[str]) -> str:
-    """As they are kept."""
+def kept_networks(given: Collection[str]) -> str:
+    """As they are kept. Raises InvalidRequest."""
     try:
         return " ".join(str(addresses.network(text)) for text in given)
     except ValueError as error:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from server import dates
 from server.domain.identity.organizations import Organization
 from server.domain.identity.people import Person
+from server.domain.identity.proposals import Proposal
 from server.domain.mail import mails
 from server.domain.mail.mails import Mail
 from server.domain.permissions import Role
@@ -104,15 +105,27 @@ def role_waits(session: Session, use: Resources, person: Person, role: Role, pro
             mails.queue(session, use, "role_waits", admin.email, subject, text, at)
 
 
-def proposal_waits(session: Session, use: Resources, proposal_id: int, what: str, proposer: str, at: datetime) -> None:
-    """Tell the lab's other admins that an act needs one of them. what: `the quota of aurora`."""
+def proposal_waits(session: Session, use: Resources, proposal: Proposal, at: datetime) -> None:
+    """Tell the lab's other admins that an act needs one of them."""
     text = (
-        f"Approve or reject it: {use.settings.public_url}/admin/proposals/{proposal_id}\n\n"
-        f"{proposer} proposed to change {what} beyond what one admin may do alone. Nothing has changed yet."
+        f"Approve or reject it: {use.settings.public_url}/admin/proposals/{proposal.id}\n\n"
+        f"{proposal.proposer.email} proposed {proposal.title}, which takes two people. Nothing has changed yet."
     )
     for admin in of_lab(session, {Role.ADMIN}):
-        if admin.email != proposer:
-            mails.queue(session, use, "proposal_waits", admin.email, f"Approval needed: {what}", text, at)
+        if admin.id != proposal.proposed_by:
+            mails.queue(session, use, "proposal_waits", admin.email, f"Approval needed: {proposal.title}", text, at)
+
+
+def proposal_closed(session: Session, use: Resources, proposal: Proposal, by: str, at: datetime) -> None:
+    """Tell whoever proposed an act what another decided."""
+    if proposal.closed_by == proposal.proposed_by:
+        return
+    subject = f"{proposal.state.capitalize()}: {proposal.title}"
+    text = (
+        f"See proposal {proposal.id}: {use.settings.public_url}/admin/proposals/{proposal.id}\n\n"
+        f"{by} {proposal.state} what you proposed: {proposal.title}."
+    )
+    mails.queue(session, use, "proposal_closed", proposal.proposer.email, subject, text, at)
 
 
 def role_given(session: Session, use: Resources, person: Person, role: Role, at: datetime) -> None:

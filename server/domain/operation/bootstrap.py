@@ -14,11 +14,14 @@ from server.domain.errors import InvalidRequest, NotPossible
 from server.domain.identity import email_addresses, organizations, people, role_grants
 from server.domain.identity.organizations import Organization
 from server.domain.identity.people import Person
+from server.domain.identity.proposals import ProposalKind
 from server.domain.identity.role_grants import RoleGrant
 from server.domain.permissions import Role
 from server.domain.release.stages import Everything
 from server.domain.resources import Resources
 from server.log.entries import Log, LogEntry
+
+TAKES_TWO = sorted(ProposalKind)  # what the audit holds an instance to from its beginning, or from when it adopts it
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,35 +65,37 @@ def begin(use: Resources, lab: str, lab_name: str, admins: list[FirstAdmin]) -> 
             "actor": Caller(via="cli").as_record(), "origin": log.origin, "organization": lab,
             "organization_id": home.id,
             "vkey": log.vkey, "receipt_vkey": log.receipt_vkey, "second_person_tier": use.settings.second_person_tier,
-            "admins": [admin.email for admin in made], "two_people": True,
+            "admins": [admin.email for admin in made], "two_people": True, "takes_two": TAKES_TWO,
         }  # fmt: skip
         acts.append(session, EntryKind.INSTANCE_BEGIN, at, record, organization_id=home.id)
         return made
 
 
 def adopt_rules(use: Resources) -> bool:
-    """Let two people be demanded from now on, in an instance of before that rule; returns whether that is new.
+    """Let two people be demanded from now on, in an instance of before that rule, or for acts that it did not cover
+    then; returns whether that is new.
 
     use: with the owner's role. The audit judges what comes before the entry as it was judged then.
     """
     with use.database.transaction() as session:
         session.scalar(select(Everything).with_for_update())  # of two that start at once, one writes it
-        if not has_log(session) or _has_rules(session):
+        adopted = _adopted(session)
+        if not has_log(session) or (adopted is not None and adopted.issuperset(TAKES_TWO)):
             return False
-        first = session.scalars(
-            select(Person).join(RoleGrant, RoleGrant.person_id == Person.id).where(RoleGrant.is_root)
-        )
+        root = select(Person).join(RoleGrant, RoleGrant.person_id == Person.id).where(RoleGrant.is_root)
+        first = session.scalars(root) if adopted is None else ()
         lab = session.scalars(select(Organization).where(Organization.is_lab)).one()
         record = {
             "actor": Caller(via="cli").as_record(), "organization": lab.slug,
-            "first_admins": [admin.email for admin in first],
+            "first_admins": [admin.email for admin in first], "takes_two": TAKES_TWO,
         }  # fmt: skip
         acts.append(session, EntryKind.RULES_ADOPT, use.clock(), record, organization_id=lab.id)
         return True
 
 
-def _has_rules(session: Session) -> bool:
-    if session.scalar(select(LogEntry.id).where(LogEntry.kind == str(EntryKind.RULES_ADOPT)).limit(1)) is not None:
-        return True
-    began = session.scalar(select(LogEntry.record).where(LogEntry.kind == str(EntryKind.INSTANCE_BEGIN)).limit(1))
-    return began is not None and bool(began) and bool(orjson.loads(began).get("two_people"))
+def _adopted(session: Session) -> set[str] | None:
+    """The acts that are known to take two people, of those that are proposed; None before the rule of two people."""
+    kinds = (str(EntryKind.INSTANCE_BEGIN), str(EntryKind.RULES_ADOPT))
+    records = map(orjson.loads, session.scalars(select(LogEntry.record).where(LogEntry.kind.in_(kinds))))
+    adopting = [one for one in records if one.get("two_people") or one["kind"] == EntryKind.RULES_ADOPT]
+    return {kind for one in adopting for kind in one.get("takes_two", ())} if adopting else None

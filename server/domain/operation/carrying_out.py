@@ -1,4 +1,4 @@
-"""Carrying out: acts that one admin may do alone up to a bound, and that beyond it another one lets happen."""
+"""Carrying out: what one person proposed, and another lets happen."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +10,8 @@ from server.domain.identity import organizations, proposals
 from server.domain.identity.proposals import Proposal, ProposalKind
 from server.domain.mail import notices
 from server.domain.permissions import Permission
+from server.domain.publish import opening
+from server.domain.release import stage_editing
 from server.domain.resources import Resources
 
 
@@ -26,22 +28,31 @@ def set_quota(
             organizations.set_quota_in(session, use, caller, slug, **says)
             return None
         proposal = proposals.create(session, caller, ProposalKind.QUOTA, slug, says, at)
-        notices.proposal_waits(session, use, proposal.id, f"the quota of {slug}", str(caller.person), at)
+        notices.proposal_waits(session, use, proposal, at)
         return proposal
 
 
 def approve(use: Resources, caller: Caller, proposal_id: int) -> Proposal:
-    """Let what another admin proposed happen, at once. Raises what `proposals.approve_in` and the act itself raise."""
+    """Let what another person proposed happen, at once, or allow it where it is done on the host.
+
+    Raises what `proposals.approve_in` and the act itself raise.
+    """
     with use.database.transaction() as session:
-        proposal = proposals.approve_in(session, caller, proposal_id, use.clock())
-        _CARRIED_OUT[ProposalKind(proposal.kind)](session, use, caller, proposal)
+        at = use.clock()
+        proposal = proposals.approve_in(session, caller, proposal_id, at)
+        notices.proposal_closed(session, use, proposal, str(caller.person), at)
+        if proposal.about.afterwards is None:
+            _CARRIED_OUT[ProposalKind(proposal.kind)](session, use, caller, proposal)
         return proposal
 
 
 def reject(use: Resources, caller: Caller, proposal_id: int) -> Proposal:
     """Close it for good: for its proposer a withdrawal."""
     with use.database.transaction() as session:
-        return proposals.reject_in(session, caller, proposal_id, use.clock())
+        at = use.clock()
+        proposal = proposals.reject_in(session, caller, proposal_id, at)
+        notices.proposal_closed(session, use, proposal, str(caller.person), at)
+        return proposal
 
 
 def _set_quota(session: Session, use: Resources, caller: Caller, proposal: Proposal) -> None:
@@ -49,5 +60,7 @@ def _set_quota(session: Session, use: Resources, caller: Caller, proposal: Propo
 
 
 _CARRIED_OUT: dict[ProposalKind, Callable[[Session, Resources, Caller, Proposal], Any]] = {
+    ProposalKind.CHECKPOINT: opening.carry_out,
     ProposalKind.QUOTA: _set_quota,
+    ProposalKind.REPORTS: stage_editing.carry_out,
 }

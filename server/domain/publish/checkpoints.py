@@ -9,7 +9,7 @@ from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text, UniqueConst
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
 
 from server.domain.callers import Caller
-from server.domain.errors import NotFound
+from server.domain.errors import NoSuchCheckpoint, NotFound
 from server.domain.paging import Page, Slice, page
 from server.domain.permissions import Permission
 from server.domain.release.stages import Stage
@@ -106,7 +106,7 @@ def object_key(stage: str, checkpoint_id: str, path: str) -> str:
 
 
 def find(session: Session, stage_pk: int, main_pk: int | None, name: str) -> int:
-    """Return the key of a stage's published checkpoint by its id or `main`. Raises NotFound."""
+    """Return the key of a stage's published checkpoint by its id or `main`. Raises NoSuchCheckpoint."""
     if name == MAIN:
         found = main_pk
     elif CHECKPOINT_ID.fullmatch(name):
@@ -116,7 +116,7 @@ def find(session: Session, stage_pk: int, main_pk: int | None, name: str) -> int
     else:
         found = None
     if found is None:
-        raise NotFound("This stage has no such checkpoint.", next_step="List its checkpoints, or use `main`.")
+        raise NoSuchCheckpoint
     return found
 
 
@@ -137,7 +137,7 @@ _kept: dict[tuple[Database, int], FileList] = {}
 def _read_files(session: Session, checkpoint_pk: int) -> FileList:
     checkpoint = session.get_one(Checkpoint, checkpoint_pk)
     if checkpoint.published_at is None:
-        raise NotFound("This stage has no such checkpoint.")
+        raise NoSuchCheckpoint
     rows = session.scalars(
         select(CheckpointFile).where(CheckpointFile.checkpoint_id == checkpoint_pk).order_by(CheckpointFile.path)
     )

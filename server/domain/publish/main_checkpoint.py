@@ -64,6 +64,7 @@ def warnings_of_publishing(session: Session, stage: Stage, asked_name: str) -> l
         before = id_of_main(session, stage)
         replaced = f", in place of {before}" if before else ""
         warnings.append(
-            f"{stage.full_name} is available to {people}: once uploaded, this is its `main` immediately{replaced}"
+            f"{stage.full_name} is available to {people}: once uploaded, this waits for another person's approval, and "
+            f"then becomes its `main`{replaced}"
         )
     return warnings

@@ -43,16 +43,19 @@ class Manifest:
 def sign(name: str, files: Mapping[str, FileHashes], private_key_file: Path) -> Manifest:
     """Sign both forms for the files, by path.
 
-    name: what the manifest calls the model; informative, no check depends on it.
+    name: what the files form calls the model; the chunks form calls it `name@id`, with the checkpoint's id. The public
+    tool reads neither; our client trusts chunks without a hash of the whole file where the id is the right one.
     Raises keys.KeyFileError when the key file is open to others or holds no EC P-256 key, and ManifestError when what
     was signed is not what was given.
     """
     chunk_bytes = {file.chunk_bytes for file in files.values()}
     if len(chunk_bytes) != 1:
         raise ManifestError("there must be files to sign, all hashed in chunks of the same size")
-    signer = _Signer(name, private_key_file, keys.public_pem(keys.read_manifest_key(private_key_file)))
+    signer = _Signer(private_key_file, keys.public_pem(keys.read_manifest_key(private_key_file)))
     digests, chunks = {path: file.sha256 for path, file in files.items()}, _chunks(files)
-    signed = Manifest(signer.sign_files(digests), signer.sign_chunks(chunks, chunk_bytes.pop()))
+    files_form = signer.sign_files(name, digests)
+    # The two forms share no hash: without the ID in it, another checkpoint's chunks could be passed off as this one's.
+    signed = Manifest(files_form, signer.sign_chunks(f"{name}@{checkpoint_id(files_form)}", chunks, chunk_bytes.pop()))
     if digests_in(signed.files_form) != digests or chunks_in(signed.chunks_form) != chunks:
         raise ManifestError("the signed content differs from the computed content")
     return signed
@@ -105,17 +108,17 @@ def _chunks(files: Mapping[str, FileHashes]) -> dict[str, str]:
 class _Signer:
     """The library, given our hashes instead of a folder to read."""
 
-    model_name: str
     private_key: Path
     public_key: bytes
 
-    def sign_files(self, digests: Mapping[str, str]) -> bytes:
-        return self._sign({"method": "files"}, "sha256", digests)
+    def sign_files(self, name: str, digests: Mapping[str, str]) -> bytes:
+        return self._sign(name, {"method": "files"}, "sha256", digests)
 
-    def sign_chunks(self, chunks: Mapping[str, str], chunk_bytes: int) -> bytes:
-        return self._sign({"method": "shards", "shard_size": chunk_bytes}, f"sha256-sharded-{chunk_bytes}", chunks)
+    def sign_chunks(self, name: str, chunks: Mapping[str, str], chunk_bytes: int) -> bytes:
+        form = {"method": "shards", "shard_size": chunk_bytes}
+        return self._sign(name, form, f"sha256-sharded-{chunk_bytes}", chunks)
 
-    def _sign(self, form: dict[str, Any], algorithm: str, digests: Mapping[str, str]) -> bytes:
+    def _sign(self, name: str, form: dict[str, Any], algorithm: str, digests: Mapping[str, str]) -> bytes:
         """Return a bundle over these digests, after the library's own verifier has accepted it."""
         # Imported here: it takes a second, and only a publisher needs it.
         from model_signing import hashing, manifest, signing, verifying
@@ -123,7 +126,7 @@ class _Signer:
 
         kind = manifest.SerializationType.from_args({**form, "hash_type": "sha256", "allow_symlinks": False})
         items = [kind.new_item(key, Digest(algorithm, bytes.fromhex(sha256))) for key, sha256 in digests.items()]
-        given = manifest.Manifest(self.model_name, items, kind)
+        given = manifest.Manifest(name, items, kind)
 
         class Given(hashing.Config):
             """Hands over the hashes that are there. Nothing is read, so nothing can be ignored silently."""
@@ -131,7 +134,7 @@ class _Signer:
             def hash(self, *_: object, **__: object) -> manifest.Manifest:
                 return given
 
-        hashes, folder = Given(), self.model_name  # type: ignore[no-untyped-call]  # the folder is never opened
+        hashes, folder = Given(), name  # type: ignore[no-untyped-call]  # the folder is never opened
         signer = signing.Config().set_hashing_config(hashes)  # type: ignore[no-untyped-call]
         verifier = verifying.Config().set_hashing_config(hashes)  # type: ignore[no-untyped-call]
         with tempfile.TemporaryDirectory() as scratch:

@@ -1,8 +1,9 @@
 """Publishing: from a folder to a visible checkpoint. Resumable, and visible in one step or not at all.
 
 The order is what makes it so: check and hash all files; sign the manifest once and keep it, which fixes the id; upload
-what the store does not have yet, verified by the store; compare with the manifest; make it visible in one transaction.
-A run that dies anywhere before the last step leaves a draft that nobody sees and that the next run continues.
+what the store does not have yet, verified by the store; compare with the manifest; make it visible in one transaction,
+or, where the stage is open, propose it. A run that dies anywhere before the last step leaves a draft that nobody sees
+and that the next run continues.
 """
 
 import contextlib
@@ -13,21 +14,18 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from server.domain import acts
 from server.domain.callers import Caller
-from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotPossible
 from server.domain.identity import authentication
 from server.domain.permissions import Permission
-from server.domain.publish import checkpoints, descriptions, formats, hashing, main_checkpoint, manifests
+from server.domain.publish import checkpoints, descriptions, formats, hashing, main_checkpoint, manifests, opening
 from server.domain.publish.checkpoints import Checkpoint, CheckpointFile, CheckpointManifest, ManifestForm
 from server.domain.publish.descriptions import CheckpointDescription, DescriptionKind
 from server.domain.publish.faults import NotPublishable
 from server.domain.publish.hashing import FileHashes
 from server.domain.publish.patience import Patience
 from server.domain.publish.source_files import SourceFile, open_unchanged
-from server.domain.release import stages
-from server.domain.release.stages import Stage, StageState
+from server.domain.release.stages import Stage
 from server.domain.resources import Resources
 from server.storage.objects import ChecksumMismatch, ObjectInfo, ObjectStoreError
 
@@ -37,7 +35,10 @@ Told = Callable[[str], None]  # gets a sentence that the publisher should read b
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What a run has made visible."""
+    """What a run has made visible, or proposed.
+
+    proposal: by which it waits, where that takes another person; next_step: what they have to do.
+    """
 
     stage: str
     checkpoint_id: str
@@ -46,6 +47,8 @@ class Published:
     resumed: bool  # an earlier run had begun it
     left_out: Sequence[str]  # what lies in the folder and is never published
     warnings: Sequence[str]  # what was told before
+    proposal: int | None = None
+    next_step: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,8 @@ def publish(
     progress: Progress = lambda *_: None,
     tell: Told = lambda _: None,
 ) -> Published:
-    """Publish every file of a folder as one checkpoint of a stage, whose `main` it becomes.
+    """Publish every file of a folder as one checkpoint of a stage, whose `main` it becomes: once another person has
+    approved it, where the stage is open.
 
     A database that is away is waited for. Raises NotPublishable, Refused, ObjectStoreError, AnotherInstance or
     DatabaseUnavailable; nothing is visible then, and the same call continues where it stopped.
@@ -74,7 +78,7 @@ def publish(
     if note is not None and len(note) > 2000:
         raise InvalidRequest("A note can have up to 2000 characters.")
     with use.database.reading() as session:
-        stage = _open_stage(session, full_name)
+        stage = opening.open_stage(session, full_name)
         name = stage.full_name  # an alias was resolved
         warnings = main_checkpoint.warnings_of_publishing(session, stage, full_name)
     scanned = formats.scan(folder)
@@ -89,12 +93,18 @@ def publish(
     draft = patience.insist(lambda _: _draft(use, caller, name, hashes, note, scanned.warnings, described))
     use.claim_bucket()  # or these objects would get between another instance's
     versions = _upload(use, draft, name, files, hashes, patience, lambda done: progress("uploading", done, size_bytes))
-    patience.insist(lambda again: _make_visible(use, caller, draft, name, versions, size_bytes, note, again=again))
+    waits = patience.insist(lambda again: _finish(use, caller, draft, name, versions, note, again=again))
+    _clear_away(use, draft, name)
+    return Published(
+        name, draft.checkpoint_id, len(files), size_bytes, draft.resumed, scanned.left_out, warnings, *waits
+    )
+
+
+def _clear_away(use: Resources, draft: _Draft, name: str) -> None:
+    """What runs before this one had begun to send. It costs space only: no reason to call this one failed."""
     if draft.resumed:
-        # What runs before this one had begun to send. It costs space only: no reason to call this one failed.
         with contextlib.suppress(ObjectStoreError):
             use.store.abort_uploads(checkpoints.object_key(name, draft.checkpoint_id, ""))
-    return Published(name, draft.checkpoint_id, len(files), size_bytes, draft.resumed, scanned.left_out, warnings)
 
 
 def _draft(
@@ -109,12 +119,12 @@ def _draft(
     """Find the draft of this very set of files, or sign its manifest and keep it: from here on the id is fixed."""
     content = manifests.content_digest({path: file.sha256 for path, file in hashes.items()})
     with use.database.reading() as session:
-        known = _known(session, _open_stage(session, name), content)
+        known = _known(session, opening.open_stage(session, name), content)
     if known is not None:
         return known
     signed = manifests.sign(name, hashes, use.settings.manifest_key_file)
     with use.database.transaction() as session:
-        stage = _open_stage(session, name, lock=True)
+        stage = opening.open_stage(session, name, lock=True)
         known = _known(session, stage, content)  # another run may have come first meanwhile
         if known is not None:
             return known
@@ -140,13 +150,14 @@ def _draft(
 
 
 def _known(session: Session, stage: Stage, content: str) -> _Draft | None:
-    """The draft with this content. Raises NotPossible when it is published already."""
+    """The draft with this content. Raises NotPossible when it is published already, or a proposal waits."""
     same = select(Checkpoint).where(Checkpoint.stage_id == stage.id, Checkpoint.content_sha256 == content)
     checkpoint = session.scalar(same)
+    if checkpoint is not None and checkpoint.published_at is not None:
+        raise _published_already(session, stage, checkpoint)
+    opening.require_none_waits(session, stage, None if checkpoint is None else checkpoint.checkpoint_id)
     if checkpoint is None:
         return None
-    if checkpoint.published_at is not None:
-        raise _published_already(session, stage, checkpoint)
     return _Draft(checkpoint.id, checkpoint.checkpoint_id, resumed=True)
 
 
@@ -211,53 +222,43 @@ def _stored(use: Resources, key: str, file: SourceFile, sha256: str, progress: C
 
 def _require_draft(use: Resources, draft: _Draft) -> None:
     with use.database.reading() as session:
-        _require_unpublished(session.get_one(Checkpoint, draft.key))
+        checkpoint = session.get_one(Checkpoint, draft.key)
+        _require_unfinished(session, checkpoint.stage, checkpoint)
 
 
-def _require_unpublished(checkpoint: Checkpoint) -> None:
+def _require_unfinished(session: Session, stage: Stage, checkpoint: Checkpoint) -> None:
     if checkpoint.published_at is not None:
         raise NotPossible(
             f"Another run has just published these files as {checkpoint.checkpoint_id}.",
             next_step="There is nothing to do.",
         )
+    opening.require_none_waits(session, stage, checkpoint.checkpoint_id)
 
 
-def _make_visible(
+def _finish(
     use: Resources,
     caller: Caller,
     draft: _Draft,
     name: str,
     versions: Mapping[str, str | None],
-    size_bytes: int,
     note: str | None,
     *,
     again: bool,
-) -> None:
+) -> tuple[int | None, str | None]:
+    """Make the draft visible, or propose it; returns the proposal that waits, and what has to be done."""
     with use.database.transaction() as session:
         # Uploads take hours: whoever was disabled meanwhile publishes nothing any more.
         standing = authentication.standing(session, caller, lock=True)
         if refused := authentication.fault(standing, caller, use.clock()):
             raise refused
-        stage = _open_stage(session, name, lock=True)
+        stage = opening.open_stage(session, name, lock=True)
         checkpoint = session.get_one(Checkpoint, draft.key, with_for_update=True)
-        if again and checkpoint.published_at is not None:
-            return  # the commit before was stored, and its answer lost
-        _require_unpublished(checkpoint)
-        at = use.clock()
-        for file in session.scalars(select(CheckpointFile).where(CheckpointFile.checkpoint_id == checkpoint.id)):
-            file.version_id = versions[file.path]
-        checkpoint.published_at, checkpoint.published_by = at, str(caller.person)
-        checkpoint.note = note or checkpoint.note  # a run that continues another's may say it anew
-        stage.main_checkpoint_id = checkpoint.id
-        record = {
-            "actor": caller.as_record(), "stage": name, "checkpoint": checkpoint.checkpoint_id,
-            "content_sha256": checkpoint.content_sha256, "files": len(versions), "size_bytes": size_bytes,
-        }  # fmt: skip
-        acts.append(session, EntryKind.CHECKPOINT_PUBLISH, at, record)
-
-
-def _open_stage(session: Session, name: str, *, lock: bool = False) -> Stage:
-    stage = stages.get(session, name, lock=lock)
-    if stage.state == StageState.WITHDRAWN:
-        raise NotPossible(f"{name} is withdrawn: nothing more can be published to it.")
-    return stage
+        waits = opening.waiting(session, stage, checkpoint.checkpoint_id) if again else None
+        if waits is None and not (again and checkpoint.published_at is not None):
+            _require_unfinished(session, stage, checkpoint)
+            for file in session.scalars(select(CheckpointFile).where(CheckpointFile.checkpoint_id == checkpoint.id)):
+                file.version_id = versions[file.path]
+            checkpoint.note = note or checkpoint.note  # a run that continues another's may say it anew
+            waits = opening.open_or_propose(session, use, caller, stage, checkpoint, use.clock())
+        # Else the commit before was stored, and its answer lost.
+        return (None, None) if waits is None else (waits.id, opening.next_step(session, waits))

@@ -24,10 +24,10 @@ from server.storage.database import Base, Key, Moment
 # What the Hugging Face client accepts as one part of a repository's name, so that every stage can be one.
 NAME = re.compile(r"(?!.*(--|\.\.))(?!.*\.git$)[A-Za-z0-9]([A-Za-z0-9._-]{0,94}[A-Za-z0-9])?")
 FIRST_SEGMENTS = {
-    "account", "admin", "agreements", "api", "appearance", "audit", "checkpoints", "datasets", "downloads", "find",
-    "findings", "healthz", "help", "invitations", "kernels", "log", "mails", "metrics", "models", "organizations",
-    "password", "people", "readyz", "releases", "releases.atom", "requests", "sessions", "sign-in", "sign-out",
-    "spaces", "stages", "static", "tokens",
+    "account", "admin", "agreements", "api", "appearance", "audit", "checkpoints", "client", "datasets", "device",
+    "downloads", "find", "findings", "healthz", "help", "invitations", "kernels", "log", "mails", "metrics", "models",
+    "organizations", "password", "people", "readyz", "releases", "releases.atom", "requests", "sessions", "sign-in",
+    "sign-out", "spaces", "stages", "static", "tokens",
 }  # fmt: skip
 NOT_MODELS = FIRST_SEGMENTS | {"everything", "doctor"}  # what a hold on everything is called; `storage/probes.py`
 ORDINAL_AT_MOST = 1_000_000

@@ -11,12 +11,16 @@ from server.domain.permissions import Permission
 from server.domain.publish import checkpoints
 from server.domain.publish.checkpoints import MANIFEST_TYPE, Checkpoint, FileList, ManifestForm
 from server.web import renamed
+from server.web.api import sha256sums
 from server.web.api.answers import Answer, Listing, ListQuery, answer, listing, moment
 from server.web.identity import allow, resources
 
 bp = APIBlueprint("checkpoints", __name__, url_prefix="/api/v1/stages/<model>/<stage>/checkpoints", tag="checkpoints")
 BUNDLE: dict[int | str, Any] = {
     200: {"description": "A Sigstore bundle.", "content": {MANIFEST_TYPE: {"schema": {"type": "object"}}}}
+}
+SUMS: dict[int | str, Any] = {
+    200: {"description": "A line a file.", "content": {sha256sums.MIME_TYPE: {"schema": {"type": "string"}}}}
 }
 
 
@@ -96,6 +100,18 @@ def manifest(caller: Caller, model: str, stage: str, checkpoint: str) -> Respons
 def manifest_chunks(caller: Caller, model: str, stage: str, checkpoint: str) -> Response:
     """The manifest in the library's shards form at 64 MiB, to verify ranges as they arrive."""
     return _manifest(caller, f"{model}/{stage}", checkpoint, ManifestForm.CHUNKS)
+
+
+@bp.get("/<checkpoint>/SHA256SUMS")
+@allow(Permission.CHECKPOINT_READ)
+@bp.doc(responses=SUMS)
+def sums(caller: Caller, model: str, stage: str, checkpoint: str) -> Response:
+    """The SHA-256 of each file, as `sha256sum --check` reads it."""
+    use = resources()
+    with use.database.reading() as session:
+        name, listed = rule.require_reading(session, use, caller, f"{model}/{stage}", checkpoint)
+    renamed.tell(f"{model}/{stage}", name)
+    return Response(sha256sums.render(listed.files.values()), mimetype=sha256sums.MIME_TYPE)
 
 
 def _manifest(caller: Caller, stage: str, checkpoint: str, form: ManifestForm) -> Response:

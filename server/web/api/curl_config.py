@@ -5,6 +5,8 @@ A file that was cut stays as far as it came, and so does one that is complete, w
 
 from collections.abc import Iterable
 
+from server.domain.publish.checkpoints import File
+
 MIME_TYPE = "text/x-curl-config"
 # fail: an error page must never be saved as weights. fail-early: and the whole must not end as if it were done.
 # Not remove-on-error: it removes files that were complete before, when a second run is refused.
@@ -19,12 +21,12 @@ WITH_WGET = r"""sed -n 's/^url = //p; s/^output = //p' \
   | xargs -n 2 sh -c 'mkdir -p "$(dirname "$1")" && wget -nv -O "$1" "$0"'"""
 
 
-def render(files: Iterable[tuple[str, int, str]]) -> str:
-    """Return the config. files: path, size in bytes, URL. Paths were checked when they were published: relative, and
-    of harmless characters.
+def render(files: Iterable[tuple[File, str]]) -> str:
+    """Return the config. files: each with its URL. Paths were checked when they were published: relative, and of
+    harmless characters.
     """
     return _HEAD + "".join(
-        f"\n# {size_bytes} bytes\nurl = {_quoted(url)}\noutput = {_quoted(path)}\n" for path, size_bytes, url in files
+        f"\n# {file.size_bytes} bytes\nurl = {_quoted(url)}\noutput = {_quoted(file.path)}\n" for file, url in files
     )
 
 

@@ -17,7 +17,7 @@ from server.domain.downloads.issuing import Download, Order
 from server.domain.permissions import Permission
 from server.domain.publish.checkpoints import MAIN
 from server.web import renamed
-from server.web.api import curl_config
+from server.web.api import aria2_input, curl_config, metalink
 from server.web.api.answers import Answer, Body, Listing, ListQuery, answer, listing, moment
 from server.web.identity import allow, resources
 
@@ -28,7 +28,9 @@ Paths = Annotated[
     list[Annotated[str, Field(max_length=512)]],
     Field(min_length=1, fail_fast=True, json_schema_extra={"uniqueItems": True}),  # `issuing` refuses what comes twice
 ]
-CURL: dict[int | str, Any] = {201: {"content": {curl_config.MIME_TYPE: {"schema": {"type": "string"}}}}}
+# What other programs read in place of our JSON; in the order in which a caller gets one who likes several alike.
+FORMS = {form.MIME_TYPE: form.render for form in (curl_config, metalink, aria2_input)}
+TEXTS: dict[int | str, Any] = {201: {"content": {form: {"schema": {"type": "string"}} for form in FORMS}}}
 PROOF: dict[int | str, Any] = {
     200: {"description": "tlog-proof.", "content": {"text/plain": {"schema": {"type": "string"}}}}
 }
@@ -89,9 +91,9 @@ class Downloads(Listing):
 @allow(Permission.DOWNLOAD_CREATE)
 @bp.input(DownloadOrder, arg_name="order")
 @bp.output(Issued, status_code=201)
-@bp.doc(responses=CURL)
+@bp.doc(responses=TEXTS)
 def create(caller: Caller, order: DownloadOrder) -> Response:
-    """Issue signed URLs. With `Accept: text/x-curl-config`, the response is a config for `curl -K -`."""
+    """Issue signed URLs. `Accept` can ask for a config for `curl -K -`, a Metalink or an input file for aria2."""
     form = _wanted_form()
     issued = issuing.issue(resources(), caller, Order(order.stage, order.checkpoint, order.paths))
     renamed.tell(order.stage, issued.stage)
@@ -102,7 +104,7 @@ def create(caller: Caller, order: DownloadOrder) -> Response:
 @allow(Permission.DOWNLOAD_CREATE)
 @bp.input(RenewalOrder, arg_name="order")
 @bp.output(Issued, status_code=201)
-@bp.doc(responses=CURL)
+@bp.doc(responses=TEXTS)
 def renew(caller: Caller, download_id: UUID, order: RenewalOrder) -> Response:
     """New URLs for files of an earlier download. This is a new download, checked and logged again."""
     form = _wanted_form()
@@ -135,17 +137,16 @@ def _wanted_form() -> str:
     """Which form the caller accepts; asked before anything is issued."""
     # Without parameters: `application/json; charset=utf-8` means JSON as well.
     accepted = MIMEAccept([(kind.partition(";")[0].strip(), quality) for kind, quality in request.accept_mimetypes])
-    form = accepted.best_match([JSON, curl_config.MIME_TYPE]) if accepted else JSON
+    form = accepted.best_match([JSON, *FORMS]) if accepted else JSON
     if form is None:
         raise NotAcceptable
     return form
 
 
 def _render(download: Download, form: str) -> Response:
-    if form == curl_config.MIME_TYPE:
-        files = zip(download.files, download.urls, strict=True)
-        text = curl_config.render((file.path, file.size_bytes, url) for file, url in files)
-        return Response(text, status=201, mimetype=curl_config.MIME_TYPE, headers={"X-Download-Id": download.id})
+    if form in FORMS:
+        text = FORMS[form](zip(download.files, download.urls, strict=True))
+        return Response(text, status=201, mimetype=form, headers={"X-Download-Id": download.id})
     return answer(
         {
             "id": download.id,

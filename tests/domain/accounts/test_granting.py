@@ -16,11 +16,11 @@ from server.domain.identity.people import Person
 from server.domain.identity.role_grants import RoleGrant
 from server.domain.mail.mails import Mail
 from server.domain.permissions import Permission, Role
+from tests.faults.rounds import in_rounds
 from tests.world import World
 
 LAB, CLEO, DAN = "example-lab", "cleo@example-lab.example", "dan@example-lab.example"
 PASSWORD = "a long enough password"
-ROUNDS = 200
 
 
 def add(world: World, email: str = CLEO, role: Role = Role.ADMIN, by: Caller | None = None) -> Caller:
@@ -173,13 +173,14 @@ def test_an_admin_is_restored_on_the_host_only_where_nobody_else_is_left(world: 
     assert f"{CLEO} was made an admin on the host by {world.admin.person} alone: Ben has left." in result.notes
 
 
-def test_of_many_who_approve_at_once_one_does(world: World) -> None:
-    """Two hundred roles, each approved by two admins at the same moment: one grant and one entry each."""
+@in_rounds
+def test_of_many_who_approve_at_once_one_does(world: World, rounds: int) -> None:
+    """Many roles, each approved by two admins at the same moment: one grant and one entry each."""
     world.add_person(LAB, CLEO, Role.ADMIN)
     by = world.admin2, world.person_of(CLEO)
     publisher = str(world.person("publisher").person)
     with ThreadPoolExecutor(2) as both:
-        for number in range(ROUNDS):
+        for number in range(rounds):
             granting.propose(world.use, world.admin, publisher, (Role.AUDITOR, Role.PUBLISHER)[number % 2])
             before = len(world.entries("role.grant"))
 
@@ -196,4 +197,4 @@ def test_of_many_who_approve_at_once_one_does(world: World) -> None:
         person = session.scalars(select(Person).where(Person.email == publisher)).one()
         assert role_grants.standing(session, person) is not None
         assert role_grants.open_of(session, person) is None
-        assert len(session.scalars(select(RoleGrant).where(RoleGrant.person_id == person.id)).all()) == ROUNDS + 1
+        assert len(session.scalars(select(RoleGrant).where(RoleGrant.person_id == person.id)).all()) == rounds + 1

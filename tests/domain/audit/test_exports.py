@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from server.domain.audit import erasure, exports, rotation
+from server.domain.audit import erasure, exports
 from server.domain.downloads import issuing
 from server.domain.identity import organizations
 from server.log import entries, tree
 from server.log.entries import commitment_of
 from server.log.sealing import newest_head
+from tests import own_keys
 from tests.own_keys import give_own_keys
 from tests.world import World
 
@@ -54,7 +55,7 @@ def test_past_logs_and_erased_entries_are_in_it(world: World) -> None:
     made = issuing.issue(world.use, world.caller("cleared"), world.order())
     world.seal()
     erasure.erase(world.use, world.admin, made.id, "A request.")
-    rotation.rotate(world.use, world.admin, "A new year.")
+    own_keys.rotate(world.use, "A new year.")
     world.seal()
     found = openings(world)
     origins = [opening["log"] for opening in found]

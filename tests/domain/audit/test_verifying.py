@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from server.domain.audit import heartbeat, logs, rotation, sealer, verifying
+from server.domain.audit import heartbeat, logs, sealer, verifying
 from server.domain.downloads import issuing
 from server.domain.errors import InvalidRequest, NotPermitted, NotPossible
 from server.log import anchors, condition, heads, sealing
@@ -19,8 +19,8 @@ from server.log.heads import Head
 from server.log.notes import Signer
 from server.storage import keys
 from server.storage.embedded import EmbeddedStore
-from tests import tampering
-from tests.own_keys import ADMIN, anchored_instance, give_own_keys, seal_and_anchor
+from tests import own_keys, tampering
+from tests.own_keys import anchored_instance, give_own_keys, seal_and_anchor
 from tests.world import Clock, World
 
 
@@ -113,7 +113,7 @@ def first_of_new(world: World) -> int:
 def test_logs_hold_each_other(world: World, link: str) -> None:
     """The first entry of a log and the last of the one before name each other; with one changed, that is a fault."""
     give_own_keys(world)
-    rotation.rotate(world.use, world.admin, "A new year.")
+    own_keys.rotate(world.use, "A new year.")
     world.seal()
     assert found(world) == []
     change, sentence = LINKS[link]
@@ -124,7 +124,7 @@ def test_logs_hold_each_other(world: World, link: str) -> None:
 def test_what_the_first_log_allows_counts_in_the_next(world: World) -> None:
     """A download under a clearance of the log before is judged by it: without that entry it is a fault."""
     give_own_keys(world)
-    rotation.rotate(world.use, world.admin, "A new year.")
+    own_keys.rotate(world.use, "A new year.")
     issuing.issue(world.use, world.caller("cleared"), world.order())
     world.seal()
     assert found(world) == []
@@ -170,12 +170,12 @@ def test_anchors_are_compared_one_by_one(tmp_path: Path, embedded_store: Embedde
             assert [fault.row for fault in result.faults] == ["head of size 2"]
             assert result.behind is None
             with pytest.raises(NotPossible, match="two histories"):
-                verifying.resume(use, ADMIN, "Restored.")
+                verifying.resume(use, own_keys.admins(use)[0], "Restored.")
         else:
             assert result.faults == []
             assert "has 1 entries, but 2 were anchored" in str(result.behind)
             with pytest.raises(BehindAnchor):
-                verifying.resume(use, ADMIN, "Restored.")
+                verifying.resume(use, own_keys.admins(use)[0], "Restored.")
         with use.database.reading() as session, pytest.raises(LogUnsound):
             condition.require_sound(session, use.clock())
 

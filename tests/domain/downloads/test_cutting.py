@@ -9,7 +9,6 @@ from sqlalchemy import select
 
 from server.domain.downloads import cutting, issuing
 from server.domain.errors import StageHeld
-from server.domain.publish import publishing
 from server.domain.release import holds
 from server.domain.release.cuts import Cut, CutState, CutWay
 from server.storage import embedded_keys, keys, probes
@@ -282,7 +281,7 @@ def test_publishing_goes_on_and_nothing_becomes_downloadable(cutting_world: Worl
     (folder / "notes.txt").write_text("Published while it was on hold.\n")
     holds.place(world.use, world.admin, on, "A leak.", cut_issued=True)
     cutting.carry_out(world.use)
-    done = publishing.publish(world.use, world.person("publisher"), folder, on)
+    done = world.publish(folder, on)
     with pytest.raises(StageHeld):
         issuing.issue(world.use, world.caller("cleared"), world.order(on))
     world.lift(on)

@@ -1,6 +1,7 @@
 """Tokens: their form, whom they act for, how long, and every way in which they end."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -52,6 +53,23 @@ def test_every_id_and_secret_make_a_token_of_66_characters_that_is_read_back(pub
     """No secret is too big or too small for the form."""
     text = tokens.render(public_id, secret)
     assert (len(text), tokens.public_id_of(text)) == (66, public_id)
+
+
+@pytest.mark.parametrize("case", VECTORS)
+def test_the_hub_s_spelling_is_one_that_its_programs_send(case: dict[str, str]) -> None:
+    """llama.cpp sends `hf_` and 34 letters or more, and nothing else; read back, it is the token."""
+    spelled = tokens.for_hub(case["token"])
+    assert re.fullmatch("hf_[A-Za-z0-9]{34,253}", spelled)
+    assert len(spelled) == 64
+    assert tokens.from_hub(spelled) == case["token"]
+    assert tokens.from_hub(case["token"]) == case["token"]
+    assert tokens.public_id_of(spelled) is None
+
+
+@pytest.mark.parametrize("text", ["hf_" + "a" * 60, "HF_" + "a" * 61, "hf_" + "ä" * 61, "hf_" + "_" * 61, "hf_", ""])
+def test_what_is_spelled_otherwise_stays_as_it_is(text: str) -> None:
+    """Only what has the length and the letters could be a token of ours."""
+    assert tokens.from_hub(text) == text
 
 
 def altered(text: str) -> list[str]:
@@ -293,10 +311,10 @@ def test_an_owner_revokes_a_member_s_token(world: World) -> None:
 
 
 def test_whoever_can_show_a_token_can_revoke_it(world: World) -> None:
-    """A finder needs no account; the log keeps that it was so; showing it again changes nothing."""
+    """In either spelling. A finder needs no account; the log keeps that it was so; showing it again changes nothing."""
     made = create(world)
-    for _ in range(2):
-        tokens.revoke_leaked(world.use, STRANGER, made.text)
+    for spelled in (tokens.for_hub(made.text), made.text):
+        tokens.revoke_leaked(world.use, STRANGER, spelled)
     assert not works(world, made.text)
     assert [record["token"] for record in world.records("token.revoke_leaked")] == [made.token.public_id]
 

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from server import migrations
 from server.cli import instance
-from server.domain.audit import logs
+from server.domain.audit import logs, verifying
 from server.domain.errors import InvalidRequest, NotPossible, Refused
 from server.domain.identity import people
 from server.domain.identity.organizations import Organization
@@ -86,3 +86,21 @@ def test_an_instance_begins_once(world: World) -> None:
     with pytest.raises(NotPossible):
         bootstrap.begin(world.use, "another-lab", "Another", [ADA, BEN])
     assert len(world.entries()) == known
+
+
+def test_acts_that_take_two_only_now_are_adopted_by_one_entry(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An instance that began with the rule of two people, and without these: once, and the first admins stay."""
+    with fresh(world, tmp_path) as use:
+        monkeypatch.setattr(bootstrap, "TAKES_TWO", ["quota"])
+        bootstrap.begin(use, "the-lab", "The Lab", [ADA, BEN])
+        monkeypatch.undo()
+        assert bootstrap.adopt_rules(use)
+        assert not bootstrap.adopt_rules(use)
+        with use.database.reading() as session:
+            record = session.scalars(select(LogEntry.record).order_by(LogEntry.id.desc())).first()
+        assert b'"first_admins":[],"kind":"rules.adopt","organization":"the-lab","takes_two":["checkpoint",' in (
+            record or b""
+        )
+        assert [fault for result in verifying.verify(use, tables=True) for fault in result.faults] == []

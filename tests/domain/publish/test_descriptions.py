@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from server.domain.publish import descriptions, publishing, source_files
+from server.domain.publish import descriptions, source_files
 from server.domain.publish.checkpoints import Checkpoint
 from server.domain.publish.descriptions import BYTES_AT_MOST, DescriptionKind
 from server.domain.publish.faults import Faults, NotPublishable
@@ -66,7 +66,7 @@ def test_publishing_keeps_them_and_tells_of_what_it_does_not(world: World, tmp_p
     """With the checkpoint, not the stage; what is too long is published all the same."""
     folder = put(tmp_path / "model", {"README.md": b"# Mini", "LICENSE": b"a" * (BYTES_AT_MOST + 1)})
     told: list[str] = []
-    done = publishing.publish(world.use, world.person("publisher"), folder, "gpt-2/774M", tell=told.append)
+    done = world.publish(folder, "gpt-2/774M", tell=told.append)
     with world.use.database.reading() as session:
         rows = session.scalars(select(Checkpoint)).all()
         found = {row.checkpoint_id: descriptions.of(session, row.id) for row in rows}

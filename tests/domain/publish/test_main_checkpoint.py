@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from server.domain.errors import NotFound, NotPermitted, NotPossible
-from server.domain.publish import main_checkpoint, publishing
+from server.domain.publish import main_checkpoint
 from server.domain.release import stages
 from server.domain.release.stages import StageState
 from tests.domain.publish.folders import put
@@ -19,7 +19,7 @@ def publish(world: World, folder: Path, name: str, stage: str, tell: list[str] |
     """Publish a folder of one file that says its name; return the checkpoint's id."""
     put(folder / name, {"a.txt": name.encode()})
     told = [] if tell is None else tell
-    done = publishing.publish(world.use, world.person("publisher"), folder / name, stage, tell=told.append)
+    done = world.publish(folder / name, stage, tell=told.append)
     return done.checkpoint_id
 
 
@@ -79,7 +79,10 @@ def test_publishing_says_first_what_an_alias_means_and_whom_it_reaches(world: Wo
     publish(world, tmp_path, "a", "gpt-2/762", told)
     assert told == [
         f"gpt-2/762 is an alias: this publishes to {OPEN}",
-        f"{OPEN} is available to cleared partners: once uploaded, this is its `main` immediately, in place of {before}",
+        (
+            f"{OPEN} is available to cleared partners: once uploaded, this waits for another person's approval, and "
+            f"then becomes its `main`, in place of {before}"
+        ),
     ]
     told.clear()
     publish(world, tmp_path, "a", PLANNED, told)

@@ -142,7 +142,18 @@ def test_what_is_signed_is_byte_for_byte_what_the_library_signs(signed: Signed, 
     signer.use_elliptic_key_signer(private_key=signed.private).set_hashing_config(signed.library_hashing()[form])
     signer.sign(signed.model, tmp_path / "theirs.json")
     ours = signed.manifest.files_form if form == "files" else signed.manifest.chunks_form
-    assert payload((tmp_path / "theirs.json").read_bytes()) == payload(ours)
+    theirs = payload((tmp_path / "theirs.json").read_bytes())
+    # But for the name, which is the folder's with them, and of which ours says more in the chunks form.
+    assert theirs == payload(ours).replace(f"@{signed.manifest.checkpoint_id}".encode(), b"")
+
+
+def test_the_chunks_form_names_its_checkpoint(signed: Signed) -> None:
+    """Its hashes are bound to the files form by nothing else; one of another checkpoint cannot stand in for it."""
+    names = [
+        json.loads(payload(form))["subject"][0]["name"]
+        for form in (signed.manifest.files_form, signed.manifest.chunks_form)
+    ]
+    assert names == ["774M", f"774M@{signed.manifest.checkpoint_id}"]
 
 
 def test_a_manifest_gives_back_what_was_computed(signed: Signed) -> None:

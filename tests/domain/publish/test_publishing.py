@@ -22,6 +22,7 @@ from server.cli.failures import EXPECTED
 from server.cli.main import main
 from server.domain.errors import NotFound, NotPermitted, NotPossible, PersonDisabled, Refused
 from server.domain.identity import people
+from server.domain.operation import carrying_out
 from server.domain.publish import patience, publishing, source_files
 from server.domain.publish.checkpoints import FILES_AT_MOST, Checkpoint, CheckpointFile, CheckpointManifest, object_key
 from server.domain.publish.faults import NotPublishable
@@ -74,7 +75,11 @@ def big_folder(tmp_path: Path) -> Path:
 
 
 def publish(world: World, folder: Path, stage: str = STAGE, use: Resources | None = None, **more: Any) -> Published:
-    return publishing.publish(use or world.use, world.person("publisher"), folder, stage, **more)
+    """Publish, through other parts if need be; where the stage is open, an admin approves."""
+    done = publishing.publish(use or world.use, world.person("publisher"), folder, stage, **more)
+    if done.proposal is not None:
+        carrying_out.approve(world.use, world.admin2, done.proposal)
+    return done
 
 
 def seen(world: World) -> dict[str, Any]:
@@ -431,7 +436,7 @@ def test_a_store_that_is_lost_stops_the_run_cleanly(
 def test_a_last_commit_that_fails_can_be_repeated(
     world: World, folder: Path, tmp_path: Path, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When the database stays away the run fails; the next one publishes, or finds that it is done."""
+    """When the database stays away the run fails; the next one finishes, or finds that it is done and waits."""
     monkeypatch.setattr(patience, "PATIENCE_SECONDS", 0)
     before = seen(world)
     with faulty(world, tmp_path) as switch:
@@ -448,8 +453,9 @@ def test_a_last_commit_that_fails_can_be_repeated(
         assert done.resumed
         require_published(world, done, folder)
     else:
-        with pytest.raises(NotPossible, match="already"):
+        with nothing_visible(world), pytest.raises(NotPossible, match="already wait for approval"):
             publish(world, folder)
+        carrying_out.approve(world.use, world.admin2, 1)
         assert seen(world) != before
 
 
@@ -750,9 +756,14 @@ def test_a_folder_that_cannot_be_published_gets_one_line(
 
 def test_the_command_says_what_it_did_and_recognizes_it_again(sqlite_world: World, folder: Path) -> None:
     """As a process: exit 0 and JSON for a script, then exit 1 and one line that names the checkpoint there is."""
-    first = commands.publish(sqlite_world, folder, STAGE)
-    assert (first.returncode, first.stderr) == (0, "")
-    body = json.loads(first.stdout)
+    with nothing_visible(sqlite_world):
+        first = commands.publish(sqlite_world, folder, STAGE)
+        assert (first.returncode, first.stderr) == (0, "")
+        body = json.loads(first.stdout)
+        waiting = commands.publish(sqlite_world, folder, STAGE)
+    assert (waiting.returncode, waiting.stdout, waiting.stderr.count("\n")) == (1, "", 1)
+    assert f"already wait for approval as checkpoint {body['id']} of {STAGE}" in waiting.stderr
+    carrying_out.approve(sqlite_world.use, sqlite_world.admin2, body["proposal"])
     assert body["id"] == sqlite_world.api("GET", f"/stages/{STAGE}/checkpoints/main").json["id"]
     with nothing_visible(sqlite_world):
         second = commands.publish(sqlite_world, folder, STAGE)
@@ -768,7 +779,7 @@ def test_a_command_without_its_store_gets_one_line(
     with nothing_visible(sqlite_world):
         assert run(sqlite_world, folder, monkeypatch) == 1
     told, failed = capsys.readouterr().err.splitlines()
-    assert told.startswith(f"{STAGE} is available to cleared partners: once uploaded, this is its `main` immediately")
+    assert told.startswith(f"{STAGE} is available to cleared partners: once uploaded, this waits for another person")
     assert failed.startswith("weightgate-server: ")
     assert "check that it is running" in failed
 

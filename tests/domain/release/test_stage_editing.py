@@ -6,10 +6,13 @@ from typing import Any
 import pytest
 
 from server.domain.access import rule
+from server.domain.audit import verifying
 from server.domain.errors import InvalidRequest, NotFound, NotPossible, Refused
+from server.domain.operation import carrying_out
 from server.domain.release import stage_editing, stages
 from server.domain.release.plans import Window
 from server.domain.release.stages import StageState
+from tests import tampering
 from tests.world import World
 
 NAME = "gpt-2/1558M"
@@ -91,3 +94,75 @@ def test_two_who_want_one_place_at_once_do_not_both_get_it(world: World) -> None
 
     with ThreadPoolExecutor(2) as pool:
         assert sorted(pool.map(edit, ("a", "b"))) == [False, True]
+
+
+OPEN = "gpt-2/774M"
+ALONE = "it takes two people, and names no proposal that a second one approved"
+
+
+def minimum(world: World, name: str = OPEN) -> int:
+    with world.use.database.reading() as session:
+        return stages.get(session, name).reports_at_least
+
+
+def lowered(world: World, to: int = 1, **more: Any) -> int:
+    """The proposal to wait for fewer reports than the three that the stage waits for."""
+    assert stage_editing.edit(world.use, world.admin, OPEN, reports_at_least=3).waits is None
+    waits = stage_editing.edit(world.use, world.admin, OPEN, reports_at_least=to, **more).waits
+    assert waits is not None
+    return waits.id
+
+
+def found(world: World) -> list[tuple[str, str]]:
+    world.seal()
+    told = verifying.verify(world.use, tables=True)
+    return [(fault.row, fault.sentence) for result in told for fault in result.faults]
+
+
+def test_to_wait_for_fewer_reports_takes_two(world: World) -> None:
+    """More of them are one admin's to ask for; what else was edited along is different immediately."""
+    number = lowered(world, note="Soon.")
+    assert minimum(world) == 3
+    assert world.records("stage.edit")[-1]["after"] == {"note": "Soon."}
+    with pytest.raises(NotPossible, match="another admin must approve"):
+        carrying_out.approve(world.use, world.admin, number)
+    with pytest.raises(NotPossible, match="still waiting"):
+        stage_editing.edit(world.use, world.admin2, OPEN, reports_at_least=0)
+    carrying_out.approve(world.use, world.admin2, number)
+    assert minimum(world) == 1
+    record = world.records("stage.edit")[-1]
+    assert (record["before"], record["after"]) == ({"reports_at_least": 3}, {"reports_at_least": 1})
+    assert record["proposal"] == number
+    assert found(world) == []
+
+
+def test_fewer_reports_that_were_rejected_change_nothing(world: World) -> None:
+    """Nor does an edit of the rest by somebody who sees the old number."""
+    carrying_out.reject(world.use, world.admin2, lowered(world))
+    assert stage_editing.edit(world.use, world.admin2, OPEN, reports_at_least=3, note="Later.").waits is None
+    assert minimum(world) == 3
+    assert found(world) == []
+
+
+def planted(world: World, **more: object) -> str:
+    """An entry by which the stage waits for no report, past the rule; returns its name."""
+    said = {"stage": OPEN, "before": {"reports_at_least": 3}, "after": {"reports_at_least": 0}, **more}
+    number = world.plant("stage.edit", {"actor": world.admin.as_record(), **said})
+    tampering.run(world.settings.database_url, "UPDATE stages SET reports_at_least = 0 WHERE name = '774M'")
+    world.seal()
+    return world.name_of(number)
+
+
+@pytest.mark.parametrize(
+    ("approved", "says"),
+    [(None, ALONE), (False, ALONE), (True, "it does something else than was proposed")],
+    ids=["no proposal", "one that nobody approved", "one of another number"],
+)
+def test_a_minimum_that_one_person_lowered_is_named(world: World, approved: bool | None, says: str) -> None:
+    """Whatever it names."""
+    number = lowered(world)
+    if approved:
+        told = world.records("proposal.create")[-1] | {"actor": world.admin2.as_record()}
+        world.plant("proposal.approve", {name: told[name] for name in told if name not in {"kind", "time"}})
+    row = planted(world, **({} if approved is None else {"proposal": number}))
+    assert [sentence for where, sentence in found(world) if where == row] == [says]

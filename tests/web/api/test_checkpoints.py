@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import subprocess
 
 import pytest
 from sqlalchemy import select
@@ -60,6 +61,16 @@ def test_the_chunks_are_another_signed_form(world: World) -> None:
     assert answer.mimetype == BUNDLE
     assert answer.data in kept(world, ManifestForm.CHUNKS)
     assert answer.data not in kept(world, ManifestForm.FILES)
+
+
+def test_sha256sums_are_what_sha256sum_checks(world: World) -> None:
+    """The program accepts the published folder by them, and they come to whoever may have the files alone."""
+    answer = world.api("GET", f"{BASE}/main/SHA256SUMS")
+    assert answer.mimetype == "text/plain"
+    folder = world.template.sources / "mini-gpt/base"
+    done = subprocess.run(["sha256sum", "--check", "--strict"], input=answer.data, cwd=folder, capture_output=True)
+    assert (done.returncode, done.stdout.count(b": OK\n")) == (0, len(list(folder.iterdir()))), done.stderr
+    require_problem(world.api("GET", f"{BASE}/main/SHA256SUMS", "uncleared"), 403, "not_cleared")
 
 
 def kept(world: World, form: ManifestForm) -> set[bytes]:

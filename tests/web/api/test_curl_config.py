@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from server.domain.publish.checkpoints import File
+from server.log import canonical
+from server.storage.signing import StoredObject
 from server.web.api.curl_config import LEAVE_OUT_COMPLETE, WITH_WGET, render
 from tests import parts
 from tests.web.problems import require_problem
@@ -77,7 +80,8 @@ def test_a_refusal_is_no_config(sqlite_world: World, tmp_path: Path) -> None:
 
 def test_quotes_cannot_end_a_value() -> None:
     """Whatever stands in a path or URL stays inside its quotes."""
-    text = render([('a"\nurl = "http://evil', 1, "http://x/\\")])
+    file = File('a"\nurl = "http://evil', 1, "0" * 64, StoredObject("key"), canonical.encoded({}))
+    text = render([(file, "http://x/\\")])
     assert r'output = "a\"' in text
     assert r'url = "http://x/\\"' in text
 

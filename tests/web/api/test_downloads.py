@@ -13,7 +13,6 @@ import orjson
 import pytest
 
 from server.domain.access import clearances
-from server.domain.publish import publishing
 from server.domain.release import stages
 from server.domain.release.stages import StageState
 from server.log.entries import commitment_of
@@ -133,7 +132,9 @@ def test_a_changed_url_is_refused_by_the_store(sqlite_world: World) -> None:
         ("application/json;q=0.4, text/x-curl-config;q=0.5", "text/x-curl-config"),
         ("application/json;q=0.5, text/x-curl-config;q=0.4", "application/json"),
         ("application/json;q=0, */*", "text/x-curl-config"),
-        ("application/metalink4+xml, text/x-curl-config;q=0.1", "text/x-curl-config"),
+        ("application/metalink+xml, text/x-curl-config;q=0.1", "text/x-curl-config"),
+        ("application/metalink4+xml", "application/metalink4+xml"),
+        ("text/x-aria2, text/html", "text/x-aria2"),
     ],
 )
 def test_the_form_is_the_one_the_caller_likes_best(sqlite_world: World, accept: str | None, form: str) -> None:
@@ -145,7 +146,7 @@ def test_the_form_is_the_one_the_caller_likes_best(sqlite_world: World, accept: 
 
 
 @pytest.mark.parametrize(
-    "accept", ["application/metalink4+xml", "text/html", "application/json;q=0", "image/*", "garbage", "*/*;q=0"]
+    "accept", ["application/metalink+xml", "text/html", "application/json;q=0", "image/*", "garbage", "*/*;q=0"]
 )
 @pytest.mark.parametrize("renewing", [False, True])
 def test_a_form_that_we_do_not_have_issues_nothing(sqlite_world: World, accept: str, renewing: bool) -> None:
@@ -271,7 +272,7 @@ def test_a_thousand_files_are_one_request(sqlite_world: World, thousand_files: P
     """As many as a checkpoint can have: one entry, a URL of its own for each, and they work."""
     world = sqlite_world
     stages.add(world.use, world.admin, "gpt-2/wide", tier="registered")
-    published = publishing.publish(world.use, world.person("publisher"), thousand_files, "gpt-2/wide")
+    published = world.publish(thousand_files, "gpt-2/wide")
     world.move("gpt-2/wide", StageState.PARTNERS, "for a test")
     names = [file["path"] for file in world.api("GET", "/stages/gpt-2/wide/checkpoints/main").json["files"]]
     body = issue(world, stage="gpt-2/wide", paths=names)

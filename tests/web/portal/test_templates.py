@@ -133,6 +133,7 @@ def test_a_template_holds_nothing_inline(name: str) -> None:
         ("data", "{{ m.moment(at) }}", ['datetime="2019-08-20T14:03:00+00:00" title="20 August 2019, 14:03:00 UTC"']),
         ("data", "{{ m.moment(none) }}{{ m.on(none) }}{{ m.bytes(none) }}", ["–––"]),
         ("data", "{{ m.on(at) }}", [">20 August 2019</time>"]),
+        ("data", "{{ m.until(at) }}{{ m.until(none) }}", ['title="ends 20 August 2019, 14:03:00 UTC">', "–"]),
         ("data", "{{ m.bytes(1234567) }}", ['value="1234567"', ">1.23 MB<"]),
         ("data", "{{ m.short(sha256) }}", [f'title="{SHA256}"', f'data-copy="{SHA256}"', ">9f86d081…b0f00a08<"]),
         ("data", "{{ m.copy(evil) }}", ['data-copy="&lt;b title=&#34;x&#34;&gt;&#39;&amp;"', "Copy"]),

@@ -35,6 +35,7 @@ class Filters(Form):
     state = SelectField("State", choices={"": "Any", **{state: state for state in STATES}})
     organization = text("Organization", 200, required=False, render_kw={"placeholder": "ID or name"})
     model = SelectField("Model")
+    sort = SelectField("Order", choices={"": "Newest first", "last_day": "By last day"})
 
 
 class Proposal(Form):
@@ -78,14 +79,16 @@ class Revocation(Form):
 @bp.get("")
 @lab_page(Permission.CLEARANCE_READ)
 def index(caller: Caller) -> Response:
-    """Every clearance, newest first."""
+    """Every clearance, newest first or by its last day."""
     use = resources()
     at = use.clock()
     with use.database.reading() as session:
         form: Filters = of_address(Filters)
         models = {model.name: model for model in stages.all_models(session, caller)}
         form.model.choices = {"": "Any", **{name: name for name in models}}
-        form.state.data, form.model.data = form.state.data or "", form.model.data or ""
+        form.state.data, form.model.data, form.sort.data = (
+            form.state.data or "", form.model.data or "", form.sort.data or "",
+        )  # fmt: skip
         named: list[organizations.Organization] = []
         well = form.validate()
         if well and form.organization.data:
@@ -103,7 +106,8 @@ def index(caller: Caller) -> Response:
                 organization_id=named[0].id if named else None,
                 model_id=models[form.model.data].id if form.model.data else None,
             )
-            shown = clearances.listed(session, caller, wanted, paging.part(), at)
+            by_last_day = form.sort.data == "last_day"
+            shown = clearances.listed(session, caller, wanted, paging.part(), at, by_last_day=by_last_day)
         return render("admin/clearances/index.html", 200 if well else 422, form=form, page_of=shown, now=at)
 
 

@@ -1,4 +1,4 @@
-"""Proposals: what one admin proposed beyond what one may do alone, and that another lets happen or not."""
+"""Proposals: what one person proposed and may not do alone, and an admin lets happen or not."""
 
 from flask import Blueprint, Response, request, url_for
 
@@ -39,13 +39,13 @@ def approve(caller: Caller, proposal_id: int) -> Response:
     form = Act()
     if not carried_out(form, caller, lambda: carrying_out.approve(resources(), caller, proposal_id)):
         return _shown(caller, proposal_id, form)
-    return done(url_for(".show", proposal_id=proposal_id), f"Proposal {proposal_id} is approved and carried out.")
+    return done(url_for(".show", proposal_id=proposal_id), f"Proposal {proposal_id} is approved.")
 
 
 @bp.post(f"{ONE}/reject")
-@lab_page(Permission.PROPOSAL_APPROVE, fresh=True)
+@lab_page(Permission.PROPOSAL_CREATE, fresh=True)
 def reject(caller: Caller, proposal_id: int) -> Response:
-    """Close it for good."""
+    """Close it for good; for its proposer, withdraw it."""
     form = Act()
     if not carried_out(form, caller, lambda: carrying_out.reject(resources(), caller, proposal_id)):
         return _shown(caller, proposal_id, form)

@@ -60,7 +60,8 @@ class Edit(WholeForm):
     reports_at_least = IntegerField(
         "Reports by partners before it can become public",
         [InputRequired("Enter a number, or 0."), NumberRange(0, REPORTS_AT_MOST, "A whole number from 0 to %(max)s.")],
-        description="Findings, and reports that nothing was found. A decision to make it public is blocked until then.",
+        description="Findings, and reports that nothing was found. A decision to make it public is blocked until then. "
+        "Another admin must approve a lower number.",
     )
     tier = SelectField("Tier", description="The tier that partners must be cleared for.")
     agreement = SelectField("Agreement", description="The agreement that partners must have signed.")
@@ -111,8 +112,13 @@ def edit(caller: Caller, model: str, stage: str) -> Response:
     if edited is None:
         with use.database.reading() as session:
             return _page(session, caller, form, stages.find(session, caller, name))
-    model, stage = stages.split(edited.full_name)
-    return done(url_for("admin_stages.show", model=model, stage=stage), f"{edited.full_name} has been updated.")
+    model, stage = stages.split(edited.stage.full_name)
+    said = f"{edited.stage.full_name} has been updated."
+    if edited.waits is not None:
+        said = (
+            f"Proposal {edited.waits.id} waits for another admin. {model}/{stage} waits for as many reports as before."
+        )
+    return done(url_for("admin_stages.show", model=model, stage=stage), said)
 
 
 def _form(session: Session, row: Stage) -> Edit:

@@ -12,6 +12,7 @@ from server.domain.audit.log_entries import EntryFilter
 from server.domain.callers import Caller
 from server.domain.delivery import usage
 from server.domain.downloads import live_urls
+from server.domain.identity import proposals
 from server.domain.paging import Slice
 from server.domain.permissions import Permission
 from server.domain.publish import checkpoints
@@ -153,7 +154,8 @@ def show(caller: Caller, model: str, stage: str) -> Response:
         decided = decisions.listed(session, caller, DecisionFilter(stage=row.full_name), SHOWN).items
         return render(
             "admin/stages/show.html", decided=decided, deciding=[one for one in decided if one.is_open],
-             stage=row, aliases=stages.aliases(session, row), now=at,
+            waiting=proposals.all_open_of(session, row.full_name),
+            stage=row, aliases=stages.aliases(session, row), now=at,
             held=known.stage.held,
             holds=[hold for hold in holds.current(session, caller) if hold.on in _above(row.full_name)],
             moves=MOVES[StageState(row.state)], checkpoints=checkpoints.published(session, row.id, paging.part()),

@@ -14,8 +14,8 @@ from server.domain.downloads.issuing import Order
 from server.domain.permissions import Permission
 from server.domain.publish import checkpoints, descriptions
 from server.domain.publish.checkpoints import MANIFEST_TYPE, FileList, ManifestForm
-from server.web import renamed
-from server.web.api import curl_config
+from server.web import client_wheel, renamed
+from server.web.api import curl_config, sha256sums
 from server.web.identity import resources
 from server.web.portal.kit import paging
 from server.web.portal.kit.auth import page
@@ -27,7 +27,7 @@ from server.web.portal.partner import ladder as words
 
 bp = Blueprint("stage_pages", __name__, url_prefix="/stages/<model>/<stage>")
 # The doors to all files at once: each has a template in templates/stages/doors, shown in this order.
-DOORS = ("curl", "wget")
+DOORS = ("weightgate", "hub", "curl", "wget")
 SUMS_SHOWN_AT_MOST = 40  # files whose hashes stand in the command itself; of more there is a file to save
 
 
@@ -85,9 +85,10 @@ def commands(caller: Caller, model: str, stage: str, checkpoint: str) -> Respons
         "partner/stages/commands.html",
         listed=listed,
         doors=DOORS,
+        client_wheel=client_wheel.address(),
         leave_out_complete=curl_config.LEAVE_OUT_COMPLETE,
         with_wget=curl_config.WITH_WGET,
-        sums=_sums(listed) if len(listed.files) <= SUMS_SHOWN_AT_MOST else None,
+        sums=sha256sums.render(listed.files.values()) if len(listed.files) <= SUMS_SHOWN_AT_MOST else None,
         needs_token=step.stage.state != "public" or resources().settings.public_stages_need_sign_in,
         **_about(step, caller),
     )
@@ -128,7 +129,7 @@ def sums(caller: Caller, model: str, stage: str, checkpoint: str) -> Response:
     step, listed = _read(caller, f"{model}/{stage}", checkpoint)
     if moved := renamed.todays_page(step.full_name):
         return moved
-    return saved(_sums(listed) + "\n", "text/plain", "SHA256SUMS")
+    return saved(sha256sums.render(listed.files.values()), sha256sums.MIME_TYPE, "SHA256SUMS")
 
 
 def _read(caller: Caller, stage: str, checkpoint: str) -> tuple[Step, FileList]:
@@ -158,10 +159,6 @@ def _about(step: Step, caller: Caller) -> dict[str, Any]:
         "renew": None if step.renewal_id else step.clearance_id,
         "checklist": next(iter(checklists.of([step], caller)), None),
     }
-
-
-def _sums(listed: FileList) -> str:
-    return "\n".join(f"{file.sha256}  {file.path}" for file in listed.files.values())
 
 
 def _manifest(caller: Caller, stage: str, checkpoint: str, form: ManifestForm) -> Response:

@@ -63,8 +63,8 @@ class MadeOnce(Form):
         self.made_with.data = _new_key()
 
 
-class TokenForm(MadeOnce):
-    """What the token is for."""
+class Wishes(Form):
+    """What a token is for."""
 
     name = text("Name", 100, "To tell your tokens apart. For example, what uses it and where.")
     scopes = SelectMultipleField(
@@ -97,6 +97,18 @@ class TokenForm(MadeOnce):
     @property
     def chosen(self) -> set[Scope]:
         return {Scope(scope) for scope in self.scopes.data or ()}
+
+    @property
+    def lifetime(self) -> timedelta:
+        return timedelta(days=self.days.data or 0)
+
+    @property
+    def allowed_from(self) -> list[str]:
+        return (self.networks.data or "").replace(",", " ").split()
+
+
+class TokenForm(MadeOnce, Wishes):
+    """The form that makes one, and shows it."""
 
 
 @bp.get("")
@@ -138,10 +150,9 @@ def create(caller: Caller) -> Response:
         made = form.attempt(
             caller,
             lambda: tokens.create(
-                resources(), caller, form.name.data, form.chosen, timedelta(days=form.days.data or 0),
-                (form.networks.data or "").replace(",", " ").split(), form.made_with.data,
+                resources(), caller, form.name.data, form.chosen, form.lifetime, form.allowed_from, form.made_with.data
             ),
-        )  # fmt: skip
+        )
     if made is None:
         form.renew()
         return render("partner/tokens/new.html", status(form), form=form)
@@ -228,4 +239,5 @@ def _shown(caller: Caller, public_id: str, template: str, form: Form) -> Respons
 
 
 def _once(made: NewToken, rotated: str | None = None) -> Response:
-    return render("partner/tokens/made.html", 201, token=made.token, text=made.text, rotated=rotated)
+    for_hub = tokens.for_hub(made.text)
+    return render("partner/tokens/made.html", 201, token=made.token, text=made.text, for_hub=for_hub, rotated=rotated)

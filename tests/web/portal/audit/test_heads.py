@@ -4,8 +4,9 @@ from datetime import timedelta
 
 from sqlalchemy import select
 
-from server.domain.audit import logs, rotation, sealer
+from server.domain.audit import logs, sealer
 from server.log.sealing import LogHead
+from tests import own_keys
 from tests.own_keys import give_own_keys
 from tests.plans import plans
 from tests.visits import words
@@ -42,7 +43,7 @@ def test_a_past_log_keeps_its_page(sqlite_world: World) -> None:
     world = sqlite_world
     give_own_keys(world)
     world.seal()
-    rotation.rotate(world.use, world.admin, "A new year.")
+    own_keys.rotate(world.use, "A new year.")
     world.seal()
     visit = world.visit("auditor")
     assert "localhost/downloads/2026-2 The log is healthy" in words(visit.get("/audit/heads"))

@@ -1,5 +1,7 @@
 """Find anything: one thing opens at once, several are listed, and a secret is never repeated."""
 
+import re
+
 from server.domain.downloads import issuing
 from tests.plans import plans
 from tests.visits import words
@@ -46,7 +48,12 @@ def test_each_look_up_goes_by_an_index(world: World) -> None:
 
 
 def test_the_box_is_on_every_page_of_whoever_is_signed_in(sqlite_world: World) -> None:
-    """And on none of a stranger's."""
-    assert 'action="/find"' in sqlite_world.visit("cleared").get("/").text
+    """It sends what the search reads; and on none of a stranger's."""
+    home = sqlite_world.visit("cleared").get("/").text
+    box = re.search(r'<form [^>]*action="/find".*?<input [^>]*name="(\w+)".*?</form>', home, re.DOTALL)
+    assert box is not None
+    made = issuing.issue(sqlite_world.use, sqlite_world.caller("cleared"), sqlite_world.order())
+    found = sqlite_world.visit("cleared").get(f"/find?{box[1]}={made.id}")
+    assert found.headers["Location"] == f"/downloads/{made.id}"
     assert 'action="/find"' not in sqlite_world.visit(None).get("/").text
     assert sqlite_world.visit("auditor").get("/find?q=a%00b").status_code == 422

@@ -40,6 +40,13 @@ def test_the_stylesheet_is_in_layers() -> None:
     assert [line for line in ours.splitlines() if len(line) > 120] == []
 
 
+def test_what_people_typed_keeps_its_lines() -> None:
+    """Line breaks and indents of a purpose or a reason are seen wherever it is shown."""
+    rule = re.search(r"\n\.typed \{([^}]*)\}", style())
+    assert rule is not None
+    assert "white-space: pre-wrap;" in rule[1]
+
+
 def test_nothing_outside_the_folder_is_served(sqlite_world: World) -> None:
     """Not by climbing, in whatever form, and not the folder itself."""
     visit = sqlite_world.visit(None)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from server.domain.publish import checkpoints, publishing
+from server.domain.publish import checkpoints
 from server.domain.publish.checkpoints import ManifestForm
 from server.domain.release import holds
 from server.web.api import curl_config
@@ -102,12 +102,15 @@ def test_what_is_public_is_downloaded_without_sign_in(sqlite_world: World) -> No
 
 
 def test_the_lab_looks_at_everything_and_an_auditor_takes_nothing(sqlite_world: World) -> None:
-    """An auditor's page has no button, and a POST without one is refused."""
+    """An auditor's page has no button, and a POST without one is refused; what partners may is not said of the lab."""
     auditor = sqlite_world.visit("auditor")
     assert SHARD in auditor.get(MAIN).text
     assert f"{MAIN}/files" not in auditor.get(MAIN).text
     assert auditor.post(f"{MAIN}/files", {"path": SHARD}).status_code == 403
     assert auditor.get("/stages/gpt-2/1558M/main").status_code == 200
+    for name, says in (("auditor", False), ("admin", False), ("cleared", True)):
+        public = words(sqlite_world.visit(name).get("/stages/gpt-2/124M"))
+        assert ("You can download this" in public) is says, name
     assert sqlite_world.visit("cleared").get("/stages/gpt-2/1558M/main").status_code == 404
 
 
@@ -129,6 +132,8 @@ def test_commands_hold_no_live_token(sqlite_world: World) -> None:
     assert "Bearer $WEIGHTGATE_TOKEN" in words(page)
     assert "http://localhost:8080/api/v1/downloads" in words(page)
     assert f'{{"stage": "mini-gpt/base", "checkpoint": "{main_id(sqlite_world)}"}}' in words(page)
+    assert "HF_ENDPOINT=http://localhost:8080 HF_TOKEN=$WEIGHTGATE_TOKEN HF_HOME=" in words(page)
+    assert f"hf download mini-gpt/base --revision {main_id(sqlite_world)}" in words(page)
     assert "wgk_" not in page.text
     assert curl_config.LEAVE_OUT_COMPLETE in html.unescape(page.text)  # as tests/web/api/test_curl_config.py runs it
     assert curl_config.WITH_WGET in html.unescape(page.text)
@@ -156,7 +161,7 @@ def test_what_publishing_warned_of_is_said_to_who_downloads(world: World, tmp_pa
     visit = world.visit("cleared")
     warning = "auto_map names code that is not published here (other/repo--modeling.Model)"
     assert warning not in words(visit.get("/stages/mini-gpt/base"))
-    publishing.publish(world.use, world.person("publisher"), tmp_path / "model", "mini-gpt/base")
+    world.publish(tmp_path / "model", "mini-gpt/base")
     for path in ("/stages/mini-gpt/base", MAIN):
         assert warning in words(visit.get(path)), path
     assert warning not in words(world.visit("uncleared").get("/stages/mini-gpt/base"))
@@ -167,7 +172,7 @@ def describe(world: World, folder: Path, card: str) -> None:
     shutil.copytree(world.template.sources / "mini-gpt" / "base", folder)
     (folder / "README.md").write_text(card)
     (folder / "LICENSE").write_text("Research only.\n\n<b>As is.</b>\n")
-    publishing.publish(world.use, world.person("publisher"), folder, "mini-gpt/base")
+    world.publish(folder, "mini-gpt/base")
 
 
 def test_card_and_license_are_for_who_can_download(world: World, tmp_path: Path) -> None:
@@ -194,7 +199,7 @@ def test_a_planned_stage_s_card_is_the_lab_s_alone(sqlite_world: World, tmp_path
     world, folder = sqlite_world, tmp_path / "model"
     folder.mkdir()
     (folder / "README.md").write_text("Not out yet.")
-    publishing.publish(world.use, world.person("publisher"), folder, "gpt-2/1558M")
+    world.publish(folder, "gpt-2/1558M")
     world.use.settings = world.use.settings.model_copy(update={"card_before_access": True})
     assert "Not out yet." in words(world.visit("auditor").get("/stages/gpt-2/1558M"))
     page = world.visit("cleared").get("/stages/gpt-2/1558M")

@@ -7,7 +7,7 @@ from typing import Any
 from server import dates
 from server.domain.callers import Caller
 from server.domain.identity import people, token_uses, tokens
-from server.domain.identity.tokens import FORM, Token
+from server.domain.identity.tokens import FORM, HUB_FORM, Token
 from server.domain.paging import Slice
 from server.domain.permissions import Role
 from tests.visits import Visit, words
@@ -52,12 +52,14 @@ def test_a_token_is_shown_once_and_works(sqlite_world: World) -> None:
     assert page.status_code == 201
     assert page.headers["Cache-Control"] == "no-store"
     assert found is not None
+    assert tokens.for_hub(found[0]) in page.text
     token = stored(sqlite_world, "cleared")[0]
     assert (token.scopes, token.networks) == ("downloads:create stages:read", "192.0.2.0/24 10.0.0.0/8")
     assert (token.expires_at - token.created_at).days == 30
     assert sqlite_world.api("GET", "/me", found[0]).status_code == 403  # known, and not from this network
     for path in ("/tokens", f"/tokens/{token.public_id}", "/tokens/new"):
         assert not FORM.search(visit.get(path).text)
+        assert not HUB_FORM.search(visit.get(path).text)
 
 
 def test_a_form_makes_one_token_however_often_it_is_sent(sqlite_world: World) -> None:

@@ -1,0 +1,149 @@
+"""Who one is to a server, and what one may have there: login, logout, whoami, stages, tokens, forget."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from weightgate import asking, credentials, device, state
+from weightgate.asking import printable
+from weightgate.cli.surroundings import Surroundings, client_of, end, with_server
+from weightgate.client import Client
+from weightgate.http import Server
+from weightgate.verdicts import Ended, WrongUse
+
+
+@click.command()
+@with_server
+@click.option("--with-token", is_flag=True, help="Paste a token that you created in the portal, under Tokens.")
+@click.pass_context
+def login(
+    context: click.Context, endpoint: str | None, token_file: str | None, ca: str | None, with_token: bool
+) -> None:
+    """Store a token for later commands, in a file that only you can read.
+
+    This shows a code and an address. Open the address in any browser, sign in, and enter the code: you choose there
+    what the token may do. With --with-token, --token-file or standard input you bring a token of your own instead.
+    """
+    around: Surroundings = context.obj
+    try:
+        if endpoint is None:
+            raise WrongUse("no_endpoint", "Which server?", "Use --endpoint, or set WEIGHTGATE_ENDPOINT.")
+        if token_file is None and not with_token and sys.stdin.isatty():
+            token = _approved(Server(endpoint, ca=ca))
+        else:
+            token = _told(token_file)
+        server = Server(endpoint, token, ca=ca)
+        me = asking.get(server, "/api/v1/me")
+        credentials.store(state.folder(around.environment), endpoint, token)
+    except Ended as ended:
+        context.exit(end(ended))
+    person, organization = printable(me.get("person")), printable(me.get("organization"))
+    click.echo(f"Logged in to {endpoint} as {person} of {organization}.")
+
+
+@click.command()
+@click.option("--endpoint", metavar="URL", help="The server's address [the newest login's].")
+@click.pass_context
+def logout(context: click.Context, endpoint: str | None) -> None:
+    """Delete the stored token. It stays valid: revoke it in the portal if nobody should use it any more."""
+    try:
+        whose = credentials.remove(state.folder(context.obj.environment), endpoint)
+    except Ended as ended:
+        context.exit(end(ended))
+    click.echo(f"The token for {whose} has been deleted from this machine.")
+
+
+@click.command()
+@with_server
+@click.option("--json", "as_json", is_flag=True, help="Print the server's answer.")
+@click.pass_context
+def whoami(context: click.Context, /, as_json: bool, **where: Any) -> None:
+    """Show whose token this is, and until when access lasts."""
+    _show(context, as_json, where, Client.whoami, _me_in_lines)
+
+
+@click.command()
+@with_server
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+@click.pass_context
+def stages(context: click.Context, /, as_json: bool, **where: Any) -> None:
+    """List every stage that you can see, and why you cannot download it where you cannot."""
+    _show(context, as_json, where, Client.stages, lambda items: [_stage_in_a_line(item) for item in items])
+
+
+@click.command()
+@with_server
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+@click.pass_context
+def tokens(context: click.Context, /, as_json: bool, **where: Any) -> None:
+    """List your tokens, without their secrets."""
+    _show(context, as_json, where, Client.tokens, lambda items: [_token_in_a_line(item) for item in items])
+
+
+@click.command()
+@click.argument("endpoint", metavar="URL")
+@click.pass_context
+def forget(context: click.Context, endpoint: str) -> None:
+    """Forget the manifest key of the server at URL: only if another server has taken its address."""
+    try:
+        Client(environment=context.obj.environment).forget(endpoint)
+    except Ended as ended:
+        context.exit(end(ended))
+    click.echo(f"The manifest key of {endpoint} has been forgotten.")
+
+
+def _show(
+    context: click.Context,
+    as_json: bool,
+    where: dict[str, Any],
+    question: Callable[[Client], Any],
+    in_lines: Callable[[Any], list[str]],
+) -> None:
+    try:
+        said = question(client_of(context.obj, **where))
+    except Ended as ended:
+        context.exit(end(ended, as_json=as_json))
+    click.echo(json.dumps(said) if as_json else "\n".join(in_lines(said)))
+
+
+def _approved(server: Server) -> str:
+    begun = device.begin(server)
+    click.echo(f"Open {begun.page} in a browser and enter the code {begun.user_code}")
+    click.echo(f"or open {begun.page_with_code}")
+    click.echo(f"Waiting for {begun.lifetime_seconds // 60} minutes …")
+    return device.wait(server, begun)
+
+
+def _told(token_file: str | None) -> str:
+    if token_file is not None:
+        return credentials.read_token_file(Path(token_file))
+    if sys.stdin.isatty():
+        return str(click.prompt("Token", hide_input=True)).strip()
+    return sys.stdin.read(credentials.TOKEN_BYTES_AT_MOST).strip()
+
+
+def _me_in_lines(me: dict[str, Any]) -> list[str]:
+    token = me.get("token") or {}
+    scopes = ", ".join(token.get("scopes", []))
+    said = [
+        f"{me.get('person')}, {me.get('role')} of {me.get('organization')}",
+        f"token {token.get('name')} ({token.get('id')}): {scopes}; expires {token.get('expires_at')}",
+        *(f"clearance: {one['tier']} on {one['model']} until {one['expires_at']}" for one in me.get("clearances", [])),
+    ]
+    return [printable(line) for line in said]
+
+
+def _stage_in_a_line(stage: dict[str, Any]) -> str:
+    refusal = stage.get("refusal") or {"title": "cannot be downloaded"}
+    may = "can be downloaded" if stage.get("may_download") else printable(refusal.get("title"))
+    return f"{printable(stage.get('name')):<24} {printable(stage.get('state')):<10} {may}"
+
+
+def _token_in_a_line(token: dict[str, Any]) -> str:
+    ends = f"revoked {token['revoked_at']}" if token.get("revoked_at") else f"expires {token.get('expires_at')}"
+    scopes = ", ".join(token.get("scopes", []))
+    return printable(f"{token.get('id')}  {token.get('name')}: {scopes}; {ends}")

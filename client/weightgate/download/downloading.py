@@ -1,0 +1,181 @@
+"""Downloading a checkpoint, or some files of it: what is missing is found, ordered, received, and only then named."""
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from weightgate.download import checking
+from weightgate.download.folder import Folder
+from weightgate.download.manifest import Chunk, File, Manifest
+from weightgate.download.older import Older
+from weightgate.download.partial import PartialFile
+from weightgate.download.patience import Patience
+from weightgate.download.progress import Progress
+from weightgate.download.receiving import Receiver
+from weightgate.download.sharing import share
+from weightgate.download.urls import Urls
+from weightgate.http import Server
+from weightgate.verdicts import Refuted, WrongUse
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to download. older: a folder with another checkpoint. replace: files that lie there and are other ones."""
+
+    stage: str
+    files: Sequence[File]
+    signed: Manifest
+    to: Folder
+    older: Folder | None
+    jobs: int
+    replace: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Downloaded:
+    """What is there now. fetched_bytes: from the store; copied_bytes: from the older folder; receipts: paths."""
+
+    stage: str
+    checkpoint: str
+    folder: str
+    files: int
+    size_bytes: int
+    fetched_bytes: int
+    copied_bytes: int
+    seconds: float
+    receipts: list[str]
+
+
+@dataclass(slots=True)
+class _Arriving:
+    """A file that is not whole yet. hash_whole: its chunks alone do not prove it."""
+
+    file: File
+    partial: PartialFile
+    missing: list[Chunk]
+    hash_whole: bool
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Download:
+    """One run. Everything that it keeps between its steps lies on disk, so any other run can go on from there."""
+
+    def __init__(self, server: Server, order: Order, progress: Progress, patience: Patience) -> None:
+        self._server, self._order, self._progress, self._patience = server, order, progress, patience
+        self._urls = Urls(server, order.to, patience)
+        self._copied_bytes = 0
+
+    def run(self) -> Downloaded:
+        """Raises an Ended; what was verified by then stays, and the next run goes on from there."""
+        order = self._order
+        arriving = self._arriving()
+        missing_bytes = sum(chunk.size_bytes for one in arriving for chunk in one.missing)
+        order.to.require_room(missing_bytes)
+        self._progress.begin(
+            stage=order.stage, checkpoint=order.signed.checkpoint_id, files=len(order.files), bytes=missing_bytes
+        )
+        try:
+            self._copy(arriving)
+            self._receive(arriving)
+        finally:
+            for one in arriving:
+                one.partial.close()
+        order.to.clear_partial()
+        return Downloaded(
+            order.stage, order.signed.checkpoint_id, os.fspath(order.to.path), len(order.files),
+            sum(file.size_bytes for file in order.files), self._progress.fetched_bytes, self._copied_bytes,
+            round(self._progress.seconds, 3), self._urls.receipts,
+        )  # fmt: skip
+
+    def _arriving(self) -> list[_Arriving]:
+        """The files that are not there yet, each with the chunks that an earlier run did not leave. Raises WrongUse."""
+        there, absent = list[tuple[File, Path]](), list[tuple[File, Path]]()
+        for file in self._order.files:
+            target = self._order.to.file(file.path)
+            is_there = checking.size_of(target) is not None
+            (there if is_there else absent).append((file, target if is_there else self._order.to.partial(file.path)))
+        different = self._different(there)
+        if different and not self._order.replace:
+            raise WrongUse(
+                "other_file",
+                f"{self._order.to.file(different[0].path)} is not the published file. Nothing was changed.",
+                "Move it away, choose another folder with --to, or overwrite it with --replace.",
+            )
+        left = checking.missing(absent, self._patience) | {file.path: list(file.chunks) for file in different}
+        return [self._begun(file, left[file.path]) for file in self._order.files if file.path in left]
+
+    def _different(self, there: Sequence[tuple[File, Path]]) -> list[File]:
+        left = checking.missing(there, self._patience)
+        return [
+            file
+            for file, path in there
+            if left[file.path]
+            or checking.size_of(path) != file.size_bytes
+            or (not self._order.signed.bound and not checking.is_whole(file, path))
+        ]
+
+    def _begun(self, file: File, chunks: list[Chunk]) -> _Arriving:
+        partial = PartialFile(self._order.to.partial(file.path), file.size_bytes)
+        return _Arriving(file, partial, chunks, hash_whole=not self._order.signed.bound)
+
+    def _copy(self, arriving: Sequence[_Arriving]) -> None:
+        """Take from this disk what is there; and finish what is whole by that, or was before."""
+        folders = [
+            *([self._order.older] if self._order.older else []),
+            *([self._order.to] if self._order.replace else []),
+        ]
+        if folders:
+            older = Older(folders)
+
+            def copy(buffer: memoryview, item: tuple[_Arriving, Chunk]) -> None:
+                one, chunk = item
+                if older.copy(one.file, chunk, one.partial, buffer):
+                    one.hash_whole = True
+                    self._arrived(one, chunk)
+                    with one.lock:
+                        self._copied_bytes += chunk.size_bytes
+                    self._progress.add(chunk.size_bytes, fetched=False)
+
+            share(_missing(arriving), self._order.jobs, self._patience, checking.block, copy)
+        for one in arriving:
+            if not one.missing:
+                self._finish(one)
+
+    def _receive(self, arriving: Sequence[_Arriving]) -> None:
+        wanted = [one for one in arriving if one.missing]
+        if not wanted:
+            return
+        self._urls.issue(self._order.stage, self._order.signed.checkpoint_id, [one.file for one in wanted])
+
+        def receive(receiver: Receiver, item: tuple[_Arriving, Chunk]) -> None:
+            one, chunk = item
+            receiver.receive(one.file, chunk, one.partial)
+            if self._arrived(one, chunk):
+                self._finish(one)
+                self._urls.drop(one.file)
+
+        def hired() -> Receiver:
+            return Receiver(self._urls, self._progress, self._patience, self._server.ca)
+
+        share(_missing(wanted), self._order.jobs, self._patience, hired, receive)
+
+    def _arrived(self, one: _Arriving, chunk: Chunk) -> bool:
+        with one.lock:
+            one.missing.remove(chunk)
+            return not one.missing
+
+    def _finish(self, one: _Arriving) -> None:
+        """Every chunk is what was signed: the file gets its name."""
+        if one.hash_whole and not checking.is_whole(one.file, one.partial.whole()):
+            one.partial.path.unlink()
+            raise Refuted(
+                "wrong_content", f"{one.file.path} is not what the lab signed. It was not kept.", "Tell the lab."
+            )
+        one.partial.finish(self._order.to.file(one.file.path))
+        self._progress.file(one.file.path, one.file.size_bytes)
+
+
+def _missing(arriving: Sequence[_Arriving]) -> Iterator[tuple[_Arriving, Chunk]]:
+    return iter([(one, chunk) for one in arriving for chunk in one.missing])

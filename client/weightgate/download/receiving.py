@@ -1,0 +1,179 @@
+"""Receiving: one chunk after another from the store, hashed while it arrives, on a connection of one thread's own."""
+
+import hashlib
+import http.client
+import mmap
+import re
+from types import TracebackType
+from urllib.parse import urlsplit
+
+from weightgate.download.manifest import Chunk, File
+from weightgate.download.partial import BLOCK_BYTES, PartialFile
+from weightgate.download.patience import Patience
+from weightgate.download.progress import Progress
+from weightgate.download.urls import Urls
+from weightgate.http import connect, reason
+from weightgate.verdicts import CannotTell, Refuted
+
+TIMEOUT_SECONDS = 30.0
+_PIECE_BYTES = 256 * 1024  # hashed while it is in the processor's cache
+_TRIES = 3  # of a chunk whose hash is wrong
+_FRESH_TRIES = 5  # of URLs that are refused one after the other
+_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)")
+_LOST = (OSError, http.client.HTTPException)
+
+
+class _Expired(Exception):
+    """The store refuses the URL."""
+
+
+class _Busy(Exception):
+    """The store cannot answer now. The text says why."""
+
+
+class Receiver:
+    """One thread's connection and buffer, both used again for every chunk."""
+
+    def __init__(self, urls: Urls, progress: Progress, patience: Patience, ca: str | None) -> None:
+        self._urls, self._progress, self._patience, self._ca = urls, progress, patience, ca
+        self._buffer = memoryview(mmap.mmap(-1, BLOCK_BYTES))  # on a page of its own, as O_DIRECT wants it
+        self._connection: http.client.HTTPConnection | None = None
+        self._origin = ""
+
+    def __enter__(self) -> "Receiver":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._hang_up()
+
+    @property
+    def buffer(self) -> memoryview:
+        """The block, for whoever else in this thread needs one."""
+        return self._buffer
+
+    def receive(self, file: File, chunk: Chunk, partial: PartialFile) -> None:
+        """Fetch one chunk into its place. Raises Refuted when it is never the right one, or what else ends it."""
+        for _ in range(_TRIES):
+            digest = hashlib.sha256()
+            self._fetch(file, chunk, partial, digest)
+            if digest.hexdigest() == chunk.sha256:
+                return
+            self._progress.lost(chunk.size_bytes, f"{file.path}: bytes {chunk.begin} to {chunk.end} arrived damaged")
+            self._hang_up()
+        raise Refuted(
+            "wrong_content",
+            f"What the store gives for {file.path}, bytes {chunk.begin} to {chunk.end}, is not what the lab signed.",
+            "The file was not kept. Tell the lab.",
+        )
+
+    def _fetch(self, file: File, chunk: Chunk, partial: PartialFile, digest: "hashlib._Hash") -> None:
+        position, attempt, refusals = chunk.begin, 0, 0
+        while position < chunk.end:
+            self._patience.require()
+            url, before, lost = self._urls.of(file), position, "the connection to the store broke"
+            try:
+                response = self._open(url, position, chunk.end, file)
+                position = self._take(response, position, chunk.end, partial, digest)
+            except _Expired:
+                self._hang_up()
+                refusals += 1
+                self._renew(file, url, refusals)
+                continue
+            except _Busy as busy:
+                lost = str(busy)
+            except _LOST as error:
+                lost = f"the store: {reason(error)}"
+            if position > before:
+                attempt = refusals = 0
+            if position < chunk.end:
+                self._hang_up()
+                self._patience.wait(attempt, lost)
+                attempt += 1
+
+    def _renew(self, file: File, url: str, refusals: int) -> None:
+        if refusals > _FRESH_TRIES:
+            raise CannotTell(
+                "store_refuses",
+                "The store refuses URLs that the server has just issued.",
+                "Ask the lab whether the stage was just closed; check this machine's clock and network.",
+            )
+        self._urls.renew(file, url, self._progress.done_bytes)
+
+    def _take(
+        self, response: http.client.HTTPResponse, position: int, end: int, partial: PartialFile, digest: "hashlib._Hash"
+    ) -> int:
+        """Read a body into its place; return how far it came, whatever ended it."""
+        broken = False
+        while position < end and not broken:
+            # To the next boundary of a block, so that every write but the last is aligned.
+            wanted, filled = min(BLOCK_BYTES - position % BLOCK_BYTES, end - position), 0
+            while filled < wanted and not broken:
+                self._patience.require()
+                try:
+                    count = response.readinto(self._buffer[filled : min(filled + _PIECE_BYTES, wanted)])
+                except _LOST:
+                    count = 0
+                broken = count == 0
+                digest.update(self._buffer[filled : filled + count])
+                filled += count
+                self._progress.add(count)
+            if filled:
+                partial.write(self._buffer[:filled], position)
+                self._patience.heard()
+            position += filled
+        return position
+
+    def _open(self, url: str, begin: int, end: int, file: File) -> http.client.HTTPResponse:
+        """Ask for a range, and look at what is said of it before a byte of it is taken."""
+        parts = urlsplit(url)
+        connection = self._connected(url)
+        target = parts._replace(scheme="", netloc="", fragment="").geturl()
+        connection.request("GET", target, headers={"Range": f"bytes={begin}-{end - 1}", "User-Agent": "weightgate"})
+        response = connection.getresponse()
+        if response.status in {401, 403}:
+            raise _Expired
+        if response.status == 429 or response.status >= 500:
+            raise _Busy(f"the store cannot answer now (HTTP {response.status})")
+        if response.status == 206:
+            told = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
+            if told is None or (int(told[1]), int(told[2]), int(told[3])) != (begin, end - 1, file.size_bytes):
+                raise _wrong_size(file, told[3] if told else "an unknown number of")
+        elif response.status != 200 or (begin, end) != (0, file.size_bytes) or response.length != file.size_bytes:
+            raise _unexpected(file, response)
+        return response
+
+    def _connected(self, url: str) -> http.client.HTTPConnection:
+        parts = urlsplit(url)
+        origin = f"{parts.scheme}://{parts.netloc}"
+        if self._connection is None or origin != self._origin:
+            self._hang_up()
+            self._connection, self._origin = connect(url, self._ca, TIMEOUT_SECONDS), origin
+        return self._connection
+
+    def _hang_up(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _wrong_size(file: File, told: str) -> Refuted:
+    return Refuted(
+        "wrong_size",
+        f"The store has {told} bytes of {file.path}; the manifest says {file.size_bytes}.",
+        "Tell the lab.",
+    )
+
+
+def _unexpected(file: File, response: http.client.HTTPResponse) -> CannotTell | Refuted:
+    """What an answer means that is neither the bytes nor a refusal."""
+    if response.headers.get_content_type() == "text/html":
+        return CannotTell(
+            "web_page",
+            f"A web page came back (HTTP {response.status}) where {file.path} was expected. It was not saved.",
+            "If this network asks for a sign-in, open a browser and sign in; then run the same command again.",
+        )
+    if response.status == 200:
+        return _wrong_size(file, str(response.length) if response.length is not None else "an unknown number of")
+    return CannotTell(
+        "store_refuses", f"The store does not give {file.path} (HTTP {response.status}).", "Try again, or tell the lab."
+    )
