@@ -41,6 +41,7 @@ def hub(
         holds.place(world.use, world.admin, "gpt-2/355M", "A pause.")
         carrying_out.set_quota(world.use, world.admin, PARTNERS["unsigned"], bytes_per_day=1, requests_per_minute=None)
         publish_a_long_file(world, folder / "long")
+        world.seal()  # however long the server takes to start, it finds a log that is open to entries
         port = urlsplit(embedded_store.endpoint_url).port or 0
         store, through = stack.enter_context(hub_lines.watched(port))
         server = stack.enter_context(served(world, s3_endpoint_url=f"http://127.0.0.1:{through}"))
