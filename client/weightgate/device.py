@@ -1,93 +1,82 @@
-"""Logging in with a browser elsewhere: a person types a code there, and this machine is given a token (RFC 8628)."""
+"""Logging in without a token at hand: a person approves in the browser, this machine fetches the token (RFC 8628)."""
 
+import json
 import platform
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from urllib.parse import urlencode
 
 from weightgate.asking import ANSWER_BYTES_AT_MOST, fields_of, printable
-from weightgate.http import Server
-from weightgate.log.encoding import load_json_object
-from weightgate.verdicts import CannotTell, Malformed, Refused
+from weightgate.http import Response, Server
+from weightgate.verdicts import CannotTell, Refused
 
-GRANT = "urn:ietf:params:oauth:grant-type:device_code"
-_ADDRESS = "/api/v1/device-logins"
-_LATER_SECONDS = 5  # what "slow_down" adds (section 3.5)
-_NO = {
-    "access_denied": "This was denied, or the person who approved it may not create such a token.",
-    "expired_token": "Nobody approved it in time.",
-}
+_PATH = "/api/v1/device-logins"
+_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+_FORM = "application/x-www-form-urlencoded"
+_SCOPES = "stages:read downloads:create findings:create log:read"  # what this client has commands for
+_SLOWER_SECONDS = 5.0  # what "slow_down" adds (section 3.5)
+_AGAIN = "Run `weightgate login` again."
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """What is shown to a person, and what is kept for ourselves."""
+class Login:
+    """What a person needs to approve, and what this machine needs to fetch the token: `device_code` is a secret."""
 
+    device_code: str
     user_code: str
     page: str
-    page_with_code: str
-    device_code: str
-    lifetime_seconds: int
-    interval_seconds: int
+    lifetime_seconds: float
+    interval_seconds: float
 
 
-def begin(server: Server) -> Begun:
-    """Ask for the two codes. Raises Refused or CannotTell."""
-    said = fields_of(_post(server, "", {"client_id": f"weightgate on {platform.node() or 'a machine'}"[:100]}), {200})
+def begin(server: Server) -> Login:
+    """Ask for a login. Raises Refused or CannotTell."""
+    name = f"weightgate on {platform.node() or 'a machine'}"[:100]
+    said = fields_of(_sent(server, "", client_id=name, scope=_SCOPES), {200})
     try:
-        return Begun(
-            printable(said["user_code"]), printable(said["verification_uri"]),
-            printable(said["verification_uri_complete"]), str(said["device_code"]), int(said["expires_in"]),
-            max(1, int(said["interval"])),
-        )  # fmt: skip
+        code, page = printable(said["user_code"]), printable(said["verification_uri_complete"])
+        return Login(str(said["device_code"]), code, page, float(said["expires_in"]), float(said["interval"]))
     except (LookupError, TypeError, ValueError):
-        raise CannotTell("malformed_answer", "The server's answer is malformed.", "Check --endpoint.") from None
+        raise CannotTell("malformed_answer", "The server's answer is no login.", "Check --endpoint.") from None
 
 
-def wait(
-    server: Server,
-    begun: Begun,
-    sleep: Callable[[float], object] = time.sleep,
-    clock: Callable[[], float] = time.monotonic,
-) -> str:
-    """Ask until a person has decided; return the token. Raises Refused where they said no, or nothing in time.
+def fetch(server: Server, login: Login, pause: Callable[[float], None]) -> str:
+    """Wait until a person has approved; return the token. Raises Refused where they did not, CannotTell.
 
-    A server that does not answer is asked again: the person may take their time, and networks come back.
+    A server that does not answer is asked again, less often: the person needs their time, and networks come back.
     """
-    ends_at, interval = clock() + begun.lifetime_seconds, begun.interval_seconds
-    while clock() < ends_at:
-        sleep(interval)
+    interval_seconds, waited_seconds = max(1.0, login.interval_seconds), 0.0
+    while waited_seconds < login.lifetime_seconds:
+        pause(interval_seconds)
+        waited_seconds += interval_seconds
         try:
-            response = _post(server, "/token", {"grant_type": GRANT, "device_code": begun.device_code})
+            response = _sent(server, "/token", grant_type=_GRANT, device_code=login.device_code)
         except CannotTell:
-            interval += _LATER_SECONDS
+            interval_seconds += _SLOWER_SECONDS
             continue
-        if response.status == 200:
-            return _token_in(fields_of(response, {200}))
-        error = _error_in(response.body)
+        error, why = _error(response)
+        if error is None:
+            token = fields_of(response, {200}).get("access_token")
+            if not isinstance(token, str):
+                raise CannotTell("malformed_answer", "The server's answer is no token.", "Check --endpoint.")
+            return token
         if error == "slow_down":
-            interval += _LATER_SECONDS
-        elif error in _NO:
-            raise Refused(error, _NO[error], "Use `weightgate login` again if you want a token.")
-        elif error != "authorization_pending" and response.status < 500:
-            fields_of(response, {200})  # raises what a problem says
-    raise Refused("expired_token", _NO["expired_token"], "Use `weightgate login` again.")
+            interval_seconds += _SLOWER_SECONDS
+        elif error != "authorization_pending":
+            raise Refused(error, why, _AGAIN)
+    raise Refused("expired_token", "Nobody approved it in time.", _AGAIN)
 
 
-def _post(server: Server, path: str, fields: dict[str, str]) -> Any:
-    return server.post_form(_ADDRESS + path, fields, ANSWER_BYTES_AT_MOST)
+def _sent(server: Server, path: str, **form: str) -> Response:
+    return server.post(_PATH + path, urlencode(form).encode(), ANSWER_BYTES_AT_MOST, content_type=_FORM)
 
 
-def _token_in(said: dict[str, Any]) -> str:
-    token = said.get("access_token")
-    if not isinstance(token, str):
-        raise CannotTell("malformed_answer", "The server's answer contains no token.", "Check --endpoint.")
-    return token
-
-
-def _error_in(body: bytes) -> str:
+def _error(response: Response) -> tuple[str | None, str]:
+    """Why there is no token yet, in a word for programs and a sentence; None where it is no such answer."""
+    if response.status != 400:
+        return None, ""
     try:
-        return str(load_json_object(body).get("error", ""))
-    except Malformed:
-        return ""
+        said = json.loads(response.body)
+        return printable(said["error"]), printable(said["error_description"])
+    except (ValueError, LookupError, TypeError):
+        return None, ""

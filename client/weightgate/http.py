@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from urllib.parse import SplitResult, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from weightgate.verdicts import CannotTell, Malformed, WrongUse
 
@@ -61,37 +61,26 @@ class Server:
         """
         return self._ask(path, None, limit_bytes, with_token=with_token, body_of=body_of)
 
-    def post(self, path: str, body: bytes, limit_bytes: int) -> Response:
-        """POST JSON to one path, with the token; the answer's body is read whatever its status. Raises as `get`."""
-        return self._ask(path, body, limit_bytes, with_token=True, body_of=range(200, 600))
-
-    def post_form(self, path: str, fields: Mapping[str, str], limit_bytes: int) -> Response:
-        """POST a form to one path, without the token; else as `post`."""
-        body, kind = urlencode(fields).encode(), "application/x-www-form-urlencoded"
-        return self._ask(path, body, limit_bytes, with_token=False, body_of=range(200, 600), kind=kind)
+    def post(self, path: str, body: bytes, limit_bytes: int, *, content_type: str = "application/json") -> Response:
+        """POST to one path, with the token; the answer's body is read whatever its status. Raises as `get`."""
+        return self._ask(path, body, limit_bytes, with_token=True, body_of=range(200, 600), content_type=content_type)
 
     def _ask(
-        self,
-        path: str,
-        sent: bytes | None,
-        limit_bytes: int,
-        *,
-        with_token: bool,
-        body_of: Container[int],
-        kind: str = "application/json",
-    ) -> Response:
+        self, path: str, sent: bytes | None, limit_bytes: int, *, with_token: bool, body_of: Container[int],
+        content_type: str = "",
+    ) -> Response:  # fmt: skip
         # Only what _require_endpoint let through gets here: https, or http on loopback.
         request = urllib.request.Request(self.endpoint.rstrip("/") + path, data=sent)  # noqa: S310
         request.add_header("User-Agent", "weightgate")
         if sent is not None:
-            request.add_header("Content-Type", kind)
+            request.add_header("Content-Type", content_type)
         if with_token and self.token is not None:
             request.add_header("Authorization", f"Bearer {self.token}")
         ends_at = time.monotonic() + self.timeout_seconds
         try:
             with _opener(request.type, self.ca).open(request, timeout=self.timeout_seconds) as response:
                 status = int(response.status)
-                answered = response.headers.get_content_type()
+                kind = response.headers.get_content_type()
                 body = _read(response, limit_bytes, ends_at) if status in body_of else b""
                 after = response.headers.get("Retry-After", "")
         except (OSError, http.client.HTTPException) as error:
@@ -103,7 +92,7 @@ class Server:
                 "to protect the token.",
                 "If you trust the final address, use it as --endpoint.",
             )
-        return Response(status, body, int(after) if _SECONDS.fullmatch(after) else None, answered)
+        return Response(status, body, int(after) if _SECONDS.fullmatch(after) else None, kind)
 
 
 def require_safe(url: str) -> None:

@@ -3,6 +3,8 @@
 import json
 import shutil
 import threading
+import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from weightgate import Client
+from weightgate.cli import Surroundings, run
 from weightgate.verdicts import CannotTell, Ended, Failed, Refused, Refuted, WrongUse
 
 from server.domain.access import clearances
@@ -310,6 +313,33 @@ def test_the_commands_of_an_account(partner: Partner) -> None:
     gone = partner.run("whoami", "--endpoint", partner.endpoint, more=bare)
     assert (gone.returncode, gone.stderr.startswith("refused: ")) == (1, True)
     assert partner.run("logout", more=bare).returncode == 2
+
+
+@pytest.mark.parametrize("approves", [True, False])
+def test_a_login_is_approved_in_the_browser(
+    sqlite_world: World, tmp_path: Path, capfd: pytest.CaptureFixture[str], approves: bool
+) -> None:
+    """The command shows where, and which code; then it stores the token, or says that it was denied."""
+    with partner_of(sqlite_world, tmp_path) as partner:
+        waited = list[float]()
+
+        def pause(seconds: float) -> None:
+            waited.append(seconds)
+            sqlite_world.clock.advance(timedelta(seconds=seconds))
+            if len(waited) == 2:
+                code = capfd.readouterr().err.partition("/device/")[2].split()[0]
+                form = {"name": "node-7", "scopes": ["stages:read", "downloads:create"], "days": "30", "networks": ""}
+                here = sqlite_world.visit("cleared")
+                answer = here.post(f"/device/{code}/approve", form) if approves else here.post(f"/device/{code}/deny")
+                assert answer.status_code == 303
+
+        environment = {"WEIGHTGATE_STATE": str(partner.state)}
+        ended = run(["login", "--endpoint", partner.endpoint], Surroundings(environment, time.time, pause))
+        assert (ended, len(waited)) == ((0, 2) if approves else (1, 2))
+        assert (partner.state / "credentials.json").exists() == approves
+        if approves:
+            assert Client(environment=environment).whoami()["token"]["name"] == "node-7"
+            assert "as owner@aurora-institute.example" in capfd.readouterr().out
 
 
 def test_a_token_that_nobody_knows_is_not_stored(partner: Partner) -> None:

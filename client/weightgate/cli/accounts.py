@@ -18,26 +18,19 @@ from weightgate.verdicts import Ended, WrongUse
 
 @click.command()
 @with_server
-@click.option("--with-token", is_flag=True, help="Paste a token that you created in the portal, under Tokens.")
 @click.pass_context
-def login(
-    context: click.Context, endpoint: str | None, token_file: str | None, ca: str | None, with_token: bool
-) -> None:
-    """Store a token for later commands, in a file that only you can read.
+def login(context: click.Context, endpoint: str | None, token_file: str | None, ca: str | None) -> None:
+    """Get a token for this machine, and store it in a file that only you can read.
 
-    This shows a code and an address. Open the address in any browser, sign in, and enter the code: you choose there
-    what the token may do. With --with-token, --token-file or standard input you bring a token of your own instead.
+    You approve it in the portal, on any device. A token that you have already is stored with --token-file FILE (- for
+    standard input), if the server knows it.
     """
     around: Surroundings = context.obj
     try:
         if endpoint is None:
             raise WrongUse("no_endpoint", "Which server?", "Use --endpoint, or set WEIGHTGATE_ENDPOINT.")
-        if token_file is None and not with_token and sys.stdin.isatty():
-            token = _approved(Server(endpoint, ca=ca))
-        else:
-            token = _told(token_file)
-        server = Server(endpoint, token, ca=ca)
-        me = asking.get(server, "/api/v1/me")
+        token = _approved(Server(endpoint, ca=ca), around) if token_file is None else _told(token_file)
+        me = asking.get(Server(endpoint, token, ca=ca), "/api/v1/me")
         credentials.store(state.folder(around.environment), endpoint, token)
     except Ended as ended:
         context.exit(end(ended))
@@ -110,20 +103,16 @@ def _show(
     click.echo(json.dumps(said) if as_json else "\n".join(in_lines(said)))
 
 
-def _approved(server: Server) -> str:
+def _approved(server: Server, around: Surroundings) -> str:
     begun = device.begin(server)
-    click.echo(f"Open {begun.page} in a browser and enter the code {begun.user_code}")
-    click.echo(f"or open {begun.page_with_code}")
-    click.echo(f"Waiting for {begun.lifetime_seconds // 60} minutes …")
-    return device.wait(server, begun)
+    click.echo(f"Open {begun.page}\nand approve the code {begun.user_code}. Waiting …", err=True)
+    return device.fetch(server, begun, around.pause)
 
 
-def _told(token_file: str | None) -> str:
-    if token_file is not None:
-        return credentials.read_token_file(Path(token_file))
-    if sys.stdin.isatty():
-        return str(click.prompt("Token", hide_input=True)).strip()
-    return sys.stdin.read(credentials.TOKEN_BYTES_AT_MOST).strip()
+def _told(token_file: str) -> str:
+    if token_file == "-":  # noqa: S105  # standard input
+        return sys.stdin.read(credentials.TOKEN_BYTES_AT_MOST).strip()
+    return credentials.read_token_file(Path(token_file))
 
 
 def _me_in_lines(me: dict[str, Any]) -> list[str]:

@@ -1,6 +1,7 @@
 """What commands share: what they take from their machine, their options, and how they end."""
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ class Surroundings:
 
     environment: Mapping[str, str]
     clock: Callable[[], float]
+    pause: Callable[[float], None] = time.sleep
 
 
 def with_server(command: Command) -> Command:
