@@ -20,14 +20,14 @@ class Disk:
         self.folder = folder
         self._ballast = folder / "ballast"
 
-    def fill(self) -> None:
-        """Leave not one block."""
+    def fill(self, leave_bytes: int = 0) -> None:
+        """Leave not one block, or so much."""
         with self._ballast.open("wb", buffering=0) as ballast:
             try:
                 while True:
                     ballast.write(bytes(4096))
             except OSError:
-                pass
+                ballast.truncate(ballast.tell() - leave_bytes)
 
     def make_room(self) -> None:
         self._ballast.unlink(missing_ok=True)

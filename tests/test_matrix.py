@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from server.domain.access import access_requests, clearances
 from server.domain.access.signatures import Signature
-from server.domain.accounts import invitations
+from server.domain.accounts import granting, invitations
 from server.domain.accounts.factors import Passkey
 from server.domain.delivery import alarms
 from server.domain.delivery.alarms import Alarm, AlarmKind, Suspicion
@@ -76,7 +76,7 @@ DENIED = {403, 404}
 BODIES = {"/api/v1/findings/<int:finding_id>/attachments": {"name": "a.csv", "size_bytes": 1, "sha256": "0" * 64}}
 VISITORS: dict[str, Role | None] = {
     "nobody": None, "uncleared": Role.OWNER, "member": Role.MEMBER, "admin": Role.ADMIN, "publisher": Role.PUBLISHER,
-    "auditor": Role.AUDITOR,
+    "auditor": Role.AUDITOR, "pending": Role.PENDING,
 }  # fmt: skip
 
 
@@ -178,9 +178,12 @@ def theirs_of(world: World) -> dict[str, Any]:
 
 
 def at_the_door(world: World, name: str) -> Visit:
+    email, own = f"{name}@cedar-systems.example", "their own password"
     if name == "member":
-        email = "member@cedar-systems.example"
-        people.add(world.use, world.person("uncleared"), "cedar-systems", email, "C Member", Role.MEMBER)
+        people.add(world.use, world.person("uncleared"), "cedar-systems", email, "C Member", Role.MEMBER, own)
+        return visit(world.client.application, world.use, email)
+    if name == "pending":
+        granting.add(world.use, world.admin, "example-lab", email, "P Waiting", Role.ADMIN, own)
         return visit(world.client.application, world.use, email)
     return world.visit(None if name == "nobody" else name)
 
@@ -203,17 +206,44 @@ def test_a_page_is_denied_to_whoever_may_not_have_it(sqlite_world: World, theirs
             continue
         asked += 1
         address = row.address(known)
-        fields = {"path": "vocab.bpe"} if row.rule.endswith("/files") else None
+        fields = {"path": "vocab.bpe"} if row.rule.endswith("/files") else BODIES.get(f"/api/v1{row.rule}")
+        fields = None if role is None else fields  # what is typed is kept until somebody signs in
         answer = here.get(address) if row.method == "GET" else here.post(address, fields, csrf=csrf)
         if role is None:
             assert answer.status_code == (303 if row.method == "GET" else 401), address
             assert answer.headers.get("Location", "/sign-in").startswith("/sign-in"), address
+        elif role is Role.PENDING and row.rule == "/":
+            assert answer.headers["Location"] == "/account"
         elif row.refuses(role) or row.foreign == "403":
             assert answer.status_code == 403, (row.method, address)
         else:
             assert answer.status_code == 404, (row.method, address)
         assert "Aurora Institute" not in answer.text, address
     assert asked > 3
+    assert acts(world) == before
+
+
+@pytest.mark.parametrize("role", [Role.OWNER, Role.ADMIN])
+def test_who_has_not_made_an_account_their_own_has_only_the_account(
+    sqlite_world: World, theirs: dict[str, Any], role: Role
+) -> None:
+    """Whatever their role: each page leads to it, each form is refused, and nothing happens."""
+    world, email = sqlite_world, "new@aurora-institute.example"
+    lab = role is Role.ADMIN
+    granting.add(world.use, world.admin, "example-lab" if lab else "aurora-institute", email, "New", role)
+    if lab:
+        granting.approve(world.use, world.admin2, email)
+    here = visit(world.client.application, world.use, email)
+    csrf, before = here.csrf_token, acts(world)
+    for row in PAGES:
+        if row.permission in {None, Permission.ACCOUNT_MANAGE}:
+            continue
+        address = row.address(theirs)
+        answer = here.get(address) if row.method == "GET" else here.post(address, csrf=csrf)
+        if row.method == "GET":
+            assert answer.headers.get("Location") == "/account", address
+        else:
+            assert answer.status_code == 403, address
     assert acts(world) == before
 
 

@@ -14,7 +14,8 @@ _PATH = "/api/v1/device-logins"
 _GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 _FORM = "application/x-www-form-urlencoded"
 _SCOPES = "stages:read downloads:create findings:create log:read"  # what this client has commands for
-_SLOWER_SECONDS = 5.0
+_SLOWER_SECONDS = 5.0  # what "slow_down" adds (section 3.5)
+_AGAIN = "Run `weightgate login` again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Login:
     device_code: str
     user_code: str
     page: str
+    lifetime_seconds: float
     interval_seconds: float
 
 
@@ -33,17 +35,25 @@ def begin(server: Server) -> Login:
     said = fields_of(_sent(server, "", client_id=name, scope=_SCOPES), {200})
     try:
         code, page = printable(said["user_code"]), printable(said["verification_uri_complete"])
-        return Login(str(said["device_code"]), code, page, float(said["interval"]))
+        return Login(str(said["device_code"]), code, page, float(said["expires_in"]), float(said["interval"]))
     except (LookupError, TypeError, ValueError):
         raise CannotTell("malformed_answer", "The server's answer is no login.", "Check --endpoint.") from None
 
 
 def fetch(server: Server, login: Login, pause: Callable[[float], None]) -> str:
-    """Wait until a person has approved; return the token. Raises Refused where they did not, CannotTell."""
-    interval_seconds = login.interval_seconds
-    while True:
+    """Wait until a person has approved; return the token. Raises Refused where they did not, CannotTell.
+
+    A server that does not answer is asked again, less often: the person needs their time, and networks come back.
+    """
+    interval_seconds, waited_seconds = max(1.0, login.interval_seconds), 0.0
+    while waited_seconds < login.lifetime_seconds:
         pause(interval_seconds)
-        response = _sent(server, "/token", grant_type=_GRANT, device_code=login.device_code)
+        waited_seconds += interval_seconds
+        try:
+            response = _sent(server, "/token", grant_type=_GRANT, device_code=login.device_code)
+        except CannotTell:
+            interval_seconds += _SLOWER_SECONDS
+            continue
         error, why = _error(response)
         if error is None:
             token = fields_of(response, {200}).get("access_token")
@@ -53,7 +63,8 @@ def fetch(server: Server, login: Login, pause: Callable[[float], None]) -> str:
         if error == "slow_down":
             interval_seconds += _SLOWER_SECONDS
         elif error != "authorization_pending":
-            raise Refused(error, why, "Run `weightgate login` again.")
+            raise Refused(error, why, _AGAIN)
+    raise Refused("expired_token", "Nobody approved it in time.", _AGAIN)
 
 
 def _sent(server: Server, path: str, **form: str) -> Response:

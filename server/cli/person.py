@@ -34,7 +34,8 @@ def add(
 ) -> None:
     """Add a person. Prints their first password and TOTP secret once.
 
-    In the lab this proposes the role: they can sign in, and do nothing else until another admin has approved it.
+    They must replace both in the portal before they can do anything else. In the lab, this only proposes the role:
+    another admin must approve it.
     """
     password, totp_secret = granting.add(instance.use, caller, organization, email_of_person, name, Role(role))
     email = email_addresses.stored(email_of_person)
@@ -45,6 +46,9 @@ def add(
     show(as_json, body, f"Added {email_addresses.shown(email)}. Hand these over securely. They are not shown again:")
     if not as_json:
         console.print(f"  password     {password}\n  TOTP secret  {totp_secret}", markup=False)
+        console.print(
+            f"Before anything else, they replace both: {instance.use.settings.public_url}/account", markup=False
+        )
         if role in STAFF:
             console.print(then, markup=False)
 

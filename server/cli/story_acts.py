@@ -211,7 +211,8 @@ class Story:
         console.print(f"  {sentence}", markup=False)
 
     def _invite(self, key: str, slug: str, email: str, name: str, role: Role) -> None:
-        password, totp_secret = granting.add(self.use, self.callers["admin"], slug, email, name, role)
+        password = people.new_password()
+        _, totp_secret = granting.add(self.use, self.callers["admin"], slug, email, name, role, password)
         if slug == LAB:
             granting.approve(self.use, self.callers["admin2"], email)
         self._add_person(key, email, password, totp_secret)

@@ -109,7 +109,8 @@ def _people(use: Resources, example: Example) -> dict[str, Caller]:
 
 
 def _add(use: Resources, example: Example, admin: Caller, key: str, organization: str, email: str, role: Role) -> None:
-    password, totp_secret = granting.add(use, admin, organization, email, PEOPLE[key], role)
+    password = people.new_password()  # counts as their own, as demo.json is all that there is of them
+    _, totp_secret = granting.add(use, admin, organization, email, PEOPLE[key], role, password)
     example.people[key] = {"email": email, "password": password, "totp_secret": totp_secret}
 
 

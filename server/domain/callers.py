@@ -8,6 +8,9 @@ from sqlalchemy import ColumnElement, SQLColumnExpression
 from server.domain.errors import AuthenticationRequired, InsufficientScope, NotPermitted
 from server.domain.permissions import POLICY, STAFF, Permission, Role, Scope
 
+HANDED = "Your password or your authenticator app is still the one that someone else set up for you."
+HANDED_NEXT = "Replace both on your account page in the portal. Then you can do everything else."
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -25,6 +28,7 @@ class Caller:
     scopes: frozenset[Scope] = frozenset()
     session_id: int | None = None
     fresh: bool = False  # whether they proved themselves a few minutes ago, as the lab's acts demand
+    is_handed: bool = False  # whether what they signed in with is still what somebody else set up for them
     address: str | None = None
     user_agent: str | None = None
     request_id: str | None = None
@@ -46,6 +50,8 @@ class Caller:
                 raise AuthenticationRequired
         elif self.role not in rule.roles:
             raise NotPermitted(f"Your role ({self.role}) does not include this permission: {rule.sentence}")
+        elif self.is_handed and permission is not Permission.ACCOUNT_MANAGE:
+            raise NotPermitted(HANDED, next_step=HANDED_NEXT)
         elif self.via == "token" and not self.scopes & rule.scopes:
             if not rule.scopes:
                 raise InsufficientScope("Tokens cannot do this. A person must sign in.", next_step="Contact {contact}.")

@@ -75,9 +75,9 @@ def main() -> int:
             url = database.create("bench")
         template = build_template(options.database, folder, url, store)
         _publish(template, folder)
-        ours = stack.enter_context(_served(folder, "server.wsgi:app"))
-        ours.processes.append(stack.enter_context(_sealing(folder)))
-        hello = stack.enter_context(_served(folder, "tests.bench.hello:app"))
+        ours = stack.enter_context(served(folder, "server.wsgi:app"))
+        ours.processes.append(stack.enter_context(sealing(folder)))
+        hello = stack.enter_context(served(folder, "tests.bench.hello:app"))
         cases = _cases(template, ours, hello, folder, database)
         outcomes = measure.interleave(cases, rounds=options.rounds, seconds=options.seconds, between=_drain)
         answered = sum(sum(turn.figures["requests"] for turn in o.turns) for n, o in outcomes.items() if n != FLOOR)
@@ -89,7 +89,7 @@ def main() -> int:
 
 
 @contextmanager
-def _served(folder: Path, app: str) -> Iterator[Served]:
+def served(folder: Path, app: str) -> Iterator[Served]:
     port = free_port()
     environment = {**os.environ, "WEIGHTGATE_DATA": str(folder), "WEIGHTGATE_LISTEN": f"127.0.0.1:{port}"}
     config = HERE.parents[1] / "config" / "gunicorn.conf.py"
@@ -113,7 +113,7 @@ def _served(folder: Path, app: str) -> Iterator[Served]:
 
 
 @contextmanager
-def _sealing(folder: Path) -> Iterator[psutil.Process]:
+def sealing(folder: Path) -> Iterator[psutil.Process]:
     """The worker: without it nothing would be issued after half a minute."""
     process = subprocess.Popen([sys.executable, "-m", "server", "--data", str(folder), "worker"])
     try:

@@ -344,6 +344,9 @@ def test_a_full_disk_under_a_backup_is_named(
     operator, target = at(sqlite_running, newcomer), disk.folder / "backup"
     disk.fill()
     assert f"No space left on device: {target}" in operator("backup", target, code=1).line
+    disk.fill(leave_bytes=4 << 20)  # the database and the keys have room
+    assert f"No space left on device: {target}" in operator("backup", target, code=1).line
+    assert (target / FILE_NAME).exists()
     disk.make_room()
     operator("backup", target)
 

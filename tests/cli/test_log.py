@@ -11,6 +11,7 @@ import pytest
 from server.cli.log import Bars
 from server.domain.audit import sealer, verifying
 from server.domain.audit.verifying import Verified
+from server.domain.delivery import statistics
 from server.domain.downloads import issuing
 from server.log import sealing
 from server.log.anchors import Forked
@@ -161,6 +162,18 @@ def test_a_log_that_cannot_be_read_to_its_end_is_exit_code_1(operator: Operator,
     (tmp_path / "cut.gz").write_bytes(b"\x1f\x8b\x08\x00")
     assert "PROBLEM: " in operator("log", "reconcile", tmp_path, code=1).out
     assert "cannot be read" in operator("log", "reconcile", tmp_path / "none", code=1).line
+
+
+def test_status_says_how_far_behind_the_charts_are(
+    operator: Operator, sqlite_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a restore or an upgrade, until every entry is counted."""
+    monkeypatch.setattr(statistics, "ENTRIES_AT_ONCE", 10)
+    sqlite_world.seal()
+    sealed = len(sqlite_world.entries())
+    assert f"{sealed} entries still to be counted" in operator("log", "status").out
+    statistics.count(sqlite_world.use)
+    assert "still to be counted" not in operator("log", "status").out
 
 
 def test_status_says_whether_anything_can_be_issued(operator: Operator, sqlite_world: World) -> None:

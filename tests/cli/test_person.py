@@ -1,15 +1,22 @@
 """`person`: add, list, propose, approve and reject roles, disable, enable, reset a password."""
 
 from tests.cli.operator import Operator
+from tests.own_account import OWN, choose_password, set_up_app
 from tests.world import World
 
 ADD = ("person", "add", "nora@aurora-institute.example", "--organization", "aurora-institute", "--name", "Nora N")
 
 
-def test_a_person_signs_in_with_what_was_printed(operator: Operator) -> None:
-    """The password that `person add` prints is the one that works."""
+def test_a_person_replaces_what_was_printed_first(operator: Operator, sqlite_world: World) -> None:
+    """The password that `person add` prints is right, and good for nothing but replacing it, and the app."""
     body = operator(*ADD, "--role", "member", "--json", by="admin").body
     operator.people["nora"] = body
+    assert f"Sign in at {sqlite_world.settings.public_url}" in operator("tier", "list", by="nora", code=1).line
+    choose_password(sqlite_world.use, body["email"], body["password"])
+    assert "Incorrect email address or password" in operator("tier", "list", by="nora", code=1).line
+    operator.people["nora"] = body | {"password": OWN}
+    assert "someone else set up for you" in operator("tier", "list", by="nora", code=1).line
+    set_up_app(sqlite_world.use, body["email"])
     operator("tier", "list", by="nora")
 
 
@@ -19,7 +26,7 @@ def test_what_is_kept_of_an_address_is_printed(operator: Operator) -> None:
     body = operator(*typed, "--json", by="admin").body
     assert body["email"] == "kim@xn--mnchen-3ya.example"
     operator.people["kim"] = body | {"email": "kim@münchen.example"}
-    operator("tier", "list", by="kim")
+    assert "someone else set up for you" in operator("tier", "list", by="kim", code=1).line
     assert "already belongs to Nora N, member of aurora-institute" in operator(*typed, by="admin", code=1).line
     assert "is not a valid email address" in operator(*ADD[:2], "a@b", *typed[3:], by="admin", code=1).line
 
@@ -27,7 +34,7 @@ def test_what_is_kept_of_an_address_is_printed(operator: Operator) -> None:
 def test_secrets_are_printed_once_and_never_again(operator: Operator) -> None:
     """The first password and the TOTP secret stand in the answer of `add`, and in no later one."""
     printed = operator(*ADD, "--role", "owner", by="cleared").out
-    password, totp = (line.split()[-1] for line in printed.splitlines()[1:])
+    password, totp = (line.split()[-1] for line in printed.splitlines()[1:3])
     later = operator("person", "list", by="admin").out + operator("person", "list", "--json", by="admin").out
     assert "nora@" in later
     assert password not in later
@@ -66,7 +73,7 @@ def test_unknown_people_are_refused(operator: Operator) -> None:
     assert "`list`" in line
 
 
-def test_a_role_in_the_lab_takes_two_people(operator: Operator) -> None:
+def test_a_role_in_the_lab_takes_two_people(operator: Operator, sqlite_world: World) -> None:
     """`add` proposes it and says what is next; the list shows it until another admin approves."""
     email = "cleo@example-lab.example"
     added = operator("person", "add", email, "--organization", "example-lab", "--name", "Cleo", "--role", "admin",
@@ -74,7 +81,9 @@ def test_a_role_in_the_lab_takes_two_people(operator: Operator) -> None:
     assert {"email", "password", "totp_secret"} < set(added)
     assert (added["role"], added["proposed_role"]) == ("pending", "admin")
     assert f"person approve {email}" in added["next"]
-    operator.people["cleo"] = added
+    operator.people["cleo"] = added | {"password": OWN}
+    choose_password(sqlite_world.use, email, added["password"])
+    set_up_app(sqlite_world.use, email)
     assert "waits for a second admin" in operator("tier", "list", by="cleo", code=1).line
     assert "proposed this yourself" in operator("person", "approve", email, by="admin", code=1).line
 

@@ -1,6 +1,7 @@
 """`token`: create, list, rotate, revoke, take over."""
 
 from tests.cli.operator import Operator
+from tests.own_account import OWN, choose_password, set_up_app
 from tests.world import World
 
 CREATE = ("token", "create", "cluster", "--scope", "stages:read", "--scope", "downloads:create")
@@ -49,7 +50,10 @@ def test_another_organization_s_token_is_not_there(operator: Operator) -> None:
 def test_a_token_outlives_its_maker_when_it_is_taken_over(operator: Operator, sqlite_world: World) -> None:
     """Disabling its first maker no longer ends a token that a colleague took over."""
     add = ("person", "add", "nora@aurora-institute.example", "--organization", "aurora-institute", "--name", "Nora N")
-    operator.people["nora"] = operator(*add, "--role", "member", "--json", by="cleared").body
+    made = operator(*add, "--role", "member", "--json", by="cleared").body
+    choose_password(sqlite_world.use, made["email"], made["password"])
+    set_up_app(sqlite_world.use, made["email"])
+    operator.people["nora"] = made | {"password": OWN}
     body = operator(*CREATE, "--json", by="nora").body
     operator("token", "take-over", body["id"], by="cleared")
     operator("person", "disable", "nora@aurora-institute.example", by="cleared")

@@ -20,6 +20,7 @@ from weightgate import Client
 from weightgate.download.downloading import Downloaded
 from werkzeug.serving import ThreadedWSGIServer
 
+from server.domain.operation import carrying_out
 from server.domain.publish import hashing, publishing
 from server.domain.resources import Resources
 from tests.e2e.store_front import StoreFront, in_front_of
@@ -135,5 +136,7 @@ def publish_in_chunks(partner: Partner, monkeypatch: pytest.MonkeyPatch, **chang
     (copy / "notes" / "README.md").write_text(f"# {copy.name}\n")  # so no two publish the same
     for name, content in changed.items():
         (copy / name).write_bytes(content)
-    publishing.publish(partner.publisher, partner.world.person("publisher"), copy, STAGE)
+    world = partner.world
+    done = publishing.publish(partner.publisher, world.person("publisher"), copy, STAGE)
+    carrying_out.approve(world.use, world.admin2, done.proposal or 0)
     partner.source = copy

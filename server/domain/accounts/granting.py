@@ -25,16 +25,17 @@ def add(
     if role not in STAFF:
         return people.add(use, caller, organization, email, name, role, password)
     caller.require(Permission.ROLE_GRANT)
+    handed = password is None
     password = people.new_password() if password is None else password
     hashed = people.hash_password(password)  # before the transaction: hashing is slow on purpose
     with use.database.transaction() as session:
         home = people.managed_home(session, caller, organization)
         people.require_new(session, email, caller)
-        person, totp_secret = people.create(session, use, home, email, name, Role.PENDING, hashed)
+        person, totp_secret = people.create(session, use, home, email, name, Role.PENDING, hashed, handed=handed)
         at = use.clock()
         known_credentials.note(session, person.id, caller.person_id, at)
         told = propose_in(session, use, person, role, session.get_one(Person, caller.person_id), at)
-        people.record(session, caller, EntryKind.PERSON_ADD, person, at, **told)
+        people.record(session, caller, EntryKind.PERSON_ADD, person, at, handed=handed, **told)
     return password, totp_secret
 
 

@@ -104,6 +104,8 @@ def _person_add(world: World, record: Record) -> Iterator[str]:
         yield f"{email} already had an account"
     yield from judging_roles.joined(world, record, email, by)
     world.people[email] = Person(home, record["role"], record.get("person_id"), known_by={str(by)})
+    if record.get("handed"):
+        world.people[email].handed = {"password", "app"}
 
 
 def _person_change(world: World, record: Record) -> Iterator[str]:
@@ -155,8 +157,15 @@ def _oneself(world: World, record: Record) -> Iterator[str]:
     email = record["person"]
     if record["actor"].get("person") != email:
         yield "nobody can change how someone else signs in"
-    if (about := world.people.get(email)) is not None and record["role"] != about.role:
+    about = world.people.get(email)
+    if about is None:
+        return
+    if record["role"] != about.role:
         yield f"it says that {email} was {record['role']}, but they were {about.role}"
+    if record["kind"] in {EntryKind.PERSON_PASSWORD_CHANGE, EntryKind.PASSWORD_RESET}:
+        about.handed.discard("password")
+    elif record["kind"] == EntryKind.PERSON_FACTOR_REPLACE:
+        about.handed.discard("app")
 
 
 def _token_create(world: World, record: Record) -> Iterator[str]:

@@ -45,6 +45,7 @@ class Person:
     disabled_by_lab: bool = False
     given_by_two: bool = False
     known_by: set[str] = field(default_factory=set)
+    handed: set[str] = field(default_factory=set)  # what is still as another person set it up: password, app
 
 
 @dataclass
@@ -229,6 +230,8 @@ class World:
             return None
         if not person.given_by_two:
             return f"{email}, who approved it, had a role that one person alone had given"
+        if person.handed and not self.forgotten & {"person", "password"}:  # erased entries may have told of a change
+            return f"{email}, who approved it, still signed in with what another person had set up"
         known = self.people.get(proposer or "")
         if known is not None and email in known.known_by:
             return f"{email}, who approved it, could act in the name of {proposer}, who proposed it"

@@ -73,6 +73,8 @@ class _KnownSession(NamedTuple):
     role: Role
     organization_id: int
     slug: str
+    password_is_handed: bool
+    app_is_handed: bool
     disabled_at: datetime | None
     suspended_at: datetime | None
 
@@ -119,6 +121,7 @@ def identify_session(use: Resources, secret: str, stranger: Caller) -> tuple[Cal
         name=row.name,
         role=row.role,
         session_id=row.id,
+        is_handed=row.password_is_handed or row.app_is_handed,
         fresh=at < row.proved_at + sessions.FRESH_FOR,
     )
     if at >= row.seen_at + sessions.TOUCH_EVERY:
@@ -200,7 +203,8 @@ _BY_SECRET = Statement(
     select(
         SignIn.id, SignIn.began_at, SignIn.seen_at, SignIn.proved_at, SignIn.ended_at,
         Person.id.label("person_id"), Person.email, Person.name, Person.role,
-        Organization.id.label("organization_id"), Organization.slug, *_PERSON_STANDING,
+        Organization.id.label("organization_id"), Organization.slug,
+        Person.password_is_handed, Person.app_is_handed, *_PERSON_STANDING,
     )
     .join(Person, Person.id == SignIn.person_id)
     .join(Organization, Organization.id == Person.organization_id)

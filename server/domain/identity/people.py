@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, ForeignKey, Index, LargeBinary, String, fu
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relationship
 
 from server.domain import acts
-from server.domain.callers import Caller
+from server.domain.callers import HANDED, Caller
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import (
     InvalidCredentials,
@@ -59,7 +59,14 @@ class Person(Base):
     created_at: Mapped[datetime] = mapped_column(Moment)
     disabled_at: Mapped[datetime | None] = mapped_column(Moment)
     disabled_by_lab: Mapped[bool] = mapped_column(default=False)  # then no owner enables them again
+    # Still as another person was shown them, who made the account: until both are replaced, it can do nothing else.
+    password_is_handed: Mapped[bool] = mapped_column(default=False)
+    app_is_handed: Mapped[bool] = mapped_column(default=False)
     organization: Mapped[Organization] = relationship()
+
+    @property
+    def is_handed(self) -> bool:
+        return self.password_is_handed or self.app_is_handed
 
 
 def prove(use: Resources, email: str, password: str) -> Person:
@@ -90,6 +97,8 @@ def sign_in_for_command(use: Resources, email: str, password: str) -> Caller:
             "Your role waits for a second admin. Until then you can only set up your account, in the portal.",
             next_step="Ask an admin other than the one who proposed it: `person approve`.",
         )
+    if person.is_handed:
+        raise NotPermitted(HANDED, next_step=f"Sign in at {use.settings.public_url} and replace both. Then try again.")
     return Caller(
         via="cli",
         organization_id=person.organization_id,
@@ -105,8 +114,10 @@ def add(
 ) -> tuple[str, str]:
     """Add a person to a partner. Returns the password and the TOTP secret: shown once and kept nowhere in clear.
 
+    password: the person's own. None: one is made, and they must replace it and their app before anything else.
     Raises NotPossible for the lab, whose roles two people give: see `accounts/granting.py`.
     """
+    handed = password is None
     password = new_password() if password is None else password
     hashed = hash_password(password)  # before the transaction: hashing is slow on purpose
     with use.database.transaction() as session:
@@ -115,10 +126,10 @@ def add(
         if home.is_lab:
             raise NotPossible("One person alone cannot add someone to the lab.")
         require_new(session, email, caller)
-        person, totp_secret = create(session, use, home, email, name, role, hashed)
+        person, totp_secret = create(session, use, home, email, name, role, hashed, handed=handed)
         at = use.clock()
         known_credentials.note(session, person.id, caller.person_id, at)
-        record(session, caller, EntryKind.PERSON_ADD, person, at)
+        record(session, caller, EntryKind.PERSON_ADD, person, at, handed=handed)
     return password, totp_secret
 
 
@@ -131,11 +142,11 @@ def managed_home(session: Session, caller: Caller, slug: str) -> Organization:
 
 def create(
     session: Session, use: Resources, home: Organization, email: str, name: str, role: Role, password_hash: str,
-    totp_secret: str | None = None,
+    totp_secret: str | None = None, *, handed: bool = False,
 ) -> tuple[Person, str]:  # fmt: skip
     """Insert a person; see `add`. Used alone by `init`, for the first two admins, for the lab, and for who was invited.
 
-    totp_secret: the one that the person set up already; otherwise one is made.
+    totp_secret: the one that the person set up already; otherwise one is made. handed: they must replace both.
     """
     email = email_addresses.stored(email)
     if role is not Role.PENDING or not home.is_lab:
@@ -155,6 +166,8 @@ def create(
         password_hash=password_hash,
         totp_secret_sealed=keys.seal(use.secret, "totp", totp_secret.encode()),
         created_at=use.clock(),
+        password_is_handed=handed,
+        app_is_handed=handed,
     )
     session.add(person)
     session.flush()
@@ -259,9 +272,7 @@ def reset_password(use: Resources, caller: Caller, email: str, password: str | N
 
 def visible(session: Session, caller: Caller, part: Slice) -> Page[Person]:
     """The people of one's own organization; for staff everybody."""
-    query = select(Person).options(joinedload(Person.organization))
-    if not caller.is_staff:
-        query = query.where(Person.organization_id == caller.organization_id)
+    query = select(Person).options(joinedload(Person.organization)).where(*caller.within(Person.organization_id))
     return page(session, query, Person.id, part)
 
 

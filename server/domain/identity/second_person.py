@@ -40,6 +40,8 @@ def fault(session: Session, person: Person, proposed_by: int | None) -> str | No
             f"The role {person.role} was given to {person.email} by one person alone. To approve what others propose, "
             "it must first be given again by two other admins."
         )
+    if person.is_handed:
+        return f"{person.email} still signs in with what another person set up, who could act in that name."
     if proposed_by is None:
         return None
     for one, by in ((person.id, proposed_by), (proposed_by, person.id)):

@@ -12,6 +12,7 @@ from server.domain.identity import people
 from server.domain.operation import bootstrap
 from server.domain.permissions import Role
 from tests import tampering
+from tests.own_account import choose_password, set_up_app
 from tests.world import World
 
 LAB, CLEO, DAN = "example-lab", "cleo@example-lab.example", "dan@example-lab.example"
@@ -167,3 +168,27 @@ def test_the_rule_is_adopted_once(world: World) -> None:
     number = world.plant(EntryKind.RULES_ADOPT, record, LAB)
     told = [sentence for row, sentence in found(world) if row == world.name_of(number)]
     assert told == ["the rule of two people was already adopted", f"it calls {CLEO} one of the first two admins"]
+
+
+def test_an_approval_by_somebody_whose_account_another_set_up_is_named(world: World) -> None:
+    """Until both password and app were replaced, whoever made the account could have been the second person."""
+    publisher = str(world.person("publisher").person)
+    password, _ = granting.add(world.use, world.admin, LAB, CLEO, "Cleo", Role.ADMIN)
+    granting.approve(world.use, world.admin2, CLEO)
+    cleo = world.person_of(CLEO)
+    granting.propose(world.use, world.admin2, publisher, Role.AUDITOR)
+    record = {
+        "person": publisher, "person_id": world.person("publisher").person_id, "role": "auditor", "organization": LAB,
+        "before": "publisher", "proposed_by": world.admin2.person, "grant": world.records("role.propose")[-1]["grant"],
+        **by(cleo),
+    }  # fmt: skip
+    number = world.plant(EntryKind.ROLE_GRANT, record, LAB)
+    sentence = f"{CLEO}, who approved it, still signed in with what another person had set up"
+    named = found(world)
+    assert (world.name_of(number), sentence) in named
+    choose_password(world.use, CLEO, password)
+    set_up_app(world.use, CLEO)
+    granting.reject(world.use, world.admin2, publisher)
+    granting.propose(world.use, world.admin2, str(world.person("auditor").person), Role.PUBLISHER)
+    granting.approve(world.use, cleo, str(world.person("auditor").person))
+    assert [said for _, said in found(world) if "another person had set up" in said] == [sentence]

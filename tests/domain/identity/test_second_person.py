@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from server.domain.accounts import granting
 from server.domain.callers import Caller
 from server.domain.errors import InsufficientScope, NotPossible, Refused
 from server.domain.identity import people, second_person
 from server.domain.permissions import Role
 from tests import tampering
+from tests.own_account import choose_password, set_up_app
 from tests.world import World
 
 CLEO = "cleo@example-lab.example"
@@ -73,3 +75,19 @@ def test_a_role_that_sql_changed_is_no_grant(world: World) -> None:
     with world.use.database.transaction() as session:
         session.get_one(people.Person, world.admin2.person_id).role = Role.AUDITOR
     assert isinstance(refused(world, world.admin2, world.admin), NotPossible)
+
+
+def test_what_another_set_up_approves_nothing_until_it_is_replaced(world: World) -> None:
+    """Both the password and the app, by the person; nobody is told to ask them before."""
+    password, _ = granting.add(world.use, world.admin, "example-lab", CLEO, "Cleo", Role.ADMIN)
+    granting.approve(world.use, world.admin2, CLEO)
+    cleo = world.person_of(CLEO)
+    for replaced in (None, choose_password, set_up_app):
+        if replaced is choose_password:
+            choose_password(world.use, CLEO, password)
+        if replaced is set_up_app:
+            set_up_app(world.use, CLEO)
+            require(world, cleo, world.admin2)
+            continue
+        assert "still signs in with what another person set up" in refused(world, cleo, world.admin2).detail
+        assert CLEO not in refused(world, world.admin2, world.admin2).next_step

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from server.domain.publish import main_checkpoint, publishing
+from server.domain.publish import main_checkpoint
 from tests.web.hub.test_tree import next_of
 from tests.world import World
 
@@ -17,9 +17,7 @@ def ids(world: World, tmp_path: Path) -> list[str]:
     """The ids of three checkpoints of mini-gpt/base, newest first."""
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "README.md").write_text("A third one.", encoding="utf-8")
-    publishing.publish(
-        world.use, world.person("publisher"), tmp_path / "model", "mini-gpt/base", note="Three.\n\nWith a reason."
-    )
+    world.publish(tmp_path / "model", "mini-gpt/base", note="Three.\n\nWith a reason.")
     return [item["id"] for item in world.api("GET", "/stages/mini-gpt/base/checkpoints").json["items"]]
 
 

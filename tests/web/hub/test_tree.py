@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from server.domain.publish import publishing
 from tests.world import World
 
 FILES = ["README.md", "a/config.json", "a/b/notes.txt", "a/b/more_1.txt", "vocab/tokens.txt"]
@@ -20,7 +19,7 @@ def folders(world: World, tmp_path: Path) -> World:
         path = tmp_path / "model" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text('{"a": 1}\n' if name.endswith(".json") else name, encoding="utf-8")
-    publishing.publish(world.use, world.person("publisher"), tmp_path / "model", "mini-gpt/base")
+    world.publish(tmp_path / "model", "mini-gpt/base")
     return world
 
 

@@ -38,14 +38,14 @@ class ConfirmForm(Form):
 def show(caller: Caller) -> Response:
     """All of it at a glance; to somebody without a role also what they wait for."""
     with resources().database.reading() as session:
-        waits = caller.role is Role.PENDING
+        person = session.get_one(Person, caller.person_id)
         return render(
-            "account/show.html",
-            standing=granting.standing_of(session, session.get_one(Person, caller.person_id)) if waits else None,
+            "account/show.html", person=person,
+            standing=granting.standing_of(session, person) if caller.role is Role.PENDING else None,
             passkeys=factors.passkeys(session, caller.person_id),
             codes_left=sum(code.used_at is None for code in factors.recovery_codes(session, caller)),
             recent=recent(session, caller),
-        )
+        )  # fmt: skip
 
 
 @bp.get("/activity")

@@ -75,6 +75,8 @@ def page(permission: Permission, *, fresh: bool = False, strangers: bool = False
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
             caller = _whoever() if strangers else visitor()
+            if caller.is_handed and permission is not Permission.ACCOUNT_MANAGE and request.method == "GET":
+                return go_to(url_for("account.show"))  # first of all they replace what somebody else set up
             caller.require(permission)
             if request.method == "POST":
                 if too_old := _fault_of_token():
@@ -91,11 +93,13 @@ def page(permission: Permission, *, fresh: bool = False, strangers: bool = False
 
 
 def waiting_elsewhere(view: View) -> View:
-    """Lead somebody whose role waits for a second admin to their account: the page behind this is not theirs yet."""
+    """Lead somebody whose role waits for a second admin, or whose account is not theirs alone, to their account."""
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        return go_to(url_for("account.show")) if current_user.caller.role is Role.PENDING else view(*args, **kwargs)
+        caller = current_user.caller
+        waits = caller.role is Role.PENDING or caller.is_handed
+        return go_to(url_for("account.show")) if waits else view(*args, **kwargs)
 
     return guarded  # type: ignore[return-value]
 

@@ -1,7 +1,18 @@
 """Account: each sees and changes their own; what was done stands there, and nobody else's."""
 
+import re
+from datetime import timedelta
+
+import pytest
+
+from server.domain.downloads import issuing
+from server.domain.errors import NotPermitted
+from server.domain.identity import authentication, people, sessions, tokens
+from server.domain.identity.people import Person
+from server.domain.permissions import Role, Scope
+from tests.own_account import OWN, set_up_app
 from tests.visits import words
-from tests.world import World
+from tests.world import STRANGER, World
 
 
 def test_the_account_shows_how_one_signs_in(sqlite_world: World) -> None:
@@ -46,3 +57,42 @@ def test_a_stranger_is_asked_to_sign_in(sqlite_world: World) -> None:
     for path in ("/password", "/sessions/1/end", "/sessions/end-others", "/recovery-codes", "/passkeys", "/totp/begin",
                  "/passkeys/begin", "/passkeys/1/remove", "/confirm", "/confirm/passkey"):  # fmt: skip
         assert visit.post(f"/account{path}").status_code == 401
+
+
+MIA = "mia@aurora-institute.example"
+
+
+def test_an_account_that_somebody_else_set_up_is_first_made_one_s_own(world: World) -> None:
+    """Each page leads to the account, whose two steps are the only ones that there are; then everything opens."""
+    password, _ = people.add(world.use, world.admin, "aurora-institute", MIA, "Mia", Role.MEMBER)
+    world.example.people["mia"] = {"email": MIA}
+    here = world.visit("mia")
+    for path in ("/", "/downloads", "/tokens/new", "/findings", "/stages/gpt-2/124M", "/agreements"):
+        assert here.get(path).headers["Location"] == "/account", path
+    assert here.post("/tokens/new", {"name": "x"}).status_code == 403
+    page = here.get("/account")
+    assert "First, make this account your own" in words(page)
+    assert "Main places" not in page.text
+    here.post("/account/password", {"current_password": password, "new_password": OWN})
+    page = here.get("/account")
+    assert re.search(r'<li class="done">Choose your own password', page.text)
+    assert here.get("/tokens").headers["Location"] == "/account"
+    set_up_app(world.use, MIA)
+    here = world.visit("mia")
+    assert "make this account your own" not in words(here.get("/account"))
+    assert here.get("/tokens").status_code == 200
+
+
+def test_an_account_of_somebody_else_s_making_does_nothing_by_any_door(sqlite_world: World) -> None:
+    """Whatever the role allows: the session itself may only set up its account."""
+    world = sqlite_world
+    people.add(world.use, world.admin, "aurora-institute", MIA, "Mia", Role.OWNER)
+    with world.use.database.transaction() as session:
+        number = session.query(Person.id).filter_by(email=MIA).scalar()
+        secret = sessions.begin(session, STRANGER, number, "totp", world.clock())
+    caller, no = authentication.identify_session(world.use, secret, STRANGER)
+    assert (no, caller.is_handed) == (None, True)
+    with pytest.raises(NotPermitted, match="someone else set up for you"):
+        tokens.create(world.use, caller, "x", [Scope.STAGES_READ], timedelta(days=1))
+    with pytest.raises(NotPermitted, match="someone else set up for you"):
+        issuing.issue(world.use, caller, world.order("gpt-2/124M"))

@@ -59,7 +59,9 @@ def test_its_page_has_everything_that_belongs_to_it(sqlite_world: World) -> None
     """People, tokens, clearances, signatures, limits, bytes taken, live URLs, alarms and history."""
     world = sqlite_world
     issuing.issue(world.use, world.caller("cleared"), world.order())
-    page = words(world.visit("admin").get(AURORA))
+    shown = world.visit("admin").get(AURORA)
+    assert 'href="/downloads?organization=aurora-institute">Downloads of this organization</a>' in shown.text
+    page = words(shown)
     for part in (
         "owner@aurora-institute.example", "cleared, demo", "gpt-2 research active", "Sol Signer, Head of Research",
         "no limit", "7 days 1 3.25 MB 0 B", "7 URLs of 1 download are still valid", "No alarms.",

@@ -26,7 +26,8 @@ def somebody(world: World, role: Role) -> tuple[Visit, str]:
     email = world.example.people[name]["email"]
     if role == Role.MEMBER:
         email = "member@aurora-institute.example"
-        people.add(world.use, world.person("cleared"), "aurora-institute", email, "A Member", Role.MEMBER)
+        own = "their own password"
+        people.add(world.use, world.person("cleared"), "aurora-institute", email, "A Member", Role.MEMBER, own)
     return visit(world.client.application, world.use, email), email
 
 

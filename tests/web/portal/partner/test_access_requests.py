@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 from typing import Any
 
+from server import dates
 from server.domain.access import access_requests, clearances
 from tests.visits import fields_of, words
 from tests.world import World
@@ -15,11 +16,15 @@ def filled(world: World, **changes: Any) -> dict[str, Any]:
 
 
 def test_a_request_becomes_access_or_says_what_it_waits_for(sqlite_world: World) -> None:
-    """The page of the request follows it: with the lab, with a second admin, approved, revoked."""
+    """Its page follows it: with the lab, with a second admin, approved, revoked. Home says who must act, since when."""
     visit = sqlite_world.visit("uncleared")
     address = visit.post("/requests/new", filled(sqlite_world)).headers["Location"]
     assert "has not decided yet" in words(visit.get(address))
-    assert "You requested access" in words(visit.get("/"))
+    home, today = words(visit.get("/")), dates.day(sqlite_world.clock())
+    assert "You requested access" in home
+    assert f"Approval by an admin Waiting for the lab since {today}" in home
+    assert "Approval by a second admin Later, by the lab" in home
+    assert "v1 Waiting for an owner of your organization" in home
     number = int(address.rpartition("/")[2])
     decided = access_requests.approve(sqlite_world.use, sqlite_world.admin, number)
     assert decided.clearance is not None

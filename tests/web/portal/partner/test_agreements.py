@@ -95,8 +95,9 @@ def test_a_signature_needs_each_of_its_words(sqlite_world: World) -> None:
 
 def test_only_an_owner_signs_and_once(sqlite_world: World) -> None:
     """Not a member, not the lab; sent twice, the second one is told that it waits."""
-    people.add(sqlite_world.use, sqlite_world.admin, "birch-university", "mo@birch.example", "Mo", Role.MEMBER)
-    sqlite_world.example.people["member"] = {"email": "mo@birch.example"}
+    email, own = "mo@birch.example", "their own password"
+    people.add(sqlite_world.use, sqlite_world.admin, "birch-university", email, "Mo", Role.MEMBER, own)
+    sqlite_world.example.people["member"] = {"email": email}
     for name in ("member", "admin", "auditor"):
         assert sqlite_world.visit(name).post(HERE, filled(sqlite_world)).status_code == 403
         assert 'name="statement"' not in sqlite_world.visit(name).get(HERE).text

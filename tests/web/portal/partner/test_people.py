@@ -15,7 +15,8 @@ MIA = "mia@aurora-institute.example"
 @pytest.fixture
 def mia(sqlite_world: World) -> int:
     """A member beside the cleared partner's owner; her id."""
-    people.add(sqlite_world.use, sqlite_world.admin, "aurora-institute", MIA, "Mia <b>Member</b>", Role.MEMBER)
+    own = "their own password"
+    people.add(sqlite_world.use, sqlite_world.admin, "aurora-institute", MIA, "Mia <b>Member</b>", Role.MEMBER, own)
     sqlite_world.example.people["member"] = {"email": MIA}
     return key_of(sqlite_world, "member")
 
