@@ -1,7 +1,7 @@
-"""Downloading to verified files, beside what others use: `python -m tests.bench.download [--megabytes 512] [--rounds 3]`.
+"""Downloading to verified files, and how others do it: `python -m tests.bench.download [--megabytes 512] [--rounds 3]`.
 
-One run on one store, the cases in turns. Each case gets an empty folder on the disk and ends with files whose hashes it has
-checked (the floor checks none). CPU seconds are those of the client's processes; the store and the server are apart.
+One run on one store, the cases in turns. Each case gets an empty folder on the disk and ends with files whose hashes it
+has checked (the floor checks none). CPU seconds of the client's processes stand apart from those of store and server.
 """
 
 import argparse
@@ -51,15 +51,18 @@ class Demo:
         return sum(sum(one.cpu_times()[:2]) for one in tree)
 
     def publish(self, folder: Path) -> str:
-        """Publish a folder; return the checkpoint's id."""
-        person = self.known["people"]["publisher"]
-        command = [sys.executable, "-m", "server", "--data", str(self.folder), "publish", str(folder), STAGE]
+        """Publish a folder to the open stage, with an admin's approval; return the checkpoint's id."""
+        published = self._operate("publisher", "publish", str(folder), STAGE)
+        self._operate("admin", "proposal", "approve", str(published["proposal"]))
+        return str(published["id"])
+
+    def _operate(self, who: str, *arguments: str) -> dict[str, Any]:
+        person = self.known["people"][who]
+        command = [sys.executable, "-m", "server", "--data", str(self.folder), *arguments, "--json"]
         environment = os.environ | {"WEIGHTGATE_PASSWORD": person["password"]}
-        done = subprocess.run(
-            [*command, "--as", person["email"], "--json"], env=environment, check=True, capture_output=True
-        )
-        published: str = json.loads(done.stdout)["checkpoint"]
-        return published
+        done = subprocess.run([*command, "--as", person["email"]], env=environment, check=True, capture_output=True)
+        said: dict[str, Any] = json.loads(done.stdout)
+        return said
 
     def order(self, checkpoint: str, accept: str) -> bytes:
         body = json.dumps({"stage": STAGE, "checkpoint": checkpoint}).encode()
@@ -79,7 +82,8 @@ def running_demo(folder: Path) -> Iterator[Demo]:
     try:
         deadline = time.monotonic() + START_SECONDS
         while b"is ready" not in (folder.parent / "demo.log").read_bytes():
-            assert process.poll() is None and time.monotonic() < deadline, (folder.parent / "demo.log").read_text()
+            assert process.poll() is None, (folder.parent / "demo.log").read_text()
+            assert time.monotonic() < deadline, (folder.parent / "demo.log").read_text()
             time.sleep(0.2)
         yield Demo(folder, process)
     finally:
@@ -108,13 +112,17 @@ def tools(demo: Demo, checkpoint: str, sums: bytes) -> dict[str, Callable[[Path]
     known["WEIGHTGATE_STATE"] = str(demo.folder.parent / "state")
 
     def run(command: list[str], folder: Path, given: bytes = b"", **more: str) -> None:
-        subprocess.run(command, cwd=folder, input=given, env=os.environ | more, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(command, cwd=folder, input=given, env=os.environ | more, check=True, capture_output=True)
 
     def weightgate(folder: Path) -> None:
         run([*client, "--checkpoint", checkpoint, "--to", str(folder)], folder, **known)
 
     def floor(folder: Path) -> None:
-        run([sys.executable, "-m", "tests.bench.floor", str(folder)], parts.CACHE.parent, demo.order(checkpoint, "*/*"))
+        run(
+            [sys.executable, "-m", "tests.bench.floor", str(folder)],
+            Path(__file__).parents[2],
+            demo.order(checkpoint, "*/*"),
+        )
 
     def aria2(folder: Path) -> None:
         text = demo.order(checkpoint, "text/x-aria2").replace(b"check-integrity=true", b"check-integrity=false")
@@ -175,13 +183,19 @@ def case(demo: Demo, name: str, size_bytes: int, work: Callable[[Path], None], s
 def report(shape: str, outcomes: dict[str, Outcome]) -> str:
     """One table, and the targets of the reference that this run can say something about."""
     ours, floor = outcomes["weightgate"], outcomes["floor: receive and write"]
-    rows = [
-        [
-            name, f"{one.figure('wall'):.2f}", f"{ours.figure('wall') / one.figure('wall'):.2f}", f"{one.figure('cpu'):.2f}",
-            f"{ours.figure('cpu') / one.figure('cpu'):.2f}", f"{one.figure('servers'):.2f}", f"{one.spread:.2f}",
-        ]
-        for name, one in outcomes.items()
-    ]  # fmt: skip
+    rows = []
+    for name, one in outcomes.items():
+        wall, cpu = one.figure("wall"), one.figure("cpu")
+        ratios = f"{ours.figure('wall') / wall:.2f}", f"{ours.figure('cpu') / cpu:.2f}"
+        figures = (
+            f"{wall:.2f}",
+            ratios[0],
+            f"{cpu:.2f}",
+            ratios[1],
+            f"{one.figure('servers'):.2f}",
+            f"{one.spread:.2f}",
+        )
+        rows.append([name, *figures])
     columns = ["case", "wall s", "weightgate ÷ it", "client CPU s", "weightgate ÷ it", "server CPU s", "max/min"]
     against = f"weightgate ÷ floor (target ≤ 1.3): {ours.figure('wall') / floor.figure('wall'):.2f}"
     return f"### {shape}\n\n{measure.table(columns, rows)}\n\n{against}. {measure.noise(list(outcomes.values()))}"

@@ -1,4 +1,4 @@
-"""The floor of a download: receive and write, in ranges, and check nothing. Run: python -m tests.bench.floor DIR < answer."""
+"""The floor of a download: receive and write ranges, check nothing. `python -m tests.bench.floor DIR < answer`."""
 
 import json
 import os
