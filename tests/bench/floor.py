@@ -1,0 +1,42 @@
+"""The floor of a download: receive and write ranges, check nothing. `python -m tests.bench.floor DIR < answer`."""
+
+import json
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+RANGE_BYTES, PIECE_BYTES, THREADS = 64 << 20, 256 << 10, 8
+
+
+def fetch(folder: Path, file: dict[str, Any], begin: int) -> None:
+    end, parts = min(begin + RANGE_BYTES, file["size_bytes"]), urlsplit(file["url"])
+    connection = HTTPConnection(parts.netloc, timeout=60)
+    connection.request("GET", f"{parts.path}?{parts.query}", headers={"Range": f"bytes={begin}-{end - 1}"})
+    answer, buffer = connection.getresponse(), memoryview(bytearray(PIECE_BYTES))
+    target = os.open(folder / file["path"], os.O_WRONLY | os.O_CREAT)
+    while count := answer.readinto(buffer):
+        os.pwrite(target, buffer[:count], begin)
+        begin += count
+    os.close(target)
+    connection.close()
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    files = json.load(sys.stdin)["files"]
+    with ThreadPoolExecutor(THREADS) as pool:
+        waiting = [
+            pool.submit(fetch, folder, file, begin)
+            for file in files
+            for begin in range(0, file["size_bytes"], RANGE_BYTES)
+        ]
+        for done in waiting:
+            done.result()
+
+
+if __name__ == "__main__":
+    main()
