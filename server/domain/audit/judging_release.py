@@ -75,17 +75,24 @@ def _checkpoint_publish(world: World, record: Record) -> Iterator[str]:
     stage = world.stages.get(record["stage"])
     if stage is None or stage.state == StageState.WITHDRAWN:
         yield "it publishes to a stage that was never added or that was withdrawn"
-    elif stage.state != StageState.PLANNED and ProposalKind.CHECKPOINT in world.takes_two:
+    elif ProposalKind.CHECKPOINT in world.takes_two and world.opens(record["stage"]):
         says = {name: record[name] for name in ("checkpoint", "content_sha256", "files", "size_bytes")}
         yield from judging_proposals.allowed(world, record, ProposalKind.CHECKPOINT, record["stage"], says)
     world.set_main(record["stage"], record["checkpoint"])
+
+
+def _takes_an_admin(world: World, record: Record) -> bool:
+    """Of a log from before two people had to agree, only open stages did."""
+    if ProposalKind.CHECKPOINT in world.takes_two:
+        return world.opens(record["stage"])
+    return world.stages[record["stage"]].state != StageState.PLANNED
 
 
 def _checkpoint_set_main(world: World, record: Record) -> Iterator[str]:
     stage = world.stages.get(record["stage"])
     if stage is None or stage.state == StageState.WITHDRAWN:
         yield "it changes the main checkpoint of a stage that was never added, or was withdrawn"
-    elif stage.state != StageState.PLANNED and not world.may(record["actor"].get("person"), Permission.STAGE_MANAGE):
+    elif _takes_an_admin(world, record) and not world.may(record["actor"].get("person"), Permission.STAGE_MANAGE):
         yield "it changes the main checkpoint of an open stage, which takes an admin"
     if world.checkpoints.get(record["checkpoint"]) != record["stage"]:
         yield "it makes main what was not published to that stage"

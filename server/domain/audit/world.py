@@ -9,6 +9,7 @@ from typing import Any
 
 from server.domain.permissions import POLICY, STAFF, Permission, Role
 from server.domain.release.findings import TRIAGED, FindingState
+from server.domain.release.stages import StageState
 
 Record = dict[str, Any]
 UNTOLD = object()  # what the log did not keep at the time: it cannot be compared
@@ -261,6 +262,13 @@ class World:
         for number in findings:
             if (finding := self.findings.get(number)) is not None and finding.state in TRIAGED:
                 finding.state = FindingState.CONSIDERED
+
+    def opens(self, stage: str) -> bool:
+        """Whether a stage is open, or a decision that opens it is approved and waits for its moment."""
+        if self.stages[stage].state != StageState.PLANNED:
+            return True
+        waiting = (one for one in self.decisions.values() if one.on == stage and one.state == "approved")
+        return any(one.to in {StageState.PARTNERS, StageState.PUBLIC} for one in waiting)
 
     def set_main(self, stage: str, checkpoint: str) -> None:
         """Move on which checkpoint is a stage's `main`; it is published then."""

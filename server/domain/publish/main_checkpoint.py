@@ -9,7 +9,7 @@ from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import NotPossible
 from server.domain.permissions import Permission
-from server.domain.publish import checkpoints
+from server.domain.publish import checkpoints, opening
 from server.domain.publish.checkpoints import Checkpoint
 from server.domain.release import stages
 from server.domain.release.stages import Stage, StageState
@@ -30,14 +30,14 @@ class MainSet:
 def set_main(use: Resources, caller: Caller, full_name: str, checkpoint_id: str) -> MainSet:
     """Make a published checkpoint its stage's `main`.
 
-    While a stage is planned a publisher may, as with publishing; once it is open, an admin.
+    While a stage is planned a publisher may, as with publishing; once that would take two, an admin.
     """
     caller.require(Permission.CHECKPOINT_PUBLISH)
     with use.database.transaction() as session:
         stage = stages.get(session, full_name, lock=True)
         if stage.state == StageState.WITHDRAWN:
             raise NotPossible(f"{stage.full_name} is withdrawn: its `main` can no longer be changed.")
-        if stage.state != StageState.PLANNED:
+        if opening.takes_two(session, stage):
             caller.require(Permission.STAGE_MANAGE)
         key = checkpoints.find(session, stage.id, stage.main_checkpoint_id, checkpoint_id)
         before = id_of_main(session, stage)
@@ -60,11 +60,13 @@ def warnings_of_publishing(session: Session, stage: Stage, asked_name: str) -> l
     warnings = []
     if asked_name != stage.full_name:
         warnings.append(f"{asked_name} is an alias: this publishes to {stage.full_name}")
-    if people := OPEN_TO.get(StageState(stage.state)):
+    if opening.takes_two(session, stage):
+        people = OPEN_TO.get(StageState(stage.state))
+        why = f"is available to {people}" if people else "is about to open by an approved decision"
         before = id_of_main(session, stage)
         replaced = f", in place of {before}" if before else ""
         warnings.append(
-            f"{stage.full_name} is available to {people}: once uploaded, this waits for another person's approval, and "
-            f"then becomes its `main`{replaced}"
+            f"{stage.full_name} {why}: once uploaded, this waits for another person's approval, and then becomes its "
+            f"`main`{replaced}"
         )
     return warnings

@@ -1,7 +1,7 @@
 """Opening: how an uploaded checkpoint becomes a stage's `main`, seen by everybody who may have the stage.
 
-While the stage is planned, its publisher does it. Once it is open, somebody would get other weights at that moment, so
-it is proposed, and another person lets it happen.
+While the stage is planned, its publisher does it. Once it is open, or two people have agreed that it will be, somebody
+would get other weights than those people looked at, so it is proposed, and another person lets it happen.
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,11 @@ from server.domain.mail import notices
 from server.domain.publish import checkpoints
 from server.domain.publish.checkpoints import Checkpoint
 from server.domain.release import stages
+from server.domain.release.decisions import Decision, DecisionState
 from server.domain.release.stages import Stage, StageState
 from server.domain.resources import Resources
+
+OPEN = (StageState.PARTNERS, StageState.PUBLIC)
 
 
 def open_stage(session: Session, name: str, *, lock: bool = False) -> Stage:
@@ -32,12 +35,20 @@ def open_stage(session: Session, name: str, *, lock: bool = False) -> Stage:
     return stage
 
 
+def takes_two(session: Session, stage: Stage) -> bool:
+    """Whether another `main` needs another person: the stage is open, or the decision that opens it is approved."""
+    if stage.state != StageState.PLANNED:
+        return True
+    approved = Decision.stage_id == stage.id, Decision.state == DecisionState.APPROVED, Decision.to_state.in_(OPEN)
+    return session.scalars(select(Decision.id).where(*approved).limit(1)).first() is not None
+
+
 def open_or_propose(
     session: Session, use: Resources, caller: Caller, stage: Stage, checkpoint: Checkpoint, at: datetime
 ) -> Proposal | None:
-    """Make it `main`, or propose that where the stage is open; as the transaction's last act. Both rows are locked."""
+    """Make it `main`, or propose that where it takes two; as the transaction's last act. Both rows are locked."""
     checkpoint.published_by = str(caller.person)
-    if stage.state == StageState.PLANNED:
+    if not takes_two(session, stage):
         _open(session, caller, stage, checkpoint, at)
         return None
     says = _told(session, checkpoint)

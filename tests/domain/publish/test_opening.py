@@ -1,6 +1,7 @@
 """Opening: a checkpoint of a stage that somebody can have is seen by nobody until a second person approves it."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,16 @@ import pytest
 from server.domain.audit import verifying
 from server.domain.audit.replay import Replay
 from server.domain.callers import Caller
+from server.domain.decisions import deciding
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import NotPermitted, NotPossible
 from server.domain.operation import carrying_out
 from server.domain.permissions import Role
-from server.domain.publish import publishing
+from server.domain.publish import main_checkpoint, opening, publishing
 from server.domain.publish.publishing import Published
 from server.domain.release.stages import StageState
 from tests import tampering
+from tests.domain.decisions.test_proposing import propose
 from tests.domain.publish.folders import put
 from tests.domain.publish.test_main_checkpoint import main_of
 from tests.world import World
@@ -127,6 +130,53 @@ def test_a_stage_that_opens_meanwhile_takes_two(world: World, folder: Path) -> N
     done = publishing.publish(world.use, world.person("publisher"), folder, PLANNED, progress=open_it)
     assert done.proposal is not None
     assert main_of(world, PLANNED) != done.checkpoint_id
+
+
+def test_what_two_people_agreed_to_open_takes_two(world: World, folder: Path) -> None:
+    """From the approval on, and while it waits for its moment: they looked at other files."""
+    decision = propose(world, PLANNED, StageState.PARTNERS, opens_at=world.clock() + timedelta(days=1))
+    first = publishing.publish(world.use, world.person("publisher"), folder, PLANNED)
+    assert (first.proposal, main_of(world, PLANNED)) == (None, first.checkpoint_id), "proposed alone, it binds nobody"
+    deciding.approve(world.use, world.admin2, decision.id)
+    with pytest.raises(NotPermitted):
+        main_checkpoint.set_main(world.use, world.person("publisher"), PLANNED, older_of(world, PLANNED))
+    put(folder, {"c.txt": b"c"})
+    told = list[str]()
+    done = publishing.publish(world.use, world.person("publisher"), folder, PLANNED, tell=told.append)
+    assert any("is about to open by an approved decision" in sentence for sentence in told)
+    assert main_of(world, PLANNED) == first.checkpoint_id
+    carrying_out.approve(world.use, world.admin2, done.proposal or 0)
+    assert main_of(world, PLANNED) == done.checkpoint_id
+    assert found(world) == []
+
+
+def test_a_decision_that_was_cancelled_binds_nobody(world: World, folder: Path) -> None:
+    """Then the stage is planned as before."""
+    decision = propose(world, PLANNED, StageState.PARTNERS, opens_at=world.clock() + timedelta(days=1))
+    deciding.approve(world.use, world.admin2, decision.id)
+    deciding.cancel(world.use, world.admin, decision.id)
+    done = publishing.publish(world.use, world.person("publisher"), folder, PLANNED)
+    assert (done.proposal, main_of(world, PLANNED)) == (None, done.checkpoint_id)
+    assert found(world) == []
+
+
+def test_a_checkpoint_by_one_person_after_the_decision_is_named(world: World, folder: Path) -> None:
+    """Whoever takes the demand away is found by the log."""
+    decision = propose(world, PLANNED, StageState.PARTNERS, opens_at=world.clock() + timedelta(days=1))
+    deciding.approve(world.use, world.admin2, decision.id)
+    world.tampered = True
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(opening, "takes_two", lambda *_: False)
+        publishing.publish(world.use, world.person("publisher"), folder, PLANNED)
+        main_checkpoint.set_main(world.use, world.person("publisher"), PLANNED, older_of(world, PLANNED))
+    sentences = [sentence for _, sentence in found(world)]
+    assert sentences == [ALONE, "it changes the main checkpoint of an open stage, which takes an admin"]
+
+
+def older_of(world: World, stage: str) -> str:
+    """The first checkpoint of a stage."""
+    published = [record for record in world.records("checkpoint.publish") if record["stage"] == stage]
+    return str(published[0]["checkpoint"])
 
 
 def test_nothing_is_approved_for_a_withdrawn_stage(world: World, folder: Path) -> None:
