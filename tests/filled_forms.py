@@ -208,7 +208,7 @@ FORMS: dict[str, Filled] = {
     ),
     "/admin/stages/add": Filled(
         "admin", {"model": "gpt-2", "name": "3B", "tier": "partner", "agreement": "model-sharing", "ordinal": "9",
-                  "parameters": "3000000000"},
+                  "parameters": "3000000000", "reports_at_least": "2"},
     ),
     "/admin/stages/add-model": Filled("admin", {"name": "gpt-3", "title": "GPT-3"}),
     "/admin/tiers": Filled("admin", {"name": "visitor", "rank": "15"}),

@@ -12,6 +12,7 @@ from server.cli.terminal import (
     LARGE_COUNT,
     MOMENT,
     READABLE,
+    STAGE,
     Instance,
     acting,
     plain,
@@ -39,7 +40,7 @@ def decision() -> None:
 
 
 @decision.command()
-@click.argument("stage", metavar="MODEL/STAGE")
+@click.argument("stage", type=STAGE, metavar="MODEL/STAGE")
 @click.option("--to", type=STATES, required=True, help="The state to move it to.")
 @click.option("--rationale-file", type=READABLE, required=True, help="Why now: Markdown, for staff.")
 @click.option("--would-change-file", type=READABLE, required=True, help="What would change this: Markdown, for staff.")
@@ -75,7 +76,7 @@ def propose(
 
 
 @decision.command()
-@click.argument("stage", metavar="MODEL/STAGE")
+@click.argument("stage", type=STAGE, metavar="MODEL/STAGE")
 @click.option("--to", type=STATES, required=True, help="The state to move it to.")
 @with_json
 @acting

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 
 from server.cli import worked_example
 from server.domain.identity import people
@@ -52,6 +52,7 @@ def main() -> int:
         publish(template, folder)
         ours = stack.enter_context(served(folder, "server.wsgi:app"))
         ours.processes.append(stack.enter_context(sealing(folder)))
+        wait_until_sealed(template)
         token = template.example.tokens["cleared"]
         cases = [
             case(API, ours, token, "POST", "/api/v1/downloads", 201),
@@ -135,10 +136,20 @@ def whole(template: Template, ours: Served, line: str, folder: Path) -> tuple[st
     return tuple(figures)
 
 
-def entries(template: Template) -> int:
+def wait_until_sealed(template: Template) -> None:
+    """The worker has begun: a log that it let wait for half a minute would take no entries."""
+    deadline = time.monotonic() + 60
+    while entries(template, LogEntry.leaf_index.is_(None)):
+        if time.monotonic() > deadline:
+            raise RuntimeError("the worker seals nothing")
+        time.sleep(0.5)
+
+
+def entries(template: Template, *which: ColumnElement[bool]) -> int:
+    """How many downloads are in the log; or other entries."""
     use = Resources(template.settings)
     with use.database.reading() as session:
-        count = session.scalar(select(func.count()).where(LogEntry.kind == "download")) or 0
+        count = session.scalar(select(func.count()).where(*(which or [LogEntry.kind == "download"]))) or 0
     use.close()
     return count
 

@@ -95,7 +95,7 @@ def served(folder: Path, app: str) -> Iterator[Served]:
     config = HERE.parents[1] / "config" / "gunicorn.conf.py"
     process = subprocess.Popen([sys.executable, "-m", "gunicorn", "-c", str(config), app], env=environment)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while True:
             workers = psutil.Process(process.pid).children()
             ours = {process.pid, *(worker.pid for worker in workers)}

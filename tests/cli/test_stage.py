@@ -72,7 +72,8 @@ def test_a_stage_shows_a_partner_no_more_than_the_portal(operator: Operator) -> 
 def test_a_command_says_what_a_stage_is_called_today(operator: Operator) -> None:
     """On standard error, so that scripts read what they always do; nothing is said of a name that is today's."""
     says = "Note: gpt-2/762M is now called gpt-2/774M.\n"
-    for words in (("stage", "show"), ("hold", "place", "--reason", "x"), ("hold", "propose-lift", "--reason", "x")):
+    for words in (("stage", "show"), ("decision", "rehearse", "--to", "public"), ("hold", "place", "--reason", "x"),
+                  ("hold", "propose-lift", "--reason", "x")):  # fmt: skip
         assert operator(*words, "gpt-2/762M", "--json", by="admin").err == says
         assert operator("stage", "show", "gpt-2/774M", by="admin").err == ""
     assert operator("stage", "show", "gpt-2/762M", by="cleared").err == says

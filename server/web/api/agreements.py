@@ -1,9 +1,10 @@
 """Reading agreements, and what one's own side signed of them."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from apiflask import APIBlueprint
 from flask import Response
+from pydantic import Field
 
 from server.domain.access import signatures
 from server.domain.access.signatures import Signature
@@ -35,6 +36,10 @@ class AgreementAnswer(Answer):
     title: str
     sha256: str
     published_at: str
+    resign_until: Annotated[
+        str | None,
+        Field(description="Signatures of the version before count until then; null: they do not."),
+    ]
     text: str
     signatures: list[SignatureAnswer]
 
@@ -62,6 +67,7 @@ def _render(agreement: Agreement, version: AgreementVersion, signatures: list[Si
         "title": version.title,
         "sha256": version.sha256,
         "published_at": moment(version.published_at),
+        "resign_until": moment(version.resign_until),
         "text": version.text,
         "signatures": [_render_signature(signature) for signature in signatures],
     }

@@ -1,10 +1,11 @@
 """Reading clearances."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from apiflask import APIBlueprint
 from flask import Response
+from pydantic import Field
 
 from server.domain.access import clearances
 from server.domain.access.clearances import Clearance
@@ -23,6 +24,9 @@ class ClearanceAnswer(Answer):
     tier: str
     state: str
     purpose: str
+    report_to_renew: Annotated[
+        bool, Field(description="Whether renewing takes a report, or “nothing found”, since it was granted.")
+    ]
     starts_at: str
     expires_at: str
     proposed_at: str
@@ -56,6 +60,7 @@ def render_clearance(clearance: Clearance, at: datetime) -> dict[str, Any]:
         "tier": clearance.tier.name,
         "state": clearance.state_at(at),
         "purpose": clearance.purpose,
+        "report_to_renew": clearance.tier.report_to_renew,
         "starts_at": moment(clearance.starts_at),
         "expires_at": moment(clearance.expires_at),
         "proposed_at": moment(clearance.proposed_at),

@@ -8,15 +8,15 @@ from server.domain.audit import logs
 from tests.world import World
 
 CLEARANCE = {
-    "id", "organization", "model", "tier", "state", "purpose", "starts_at", "expires_at", "proposed_at", "approved_at",
-    "revoked_at",
+    "id", "organization", "model", "tier", "state", "purpose", "report_to_renew", "starts_at", "expires_at",
+    "proposed_at", "approved_at", "revoked_at",
 }  # fmt: skip
 KEYS = {
     "/organizations": {"id", "name", "is_lab", "created_at", "suspended_at"},
     "/people": {"email", "name", "role", "organization", "created_at", "disabled_at"},
     "/clearances": CLEARANCE,
     "/tiers": {"name", "rank"},
-    "/agreements": {"name", "number", "title", "sha256", "published_at", "text", "signatures"},
+    "/agreements": {"name", "number", "title", "sha256", "published_at", "resign_until", "text", "signatures"},
 }
 
 

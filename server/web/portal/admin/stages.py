@@ -18,7 +18,7 @@ from server.domain.permissions import Permission
 from server.domain.publish import checkpoints
 from server.domain.release import agreements, decisions, holds, stages, tiers
 from server.domain.release.decisions import DecisionFilter
-from server.domain.release.stages import MOVES, ORDINAL_AT_MOST, StageState
+from server.domain.release.stages import MOVES, ORDINAL_AT_MOST, REPORTS_AT_MOST, StageState
 from server.web import renamed
 from server.web.identity import resources
 from server.web.portal.admin import stage_editing
@@ -55,6 +55,11 @@ class NewStage(Form):
         "Parameters",
         [Optional(), NumberRange(1, 2**53 - 1, "A whole number from 1.")],
         description="The number of parameters.",
+    )
+    reports_at_least = IntegerField(
+        "Reports by partners before it can become public",
+        [Optional(), NumberRange(0, REPORTS_AT_MOST, "A whole number from 0 to %(max)s.")],
+        description="Findings, and reports that nothing was found. Leave empty for none.",
     )
     announced = stage_editing.announced()
     planned_from = stage_editing.planned_from()
@@ -130,6 +135,7 @@ def add(caller: Caller) -> Response:
                 use, caller, f"{form.model.data}/{form.name.data}", tier=form.tier.data,
                 ordinal=form.ordinal.data, agreement=form.agreement.data or None, parameters=form.parameters.data,
                 announced=form.announced.data, planned=stage_editing.window(form), note=form.note.data,
+                reports_at_least=form.reports_at_least.data or 0,
             ),
         )  # fmt: skip
     if made is None:

@@ -14,12 +14,15 @@ def test_a_model_and_its_first_stage_are_added(sqlite_world: World) -> None:
     assert answer.headers["Location"] == "/admin/stages/add?model=gpt-3"
     assert '<option selected value="gpt-3">' in admin.get(answer.headers["Location"]).text
     new = {"model": "gpt-3", "name": "1B", "tier": "research", "agreement": "", "parameters": "1000000000", "note": ""}
-    answer = admin.post("/admin/stages/add", new | {"announced": "y", "planned_from": "2031-03", "note": "In spring."})
+    more = {"announced": "y", "planned_from": "2031-03", "note": "In spring.", "reports_at_least": "2"}
+    answer = admin.post("/admin/stages/add", new | more)
     assert answer.headers["Location"] == "/admin/stages/gpt-3/1B"
     page = words(admin.get("/admin/stages/gpt-3/1B"))
     assert "planned" in page
     assert "Planned for March 2031 Public note In spring." in page
     assert "No checkpoints yet. Publish one" in page
+    assert 'value="2"' in admin.get("/admin/stages/gpt-3/1B/edit").text
+    assert sqlite_world.records("stage.add")[-1]["reports_at_least"] == 2
     assert sqlite_world.visit("cleared").get("/admin/stages/gpt-3/1B").status_code == 403
 
 
