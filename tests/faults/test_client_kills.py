@@ -14,17 +14,20 @@ from tests.e2e.store_front import Spoil
 ODDS = random.Random(20191105)  # noqa: S311  # the same faults in each run
 
 
-def killed_again_and_again(partner: Partner, times: int, seconds_a_piece: float) -> None:
-    """Begin, kill -9 at a random moment, look at what is there; then let it come to its end.
+def killed_again_and_again(partner: Partner, times: int, jobs: int) -> None:
+    """Begin, kill -9 when a random part has been sent, look at what is there; then let it come to its end.
 
-    seconds_a_piece: of 16 KiB; so slow that no run is quicker than its end.
+    All parts together are less than the whole, so that no run is done before it is killed.
     """
-    partner.front.seconds_a_piece = seconds_a_piece
+    most_bytes = 4_000_000 // times
+    partner.front.seconds_a_piece = 0.005
     for _ in range(times):
-        with partner.begin("--jobs", "4") as running:
+        with partner.begin("--jobs", str(jobs)) as running:
             assert running.stdout is not None
             json.loads(running.stdout.readline())  # it has begun
-            time.sleep(ODDS.uniform(0, 0.3))
+            until = partner.front.sent_bytes + ODDS.randrange(most_bytes // 4, most_bytes)
+            while partner.front.sent_bytes < until and running.poll() is None:
+                time.sleep(0.001)
             running.send_signal(signal.SIGKILL)
         assert running.returncode == -signal.SIGKILL
         partner.require_nothing_wrong()
@@ -36,13 +39,13 @@ def killed_again_and_again(partner: Partner, times: int, seconds_a_piece: float)
 
 def test_a_client_that_is_killed_goes_on_where_it_was(partner: Partner) -> None:
     """Three times; what has its name is whole after each, and the next run completes the rest."""
-    killed_again_and_again(partner, 3, 0.01)
+    killed_again_and_again(partner, 3, jobs=4)
 
 
 @pytest.mark.fault
 def test_a_client_that_is_killed_twenty_times_goes_on_where_it_was(partner: Partner) -> None:
     """The same, for long."""
-    killed_again_and_again(partner, 20, 0.03)
+    killed_again_and_again(partner, 20, jobs=1)
 
 
 def unlucky(share: float, *kinds: Spoil) -> Spoil:

@@ -74,8 +74,8 @@ def verify(context: click.Context, folder: Path, manifest_key: str | None, as_js
         click.echo(json.dumps({"event": "end", "result": "proven", "exit_code": 0, **asdict(found)}))
         return
     click.echo(
-        f"proven: {found.files} files of {found.stage}, {bytes_in_words(found.size_bytes)}, are the checkpoint "
-        f"{found.checkpoint} that the lab signed."
+        f"proven: {_files(found.files)} of {found.stage}, {bytes_in_words(found.size_bytes)}, of the checkpoint "
+        f"{found.checkpoint}, as the lab signed it."
     )
     if found.others:
         named = ", ".join(found.others[:_OTHERS_NAMED_AT_MOST])
@@ -93,3 +93,7 @@ def _in_a_line(done: Downloaded) -> str:
         return f"{said}; nothing had to be fetched."
     speed = bytes_in_words(done.fetched_bytes / max(done.seconds, 0.001))
     return f"{said}; {bytes_in_words(done.fetched_bytes)} fetched in {done.seconds:.1f} s, {speed}/s."
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
