@@ -72,7 +72,7 @@ def test_a_token_gives_its_caller_everything_that_is_known_of_them(world: World)
         via="token", organization_id=caller.organization_id, organization="example-lab", person_id=caller.person_id,
         person="auditor@example-lab.example", role=Role.AUDITOR, token_id=caller.token_id,
         token_public_id=tokens.public_id_of(world.example.tokens["auditor"]),
-        scopes=frozenset({Scope.STAGES_READ, Scope.LOG_READ}),
+        scopes=frozenset({Scope.STAGES_READ, Scope.LOG_READ, Scope.FINDINGS_READ}),
         address="127.0.0.1", user_agent="tests", request_id="0" * 16,
     )  # fmt: skip
     assert caller.is_staff
