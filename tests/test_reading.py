@@ -14,7 +14,7 @@ from server.domain.callers import Caller
 from server.domain.delivery import alarms, log_follower, usage
 from server.domain.downloads import issuing, live_urls
 from server.domain.errors import NotFound, NotPermitted, Refused
-from server.domain.identity import organizations, people, tokens
+from server.domain.identity import organizations, people, proposals, tokens
 from server.domain.paging import Page, Slice
 from server.domain.publish import checkpoints
 from server.domain.release import holds, stages
@@ -131,6 +131,9 @@ READS: dict[str, Callable[[Session, Caller, World], Any]] = {  # each asks for w
     "whether there is a hold": lambda session, caller, _: holds.state_of(session, caller, "gpt-2/774M"),
     "stages of the exposure": lambda session, caller, _: exposure.stage_names(session, caller),
     "logs that are followed": lambda session, caller, _: log_follower.followed(session, caller) or "none yet",
+    "proposals about a stage": lambda session, caller, _: (
+        proposals.all_open_of(session, caller, "gpt-2/774M") or "none waits"
+    ),
     "any stage": lambda session, caller, _: stages.find(session, caller, "gpt-2/774M"),
     "all models": lambda session, caller, _: stages.all_models(session, caller),
     "any checkpoint": lambda session, caller, _: checkpoints.get(session, caller, checkpoint(session)),

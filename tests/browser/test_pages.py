@@ -30,7 +30,7 @@ FILES = {
     "/stages/<model>/<stage>/<checkpoint>/SHA256SUMS", "/stages/<model>/<stage>/<checkpoint>/manifest",
     "/stages/<model>/<stage>/<checkpoint>/manifest/chunks",
 }  # fmt: skip
-NOT_PORTAL = ("/api/", "/<model>/", "/datasets/", "/spaces/", "/log/", "/healthz", "/readyz")
+NOT_PORTAL = ("/api/", "/<model>/", "/datasets/", "/spaces/", "/client/", "/log/", "/healthz", "/readyz")
 OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
 LOADED = "performance.getEntriesByType('resource').map(one => one.name)"
 SHIFTED = """() => new Promise((done) => {

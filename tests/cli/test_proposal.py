@@ -15,6 +15,6 @@ def test_a_quota_beyond_the_bound_waits_for_a_second_admin(operator: Operator) -
     assert operator("proposal", "show", number, "--json", by="admin").body["bytes_per_day"] is None
     assert "another admin must approve" in operator("proposal", "approve", number, by="admin", code=1).line
     approved = operator("proposal", "approve", number, "--json", by="admin2").body
-    assert approved == {"id": int(number), "state": "approved"}
+    assert approved == {"id": int(number), "state": "approved", "next": None}
     assert "already approved" in operator("proposal", "reject", number, by="admin2", code=1).line
     assert operator("organization", "show", "aurora-institute", "--json", by="admin").body["bytes_per_day"] is None

@@ -132,8 +132,9 @@ def open_of(session: Session, kind: ProposalKind, subject: str) -> Proposal | No
     return session.scalar(select(Proposal).where(Proposal.kind == kind, Proposal.subject == subject, IS_OPEN))
 
 
-def all_open_of(session: Session, subject: str) -> Sequence[Proposal]:
+def all_open_of(session: Session, caller: Caller, subject: str) -> Sequence[Proposal]:
     """Whatever waits for this subject."""
+    caller.require(Permission.PROPOSAL_READ)
     return session.scalars(select(Proposal).where(Proposal.subject == subject, IS_OPEN).order_by(Proposal.id)).all()
 
 

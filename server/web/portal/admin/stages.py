@@ -160,7 +160,7 @@ def show(caller: Caller, model: str, stage: str) -> Response:
         decided = decisions.listed(session, caller, DecisionFilter(stage=row.full_name), SHOWN).items
         return render(
             "admin/stages/show.html", decided=decided, deciding=[one for one in decided if one.is_open],
-            waiting=proposals.all_open_of(session, row.full_name),
+            waiting=proposals.all_open_of(session, caller, row.full_name),
             stage=row, aliases=stages.aliases(session, row), now=at,
             held=known.stage.held,
             holds=[hold for hold in holds.current(session, caller) if hold.on in _above(row.full_name)],

@@ -7,7 +7,7 @@ from wtforms.validators import InputRequired, Length, Regexp
 from server.domain.callers import Caller
 from server.domain.errors import Refused
 from server.domain.permissions import Permission
-from server.domain.release import finding_attachments
+from server.domain.release import finding_attachments, findings
 from server.web.identity import resources
 from server.web.portal.kit.auth import page
 from server.web.portal.kit.forms import Act, Form, status
@@ -28,6 +28,8 @@ class Announced(Form):
 @page(Permission.FINDING_CREATE)
 def begin(caller: Caller, finding_id: int) -> Response:
     """Where the file is to be put, and with which headers."""
+    with resources().database.reading() as session:
+        findings.get(session, caller, finding_id)  # to others there is no such finding, whatever they send
     form = Announced()
     name, size_bytes, sha256 = form.name.data or "", form.size_bytes.data or 0, form.sha256.data or ""
     if not form.is_sent_well():
