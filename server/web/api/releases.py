@@ -45,10 +45,20 @@ class ReleaseAnswer(Answer):
     decisions: list[DecisionAnswer]
 
 
+class LiftAnswer(Answer):
+    """A hold that two people lifted."""
+
+    id: int
+    on: Annotated[str, Field(description="The stage's name, or the model's.")]
+    decided_at: str
+    public_reason: str
+
+
 class FamilyAnswer(Answer):
     name: str
     title: str
     stages: list[ReleaseAnswer]
+    lifts: list[LiftAnswer]
 
 
 class Releases(Answer):
@@ -71,7 +81,20 @@ def index(caller: Caller) -> Response:
 
 
 def _family(family: Family) -> dict[str, Any]:
-    return {"name": family.name, "title": family.title, "stages": [_release(stage) for stage in family.stages]}
+    return {
+        "name": family.name,
+        "title": family.title,
+        "stages": [_release(stage) for stage in family.stages],
+        "lifts": [
+            {
+                "id": one.id,
+                "on": one.name,
+                "decided_at": moment(one.decided_at),
+                "public_reason": one.public_reason,
+            }
+            for one in family.lifts
+        ],
+    }
 
 
 def _release(stage: Release) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from limits import parse
 
+from server.domain.release import holds
 from server.web.portal.kit import limits
 from server.web.portal.kit.limits import Limit
 from tests.world import World
@@ -32,6 +33,20 @@ def test_the_answer_has_the_promised_shape(world: World) -> None:
     }  # fmt: skip
     note = "In a few months; findings from partners could change this."
     assert stages(body)["gpt-2/1558M"]["planned"] == {"from": None, "until": None, "note": note}
+
+
+def test_a_lifted_hold_is_told_with_its_public_reason(world: World) -> None:
+    """Beside the stages, for a stage and for the model; why it was placed is the lab's."""
+    for on in ("gpt-2/774M", "gpt-2"):
+        holds.place(world.use, world.admin, on, "A secret finding.")
+        world.lift(on)
+    answer = world.api("GET", "/releases", None)
+    (model,) = [model for model in answer.json["models"] if model["name"] == "gpt-2"]
+    assert [(one["on"], one["public_reason"]) for one in model["lifts"]] == [
+        ("774M", "As a test wants it."), ("gpt-2", "As a test wants it."),
+    ]  # fmt: skip
+    assert all(one.keys() == {"id", "on", "decided_at", "public_reason"} for one in model["lifts"])
+    assert b"secret" not in answer.data
 
 
 def test_nobody_is_named_and_everybody_is_told_the_same(world: World) -> None:

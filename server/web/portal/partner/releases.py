@@ -69,7 +69,7 @@ def _read(caller: Caller) -> list[Family]:
 
 
 def _newest_first(family: Family) -> list[Told]:
-    told = [Told(stage.name, release_feed.happened(one), one) for stage in family.stages for one in stage.decisions] + [
-        Told(one.name, "is no longer on hold", one) for one in family.lifts
-    ]
+    decided = [(stage.name, one) for stage in family.stages for one in stage.decisions]
+    lifted = [(one.name, one) for one in family.lifts]
+    told = [Told(name, release_feed.happened(one), one) for name, one in (*decided, *lifted)]
     return sorted(told, key=lambda one: (one.decision.decided_at, one.decision.id), reverse=True)

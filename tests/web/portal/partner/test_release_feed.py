@@ -8,7 +8,7 @@ import pytest
 from lxml import etree
 
 from server.domain.access.releases import Family, Release
-from server.domain.release.decisions import PublicDecision
+from server.domain.release.decisions import PublicDecision, PublicLift
 from server.domain.release.plans import Plan
 from server.domain.release.stages import StageState
 from server.web.portal.partner import release_feed
@@ -58,6 +58,21 @@ def test_the_grammar_refuses_what_is_no_feed() -> None:
     for before, after in (("<id>", "<key>"), ("2026-11-05T", "5 November "), ('href="', 'to="'), ("<title>", "<name>")):
         broken = text.replace(before, after).replace(before.replace("<", "</"), after.replace("<", "</"))
         assert not GRAMMAR.validate(etree.fromstring(broken.encode())), after
+
+
+def test_a_lifted_hold_is_told_among_the_moves() -> None:
+    """Of a stage by its whole name, of a model by its own; with a category of its own, in the order of time."""
+    stage = Release("774M", StageState.PUBLIC, AT, Plan(), None, None, 0, 0, 0, [decision(2)])
+    lifts = [
+        PublicLift(1, "gpt-2", AT, "It was not repeated."),
+        PublicLift(3, "774M", AT + timedelta(hours=1), "Nor this."),
+    ]
+    root = valid(release_feed.written([Family("gpt-2", "GPT-2", [stage], lifts)], LAB))
+    assert texts(root, "entry/title") == [
+        "gpt-2/774M is no longer on hold", "gpt-2/774M is released to the public", "gpt-2 is no longer on hold",
+    ]  # fmt: skip
+    assert texts(root, "entry/content") == ["Nor this.", "A reason.", "It was not repeated."]
+    assert [one.get("term") for one in root.iter(f"{ATOM}category")] == ["lifted", "public", "lifted"]
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, ENTRIES_AT_MOST + 5])
