@@ -69,7 +69,6 @@ def _read(caller: Caller) -> list[Family]:
 
 
 def _newest_first(family: Family) -> list[Told]:
-    decided = [(stage.name, one) for stage in family.stages for one in stage.decisions]
-    lifted = [(one.name, one) for one in family.lifts]
-    told = [Told(name, release_feed.happened(one), one) for name, one in (*decided, *lifted)]
+    told = [Told(stage.name, release_feed.happened(one), one) for stage in family.stages for one in stage.decisions]
+    told += [Told(one.name, release_feed.happened(one), one) for one in family.lifts]
     return sorted(told, key=lambda one: (one.decision.decided_at, one.decision.id), reverse=True)

@@ -63,10 +63,8 @@ def test_the_grammar_refuses_what_is_no_feed() -> None:
 def test_a_lifted_hold_is_told_among_the_moves() -> None:
     """Of a stage by its whole name, of a model by its own; with a category of its own, in the order of time."""
     stage = Release("774M", StageState.PUBLIC, AT, Plan(), None, None, 0, 0, 0, [decision(2)])
-    lifts = [
-        PublicLift(1, "gpt-2", AT, "It was not repeated."),
-        PublicLift(3, "774M", AT + timedelta(hours=1), "Nor this."),
-    ]
+    of_model = PublicLift(1, "gpt-2", AT, "It was not repeated.")
+    lifts = [of_model, PublicLift(3, "774M", AT + timedelta(hours=1), "Nor this.")]
     root = valid(release_feed.written([Family("gpt-2", "GPT-2", [stage], lifts)], LAB))
     assert texts(root, "entry/title") == [
         "gpt-2/774M is no longer on hold", "gpt-2/774M is released to the public", "gpt-2 is no longer on hold",
