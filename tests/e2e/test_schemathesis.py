@@ -23,7 +23,14 @@ REAL = """
 """
 
 
-ROLES = {"cleared": REAL, "auditor": "", "admin": REAL}
+# As OAuth has it, a code that nobody was given and a scope that does not exist are a 400 of their own (RFC 6749, 5.2).
+OAUTH = """
+[[operations]]
+include-path-regex = "^/api/v1/device-logins"
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["200", "400", "429"]
+"""
+ROLES = {"cleared": REAL + OAUTH, "auditor": OAUTH, "admin": REAL + OAUTH}
 
 
 def test_the_server_does_what_the_description_says(sqlite_world: World, tmp_path: Path) -> None:

@@ -20,10 +20,8 @@ PATH = Path(__file__).with_name("openapi.json")
 DOCUMENT: dict[int | str, Any] = {
     200: {"description": "OpenAPI 3.1.", "content": {"application/json": {"schema": {"type": "object"}}}}
 }
-PROBLEM = {
-    "description": str(Problem.__doc__),
-    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-}
+PROBLEM_CONTENT: dict[str, Any] = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+PROBLEM = {"description": str(Problem.__doc__), "content": PROBLEM_CONTENT}
 
 
 @bp.get("/openapi.json")

@@ -13,6 +13,7 @@ from server.domain.identity import device_logins
 from server.domain.identity.device_logins import Answer as Outcome
 from server.domain.permissions import Scope
 from server.web.api.answers import Answer, answer
+from server.web.api.description import PROBLEM_CONTENT
 from server.web.identity import open_to_all, resources, stranger
 
 bp = APIBlueprint("device_logins", __name__, url_prefix="/api/v1/device-logins", tag="device logins")
@@ -65,7 +66,10 @@ class NoToken(Answer):
 
 
 REFUSED: dict[int | str, Any] = {
-    400: {"description": str(NoToken.__doc__), "content": {"application/json": {"schema": NoToken.model_json_schema()}}}
+    400: {
+        "description": str(NoToken.__doc__),
+        "content": {"application/json": {"schema": NoToken.model_json_schema()}, **PROBLEM_CONTENT},
+    }
 }
 
 
