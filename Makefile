@@ -38,7 +38,7 @@ lint: install ## Check style, types, import contracts and migrations
 
 test: lint ## Lint, then run every test; installs what they need
 	$(BIN)/python -m tests.prepare
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 faults: install ## Run the long fault tests
 	$(BIN)/python -m tests.prepare

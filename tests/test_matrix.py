@@ -69,7 +69,7 @@ def rows() -> Iterator[Row]:
 
 ROWS = list(rows())
 FOR_PROGRAMS = ("/api/", "/<model>/", "/datasets/", "/spaces/")
-PAGES = [row for row in ROWS if not row.rule.startswith((*FOR_PROGRAMS, "/log/", "/healthz", "/readyz"))]
+PAGES = [row for row in ROWS if not row.rule.startswith((*FOR_PROGRAMS, "/client/", "/log/", "/healthz", "/readyz"))]
 API = [row for row in ROWS if row.rule.startswith(FOR_PROGRAMS)]
 DENIED = {403, 404}
 # What must be in a body, where an empty one is refused before anything is looked up.

@@ -55,4 +55,6 @@ def reject(caller: Caller, proposal_id: int) -> Response:
 def _shown(caller: Caller, proposal_id: int, form: Form) -> Response:
     with resources().database.reading() as session:
         one = proposals.get(session, caller, proposal_id)
-        return render("admin/proposals/show.html", status(form), form=form, proposal=one)
+        model, _, stage = one.subject.partition("/")
+        of_stage = url_for("admin_stages.show", model=model, stage=stage) if stage else None
+        return render("admin/proposals/show.html", status(form), form=form, proposal=one, of_stage=of_stage)

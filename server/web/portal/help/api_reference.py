@@ -43,7 +43,7 @@ class Operation:
     @property
     def anchor(self) -> str:
         words = "".join(character if character.isalnum() else " " for character in self.path)
-        return "-".join([self.method.lower(), *words.split()])
+        return "-".join([self.method, *words.split()]).lower()
 
 
 @bp.get("")

@@ -26,7 +26,7 @@ CODES = sorted({kind.code for kind in STATUS} | set(HTTP) | {"internal_error", "
 
 def one_of(code: str) -> Exception:
     """What a view or the domain raises for it."""
-    kinds: dict[str, type[Refused]] = {kind.code: kind for kind in STATUS}
+    kinds: dict[str, type[Refused]] = {kind.code: kind for kind in STATUS if kind.__base__ is Refused}
     if code in HTTP:
         return HTTP[code]
     if code not in kinds:
