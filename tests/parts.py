@@ -14,6 +14,8 @@ HUB_LINES = {"2.4": TRANSFORMERS} | {line: CACHE / f"huggingface-hub-{line}" for
 BROWSER = next((found for name in BROWSERS if (found := shutil.which(name))), None)
 REDIS = shutil.which("redis-server")
 ARIA2 = shutil.which("aria2c")
+RCLONE = shutil.which("rclone")
+OLDEST_PYTHON = CACHE / "oldest-python"
 
 
 def missing(part: str) -> NoReturn:

@@ -16,8 +16,10 @@ INTEROP = ROOT / "tests" / "interop"
 GO_VERIFIERS = CACHE / "go-verifiers"
 LOG_VERIFIERS = CACHE / "log-verifiers"
 OLDER_HUB_LINES = ("1.33", "0.36")
+OLDEST_PYTHON = "3.10"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
+_PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
 _GO_PATH = Path("/usr/share/gocode")  # where Debian puts the sources of Go packages
 _GO_PACKAGES = ("golang-go", "golang-golang-x-mod-dev")
 
@@ -87,13 +89,35 @@ def aria2() -> None:
         _apt("aria2")
 
 
-def _environment(folder: Path, requirements: Path) -> None:
+def rclone() -> None:
+    """A copier that partners give our URLs to."""
+    if not shutil.which("rclone"):
+        _apt("rclone")
+
+
+def oldest_python() -> None:
+    """An environment of the oldest Python and the oldest packages that the client says it runs on."""
+    _environment(CACHE / "oldest-python", INTEROP / "oldest-python.txt", _python(OLDEST_PYTHON))
+
+
+def _python(version: str) -> str:
+    """An interpreter of this version: on the path, in pyenv, or else fetched by uv."""
+    for found in (shutil.which(f"python{version}"), *_PYENV.glob(f"versions/{version}.*/bin/python")):
+        if found and subprocess.run([found, "--version"], check=False, capture_output=True).returncode == 0:
+            return str(found)
+    uv = Path(sys.executable).with_name("uv")
+    subprocess.run([uv, "python", "install", "--quiet", version], check=True)
+    found = subprocess.run([uv, "python", "find", version], check=True, capture_output=True, text=True).stdout
+    return found.strip()
+
+
+def _environment(folder: Path, requirements: Path, python: str = sys.executable) -> None:
     """Make an environment of these requirements, unless it is there."""
     done = folder / ".installed"
     digest = hashlib.sha256(requirements.read_bytes()).hexdigest()
     if done.exists() and done.read_text(encoding="utf-8") == digest:
         return
-    subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+    subprocess.run([python, "-m", "venv", "--clear", str(folder)], check=True)
     _pip("install", "--require-hashes", "-r", str(requirements), python=str(folder / "bin" / "python"))
     done.write_text(digest, encoding="utf-8")
 
@@ -111,7 +135,8 @@ def _pip(*arguments: str, python: str = sys.executable) -> None:
 
 def main() -> None:
     CACHE.mkdir(exist_ok=True)
-    for part in (real_model, transformers, hub_lines, go_verifiers, log_verifiers, browser, redis, aria2):
+    programs = (browser, redis, aria2, rclone)
+    for part in (real_model, transformers, hub_lines, go_verifiers, log_verifiers, oldest_python, *programs):
         try:
             part()
         except (subprocess.CalledProcessError, OSError) as error:

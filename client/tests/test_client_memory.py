@@ -4,7 +4,7 @@ import json
 import stat
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -222,7 +222,7 @@ def test_a_second_server_of_the_same_name_is_told_apart(
         outcome = partner.verify(answer, endpoint=other.endpoint)
         assert (outcome.code, outcome.fields["code"]) == (1, "receipt_not_signed")
         sentence, next_step = outcome.fields["sentence"], outcome.fields["next_step"]
-        since = datetime.fromtimestamp(began, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        since = datetime.fromtimestamp(began, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         for vkey in (far.log_signer.vkey, far.receipt_signer.vkey):
             assert "+".join(vkey.split("+")[:2]) in sentence
         assert f"are remembered since {since}, in {partner.memory}." in sentence

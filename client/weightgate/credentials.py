@@ -1,10 +1,10 @@
-"""Credentials: the token of each server that `weightgate login` was told, in a file for its owner alone."""
+"""Credentials: the token of each server that `weightgate login` was told, in its owner's file or the keyring."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from weightgate import state
+from weightgate import state, system_keyring
 from weightgate.log.encoding import load_json_object
 from weightgate.verdicts import Malformed, WrongUse
 
@@ -15,13 +15,21 @@ _SIZE_BYTES_AT_MOST = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """endpoint: of the newest login, asked where none is named."""
+    """endpoint: of the newest login, asked where none is named. in_keyring: the servers whose tokens are there."""
 
     endpoint: str | None
     tokens: dict[str, str]
+    in_keyring: frozenset[str] = frozenset()
 
     def token_of(self, endpoint: str) -> str | None:
-        return self.tokens.get(_name(endpoint))
+        """The token for a server. Raises WrongUse where it is in a keyring that cannot be used."""
+        name = _name(endpoint)
+        return system_keyring.read(name) if name in self.in_keyring else self.tokens.get(name)
+
+    def without(self, name: str) -> "Credentials":
+        """The same without a server's token, wherever it was."""
+        others = {known: token for known, token in self.tokens.items() if known != name}
+        return Credentials(self.endpoint, others, self.in_keyring - {name})
 
 
 def load(folder: Path) -> Credentials:
@@ -33,16 +41,25 @@ def load(folder: Path) -> Credentials:
     try:
         fields = load_json_object(data)
         endpoint, tokens = fields["endpoint"], {str(name): str(token) for name, token in fields["tokens"].items()}
-    except (Malformed, LookupError, AttributeError):
+        in_keyring = frozenset(map(str, fields.get("in_keyring", [])))
+    except (Malformed, LookupError, AttributeError, TypeError):
         raise WrongUse("damaged_memory", f"{path} is damaged.", "Delete it, and use `weightgate login`.") from None
-    return Credentials(endpoint if isinstance(endpoint, str) else None, tokens)
+    return Credentials(endpoint if isinstance(endpoint, str) else None, tokens, in_keyring)
 
 
-def store(folder: Path, endpoint: str, token: str) -> None:
-    """Remember a token, and its server as the one that is asked from now on."""
-    path = folder / FILE_NAME
+def store(folder: Path, endpoint: str, token: str, *, in_keyring: bool = False) -> None:
+    """Remember a token, and its server as the one that is asked from now on. Raises WrongUse."""
+    path, name = folder / FILE_NAME, _name(endpoint)
     with state.locked(path):
-        _write(path, endpoint, load(folder).tokens | {_name(endpoint): token})
+        known = load(folder)
+        others = known.without(name)
+        if in_keyring:
+            system_keyring.write(name, token)
+            _write(path, Credentials(endpoint, others.tokens, others.in_keyring | {name}))
+            return
+        _write(path, Credentials(endpoint, others.tokens | {name: token}, others.in_keyring))
+        if name in known.in_keyring:
+            system_keyring.delete(name)
 
 
 def remove(folder: Path, endpoint: str | None) -> str:
@@ -51,12 +68,13 @@ def remove(folder: Path, endpoint: str | None) -> str:
     with state.locked(path):
         known = load(folder)
         whose = endpoint or known.endpoint
-        tokens = dict(known.tokens)
-        if whose is None or tokens.pop(_name(whose), None) is None:
+        if whose is None or _name(whose) not in known.tokens.keys() | known.in_keyring:
             raise WrongUse("not_logged_in", "No token of this server is stored.", "`weightgate login` stores one.")
-        _write(
-            path, None if known.endpoint is None or _name(whose) == _name(known.endpoint) else known.endpoint, tokens
-        )
+        if _name(whose) in known.in_keyring:
+            system_keyring.delete(_name(whose))
+        others = known.without(_name(whose))
+        is_newest = known.endpoint is not None and _name(known.endpoint) == _name(whose)
+        _write(path, Credentials(None if is_newest else known.endpoint, others.tokens, others.in_keyring))
     return whose
 
 
@@ -71,8 +89,11 @@ def read_token_file(path: Path) -> str:
         ) from None
 
 
-def _write(path: Path, endpoint: str | None, tokens: dict[str, str]) -> None:
-    text = json.dumps({"version": 1, "endpoint": endpoint, "tokens": tokens}, indent=2, sort_keys=True)
+def _write(path: Path, known: Credentials) -> None:
+    fields: dict[str, object] = {"version": 1, "endpoint": known.endpoint, "tokens": known.tokens}
+    if known.in_keyring:
+        fields["in_keyring"] = sorted(known.in_keyring)
+    text = json.dumps(fields, indent=2, sort_keys=True)
     state.write(path, f"{text}\n".encode())
 
 

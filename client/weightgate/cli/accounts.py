@@ -18,9 +18,12 @@ from weightgate.verdicts import Ended, WrongUse
 
 @click.command()
 @with_server
+@click.option("--keyring", "in_keyring", is_flag=True, help="Store the token in the system's keyring, not in a file.")
 @click.pass_context
-def login(context: click.Context, endpoint: str | None, token_file: str | None, ca: str | None) -> None:
-    """Get a token for this machine, and store it in a file that only you can read.
+def login(
+    context: click.Context, endpoint: str | None, token_file: str | None, ca: str | None, in_keyring: bool
+) -> None:
+    """Get a token for this machine, and store it in a file that only you can read, or in the system's keyring.
 
     You approve it in the portal, on any device. A token that you have already is stored with --token-file FILE (- for
     standard input), if the server knows it.
@@ -31,7 +34,7 @@ def login(context: click.Context, endpoint: str | None, token_file: str | None, 
             raise WrongUse("no_endpoint", "Which server?", "Use --endpoint, or set WEIGHTGATE_ENDPOINT.")
         token = _approved(Server(endpoint, ca=ca), around) if token_file is None else _told(token_file)
         me = asking.get(Server(endpoint, token, ca=ca), "/api/v1/me")
-        credentials.store(state.folder(around.environment), endpoint, token)
+        credentials.store(state.folder(around.environment), endpoint, token, in_keyring=in_keyring)
     except Ended as ended:
         context.exit(end(ended))
     person, organization = printable(me.get("person")), printable(me.get("organization"))

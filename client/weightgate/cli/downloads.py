@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from weightgate.cli import completion
 from weightgate.cli.surroundings import Surroundings, client_of, end, with_server
 from weightgate.client import JOBS, MAIN, Client
 from weightgate.download import progress
@@ -19,7 +20,7 @@ _OTHERS_NAMED_AT_MOST = 5
 
 
 @click.command()
-@click.argument("stage", metavar="STAGE")
+@click.argument("stage", metavar="STAGE", shell_complete=completion.stages)
 @click.argument("paths", nargs=-1)
 @click.option("--checkpoint", metavar="ID", default=MAIN, help="Which checkpoint [main: the newest].")
 @click.option("--to", metavar="DIR", type=click.Path(path_type=Path), help="The folder for the files [./STAGE].")
