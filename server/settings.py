@@ -125,6 +125,7 @@ class Settings(BaseModel):
     url_lifetime_seconds: int = Field(default=300, ge=10, le=URL_LIFETIME_SECONDS_AT_MOST)
     public_stages_need_sign_in: bool = False
     public_releases: bool = True
+    oci_door: bool = True
     sizes_before_access: bool = False
     card_before_access: bool = False
     second_person_tier: str = Field(default="research", pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")

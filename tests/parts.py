@@ -14,6 +14,7 @@ HUB_LINES = {"2.4": TRANSFORMERS} | {line: CACHE / f"huggingface-hub-{line}" for
 BROWSER = next((found for name in BROWSERS if (found := shutil.which(name))), None)
 REDIS = shutil.which("redis-server")
 ARIA2 = shutil.which("aria2c")
+ORAS = CACHE / "oras"
 RCLONE = shutil.which("rclone")
 OLDEST_PYTHON = CACHE / "oldest-python"
 

@@ -95,6 +95,17 @@ def rclone() -> None:
         _apt("rclone")
 
 
+def skopeo() -> None:
+    """A copier of container images and artifacts."""
+    if not shutil.which("skopeo"):
+        _apt("skopeo")
+
+
+def oras() -> None:
+    """An environment of its own with the OCI registry client for Python."""
+    _environment(CACHE / "oras", INTEROP / "oras.txt")
+
+
 def oldest_python() -> None:
     """An environment of the oldest Python and the oldest packages that the client says it runs on."""
     _environment(CACHE / "oldest-python", INTEROP / "oldest-python.txt", _python(OLDEST_PYTHON))
@@ -135,8 +146,8 @@ def _pip(*arguments: str, python: str = sys.executable) -> None:
 
 def main() -> None:
     CACHE.mkdir(exist_ok=True)
-    programs = (browser, redis, aria2, rclone)
-    for part in (real_model, transformers, hub_lines, go_verifiers, log_verifiers, oldest_python, *programs):
+    programs = (browser, redis, aria2, rclone, skopeo)
+    for part in (real_model, transformers, hub_lines, go_verifiers, log_verifiers, oldest_python, oras, *programs):
         try:
             part()
         except (subprocess.CalledProcessError, OSError) as error:

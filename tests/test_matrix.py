@@ -68,7 +68,7 @@ def rows() -> Iterator[Row]:
 
 
 ROWS = list(rows())
-FOR_PROGRAMS = ("/api/", "/<model>/", "/datasets/", "/spaces/")
+FOR_PROGRAMS = ("/api/", "/<model>/", "/datasets/", "/spaces/", "/v2/")
 PAGES = [row for row in ROWS if not row.rule.startswith((*FOR_PROGRAMS, "/client/", "/log/", "/healthz", "/readyz"))]
 API = [row for row in ROWS if row.rule.startswith(FOR_PROGRAMS)]
 DENIED = {403, 404}
@@ -166,6 +166,8 @@ def theirs_of(world: World) -> dict[str, Any]:
             "checkpoint_id": issued.entry and world.records("download")[-1]["checkpoint"],
             "checkpoint": "main",
             "revision": "main",
+            "reference": "main",
+            "digest": f"sha256:{issued.files[0].sha256}",
             "path": "vocab.bpe",
             "folder": "encoder",
             "name": "model-sharing",
@@ -278,7 +280,7 @@ def test_no_door_opens_a_stage_that_is_closed(sqlite_world: World, name: str) ->
         model, _, stage = full_name.partition("/")
         for checkpoint in ("main", _newest(world, model, stage)):
             known = {"model": model, "stage": stage, "checkpoint": checkpoint, "revision": checkpoint}
-            known |= {"path": "vocab.bpe", "folder": "encoder"}
+            known |= {"path": "vocab.bpe", "folder": "encoder", "reference": checkpoint, "digest": f"sha256:{0:064x}"}
             for row in ROWS:
                 if row.permission not in {Permission.CHECKPOINT_READ, Permission.DOWNLOAD_CREATE}:
                     continue

@@ -84,6 +84,7 @@ BAD = {
     "url_lifetime_seconds": ["9", "901", "0", "-300", "1000000", '"soon"', "300.5", "nan", "inf"],
     "public_stages_need_sign_in": ['"perhaps"', "2"],
     "public_releases": ['"perhaps"', "2"],
+    "oci_door": ['"perhaps"', "2"],
     "sizes_before_access": ['"perhaps"', "2"],
     "card_before_access": ['"perhaps"', "2"],
     "store_must_answer": ['"perhaps"', "2"],

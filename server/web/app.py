@@ -27,6 +27,10 @@ from server.web.api import (
 from server.web.doors import Door
 from server.web.hub import account as hub_account
 from server.web.hub import elsewhere, history, repositories, resolve, tree
+from server.web.oci import account as oci_account
+from server.web.oci import blobs, manifests
+from server.web.oci import elsewhere as oci_elsewhere
+from server.web.oci import repositories as oci_repositories
 from server.web.portal import admin, audit
 from server.web.portal import help as help_pages
 from server.web.portal.account import (
@@ -60,6 +64,7 @@ API = (
     organizations, people, public_keys, releases, stages, tiers, tokens,
 )  # fmt: skip
 HUB = (elsewhere, history, hub_account, repositories, resolve, tree)
+OCI = (blobs, manifests, oci_account, oci_elsewhere, oci_repositories)
 PARTNERS = (
     agreement_pages, device_login_pages, download_pages, finding_attachment_pages, finding_pages, people_pages,
     release_pages, renewal_pages, request_pages, stage_pages, token_pages,
@@ -110,6 +115,8 @@ def create(use: Resources) -> WeightgateApp:
     doors.open_to(Door.API, app, *(module.bp for module in API))
     elsewhere.register(app)
     doors.open_to(Door.HUB, app, *(module.bp for module in HUB))
+    if use.settings.oci_door:
+        doors.open_to(Door.OCI, app, *(module.bp for module in OCI))
     doors.open_to(Door.PORTAL, app, *(module.bp for module in PORTAL))
     if use.settings.development_mails:
         doors.open_to(Door.PORTAL, app, mails.bp)

@@ -13,6 +13,7 @@ class Door(Enum):
 
     API = "programs of our own users"
     HUB = "the Hugging Face client, and what else asks as it does"
+    OCI = "container tools"
     PORTAL = "people with a browser"
     LOG = "people and programs that verify the log"
     HEALTH = "monitoring"
@@ -31,7 +32,7 @@ class Door(Enum):
     @property
     def repeats_its_queries(self) -> bool:
         """The client sends a list as one parameter several times, and has parameters that no version of ours knows."""
-        return self is Door.HUB
+        return self in {Door.HUB, Door.OCI}
 
 
 class UndeclaredDoor(Exception):

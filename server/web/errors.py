@@ -26,6 +26,7 @@ from server.web import doors
 from server.web.doors import Door
 from server.web.hub import refusals as hub
 from server.web.identity import known_caller, resources
+from server.web.oci import refusals as oci
 from server.web.portal.kit import kept_forms
 from server.web.portal.kit import refused as pages
 
@@ -107,15 +108,17 @@ def as_problem(refused: Refused) -> dict[str, Any]:
 
 
 def _refused(refused: Refused) -> Response:
-    status, is_hub = STATUS[type(refused)], doors.entered() is Door.HUB
-    if not (is_hub and hub.is_probe(refused)):
+    status, door = STATUS[type(refused)], doors.entered()
+    if not (door is Door.HUB and hub.is_probe(refused)):
         _record(refused)
-    if is_hub:
+    if door is Door.HUB:
         response = hub.refuse(refused, status, as_problem(refused))
+    elif door is Door.OCI:
+        response = oci.refuse(refused, status, as_problem(refused))
     else:
         response = _problem(status, wait_seconds=refused.retry_after_seconds, **as_problem(refused))
     if response.status_code == 401:
-        response.headers["WWW-Authenticate"] = "Bearer"
+        response.headers.setdefault("WWW-Authenticate", "Bearer")
     if refused.retry_after_seconds:
         response.headers["Retry-After"] = str(refused.retry_after_seconds)
     return response
@@ -214,5 +217,7 @@ def _problem(status: int, *, wait_seconds: int = 0, **parts: Any) -> Response:
         return pages.page(status, wait_seconds=wait_seconds, **parts)
     if doors.entered() is Door.HUB:
         return hub.answer(status, f"{parts['detail']} {parts['next_step']}")
+    if doors.entered() is Door.OCI:
+        return oci.answer(status, f"{parts['detail']} {parts['next_step']}")
     body = {"type": f"urn:weightgate:{parts['code']}", "status": status, **parts, "request_id": g.request_id}
     return Response(orjson.dumps(body), status=status, mimetype="application/problem+json")

@@ -16,6 +16,7 @@ from server.logger import redact
 from server.text import printable
 from server.web import doors
 from server.web.doors import Door
+from server.web.oci import credentials as oci_credentials
 from server.web.requests import client_address
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -97,14 +98,12 @@ def refuse_unread_queries() -> None:
 
 
 def _identified() -> Caller:
-    """The caller of this request; API and hub take tokens, and nothing else."""
+    """The caller of this request; every door but the portal takes tokens, and nothing else."""
     unknown = stranger()
-    header = request.headers.get("Authorization")
+    header = _authorization()
     if header is None:
         g.caller = unknown
         return unknown
-    if doors.entered() is Door.HUB:
-        header = tokens.from_hub(header)
     scheme, _, text = header.partition(" ")
     if FORM.search(header) and (scheme.lower() != "bearer" or not FORM.fullmatch(text.strip())):
         g.caller = unknown
@@ -121,6 +120,16 @@ def _identified() -> Caller:
     caller: Caller = g.caller
     _note_use(caller)
     return caller
+
+
+def _authorization() -> str | None:
+    """The header as the API takes it, whichever form the door has for it."""
+    header = request.headers.get("Authorization")
+    if header is not None and doors.entered() is Door.HUB:
+        return tokens.from_hub(header)
+    if header is not None and doors.entered() is Door.OCI:
+        return oci_credentials.as_bearer(header)
+    return header
 
 
 def _note_use(caller: Caller) -> None:

@@ -162,6 +162,27 @@ def published(session: Session, stage_pk: int, part: Slice) -> Page[Checkpoint]:
     return page(session, query, Checkpoint.id, part, newest_first=True)
 
 
+def names(session: Session, stage_pk: int) -> list[tuple[int, str]]:
+    """The keys and ids of all of a stage's checkpoints, newest first."""
+    query = select(Checkpoint.id, Checkpoint.checkpoint_id).where(Checkpoint.stage_id == stage_pk, IS_PUBLISHED)
+    return [(row.id, row.checkpoint_id) for row in session.execute(query.order_by(Checkpoint.id.desc()))]
+
+
+def holding(session: Session, database: Database, stage_pk: int, sha256: str) -> tuple[str, File] | None:
+    """The newest checkpoint of a stage with a file of this content, and the file; None where there is none."""
+    query = (
+        select(Checkpoint.id, Checkpoint.checkpoint_id, CheckpointFile.path)
+        .join(CheckpointFile, CheckpointFile.checkpoint_id == Checkpoint.id)
+        .where(Checkpoint.stage_id == stage_pk, IS_PUBLISHED, CheckpointFile.sha256 == sha256)
+        .order_by(Checkpoint.id.desc(), CheckpointFile.path)
+        .limit(1)
+    )
+    found = session.execute(query).first()
+    if found is None:
+        return None
+    return found.checkpoint_id, file_list(session, database, found.id).files[found.path]
+
+
 def get(session: Session, caller: Caller, checkpoint_id: str) -> Checkpoint:
     """A published checkpoint of any stage, by its id; for staff alone. Raises NotFound."""
     caller.require(Permission.CHECKPOINT_READ)

@@ -27,7 +27,7 @@ FIRST_SEGMENTS = {
     "account", "admin", "agreements", "api", "appearance", "audit", "checkpoints", "client", "datasets", "device",
     "downloads", "find", "findings", "healthz", "help", "invitations", "kernels", "log", "mails", "metrics", "models",
     "organizations", "password", "people", "readyz", "releases", "releases.atom", "requests", "sessions", "sign-in",
-    "sign-out", "spaces", "stages", "static", "tokens",
+    "sign-out", "spaces", "stages", "static", "tokens", "v2",
 }  # fmt: skip
 NOT_MODELS = FIRST_SEGMENTS | {"everything", "doctor"}  # what a hold on everything is called; `storage/probes.py`
 ORDINAL_AT_MOST = 1_000_000
@@ -265,6 +265,18 @@ def split(full_name: str) -> tuple[str, str]:
     if not separator or not NAME.fullmatch(model) or not NAME.fullmatch(stage):
         raise NotFound("Write a stage as model/stage, for example gpt-2/774M.")
     return model, stage
+
+
+def spelled(session: Session, full_name: str) -> str:
+    """The name of a stage or an alias as it was given, from any spelling of its letters; what is no name stays."""
+    try:
+        parts = split(full_name.lower())
+    except NotFound:
+        return full_name
+    every = select(Stage.model_id, Stage.name).union_all(select(StageAlias.model_id, StageAlias.name)).subquery()
+    found = select(Model.name, every.c.name).join(every, every.c.model_id == Model.id)
+    row = session.execute(found.where(func.lower(Model.name) == parts[0], func.lower(every.c.name) == parts[1])).first()
+    return full_name if row is None else "/".join(row)
 
 
 def _require_stage_name(name: str) -> None:

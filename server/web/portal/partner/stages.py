@@ -27,7 +27,7 @@ from server.web.portal.partner import ladder as words
 
 bp = Blueprint("stage_pages", __name__, url_prefix="/stages/<model>/<stage>")
 # The doors to all files at once: each has a template in templates/stages/doors, shown in this order.
-DOORS = ("weightgate", "hub", "curl", "wget")
+DOORS = ("weightgate", "hub", "oci", "curl", "wget")
 SUMS_SHOWN_AT_MOST = 40  # files whose hashes stand in the command itself; of more there is a file to save
 
 
@@ -84,7 +84,7 @@ def commands(caller: Caller, model: str, stage: str, checkpoint: str) -> Respons
     return render(
         "partner/stages/commands.html",
         listed=listed,
-        doors=DOORS,
+        doors=[door for door in DOORS if door != "oci" or resources().settings.oci_door],
         client_wheel=client_wheel.address(),
         leave_out_complete=curl_config.LEAVE_OUT_COMPLETE,
         with_wget=curl_config.WITH_WGET,
