@@ -38,8 +38,10 @@ NO_CALLER = {
     },
     "of a person who is half signed in, and nobody's caller yet": {"factors.passkeys"},
     "of a stage that the access rule lets the caller read": {
-        "checkpoints.published", "checkpoints.file_list", "checkpoints.manifest", "rule.file_list",
+        "checkpoints.published", "checkpoints.file_list", "checkpoints.holding", "checkpoints.manifest",
+        "checkpoints.names", "rule.file_list",
     },
+    "another spelling of a name that the access rule then judges": {"stages.spelled"},
     "told of a stage that one may know of, where a setting shows it before access": {
         "checkpoints.totals", "descriptions.of",
     },
