@@ -108,3 +108,23 @@ def test_two_databases_do_not_share_what_is_remembered(world: World) -> None:
         assert checkpoints.file_list(session, other, first.checkpoint_pk) is not first
     assert listed(world) is first
     other.close()
+
+
+def test_a_file_is_found_by_its_hash_in_the_newest_checkpoint_that_has_it(world: World) -> None:
+    """Of this stage alone, and never in a draft."""
+    with stage(world) as (found, (newer, older)):
+        key = found.id
+    same = listed(world).files["vocab.json"].sha256
+
+    def holder(of: int = key) -> str | None:
+        with world.use.database.reading() as session:
+            held = checkpoints.holding(session, world.use.database, of, same)
+        return None if held is None else held[0]
+
+    assert holder() == newer.checkpoint_id
+    unpublish(world, newer)
+    assert holder() == older.checkpoint_id
+    unpublish(world, older)
+    assert holder() is None
+    with stage(world, "gpt-2/774M") as (another, _):
+        assert holder(another.id) is None

@@ -129,3 +129,16 @@ def test_a_model_has_a_title(sqlite_world: World, title: str) -> None:
     """What people read, beside the name that machines use."""
     with pytest.raises(InvalidRequest):
         stages.add_model(sqlite_world.use, sqlite_world.admin, "new", title)
+
+
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [
+        ("gpt-2/774m", "gpt-2/774M"), ("GPT-2/774m", "gpt-2/774M"), ("gpt-2/762m", "gpt-2/762M"),
+        ("gpt-2/775m", "gpt-2/775m"), ("gpt-2", "gpt-2"), ("a\0/b", "a\0/b"), ("é/774m", "é/774m"),
+    ],
+)  # fmt: skip
+def test_a_name_is_found_whatever_its_capitals(world: World, asked: str, name: str) -> None:
+    """An alias stays an alias; what is no stage stays as it was asked for."""
+    with world.use.database.reading() as session:
+        assert stages.spelled(session, asked) == name
