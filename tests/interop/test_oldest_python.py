@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -29,8 +30,8 @@ def test_the_clients_tests_pass_on_it(tmp_path: Path) -> None:
     wheel = client_wheel.packed()
     path = tmp_path / wheel.filename
     path.write_bytes(wheel.content)
-    installing = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall", "--no-index", str(path)]
-    subprocess.run(installing, check=True)
+    uv = str(Path(sys.executable).with_name("uv"))
+    subprocess.run([uv, "pip", "install", "-q", "--python", python, "--no-deps", "--reinstall", str(path)], check=True)
     command = [python, "-m", "pytest", "-q", "--import-mode=importlib", "-p", "no:cacheprovider"]
     command += ["-W", "error", "--rootdir", str(ROOT), "-c", os.devnull, "client/tests"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
