@@ -85,6 +85,7 @@ def test_stages_are_loaded_in_as_many_statements_whatever_their_number(world: Wo
             known[name], lengths[name] = len(seen), len(answer.data)
         counts.append(known)
         sizes.append(lengths)
+    print("statements at 6 and at 600 stages:", {name: (counts[0][name], counts[1][name]) for name in ASKED})
     assert counts[0] == counts[1]
     for name, count in counts[0].items():
         assert count <= AT_MOST, name

@@ -43,13 +43,17 @@ def test_a_file_is_sent_checked_and_saved(world: World) -> None:
 
 
 def test_only_what_was_announced_can_be_sent(sqlite_world: World) -> None:
-    """Another length, hash or type is refused by the store: all three are in the signature."""
-    world = sqlite_world
-    slot = announced(world, report(world), "counts.csv", TABLE)
+    """Another length, hash or type is refused by the store: all three are in the signature. So are other bytes, before
+    and after the file was checked."""
+    world, finding = sqlite_world, report(sqlite_world)
+    slot = announced(world, finding, "counts.csv", TABLE)
     assert sent(slot, TABLE + b"more", **{"Content-Length": str(len(TABLE) + 4)}) >= 400
     assert sent(slot, TABLE, **{"Content-Type": "text/html"}) >= 400
     assert sent(slot, TABLE, **{"x-amz-checksum-sha256": base64_of(hashlib.sha256(b"x").digest())}) >= 400
+    assert sent(slot, TABLE[::-1]) >= 400
     assert sent(slot, TABLE) == 200
+    finding_attachments.complete(world.use, world.person("cleared"), finding, slot.attachment.id)
+    assert sent(slot, TABLE[::-1]) >= 400
 
 
 def test_what_is_refused_is_deleted(world: World) -> None:
