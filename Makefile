@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA ?= var
 
-.PHONY: help install demo serve prepare test lint screenshots bench faults lock clean
+.PHONY: help install demo serve prepare test lint screenshots lighthouse bench faults lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ faults: prepare ## Run the long fault tests
 
 screenshots: prepare ## Save every page of the portal (light, dark, phone) to build/screenshots
 	$(BIN)/python -m tests.browser.screenshots build/screenshots
+
+lighthouse: prepare ## Let Lighthouse judge every page on a phone; each figure must be 95 (needs node and npm)
+	$(BIN)/python -m tests.browser.lighthouse
 
 bench: install ## Run the benchmarks; writes tests/bench/RESULTS.md
 	$(BIN)/python -m tests.bench.sign

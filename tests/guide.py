@@ -23,7 +23,7 @@ _MASKS = [(re.compile(pattern), shown) for pattern, shown in (
     (r"/downloads/\d{4}\b", "/downloads/(year)"),
     (r"(password|TOTP secret) +\S+", r"\1 (secret)"),
     (r"\bToken \w+", "Token (id)"),
-    (r"\b\d+ (sealed entries|s\b)", r"(number) \1"),
+    (r"\b\d+ (sealed entries|m?s\b)", r"(number) \1"),
     (r"(sealed entries|at size) +\d+", r"\1 (number)"),
 )]  # fmt: skip
 

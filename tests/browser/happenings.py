@@ -89,6 +89,19 @@ def let_proofs_be(folder: Path, age: timedelta) -> None:
         use.close()
 
 
+def another_login(folder: Path) -> str:
+    """The code that a program shows which begins its login now: it is valid for ten minutes."""
+    use = Resources(settings.load(folder, {}))
+    try:
+        return _begun_login(use)
+    finally:
+        use.close()
+
+
+def _begun_login(use: Resources) -> str:
+    return device_logins.begin(use, OUTSIDE, "weightgate on node-7", ASKED).user_code
+
+
 def _download(demo: dict[str, Any], stage: str, source: str | None) -> str:
     """Issue a stage to the cleared partner, and fetch all of it, from another loopback address if one is named."""
     headers = {"Authorization": f"Bearer {demo['tokens']['cleared']}"}
@@ -149,7 +162,7 @@ def _acts(use: Resources, callers: dict[str, Caller]) -> dict[str, str]:
         "public_id": made.token.public_id,
         "finding_id": found,
         "decision": str(decision.id),
-        "user_code": device_logins.begin(use, OUTSIDE, "weightgate on node-7", ASKED).user_code,
+        "user_code": _begun_login(use),
     }
 
 

@@ -1,5 +1,7 @@
 """Every page of the portal, with who looks at it: for screenshots, for axe, and for the test that none is missing."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import groupby
@@ -14,7 +16,8 @@ TABLE = Path(__file__).with_name("pages.txt")
 NEW_APP, CONFIRM = "/account/totp", "/account/confirm"  # only after a button, only a while after one's last proof
 KEPT = "/account/kept-form"  # only after a form that was sent without a session
 AGES = timedelta(minutes=6)
-TWO_FRAMES = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"  # charts take one
+TWO_FRAMES = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+DRAWN = "() => [...document.querySelectorAll('.chart-canvas')].every(one => one.firstChild)"  # their library comes late
 SECOND_STEP = ("/sign-in/second-factor", "/sign-in/recovery-code")  # only after a password
 
 
@@ -52,14 +55,22 @@ def go(people: People, page: Page, shown: Shown, known: dict[str, str]) -> int:
         page.wait_for_url(f"**{NEW_APP}")
     if shown.path == KEPT:
         _lose_the_session(people, page)
-    if shown.path == CONFIRM:
-        happenings.let_proofs_be(Path(known["folder"]), AGES)
-    answer = page.goto(people.endpoint + shown.path.format(**known))
-    page.evaluate(TWO_FRAMES)
-    if shown.path == CONFIRM:
-        happenings.let_proofs_be(Path(known["folder"]), timedelta(0))
+    with proofs_for(shown, known):
+        answer = page.goto(people.endpoint + shown.path.format(**known))
+        page.evaluate(TWO_FRAMES)
+        page.wait_for_function(DRAWN)
     assert answer is not None
     return answer.status
+
+
+@contextmanager
+def proofs_for(shown: Shown, known: dict[str, str]) -> Iterator[None]:
+    """Let everybody's last proof be as old as the page needs it, and fresh afterwards."""
+    if shown.path == CONFIRM:
+        happenings.let_proofs_be(Path(known["folder"]), AGES)
+    yield
+    if shown.path == CONFIRM:
+        happenings.let_proofs_be(Path(known["folder"]), timedelta(0))
 
 
 def _lose_the_session(people: People, page: Page) -> None:

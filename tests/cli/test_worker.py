@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -17,6 +18,7 @@ from server.log.entries import Log
 from server.storage.embedded import EmbeddedStore
 from tests import tampering
 from tests.e2e.working import anchor, anchors_of, unsealed, working
+from tests.faults.proxy import Proxy, Verdict
 from tests.postgres import PostgreSQL
 from tests.world import World, copied_world, write_settings
 
@@ -109,6 +111,25 @@ def test_heads_are_anchored_and_an_older_log_is_refused(
         assert worker.wait() == 4
         assert "an older backup was restored" in worker.messages
     assert "an older backup was restored" in str(stop_reason(world))
+
+
+def test_a_worker_killed_while_it_anchors_leaves_no_half_anchor(
+    sqlite_world: World, embedded_store: EmbeddedStore
+) -> None:
+    """The store has an anchor whole or not at all: an empty one could never be replaced, and would pass for a fork."""
+    world = sqlite_world
+    anchor(world, embedded_store)
+    world.seal()
+    signature, port = "\n\N{EM DASH} ".encode(), urlsplit(embedded_store.endpoint_url).port or 0
+    with Proxy(port, lambda sent: Verdict.HOLD if signature in sent else Verdict.PASS) as proxy:
+        endpoint = f"http://127.0.0.1:{proxy.port}"
+        write_settings(world.template, world.folder, world.settings.database_url, s3_endpoint_url=endpoint)
+        with working(world) as (worker,):
+            worker.until(proxy.held.is_set)  # the store has the request, and waits for its body
+            worker.end(signal.SIGKILL)
+    sealer.anchor(world.use)
+    assert sealer.anchored_size(world.use) is not None
+    assert stop_reason(world) is None
 
 
 def test_a_fault_in_one_job_ends_the_worker(sqlite_world: World) -> None:

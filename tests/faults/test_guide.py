@@ -22,6 +22,7 @@ EXEMPT = {
     r"^certbot": "needs a public name; the machine has certificates of its own",
     r"/dev/stdin": "waits for a password that is pasted",
     r"# AWS$": "reads a bucket with the access logs of AWS: tests/domain/delivery/test_reconciliation.py",
+    r"# not cut yet$": "needs a hold whose URLs still work: tests/cli/test_hold.py",
     r"log resume": "needs a stopped log: tests/cli/test_log.py",
     r"propose-rotation --abandon": "is for a log that cannot go on: tests/domain/audit/test_rotation.py",
     r"# the number that was printed$": "approves that",

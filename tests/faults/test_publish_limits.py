@@ -1,18 +1,25 @@
 """The limits of one checkpoint, tried on the real store: its number of files, and files larger than many parts."""
 
 import os
+import re
 import time
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
-from server.domain.publish import formats
+from server.domain.publish import formats, publishing
 from server.domain.publish.faults import NotPublishable
 from server.domain.publish.source_files import MAX_FILES
+from server.domain.resources import Resources
+from tests.counting import counted
 from tests.domain.publish.folders import put
-from tests.world import World
+from tests.faults.proxy import Proxy, Verdict
+from tests.world import World, write_settings
 
 STAGE = "gpt-2/1558M"
+REQUEST = re.compile(rb"^(?:GET|HEAD|POST|PUT|DELETE) ")
 
 
 def many(folder: Path, count: int) -> Path:
@@ -30,9 +37,10 @@ def test_a_thousand_files_are_checked_in_seconds_and_more_are_counted(tmp_path: 
         formats.scan(tmp_path)
 
 
-def test_a_small_share_of_the_files_is_published_in_time(sqlite_world: World, tmp_path: Path) -> None:
-    """What the long run does with all of them: 15 ms a file on the store, and room for a busy machine."""
-    require_published_within(sqlite_world, many(tmp_path / "files", 40), seconds=10)
+def test_a_file_more_costs_one_row_and_three_requests(sqlite_world: World, tmp_path: Path) -> None:
+    """However many there are: what makes a thousand of them take their time, told without a clock."""
+    few, more = (cost(sqlite_world, tmp_path / str(count), count) for count in (10, 20))
+    assert [after - before for before, after in zip(few, more, strict=True)] == [10 * 1, 10 * 3]
 
 
 @pytest.mark.fault
@@ -55,3 +63,20 @@ def require_published_within(world: World, folder: Path, seconds: float) -> None
     done = world.publish(folder, STAGE)
     assert time.monotonic() - began < seconds
     assert done.files == len(world.api("GET", f"/stages/{STAGE}/checkpoints/main", "publisher").json["files"])
+
+
+def cost(world: World, folder: Path, count: int) -> tuple[int, int]:
+    """How many statements and how many requests to the store it takes to publish so many files."""
+    asked: list[bytes] = []
+    files = many(folder / "files", count)
+
+    def judge(sent: bytes) -> Verdict:
+        asked.extend(REQUEST.findall(sent[:100]))
+        return Verdict.PASS
+
+    with Proxy(urlsplit(world.settings.s3_endpoint_url or "").port or 0, judge) as proxy:
+        endpoint = f"http://127.0.0.1:{proxy.port}"
+        settings = write_settings(world.template, folder, world.settings.database_url, s3_endpoint_url=endpoint)
+        with closing(Resources(settings)) as use, counted(use.database) as statements:
+            publishing.publish(use, world.person("publisher"), files, STAGE)
+    return len(statements), len(asked)

@@ -94,13 +94,28 @@ function draw(figure) {
   });
 }
 
-let drawn = [];
+const drawn = [];
 
-function drawAll() {
-  for (const chart of drawn) chart.destroy();
-  drawn = [...document.querySelectorAll("figure.chart")].filter((figure) => figure.querySelector("table")).map(draw);
+function figures() {
+  return [...document.querySelectorAll("figure.chart")].filter((figure) => figure.querySelector("table"));
 }
 
-Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
-drawAll();
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+function drawAgain() {
+  for (const chart of drawn.splice(0)) chart.destroy();
+  drawn.push(...figures().map(draw));
+}
+
+async function begin() {
+  Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
+  for (const figure of figures()) {
+    drawn.push(draw(figure));
+    await new Promise((done) => setTimeout(done)); // so that a slow phone answers in between
+  }
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAgain);
+}
+
+// The library is larger than the page: it is fetched once the page is there to read.
+const library = document.createElement("script");
+library.src = document.currentScript.dataset.library;
+library.addEventListener("load", begin);
+requestAnimationFrame(() => setTimeout(() => document.head.append(library)));
