@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import struct
 import threading
 import time
 from datetime import timedelta
@@ -20,6 +21,8 @@ from server.domain.release import holds
 from tests.e2e.partner import BIG, CHUNK_BYTES, STAGE, Partner, digests, partner_of, publish_in_chunks
 from tests.e2e.store_front import Spoil
 from tests.world import World
+
+ADDED_BYTES = 4_096  # of one more tensor
 
 
 def test_what_was_published_is_downloaded(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,6 +239,40 @@ def test_only_what_changed_is_fetched(partner: Partner, monkeypatch: pytest.Monk
         assert time.monotonic() < ends_at, partner.front.sent_bytes
         threading.Event().wait(0.01)
     assert done.copied_bytes == done.size_bytes - done.fetched_bytes
+
+
+@pytest.mark.parametrize("spoil", [Spoil.NOTHING, Spoil.FLIP, Spoil.REFUSE])
+def test_tensors_that_only_moved_are_not_fetched(
+    partner: Partner, monkeypatch: pytest.MonkeyPatch, spoil: Spoil
+) -> None:
+    """One more tensor in front moves all others. The new file's head tells where to; if it cannot, all is fetched."""
+    partner.download()
+    older = partner.folder
+    index, moved = "model.safetensors.index.json", with_a_tensor_in_front((partner.source / BIG).read_bytes())
+    listed = json.loads((partner.source / index).read_bytes())
+    listed["weight_map"]["a.new"] = BIG
+    listed["metadata"]["total_size"] += ADDED_BYTES
+    publish_in_chunks(partner, monkeypatch, **{BIG: moved, index: json.dumps(listed).encode()})
+    head = 8 + int.from_bytes(moved[:8], "little")
+    partner.front.judge = lambda target, span: spoil if BIG in target and span == "bytes=0-7" else Spoil.NOTHING
+    partner.folder = older.with_name("newer")
+    done = partner.download(older=older)
+    partner.require_all()
+    others = sum((partner.source / path).stat().st_size for path in (index, "notes/README.md"))
+    fetched_of_big = done.fetched_bytes - others
+    assert fetched_of_big == head + CHUNK_BYTES if spoil is Spoil.NOTHING else fetched_of_big >= len(moved)
+
+
+def with_a_tensor_in_front(content: bytes) -> bytes:
+    """The safetensors file with one tensor more, before all others."""
+    head = 8 + int.from_bytes(content[:8], "little")
+    tensors = json.loads(content[8:head])
+    for name, entry in tensors.items():
+        if name != "__metadata__":
+            entry["data_offsets"] = [offset + ADDED_BYTES for offset in entry["data_offsets"]]
+    tensors["a.new"] = {"dtype": "F32", "shape": [ADDED_BYTES // 4], "data_offsets": [0, ADDED_BYTES]}
+    written = json.dumps(tensors).encode()
+    return struct.pack("<Q", len(written)) + written + b"\x07" * ADDED_BYTES + content[head:]
 
 
 def test_an_older_folder_that_was_spoilt_is_not_believed(partner: Partner, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from weightgate.download.patience import Patience
 from weightgate.download.progress import Progress
 from weightgate.download.receiving import Receiver
 from weightgate.download.sharing import share
+from weightgate.download.tensors import LENGTH_BYTES, Layout, head_bytes, layout
 from weightgate.download.urls import Urls
 from weightgate.http import Server
 from weightgate.verdicts import Refuted, WrongUse
@@ -66,6 +67,9 @@ class Download:
         self._server, self._order, self._progress, self._patience = server, order, progress, patience
         self._urls = Urls(server, order.to, patience)
         self._copied_bytes = 0
+        self._lock = threading.Lock()
+        folders = [*([order.older] if order.older else []), *([order.to] if order.replace else [])]
+        self._older = Older(folders) if folders else None
 
     def run(self) -> Downloaded:
         """Raises an Ended; what was verified by then stays, and the next run goes on from there."""
@@ -121,23 +125,13 @@ class Download:
         return _Arriving(file, partial, chunks, hash_whole=not self._order.signed.bound)
 
     def _copy(self, arriving: Sequence[_Arriving]) -> None:
-        """Take from this disk what is there; and finish what is whole by that, or was before."""
-        folders = [
-            *([self._order.older] if self._order.older else []),
-            *([self._order.to] if self._order.replace else []),
-        ]
-        if folders:
-            older = Older(folders)
+        """Take from this disk what lies there as it is; and finish what is whole by that, or was before."""
 
-            def copy(buffer: memoryview, item: tuple[_Arriving, Chunk]) -> None:
-                one, chunk = item
-                if older.copy(one.file, chunk, one.partial, buffer):
-                    one.hash_whole = True
-                    self._arrived(one, chunk)
-                    with one.lock:
-                        self._copied_bytes += chunk.size_bytes
-                    self._progress.add(chunk.size_bytes, fetched=False)
+        def copy(buffer: memoryview, item: tuple[_Arriving, Chunk]) -> None:
+            if self._older is not None and self._older.copy(item[0].file, item[1], item[0].partial, buffer):
+                self._copied(*item)
 
+        if self._older is not None:
             share(_missing(arriving), self._order.jobs, self._patience, checking.block, copy)
         for one in arriving:
             if not one.missing:
@@ -156,10 +150,40 @@ class Download:
                 self._finish(one)
                 self._urls.drop(one.file)
 
-        def hired() -> Receiver:
-            return Receiver(self._urls, self._progress, self._patience, self._server.ca)
+        if self._older is not None and (moved := [one for one in wanted if self._older.may_have_moved(one.file)]):
+            self._assemble(self._older, moved)
+        share(_missing(wanted), self._order.jobs, self._patience, self._hired, receive)
 
-        share(_missing(wanted), self._order.jobs, self._patience, hired, receive)
+    def _assemble(self, older: Older, wanted: Sequence[_Arriving]) -> None:
+        """Put together what consists of tensors that this disk has elsewhere: a file's head says which those are."""
+        layouts = dict[str, Layout]()
+
+        def look(receiver: Receiver, one: _Arriving) -> None:
+            path, size_bytes = one.file.path, one.file.size_bytes
+            head = receiver.peek(one.file, 0, min(LENGTH_BYTES, size_bytes))
+            if (end := head_bytes(head, size_bytes)) > len(head):
+                head += receiver.peek(one.file, len(head), end)
+            layouts[path] = layout(head, size_bytes)
+
+        def assemble(buffer: memoryview, item: tuple[_Arriving, Chunk]) -> None:
+            one, chunk = item
+            if older.assemble(layouts[one.file.path], chunk, one.partial, buffer) and self._copied(one, chunk):
+                self._finish(one)
+                self._urls.drop(one.file)
+
+        share(iter(wanted), self._order.jobs, self._patience, self._hired, look)
+        share(_missing(wanted), self._order.jobs, self._patience, checking.block, assemble)
+
+    def _hired(self) -> Receiver:
+        return Receiver(self._urls, self._progress, self._patience, self._server.ca)
+
+    def _copied(self, one: _Arriving, chunk: Chunk) -> bool:
+        """A chunk came from this disk. Say whether the file is whole."""
+        one.hash_whole = True
+        with self._lock:
+            self._copied_bytes += chunk.size_bytes
+        self._progress.add(chunk.size_bytes, fetched=False)
+        return self._arrived(one, chunk)
 
     def _arrived(self, one: _Arriving, chunk: Chunk) -> bool:
         with one.lock:
