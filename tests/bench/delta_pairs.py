@@ -8,7 +8,7 @@ import json
 import math
 import random
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -119,48 +119,37 @@ def write(folder: Path, model: Model, config: dict[str, object]) -> None:
                 left -= _BLOCK_BYTES
 
 
-def fixed(old: Model, new: Model, chunk_bytes: int, *, moved: bool) -> int:
-    """Bytes to fetch with chunks of one size that lie anywhere in the older file; moved: or are made of its tensors."""
-    (_, before), (head, after) = laid_out(old), laid_out(new)
-    known = {repr(_shifted(chunk)) for _, chunk in _chunks(before, chunk_bytes)}
-    wanted = [(size, chunk) for size, chunk in _chunks(after, chunk_bytes) if repr(_shifted(chunk)) not in known]
-    if not moved or before[-1].end == after[-1].end:
-        return sum(size for size, _ in wanted)
-    there = {span.content: span.end - span.begin for span in before} | {after[0].content: len(head)}
-    missing = [size for size, chunk in wanted if not _made_of(chunk, there)]
-    return sum(missing) + (len(head) if wanted else 0)
+def fixed(old: Model, new: Model, chunk_bytes: int) -> int:
+    """Bytes to fetch with chunks of one size that lie anywhere in the older file."""
+    before, after = laid_out(old)[1], laid_out(new)[1]
+    known = {repr(chunk) for _, chunk in _chunks(before, chunk_bytes)}
+    return sum(size for size, chunk in _chunks(after, chunk_bytes) if repr(chunk) not in known)
 
 
 def aligned(old: Model, new: Model, chunk_bytes: int) -> int:
     """Bytes to fetch with a signed list of tensors, the large ones in chunks, beside the one that there is."""
-    before, after = laid_out(old)[1], laid_out(new)[1]
-    known = {repr(piece) for span in before for piece in _cut(span, chunk_bytes)}
-    return sum(end - begin for span in after for piece in _cut(span, chunk_bytes) if repr(piece) not in known
-               for begin, end, _ in [piece])  # fmt: skip
+    known = {repr(piece) for piece in _cut(laid_out(old)[1], chunk_bytes)}
+    wanted = (piece for piece in _cut(laid_out(new)[1], chunk_bytes) if repr(piece) not in known)
+    return sum(piece.end - piece.begin for piece in wanted)
 
 
-def _cut(span: Span, chunk_bytes: int) -> Iterator[tuple[int, int, tuple[str, str, int]]]:
-    size = span.end - span.begin
-    for begin in range(0, size, chunk_bytes):
-        yield begin, min(begin + chunk_bytes, size), span.content
+def _cut(spans: Sequence[Span], chunk_bytes: int) -> Iterator[Span]:
+    """Each tensor in chunks, counted from its own beginning."""
+    for span in spans:
+        size = span.end - span.begin
+        for begin in range(0, size, chunk_bytes):
+            yield Span(begin, min(begin + chunk_bytes, size), span.content)
 
 
 def _chunks(spans: Sequence[Span], chunk_bytes: int) -> Iterator[tuple[int, list[Span]]]:
+    """Each chunk's size, and what is in it, counted from its own beginning: what its hash depends on."""
     for begin in range(0, spans[-1].end, chunk_bytes):
         end = min(begin + chunk_bytes, spans[-1].end)
-        inside = [
-            Span(max(one.begin, begin), min(one.end, end), one.content, max(0, begin - one.begin))
-            for one in spans
-            if one.begin < end and one.end > begin
-        ]
-        yield end - begin, inside
-
-
-def _shifted(chunk: Sequence[Span]) -> list[Span]:
-    """The chunk's spans counted from its own beginning: what its hash depends on."""
-    begin = chunk[0].begin
-    return [replace(one, begin=one.begin - begin, end=one.end - begin) for one in chunk]
-
-
-def _made_of(chunk: Iterable[Span], there: dict[tuple[str, str, int], int]) -> bool:
-    return all(there.get(one.content, 0) >= one.skipped + one.end - one.begin for one in chunk)
+        yield (
+            end - begin,
+            [
+                Span(max(one.begin - begin, 0), min(one.end, end) - begin, one.content, max(0, begin - one.begin))
+                for one in spans
+                if one.begin < end and one.end > begin
+            ],
+        )

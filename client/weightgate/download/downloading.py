@@ -13,9 +13,10 @@ from weightgate.download.older import Older
 from weightgate.download.partial import PartialFile
 from weightgate.download.patience import Patience
 from weightgate.download.progress import Progress
+from weightgate.download.rebuilding import Rebuilding
 from weightgate.download.receiving import Receiver
 from weightgate.download.sharing import share
-from weightgate.download.tensors import LENGTH_BYTES, Layout, head_bytes, layout
+from weightgate.download.tensors import SUFFIX
 from weightgate.download.urls import Urls
 from weightgate.http import Server
 from weightgate.verdicts import Refuted, WrongUse
@@ -129,7 +130,8 @@ class Download:
 
         def copy(buffer: memoryview, item: tuple[_Arriving, Chunk]) -> None:
             if self._older is not None and self._older.copy(item[0].file, item[1], item[0].partial, buffer):
-                self._copied(*item)
+                self._copied(item[0], item[1].size_bytes)
+                self._arrived(*item)
 
         if self._older is not None:
             share(_missing(arriving), self._order.jobs, self._patience, checking.block, copy)
@@ -143,47 +145,39 @@ class Download:
             return
         self._urls.issue(self._order.stage, self._order.signed.checkpoint_id, [one.file for one in wanted])
 
+        rebuilding = self._rebuilding(wanted)
+
         def receive(receiver: Receiver, item: tuple[_Arriving, Chunk]) -> None:
             one, chunk = item
-            receiver.receive(one.file, chunk, one.partial)
+            if rebuilding is None:
+                receiver.receive(one.file, chunk, one.partial)
+            elif copied_bytes := rebuilding.receive(receiver, one.file, chunk, one.partial):
+                self._copied(one, copied_bytes)
             if self._arrived(one, chunk):
                 self._finish(one)
                 self._urls.drop(one.file)
 
-        if self._older is not None and (moved := [one for one in wanted if self._older.may_have_moved(one.file)]):
-            self._assemble(self._older, moved)
         share(_missing(wanted), self._order.jobs, self._patience, self._hired, receive)
 
-    def _assemble(self, older: Older, wanted: Sequence[_Arriving]) -> None:
-        """Put together what consists of tensors that this disk has elsewhere: a file's head says which those are."""
-        layouts = dict[str, Layout]()
-
-        def look(receiver: Receiver, one: _Arriving) -> None:
-            path, size_bytes = one.file.path, one.file.size_bytes
-            head = receiver.peek(one.file, 0, min(LENGTH_BYTES, size_bytes))
-            if (end := head_bytes(head, size_bytes)) > len(head):
-                head += receiver.peek(one.file, len(head), end)
-            layouts[path] = layout(head, size_bytes)
-
-        def assemble(buffer: memoryview, item: tuple[_Arriving, Chunk]) -> None:
-            one, chunk = item
-            if older.assemble(layouts[one.file.path], chunk, one.partial, buffer) and self._copied(one, chunk):
-                self._finish(one)
-                self._urls.drop(one.file)
-
-        share(iter(wanted), self._order.jobs, self._patience, self._hired, look)
-        share(_missing(wanted), self._order.jobs, self._patience, checking.block, assemble)
+    def _rebuilding(self, wanted: Sequence[_Arriving]) -> Rebuilding | None:
+        """Find out which tensors of these files this disk may have, if it has any."""
+        if self._older is None or not self._older.has_tensors:
+            return None
+        found, files = Rebuilding(self._older), [one for one in wanted if one.file.path.endswith(SUFFIX)]
+        share((one.file for one in files), self._order.jobs, self._patience, self._hired, found.look)
+        tensors = [(one.file, tensor) for one in files for tensor in found.large(one.file, one.missing)]
+        share(iter(tensors), self._order.jobs, self._patience, self._hired, lambda hand, it: found.compare(hand, *it))
+        return found
 
     def _hired(self) -> Receiver:
         return Receiver(self._urls, self._progress, self._patience, self._server.ca)
 
-    def _copied(self, one: _Arriving, chunk: Chunk) -> bool:
-        """A chunk came from this disk. Say whether the file is whole."""
+    def _copied(self, one: _Arriving, size_bytes: int) -> None:
+        """So much of a file came from this disk."""
         one.hash_whole = True
         with self._lock:
-            self._copied_bytes += chunk.size_bytes
-        self._progress.add(chunk.size_bytes, fetched=False)
-        return self._arrived(one, chunk)
+            self._copied_bytes += size_bytes
+        self._progress.add(size_bytes, fetched=False)
 
     def _arrived(self, one: _Arriving, chunk: Chunk) -> bool:
         with one.lock:
