@@ -58,7 +58,8 @@ bench: install ## Run the benchmarks; writes tests/bench/RESULTS.md
 	$(BIN)/python -m tests.bench.issue --database postgresql
 	$(BIN)/python -m tests.bench.log
 	$(BIN)/python -m tests.bench.reconcile
-	$(BIN)/python -m tests.bench.download --megabytes 4000
+	$(BIN)/python -m tests.bench.download
+	$(BIN)/python -m tests.bench.delta
 	$(BIN)/python -m tests.bench.hub
 
 lock: install ## Resolve requirements.lock again from pyproject.toml

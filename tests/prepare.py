@@ -17,6 +17,7 @@ CACHE = ROOT / ".cache"
 INTEROP = ROOT / "tests" / "interop"
 GO_VERIFIERS = CACHE / "go-verifiers"
 LOG_VERIFIERS = CACHE / "log-verifiers"
+DOWNLOADERS = CACHE / "downloaders"
 OLDER_HUB_LINES = ("1.33", "0.36")
 OLDEST_PYTHON = "3.10"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -103,6 +104,12 @@ def oras() -> None:
 def oldest_python() -> None:
     """An environment of the oldest Python and the oldest packages that the client says it runs on."""
     _environment(CACHE / "oldest-python", INTEROP / "oldest-python.txt", _python(OLDEST_PYTHON))
+
+
+def downloaders() -> None:
+    """For the bench alone: an environment with rclone, s5cmd and the aws cli."""
+    CACHE.mkdir(exist_ok=True)
+    _environment(DOWNLOADERS, ROOT / "tests" / "bench" / "downloaders.txt")
 
 
 def _python(version: str) -> str:

@@ -74,8 +74,12 @@ GRPC_PEERS = ("master", "volume", "filer", "s3", "admin", "worker", "client", "m
 
 def weed_environment(folder: str) -> dict[str, str]:
     """Return a whole environment. An inherited AWS_ACCESS_KEY_ID would become an administrator of the store, and
-    WEED_* would override its settings."""
-    return {"HOME": f"{folder}/conf", "TMPDIR": f"{folder}/run", "GOMEMLIMIT": "384MiB", "PATH": os.defpath}
+    WEED_* would override its settings.
+
+    With half of the memory limit, a download costs the store 1.6 times the CPU, spent on collecting garbage, and the
+    process is hardly smaller: 660 MB in place of 700 at its largest.
+    """
+    return {"HOME": f"{folder}/conf", "TMPDIR": f"{folder}/run", "GOMEMLIMIT": "768MiB", "PATH": os.defpath}
 
 
 def security_toml(peer_key: str, peer_certificate: str) -> str:
@@ -248,6 +252,8 @@ http {
             proxy_set_header X-Forwarded-Prefix "";
             proxy_set_header X-Forwarded-Proto "";
             proxy_buffering off;
+            proxy_buffer_size 64k;  # what is read and sent at once: a page, the default, takes twice the CPU
+            proxy_buffers 4 64k;  # not used, but a buffer may not be larger than half of them
             proxy_request_buffering off;
             proxy_max_temp_file_size 0;
             proxy_read_timeout 300s;

@@ -1,238 +1,157 @@
-"""Downloading to verified files, and how others do it: `python -m tests.bench.download [--megabytes 512] [--rounds 3]`.
+"""Downloading to verified files, and how others do it.
 
-One run on one store, the cases in turns. Each case gets an empty folder on the disk and ends with files whose hashes it
-has checked (the floor checks none). CPU seconds of the client's processes stand apart from those of store and server.
+Run: python -m tests.bench.download [--megabytes 4096] [--rounds 2] [--shapes eight,one,small] [--scratch DIR].
+
+One run on one store behind one proxy, the cases in turns. Each case gets an empty folder on the disk and ends with
+files whose hashes it has checked (the floor checks none). What a tool fetched is checked in several ways, each timed
+alone.
 """
 
 import argparse
 import json
 import os
-import resource
 import shutil
-import signal
-import struct
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import psutil
-
-from server.storage.embedded import free_port
-from tests import parts
-from tests.bench import measure
+from tests import prepare
+from tests.bench import downloaders, measure
+from tests.bench.demo import Demo, running_demo, write_weights
+from tests.bench.downloaders import CACHE_VERIFY, FLOOR, OPENSSL, OURS, SHA256SUM, Published, Spent, Tool, spent
 from tests.bench.measure import Case, Outcome, Turn
 
-STAGE = "mini-gpt/base"
-HF = parts.HUB_LINES["2.4"] / "bin" / "hf"
-START_SECONDS = 180
+SMALL_BYTES = 100_000
+SMALL_FILES = 999  # and a config: a checkpoint holds 1,000 files at most
+TARGETS = [
+    ("time to verified files", "wall", f"aria2c + {SHA256SUM}", 0.25),
+    ("time to verified files", "wall", f"aria2c + {OPENSSL}", 0.5),
+    ("time to verified files", "wall", f"hf download + {CACHE_VERIFY}", 0.25),
+    ("time to verified files", "wall", FLOOR, 1.3),
+    ("CPU seconds of the client", "cpu", f"aria2c + {SHA256SUM}", 0.3),
+]
+_HOW = """Medians of interleaved rounds; each case but the floor ends with verified files. Every case goes through the
+same nginx to the same store. rclone, s5cmd and aws speak S3 with keys of the store; the others get URLs from
+`POST /downloads`, and hf from the hub's routes.""".replace("\n", " ")
 
 
 @dataclass(frozen=True)
-class Demo:
-    """A demo of the bench's own."""
+class Shape:
+    """So many checkpoints of so many files of one size, which a turn downloads one after the other."""
 
-    folder: Path
-    process: "subprocess.Popen[bytes]"
-
-    @property
-    def known(self) -> dict[str, Any]:
-        known: dict[str, Any] = json.loads((self.folder / "demo.json").read_text())
-        return known
-
-    def cpu_seconds(self) -> float:
-        tree = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
-        return sum(sum(one.cpu_times()[:2]) for one in tree)
-
-    def publish(self, folder: Path) -> str:
-        """Publish a folder to the open stage, with an admin's approval; return the checkpoint's id."""
-        published = self._operate("publisher", "publish", str(folder), STAGE)
-        self._operate("admin", "proposal", "approve", str(published["proposal"]))
-        return str(published["id"])
-
-    def _operate(self, who: str, *arguments: str) -> dict[str, Any]:
-        person = self.known["people"][who]
-        command = [sys.executable, "-m", "server", "--data", str(self.folder), *arguments, "--json"]
-        environment = os.environ | {"WEIGHTGATE_PASSWORD": person["password"]}
-        done = subprocess.run([*command, "--as", person["email"]], env=environment, check=True, capture_output=True)
-        said: dict[str, Any] = json.loads(done.stdout)
-        return said
-
-    def order(self, checkpoint: str, accept: str) -> bytes:
-        body = json.dumps({"stage": STAGE, "checkpoint": checkpoint}).encode()
-        headers = {"Accept": accept, "Content-Type": "application/json"}
-        headers["Authorization"] = f"Bearer {self.known['tokens']['cleared']}"
-        request = urllib.request.Request(f"{self.known['endpoint']}/api/v1/downloads", body, headers)
-        with urllib.request.urlopen(request) as answer:
-            content: bytes = answer.read()
-        return content
+    name: str
+    checkpoints: int
+    files: int
+    size_bytes: int
 
 
-@contextmanager
-def running_demo(folder: Path) -> Iterator[Demo]:
-    command = [sys.executable, "-m", "server", "--data", str(folder), "demo", "--port", str(free_port())]
-    with (folder.parent / "demo.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while b"is ready" not in (folder.parent / "demo.log").read_bytes():
-            assert process.poll() is None, (folder.parent / "demo.log").read_text()
-            assert time.monotonic() < deadline, (folder.parent / "demo.log").read_text()
-            time.sleep(0.2)
-        yield Demo(folder, process)
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(30)
+def shapes(megabytes: int) -> dict[str, Shape]:
+    whole = megabytes * 1_000_000
+    return {
+        "eight": Shape(f"8 × {megabytes // 8} MB", 1, 8, whole // 8),
+        "one": Shape(f"1 × {megabytes} MB", 1, 1, whole),
+        "small": Shape("2,000 × 100 KB, in two checkpoints", 2, SMALL_FILES, SMALL_BYTES),
+    }
 
 
-def write_weights(folder: Path, count: int, size_bytes: int) -> None:
-    """So many safetensors of random numbers, and the config that makes them a checkpoint."""
-    folder.mkdir()
-    (folder / "config.json").write_text("{}")
-    for number in range(count):
-        span = size_bytes // 2 * 2
-        tensor = {"dtype": "F16", "shape": [span // 2], "data_offsets": [0, span]}
-        head = json.dumps({"weight": tensor}).encode()
-        with (folder / f"part-{number:05}.safetensors").open("wb") as file:
-            file.write(struct.pack("<Q", len(head)) + head)
-            for begin in range(0, span, 1 << 24):
-                file.write(os.urandom(min(1 << 24, span - begin)))
-
-
-def tools(demo: Demo, checkpoint: str, sums: bytes) -> dict[str, Callable[[Path], None]]:
-    """What downloads and verifies into a folder, by name; without what this machine does not have."""
-    client = [sys.executable, "-c", "from weightgate.cli import main; main()", "download", STAGE, "--json"]
-    known = {"WEIGHTGATE_ENDPOINT": demo.known["endpoint"], "WEIGHTGATE_TOKEN": demo.known["tokens"]["cleared"]}
-    known["WEIGHTGATE_STATE"] = str(demo.folder.parent / "state")
-
-    def run(command: list[str], folder: Path, given: bytes = b"", **more: str) -> None:
-        subprocess.run(command, cwd=folder, input=given, env=os.environ | more, check=True, capture_output=True)
-
-    def weightgate(folder: Path) -> None:
-        run([*client, "--checkpoint", checkpoint, "--to", str(folder)], folder, **known)
-
-    def floor(folder: Path) -> None:
-        run(
-            [sys.executable, "-m", "tests.bench.floor", str(folder)],
-            Path(__file__).parents[2],
-            demo.order(checkpoint, "*/*"),
-        )
-
-    def aria2(folder: Path) -> None:
-        text = demo.order(checkpoint, "text/x-aria2").replace(b"check-integrity=true", b"check-integrity=false")
-        text = b"\n".join(line for line in text.splitlines() if not line.startswith(b"  checksum="))
-        run([str(parts.ARIA2), "--no-conf", "-q", "-x8", "-s8", "-j4", "-d", str(folder), "-i", "-"], folder, text)
-
-    def curl(folder: Path) -> None:
-        run(["curl", "-q", "-s", "-K", "-"], folder, demo.order(checkpoint, "text/x-curl-config"))
-
-    def hf(folder: Path) -> None:
-        where = {"HF_ENDPOINT": demo.known["endpoint"], "HF_TOKEN": demo.known["tokens"]["cleared"]}
-        run([str(HF), "download", STAGE, "--revision", checkpoint, "--local-dir", str(folder)], folder, **where)
-
-    def with_sha256sum(folder: Path) -> None:
-        run(["sha256sum", "--check", "--quiet"], folder, sums)
-
-    def with_openssl(folder: Path) -> None:
-        names = b"\0".join(line.split(b"  ", 1)[1] for line in sums.splitlines())
-        command = ["xargs", "-0", "-P", "2", "-n", "64", "openssl", "dgst", "-sha256", "-r"]
-        told = subprocess.run(command, cwd=folder, input=names, check=True, capture_output=True).stdout
-        assert sorted(told.replace(b" *", b"  ").splitlines()) == sorted(sums.splitlines())
-
-    found: dict[str, Callable[[Path], None]] = {"floor: receive and write": floor, "weightgate": weightgate}
-    others = {"aria2c": aria2 if parts.ARIA2 else None, "curl -Z": curl if shutil.which("curl") else None}
-    others["hf"] = hf if HF.exists() else None
-    checks = {"sha256sum": with_sha256sum, "openssl dgst": with_openssl}
-    for name, fetch in others.items():
-        for check_name, check in checks.items():
-            if fetch is not None:
-                found[f"{name} + {check_name}"] = _both(fetch, check)
+def published(demo: Demo, shape: Shape, scratch: Path) -> list[Published]:
+    found = []
+    for _ in range(shape.checkpoints):
+        source = scratch / "source"
+        write_weights(source, shape.files, shape.size_bytes)
+        checkpoint = demo.publish(source)
+        shutil.rmtree(source)
+        listed = json.loads(demo.order(checkpoint, "application/json"))["files"]
+        found.append(Published(checkpoint, "".join(f"{one['sha256']}  {one['path']}\n" for one in listed).encode()))
     return found
 
 
-def _both(fetch: Callable[[Path], None], check: Callable[[Path], None]) -> Callable[[Path], None]:
-    def both(folder: Path) -> None:
-        fetch(folder)
-        check(folder)
+def case(demo: Demo, tool: Tool, shape: Shape, wanted: Sequence[Published], scratch: Path) -> Case:
+    size_bytes = shape.checkpoints * shape.files * shape.size_bytes
 
-    return both
-
-
-def case(demo: Demo, name: str, size_bytes: int, work: Callable[[Path], None], scratch: Path) -> Case:
     def turn(_: float) -> Turn:
-        folder = scratch / "got"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        servers, before, began = demo.cpu_seconds(), resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        work(folder)
-        wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        servers = demo.cpu_seconds()
+        fetched, checked = Spent(0, 0), {name: Spent(0, 0) for name in tool.checks}
+        for it in wanted:
+            folder = scratch / "got"
+            folder.mkdir()
+            fetched += spent(lambda it=it, folder=folder: tool.fetch(it, folder))  # type: ignore[misc]
+            for name, check in tool.checks.items():
+                checked[name] += spent(lambda it=it, folder=folder, check=check: check(it, folder))  # type: ignore[misc]
+            shutil.rmtree(folder)
         servers = demo.cpu_seconds() - servers
-        shutil.rmtree(folder)
-        return Turn(size_bytes / wall, cpu + servers, {"wall": wall, "cpu": cpu, "servers": servers})
+        whole = sum(checked.values(), fetched)
+        figures = {"servers": servers}
+        for name, one in checked.items() or [("", Spent(0, 0))]:
+            figures |= {f"wall {name}": (fetched + one).wall, f"cpu {name}": (fetched + one).cpu}
+        return Turn(size_bytes / whole.wall, whole.cpu + servers, figures)
 
-    return Case(name, turn)
+    return Case(tool.name, turn)
 
 
-def report(shape: str, outcomes: dict[str, Outcome]) -> str:
-    """One table, and the targets of the reference that this run can say something about."""
-    ours, floor = outcomes["weightgate"], outcomes["floor: receive and write"]
-    rows = []
-    for name, one in outcomes.items():
-        wall, cpu = one.figure("wall"), one.figure("cpu")
-        ratios = f"{ours.figure('wall') / wall:.2f}", f"{ours.figure('cpu') / cpu:.2f}"
-        figures = (
-            f"{wall:.2f}",
-            ratios[0],
-            f"{cpu:.2f}",
-            ratios[1],
-            f"{one.figure('servers'):.2f}",
-            f"{one.spread:.2f}",
-        )
-        rows.append([name, *figures])
-    columns = ["case", "wall s", "weightgate ÷ it", "client CPU s", "weightgate ÷ it", "server CPU s", "max/min"]
-    against = f"weightgate ÷ floor (target ≤ 1.3): {ours.figure('wall') / floor.figure('wall'):.2f}"
-    return f"### {shape}\n\n{measure.table(columns, rows)}\n\n{against}. {measure.noise(list(outcomes.values()))}"
+def report(shape: Shape, outcomes: dict[str, Outcome], tools: Sequence[Tool]) -> str:
+    """One table, and what it says about each target."""
+    lines: dict[str, dict[str, float]] = {}
+    for tool in tools:
+        one = outcomes[tool.name]
+        for check in tool.checks or [""]:
+            name = f"{tool.name} + {check}" if check else tool.name
+            lines[name] = {what: one.figure(f"{what} {check}") for what in ("wall", "cpu")}
+            lines[name] |= {"servers": one.figure("servers"), "spread": one.spread, "foreign": one.foreign}
+    ours = lines[OURS]
+    rows = [
+        [
+            name, f"{one['wall']:.2f}", f"{ours['wall'] / one['wall']:.2f}", f"{one['cpu']:.2f}",
+            f"{ours['cpu'] / one['cpu']:.2f}", f"{one['servers']:.2f}", f"{one['foreign']:.2f}", f"{one['spread']:.2f}",
+        ]
+        for name, one in lines.items()
+    ]  # fmt: skip
+    columns = [
+        "case", "wall s", "weightgate ÷ it", "client CPU s", "weightgate ÷ it", "server CPU s", "foreign cores",
+        "max/min",
+    ]  # fmt: skip
+    verdicts = [
+        f"- {what} ≤ {most} × {name} (is {ours[figure] / lines[name][figure]:.2f}): "
+        f"{'reached' if ours[figure] <= most * lines[name][figure] else 'NOT reached'}"
+        for what, figure, name, most in TARGETS
+        if name in lines
+    ]
+    return "\n\n".join(
+        [f"### {shape.name}", measure.table(columns, rows), "\n".join(verdicts), measure.noise(list(outcomes.values()))]
+    )
 
 
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("--megabytes", type=int, default=512, help="of each shape but the small files [512]")
-    asked.add_argument("--small", type=int, default=500, help="how many files of 100 KB, up to 999 [500]")
-    asked.add_argument("--rounds", type=int, default=3)
+    asked.add_argument("--megabytes", type=int, default=4096, help="of each shape but the small files [4096]")
+    asked.add_argument("--rounds", type=int, default=2)
+    asked.add_argument("--shapes", default="eight,one,small")
     asked.add_argument("--scratch", type=Path, help="a folder on the disk to download to [TMPDIR]")
     given = asked.parse_args()
-    shapes = {f"8 × {given.megabytes // 8} MB": (8, given.megabytes * 1_000_000 // 8)}
-    shapes |= {
-        f"1 × {given.megabytes} MB": (1, given.megabytes * 1_000_000),
-        f"{given.small} × 100 KB": (given.small, 100_000),
-    }
-    texts = [
-        measure.header(["cryptography", "click"]),
-        "Medians of interleaved rounds; each case ends with verified files.",
-    ]
+    try:
+        prepare.downloaders()
+    except (subprocess.CalledProcessError, OSError) as error:
+        print(f"MISSING PART: downloaders: {error}", file=sys.stderr, flush=True)
+    wanted = shapes(given.megabytes)
     with tempfile.TemporaryDirectory(dir=given.scratch) as name, running_demo(Path(name) / "data") as demo:
-        for shape, (count, size_bytes) in shapes.items():
-            source, scratch = Path(name) / "source", Path(name)
-            write_weights(source, count, size_bytes)
-            checkpoint, total = demo.publish(source), sum(file.stat().st_size for file in source.iterdir())
-            shutil.rmtree(source)
-            listed = json.loads(demo.order(checkpoint, "application/json"))["files"]
-            sums = "".join(f"{file['sha256']}  {file['path']}\n" for file in listed).encode()
-            cases = [case(demo, *one, scratch) for one in _sized(tools(demo, checkpoint, sums), total)]
-            texts.append(report(shape, measure.interleave(cases, rounds=given.rounds)))
+        tools, missing = downloaders.all_tools(demo)
+        texts = [
+            measure.header(["cryptography", "click"]),
+            f"{_HOW} Beside: {downloaders.versions()}.",
+            *[f"MISSING, not compared with: {one}." for one in missing],
+        ]
+        for shape in (wanted[one] for one in given.shapes.split(",")):
+            checkpoints = published(demo, shape, Path(name))
+            cases = [case(demo, tool, shape, checkpoints, Path(name)) for tool in tools]
+            cases[0].measure(0)  # what the store has on disk is now in memory, for all alike
+            texts.append(
+                report(shape, measure.interleave(cases, rounds=given.rounds, warm_up_seconds=0, between=os.sync), tools)
+            )
             print(texts[-1], flush=True)
     measure.write_section("download", "\n\n".join(texts))
-
-
-def _sized(found: dict[str, Callable[[Path], None]], total: int) -> list[tuple[str, int, Callable[[Path], None]]]:
-    return [(name, total, work) for name, work in found.items()]
 
 
 if __name__ == "__main__":

@@ -101,9 +101,10 @@ def interleave(
 ) -> dict[str, Outcome]:
     """Warm every case up, then measure A B C, A B C, …, so that a slow minute meets all alike. Outcomes by name.
 
+    warm_up_seconds: 0 for none.
     between: called after each turn, for example to let servers drain.
     """
-    for case in cases:
+    for case in cases if warm_up_seconds else ():
         case.measure(warm_up_seconds)
         between()
     turns: dict[str, list[Turn]] = {case.name: [] for case in cases}

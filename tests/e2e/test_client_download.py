@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import struct
 import threading
 import time
 from datetime import timedelta
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from weightgate import Client
 from weightgate.cli import Surroundings, run
+from weightgate.download import rebuilding
 from weightgate.verdicts import CannotTell, Ended, Failed, Refused, Refuted, WrongUse
 
 from server.domain.access import clearances
@@ -20,6 +22,10 @@ from server.domain.release import holds
 from tests.e2e.partner import BIG, CHUNK_BYTES, STAGE, Partner, digests, partner_of, publish_in_chunks
 from tests.e2e.store_front import Spoil
 from tests.world import World
+
+INDEX = "model.safetensors.index.json"
+ADDED_BYTES = 4_096  # of one more tensor
+BEGINNING_BYTES = 64  # of a tensor, that are looked at
 
 
 def test_what_was_published_is_downloaded(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,12 +236,74 @@ def test_only_what_changed_is_fetched(partner: Partner, monkeypatch: pytest.Monk
     done = partner.download(older=older)
     partner.require_all()
     notes = (partner.source / "notes/README.md").stat().st_size
-    assert done.fetched_bytes == CHUNK_BYTES + notes
+    assert done.fetched_bytes == CHUNK_BYTES + head_bytes(bytes(changed)) + notes
     ends_at = time.monotonic() + 5  # the front counts what it has sent, a moment after it has arrived
     while partner.front.sent_bytes != done.fetched_bytes:
         assert time.monotonic() < ends_at, partner.front.sent_bytes
         threading.Event().wait(0.01)
-    assert done.copied_bytes == done.size_bytes - done.fetched_bytes
+    assert done.copied_bytes == done.size_bytes - CHUNK_BYTES - notes
+
+
+@pytest.mark.parametrize("spoil", [Spoil.NOTHING, Spoil.FLIP, Spoil.REFUSE])
+def test_tensors_that_only_moved_are_not_fetched(
+    partner: Partner, monkeypatch: pytest.MonkeyPatch, spoil: Spoil
+) -> None:
+    """One more tensor in front moves all others. The new file's head tells where to; if it cannot, all is fetched."""
+    older, moved = partner.folder, with_a_tensor_in_front((partner.source / BIG).read_bytes())
+    index = json.loads((partner.source / INDEX).read_bytes())
+    index["weight_map"]["a.new"] = BIG
+    index["metadata"]["total_size"] += ADDED_BYTES
+    newer_of(partner, monkeypatch, **{BIG: moved, INDEX: json.dumps(index).encode()})
+    partner.front.judge = lambda target, span: spoil if BIG in target and span == "bytes=0-7" else Spoil.NOTHING
+    fetched = partner.download(older=older).fetched_bytes
+    partner.require_all()
+    assert (fetched < len(moved) / 4) == (spoil is Spoil.NOTHING)
+
+
+@pytest.mark.parametrize("at", [0, 5_000])
+def test_of_a_chunk_only_the_tensors_that_changed_are_fetched(
+    partner: Partner, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """By their first bytes; where those are the same, the chunk's hash tells, and no more than the chunk is fetched."""
+    older, changed = partner.folder, bytearray((partner.source / BIG).read_bytes())
+    head = head_bytes(bytes(changed))
+    tensors = json.loads(changed[8:head])
+    begin = next(head + begin for begin in begins(tensors) if (head + begin) % CHUNK_BYTES in range(40_000, 80_000))
+    changed[begin + at] ^= 1
+    newer_of(partner, monkeypatch, **{BIG: bytes(changed)})
+    fetched = partner.download(older=older).fetched_bytes
+    partner.require_all()
+    assert (fetched < CHUNK_BYTES * 3 // 4) == (at == 0)
+    assert fetched <= CHUNK_BYTES + head + 1_000 + len(tensors) * BEGINNING_BYTES
+
+
+def newer_of(partner: Partner, monkeypatch: pytest.MonkeyPatch, **changed: bytes) -> None:
+    """Download what is there, publish with changes, and go on in another folder; small tensors count as large."""
+    monkeypatch.setattr(rebuilding, "_LARGE_BYTES", 2 * BEGINNING_BYTES)
+    monkeypatch.setattr(rebuilding, "_BEGINNING_BYTES", BEGINNING_BYTES)
+    partner.download()
+    publish_in_chunks(partner, monkeypatch, **changed)
+    partner.folder = partner.folder.with_name("newer")
+
+
+def begins(tensors: dict[str, Any]) -> list[int]:
+    return sorted(entry["data_offsets"][0] for name, entry in tensors.items() if name != "__metadata__")
+
+
+def head_bytes(content: bytes) -> int:
+    return 8 + int.from_bytes(content[:8], "little")
+
+
+def with_a_tensor_in_front(content: bytes) -> bytes:
+    """The safetensors file with one tensor more, before all others."""
+    head = head_bytes(content)
+    tensors = json.loads(content[8:head])
+    for name, entry in tensors.items():
+        if name != "__metadata__":
+            entry["data_offsets"] = [offset + ADDED_BYTES for offset in entry["data_offsets"]]
+    tensors["a.new"] = {"dtype": "F32", "shape": [ADDED_BYTES // 4], "data_offsets": [0, ADDED_BYTES]}
+    written = json.dumps(tensors).encode()
+    return struct.pack("<Q", len(written)) + written + b"\x07" * ADDED_BYTES + content[head:]
 
 
 def test_an_older_folder_that_was_spoilt_is_not_believed(partner: Partner, monkeypatch: pytest.MonkeyPatch) -> None:

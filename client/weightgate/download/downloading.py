@@ -13,8 +13,10 @@ from weightgate.download.older import Older
 from weightgate.download.partial import PartialFile
 from weightgate.download.patience import Patience
 from weightgate.download.progress import Progress
+from weightgate.download.rebuilding import Rebuilding
 from weightgate.download.receiving import Receiver
 from weightgate.download.sharing import share
+from weightgate.download.tensors import SUFFIX
 from weightgate.download.urls import Urls
 from weightgate.http import Server
 from weightgate.verdicts import Refuted, WrongUse
@@ -66,6 +68,9 @@ class Download:
         self._server, self._order, self._progress, self._patience = server, order, progress, patience
         self._urls = Urls(server, order.to, patience)
         self._copied_bytes = 0
+        self._lock = threading.Lock()
+        folders = [*([order.older] if order.older else []), *([order.to] if order.replace else [])]
+        self._older = Older(folders) if folders else None
 
     def run(self) -> Downloaded:
         """Raises an Ended; what was verified by then stays, and the next run goes on from there."""
@@ -121,23 +126,14 @@ class Download:
         return _Arriving(file, partial, chunks, hash_whole=not self._order.signed.bound)
 
     def _copy(self, arriving: Sequence[_Arriving]) -> None:
-        """Take from this disk what is there; and finish what is whole by that, or was before."""
-        folders = [
-            *([self._order.older] if self._order.older else []),
-            *([self._order.to] if self._order.replace else []),
-        ]
-        if folders:
-            older = Older(folders)
+        """Take from this disk what lies there as it is; and finish what is whole by that, or was before."""
 
-            def copy(buffer: memoryview, item: tuple[_Arriving, Chunk]) -> None:
-                one, chunk = item
-                if older.copy(one.file, chunk, one.partial, buffer):
-                    one.hash_whole = True
-                    self._arrived(one, chunk)
-                    with one.lock:
-                        self._copied_bytes += chunk.size_bytes
-                    self._progress.add(chunk.size_bytes, fetched=False)
+        def copy(buffer: memoryview, item: tuple[_Arriving, Chunk]) -> None:
+            if self._older is not None and self._older.copy(item[0].file, item[1], item[0].partial, buffer):
+                self._copied(item[0], item[1].size_bytes)
+                self._arrived(*item)
 
+        if self._older is not None:
             share(_missing(arriving), self._order.jobs, self._patience, checking.block, copy)
         for one in arriving:
             if not one.missing:
@@ -149,17 +145,39 @@ class Download:
             return
         self._urls.issue(self._order.stage, self._order.signed.checkpoint_id, [one.file for one in wanted])
 
+        rebuilding = self._rebuilding(wanted)
+
         def receive(receiver: Receiver, item: tuple[_Arriving, Chunk]) -> None:
             one, chunk = item
-            receiver.receive(one.file, chunk, one.partial)
+            if rebuilding is None:
+                receiver.receive(one.file, chunk, one.partial)
+            elif copied_bytes := rebuilding.receive(receiver, one.file, chunk, one.partial):
+                self._copied(one, copied_bytes)
             if self._arrived(one, chunk):
                 self._finish(one)
                 self._urls.drop(one.file)
 
-        def hired() -> Receiver:
-            return Receiver(self._urls, self._progress, self._patience, self._server.ca)
+        share(_missing(wanted), self._order.jobs, self._patience, self._hired, receive)
 
-        share(_missing(wanted), self._order.jobs, self._patience, hired, receive)
+    def _rebuilding(self, wanted: Sequence[_Arriving]) -> Rebuilding | None:
+        """Find out which tensors of these files this disk may have, if it has any."""
+        if self._older is None or not self._older.has_tensors:
+            return None
+        found, files = Rebuilding(self._older), [one for one in wanted if one.file.path.endswith(SUFFIX)]
+        share((one.file for one in files), self._order.jobs, self._patience, self._hired, found.look)
+        tensors = [(one.file, tensor) for one in files for tensor in found.large(one.file, one.missing)]
+        share(iter(tensors), self._order.jobs, self._patience, self._hired, lambda hand, it: found.compare(hand, *it))
+        return found
+
+    def _hired(self) -> Receiver:
+        return Receiver(self._urls, self._progress, self._patience, self._server.ca)
+
+    def _copied(self, one: _Arriving, size_bytes: int) -> None:
+        """So much of a file came from this disk."""
+        one.hash_whole = True
+        with self._lock:
+            self._copied_bytes += size_bytes
+        self._progress.add(size_bytes, fetched=False)
 
     def _arrived(self, one: _Arriving, chunk: Chunk) -> bool:
         with one.lock:

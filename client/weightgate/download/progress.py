@@ -44,6 +44,11 @@ class Progress:
             event = self._event(at)
         self._tell(event)
 
+    def peeked(self, count: int) -> None:
+        """What was fetched to find out what need not be: it is none of what has to arrive."""
+        with self._lock:
+            self.fetched_bytes += count
+
     def lost(self, count: int, why: str) -> None:
         """What arrived was not what it should be, and is fetched again."""
         with self._lock:

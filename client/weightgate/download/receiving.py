@@ -58,13 +58,31 @@ class Receiver:
             self._fetch(file, chunk, partial, digest)
             if digest.hexdigest() == chunk.sha256:
                 return
-            self._progress.lost(chunk.size_bytes, f"{file.path}: bytes {chunk.begin} to {chunk.end} arrived damaged")
-            self._hang_up()
+            self.lost(file, chunk)
         raise Refuted(
             "wrong_content",
             f"What the store gives for {file.path}, bytes {chunk.begin} to {chunk.end}, is not what the lab signed.",
             "The file was not kept. Tell the lab.",
         )
+
+    def lost(self, file: File, chunk: Chunk) -> None:
+        """What arrived is not the chunk."""
+        self._progress.lost(chunk.size_bytes, f"{file.path}: bytes {chunk.begin} to {chunk.end} arrived damaged")
+        self._hang_up()
+
+    def fetch(self, file: File, begin: int, end: int, partial: PartialFile) -> None:
+        """Fetch a part of a chunk into its place; whoever asked for it checks the chunk. Raises as `receive`."""
+        self._fetch(file, Chunk(begin, end, ""), partial, hashlib.sha256())
+
+    def peek(self, file: File, begin: int, end: int) -> bytes:
+        """Fetch a few bytes that nothing proves; fewer, or none, where the store does not give them at once."""
+        try:
+            content = self._open(self._urls.of(file), begin, end, file).read()
+        except (_Expired, _Busy, CannotTell, *_LOST):
+            self._hang_up()
+            return b""
+        self._progress.peeked(len(content))
+        return content
 
     def _fetch(self, file: File, chunk: Chunk, partial: PartialFile, digest: "hashlib._Hash") -> None:
         position, attempt, refusals = chunk.begin, 0, 0
