@@ -252,7 +252,7 @@ http {
             proxy_set_header X-Forwarded-Prefix "";
             proxy_set_header X-Forwarded-Proto "";
             proxy_buffering off;
-            proxy_buffer_size 64k;  # what is read and sent at once: a page, the default, takes twice the CPU
+            proxy_buffer_size 64k;  # what is read and sent together: a page, the default, takes twice the CPU
             proxy_buffers 4 64k;  # not used, but a buffer may not be larger than half of them
             proxy_request_buffering off;
             proxy_max_temp_file_size 0;
