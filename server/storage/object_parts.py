@@ -3,11 +3,17 @@
 import base64
 import hashlib
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, Literal, Protocol
 
 MIB = 1024 * 1024
 SINGLE_PUT_BELOW_BYTES = 16 * MIB
 PARTS_AT_MOST = 10_000  # S3's own limit
+
+
+class Opens(Protocol):
+    """Where a file's bytes are read from, as often as needed: a path, or an object. Its text names it in messages."""
+
+    def open(self, mode: Literal["rb"], /) -> BinaryIO: ...
 
 
 def part_size_bytes(size_bytes: int) -> int:

@@ -30,6 +30,7 @@ from server.storage.object_errors import (
 from server.storage.object_parts import (
     MIB,
     SINGLE_PUT_BELOW_BYTES,
+    Opens,
     base64_of,
     part_size_bytes,
     read_parts,
@@ -71,8 +72,8 @@ class ObjectStore(Protocol):
 
     def ensure_bucket(self) -> None: ...
     def bucket_reachable(self) -> bool: ...
-    def upload(self, key: str, path: Path, sha256_hex: str, size_bytes: int, progress: Progress) -> ObjectInfo: ...
-    def already_there(self, key: str, path: Path, sha256_hex: str, size_bytes: int) -> ObjectInfo | None: ...
+    def upload(self, key: str, path: Opens, sha256_hex: str, size_bytes: int, progress: Progress) -> ObjectInfo: ...
+    def already_there(self, key: str, path: Opens, sha256_hex: str, size_bytes: int) -> ObjectInfo | None: ...
     def head(self, key: str) -> ObjectInfo | None: ...
     def list_keys(self, prefix: str) -> list[str]: ...
     def delete(self, key: str) -> None: ...
@@ -180,7 +181,7 @@ class S3Objects:
             sha256_hex=answer["Metadata"].get("sha256"),
         )
 
-    def already_there(self, key: str, path: Path, sha256_hex: str, size_bytes: int) -> ObjectInfo | None:
+    def already_there(self, key: str, path: Opens, sha256_hex: str, size_bytes: int) -> ObjectInfo | None:
         """Return the object if it is exactly this file, so that a publish can be resumed without sending it again.
 
         S3 shows an object only once all of it is there, with its metadata. Metadata alone would be the word of whoever
@@ -198,7 +199,7 @@ class S3Objects:
         _require_unchanged(path, whole.hexdigest(), sha256_hex)
         return found if found.checksum == store_checksum(digests, size_bytes) else None
 
-    def upload(self, key: str, path: Path, sha256_hex: str, size_bytes: int, progress: Progress) -> ObjectInfo:
+    def upload(self, key: str, path: Opens, sha256_hex: str, size_bytes: int, progress: Progress) -> ObjectInfo:
         """Put a file there and return what the store then says of it. `progress` gets each count of bytes sent.
 
         Why the whole content is known to be right: every part is hashed from the very buffer that is sent, twice: into
@@ -261,7 +262,7 @@ class S3Objects:
         return len(stale)
 
     def _upload_whole(
-        self, key: str, stream: BinaryIO, path: Path, sha256_hex: str, size_bytes: int, progress: Progress
+        self, key: str, stream: BinaryIO, path: Opens, sha256_hex: str, size_bytes: int, progress: Progress
     ) -> str:
         content = b"".join(read_parts(stream, size_bytes))
         digest = hashlib.sha256(content)
@@ -281,7 +282,7 @@ class S3Objects:
             )
 
     def _upload_parts(
-        self, key: str, stream: BinaryIO, path: Path, sha256_hex: str, size_bytes: int, progress: Progress
+        self, key: str, stream: BinaryIO, path: Opens, sha256_hex: str, size_bytes: int, progress: Progress
     ) -> str:
         with typed_errors(f"begin storing {key}"):
             upload_id = self._client.create_multipart_upload(
@@ -369,7 +370,7 @@ class S3Objects:
             return  # the first error is the one to tell; `abort_uploads` finds what is left
 
 
-def _require_unchanged(path: Path, found_hex: str, promised_hex: str) -> None:
+def _require_unchanged(path: Opens, found_hex: str, promised_hex: str) -> None:
     # A longer or shorter file has another hash: the size needs no comparison of its own.
     if found_hex != promised_hex:
         raise ChecksumMismatch(f"{path} has changed since it was hashed: do not change it, and publish again")

@@ -7,7 +7,7 @@ from enum import StrEnum
 from sqlalchemy import ForeignKey, String, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from server.domain.publish.source_files import SourceFile, open_unchanged, require_unchanged
+from server.domain.publish.source_files import SourceFile
 from server.domain.release import agreement_texts
 from server.storage.database import Base
 
@@ -72,7 +72,7 @@ def of(session: Session, checkpoint_pk: int) -> dict[str, str]:
 
 
 def _text_of(file: SourceFile) -> str:
-    with open_unchanged(file) as stream:
+    with file.open_unchanged() as stream:
         content = stream.read(BYTES_AT_MOST)
-        require_unchanged(file, stream)
+        file.require_unchanged(stream)
     return content.decode("utf-8")

@@ -8,7 +8,7 @@ from collections.abc import Container
 from typing import BinaryIO, NoReturn
 
 from server.domain.publish.faults import NotPublishable
-from server.domain.publish.source_files import SourceFile, open_unchanged
+from server.domain.publish.source_files import SourceFile
 
 MAX_READ_BYTES = 100_000_000  # JSON, text and tokenizers: what a check reads as a whole
 
@@ -71,7 +71,7 @@ def require_yaml(file: SourceFile) -> None:
 
 def require_image(file: SourceFile) -> None:
     """Raise NotPublishable unless the file begins as the kind of image that its name promises."""
-    with open_unchanged(file) as stream:
+    with file.open_unchanged() as stream:
         start = stream.read(12)
     suffix = file.name.rpartition(".")[2].lower()
     if not _IMAGE_STARTS[suffix].match(start):
@@ -80,7 +80,7 @@ def require_image(file: SourceFile) -> None:
 
 def require_numbers(file: SourceFile) -> None:
     """Raise NotPublishable when raw numbers begin like a format that carries code. They have no form to check."""
-    with open_unchanged(file) as stream:
+    with file.open_unchanged() as stream:
         _require_harmless_start(file, stream)
 
 
@@ -122,7 +122,7 @@ def _read(file: SourceFile) -> bytes:
             file.path, f"has more than the {MAX_READ_BYTES} bytes allowed for such a file", "move it out of the folder"
         )
     content = bytearray()
-    with open_unchanged(file) as stream:
+    with file.open_unchanged() as stream:
         _require_harmless_start(file, stream)
         while block := stream.read(_BLOCK_BYTES):
             content += block

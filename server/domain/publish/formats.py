@@ -7,7 +7,7 @@ like its name inside. What no check here judges: the graph in `model.ckpt.meta` 
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -20,7 +20,7 @@ from server.domain.publish import (
     stand_ins,
 )
 from server.domain.publish.faults import Faults, NotPublishable, shown
-from server.domain.publish.source_files import Folder, SourceFile, walk
+from server.domain.publish.source_files import Folder, SourceFile, StoredFile, require_names, walk
 
 Check = Callable[[SourceFile], object]
 
@@ -44,19 +44,32 @@ _CHECKS: dict[str, Check] = {
 class Scanned:
     """A folder whose files were all found sound."""
 
-    files: list[SourceFile]  # sorted by path
+    files: Sequence[SourceFile]  # sorted by path
     left_out: list[str]  # what lies there and is not published
     warnings: list[str]  # what may be published and should be known first: a line each, path first
 
 
-def scan(folder: Path) -> Scanned:
-    """Check every file of a folder. Raises NotPublishable, which names all that is wrong.
+def require_known(files: Sequence[tuple[str, int]]) -> None:
+    """Raise NotPublishable for what the paths and sizes of files show, before any of them is sent."""
+    faults = Faults()
+    require_names(files, faults)
+    found = [StoredFile(path, Path(path), size_bytes, "") for path, size_bytes in files]
+    folders_with_weights = _with_weights(found)
+    for file in found:
+        with faults.gathered():
+            _check_for(file, beside_weights=file.folder in folders_with_weights)
+    safetensors_index.gather_missing_parts([file.path for file in found], faults)
+    faults.refuse()
+
+
+def scan(folder: Path | Folder) -> Scanned:
+    """Check every file of a folder, or of what was found in one. Raises NotPublishable, which names all that is wrong.
 
     Reads headers, text and JSON whole, and of weights only the header; writes nothing.
     """
     faults = Faults()
-    found = walk(folder, faults)
-    folders_with_weights = {file.folder for file in found.files if _suffix(file) in _WEIGHTS_SUFFIXES}
+    found = folder if isinstance(folder, Folder) else walk(folder, faults)
+    folders_with_weights = _with_weights(found.files)
     tensors: dict[str, dict[str, int]] = {}
     warnings: list[str] = []
     for file in found.files:
@@ -72,6 +85,11 @@ def scan(folder: Path) -> Scanned:
     warnings += _gather_indexes(found, tensors, faults)
     faults.refuse()
     return Scanned(found.files, found.left_out, warnings)
+
+
+def _with_weights(files: Sequence[SourceFile]) -> set[str]:
+    """The folders in which weights lie."""
+    return {file.folder for file in files if _suffix(file) in _WEIGHTS_SUFFIXES}
 
 
 def _check_for(file: SourceFile, *, beside_weights: bool) -> Check:

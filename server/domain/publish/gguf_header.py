@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import BinaryIO, cast
 
 from server.domain.publish.faults import NotPublishable, shown
-from server.domain.publish.source_files import SourceFile, open_unchanged
+from server.domain.publish.source_files import SourceFile
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -47,7 +47,7 @@ def require_gguf(file: SourceFile) -> None:
     """Raise NotPublishable unless the header is sound and its tensors fill the file."""
     try:
         # A header is read in small steps: without a buffer each of them would be a system call.
-        with open_unchanged(file) as raw, io.BufferedReader(cast(io.FileIO, raw), _READ_BYTES) as stream:
+        with file.open_unchanged() as raw, io.BufferedReader(cast(io.FileIO, raw), _READ_BYTES) as stream:
             check(stream, file.size_bytes)
     except HeaderFault as fault:
         raise NotPublishable(file.path, f"is not a valid GGUF file: {fault}", "save it again") from None

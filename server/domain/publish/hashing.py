@@ -1,13 +1,15 @@
 """Hashing: every file is read once, for its own SHA-256 and for that of each of its chunks."""
 
+import contextlib
 import hashlib
+import io
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from server.domain.publish.faults import NotPublishable
-from server.domain.publish.source_files import SourceFile, open_unchanged, require_unchanged
+from server.domain.publish.source_files import SourceFile
 
 CHUNK_BYTES = 64 * 2**20  # what a partner can check while a file is still arriving
 
@@ -43,9 +45,10 @@ def _hash_file(file: SourceFile, pool: ThreadPoolExecutor, progress: Progress, c
     whole, chunk, chunks = hashlib.sha256(), hashlib.sha256(), list[str]()
     pending: list[Future[None]] = []
     position = 0
-    with open_unchanged(file) as stream:
+    with file.open_unchanged() as stream:
         if hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+            with contextlib.suppress(io.UnsupportedOperation):  # an object in the store has no descriptor
+                os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
         while block := stream.read(min(_BLOCK_BYTES, chunk_bytes - position % chunk_bytes)):
             _finish(pending)
             if position and position % chunk_bytes == 0:
@@ -57,7 +60,7 @@ def _hash_file(file: SourceFile, pool: ThreadPoolExecutor, progress: Progress, c
             if position > file.size_bytes:
                 break  # it grows: what follows refuses it
         _finish(pending)
-        require_unchanged(file, stream)
+        file.require_unchanged(stream)
     if position != file.size_bytes:
         raise NotPublishable(
             file.path, f"returned only {position} of {file.size_bytes} bytes", "check the disk, and try again"

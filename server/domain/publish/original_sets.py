@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from server.domain.publish.faults import Faults, NotPublishable, shown
-from server.domain.publish.source_files import SourceFile, open_unchanged
+from server.domain.publish.source_files import SourceFile
 
 _MEMBER = re.compile(r"(model\.ckpt(?:-[0-9]+)?)\.(?:(index|meta)|data-([0-9]{5})-of-([0-9]{5}))", re.ASCII)
 _COMPANIONS = ("checkpoint", "encoder.json", "hparams.json", "vocab.bpe")
@@ -50,7 +50,7 @@ def gather_incomplete(files: Sequence[SourceFile], paths: Sequence[str], faults:
 
 def require_table(file: SourceFile) -> None:
     """Raise NotPublishable unless the file ends like the sorted table that a `.index` is."""
-    with open_unchanged(file) as stream:
+    with file.open_unchanged() as stream:
         stream.seek(max(0, file.size_bytes - len(_TABLE_MAGIC)))
         end = stream.read(len(_TABLE_MAGIC))
     if file.size_bytes < _TABLE_FOOTER_BYTES or end != _TABLE_MAGIC:
@@ -86,7 +86,7 @@ def _require_state(file: SourceFile, stems: set[str]) -> None:
     """Check `checkpoint`, the text that says what to load: a path in it must not lead TensorFlow out of the folder."""
     if file.size_bytes > _MAX_STATE_BYTES:
         raise NotPublishable(file.path, "is too large for a checkpoint state file", "copy it again")
-    with open_unchanged(file) as stream:
+    with file.open_unchanged() as stream:
         lines = stream.read(_MAX_STATE_BYTES).decode("utf-8", "replace").splitlines()
     stated = {match[1] for line in lines if (match := _STATED_PATH.match(line))}
     strange = [line for line in lines if line and not _STATED_PATH.match(line) and not _STATE_LINE.match(line)]

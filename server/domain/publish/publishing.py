@@ -21,16 +21,17 @@ from server.domain.permissions import Permission
 from server.domain.publish import checkpoints, descriptions, formats, hashing, main_checkpoint, manifests, opening
 from server.domain.publish.checkpoints import Checkpoint, CheckpointFile, CheckpointManifest, ManifestForm
 from server.domain.publish.descriptions import CheckpointDescription, DescriptionKind
-from server.domain.publish.faults import NotPublishable
+from server.domain.publish.faults import Faults, NotPublishable
 from server.domain.publish.hashing import FileHashes
 from server.domain.publish.patience import Patience
-from server.domain.publish.source_files import SourceFile, open_unchanged
+from server.domain.publish.source_files import Folder, SourceFile, StoredFile
 from server.domain.release.stages import Stage
 from server.domain.resources import Resources
 from server.storage.objects import ChecksumMismatch, ObjectInfo, ObjectStoreError
 
 Progress = Callable[[str, int, int], None]  # what is being done, bytes just done, bytes in all
 Told = Callable[[str], None]  # gets a sentence that the publisher should read before anything is visible
+Kept = Callable[[Session, str, int | None], object]  # in the last transaction: the checkpoint, and a proposal's number
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +62,17 @@ class _Draft:
 def publish(
     use: Resources,
     caller: Caller,
-    folder: Path,
+    folder: Path | Folder,
     full_name: str,
     *,
     note: str | None = None,
     progress: Progress = lambda *_: None,
     tell: Told = lambda _: None,
+    keep: Kept = lambda *_: None,
 ) -> Published:
-    """Publish every file of a folder as one checkpoint of a stage, whose `main` it becomes: once another person has
-    approved it, where the stage is open.
+    """Publish all files of a folder as a checkpoint, its stage's `main`: if that is open, once another person approves.
 
+    keep: what a door writes down in the very transaction that makes it visible, or proposes it; may refuse both.
     A database that is away is waited for. Raises NotPublishable, Refused, ObjectStoreError, AnotherInstance or
     DatabaseUnavailable; nothing is visible then, and the same call continues where it stopped.
     """
@@ -86,18 +88,35 @@ def publish(
     warnings += scanned.warnings + not_shown
     for sentence in warnings:
         tell(sentence)
-    files = scanned.files
-    size_bytes = sum(file.size_bytes for file in files)
-    hashes = hashing.hash_files(files, lambda done: progress("checking", done, size_bytes))
+    files, size_bytes = scanned.files, sum(file.size_bytes for file in scanned.files)
+    hashes = _hashed(files, lambda done: progress("checking", done, size_bytes))
     patience = Patience(tell)
     draft = patience.insist(lambda _: _draft(use, caller, name, hashes, note, scanned.warnings, described))
     use.claim_bucket()  # or these objects would get between another instance's
     versions = _upload(use, draft, name, files, hashes, patience, lambda done: progress("uploading", done, size_bytes))
-    waits = patience.insist(lambda again: _finish(use, caller, draft, name, versions, note, again=again))
+    waits = patience.insist(lambda again: _finish(use, caller, draft, name, versions, note, keep, again=again))
     _clear_away(use, draft, name)
     return Published(
         name, draft.checkpoint_id, len(files), size_bytes, draft.resumed, scanned.left_out, warnings, *waits
     )
+
+
+def require_publishable(session: Session, stage: Stage, digests: Mapping[str, str]) -> None:
+    """Raise NotPossible where these files are published to this stage already, or a checkpoint of it waits.
+
+    digests: the SHA-256 of each file by its path.
+    """
+    _known(session, stage, manifests.content_digest(digests))
+
+
+def _hashed(files: Sequence[SourceFile], progress: Callable[[int], None]) -> dict[str, FileHashes]:
+    """Return what was computed. Raises NotPublishable where it was announced to be something else."""
+    hashes, faults = hashing.hash_files(files, progress), Faults()
+    for file in files:
+        if isinstance(file, StoredFile) and hashes[file.path].sha256 != file.announced_sha256:
+            faults.add(file.path, "is not what was announced: its SHA-256 is another one", "publish it again")
+    faults.refuse()
+    return hashes
 
 
 def _clear_away(use: Resources, draft: _Draft, name: str) -> None:
@@ -205,7 +224,7 @@ def _signed_digests(use: Resources, draft: _Draft) -> dict[str, str]:
 
 def _stored(use: Resources, key: str, file: SourceFile, sha256: str, progress: Callable[[int], None]) -> ObjectInfo:
     """The object as the store holds it, with this very content; uploaded unless an earlier run has done it."""
-    open_unchanged(file).close()  # says so before gigabytes are sent; the upload's own hash is what counts
+    file.open_unchanged().close()  # says so before gigabytes are sent; the upload's own hash is what counts
     try:
         kept = use.store.already_there(key, file.location, sha256, file.size_bytes)
         if kept is None:
@@ -242,6 +261,7 @@ def _finish(
     name: str,
     versions: Mapping[str, str | None],
     note: str | None,
+    keep: Kept,
     *,
     again: bool,
 ) -> tuple[int | None, str | None]:
@@ -260,5 +280,6 @@ def _finish(
                 file.version_id = versions[file.path]
             checkpoint.note = note or checkpoint.note  # a run that continues another's may say it anew
             waits = opening.open_or_propose(session, use, caller, stage, checkpoint, use.clock())
+            keep(session, checkpoint.checkpoint_id, None if waits is None else waits.id)
         # Else the commit before was stored, and its answer lost.
         return (None, None) if waits is None else (waits.id, opening.next_step(session, waits))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import BinaryIO, NoReturn, TypeGuard
 
 from server.domain.publish.faults import NotPublishable, shown
-from server.domain.publish.source_files import SourceFile, open_unchanged
+from server.domain.publish.source_files import SourceFile
 
 MAX_HEADER_BYTES = 100_000_000
 LENGTH_BYTES = 8
@@ -30,7 +30,7 @@ _MAX_DIGITS = 20
 def read_tensors(file: SourceFile) -> dict[str, int]:
     """Return how many bytes each tensor of a safetensors file takes. Raises NotPublishable when it is not sound."""
     try:
-        with open_unchanged(file) as stream:
+        with file.open_unchanged() as stream:
             header, data_bytes = _read_header(stream, file.size_bytes)
         return parse_header(header, data_bytes)
     except HeaderFault as fault:

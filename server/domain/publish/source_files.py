@@ -1,14 +1,20 @@
-"""The files of a folder that is to be published: which there are, what they may be called, and that they stay so."""
+"""The files that are to be published: which there are, what they may be called, and that they stay so.
+
+They lie in a folder on this machine, or, uploaded by a publisher, in the store.
+"""
 
 import os
 import re
 import stat
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from server.domain.publish.faults import Faults, NotPublishable, shown
+from server.storage.object_parts import Opens
 
 MAX_FILE_BYTES = 50_000_000_000  # Hugging Face clients refuse a larger file before they ask for it
 MAX_FILES = 1000  # checkpoints.FILES_AT_MOST: one request and one log entry must hold them all
@@ -25,14 +31,12 @@ _FROM_DISTCP = (
 
 
 @dataclass(frozen=True)
-class SourceFile:
-    """One file on the publisher's disk. Its inode and time tell later whether it is still the file that was checked."""
+class SourceFile(ABC):
+    """One file that is to be published."""
 
     path: str  # relative to the folder, POSIX
-    location: Path  # absolute
+    location: Opens
     size_bytes: int
-    modified_ns: int
-    device_inode: tuple[int, int]
 
     @property
     def name(self) -> str:
@@ -43,12 +47,70 @@ class SourceFile:
         """The path of the folder it lies in; "." for the top."""
         return str(PurePosixPath(self.path).parent)
 
+    @abstractmethod
+    def open_unchanged(self) -> BinaryIO:
+        """Open the very file that was found. Raises NotPublishable when another one has taken its place."""
+
+    @abstractmethod
+    def require_unchanged(self, stream: BinaryIO) -> None:
+        """Raise NotPublishable when the open file is not, or is no longer, what was found."""
+
+
+@dataclass(frozen=True)
+class DiskFile(SourceFile):
+    """One on this machine's disk. Its inode and time tell later whether it is still the file that was checked."""
+
+    location: Path  # absolute
+    modified_ns: int
+    device_inode: tuple[int, int]
+
+    def open_unchanged(self) -> BinaryIO:
+        try:
+            # O_NONBLOCK: a pipe put in its place must not make us wait for ever.
+            descriptor = os.open(self.location, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            raise NotPublishable(
+                self.path,
+                f"could not be opened ({error.strerror})",
+                "do not change the folder during publishing, and try again",
+            ) from None
+        stream = os.fdopen(descriptor, "rb", buffering=0)
+        try:
+            self.require_unchanged(stream)
+        except NotPublishable:
+            stream.close()
+            raise
+        return stream
+
+    def require_unchanged(self, stream: BinaryIO) -> None:
+        status = os.fstat(stream.fileno())
+        now = (status.st_size, status.st_mtime_ns, (status.st_dev, status.st_ino))
+        if now != (self.size_bytes, self.modified_ns, self.device_inode):
+            raise NotPublishable(
+                self.path,
+                "changed while it was being read",
+                "do not change the folder during publishing, and try again",
+            )
+
+
+@dataclass(frozen=True)
+class StoredFile(SourceFile):
+    """One that a publisher uploaded. Its location gives the bytes of one version of an object and of no other."""
+
+    announced_sha256: str
+
+    def open_unchanged(self) -> BinaryIO:
+        return self.location.open("rb")
+
+    def require_unchanged(self, stream: BinaryIO) -> None:
+        """Nothing to do: an object that is no longer the same gives no bytes."""
+
 
 @dataclass(frozen=True)
 class Folder:
     """What a walk found."""
 
-    files: list[SourceFile]  # sorted by path
+    files: Sequence[SourceFile]  # sorted by path
     paths: list[str]  # of all files, also of those that were refused
     left_out: list[str]  # what lies there and is never published, such as `.gitattributes`
 
@@ -77,41 +139,35 @@ def walk(folder: Path, faults: Faults) -> Folder:
     return Folder(sorted(walk.files, key=lambda file: file.path), walk.paths, sorted(walk.left_out))
 
 
-def open_unchanged(file: SourceFile) -> BinaryIO:
-    """Open the very file that was scanned. Raises NotPublishable when another one has taken its place."""
-    try:
-        # O_NONBLOCK: a pipe put in its place must not make us wait for ever.
-        descriptor = os.open(file.location, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise NotPublishable(
-            file.path,
-            f"could not be opened ({error.strerror})",
-            "do not change the folder during publishing, and try again",
-        ) from None
-    stream = os.fdopen(descriptor, "rb", buffering=0)
-    try:
-        require_unchanged(file, stream)
-    except NotPublishable:
-        stream.close()
-        raise
-    return stream
-
-
-def require_unchanged(file: SourceFile, stream: BinaryIO) -> None:
-    """Raise NotPublishable when the open file is not, or is no longer, what the scan saw."""
-    status = os.fstat(stream.fileno())
-    now = (status.st_size, status.st_mtime_ns, (status.st_dev, status.st_ino))
-    if now != (file.size_bytes, file.modified_ns, file.device_inode):
-        raise NotPublishable(
-            file.path, "changed while it was being read", "do not change the folder during publishing, and try again"
-        )
+def require_names(files: Iterable[tuple[str, int]], faults: Faults) -> None:
+    """Gather what is wrong with the paths and sizes of files that are announced, by the rules of a walk."""
+    sizes = list(files)
+    paths = [path for path, _ in sizes]
+    folders = {str(parent) for path in paths for parent in PurePosixPath(path).parents}
+    for path, size_bytes in sizes:
+        *parents, name = path.split("/")
+        with faults.gathered():
+            for parent in parents:
+                _require_name(path, parent, is_folder=True)
+            _require_name(path, name, is_folder=False)
+            _require_size(path, size_bytes)
+            if path in folders:
+                raise NotPublishable(path, "is the name of a folder as well", "rename one of them")
+    for path, count in Counter(paths).items():
+        if count > 1:
+            faults.add(path, "is named twice", "name each file once")
+    if not sizes:
+        faults.add(".", "contains no files", "name the folder that contains the checkpoint")
+    if len(sizes) > MAX_FILES:
+        faults.add(".", f"contains {len(sizes)} files; the limit of a checkpoint is {MAX_FILES}", "use fewer shards")
+    _gather_twins(sorted(set(paths)), faults)
 
 
 class _Walk:
     """One walk through a folder. Beyond the limit it only counts, so that a wrong folder does not fill the memory."""
 
     def __init__(self, faults: Faults) -> None:
-        self.files: list[SourceFile] = []
+        self.files = list[SourceFile]()
         self.paths: list[str] = []
         self.left_out: list[str] = []
         self._faults = faults
@@ -196,7 +252,7 @@ def _fault_of_name(name: str) -> str | None:
     return None
 
 
-def _source_file(path: str, location: Path, status: os.stat_result) -> SourceFile:
+def _source_file(path: str, location: Path, status: os.stat_result) -> DiskFile:
     if stat.S_ISLNK(status.st_mode):
         raise NotPublishable(
             path,
@@ -205,14 +261,18 @@ def _source_file(path: str, location: Path, status: os.stat_result) -> SourceFil
         )
     if not stat.S_ISREG(status.st_mode):
         raise NotPublishable(path, "is a pipe, socket or device", "move it out of the folder")
-    if status.st_size == 0:
+    _require_size(path, status.st_size)
+    return DiskFile(path, location, status.st_size, status.st_mtime_ns, (status.st_dev, status.st_ino))
+
+
+def _require_size(path: str, size_bytes: int) -> None:
+    if size_bytes == 0:
         # The manifest's chunks form has no entry for an empty file, so it could not vouch for one.
         raise NotPublishable(path, "is empty", "delete it, or copy it again if it should have content")
-    if status.st_size > MAX_FILE_BYTES:
+    if size_bytes > MAX_FILE_BYTES:
         raise NotPublishable(
-            path, f"has {status.st_size} bytes, more than {MAX_FILE_BYTES}", "save the checkpoint in smaller shards"
+            path, f"has {size_bytes} bytes, more than {MAX_FILE_BYTES}", "save the checkpoint in smaller shards"
         )
-    return SourceFile(path, location, status.st_size, status.st_mtime_ns, (status.st_dev, status.st_ino))
 
 
 def _gather_twins(paths: Iterable[str], faults: Faults) -> None:

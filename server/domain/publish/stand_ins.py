@@ -1,7 +1,7 @@
 """What lies in a file's place when fetching it went wrong: a pointer to it, or the page that told of the error."""
 
 from server.domain.publish.faults import NotPublishable
-from server.domain.publish.source_files import SourceFile, open_unchanged
+from server.domain.publish.source_files import SourceFile
 
 _START_BYTES = 512
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -10,7 +10,7 @@ _AGAIN = "fetch the file itself"
 
 def require_no_stand_in(file: SourceFile) -> None:
     """Raise NotPublishable when the content is a Git LFS pointer, a web page or a zip archive, whatever the name."""
-    with open_unchanged(file) as stream:
+    with file.open_unchanged() as stream:
         start = stream.read(_START_BYTES)
     page = start.removeprefix(_BYTE_ORDER_MARK).lstrip().lower()
     if start.startswith((b"version https://git-lfs.github.com/spec/", b"version https://hawser.github.com/spec/")):

@@ -84,7 +84,7 @@ def test_a_good_folder_is_listed_whole_and_sorted(tmp_path: Path, files: dict[st
     """Every file is there with its size; nothing is skipped in silence."""
     found = formats.scan(put(tmp_path, files)).files
     assert [(file.path, file.size_bytes) for file in found] == sorted((name, len(files[name])) for name in files)
-    assert all(file.location.read_bytes() == files[file.path] for file in found)
+    assert all((tmp_path / file.path).read_bytes() == files[file.path] for file in found)
 
 
 def test_two_parts_of_original_data_are_both_needed(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from model_signing import hashing as library
 
 from server.domain.publish.faults import Faults, NotPublishable
 from server.domain.publish.hashing import CHUNK_BYTES, FileHashes, hash_files
-from server.domain.publish.source_files import SourceFile, walk
+from server.domain.publish.source_files import DiskFile, walk
 
 
 def sha256(content: bytes) -> str:
@@ -18,9 +18,11 @@ def sha256(content: bytes) -> str:
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> SourceFile:
+def file(tmp_path: Path) -> DiskFile:
     (tmp_path / "a.txt").write_bytes(bytes(range(250)) * 40_000)
-    return walk(tmp_path, Faults()).files[0]
+    (found,) = walk(tmp_path, Faults()).files
+    assert isinstance(found, DiskFile)
+    return found
 
 
 @pytest.mark.parametrize("size_bytes", [1, 6, 7, 8, 14, 20, 21, 22])
@@ -62,11 +64,11 @@ def test_every_file_is_hashed_under_its_path_and_all_bytes_are_reported(tmp_path
     assert max(read) <= 4 * 2**20
 
 
-def test_an_empty_file_has_no_chunk(tmp_path: Path, file: SourceFile) -> None:
+def test_an_empty_file_has_no_chunk(tmp_path: Path, file: DiskFile) -> None:
     """A scan refuses such a file; the hash of nothing must still not be invented as a chunk."""
     os.truncate(file.location, 0)
     status = file.location.stat()
-    empty = SourceFile("a.txt", file.location, 0, status.st_mtime_ns, file.device_inode)
+    empty = DiskFile("a.txt", file.location, 0, status.st_mtime_ns, file.device_inode)
     assert hash_files([empty])["a.txt"].chunk_sha256s == ()
 
 
@@ -96,21 +98,21 @@ CHANGES = [grow, rewrite, replace, lambda path: os.truncate(path, 5), Path.unlin
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_file_that_changed_after_the_scan_is_refused(file: SourceFile, change: Callable[[Path], None]) -> None:
+def test_a_file_that_changed_after_the_scan_is_refused(file: DiskFile, change: Callable[[Path], None]) -> None:
     change(file.location)
     with pytest.raises(NotPublishable, match=r"^a\.txt: "):
         hash_files([file])
 
 
 @pytest.mark.parametrize("change", [grow, rewrite, lambda path: os.truncate(path, 5)])
-def test_a_file_that_changes_while_it_is_read_is_refused(file: SourceFile, change: Callable[[Path], None]) -> None:
+def test_a_file_that_changes_while_it_is_read_is_refused(file: DiskFile, change: Callable[[Path], None]) -> None:
     changes = [change]
     with pytest.raises(NotPublishable, match="changed while it was being read"):
         hash_files([file], lambda _: changes.pop()(file.location) if changes else None)
     assert not changes
 
 
-def test_an_interrupt_ends_the_hashing(file: SourceFile) -> None:
+def test_an_interrupt_ends_the_hashing(file: DiskFile) -> None:
     """Ctrl-C at the first block must not wait for the other 50 GB."""
     read: list[int] = []
 

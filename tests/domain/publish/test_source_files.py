@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,7 @@ def found(folder: Path) -> Folder:
     return walked
 
 
-def walk(folder: Path) -> list[SourceFile]:
+def walk(folder: Path) -> Sequence[SourceFile]:
     return found(folder).files
 
 
