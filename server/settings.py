@@ -115,6 +115,7 @@ class Settings(BaseModel):
     publisher_key_file: Path = Path("keys/publisher.json")
     anchor_key_file: Path = Path("keys/anchor.json")
     findings_key_file: Path | None = None
+    uploads_key_file: Path | None = None
     manifest_key_file: Path = Path("keys/manifest.key.pem")
     manifest_public_key_file: Path = Path("keys/manifest.pub.pem")
     secret_file: Path = Path("keys/secret")
@@ -130,6 +131,7 @@ class Settings(BaseModel):
     card_before_access: bool = False
     second_person_tier: str = Field(default="research", pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
     quota_alone_bytes_per_day: int = Field(default=10 * 2**40, ge=0, lt=2**53)
+    upload_bytes_per_person: int = Field(default=2 * 2**40, ge=2**20, lt=2**53)
     token_lifetime_days: int = Field(default=90, ge=1, le=90)
     log_host: HostName
 

@@ -138,6 +138,7 @@ def _write_settings(folder: Path, url: str, store: EmbeddedStore) -> Settings:
             "signer_key_file": str(store.signer_key_file),
             "publisher_key_file": str(store.publisher_key_file),
             "findings_key_file": str(store.findings_key_file),
+            "uploads_key_file": str(store.uploads_key_file),
         },
     )
 

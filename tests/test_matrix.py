@@ -158,6 +158,7 @@ def theirs_of(world: World) -> dict[str, Any]:
             "user_code": device_logins.begin(world.use, STRANGER, "a program", {Scope.STAGES_READ}).user_code,
             "to": "public",
             "signature_id": session.scalar(select(Signature.id)),
+            "upload_id": 1,
             "alarm_id": session.scalar(select(Alarm.id)),
             "passkey_id": session.scalar(select(Passkey.id)),
             "session_id": session.scalar(select(SignIn.id).where(SignIn.person_id == owner.person_id)),

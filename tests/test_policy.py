@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from server.domain.identity import proposals
 from server.domain.permissions import POLICY, PURPOSE, Permission, Role, Scope
 
 SERVER = Path(__file__).parents[1] / "server"
@@ -35,7 +36,7 @@ token.revoke          yes    yes      yes    yes        yes      -        -     
 person.manage         yes    -        yes    -          -        -        -        -            -                 -         -                    -        -
 role.grant            -      -        yes    -          -        -        -        -            -                 -         -                    -        -
 proposal.read         -      -        yes    yes        yes      -        -        -            -                 -         -                    -        -
-proposal.create       -      -        yes    yes        -        -        -        -            -                 -         -                    -        -
+proposal.create       -      -        yes    yes        -        -        -        -            -                 -         yes                  -        -
 proposal.approve      -      -        yes    -          -        -        -        -            -                 -         -                    -        -
 organization.manage   -      -        yes    -          -        -        -        -            -                 -         -                    -        -
 tier.manage           -      -        yes    -          -        -        -        -            -                 -         -                    -        -
@@ -125,4 +126,8 @@ def test_no_token_manages_anything_but_files_and_reports() -> None:
     """Who may do what is changed by people who are present, never by a script's credential."""
     managed = {permission for permission in Permission if not permission.endswith(".read")}
     with_tokens = {permission for permission in managed if POLICY[permission].scopes}
-    assert with_tokens == {Permission.DOWNLOAD_CREATE, Permission.CHECKPOINT_PUBLISH, Permission.FINDING_CREATE}
+    files = {Permission.DOWNLOAD_CREATE, Permission.CHECKPOINT_PUBLISH, Permission.FINDING_CREATE}
+    # Of the checkpoint that was uploaded, and of nothing else: the proposed act's own permission is asked for, too.
+    assert with_tokens == files | {Permission.PROPOSAL_CREATE}
+    proposable = {about.permission for about in proposals.KINDS.values() if POLICY[about.permission].scopes}
+    assert proposable == {Permission.CHECKPOINT_PUBLISH}

@@ -88,6 +88,7 @@ BAD = {
     "sizes_before_access": ['"perhaps"', "2"],
     "card_before_access": ['"perhaps"', "2"],
     "store_must_answer": ['"perhaps"', "2"],
+    "upload_bytes_per_person": ["1048575", "9007199254740992", '"2 TB"', "1.5"],
     "quota_alone_bytes_per_day": ["-1", "9007199254740992", '"10 TB"', "1.5"],
     "second_person_tier": ['""', '"Research"', '"-x"'],
     "token_lifetime_days": ["0", "91", '"long"'],

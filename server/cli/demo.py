@@ -172,6 +172,7 @@ def _make(folder: Path, port: int | None) -> None:
             "signer_key_file": "store/keys/signer-s3.json",
             "publisher_key_file": "store/keys/publisher-s3.json",
             "findings_key_file": "store/keys/findings-s3.json",
+            "uploads_key_file": "store/keys/uploads-s3.json",
             "anchor_bucket": store.anchor_bucket,
             "anchor_key_file": "store/keys/anchor-s3.json",
         },

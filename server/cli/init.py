@@ -149,6 +149,7 @@ def _settings(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
         "signer_key_file": str(store.signer_key_file.relative_to(folder)) if embedded else None,
         "publisher_key_file": str(store.publisher_key_file.relative_to(folder)) if embedded else None,
         "findings_key_file": str(store.findings_key_file.relative_to(folder)) if embedded else None,
+        "uploads_key_file": str(store.uploads_key_file.relative_to(folder)) if embedded else None,
         "anchor_bucket": store.anchor_bucket if embedded else options["anchor_bucket"],
         "anchor_key_file": str(store.anchor_key_file.relative_to(folder)) if embedded else None,
     }

@@ -31,6 +31,10 @@ COMMANDS = {
     "migrate": ("migrate", "Migrate the database to this version's schema."),
     "doctor": ("doctor", "Check the instance: settings, keys, database, proxy, clock, store."),
     "publish": ("publish", "Check, sign and upload FOLDER, and make it the stage's `main` checkpoint."),
+    "publisher": (
+        "publisher",
+        "Publish uploads until interrupted: read back, check, sign, make visible.",
+    ),
     "checkpoint": ("checkpoint", "Manage published checkpoints."),
     "organization": ("organization", "Manage partner organizations."),
     "person": ("person", "Manage people, in partners and in the lab."),
@@ -53,8 +57,8 @@ COMMANDS = {
 
 # What needs an instance and no other word: where there is none, nothing has to be imported to say so.
 ALONE = {
-    ("doctor",), ("keys", "show"), ("log", "status"), ("log", "verify"), ("migrate",), ("serve",), ("store",),
-    ("worker",),
+    ("doctor",), ("keys", "show"), ("log", "status"), ("log", "verify"), ("migrate",), ("publisher",), ("serve",),
+    ("store",), ("worker",),
 }  # fmt: skip
 SETTINGS_FILE = "weightgate.toml"  # as `server/settings.py` names it
 

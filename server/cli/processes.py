@@ -1,4 +1,4 @@
-"""Processes: one parent that starts web, worker and embedded store, keeps them running, and stops them together."""
+"""Processes: one parent that starts web, worker, publisher and store, keeps them running, and stops them together."""
 
 import contextlib
 import os
@@ -25,7 +25,8 @@ LEFTOVERS_SECONDS = 5
 
 
 class Processes:
-    """The children of `serve` and `demo`. A worker that dies is started again; when the web dies, all end."""
+    """The children of `serve` and `demo`. A worker that dies is started again, and so is the publisher; when the web
+    dies, all end."""
 
     def __init__(self, made: Settings) -> None:
         self._made = made
@@ -41,7 +42,8 @@ class Processes:
             signal.signal(number, lambda *_: self._stopping.set())
         try:
             self._start("web", _web_command(self._made))
-            self._start("worker", _worker_command(self._made))
+            for name in self._restarted:
+                self._start(name, _own_command(self._made, name))
             return self._watch(alive)
         finally:
             self._stop()
@@ -54,11 +56,18 @@ class Processes:
             if not alive():
                 logger.error("the embedded store exited; stopping")
                 return 1
-            if self._children["worker"].poll() is not None:
-                logger.error("the worker exited; restarting it", exit_code=self._children["worker"].returncode)
-                self._stopping.wait(1)
-                self._start("worker", _worker_command(self._made))
+            for name in self._restarted:
+                if self._children[name].poll() is not None:
+                    logger.error(
+                        "a process exited; restarting it", process=name, exit_code=self._children[name].returncode
+                    )
+                    self._stopping.wait(1)
+                    self._start(name, _own_command(self._made, name))
         return 0
+
+    @property
+    def _restarted(self) -> list[str]:
+        return ["worker"] if self._made.uploads_key_file is None else ["worker", "publisher"]
 
     def _start(self, name: str, command: list[str]) -> None:
         environment = {**os.environ, "WEIGHTGATE_DATA": str(self._made.folder)}
@@ -99,5 +108,5 @@ def _web_command(made: Settings) -> list[str]:
     return [sys.executable, "-m", "gunicorn", "-c", str(GUNICORN_CONFIG), "-b", made.listen, "server.wsgi:app"]
 
 
-def _worker_command(made: Settings) -> list[str]:
-    return [sys.executable, "-m", "server", "--data", str(made.folder), "worker"]
+def _own_command(made: Settings, name: str) -> list[str]:
+    return [sys.executable, "-m", "server", "--data", str(made.folder), name]

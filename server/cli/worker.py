@@ -21,6 +21,7 @@ from server.domain.downloads import cutting
 from server.domain.identity import sessions
 from server.domain.mail import mails
 from server.domain.mail.mails import Mail
+from server.domain.publish import uploads
 from server.domain.release import finding_attachments
 from server.domain.resources import Resources
 from server.log.anchors import BehindAnchor, Forked
@@ -38,7 +39,7 @@ MAIL_EVERY_SECONDS = 2
 CUT_EVERY_SECONDS = 1
 CLEAN_EVERY_SECONDS = 3600
 AFTER_AN_ERROR_SECONDS = 5
-_CLEANED = (ceremonies, sessions, password_resets, finding_attachments)  # of what nobody asks for any more
+_CLEANED = (ceremonies, sessions, password_resets, finding_attachments, uploads)  # of what nobody asks for any more
 # What passes, or what only people can mend: either way the other jobs go on, and this one tries again.
 _FAILURES = (
     DatabaseUnavailable, ObjectStoreError, NoLog, LogUnsound, KeyFileError, SealingStopped, BehindAnchor, Forked,

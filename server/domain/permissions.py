@@ -143,7 +143,9 @@ POLICY: dict[Permission, Rule] = {
     ),
     Permission.ROLE_GRANT: Rule("Propose a role in the lab, and approve or reject what another proposed.", ADMIN),
     Permission.PROPOSAL_READ: Rule("See what was proposed and approved.", STAFF),
-    Permission.PROPOSAL_CREATE: Rule("Propose what takes two people, and withdraw it.", PUBLISHING),
+    Permission.PROPOSAL_CREATE: Rule(
+        "Propose what takes two people, and withdraw it.", PUBLISHING, frozenset({Scope.CHECKPOINTS_PUBLISH})
+    ),
     Permission.PROPOSAL_APPROVE: Rule("Approve or reject what another person proposed.", ADMIN),
     Permission.ORGANIZATION_MANAGE: Rule("Add organizations, and set their quotas and networks.", ADMIN),
     Permission.TIER_MANAGE: Rule("Define tiers.", ADMIN),

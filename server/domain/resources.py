@@ -23,6 +23,7 @@ from server.storage.outside import Outside, OutsideError
 from server.storage.signing import UrlSigner
 from server.storage.signing_following import FollowingSigner
 from server.storage.signing_s3 import S3Signer
+from server.storage.uploads import UploadObjects
 
 Clock = Callable[[], datetime]
 
@@ -149,6 +150,20 @@ class Resources:
         credentials = keys.read_s3_credentials(settings.findings_key_file)
         return AttachmentObjects(**self._store_address(), bucket=settings.s3_bucket, credentials=credentials)
 
+    @cached_property
+    def uploads(self) -> UploadObjects | None:
+        """Where publishers' uploads lie; None where the settings name no key for them. Raises KeyFileError."""
+        return None if self.settings.uploads_key_file is None else self._uploads_with(self.settings.uploads_key_file)
+
+    @cached_property
+    def arrivals(self) -> UploadObjects:
+        """The same with the publisher's key. Never touched by the web."""
+        return self._uploads_with(self.settings.publisher_key_file)
+
+    def _uploads_with(self, key_file: Path) -> UploadObjects:
+        credentials = keys.read_s3_credentials(key_file)
+        return UploadObjects(**self._store_address(), bucket=self.settings.s3_bucket, credentials=credentials)
+
     def log_signer(self, vkey: str) -> Signer:
         """The worker's: signs heads. Raises KeyFileError when the key file is not the key that the log names."""
         return self._note_signer(self.settings.log_key_file, vkey)
@@ -172,7 +187,16 @@ class Resources:
 
     def close(self) -> None:
         """Let go of what was opened."""
-        for name in ("outside", "database", "store", "bucket_policy", "anchor_bucket", "attachments"):
+        for name in (
+            "outside",
+            "database",
+            "store",
+            "bucket_policy",
+            "anchor_bucket",
+            "attachments",
+            "uploads",
+            "arrivals",
+        ):
             if opened := self.__dict__.pop(name, None):
                 opened.close()
 

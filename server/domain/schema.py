@@ -17,7 +17,7 @@ from server.domain.identity import (
     tokens,
 )
 from server.domain.mail import mails
-from server.domain.publish import checkpoints, descriptions
+from server.domain.publish import checkpoints, descriptions, uploads
 from server.domain.release import agreements, cuts, decisions, finding_attachments, findings, stages, tiers
 from server.log import entries, sealing
 from server.storage.database import Base
@@ -27,6 +27,6 @@ MODULES = (
     descriptions, device_logins, entries, factors, finding_attachments, findings, invitations, known_credentials,
     log_follower, logs, mails, marks, organizations, password_resets, people, proposals, quotas, reconciliation_run,
     refusals, reminders, role_grants, sealing, seen_reads, sessions, signatures, stages, statistics, tiers,
-    token_uses, tokens, verifications,
+    token_uses, tokens, uploads, verifications,
 )  # fmt: skip
 METADATA = Base.metadata

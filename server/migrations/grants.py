@@ -38,6 +38,8 @@ SEALER_WRITES: dict[str, tuple[str, ...]] = {
     "ceremonies": ("DELETE",),
     "finding_attachments": ("DELETE", "UPDATE (id)"),
     "password_resets": ("DELETE",),
+    "upload_files": ("DELETE",),
+    "uploads": ("DELETE", "UPDATE (id)"),
     "sessions": ("DELETE",),
     "traffic_days": WRITE,
     "sealing_days": WRITE,

@@ -59,6 +59,7 @@ class EmbeddedStore:
         self.signer_key_file = self._folder / "keys" / "signer-s3.json"
         self.anchor_key_file = self._folder / "keys" / "anchor-s3.json"
         self.findings_key_file = self._folder / "keys" / "findings-s3.json"
+        self.uploads_key_file = self._folder / "keys" / "uploads-s3.json"
         self.anchor_bucket = f"{bucket[:55]}-anchors"
 
     def __enter__(self) -> Self:
@@ -128,7 +129,10 @@ class EmbeddedStore:
             )
 
     def _write_configuration(self) -> None:
-        for path in (self.publisher_key_file, self.signer_key_file, self.anchor_key_file, self.findings_key_file):
+        for path in (
+            self.publisher_key_file, self.signer_key_file, self.anchor_key_file, self.findings_key_file,
+            self.uploads_key_file,
+        ):  # fmt: skip
             if not path.exists():
                 keys.write_s3_credentials(path, keys.new_s3_credentials())
         self.ports = self._choose_ports()
@@ -147,7 +151,8 @@ class EmbeddedStore:
         _replace(conf / "security.toml", config.security_toml(peer_key.name, peer_certificate.name))
         anchor = keys.read_s3_credentials(self.anchor_key_file)
         findings = keys.read_s3_credentials(self.findings_key_file)
-        identities = config.s3_identities(publisher, signer, anchor, findings, self.bucket, self.anchor_bucket)
+        uploads = keys.read_s3_credentials(self.uploads_key_file)
+        identities = config.s3_identities(publisher, signer, anchor, findings, uploads, self.bucket, self.anchor_bucket)
         _replace(conf / "s3.json", identities)
         _replace(conf / "nginx.conf", config.nginx_conf(self._port, self.ports["s3"], self.anchor_bucket))
         _replace(run / "ports.json", json.dumps(self.ports))

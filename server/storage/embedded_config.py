@@ -100,6 +100,7 @@ def s3_identities(
     signer: S3Credentials,
     anchor: S3Credentials,
     findings: S3Credentials,
+    uploads: S3Credentials,
     bucket: str,
     anchor_bucket: str,
 ) -> str:
@@ -116,6 +117,7 @@ def s3_identities(
         identity("publisher", publisher, ["Admin", "Read", "List", "Tagging", "Write"]),
         identity("signer", signer, [f"Read:{bucket}"]),
         identity("findings", findings, [f"{action}:{bucket}/findings/*" for action in ("Read", "Write")]),
+        identity("uploads", uploads, [f"{action}:{bucket}/uploads/*" for action in ("Read", "List", "Write")]),
         identity("anchor", anchor, [f"{action}:{anchor_bucket}" for action in ("Read", "List", "Write")]),
     ]
     return json.dumps({"identities": identities}, indent=2)

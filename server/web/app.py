@@ -23,6 +23,7 @@ from server.web.api import (
     stages,
     tiers,
     tokens,
+    uploads,
 )
 from server.web.doors import Door
 from server.web.hub import account as hub_account
@@ -61,7 +62,7 @@ from server.web.requests import StrictRequest
 
 API = (
     agreements, checkpoints, clearances, decisions, description, device_logins, downloads, findings, log_entries, me,
-    organizations, people, public_keys, releases, stages, tiers, tokens,
+    organizations, people, public_keys, releases, stages, tiers, tokens, uploads,
 )  # fmt: skip
 HUB = (elsewhere, history, hub_account, repositories, resolve, tree)
 OCI = (blobs, manifests, oci_account, oci_elsewhere, oci_repositories)

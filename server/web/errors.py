@@ -20,6 +20,7 @@ from server.log.entries import NoLog
 from server.logger import redact
 from server.storage.database import DATABASE_ERRORS, DatabaseUnavailable, RowTaken
 from server.storage.keys import KeyFileError
+from server.storage.object_errors import ObjectStoreError
 from server.storage.outside import OutsideFault
 from server.text import printable
 from server.web import doors
@@ -87,6 +88,7 @@ def register(app: APIFlask) -> None:
     app.register_error_handler(LogUnsound, _unavailable)
     app.register_error_handler(KeyFileError, _unavailable)
     app.register_error_handler(OutsideFault, _unavailable)
+    app.register_error_handler(ObjectStoreError, _store_unavailable)
     for kind in DATABASE_ERRORS:
         app.register_error_handler(kind, _broken)
     app.register_error_handler(RowTaken, _taken)
@@ -141,6 +143,11 @@ def _unavailable(error: Exception) -> Response:
     return _try_again()
 
 
+def _store_unavailable(error: Exception) -> Response:
+    logger.error("store_unavailable", error=type(error).__name__, detail=str(error), request_id=g.request_id)
+    return _try_again("The object store does not do its part right now.")
+
+
 def _broken(error: Exception) -> Response:
     """The database refused a statement: a failure of ours, and nothing of the request is stored."""
     # Without the driver's own text, which may quote what was to be written.
@@ -149,8 +156,8 @@ def _broken(error: Exception) -> Response:
     return _try_again()
 
 
-def _try_again() -> Response:
-    response = _problem(503, **as_problem(errors.LogUnavailable("The server cannot record anything right now.")))
+def _try_again(detail: str = "The server cannot record anything right now.") -> Response:
+    response = _problem(503, **as_problem(errors.LogUnavailable(detail)))
     response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response
 

@@ -443,13 +443,15 @@ def test_nobody_writes_to_the_store_from_outside(front: Front, method: str) -> N
     assert b"nginx" not in own.body
 
 
-def test_attachments_are_sent_from_outside(front: Front) -> None:
-    """Below `findings/` the store itself answers whoever sends a file, and the browser that asks first."""
+@pytest.mark.parametrize("folder", ["findings", "uploads"])
+def test_attachments_and_uploads_are_sent_from_outside(front: Front, folder: str) -> None:
+    """There the store itself answers whoever sends a file, and the browser that asks first."""
     for method, status in (("PUT", 403), ("OPTIONS", 200), ("GET", 403), ("DELETE", 403)):
-        answer = front.ask(method, "/weights/findings/1/x", source="127.0.0.24", name=STORE_NAME, body=b"x")
+        answer = front.ask(method, f"/weights/{folder}/1/x", source="127.0.0.24", name=STORE_NAME, body=b"x")
         assert answer.status == status
         assert (b"nginx" in answer.body) == (method == "DELETE"), method
-    for path in ("/weights/checkpoints/findings/x", "/findings/x", "/weights/findings", "/weights//findings/x"):
+    for before in ("/weights/checkpoints", "", "/weights/"):
+        path = f"{before}/{folder}/x"
         assert b"nginx" in front.ask("PUT", path, source="127.0.0.24", name=STORE_NAME, body=b"x").body, path
 
 

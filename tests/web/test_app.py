@@ -46,6 +46,7 @@ MATRIX = {
     "/findings": (200, 200, 200, 200, 200, 200, 401, 401),
     "/findings/999": (404, 404, 404, 404, 404, 404, 401, 401),
     "/releases": (200, 200, 200, 200, 200, 200, 401, 200),
+    "/uploads/999": (403, 403, 404, 403, 403, 403, 401, 401),  # only with the scope
     "/log/entries": (200, 200, 200, 200, 200, 200, 401, 401),
     "/organizations": (200, 200, 200, 200, 200, 200, 401, 401),
     "/people": (200, 200, 200, 200, 200, 200, 401, 401),
@@ -124,7 +125,8 @@ def test_only_posts_change_anything(sqlite_world: World) -> None:
     assert acting == {
         "/api/v1/device-logins", "/api/v1/device-logins/token",
         "/api/v1/downloads", "/api/v1/downloads/<uuid:download_id>/urls", "/api/v1/tokens/leaked", "/api/v1/findings",
-        one, f"{one}/<int:attachment_id>/complete", f"{one}/<int:attachment_id>/url",
+        one, f"{one}/<int:attachment_id>/complete", f"{one}/<int:attachment_id>/url", "/api/v1/uploads",
+        "/api/v1/uploads/<int:upload_id>/complete", "/api/v1/uploads/<int:upload_id>/urls",
     }  # fmt: skip
 
 

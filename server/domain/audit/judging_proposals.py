@@ -6,7 +6,7 @@ from datetime import timedelta
 from server.domain.audit.world import Organization, Proposal, Record, Rule, World
 from server.domain.entry_kinds import EntryKind
 from server.domain.identity.proposals import KINDS, ProposalKind
-from server.domain.permissions import Permission
+from server.domain.permissions import POLICY, Permission
 
 _MS = timedelta(milliseconds=1)
 
@@ -35,9 +35,11 @@ def allowed(world: World, record: Record, what: ProposalKind, on: str, says: Rec
 def _create(world: World, record: Record) -> Iterator[str]:
     if record["proposal"] in world.proposals:
         yield f"proposal {record['proposal']} already exists"
-    by = record["actor"].get("person")
-    if not world.may(by, KINDS[ProposalKind(record["what"])].permission):
+    by, permission = record["actor"].get("person"), KINDS[ProposalKind(record["what"])].permission
+    if not world.may(by, permission):
         yield "it proposes what its proposer could not do"
+    if record["actor"].get("via") == "token" and not POLICY[permission].scopes:
+        yield "it proposes with a token what only a person can propose"
     world.proposals[record["proposal"]] = Proposal(record["what"], record["on"], record["says"], by)
 
 
@@ -49,6 +51,8 @@ def _close(world: World, record: Record) -> Iterator[str]:
     if (proposal.what, proposal.on, proposal.says) != (record["what"], record["on"], record["says"]):
         yield "it is about something else than was proposed"
     if record["kind"] == EntryKind.PROPOSAL_REJECT:
+        if record["actor"].get("via") == "token":
+            yield "it was closed with a token, which takes a person"
         proposal.state = "closed"
         if by != proposal.proposed_by and not world.may(by, Permission.PROPOSAL_APPROVE):
             yield "it rejects what another person proposed, which takes an admin"

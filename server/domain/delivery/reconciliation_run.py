@@ -24,7 +24,7 @@ from server.domain.publish.checkpoints import OBJECT_PREFIX, CheckpointFile
 from server.domain.release import finding_attachments
 from server.domain.resources import Resources
 from server.log import canonical
-from server.storage import canaries, keys
+from server.storage import canaries, keys, uploads
 from server.storage.access_logs import COPY, GET, SUCCESS, Read, Tally
 from server.storage.database import Base, Key, Moment
 
@@ -33,7 +33,7 @@ ALARMS_AT_ONCE = 200  # in one transaction
 NAMES_AT_MOST, EXAMPLES_AT_MOST = 20, 20
 OBJECTS_AT_ONCE = 2000  # remembered in one transaction
 OBJECTS_REMEMBERED = timedelta(days=400)
-_GUARDED = (OBJECT_PREFIX, finding_attachments.PREFIX)  # what nobody reads without an entry
+_GUARDED = (OBJECT_PREFIX, finding_attachments.PREFIX, uploads.PREFIX)  # what nobody reads without an entry
 
 
 class ReconciliationLock(Base):

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relations
 from server.domain import acts
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
-from server.domain.errors import NotFound, NotPossible
+from server.domain.errors import InsufficientScope, NotFound, NotPossible
 from server.domain.identity import second_person
 from server.domain.identity.people import Person
 from server.domain.paging import Page, Slice, page
@@ -114,7 +114,7 @@ def create(
 ) -> Proposal:
     """Propose inside the caller's transaction, as its last act. Raises NotPossible while the same subject waits."""
     for permission in (Permission.PROPOSAL_CREATE, KINDS[kind].permission):
-        caller.require(permission)
+        caller.require(permission)  # a token proposes what it was made to do itself, and nothing else
     require_none_open(session, kind, subject)
     payload = orjson.dumps(dict(says), option=orjson.OPT_SORT_KEYS).decode()
     proposal = Proposal(
@@ -164,6 +164,8 @@ def approve_in(session: Session, caller: Caller, proposal_id: int, at: datetime)
 def reject_in(session: Session, caller: Caller, proposal_id: int, at: datetime) -> Proposal:
     """Close a proposal; its proposer withdraws it so, and nobody but an admin rejects another's."""
     caller.require(Permission.PROPOSAL_CREATE)
+    if caller.via == "token":
+        raise InsufficientScope("Tokens cannot do this. A person must sign in.", next_step="Contact {contact}.")
     proposal = _open(session, proposal_id)
     if proposal.proposed_by != caller.person_id:
         caller.require(Permission.PROPOSAL_APPROVE)

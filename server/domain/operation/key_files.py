@@ -57,6 +57,8 @@ def _openings(settings: Settings) -> list[Attempt]:
         openings.append(partial(keys.read_s3_credentials, settings.anchor_key_file))
     if settings.findings_key_file is not None:
         openings.append(partial(keys.read_s3_credentials, settings.findings_key_file))
+    if settings.uploads_key_file is not None:
+        openings.append(partial(keys.read_s3_credentials, settings.uploads_key_file))
     if settings.smtp_password_file is not None:
         openings.append(partial(keys.read_private, settings.smtp_password_file))
     return openings

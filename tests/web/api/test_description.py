@@ -15,7 +15,7 @@ from tests.world import World
 METHODS = {"get", "post", "put", "patch", "delete"}
 NAMES = {
     "model": "mini-gpt", "stage": "base", "checkpoint": "main", "download_id": "01a2085b-32d1-7f32-b637-be648e3e2e95",
-    "attachment_id": 99, "decision_id": 99, "finding_id": 99,
+    "attachment_id": 99, "decision_id": 99, "finding_id": 99, "upload_id": 99,
 }  # fmt: skip
 
 
