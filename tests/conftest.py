@@ -16,6 +16,7 @@ pytest_plugins = [
     "tests.made_once",
     "tests.small_disk",
     "tests.e2e.partner",
+    "tests.e2e.publisher",
     "tests.uploads",
 ]
 

@@ -20,7 +20,9 @@ def get(server: Server, path: str) -> dict[str, Any]:
 
 def post(server: Server, path: str, body: dict[str, Any]) -> dict[str, Any]:
     """Return what a POST answers. Raises as `get`."""
-    return fields_of(_limited(lambda: server.post(path, json.dumps(body).encode(), ANSWER_BYTES_AT_MOST)), {200, 201})
+    return fields_of(
+        _limited(lambda: server.post(path, json.dumps(body).encode(), ANSWER_BYTES_AT_MOST)), {200, 201, 202}
+    )
 
 
 def content(server: Server, path: str, limit_bytes: int) -> bytes:

@@ -18,11 +18,12 @@ from weightgate.download.patience import SECONDS, Patience
 from weightgate.download.progress import Event, Progress
 from weightgate.download.verifying import Verified
 from weightgate.http import Server
+from weightgate.upload.uploading import Published, Upload
 from weightgate.verdicts import CannotTell, Malformed, Refuted, WrongUse
 
 JOBS = 8
 MAIN = "main"
-_MANIFEST_TIMEOUT_SECONDS = 120.0
+_LONG_TIMEOUT_SECONDS = 120.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}/[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _ID = re.compile(rf"{MAIN}|[0-9a-f]{{{manifest.ID_CHARACTERS}}}")
 
@@ -99,7 +100,7 @@ class Client:
                 "A stage is named like gpt-2/774M, a checkpoint by its ID.",
                 "List them: `weightgate stages`.",
             )
-        server = self.server(_MANIFEST_TIMEOUT_SECONDS)
+        server = self.server(_LONG_TIMEOUT_SECONDS)
         forms, signed = self._manifest(server, stage, checkpoint, manifest_key)
         folder, wanted = Folder(Path(to or stage)), _wanted(signed, paths)
         with folder.alone():
@@ -111,6 +112,26 @@ class Client:
             done = Download(self.server(), order, Progress(tell), Patience(self._patience_seconds)).run()
             folder.describe(About(about.endpoint, about.stage, about.checkpoint, about.paths, complete=True))
         return done
+
+    def publish(
+        self,
+        folder: Where,
+        stage: str,
+        *,
+        note: str | None = None,
+        jobs: int = JOBS,
+        tell: Event = lambda _: None,
+    ) -> Published:
+        """Publish the files of a folder as a checkpoint of a stage; the token is a publisher's.
+
+        Returns once it is visible, or waits for another person's approval. tell: gets the events of progress.
+        """
+        if not _NAME.fullmatch(stage):
+            raise WrongUse("bad_name", "A stage is named like gpt-2/774M.", "List them: `weightgate stages`.")
+        server = self.server(_LONG_TIMEOUT_SECONDS)
+        if server.token is None:
+            raise WrongUse("no_token", "Publishing needs a token.", "Use --token-file, or set WEIGHTGATE_TOKEN.")
+        return Upload(server, max(1, jobs), tell, Patience(self._patience_seconds)).run(Path(folder), stage, note)
 
     def verify(self, folder: Where, *, manifest_key: Where | None = None) -> Verified:
         """Check a folder that was downloaded against its manifest, without any network."""

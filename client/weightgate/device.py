@@ -14,6 +14,7 @@ _PATH = "/api/v1/device-logins"
 _GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 _FORM = "application/x-www-form-urlencoded"
 _SCOPES = "stages:read downloads:create findings:create log:read"  # what this client has commands for
+_PUBLISHING = " checkpoints:publish"  # only who asks for it: a token on a disk should not do more than it is used for
 _SLOWER_SECONDS = 5.0  # what "slow_down" adds (section 3.5)
 _AGAIN = "Run `weightgate login` again."
 
@@ -29,10 +30,10 @@ class Login:
     interval_seconds: float
 
 
-def begin(server: Server) -> Login:
-    """Ask for a login. Raises Refused or CannotTell."""
+def begin(server: Server, *, publishing: bool = False) -> Login:
+    """Ask for a login, whose token can publish as well if need be. Raises Refused or CannotTell."""
     name = f"weightgate on {platform.node() or 'a machine'}"[:100]
-    said = fields_of(_sent(server, "", client_id=name, scope=_SCOPES), {200})
+    said = fields_of(_sent(server, "", client_id=name, scope=_SCOPES + _PUBLISHING * publishing), {200})
     try:
         code, page = printable(said["user_code"]), printable(said["verification_uri_complete"])
         return Login(str(said["device_code"]), code, page, float(said["expires_in"]), float(said["interval"]))

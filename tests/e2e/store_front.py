@@ -1,4 +1,4 @@
-"""A front of the real store that a test can make misbehave: it forwards each GET, and spoils what a test says."""
+"""A front of the real store that a test can make misbehave: it forwards what is asked, and spoils what a test says."""
 
 import contextlib
 import http.client
@@ -33,12 +33,15 @@ Judge = Callable[[str, str], Spoil]  # what was asked for: the target and the ra
 
 
 class StoreFront:
-    """Listens on a port of its own; URLs are signed for it. asked: target and range of each GET."""
+    """Listens on a port of its own; URLs are signed for it. asked: target and range of each GET; put: of each PUT, its
+    target and the status that the store answered."""
 
     def __init__(self, store_url: str, host: str = "127.0.0.1") -> None:
         self.judge: Judge = lambda _target, _range: Spoil.NOTHING
         self.seconds_a_piece = 0.0
+        self.judge_put: Judge = lambda _target, _range: Spoil.NOTHING
         self.asked: list[tuple[str, str]] = []
+        self.put: list[tuple[str, int]] = []
         self.sent_bytes = 0
         self.store = urlsplit(store_url).netloc
         self._listener = _Listener(self, host)
@@ -101,13 +104,46 @@ class _Handler(BaseHTTPRequestHandler):
             headers, body = {"Location": "http://127.0.0.1:1/"}, b"<Error/>"
         self._send(status, headers, body, spoil)
 
-    def _of_the_store(self) -> tuple[int, dict[str, str], bytes]:
+    def do_PUT(self) -> None:
+        """What is cut or dead takes a part of the body, and no answer comes."""
+        spoil, length = self.front.judge_put(self.path, ""), int(self.headers.get("Content-Length", 0))
+        body = self._read(length // 2 if spoil in {Spoil.CUT, Spoil.DEAD} else length)
+        if spoil in {Spoil.CUT, Spoil.DEAD}:
+            self.close_connection = True
+            return
+        if spoil is Spoil.FLIP:
+            body = bytes([body[0] ^ 1]) + body[1:]
+        if spoil in {Spoil.BUSY, Spoil.REFUSE}:
+            status, headers, content = {Spoil.BUSY: 503, Spoil.REFUSE: 403}[spoil], dict[str, str](), b"<Error/>"
+        else:
+            status, headers, content = self._of_the_store(body)
+        self.front.put.append((self.path, status))
+        self._send(status, headers, content, Spoil.NOTHING)
+
+    def _pass_on(self) -> None:
+        """What the server itself asks of the store."""
+        status, headers, body = self._of_the_store(self._read(int(self.headers.get("Content-Length", 0))))
+        self._send(status, headers, b"" if self.command == "HEAD" else body, Spoil.NOTHING)
+
+    do_POST = do_DELETE = do_HEAD = _pass_on
+
+    def _read(self, count: int) -> bytes:
+        body = bytearray()
+        while len(body) < count and (piece := self.rfile.read(min(PIECE_BYTES, count - len(body)))):
+            body += piece
+            time.sleep(self.front.seconds_a_piece)
+        return bytes(body)
+
+    def _of_the_store(self, sent: bytes | None = None) -> tuple[int, dict[str, str], bytes]:
         connection = http.client.HTTPConnection(self.front.store, timeout=20)
         try:
-            kept = {name: value for name, value in self.headers.items() if name.lower() in {"host", "range"}}
-            connection.request("GET", self.path, headers=kept)
+            connection.request(self.command, self.path, sent, dict(self.headers.items()))
             answer = connection.getresponse()
-            told = {name: value for name, value in answer.headers.items() if name.startswith("Content-")}
+            told = {
+                name: value
+                for name, value in answer.headers.items()
+                if name.lower().startswith(("content-", "etag", "x-amz-"))
+            }
             return answer.status, told, answer.read()
         except OSError:
             return 503, {}, b""  # the store is down
@@ -118,7 +154,8 @@ class _Handler(BaseHTTPRequestHandler):
         if spoil is not Spoil.DEAD:
             self.send_response(status)
             for name, value in ({"Content-Length": str(len(body))} | headers).items():
-                self.send_header(name, str(len(body)) if name == "Content-Length" else value)
+                is_length = name == "Content-Length" and self.command != "HEAD"
+                self.send_header(name, str(len(body)) if is_length else value)
             self.end_headers()
             for begin in range(0, len(body) // (2 if spoil is Spoil.CUT else 1), PIECE_BYTES):
                 self.front.sent_bytes += self.wfile.write(body[begin : begin + PIECE_BYTES])

@@ -17,12 +17,14 @@ from weightgate.verdicts import Ended, WrongUse
 
 
 @click.command()
+@click.option("--publish", is_flag=True, help="Ask for a token that can publish checkpoints as well.")
 @with_server
 @click.option("--keyring", "in_keyring", is_flag=True, help="Store the token in the system's keyring, not in a file.")
 @click.pass_context
 def login(
-    context: click.Context, endpoint: str | None, token_file: str | None, ca: str | None, in_keyring: bool
-) -> None:
+    context: click.Context, /, publish: bool, endpoint: str | None, token_file: str | None, ca: str | None,
+    in_keyring: bool,
+) -> None:  # fmt: skip
     """Get a token for this machine, and store it in a file that only you can read, or in the system's keyring.
 
     You approve it in the portal, on any device. A token that you have already is stored with --token-file FILE (- for
@@ -32,7 +34,7 @@ def login(
     try:
         if endpoint is None:
             raise WrongUse("no_endpoint", "Which server?", "Use --endpoint, or set WEIGHTGATE_ENDPOINT.")
-        token = _approved(Server(endpoint, ca=ca), around) if token_file is None else _told(token_file)
+        token = _approved(Server(endpoint, ca=ca), around, publish) if token_file is None else _told(token_file)
         me = asking.get(Server(endpoint, token, ca=ca), "/api/v1/me")
         credentials.store(state.folder(around.environment), endpoint, token, in_keyring=in_keyring)
     except Ended as ended:
@@ -106,8 +108,8 @@ def _show(
     click.echo(json.dumps(said) if as_json else "\n".join(in_lines(said)))
 
 
-def _approved(server: Server, around: Surroundings) -> str:
-    begun = device.begin(server)
+def _approved(server: Server, around: Surroundings, publish: bool) -> str:
+    begun = device.begin(server, publishing=publish)
     click.echo(f"Open {begun.page}\nand approve the code {begun.user_code}. Waiting …", err=True)
     return device.fetch(server, begun, around.pause)
 

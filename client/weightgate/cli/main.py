@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 from click.exceptions import NoArgsIsHelpError
 
-from weightgate.cli import accounts, completion, downloads
+from weightgate.cli import accounts, completion, downloads, publishing
 from weightgate.cli.findings import findings_commands
 from weightgate.cli.log import log_commands
 from weightgate.cli.surroundings import Surroundings, end
@@ -22,7 +22,7 @@ def commands() -> None:
 
 for command in (
     accounts.login, accounts.logout, accounts.whoami, accounts.stages, accounts.tokens, accounts.forget,
-    downloads.download, downloads.verify, findings_commands, log_commands, completion.completion,
+    downloads.download, downloads.verify, publishing.publish, findings_commands, log_commands, completion.completion,
 ):  # fmt: skip
     commands.add_command(command)
 

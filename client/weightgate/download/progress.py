@@ -104,6 +104,8 @@ def _say(stream: TextIO, event: dict[str, Any], end: str) -> None:
         left = "" if event["seconds_left"] is None else f", {_duration(event['seconds_left'])} left"
         text = f"{done} of {total}, {bytes_in_words(event['bytes_per_second'])}/s{left}"
         print(f"{text:<78}" if end == "\r" else text, end=end, file=stream, flush=True)
+    elif event["event"] == "warning":
+        print(f"Note: {event['text']}", file=stream, flush=True)
     elif event["event"] == "again":
         print(f"{event['why']}; fetched again.", file=stream, flush=True)
 
