@@ -77,6 +77,7 @@ def test_the_key_for_uploads_reaches_nothing_else(
     with pytest.raises(Exception, match=r"AccessDenied|InvalidRequest|refused"):
         act(uploads)
     assert publisher.get_bytes(WEIGHTS) == CONTENT
+    assert [publisher.head(key) for key in ("checkpoints/new", "uploadsx/new", "findings/1/x")] == [None] * 3
 
 
 def test_what_was_put_together_takes_no_more_parts(uploads: UploadObjects, publisher: UploadObjects) -> None:
