@@ -6,14 +6,18 @@ const DAY = /^\d{4}-\d{2}/; // time goes from left to right
 const PLAIN = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
 const UNITS = ["B", "kB", "MB", "GB", "TB", "PB"];
 
-// The theme's colors as the canvas needs them: resolved, which only a styled element can do.
+// The theme's colors as the canvas needs them: resolved, which only a styled element can do. Each is asked for once.
+const colors = new Map();
+
 function color(name) {
-  const probe = document.createElement("span");
-  probe.style.color = `var(${name})`;
-  document.body.append(probe);
-  const found = getComputedStyle(probe).color;
-  probe.remove();
-  return found;
+  if (!colors.has(name)) {
+    const probe = document.createElement("span");
+    probe.style.color = `var(${name})`;
+    document.body.append(probe);
+    colors.set(name, getComputedStyle(probe).color);
+    probe.remove();
+  }
+  return colors.get(name);
 }
 
 function inWords(value, unit) {
@@ -101,6 +105,7 @@ function figures() {
 }
 
 function drawAgain() {
+  colors.clear();
   for (const chart of drawn.splice(0)) chart.destroy();
   drawn.push(...figures().map(draw));
 }
