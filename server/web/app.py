@@ -9,6 +9,7 @@ from server.web.api import (
     agreements,
     checkpoints,
     clearances,
+    credentials,
     decisions,
     description,
     device_logins,
@@ -58,10 +59,11 @@ from server.web.portal.partner import renewals as renewal_pages
 from server.web.portal.partner import stages as stage_pages
 from server.web.portal.partner import tokens as token_pages
 from server.web.requests import StrictRequest
+from server.web.s3 import door, sts
 
 API = (
-    agreements, checkpoints, clearances, decisions, description, device_logins, downloads, findings, log_entries, me,
-    organizations, people, public_keys, releases, stages, tiers, tokens,
+    agreements, checkpoints, clearances, credentials, decisions, description, device_logins, downloads, findings,
+    log_entries, me, organizations, people, public_keys, releases, stages, tiers, tokens,
 )  # fmt: skip
 HUB = (elsewhere, history, hub_account, repositories, resolve, tree)
 OCI = (blobs, manifests, oci_account, oci_elsewhere, oci_repositories)
@@ -117,6 +119,9 @@ def create(use: Resources) -> WeightgateApp:
     doors.open_to(Door.HUB, app, *(module.bp for module in HUB))
     if use.settings.oci_door:
         doors.open_to(Door.OCI, app, *(module.bp for module in OCI))
+    door.register(app)
+    doors.open_to(Door.S3, app, door.bp)
+    doors.open_to(Door.STS, app, sts.bp)
     doors.open_to(Door.PORTAL, app, *(module.bp for module in PORTAL))
     if use.settings.development_mails:
         doors.open_to(Door.PORTAL, app, mails.bp)

@@ -80,6 +80,18 @@ def tokens(context: click.Context, /, as_json: bool, **where: Any) -> None:
     _show(context, as_json, where, Client.tokens, lambda items: [_token_in_a_line(item) for item in items])
 
 
+@click.command("credentials")
+@click.argument("stage", metavar="MODEL/STAGE")
+@with_server
+@click.pass_context
+def s3_keys(context: click.Context, /, stage: str, **where: Any) -> None:
+    """Print keys for tools that read from S3, as JSON. Aws, boto3 and rclone run this by themselves.
+
+    In ~/.aws/config: credential_process = weightgate credentials MODEL/STAGE
+    """
+    _show(context, True, where, lambda client: {"Version": 1, **client.s3_keys(stage)}, list)
+
+
 @click.command()
 @click.argument("endpoint", metavar="URL")
 @click.pass_context
