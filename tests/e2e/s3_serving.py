@@ -23,6 +23,7 @@ from server.storage.embedded_s3_door import S3Door
 from server.storage.parent_death import ending_with_parent
 from tests import s3
 from tests.e2e.serving import Served, served
+from tests.e2e.working import working
 from tests.world import World, copied_world
 
 START_SECONDS = 30
@@ -61,11 +62,12 @@ class ServedDoor:
             config=Config(retries={"total_max_attempts": 1}, connect_timeout=10, read_timeout=30),
         )  # fmt: skip
 
-    def lines(self) -> list[dict[str, Any]]:
-        """What the store's proxy wrote of files that were read, once it has written the newest."""
+    def lines(self, *, damaged: bool = False) -> list[dict[str, Any]]:
+        """What the store's proxy wrote of files that were read. damaged: a kill may have cut a line."""
         time.sleep(0.05)
         path = self.folder / "logs" / "access.log"
-        return [json.loads(line) for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        return [json.loads(line) for line in lines if not damaged or (line.startswith("{") and line.endswith("}"))]
 
     def logs(self) -> list[Path]:
         return [*(self.folder / "logs").iterdir(), self.world.folder / "web.log"]
@@ -86,7 +88,9 @@ class ServedDoor:
 
 
 @contextlib.contextmanager
-def serving(world: World, store: EmbeddedStore, folder: Path, **more: Any) -> Iterator[ServedDoor]:
+def serving(
+    world: World, store: EmbeddedStore, folder: Path, *, behind_proxy: bool = False, **more: Any
+) -> Iterator[ServedDoor]:
     """Serve the world's web and its S3 door; the store is the one that all tests share."""
     port, inner = free_port(), free_port()
     for name in ("conf", "logs", "run"):
@@ -99,9 +103,8 @@ def serving(world: World, store: EmbeddedStore, folder: Path, **more: Any) -> It
         "embedded_store": True,
     }
     with served(world, **opened, **more) as web:
-        made = S3Door(
-            port, f"127.0.0.1:{web.port}", f"127.0.0.1:{_port_of(store)}", False, s3_keys.door_secret(world.use)
-        )
+        secret, host = s3_keys.door_secret(world.use), f"127.0.0.1:{_port_of(store)}"
+        made = S3Door(port, f"127.0.0.1:{web.port}", host, behind_proxy, secret)
         conf = embedded_config.nginx_conf(inner, store.ports["s3"], store.anchor_bucket, store.bucket, made)
         (folder / "conf" / "nginx.conf").write_text(conf, encoding="utf-8")
         nginx = _started(folder)
@@ -119,7 +122,7 @@ def shared(request: pytest.FixtureRequest, folder: Path, store: EmbeddedStore) -
     """The same for all tests of a module, on a world of its own."""
     with contextlib.contextmanager(copied_world)(request, folder, "sqlite") as world:
         (folder / "door").mkdir()
-        with serving(world, store, folder / "door") as door:
+        with serving(world, store, folder / "door") as door, working(world):  # unsealed, the log would close
             yield door
 
 

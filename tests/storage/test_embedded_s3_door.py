@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from server.domain.operation import doctor
 from server.storage.embedded import EmbeddedStore
 from tests import s3
 from tests.e2e import s3_serving
@@ -157,6 +158,22 @@ def test_no_log_holds_what_a_key_needs(door: ServedDoor, tmp_path: Path) -> None
     for path in door.logs():
         text = path.read_text(encoding="utf-8", errors="replace")
         assert not [secret for secret in secrets if secret in text], path
+
+
+def test_the_doctor_tries_the_door(door: ServedDoor) -> None:
+    """As a stranger would; an address that leads elsewhere is told."""
+    use = door.world.use
+    checked = {check.name: check for check in doctor.examine(use)}["S3 door"]
+    assert checked.ok, checked.sentence
+    assert "checks signatures" in checked.sentence
+    assert "container credentials and web identity" in checked.sentence
+    known = use.settings
+    use.settings = known.model_copy(update={"s3_door_url": door.api})
+    try:
+        checked = {check.name: check for check in doctor.examine(use)}["S3 door"]
+        assert (checked.ok, "not as it should" in checked.sentence) == (False, True)
+    finally:
+        use.settings = known
 
 
 def test_without_the_web_nothing_is_read(door: ServedDoor) -> None:

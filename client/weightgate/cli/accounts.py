@@ -89,7 +89,8 @@ def s3_keys(context: click.Context, /, stage: str, **where: Any) -> None:
 
     In ~/.aws/config: credential_process = weightgate credentials MODEL/STAGE
     """
-    _show(context, True, where, lambda client: {"Version": 1, **client.s3_keys(stage)}, list)
+    # A refusal goes to standard error as a sentence: that is what these tools show of it.
+    _show(context, False, where, lambda client: client.s3_keys(stage), _for_aws)
 
 
 @click.command()
@@ -116,6 +117,10 @@ def _show(
     except Ended as ended:
         context.exit(end(ended, as_json=as_json))
     click.echo(json.dumps(said) if as_json else "\n".join(in_lines(said)))
+
+
+def _for_aws(keys: dict[str, str]) -> list[str]:
+    return [json.dumps({"Version": 1, **keys})]
 
 
 def _approved(server: Server, around: Surroundings) -> str:

@@ -357,6 +357,4 @@ CHECKS: tuple[tuple[str, Callable[[Resources], str]], ...] = (
     ("S3 door", _s3_door),
 )
 OF_THE_DATABASE = frozenset({"log", "matching keys", "issuing", "fetches", "ownership"})
-OF_THE_STORE = frozenset(
-    {"bucket", "ownership", "anchors", "clock", "signer", "public access", "signed URLs", "S3 door"}
-)
+OF_THE_STORE = frozenset({"bucket", "ownership", "anchors", "clock", "signer", "public access", "signed URLs"})
