@@ -114,6 +114,18 @@ def create(use: Resources) -> WeightgateApp:
     rendering.register(app, use)
     static_files.register(app)
     help_pages.register(app)
+    _open_to_programs(app, use)
+    doors.open_to(Door.PORTAL, app, *(module.bp for module in PORTAL))
+    if use.settings.development_mails:
+        doors.open_to(Door.PORTAL, app, mails.bp)
+    doors.require_declared(app)
+    identity.require_declared(app)
+    description.describe(app)
+    return app
+
+
+def _open_to_programs(app: WeightgateApp, use: Resources) -> None:
+    """The API, and the doors that speak what other programs speak."""
     doors.open_to(Door.API, app, *(module.bp for module in API))
     elsewhere.register(app)
     doors.open_to(Door.HUB, app, *(module.bp for module in HUB))
@@ -122,10 +134,3 @@ def create(use: Resources) -> WeightgateApp:
     door.register(app)
     doors.open_to(Door.S3, app, door.bp)
     doors.open_to(Door.STS, app, sts.bp)
-    doors.open_to(Door.PORTAL, app, *(module.bp for module in PORTAL))
-    if use.settings.development_mails:
-        doors.open_to(Door.PORTAL, app, mails.bp)
-    doors.require_declared(app)
-    identity.require_declared(app)
-    description.describe(app)
-    return app

@@ -71,10 +71,7 @@ def in_process(demo: Demo, checkpoint: str) -> str:
         ("signature alone", median(lambda: signed_requests.verify(request, lambda _: made.secret, datetime.now(UTC)))),
         ("signature and key", median(lambda: s3_keys.require_signed(use, request))),
         ("make a key (no decision)", median(lambda: s3_keys.mint(use, made.key.token_public_id, 1))),
-        (
-            "decide, append the entry, sign: the first request of a key and file",
-            median(lambda: fetch(next(fresh)), 200),
-        ),
+        ("decide, log, sign: the first request of a key and file", median(lambda: fetch(next(fresh)), 200)),
         ("decide and sign: each later one", median(lambda: fetch(made))),
     ]
     use.close()
@@ -95,12 +92,8 @@ def throughput(demo: Demo, checkpoint: str, folder: Path, rounds: int) -> str:
     """Megabytes a second of each tool by the door and straight from the store, in turns, and the proxy's CPU."""
     known = demo.known
     publisher = keys.read_s3_credentials(demo.folder / "store" / "keys" / "publisher-s3.json")
-    base = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_REGION": "us-east-1",
-    }
+    base = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+    base |= {"AWS_EC2_METADATA_DISABLED": "true", "AWS_REGION": "us-east-1"}
     by_door = base | {
         "AWS_ENDPOINT_URL": known["s3_door"],
         "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{known['endpoint']}/api/v1/credentials/{STAGE}",
@@ -110,10 +103,8 @@ def throughput(demo: Demo, checkpoint: str, folder: Path, rounds: int) -> str:
         "AWS_ENDPOINT_URL": known["s3_endpoint"], "AWS_ACCESS_KEY_ID": publisher.access_key_id,
         "AWS_SECRET_ACCESS_KEY": publisher.secret_access_key,
     }  # fmt: skip
-    ways = {
-        "door": (by_door, f"models/{STAGE}@{checkpoint}"),
-        "store": (straight, f"{known['bucket']}/checkpoints/{STAGE}/{checkpoint}"),
-    }
+    in_store = f"{known['bucket']}/checkpoints/{STAGE}/{checkpoint}"
+    ways = {"door": (by_door, f"models/{STAGE}@{checkpoint}"), "store": (straight, in_store)}
     total = sum(path.stat().st_size for path in (folder / "weights").iterdir()) / 1e6
     rows = []
     for tool, run in (("aws s3 cp", aws), ("runai-model-streamer", runai)):
@@ -127,19 +118,12 @@ def throughput(demo: Demo, checkpoint: str, folder: Path, rounds: int) -> str:
                 cpu[way].append((proxy_cpu_seconds(demo) - before) / total * 1000)
         door, store = statistics.median(rates["door"]), statistics.median(rates["store"])
         verdict = "met" if door / store >= AIM else "NOT met"
-        rows.append(
-            [tool, f"{door:,.0f}", f"{store:,.0f}", f"{door / store:.2f} ({verdict})", f"{statistics.median(cpu['door']):.2f}",
-             f"{statistics.median(cpu['store']):.2f}"]
-        )  # fmt: skip
-    columns = [
-        "tool",
-        "MB/s by the door",
-        "MB/s straight",
-        f"× (aim ≥ {AIM})",
-        "nginx CPU s/GB, door",
-        "nginx CPU s/GB, straight",
-    ]
-    return f"{total:,.0f} MB in 4 files, {rounds} rounds, medians; whole runs of the tools.\n\n{measure.table(columns, rows)}"
+        figures = [f"{door:,.0f}", f"{store:,.0f}", f"{door / store:.2f} ({verdict})"]
+        rows.append([tool, *figures, *(f"{statistics.median(cpu[way]):.2f}" for way in ways)])
+    columns = ["tool", "MB/s by the door", "straight", f"× (aim ≥ {AIM})", "nginx CPU s/GB, door", "straight"]
+    load = f"Load of this machine at the end: {os.getloadavg()[1]:.0f} on {os.cpu_count()} cores."
+    head = f"{total:,.0f} MB in 4 files, {rounds} rounds, medians; whole runs of the tools. {load}"
+    return f"{head}\n\n{measure.table(columns, rows)}"
 
 
 def proxy_cpu_seconds(demo: Demo) -> float:
@@ -149,15 +133,8 @@ def proxy_cpu_seconds(demo: Demo) -> float:
 
 def aws(environment: dict[str, str], source: str, folder: Path) -> None:
     target = folder / "copied"
-    command = [
-        str(parts.S3_TOOL["aws"]),
-        "s3",
-        "cp",
-        "--only-show-errors",
-        "--recursive",
-        f"s3://{source}",
-        str(target),
-    ]
+    program = str(parts.S3_TOOL["aws"])
+    command = [program, "s3", "cp", "--only-show-errors", "--recursive", f"s3://{source}", str(target)]
     subprocess.run(command, env=environment, check=True)
     shutil.rmtree(target)
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import sys
 
-from runai_model_streamer import SafetensorsStreamer
+from runai_model_streamer import SafetensorsStreamer  # type: ignore[import-not-found]
 
 digests = {}
 with SafetensorsStreamer() as streamer:
