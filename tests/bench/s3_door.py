@@ -27,7 +27,7 @@ from server.storage import keys, signed_requests
 from server.storage.signed_requests import Request
 from tests import parts, s3
 from tests.bench import measure
-from tests.bench.download import STAGE, Demo, running_demo, write_weights
+from tests.bench.demo import STAGE, Demo, running_demo, write_weights
 
 RUNAI = Path(__file__).parents[1] / "interop" / "runai_load.py"
 AIM = 0.9  # of the throughput straight from the store
