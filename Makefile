@@ -61,6 +61,7 @@ bench: install ## Run the benchmarks; writes tests/bench/RESULTS.md
 	$(BIN)/python -m tests.bench.download
 	$(BIN)/python -m tests.bench.delta
 	$(BIN)/python -m tests.bench.hub
+	$(BIN)/python -m tests.bench.s3_door
 
 lock: install ## Resolve requirements.lock again from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \

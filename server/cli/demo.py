@@ -19,6 +19,7 @@ from typing import Any
 
 import click
 
+from server import settings
 from server.cli import instance as making
 from server.cli import worked_example
 from server.cli.init import store_of
@@ -38,7 +39,7 @@ BEGUN = "story.json"  # instead of it, while the story is told
 SOURCES = "sources"
 BUILDING = "demo.building"  # lies in the folder until everything in it is made
 READY_SECONDS = 60
-WEB_PORT, STORE_PORT = 8080, 8333  # when they are free at the first run
+WEB_PORT, STORE_PORT, DOOR_PORT = 8080, 8333, 8334  # when they are free at the first run
 
 
 @click.command()
@@ -63,6 +64,7 @@ def demo(instance: Instance, port: int | None, tells: bool, fast: bool) -> None:
                 f"{folder} contains an instance that is not a demo.", next_step="Choose another folder with --data."
             )
         _show_mails(folder)
+        _open_s3_door(folder)
         made = instance.settings
         if tells and (folder / DESCRIPTION).exists() and not _described(folder).get("story"):
             next_step = "Choose another folder with --data."
@@ -188,6 +190,18 @@ def _show_mails(folder: Path) -> None:
         path.write_text(f"{text}development_mails = true\n", encoding="utf-8")
 
 
+def _open_s3_door(folder: Path) -> None:
+    """Let a demo that was made before there was a door for S3 tools have one, too."""
+    path = folder / FILE_NAME
+    text = path.read_text(encoding="utf-8")
+    if not re.search(r"^s3_door *=", text, re.MULTILINE):
+        taken = {int(port) for port in re.findall(r"127\.0\.0\.1:([0-9]+)", text)}
+        port = DOOR_PORT if is_free(DOOR_PORT) and DOOR_PORT not in taken else free_port(taken)
+        lines = ['s3_door = "proxy"', f's3_door_url = "http://localhost:{port}"', f"s3_door_port = {port}"]
+        path.write_text(text + "\n".join(lines) + "\n", encoding="utf-8")
+    making.write_s3_key(settings.load(folder))
+
+
 def _description(use: Resources, built: worked_example.Example) -> dict[str, Any]:
     made: Settings = use.settings
     return {
@@ -207,6 +221,7 @@ def _places(made: Settings) -> dict[str, Any]:
         "s3_endpoint": made.s3_endpoint_url,
         "bucket": made.s3_bucket,
         "database_url": made.database_url,
+        "s3_door": made.s3_door_url,
     }
 
 
@@ -273,8 +288,8 @@ def _text(description: dict[str, Any], folder: Path) -> str:
     client = _command("weightgate", here / "weightgate")
     operator = f"{_command('weightgate-server', here / 'weightgate-server')} --data {shlex.quote(str(folder))}"
     return TEXT.format(
-        endpoint=endpoint, stage=stage, token=token, client=client, operator=operator, admin=admin,
-        accounts=_accounts(description), tokens=_tokens(description), file=folder / DESCRIPTION,
+        endpoint=endpoint, s3_door=description["s3_door"], stage=stage, token=token, client=client, operator=operator,
+        admin=admin, accounts=_accounts(description), tokens=_tokens(description), file=folder / DESCRIPTION,
     )  # fmt: skip
 
 
@@ -314,6 +329,13 @@ The same with the Hugging Face client (pip install huggingface_hub), unchanged:
   HF_ENDPOINT={endpoint} HF_HOME=hf-home \\
     HF_TOKEN={token} \\
     hf download {stage}
+
+The same with tools that read from S3, such as aws (pip install awscli), rclone, s5cmd or vLLM:
+
+  AWS_CONTAINER_CREDENTIALS_FULL_URI={endpoint}/api/v1/credentials/{stage} \\
+    AWS_CONTAINER_AUTHORIZATION_TOKEN='Bearer {token}' \\
+    AWS_ENDPOINT_URL_S3={s3_door} \\
+    aws s3 cp --recursive s3://models/{stage} {stage}
 
 A second later, see how much of it was fetched:
 

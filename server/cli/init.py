@@ -10,7 +10,7 @@ import click
 from server.cli import instance as making
 from server.cli.terminal import READABLE, Instance, show, with_json
 from server.domain.errors import NotPossible
-from server.domain.identity import email_addresses, people
+from server.domain.identity import email_addresses, people, s3_keys
 from server.domain.operation import bootstrap
 from server.domain.operation.bootstrap import FirstAdmin
 from server.domain.resources import Resources
@@ -20,6 +20,7 @@ from server.storage import keys
 from server.storage.anchor_bucket import AnchorBucket
 from server.storage.database import DatabaseUnavailable
 from server.storage.embedded import PACKAGES, EmbeddedStore, free_port, require_installed
+from server.storage.embedded_s3_door import S3Door
 from server.storage.objects import ObjectStoreRefused
 
 PORT_BEHIND_PROXY = 8333  # on 127.0.0.1; deploy/nginx-store.conf names it, too
@@ -197,7 +198,19 @@ def store_of(folder: Path, made: Settings) -> EmbeddedStore:
     address = urlsplit(str(made.s3_endpoint_url))
     port = (address.port if address.scheme == "http" else None) or PORT_BEHIND_PROXY
     portal = urlsplit(made.public_url)
-    return EmbeddedStore(folder / "store", port, made.s3_bucket, f"{portal.scheme}://{portal.netloc}")
+    door = _door(made) if made.s3_door == "proxy" else None
+    return EmbeddedStore(folder / "store", port, made.s3_bucket, f"{portal.scheme}://{portal.netloc}", door)
+
+
+def _door(made: Settings) -> S3Door:
+    with contextlib.closing(Resources(made)) as use:
+        return S3Door(
+            port=made.s3_door_port,
+            web=made.listen,
+            store_host=urlsplit(str(made.s3_endpoint_url)).netloc,
+            is_behind_proxy=str(made.s3_door_url).startswith("https://"),
+            secret=s3_keys.door_secret(use),
+        )
 
 
 def _begin(made: Settings, options: dict[str, Any]) -> list[FirstAdmin]:

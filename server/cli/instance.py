@@ -47,11 +47,18 @@ def write_keys(made: Settings) -> None:
     """Create each key file that is not there yet; one that is there is kept."""
     if not made.secret_file.exists():
         keys.write_secret(made.secret_file)
+    write_s3_key(made)
     for path in (made.log_key_file, made.receipt_key_file):
         if not path.exists():
             keys.write_note_key(path)
     if not made.manifest_key_file.exists():
         keys.write_manifest_key(made.manifest_key_file, made.manifest_public_key_file)
+
+
+def write_s3_key(made: Settings) -> None:
+    """Create what S3 tools' keys are made from, unless it is there: instances from before the S3 door have none."""
+    if not made.s3_key_file.exists():
+        keys.write_secret(made.s3_key_file)
 
 
 def write_schema(made: Settings) -> None:

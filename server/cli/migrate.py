@@ -18,8 +18,9 @@ from server.domain.resources import Resources
 @with_json
 @click.pass_obj
 def migrate(instance: Instance, as_json: bool) -> None:
-    """Migrate the database to this version's schema. Back up first. Safe to run again."""
+    """Migrate the database to this version's schema, and make keys that it needs. Back up first. Safe to run again."""
     making.write_schema(instance.settings)
+    making.write_s3_key(instance.settings)
     owner = Resources(instance.settings).as_owner()
     try:
         logs.complete(owner)

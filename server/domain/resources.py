@@ -80,6 +80,8 @@ class Resources:
         Raises KeyFileError, SigningMismatch, DatabaseUnavailable.
         """
         _ = self.signer, self.manifest_public_key
+        if self.settings.s3_door != "off":
+            _ = self.s3_root
         with self.database.reading() as session:
             session.execute(text("SELECT 1"))
 
@@ -214,6 +216,11 @@ class Resources:
     @cached_property
     def secret(self) -> bytes:
         return keys.read_secret(self.settings.secret_file)
+
+    @cached_property
+    def s3_root(self) -> bytes:
+        """What S3 tools' keys are made from. Raises KeyFileError."""
+        return keys.read_secret(self.settings.s3_key_file)
 
     @cached_property
     def manifest_public_key(self) -> str:

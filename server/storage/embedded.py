@@ -23,6 +23,7 @@ from typing import Self
 
 from server.storage import embedded_config as config
 from server.storage import keys
+from server.storage.embedded_s3_door import S3Door
 from server.storage.objects import ObjectStoreError, ObjectStoreUnavailable, S3Objects
 from server.storage.parent_death import ending_with_parent
 
@@ -42,8 +43,10 @@ class EmbeddedStoreError(Exception):
 class EmbeddedStore:
     """A store in one folder. Start it from the thread that lives longest: on Linux its end ends the store too."""
 
-    def __init__(self, folder: Path, port: int, bucket: str, portal: str = "") -> None:
-        """portal: the origin whose pages may send files here and read the answer; no other site's may."""
+    def __init__(self, folder: Path, port: int, bucket: str, portal: str = "", door: S3Door | None = None) -> None:
+        """portal: the origin whose pages may send files here and read the answer; no other site's may. door: where S3
+        tools are let in, if anywhere."""
+        self._door = door
         self._portal = portal
         self._folder = folder.absolute()
         self._port = port
@@ -123,10 +126,11 @@ class EmbeddedStore:
             return
 
     def _require_public_port(self) -> None:
-        if not is_free(self._port):
-            raise EmbeddedStoreError(
-                f"port {self._port} on 127.0.0.1 is in use: stop the program that listens there, or choose another port"
-            )
+        for port in (self._port, *([] if self._door is None else [self._door.port])):
+            if not is_free(port):
+                raise EmbeddedStoreError(
+                    f"port {port} on 127.0.0.1 is in use: stop the program that listens there, or choose another port"
+                )
 
     def _write_configuration(self) -> None:
         for path in (
@@ -154,7 +158,8 @@ class EmbeddedStore:
         uploads = keys.read_s3_credentials(self.uploads_key_file)
         identities = config.s3_identities(publisher, signer, anchor, findings, uploads, self.bucket, self.anchor_bucket)
         _replace(conf / "s3.json", identities)
-        _replace(conf / "nginx.conf", config.nginx_conf(self._port, self.ports["s3"], self.anchor_bucket))
+        proxy = config.nginx_conf(self._port, self.ports["s3"], self.anchor_bucket, self.bucket, self._door)
+        _replace(conf / "nginx.conf", proxy)
         _replace(run / "ports.json", json.dumps(self.ports))
 
     def _choose_ports(self) -> dict[str, int]:
@@ -164,11 +169,12 @@ class EmbeddedStore:
         except (OSError, ValueError):
             ports = {}
         wanted = [*ports.values(), *(port + config.GRPC_OFFSET for port in ports.values())]
-        if set(ports) == set(SERVICES) and self._port not in wanted and all(is_free(port) for port in wanted):
+        public = {self._port, *(() if self._door is None else (self._door.port,))}
+        if set(ports) == set(SERVICES) and public.isdisjoint(wanted) and all(is_free(port) for port in wanted):
             return ports
         chosen: set[int] = set()
         while len(chosen) < len(SERVICES):
-            chosen.add(free_port(besides={self._port, self._port - config.GRPC_OFFSET, *chosen}))
+            chosen.add(free_port(besides={*public, *(port - config.GRPC_OFFSET for port in public), *chosen}))
         return dict(zip(SERVICES, chosen, strict=True))
 
     def _spawn(self) -> None:

@@ -30,6 +30,7 @@ import pwd
 import secrets
 from collections.abc import Mapping
 
+from server.storage import embedded_s3_door
 from server.storage.keys import S3Credentials
 
 # nginx workers started by root: they need no file, only the descriptors that they inherit.
@@ -123,9 +124,12 @@ def s3_identities(
     return json.dumps({"identities": identities}, indent=2)
 
 
-def nginx_conf(public_port: int, s3_port: int, anchor_bucket: str) -> str:
+def nginx_conf(
+    public_port: int, s3_port: int, anchor_bucket: str, bucket: str, door: embedded_s3_door.S3Door | None
+) -> str:
     """Return nginx' settings; every path in it is relative to the store's folder, which is its prefix."""
-    values = {"@user@": _user_line(), "@public@": str(public_port), "@s3@": str(s3_port)}
+    values = {"@user@": _user_line(), "@door@": "" if door is None else embedded_s3_door.nginx_conf(door, bucket)}
+    values |= {"@public@": str(public_port), "@s3@": str(s3_port)}
     values |= {"@anchors@": anchor_bucket, "@signs@": _SIGNS}
     text = _NGINX
     for name, value in values.items():
@@ -263,5 +267,6 @@ http {
             proxy_next_upstream off;
         }
     }
+@door@
 }
 """

@@ -9,6 +9,7 @@ from server.web.api import (
     agreements,
     checkpoints,
     clearances,
+    credentials,
     decisions,
     description,
     device_logins,
@@ -59,10 +60,11 @@ from server.web.portal.partner import renewals as renewal_pages
 from server.web.portal.partner import stages as stage_pages
 from server.web.portal.partner import tokens as token_pages
 from server.web.requests import StrictRequest
+from server.web.s3 import door, sts
 
 API = (
-    agreements, checkpoints, clearances, decisions, description, device_logins, downloads, findings, log_entries, me,
-    organizations, people, public_keys, releases, stages, tiers, tokens, uploads,
+    agreements, checkpoints, clearances, credentials, decisions, description, device_logins, downloads, findings,
+    log_entries, me, organizations, people, public_keys, releases, stages, tiers, tokens, uploads,
 )  # fmt: skip
 HUB = (elsewhere, history, hub_account, repositories, resolve, tree)
 OCI = (blobs, manifests, oci_account, oci_elsewhere, oci_repositories)
@@ -113,11 +115,7 @@ def create(use: Resources) -> WeightgateApp:
     rendering.register(app, use)
     static_files.register(app)
     help_pages.register(app)
-    doors.open_to(Door.API, app, *(module.bp for module in API))
-    elsewhere.register(app)
-    doors.open_to(Door.HUB, app, *(module.bp for module in HUB))
-    if use.settings.oci_door:
-        doors.open_to(Door.OCI, app, *(module.bp for module in OCI))
+    _open_to_programs(app, use)
     doors.open_to(Door.PORTAL, app, *(module.bp for module in PORTAL))
     if use.settings.development_mails:
         doors.open_to(Door.PORTAL, app, mails.bp)
@@ -125,3 +123,15 @@ def create(use: Resources) -> WeightgateApp:
     identity.require_declared(app)
     description.describe(app)
     return app
+
+
+def _open_to_programs(app: WeightgateApp, use: Resources) -> None:
+    """The API, and the doors that speak what other programs speak."""
+    doors.open_to(Door.API, app, *(module.bp for module in API))
+    elsewhere.register(app)
+    doors.open_to(Door.HUB, app, *(module.bp for module in HUB))
+    if use.settings.oci_door:
+        doors.open_to(Door.OCI, app, *(module.bp for module in OCI))
+    door.register(app)
+    doors.open_to(Door.S3, app, door.bp)
+    doors.open_to(Door.STS, app, sts.bp)

@@ -18,6 +18,8 @@ class Door(Enum):
     LOG = "people and programs that verify the log"
     HEALTH = "monitoring"
     CLIENT = "pip, which installs our client"
+    S3 = "tools that read from S3"
+    STS = "the AWS libraries, where they ask for keys"
 
     @property
     def is_for_people(self) -> bool:
@@ -32,7 +34,7 @@ class Door(Enum):
     @property
     def repeats_its_queries(self) -> bool:
         """The client sends a list as one parameter several times, and has parameters that no version of ours knows."""
-        return self in {Door.HUB, Door.OCI}
+        return self in {Door.HUB, Door.OCI, Door.S3, Door.STS}
 
 
 class UndeclaredDoor(Exception):

@@ -30,6 +30,8 @@ from server.web.identity import known_caller, resources
 from server.web.oci import refusals as oci
 from server.web.portal.kit import kept_forms
 from server.web.portal.kit import refused as pages
+from server.web.s3 import refusals as s3
+from server.web.s3 import sts_errors
 
 logger = structlog.get_logger(__name__)
 
@@ -111,12 +113,16 @@ def as_problem(refused: Refused) -> dict[str, Any]:
 
 def _refused(refused: Refused) -> Response:
     status, door = STATUS[type(refused)], doors.entered()
-    if not (door is Door.HUB and hub.is_probe(refused)):
+    if not (door in {Door.HUB, Door.S3} and hub.is_probe(refused)):
         _record(refused)
     if door is Door.HUB:
         response = hub.refuse(refused, status, as_problem(refused))
     elif door is Door.OCI:
         response = oci.refuse(refused, status, as_problem(refused))
+    elif door is Door.S3:
+        response = s3.refuse(refused, as_problem(refused))
+    elif door is Door.STS:
+        response = sts_errors.refuse(refused, as_problem(refused))
     else:
         response = _problem(status, wait_seconds=refused.retry_after_seconds, **as_problem(refused))
     if response.status_code == 401:
@@ -226,5 +232,9 @@ def _problem(status: int, *, wait_seconds: int = 0, **parts: Any) -> Response:
         return hub.answer(status, f"{parts['detail']} {parts['next_step']}")
     if doors.entered() is Door.OCI:
         return oci.answer(status, f"{parts['detail']} {parts['next_step']}")
+    if doors.entered() is Door.S3:
+        return s3.of_status(status, f"{parts['detail']} {parts['next_step']}")
+    if doors.entered() is Door.STS:
+        return sts_errors.of_status(status, f"{parts['detail']} {parts['next_step']}")
     body = {"type": f"urn:weightgate:{parts['code']}", "status": status, **parts, "request_id": g.request_id}
     return Response(orjson.dumps(body), status=status, mimetype="application/problem+json")

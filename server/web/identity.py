@@ -118,7 +118,7 @@ def _identified() -> Caller:
     if refused is not None:
         raise refused
     caller: Caller = g.caller
-    _note_use(caller)
+    note_use(caller)
     return caller
 
 
@@ -132,7 +132,7 @@ def _authorization() -> str | None:
     return header
 
 
-def _note_use(caller: Caller) -> None:
+def note_use(caller: Caller) -> None:
     """Have the token's use noted once the answer has left: nobody waits for it."""
     use = resources()
     if token_uses.is_due(use, caller):

@@ -6,6 +6,7 @@ import pytest
 from werkzeug.routing import Rule
 
 from server.domain.permissions import Permission
+from tests import s3
 from tests.world import World
 
 CALLERS = ("admin", "auditor", "publisher", "cleared", "unsigned", "uncleared", "expired", None)
@@ -54,6 +55,7 @@ MATRIX = {
     "/tiers": (200, 200, 200, 200, 200, 200, 401, 401),
     "/agreements": (200, 200, 200, 200, 200, 200, 401, 401),
     "/tokens": (200, 200, 200, 200, 200, 200, 401, 401),
+    "/credentials/mini-gpt/base": (403, 403, 403, 200, 403, 403, 401, 401),
     "/keys": (200, 200, 200, 200, 200, 200, 200, 200),
     "/openapi.json": (200, 200, 200, 200, 200, 200, 200, 200),
 }  # fmt: skip
@@ -70,6 +72,7 @@ LISTS = ("/stages", "/downloads", "/organizations", "/people", "/clearances", "/
 
 def test_each_caller_gets_what_the_table_says(sqlite_world: World) -> None:
     """Every reading route, for every caller of the example."""
+    s3.open_door(sqlite_world)
     got = {
         path: tuple(sqlite_world.api("GET", path, caller).status_code for caller in CALLERS) for path in MATRIX
     }  # fmt: skip

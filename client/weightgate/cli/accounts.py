@@ -82,6 +82,19 @@ def tokens(context: click.Context, /, as_json: bool, **where: Any) -> None:
     _show(context, as_json, where, Client.tokens, lambda items: [_token_in_a_line(item) for item in items])
 
 
+@click.command("credentials")
+@click.argument("stage", metavar="MODEL/STAGE")
+@with_server
+@click.pass_context
+def s3_keys(context: click.Context, /, stage: str, **where: Any) -> None:
+    """Print keys for tools that read from S3, as JSON. Aws, boto3 and rclone run this by themselves.
+
+    In ~/.aws/config: credential_process = weightgate credentials MODEL/STAGE
+    """
+    # A refusal goes to standard error as a sentence: that is what these tools show of it.
+    _show(context, False, where, lambda client: client.s3_keys(stage), _for_aws)
+
+
 @click.command()
 @click.argument("endpoint", metavar="URL")
 @click.pass_context
@@ -106,6 +119,10 @@ def _show(
     except Ended as ended:
         context.exit(end(ended, as_json=as_json))
     click.echo(json.dumps(said) if as_json else "\n".join(in_lines(said)))
+
+
+def _for_aws(keys: dict[str, str]) -> list[str]:
+    return [json.dumps({"Version": 1, **keys})]
 
 
 def _approved(server: Server, around: Surroundings, publish: bool) -> str:

@@ -21,8 +21,9 @@ def commands() -> None:
 
 
 for command in (
-    accounts.login, accounts.logout, accounts.whoami, accounts.stages, accounts.tokens, accounts.forget,
-    downloads.download, downloads.verify, publishing.publish, findings_commands, log_commands, completion.completion,
+    accounts.login, accounts.logout, accounts.whoami, accounts.stages, accounts.tokens, accounts.s3_keys,
+    accounts.forget, downloads.download, downloads.verify, publishing.publish, findings_commands, log_commands,
+    completion.completion,
 ):  # fmt: skip
     commands.add_command(command)
 

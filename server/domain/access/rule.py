@@ -89,6 +89,16 @@ def require(
     return grant
 
 
+def require_again(
+    session: Session, use: Resources, caller: Caller, stage: str, checkpoint: str, paths: Sequence[str] | None
+) -> Grant:
+    """Decide once more what may have been issued before: rows 1 to 7. Nothing is locked, and nothing is counted."""
+    facts = gather(session, caller, find_stage(session, stage, lock=False), lock=False)
+    at = use.clock()
+    _raise(session, at, facts, refusal_now(use, facts, at))
+    return _grant(session, use, facts, at, checkpoint, paths)
+
+
 def require_reading(
     session: Session, use: Resources, caller: Caller, stage: str, checkpoint: str
 ) -> tuple[str, FileList]:
@@ -102,11 +112,13 @@ def require_stage(session: Session, use: Resources, caller: Caller, stage: str) 
     return require_sight(session, use, caller, stage).stage
 
 
-def require_sight(session: Session, use: Resources, caller: Caller, stage: str) -> Sight:
-    """The same, with the end of what the yes rests on."""
+def require_sight(
+    session: Session, use: Resources, caller: Caller, stage: str, *, staff_may_look: bool = True
+) -> Sight:  # fmt: skip
+    """The same, with the end of what the yes rests on. staff_may_look: else staff are asked as for an issue."""
     facts = gather(session, caller, find_stage(session, stage, lock=False), lock=False)
     at = use.clock()
-    _raise(session, at, facts, refusal_now(use, facts, at, staff_may_look=True))
+    _raise(session, at, facts, refusal_now(use, facts, at, staff_may_look=staff_may_look))
     found = _existing(facts.stage)
     opens = None if found.state == StageState.PUBLIC else clearance_for(facts, found, at)
     return Sight(at, found, None if opens is None else opens.expires_at)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from server.domain.audit import judging_proposals
 from server.domain.audit.world import JudgedByNothing, Record, Rule, Stage, World
+from server.domain.downloads.keyed_downloads import DOOR
 from server.domain.entry_kinds import EntryKind
 from server.domain.identity.proposals import ProposalKind
 from server.domain.permissions import Permission
@@ -105,6 +106,8 @@ def _download(world: World, record: Record) -> Iterator[str]:
     if stage is None:
         yield "it issues a stage that was never added"
         return
+    if "door" in record and (record["door"] != DOOR or len(record["files"]) != 1 or not record.get("access_key_id")):
+        yield "it is of a door that there is not, or not of one key and one file"
     if world.held.keys() & {name, record["model"], EVERYTHING}:
         yield "it issues a stage that is on hold"
     if stage.state == StageState.WITHDRAWN:

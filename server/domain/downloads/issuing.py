@@ -70,12 +70,12 @@ def issue(use: Resources, caller: Caller, order: Order) -> Download:
     caller.require(Permission.DOWNLOAD_CREATE)
     use.outside.require()
     _require_sensible(order.paths)
-    download_id, lifetime_seconds = str(_uuid7(use.clock())), use.settings.url_lifetime_seconds
+    download_id, lifetime_seconds = str(new_id(use.clock())), use.settings.url_lifetime_seconds
 
     def decide_and_log(session: Session) -> tuple[Grant, SoundLog, Appended]:
         grant = rule.require(session, use, caller, order.stage, order.checkpoint, order.paths)
         log = condition.require_sound(session, grant.at)
-        record = _record(caller, grant, download_id, order.renews, lifetime_seconds)
+        record = record_of(caller, grant, download_id, lifetime_seconds, order.renews)
         return (
             grant,
             log,
@@ -153,6 +153,36 @@ def issued_at(record: dict[str, Any]) -> datetime:
     return datetime.fromtimestamp(record["time"] / 1000, UTC)
 
 
+def record_of(
+    caller: Caller, grant: Grant, download_id: str, lifetime_seconds: int, renews: str | None = None
+) -> dict[str, Any]:
+    """What the log keeps of a download."""
+    record: dict[str, Any] = {
+        "actor": caller.as_record(),
+        "download": download_id,
+        "model": grant.model,
+        "stage": grant.stage,
+        "checkpoint": grant.checkpoint.checkpoint_id,
+        "files": [file.record for file in grant.files],
+        "lifetime_seconds": lifetime_seconds,
+    }
+    authority = {
+        "clearance": grant.clearance_id,
+        "tier": grant.tier,
+        "agreement_sha256": grant.agreement_sha256,
+        "signature": grant.signature_id,
+        "renews": renews,
+    }
+    return record | {key: value for key, value in authority.items() if value is not None}
+
+
+def new_id(at: datetime) -> uuid.UUID:
+    """A random id that sorts by time, so that an index grows at its end (RFC 9562, section 5.7)."""
+    value = (int(at.timestamp() * 1000) << 80) | int.from_bytes(os.urandom(10), "big")
+    value = value & ~(0xF << 76) | 0x7 << 76  # version 7
+    return uuid.UUID(int=value & ~(0x3 << 62) | 0x2 << 62)  # RFC variant
+
+
 def _saved(file: File) -> StoredObject:
     return file.stored._replace(filename=file.path.rpartition("/")[2])
 
@@ -184,32 +214,3 @@ def _require_sensible(paths: Sequence[str] | None) -> None:
         raise InvalidRequest(f"`paths` has more than {FILES_AT_MOST} entries. Omit it to get all files.")
     if len(set(paths)) != len(paths):
         raise InvalidRequest("`paths` contains the same file twice.")
-
-
-def _record(
-    caller: Caller, grant: Grant, download_id: str, renews: str | None, lifetime_seconds: int
-) -> dict[str, Any]:
-    record: dict[str, Any] = {
-        "actor": caller.as_record(),
-        "download": download_id,
-        "model": grant.model,
-        "stage": grant.stage,
-        "checkpoint": grant.checkpoint.checkpoint_id,
-        "files": [file.record for file in grant.files],
-        "lifetime_seconds": lifetime_seconds,
-    }
-    authority = {
-        "clearance": grant.clearance_id,
-        "tier": grant.tier,
-        "agreement_sha256": grant.agreement_sha256,
-        "signature": grant.signature_id,
-        "renews": renews,
-    }
-    return record | {key: value for key, value in authority.items() if value is not None}
-
-
-def _uuid7(at: datetime) -> uuid.UUID:
-    """A random id that sorts by time, so that an index grows at its end (RFC 9562, section 5.7)."""
-    value = (int(at.timestamp() * 1000) << 80) | int.from_bytes(os.urandom(10), "big")
-    value = value & ~(0xF << 76) | 0x7 << 76  # version 7
-    return uuid.UUID(int=value & ~(0x3 << 62) | 0x2 << 62)  # RFC variant

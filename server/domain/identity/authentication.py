@@ -20,6 +20,7 @@ from server.domain.errors import (
 from server.domain.identity import sessions, tokens
 from server.domain.identity.organizations import Organization
 from server.domain.identity.people import Person
+from server.domain.identity.s3_keys import S3Key
 from server.domain.identity.sessions import SignIn
 from server.domain.identity.tokens import Token
 from server.domain.permissions import Role, Scope
@@ -90,6 +91,18 @@ def identify(use: Resources, text: str, stranger: Caller) -> tuple[Caller, Refus
     row = use.database.look_up(_BY_PUBLIC_ID, public_id=public_id)
     if row is None or not tokens.matches(row.secret_sha256, text):
         return stranger, InvalidCredentials()
+    return _of_token(use, public_id, row, stranger)
+
+
+def identify_s3_key(use: Resources, key: S3Key, stranger: Caller) -> tuple[Caller, Refused | None]:
+    """The same for whoever signed with a key that was made for a token: they are who the token makes them."""
+    row = use.database.look_up(_BY_PUBLIC_ID, public_id=key.token_public_id)
+    if row is None:
+        return stranger, InvalidCredentials()
+    return _of_token(use, key.token_public_id, row, stranger)
+
+
+def _of_token(use: Resources, public_id: str, row: "_KnownToken", stranger: Caller) -> tuple[Caller, Refused | None]:
     caller = replace(
         stranger,
         via="token",

@@ -22,7 +22,8 @@ _ACTOR = {
     "address": "From", "user_agent": "User agent",
 }  # fmt: skip
 _VIA = {"session": "the portal", "token": "a token", "cli": "the command line", "anonymous": "no sign-in"}
-_LABELS = {"agreement_sha256": "Agreement SHA-256", "lifetime_seconds": "URL lifetime in seconds"}
+_LABELS = {"agreement_sha256": "Agreement SHA-256", "lifetime_seconds": "URL lifetime in seconds",
+           "access_key_id": "Access key ID"}  # fmt: skip
 _ELSEWHERE = frozenset({"actor", "entry", "files", "version", "kind"})  # shown in a way of their own
 
 Fact = tuple[str, str, Any]  # what it is, how it is shown, and the value

@@ -27,7 +27,7 @@ from server.web.portal.partner import ladder as words
 
 bp = Blueprint("stage_pages", __name__, url_prefix="/stages/<model>/<stage>")
 # The doors to all files at once: each has a template in templates/stages/doors, shown in this order.
-DOORS = ("weightgate", "hub", "oci", "curl", "wget")
+DOORS = ("weightgate", "hub", "s3", "oci", "curl", "wget")
 SUMS_SHOWN_AT_MOST = 40  # files whose hashes stand in the command itself; of more there is a file to save
 
 
@@ -85,6 +85,7 @@ def commands(caller: Caller, model: str, stage: str, checkpoint: str) -> Respons
         "partner/stages/commands.html",
         listed=listed,
         doors=[door for door in DOORS if door != "oci" or resources().settings.oci_door],
+        s3_door=_s3_door(),
         client_wheel=client_wheel.address(),
         leave_out_complete=curl_config.LEAVE_OUT_COMPLETE,
         with_wget=curl_config.WITH_WGET,
@@ -159,6 +160,12 @@ def _about(step: Step, caller: Caller) -> dict[str, Any]:
         "renew": None if step.renewal_id else step.clearance_id,
         "checklist": next(iter(checklists.of([step], caller)), None),
     }
+
+
+def _s3_door() -> str | None:
+    """Where S3 tools find the files, if they get keys here as the page says."""
+    made = resources().settings
+    return made.s3_door_url if made.s3_door != "off" and made.container_credentials else None
 
 
 def _manifest(caller: Caller, stage: str, checkpoint: str, form: ManifestForm) -> Response:

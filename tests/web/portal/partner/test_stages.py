@@ -15,6 +15,7 @@ from server.domain.publish.checkpoints import ManifestForm
 from server.domain.release import holds
 from server.web.api import curl_config
 from server.web.portal.partner import stages
+from tests import s3
 from tests.visits import words
 from tests.world import World
 
@@ -142,8 +143,27 @@ def test_commands_hold_no_live_token(sqlite_world: World) -> None:
 @pytest.mark.parametrize("door", stages.DOORS)
 def test_every_door_has_its_template(sqlite_world: World, door: str) -> None:
     """A door joins by its name in the list and one template, which has a heading of that id."""
+    s3.open_door(sqlite_world)
     page = sqlite_world.visit("cleared").get(f"{MAIN}/commands")
     assert f'id="{door}"' in page.text
+
+
+def test_what_s3_tools_need_is_shown_where_they_get_keys(sqlite_world: World) -> None:
+    """The commands as `tests/interop/test_s3_tools.py` runs them; not while a setting closes one of the doors."""
+    visit = sqlite_world.visit("cleared")
+    assert 'id="s3"' not in visit.get(f"{MAIN}/commands").text
+    s3.open_door(sqlite_world)
+    page = words(visit.get(f"{MAIN}/commands"))
+    files = f"mini-gpt/base@{main_id(sqlite_world)}"
+    for command in (
+        "export AWS_CONTAINER_CREDENTIALS_FULL_URI=http://localhost:8080/api/v1/credentials/mini-gpt/base",
+        'export AWS_CONTAINER_AUTHORIZATION_TOKEN="Bearer $WEIGHTGATE_TOKEN"', f"AWS_ENDPOINT_URL=http://{s3.HOST}",
+        f"aws s3 cp --recursive s3://models/{files} mini-gpt/base", f":s3,env_auth,endpoint='http://{s3.HOST}':models/{files}",
+        "vllm serve s3://models/mini-gpt/base --load-format runai_streamer",
+    ):  # fmt: skip
+        assert command in page, command
+    s3.open_door(sqlite_world, container_credentials=False)
+    assert 'id="s3"' not in visit.get(f"{MAIN}/commands").text
 
 
 def test_what_is_not_there_is_not_found(sqlite_world: World) -> None:

@@ -1,0 +1,165 @@
+"""Keyed downloads: files that S3 tools fetch with a key, each request of its own and most of them for a part.
+
+Each request is decided anew. One entry tells of all that one key fetches of one file, and is committed before the first
+byte of it leaves; a request that rests on something else than the entry says (another clearance, another signature) has
+an entry of its own. The URL is the store's proxy's alone: nobody is given it.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import orjson
+from sqlalchemy import LargeBinary, String, delete, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from server.domain import acts
+from server.domain.access import rule
+from server.domain.access.facts import find_stage
+from server.domain.access.rule import Grant
+from server.domain.callers import Caller
+from server.domain.downloads import issuing
+from server.domain.entry_kinds import EntryKind
+from server.domain.errors import AuthenticationRequired, NotPermitted
+from server.domain.identity import s3_keys
+from server.domain.identity.s3_keys import NewS3Key, S3Key
+from server.domain.permissions import Permission
+from server.domain.publish.checkpoints import File, FileList
+from server.domain.release.stages import Stage
+from server.domain.resources import Resources
+from server.log import condition
+from server.storage.database import Base, Moment, RowTaken
+
+DOOR = "s3"  # how an entry names the way by which a file was fetched
+URL_LIVES_SECONDS = 60  # the proxy uses it at once
+
+
+class KeyedDownload(Base):
+    """What one key fetches of one file, on one authority: the entry that tells of it."""
+
+    __tablename__ = "keyed_downloads"
+    claim_sha256: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    download_id: Mapped[str] = mapped_column(String(36))
+    expires_at: Mapped[datetime] = mapped_column(Moment, index=True)  # the key's end: nobody asks for it after that
+
+
+@dataclass(frozen=True, slots=True)
+class KeyedFile:
+    """Which file is asked for. stage: `model/stage`, as the caller wrote it; an alias is as good."""
+
+    stage: str
+    checkpoint: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A file that may be fetched now. download_id: that of the entry that tells of it already."""
+
+    stage: str
+    listed: FileList
+    file: File
+    download_id: str | None
+
+
+def key_for(use: Resources, caller: Caller, stage: str, lifetime_seconds: int | None = None) -> NewS3Key:
+    """Make a key that opens one stage, if the caller may have its files now. Raises a Refused."""
+    caller.require(Permission.DOWNLOAD_CREATE)
+    if caller.token_public_id is None:  # also for a public stage: a key is somebody's
+        raise AuthenticationRequired
+    with use.database.reading() as session:
+        found = rule.require_sight(session, use, caller, stage, staff_may_look=False).stage
+    return s3_keys.mint(use, caller.token_public_id, found.id, lifetime_seconds)
+
+
+def stage_of(session: Session, key: S3Key, asked: str | None = None) -> str:
+    """Return the name of a key's stage: the one that was asked for, if it is one of its. Raises NotPermitted.
+
+    Of another stage nobody learns whether there is one.
+    """
+    stage = session.get(Stage, key.stage_id)
+    name = "another stage" if stage is None else stage.full_name
+    if asked is None and stage is not None:
+        return name
+    found = None if asked is None else find_stage(session, asked, lock=False)
+    if found is None or asked is None or found.id != key.stage_id:
+        raise NotPermitted(f"These keys are for {name}.", next_step="Get keys for the stage that you want.")
+    return asked
+
+
+def listing(use: Resources, caller: Caller, key: S3Key, asked: str | None, checkpoint: str) -> tuple[str, FileList]:
+    """The files of a checkpoint of the key's stage, and the stage's name as it was asked for, if it was.
+
+    Raises a Refused: NoSuchCheckpoint, too, for a stage without any.
+    """
+    caller.require(Permission.DOWNLOAD_CREATE)
+    with use.database.reading() as session:
+        name = stage_of(session, key, asked)
+        return name, rule.require_reading(session, use, caller, name, checkpoint)[1]
+
+
+def opens(use: Resources, key: S3Key, name: str) -> bool:
+    """Whether this is a name of the key's stage."""
+    with use.database.reading() as session:
+        found = find_stage(session, name, lock=False)
+    return found is not None and found.id == key.stage_id
+
+
+def look(use: Resources, caller: Caller, key: S3Key, wanted: KeyedFile) -> Seen:
+    """Decide whether they may fetch a file now. Nothing is issued. Raises a Refused or LogUnsound."""
+    caller.require(Permission.DOWNLOAD_CREATE)
+    with use.database.reading() as session:
+        stage = stage_of(session, key, wanted.stage)
+        grant = rule.require_again(session, use, caller, stage, wanted.checkpoint, [wanted.path])
+        condition.require_sound(session, grant.at)
+        return Seen(stage, grant.checkpoint, grant.files[0], _known(session, key, grant))
+
+
+def fetch(use: Resources, caller: Caller, key: S3Key, seen: Seen) -> str:
+    """Log what was just decided, if it is the first time, then sign: returns a URL for the store's proxy alone.
+
+    The first time it is decided under locks, and counted. Raises a Refused, LogUnsound or OutsideFault: then nothing
+    was logged, and no URL exists.
+    """
+    use.outside.require()
+    download_id = seen.download_id or _issue(use, caller, key, seen)
+    # The entry is committed, by us or by another request with the same key.
+    (url,) = use.signer.sign([seen.file.stored], download_id=download_id, lifetime_seconds=URL_LIVES_SECONDS)
+    return url
+
+
+def _issue(use: Resources, caller: Caller, key: S3Key, seen: Seen) -> str:
+    """Append the entry, unless another request does it at this moment; returns the download's id."""
+
+    def decide_and_log(session: Session) -> str:
+        # The checkpoint that was seen, also if another one becomes `main` at this moment.
+        grant = rule.require(session, use, caller, seen.stage, seen.listed.checkpoint_id, [seen.file.path])
+        log = condition.require_sound(session, grant.at)
+        if (known := _known(session, key, grant)) is not None:
+            return known
+        made = str(issuing.new_id(grant.at))
+        session.execute(delete(KeyedDownload).where(KeyedDownload.expires_at <= grant.at))
+        session.add(KeyedDownload(claim_sha256=_claim(key, grant), download_id=made, expires_at=key.expires_at))
+        session.flush()
+        lives_seconds = max(int((key.expires_at - grant.at) / timedelta(seconds=1)), 1)
+        record = issuing.record_of(caller, grant, made, lives_seconds)
+        record |= {"door": DOOR, "access_key_id": key.access_key_id}
+        organization_id = caller.organization_id
+        acts.append(session, EntryKind.DOWNLOAD, grant.at, record, organization_id=organization_id, log_id=log.id)
+        return made
+
+    try:
+        return use.database.together(decide_and_log)
+    except RowTaken:  # by a request at the same moment, whose entry is committed now
+        return use.database.together(decide_and_log)
+
+
+def _known(session: Session, key: S3Key, grant: Grant) -> str | None:
+    query = select(KeyedDownload.download_id).where(KeyedDownload.claim_sha256 == _claim(key, grant))
+    return session.scalar(query)
+
+
+def _claim(key: S3Key, grant: Grant) -> bytes:
+    rests_on = [grant.clearance_id, grant.tier, grant.agreement_sha256, grant.signature_id]
+    what = [key.access_key_id, grant.checkpoint.checkpoint_id, grant.files[0].path, *rests_on]
+    return hashlib.sha256(orjson.dumps(what)).digest()

@@ -1,0 +1,79 @@
+"""STS: the AWS libraries exchange a token for keys (AssumeRoleWithWebIdentity), as they would a Kubernetes account's.
+
+The role is the stage: `arn:aws:iam::000000000000:role/<model>/<stage>`. The request is not signed; the token in it says
+who asks.
+"""
+
+import re
+
+from flask import Blueprint, Response, g, request
+
+from server import dates
+from server.domain.callers import Caller
+from server.domain.downloads import keyed_downloads
+from server.domain.errors import AuthenticationRequired, InvalidRequest, NotFound
+from server.domain.identity import authentication, s3_keys
+from server.domain.permissions import Permission
+from server.web.identity import note_use, resources, stranger
+from server.web.s3 import xml
+from server.web.s3.sts_errors import NAMESPACE
+
+bp = Blueprint("sts", __name__)
+ACTION = "AssumeRoleWithWebIdentity"
+_ROLE = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/(?P<stage>[^/]{1,96}/[^/]{1,96})")
+_SESSION = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
+_CLOSED = "This server gives no keys for S3 tools to a web identity."
+
+
+@bp.post("/sts")
+@bp.post("/sts/", endpoint="with_slash")
+def assume() -> Response:
+    """Keys for a stage."""
+    use, form = resources(), request.form
+    if use.settings.s3_door == "off" or not use.settings.web_identity_credentials:
+        raise NotFound(_CLOSED, next_step="Ask {contact} which ways are open.")
+    if form.get("Action") != ACTION:
+        raise InvalidRequest(f"The only action here is {ACTION}.")
+    role, session = _ROLE.fullmatch(form.get("RoleArn", "")), form.get("RoleSessionName", "")
+    if role is None:
+        raise InvalidRequest("RoleArn is not arn:aws:iam::000000000000:role/MODEL/STAGE.")
+    if not _SESSION.fullmatch(session):
+        raise InvalidRequest("RoleSessionName has 2 to 64 letters, digits and +=,.@-.")
+    seconds = _seconds(form.get("DurationSeconds"))
+    caller = _caller(form.get("WebIdentityToken", "").strip())
+    made = keyed_downloads.key_for(use, caller, role["stage"], seconds)
+    arn = f"arn:aws:sts::000000000000:assumed-role/{role['stage']}/{session}"
+    credentials = [
+        ("AccessKeyId", made.key.access_key_id), ("SecretAccessKey", made.secret),
+        ("SessionToken", s3_keys.SESSION_TOKEN), ("Expiration", dates.rfc3339(made.key.expires_at)),
+    ]  # fmt: skip
+    result = [
+        ("SubjectFromWebIdentityToken", str(caller.token_public_id)), ("Audience", use.settings.public_url),
+        ("AssumedRoleUser", [("AssumedRoleId", f"{caller.token_public_id}:{session}"), ("Arn", arn)]),
+        ("Credentials", credentials), ("Provider", "weightgate"),
+    ]  # fmt: skip
+    items = [(f"{ACTION}Result", result), ("ResponseMetadata", [("RequestId", g.request_id)])]
+    return xml.answer(f"{ACTION}Response", items, NAMESPACE)
+
+
+assume.permission = Permission.DOWNLOAD_CREATE  # type: ignore[attr-defined]  # as `key_for` asks
+
+
+def _caller(token: str) -> Caller:
+    if not token:
+        raise AuthenticationRequired("WebIdentityToken is empty.", next_step="Put a token into the file that is named.")
+    g.caller, refused = authentication.identify(resources(), token, stranger())
+    if refused is not None:
+        raise refused
+    caller: Caller = g.caller
+    note_use(caller)
+    return caller
+
+
+def _seconds(text: str | None) -> int | None:
+    if text is None:
+        return None
+    least = s3_keys.LIFETIME_SECONDS_AT_LEAST
+    if not (text.isascii() and text.isdigit() and least <= int(text[:9]) <= 43200):
+        raise InvalidRequest(f"DurationSeconds is a whole number from {least} to 43200.")
+    return int(text)

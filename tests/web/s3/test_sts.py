@@ -1,0 +1,131 @@
+"""The credential doors: keys for a token, in the forms in which AWS libraries ask; refusals in theirs, too."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from server.domain.identity import s3_keys
+from tests import s3
+from tests.web import test_errors as given
+from tests.world import World
+
+STAGE = "mini-gpt/base"
+
+
+@pytest.fixture
+def door(sqlite_world: World) -> World:
+    s3.open_door(sqlite_world)
+    return sqlite_world
+
+
+def assume(world: World, token: str = "cleared", stage: str = STAGE, more: dict[str, str | None] | None = None) -> Any:
+    form: dict[str, str | None] = {
+        "Action": "AssumeRoleWithWebIdentity", "Version": "2011-06-15", "RoleSessionName": "a-session",
+        "RoleArn": f"arn:aws:iam::000000000000:role/{stage}",
+        "WebIdentityToken": world.example.tokens.get(token, token), **(more or {}),
+    }  # fmt: skip
+    return world.client.post("/sts", data={name: value for name, value in form.items() if value is not None})
+
+
+def inside(answer: Any, name: str) -> str:
+    return str(answer.text.partition(f"<{name}>")[2].partition(f"</{name}>")[0])
+
+
+def test_a_token_is_exchanged_for_keys(door: World) -> None:
+    """Of the stage that the role names; the token's newline is no part of it."""
+    answer = assume(door, f"{door.example.tokens['cleared']}\n")
+    assert answer.status_code == 200
+    key = s3_keys.parse(door.use, inside(answer, "AccessKeyId"))
+    assert key is not None
+    assert inside(answer, "SecretAccessKey") == s3_keys.secret_of(door.use, key.access_key_id)
+    assert inside(answer, "Arn") == f"arn:aws:sts::000000000000:assumed-role/{STAGE}/a-session"
+    assert door.example.tokens["cleared"] not in answer.text
+    assert door.records("download") == []
+
+
+def test_a_container_gets_the_same(door: World) -> None:
+    """As JSON, at an address of its stage; the session token is there, since some libraries fail without."""
+    answer = door.api("GET", f"/credentials/{STAGE}")
+    assert answer.status_code == 200
+    key = s3_keys.parse(door.use, answer.json["AccessKeyId"])
+    assert key is not None
+    assert answer.json["SecretAccessKey"] == s3_keys.secret_of(door.use, key.access_key_id)
+    assert answer.json["Token"] == s3_keys.SESSION_TOKEN
+    assert answer.json["Expiration"].endswith("Z")
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+BAD: dict[str, tuple[dict[str, str | None], int, str]] = {
+    "no action": ({"Action": None}, 400, "ValidationError"),
+    "another action": ({"Action": "GetCallerIdentity"}, 400, "ValidationError"),
+    "no role": ({"RoleArn": None}, 400, "ValidationError"),
+    "a user": ({"RoleArn": "arn:aws:iam::000000000000:user/x/y"}, 400, "ValidationError"),
+    "a deeper role": ({"RoleArn": "arn:aws:iam::000000000000:role/a/b/c"}, 400, "ValidationError"),
+    "no session": ({"RoleSessionName": None}, 400, "ValidationError"),
+    "a long session": ({"RoleSessionName": "s" * 65}, 400, "ValidationError"),
+    "a session with a break": ({"RoleSessionName": "a\nb"}, 400, "ValidationError"),
+    "too short": ({"DurationSeconds": "899"}, 400, "ValidationError"),
+    "too long": ({"DurationSeconds": "43201"}, 400, "ValidationError"),
+    "no number": ({"DurationSeconds": "1e3"}, 400, "ValidationError"),
+    "no token": ({"WebIdentityToken": None}, 400, "InvalidIdentityToken"),
+    "an empty token": ({"WebIdentityToken": " "}, 400, "InvalidIdentityToken"),
+    "not a token": ({"WebIdentityToken": "eyJhbGciOiJub25lIn0.e30."}, 400, "InvalidIdentityToken"),
+    "another stage": ({"RoleArn": "arn:aws:iam::000000000000:role/gpt-2/1558M"}, 403, "AccessDenied"),
+    "no such stage": ({"RoleArn": "arn:aws:iam::000000000000:role/no/thing"}, 403, "AccessDenied"),
+    "above": ({"RoleArn": "arn:aws:iam::000000000000:role/mini-gpt/large"}, 403, "AccessDenied"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_request_gets_sts_s_own_word(door: World, case: str) -> None:
+    """With our sentence; no key."""
+    more, status, code = BAD[case]
+    answer = assume(door, more=more)
+    assert (answer.status_code, inside(answer, "Code")) == (status, code)
+    assert inside(answer, "Message").endswith(".") or "`" in inside(answer, "Message")
+    assert inside(answer, "RequestId")
+    assert "AccessKeyId" not in answer.text
+
+
+def test_what_is_hidden_and_what_is_not_there_are_told_alike(door: World) -> None:
+    """A planned stage is no stage to a partner."""
+    hidden, missing = (assume(door, stage=stage) for stage in ("gpt-2/1558M", "gpt-2/none"))
+    assert inside(hidden, "Message") == inside(missing, "Message")
+
+
+@pytest.mark.parametrize(
+    ("act", "code"),
+    [
+        (given.hold(STAGE), "AccessDenied"),
+        (given.suspend, "AccessDenied"),
+        (given.revoke_the_token, "InvalidIdentityToken"),
+    ],
+)
+def test_no_keys_are_given_after_an_end(door: World, act: Callable[[World], object], code: str) -> None:
+    """At neither door."""
+    act(door)
+    assert inside(assume(door), "Code") == code
+    assert door.api("GET", f"/credentials/{STAGE}").status_code in {401, 403, 451}
+
+
+@pytest.mark.parametrize(
+    ("closed", "statuses"),
+    [
+        ({"s3_door": "off"}, (403, 404)), ({"container_credentials": False}, (200, 404)),
+        ({"web_identity_credentials": False}, (403, 200)),
+    ],
+)  # fmt: skip
+def test_settings_close_each_door(door: World, closed: dict[str, Any], statuses: tuple[int, int]) -> None:
+    """STS and the container's; without the S3 door there are no keys at all."""
+    s3.open_door(door, **closed)
+    assert (assume(door).status_code, door.api("GET", f"/credentials/{STAGE}").status_code) == statuses
+
+
+def test_a_query_is_no_form(door: World) -> None:
+    """Addresses are logged on the way; and nothing is got by GET."""
+    token = door.example.tokens["cleared"]
+    answer = door.client.post(f"/sts?WebIdentityToken={token}")
+    assert (answer.status_code, inside(answer, "Code")) == (400, "ValidationError")
+    assert "Do not put credentials in the URL" in answer.text
+    assert door.client.get("/sts").status_code == 405
