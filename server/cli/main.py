@@ -28,7 +28,7 @@ COMMANDS = {
     "store": ("serve", "Run only the embedded store until interrupted, for a service manager."),
     "demo": ("demo", "Run a demo with example data until interrupted."),
     "demo-code": ("demo_code", "Print the current one-time code of a person in the demo."),
-    "migrate": ("migrate", "Migrate the database to this version's schema."),
+    "migrate": ("migrate", "Migrate the database to this version's schema, and create the keys that are new in it."),
     "doctor": ("doctor", "Check the instance: settings, keys, database, proxy, clock, store."),
     "publish": ("publish", "Check, sign and upload FOLDER, and make it the stage's `main` checkpoint."),
     "publisher": (
