@@ -18,7 +18,10 @@ from server.domain.resources import Resources
 @with_json
 @click.pass_obj
 def migrate(instance: Instance, as_json: bool) -> None:
-    """Migrate the database to this version's schema, and create the keys that are new in it. Back up first. Safe to run again."""
+    """Migrate the database to this version's schema, and create the keys that are new in it.
+
+    Back up first. Safe to run again.
+    """
     making.write_schema(instance.settings)
     making.write_s3_key(instance.settings)
     owner = Resources(instance.settings).as_owner()
