@@ -26,7 +26,7 @@ from tests.cli.started import Started, answers
 
 KEYS = {
     "endpoint", "s3_endpoint", "bucket", "database_url", "people", "tokens", "stages", "sources", "log_origin",
-    "log_vkey", "receipt_vkey", "manifest_public_key",
+    "log_vkey", "receipt_vkey", "manifest_public_key", "s3_door",
 }  # fmt: skip
 PEOPLE = {"admin", "admin2", "auditor", "publisher", "cleared", "unsigned", "uncleared"}
 

@@ -26,8 +26,9 @@ def changed(world: World, **files: Path) -> Settings:
     if not own["smtp_password_file"].exists():
         keys.write_private(own["smtp_password_file"], b"a password")
     named = {name: str(path) for name, path in (own | files).items()}
+    door = {"s3_door": "proxy", "s3_door_url": "http://localhost:8334", "embedded_store": True}
     return write_settings(
-        world.template, world.folder, world.settings.database_url, anchor_bucket="anchors", **named, **MAIL
+        world.template, world.folder, world.settings.database_url, anchor_bucket="anchors", **door, **named, **MAIL
     )
 
 
@@ -42,6 +43,13 @@ def test_each_key_file_that_the_settings_name_is_opened(sqlite_world: World, nam
         keys.write_private(path, b"no key")
         (sentence,) = key_files.unusable(changed(sqlite_world, **{name: path}))
         assert str(path) in sentence
+
+
+def test_the_s3_door_s_key_is_wanted_only_where_it_is_open(sqlite_world: World) -> None:
+    """An instance from before it has none until `migrate`."""
+    settings = changed(sqlite_world, s3_key_file=sqlite_world.folder / "gone")
+    assert len(key_files.unusable(settings)) == 1
+    assert key_files.unusable(settings.model_copy(update={"s3_door": "off"})) == []
 
 
 def test_an_anchor_key_is_wanted_only_with_an_anchor_bucket(sqlite_world: World) -> None:
