@@ -30,7 +30,18 @@ FILES = {
     "/stages/<model>/<stage>/<checkpoint>/SHA256SUMS", "/stages/<model>/<stage>/<checkpoint>/manifest",
     "/stages/<model>/<stage>/<checkpoint>/manifest/chunks",
 }  # fmt: skip
-NOT_PORTAL = ("/api/", "/<model>/", "/datasets/", "/spaces/", "/client/", "/log/", "/healthz", "/readyz")
+NOT_PORTAL = (
+    "/api/",
+    "/<model>/",
+    "/datasets/",
+    "/spaces/",
+    "/v2/",
+    "/s3-door/",
+    "/client/",
+    "/log/",
+    "/healthz",
+    "/readyz",
+)
 OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
 LOADED = "performance.getEntriesByType('resource').map(one => one.name)"
 SHIFTED = """() => new Promise((done) => {
