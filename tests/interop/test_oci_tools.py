@@ -104,7 +104,7 @@ def test_the_portals_commands_do_what_they_say(sqlite_world: World, server: Serv
         update={"public_url": f"http://localhost:{server.port}"}
     )
     page = sqlite_world.visit("cleared").get(f"/stages/{STAGE}/main/commands").text
-    printed = [html.unescape(text) for text in re.findall(r"<pre[^>]*skopeo[^>]*><code>(.*?)</code>", page)]
+    printed = [html.unescape(text) for text in re.findall(r"<pre[^>]*skopeo[^>]*><code>(.*?)</code>", page, re.DOTALL)]
     assert len(printed) == 2
     policy = tmp_path / "home/.config/containers/policy.json"  # which the package does not bring
     policy.parent.mkdir(parents=True)
