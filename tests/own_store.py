@@ -19,6 +19,7 @@ def on_own_store(world: World, *, embedded: bool = True) -> Iterator[EmbeddedSto
         known = {
             "s3_endpoint_url": store.endpoint_url, "signer_key_file": store.signer_key_file,
             "publisher_key_file": store.publisher_key_file, "embedded_store": embedded,
+            "uploads_key_file": store.uploads_key_file,
         }  # fmt: skip
         world.template = replace(world.template, settings=world.template.settings.model_copy(update=known))
         world.settings = write_settings(world.template, world.folder, world.settings.database_url)

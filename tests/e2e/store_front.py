@@ -42,7 +42,7 @@ class StoreFront:
         self.judge_put: Judge = lambda _target, _range: Spoil.NOTHING
         self.asked: list[tuple[str, str]] = []
         self.put: list[tuple[str, int]] = []
-        self.sent_bytes = 0
+        self.sent_bytes, self.counting = 0, threading.Lock()
         self.store = urlsplit(store_url).netloc
         self._listener = _Listener(self, host)
         name = f"[{host}]" if ":" in host else host
@@ -158,7 +158,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header(name, str(len(body)) if is_length else value)
             self.end_headers()
             for begin in range(0, len(body) // (2 if spoil is Spoil.CUT else 1), PIECE_BYTES):
-                self.front.sent_bytes += self.wfile.write(body[begin : begin + PIECE_BYTES])
+                count = self.wfile.write(body[begin : begin + PIECE_BYTES])
+                with self.front.counting:
+                    self.front.sent_bytes += count
                 time.sleep(self.front.seconds_a_piece)
         if spoil in {Spoil.CUT, Spoil.DEAD}:
             self.close_connection = True

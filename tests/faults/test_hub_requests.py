@@ -49,7 +49,7 @@ ODD = [
     ";",
     "?",
 ]
-HUB = [row for row in ROWS if row.rule.startswith(FOR_PROGRAMS) and not row.rule.startswith("/api/v1/")]
+HUB = [row for row in ROWS if row.rule.startswith(FOR_PROGRAMS) and not row.rule.startswith(("/api/v1/", "/v2/"))]
 RESOLVING = [row for row in HUB if "/resolve/" in row.rule]
 QUERIES = ["limit", "cursor", "recursive", "expand", "blobs", "author", "search", "x"]
 VALUES = [*PATHS, "true", "False", "1", "-1", "9" * 30]
