@@ -28,11 +28,8 @@ LOOK_EVERY_SECONDS = 1
 _AGAIN = "Run the same command again."
 
 
-class _NotArrived(Refused):
-    """Not everything has arrived."""
-
-    code = "not_arrived"
-    next_step = _AGAIN
+class _NotArrived(Exception):
+    """Not everything has arrived: the text says what."""
 
 
 @dataclass(slots=True)
@@ -73,8 +70,8 @@ def publish_next(use: Resources) -> bool:
         _end(run, InvalidRequest(str(faults), next_step="Correct the folder, and publish it again."))
     except ChecksumMismatch as error:
         _end(run, NotPossible(f"The upload was damaged: {error}.", next_step=_AGAIN))
-    except _NotArrived as refused:
-        _end(run, refused, UploadState.OPEN)
+    except _NotArrived as missing:
+        _end(run, NotPossible(str(missing), next_step=_AGAIN), UploadState.OPEN)
     except Refused as refused:
         _end(run, refused)
     return True

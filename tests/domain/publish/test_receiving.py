@@ -103,7 +103,7 @@ def test_what_has_not_arrived_can_still_be_sent(sqlite_world: World) -> None:
     uploads.complete(world.use, caller, upload.id)
     receiving.publish_next(world.use)
     early = seen(world, upload)
-    assert (early.state, early.refusal_code) == ("open", "not_arrived")
+    assert (early.state, early.refusal_code) == ("open", "not_possible")
     sent(world, upload)
     assert uploads.complete(world.use, caller, upload.id).refusal is None
     receiving.publish_next(world.use)
@@ -120,7 +120,7 @@ def test_a_stump_in_the_store_is_put_together_again(sqlite_world: World) -> None
         world.use.arrivals.put_bytes(file.object_key, b"")
     world.use.arrivals.abort(files[1].object_key, str(files[1].attempt))
     receiving.publish_next(world.use)
-    assert (seen(world, upload).state, seen(world, upload).refusal_code) == ("open", "not_arrived")
+    assert (seen(world, upload).state, seen(world, upload).refusal_code) == ("open", "not_possible")
     assert [slot.url is None for slot in slots(world, upload)] == [True, False]
     sent(world, upload)
     uploads.complete(world.use, caller, upload.id)
