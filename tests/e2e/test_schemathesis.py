@@ -9,7 +9,7 @@ from tests.e2e.serving import served
 from tests.findings import report
 from tests.world import World
 
-CASES_AN_OPERATION = 6
+CASES_AN_OPERATION = 10
 SECONDS_AT_MOST = 240
 # Nobody guesses a name that is there: with these, what is behind it is tried as well.
 REAL = """
