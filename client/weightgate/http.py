@@ -11,7 +11,8 @@ import re
 import ssl
 import time
 import urllib.request
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -20,6 +21,7 @@ from weightgate.verdicts import CannotTell, Malformed, WrongUse
 
 TIMEOUT_SECONDS = 10.0
 UPLOAD_TIMEOUT_SECONDS = 300.0
+LOST = (OSError, http.client.HTTPException)  # what a connection that broke raises
 _CHUNK_BYTES = 65_536
 _TOKEN = re.compile(r"[!-~]{1,1024}")
 _SECONDS = re.compile(r"[0-9]{1,6}")
@@ -83,7 +85,7 @@ class Server:
                 kind = response.headers.get_content_type()
                 body = _read(response, limit_bytes, ends_at) if status in body_of else b""
                 after = response.headers.get("Retry-After", "")
-        except (OSError, http.client.HTTPException) as error:
+        except LOST as error:
             raise CannotTell("unreachable", f"The server does not respond ({reason(error)}).") from None
         if 300 <= status < 400:
             raise CannotTell(
@@ -120,6 +122,36 @@ def connect(url: str, ca: str | None, timeout_seconds: float) -> http.client.HTT
     return connection
 
 
+class Kept:
+    """A connection to a store, used again for every URL of the same origin. For one thread."""
+
+    def __init__(self, ca: str | None, timeout_seconds: float) -> None:
+        self._ca, self._timeout_seconds = ca, timeout_seconds
+        self._connection: http.client.HTTPConnection | None = None
+        self._origin = ""
+
+    def ask(
+        self, method: str, url: str, headers: Mapping[str, str], body: Iterable[bytes] | None = None
+    ) -> http.client.HTTPResponse:
+        """Ask for a URL that `require_safe` let through. Raises what is in LOST; then hang up."""
+        parts = urlsplit(url)
+        origin = f"{parts.scheme}://{parts.netloc}"
+        if self._connection is None or origin != self._origin:
+            self.hang_up()
+            self._connection, self._origin = connect(url, self._ca, self._timeout_seconds), origin
+        target = parts._replace(scheme="", netloc="", fragment="").geturl()
+        # It may answer before it has the whole body, and say why.
+        passed_over = () if body is None else (BrokenPipeError, ConnectionResetError)
+        with suppress(*passed_over):
+            self._connection.request(method, target, body, {**headers, "User-Agent": "weightgate"})
+        return self._connection.getresponse()
+
+    def hang_up(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
 def put(url: str, headers: Mapping[str, str], content: bytes, ca: str | None = None) -> None:
     """PUT bytes to a URL that a server gave, with its headers and without any token. Raises CannotTell."""
     require_safe(url)
@@ -127,7 +159,7 @@ def put(url: str, headers: Mapping[str, str], content: bytes, ca: str | None = N
     try:
         with _opener(request.type, ca).open(request, timeout=UPLOAD_TIMEOUT_SECONDS) as response:
             status = int(response.status)
-    except (OSError, http.client.HTTPException) as error:
+    except LOST as error:
         raise CannotTell("unreachable", f"The store does not respond ({reason(error)}).") from None
     if status not in {200, 201, 204}:
         raise CannotTell("not_stored", f"The store did not take the file (HTTP {status}).")

@@ -3,6 +3,7 @@
 import hashlib
 import mmap
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,9 +41,10 @@ def is_whole(file: File, path: Path) -> bool:
 def size_of(path: Path) -> int | None:
     """Return a plain file's size; None for one that is not there. A link or a folder has none that could be right."""
     try:
-        return path.lstat().st_size if path.is_file() and not path.is_symlink() else None if not path.exists() else -1
+        status = path.lstat()
     except OSError:
         return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else -1
 
 
 @contextmanager

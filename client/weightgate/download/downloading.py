@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from weightgate.download import checking
+from weightgate.download.finishing import Finishing
 from weightgate.download.folder import Folder
 from weightgate.download.manifest import Chunk, File, Manifest
 from weightgate.download.older import Older
@@ -82,8 +83,9 @@ class Download:
             stage=order.stage, checkpoint=order.signed.checkpoint_id, files=len(order.files), bytes=missing_bytes
         )
         try:
-            self._copy(arriving)
-            self._receive(arriving)
+            with Finishing(self._patience, self._finish) as finishing:
+                self._copy(arriving, finishing)
+                self._receive(arriving, finishing)
         finally:
             for one in arriving:
                 one.partial.close()
@@ -108,7 +110,9 @@ class Download:
                 f"{self._order.to.file(different[0].path)} is not the published file. Nothing was changed.",
                 "Move it away, choose another folder with --to, or overwrite it with --replace.",
             )
-        left = checking.missing(absent, self._patience) | {file.path: list(file.chunks) for file in different}
+        begun = [(file, partial) for file, partial in absent if checking.size_of(partial) is not None]
+        left = {file.path: list(file.chunks) for file in (*(file for file, _ in absent), *different)}
+        left |= checking.missing(begun, self._patience)
         return [self._begun(file, left[file.path]) for file in self._order.files if file.path in left]
 
     def _different(self, there: Sequence[tuple[File, Path]]) -> list[File]:
@@ -125,7 +129,7 @@ class Download:
         partial = PartialFile(self._order.to.partial(file.path), file.size_bytes)
         return _Arriving(file, partial, chunks, hash_whole=not self._order.signed.bound)
 
-    def _copy(self, arriving: Sequence[_Arriving]) -> None:
+    def _copy(self, arriving: Sequence[_Arriving], finishing: Finishing[_Arriving]) -> None:
         """Take from this disk what lies there as it is; and finish what is whole by that, or was before."""
 
         def copy(buffer: memoryview, item: tuple[_Arriving, Chunk]) -> None:
@@ -137,9 +141,9 @@ class Download:
             share(_missing(arriving), self._order.jobs, self._patience, checking.block, copy)
         for one in arriving:
             if not one.missing:
-                self._finish(one)
+                finishing.add(one)
 
-    def _receive(self, arriving: Sequence[_Arriving]) -> None:
+    def _receive(self, arriving: Sequence[_Arriving], finishing: Finishing[_Arriving]) -> None:
         wanted = [one for one in arriving if one.missing]
         if not wanted:
             return
@@ -154,8 +158,8 @@ class Download:
             elif copied_bytes := rebuilding.receive(receiver, one.file, chunk, one.partial):
                 self._copied(one, copied_bytes)
             if self._arrived(one, chunk):
-                self._finish(one)
                 self._urls.drop(one.file)
+                finishing.add(one)
 
         share(_missing(wanted), self._order.jobs, self._patience, self._hired, receive)
 

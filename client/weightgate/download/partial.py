@@ -7,10 +7,14 @@ import errno
 import hashlib
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from weightgate.download.folder import failed
 from weightgate.download.manifest import Chunk
+
+Result = TypeVar("Result")
 
 BLOCK_BYTES = 4 * 1024 * 1024
 _ALIGNMENT = 4096
@@ -64,8 +68,7 @@ class PartialFile:
             if self._plain is not None:
                 getattr(os, "fdatasync", os.fsync)(self._plain)  # or a power loss could leave holes under the name
             self.close()
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self.path.replace(target)
+            _in_its_folder(target, lambda: self.path.replace(target))
         except OSError as error:
             raise failed(error, target) from None
 
@@ -79,8 +82,8 @@ class PartialFile:
     def _opened(self) -> tuple[int, int | None]:
         with self._lock:
             if self._plain is None:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                plain = os.open(self.path, os.O_RDWR | os.O_CREAT | _SAFE, 0o666)
+                flags = os.O_RDWR | os.O_CREAT | _SAFE
+                plain = _in_its_folder(self.path, lambda: os.open(self.path, flags, 0o666))
                 if os.fstat(plain).st_size != self._size_bytes:
                     os.ftruncate(plain, self._size_bytes)
                 self._plain = plain
@@ -91,6 +94,15 @@ class PartialFile:
                     except OSError:
                         self._direct = None  # this file system does not
             return self._plain, self._direct
+
+
+def _in_its_folder(path: Path, act: Callable[[], Result]) -> Result:
+    """Do what makes a file; make its folder where that is not there yet."""
+    try:
+        return act()
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return act()
 
 
 def has_chunk(path: Path, chunk: Chunk, buffer: memoryview) -> bool:

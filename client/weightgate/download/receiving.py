@@ -5,14 +5,13 @@ import http.client
 import mmap
 import re
 from types import TracebackType
-from urllib.parse import urlsplit
 
 from weightgate.download.manifest import Chunk, File
 from weightgate.download.partial import BLOCK_BYTES, PartialFile
 from weightgate.download.patience import Patience
 from weightgate.download.progress import Progress
 from weightgate.download.urls import Urls
-from weightgate.http import connect, reason
+from weightgate.http import LOST, Kept, reason
 from weightgate.verdicts import CannotTell, Refuted
 
 TIMEOUT_SECONDS = 30.0
@@ -20,7 +19,6 @@ _PIECE_BYTES = 256 * 1024  # hashed while it is in the processor's cache
 _TRIES = 3  # of a chunk whose hash is wrong
 _FRESH_TRIES = 5  # of URLs that are refused one after the other
 _RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)")
-_LOST = (OSError, http.client.HTTPException)
 
 
 class _Expired(Exception):
@@ -35,16 +33,15 @@ class Receiver:
     """One thread's connection and buffer, both used again for every chunk."""
 
     def __init__(self, urls: Urls, progress: Progress, patience: Patience, ca: str | None) -> None:
-        self._urls, self._progress, self._patience, self._ca = urls, progress, patience, ca
+        self._urls, self._progress, self._patience = urls, progress, patience
         self._buffer = memoryview(mmap.mmap(-1, BLOCK_BYTES))  # on a page of its own, as O_DIRECT wants it
-        self._connection: http.client.HTTPConnection | None = None
-        self._origin = ""
+        self._connection = Kept(ca, TIMEOUT_SECONDS)
 
     def __enter__(self) -> "Receiver":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._hang_up()
+        self._connection.hang_up()
 
     @property
     def buffer(self) -> memoryview:
@@ -68,7 +65,7 @@ class Receiver:
     def lost(self, file: File, chunk: Chunk) -> None:
         """What arrived is not the chunk."""
         self._progress.lost(chunk.size_bytes, f"{file.path}: bytes {chunk.begin} to {chunk.end} arrived damaged")
-        self._hang_up()
+        self._connection.hang_up()
 
     def fetch(self, file: File, begin: int, end: int, partial: PartialFile) -> None:
         """Fetch a part of a chunk into its place; whoever asked for it checks the chunk. Raises as `receive`."""
@@ -78,8 +75,8 @@ class Receiver:
         """Fetch a few bytes that nothing proves; fewer, or none, where the store does not give them at once."""
         try:
             content = self._open(self._urls.of(file), begin, end, file).read()
-        except (_Expired, _Busy, CannotTell, *_LOST):
-            self._hang_up()
+        except (_Expired, _Busy, CannotTell, *LOST):
+            self._connection.hang_up()
             return b""
         self._progress.peeked(len(content))
         return content
@@ -93,18 +90,18 @@ class Receiver:
                 response = self._open(url, position, chunk.end, file)
                 position = self._take(response, position, chunk.end, partial, digest)
             except _Expired:
-                self._hang_up()
+                self._connection.hang_up()
                 refusals += 1
                 self._renew(file, url, refusals)
                 continue
             except _Busy as busy:
                 lost = str(busy)
-            except _LOST as error:
+            except LOST as error:
                 lost = f"the store: {reason(error)}"
             if position > before:
                 attempt = refusals = 0
             if position < chunk.end:
-                self._hang_up()
+                self._connection.hang_up()
                 self._patience.wait(attempt, lost)
                 attempt += 1
 
@@ -129,7 +126,7 @@ class Receiver:
                 self._patience.require()
                 try:
                     count = response.readinto(self._buffer[filled : min(filled + _PIECE_BYTES, wanted)])
-                except _LOST:
+                except LOST:
                     count = 0
                 broken = count == 0
                 digest.update(self._buffer[filled : filled + count])
@@ -143,11 +140,7 @@ class Receiver:
 
     def _open(self, url: str, begin: int, end: int, file: File) -> http.client.HTTPResponse:
         """Ask for a range, and look at what is said of it before a byte of it is taken."""
-        parts = urlsplit(url)
-        connection = self._connected(url)
-        target = parts._replace(scheme="", netloc="", fragment="").geturl()
-        connection.request("GET", target, headers={"Range": f"bytes={begin}-{end - 1}", "User-Agent": "weightgate"})
-        response = connection.getresponse()
+        response = self._connection.ask("GET", url, {"Range": f"bytes={begin}-{end - 1}"})
         if response.status in {401, 403}:
             raise _Expired
         if response.status == 429 or response.status >= 500:
@@ -159,19 +152,6 @@ class Receiver:
         elif response.status != 200 or (begin, end) != (0, file.size_bytes) or response.length != file.size_bytes:
             raise _unexpected(file, response)
         return response
-
-    def _connected(self, url: str) -> http.client.HTTPConnection:
-        parts = urlsplit(url)
-        origin = f"{parts.scheme}://{parts.netloc}"
-        if self._connection is None or origin != self._origin:
-            self._hang_up()
-            self._connection, self._origin = connect(url, self._ca, TIMEOUT_SECONDS), origin
-        return self._connection
-
-    def _hang_up(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
 
 
 def _wrong_size(file: File, told: str) -> Refuted:

@@ -1,14 +1,11 @@
 """Sending parts to the store: each again until it has arrived, under fresh URLs where the old ones have expired."""
 
-import http.client
 from collections.abc import Iterator
-from contextlib import suppress
 from types import TracebackType
-from urllib.parse import urlsplit
 
 from weightgate.download.patience import Patience
 from weightgate.download.progress import Progress
-from weightgate.http import connect, reason
+from weightgate.http import LOST, Kept, reason
 from weightgate.upload.part_urls import Part, PartUrls, Slot
 from weightgate.verdicts import CannotTell
 
@@ -19,22 +16,20 @@ _FRESH_TRIES = 5  # of URLs that are refused one after the other
 _ANSWER_BYTES_AT_MOST = 65_536
 _TAKEN = {200, 201, 204}
 _REFUSES_URL = {401, 403, 404}  # 404: the store has forgotten what was begun; the server begins it anew
-_LOST = (OSError, http.client.HTTPException)
 
 
 class Sender:
     """One thread's connection to the store, used again for every part."""
 
     def __init__(self, urls: PartUrls, progress: Progress, patience: Patience, ca: str | None) -> None:
-        self._urls, self._progress, self._patience, self._ca = urls, progress, patience, ca
-        self._connection: http.client.HTTPConnection | None = None
-        self._origin = ""
+        self._urls, self._progress, self._patience = urls, progress, patience
+        self._connection = Kept(ca, TIMEOUT_SECONDS)
 
     def __enter__(self) -> "Sender":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._hang_up()
+        self._connection.hang_up()
 
     def send(self, part: Part) -> None:
         """Send a part unless it has arrived. Raises Refused, Failed for a file that has changed, or CannotTell."""
@@ -76,34 +71,16 @@ class Sender:
         status, why = self._answer(url, slot, pieces())
         if status not in _TAKEN:
             self._progress.add(-sent)
-            self._hang_up()
+            self._connection.hang_up()
         return status, why
 
     def _answer(self, url: str, slot: Slot, body: Iterator[bytes]) -> tuple[int, str]:
-        target = urlsplit(url)._replace(scheme="", netloc="", fragment="").geturl()
-        connection = self._connected(url)
         try:
-            # It may answer before it has everything, and say why.
-            with suppress(BrokenPipeError, ConnectionResetError):
-                connection.request("PUT", target, body, {**slot.headers, "User-Agent": "weightgate"})
-            response = connection.getresponse()
+            response = self._connection.ask("PUT", url, slot.headers, body)
             response.read(_ANSWER_BYTES_AT_MOST)
-        except _LOST as error:
+        except LOST as error:
             return 0, f"the store: {reason(error)}"
         return response.status, f"the store cannot answer now (HTTP {response.status})"
-
-    def _connected(self, url: str) -> http.client.HTTPConnection:
-        parts = urlsplit(url)
-        origin = f"{parts.scheme}://{parts.netloc}"
-        if self._connection is None or origin != self._origin:
-            self._hang_up()
-            self._connection, self._origin = connect(url, self._ca, TIMEOUT_SECONDS), origin
-        return self._connection
-
-    def _hang_up(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
 
 
 def _refusal(part: Part, status: int) -> CannotTell:
