@@ -18,6 +18,7 @@ pytest_plugins = [
     "tests.e2e.partner",
     "tests.e2e.publisher",
     "tests.uploads",
+    "tests.issuer",
 ]
 
 

@@ -9,9 +9,11 @@ from apiflask import APIBlueprint
 from flask import Response
 from pydantic import BaseModel, Field
 
+from server.domain.errors import InvalidRequest
 from server.domain.identity import device_logins
 from server.domain.identity.device_logins import Answer as Outcome
 from server.domain.permissions import Scope
+from server.web.api import token_exchange
 from server.web.api.answers import Answer, answer
 from server.web.api.description import PROBLEM_CONTENT
 from server.web.identity import open_to_all, resources, stranger
@@ -36,10 +38,21 @@ class BeginForm(BaseModel):
 
 
 class AskForm(BaseModel):
-    """Which login it is about."""
+    """Which login it is about; or, to exchange a machine's identity token (RFC 8693), that token."""
 
-    grant_type: Literal["urn:ietf:params:oauth:grant-type:device_code"]
-    device_code: Code
+    grant_type: Literal[
+        "urn:ietf:params:oauth:grant-type:device_code", "urn:ietf:params:oauth:grant-type:token-exchange"
+    ]
+    device_code: Code | None = None
+    subject_token: Annotated[str | None, Field(description="A machine's identity token: a signed JWT.")] = None
+    subject_token_type: Annotated[
+        str | None, Field(description="`urn:ietf:params:oauth:token-type:jwt` or `…:id_token`.")
+    ] = None
+    scope: Annotated[str | None, Field(description="Fewer scopes than the trust record has.")] = None
+    audience: Annotated[
+        str | None, Field(description="ORGANIZATION or ORGANIZATION/NUMBER, if several trust records match.")
+    ] = None
+    requested_token_type: str | None = None
 
 
 class BegunAnswer(Answer):
@@ -53,6 +66,7 @@ class BegunAnswer(Answer):
 
 class TokenAnswer(Answer):
     access_token: str
+    issued_token_type: Annotated[str | None, Field(description="Only of an exchange (RFC 8693).")] = None
     token_type: Literal["Bearer"]
     expires_in: Annotated[int, Field(description="Seconds.")]
     scope: str
@@ -105,7 +119,17 @@ def begin(form: BeginForm) -> Response:
 @bp.output(TokenAnswer)
 @bp.doc(responses=REFUSED)
 def token(form: AskForm) -> Response:
-    """The token, once, as soon as a person has approved it."""
+    """The token, once, as soon as a person has approved it. Or a short one for a machine's identity token."""
+    if form.grant_type == token_exchange.GRANT:
+        return token_exchange.answered(
+            form.subject_token or "",
+            form.subject_token_type or "",
+            form.scope,
+            form.audience,
+            form.requested_token_type,
+        )
+    if form.device_code is None:
+        raise InvalidRequest("`device_code` is required.")
     made = device_logins.ask(resources(), form.device_code)
     if isinstance(made, Outcome):
         return _refused(made, WHY[made])
