@@ -152,3 +152,49 @@ def test_a_runner_that_gives_none(
     assert outcome.code in {2, 3}
     assert words in outcome.err
     assert far.sent == []
+
+
+STS = "/sts"
+KEYS = """<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Credentials>
+<AccessKeyId>WGS1</AccessKeyId><SecretAccessKey>s&amp;s</SecretAccessKey><SessionToken>weightgate</SessionToken>
+<Expiration>2030-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleWithWebIdentityResponse>"""
+
+
+@pytest.mark.parametrize(("trust", "account"), [((), "000000000000"), (("--oidc-trust", "a/42"), "000000000042")])
+def test_keys_for_s3_tools_without_a_login(
+    far: FarSide, partner: Partner, tmp_path: Path, trust: tuple[str, ...], account: str
+) -> None:
+    """As the AWS libraries ask for them, with the identity token and no other."""
+    far.answers[STS] = Reply(KEYS.encode(), 200, {"Content-Type": "text/xml"})
+    (tmp_path / "token").write_text(IDENTITY)
+    where = ("--oidc-token-file", str(tmp_path / "token"), *trust, "--endpoint", far.endpoint)
+    outcome = partner.run("credentials", "gpt-2/774M", *where)
+    assert (outcome.code, outcome.fields) == (
+        0,
+        {"Version": 1, "AccessKeyId": "WGS1", "SecretAccessKey": "s&s", "SessionToken": "weightgate",
+         "Expiration": "2030-01-01T00:00:00Z"},
+    )  # fmt: skip
+    assert far.requests == [(STS, None)]
+    assert sent(far)["RoleArn"] == f"arn:aws:iam::{account}:role/gpt-2/774M"
+    assert sent(far)["WebIdentityToken"] == IDENTITY
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code", "words"),
+    [
+        (403, "<Error><Code>AccessDenied</Code><Message>No trust record &amp; so on.</Message></Error>", 1, "& so on"),
+        (503, "<Error><Code>IDPCommunicationError</Code><Message>Its keys are away.</Message></Error>", 3, "away"),
+        (502, "<html>", 3, "HTTP 502"),
+        (200, "<AccessKeyId>WGS1</AccessKeyId>", 3, "not what it should be"),
+    ],
+)
+def test_without_keys_there_is_a_sentence(
+    far: FarSide, partner: Partner, tmp_path: Path, status: int, body: str, code: int, words: str
+) -> None:
+    """On standard error, where aws shows it."""
+    far.answers[STS] = Reply(body.encode(), status, {"Content-Type": "text/xml"})
+    (tmp_path / "token").write_text(IDENTITY)
+    where = ("--oidc-token-file", str(tmp_path / "token"), "--endpoint", far.endpoint)
+    outcome = partner.run("credentials", "gpt-2/774M", *where)
+    assert (outcome.code, outcome.out) == (code, "")
+    assert words in outcome.err

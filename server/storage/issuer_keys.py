@@ -90,6 +90,14 @@ class IssuerKeys:
             kept.failure = str(error)
 
 
+def count(issuer: WorkloadIssuer) -> int:
+    """How many keys an issuer publishes now, whatever is kept of them. Raises IssuerKeysUnavailable."""
+    try:
+        return len(read(issuer))
+    except (FetchFailed, NotStrict) as error:
+        raise IssuerKeysUnavailable(f"{issuer.url}: {error}") from None
+
+
 def read(issuer: WorkloadIssuer) -> dict[str, Jwk]:
     """Return the keys that an issuer publishes, by their IDs. Raises FetchFailed or NotStrict."""
     if issuer.jwks_file is not None:

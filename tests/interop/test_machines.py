@@ -15,7 +15,7 @@ from server.storage.embedded import EmbeddedStore
 from tests import issuer as issuers
 from tests.e2e.s3_serving import ServedDoor, serving
 from tests.e2e.working import working
-from tests.interop.test_s3_tools import STAGE, STS, WEIGHTGATE, command, run, sources, surroundings
+from tests.interop.test_s3_tools import PROCESS, STAGE, STS, WEIGHTGATE, command, run, sources, surroundings
 from tests.issuer import ACCOUNT, Issuer, trust, trusting
 from tests.world import copied_world
 
@@ -88,6 +88,22 @@ def test_a_pod_copies_a_stage(door: ServedDoor, cluster: Issuer, tmp_path: Path,
     done = run(command(tool, door, STAGE, tmp_path / "third"), environment)
     assert done.returncode == 0, done.stderr
     assert len(door.world.records("token.exchange")) == exchanges + 2
+
+
+def test_a_tool_that_runs_our_command_copies_a_stage(door: ServedDoor, cluster: Issuer, tmp_path: Path) -> None:
+    """`weightgate credentials` with the pod's token file, as a credential_process."""
+    number = trusting(door.world, cluster)
+    (tmp_path / "token").write_text(cluster.token())
+    environment = surroundings(door, PROCESS, tmp_path / "home")
+    options = f"--oidc-token-file {tmp_path / 'token'} --oidc-trust aurora-institute/{number}"
+    settings = tmp_path / "home" / ".aws" / "config"
+    settings.write_text(f"[default]\ncredential_process = {WEIGHTGATE} credentials {options} {STAGE}\n")
+    del environment["WEIGHTGATE_TOKEN"]
+    target = tmp_path / "copied"
+    done = run(command("aws", door, STAGE, target), environment)
+    assert done.returncode == 0, done.stderr
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == sources(door)
+    assert door.world.records("download")[-1]["actor"]["workload"]["trust_record"] == number
 
 
 def test_after_a_revoke_the_next_request_is_refused(door: ServedDoor, cluster: Issuer, tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from weightgate import asking, credentials, device, state
+from weightgate import asking, credentials, device, state, workload
 from weightgate.asking import printable
-from weightgate.cli.identity import Identity, with_identity
+from weightgate.cli.identity import Chosen, with_identity
 from weightgate.cli.surroundings import Surroundings, client_of, end, with_server
 from weightgate.client import Client
 from weightgate.http import Server
@@ -24,7 +24,7 @@ from weightgate.verdicts import Ended, WrongUse
 @click.option("--keyring", "in_keyring", is_flag=True, help="Store the token in the system's keyring, not in a file.")
 @click.pass_context
 def login(
-    context: click.Context, /, publish: bool, identity: Identity | None, endpoint: str | None, token_file: str | None,
+    context: click.Context, /, publish: bool, identity: Chosen | None, endpoint: str | None, token_file: str | None,
     ca: str | None, in_keyring: bool,
 ) -> None:  # fmt: skip
     """Get a token for this machine, and store it in a file that only you can read, or in the system's keyring.
@@ -41,7 +41,7 @@ def login(
         if identity is not None and (publish or token_file is not None):
             raise WrongUse("usage", "--oidc cannot be used with --publish or --token-file.", "Use one of them.")
         if identity is not None:
-            token = identity.exchanged(server, around.environment)
+            token = workload.exchange(server, identity.told(around.environment, endpoint))
         else:
             token = _approved(server, around, publish) if token_file is None else _told(token_file)
         me = asking.get(Server(endpoint, token, ca=ca), "/api/v1/me")
@@ -94,15 +94,23 @@ def tokens(context: click.Context, /, as_json: bool, **where: Any) -> None:
 
 @click.command("credentials")
 @click.argument("stage", metavar="MODEL/STAGE")
+@with_identity
 @with_server
 @click.pass_context
-def s3_keys(context: click.Context, /, stage: str, **where: Any) -> None:
+def s3_keys(context: click.Context, /, stage: str, identity: Chosen | None, **where: Any) -> None:
     """Print keys for tools that read from S3, as JSON. Aws, boto3 and rclone run this by themselves.
 
     In ~/.aws/config: credential_process = weightgate credentials MODEL/STAGE
+
+    With --oidc, they are for this machine's identity token, and no login is needed.
     """
+    environment = context.obj.environment
+
+    def question(client: Client) -> dict[str, str]:
+        return client.s3_keys(stage, None if identity is None else identity.told(environment, client.server().endpoint))
+
     # A refusal goes to standard error as a sentence: that is what these tools show of it.
-    _show(context, False, where, lambda client: client.s3_keys(stage), _for_aws)
+    _show(context, False, where, question, _for_aws)
 
 
 @click.command()

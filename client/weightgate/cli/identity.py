@@ -8,23 +8,21 @@ from typing import Any, TypeVar
 import click
 
 from weightgate import workload
-from weightgate.http import Server
-from weightgate.workload import Source
+from weightgate.workload import Identity, Source
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class Chosen:
     """What the options say. trust: which trust record, where several match."""
 
     source: Source
     trust: str | None
 
-    def exchanged(self, server: Server, environment: Mapping[str, str]) -> str:
-        """A token of the server. Raises WrongUse, Refused or CannotTell."""
-        found = workload.identity_token(self.source, environment, server.endpoint)
-        return workload.exchange(server, found, self.trust)
+    def told(self, environment: Mapping[str, str], endpoint: str) -> Identity:
+        """This machine's identity. Raises WrongUse or CannotTell."""
+        return Identity(workload.identity_token(self.source, environment, endpoint), self.trust)
 
 
 def with_identity(command: Command) -> Command:
@@ -37,7 +35,7 @@ def with_identity(command: Command) -> Command:
     ) -> Any:  # fmt: skip
         source = Source(oidc_token_file, oidc_token_variable, oidc_audience)
         used = oidc or source != Source() or oidc_trust is not None
-        return command(*args, identity=Identity(source, oidc_trust) if used else None, **more)
+        return command(*args, identity=Chosen(source, oidc_trust) if used else None, **more)
 
     for option in (
         click.option("--oidc-trust", metavar="NAME", help="ORGANIZATION/NUMBER, if several trust records match."),

@@ -75,6 +75,8 @@ def _trust_faults(known: TrustRecord, number: int, record: Record) -> Iterator[s
         yield f"trust record {number} had been revoked"
     if record["time"] >= known.expires_at:
         yield f"trust record {number} had expired"
+    if record["expires_at"] > known.expires_at:
+        yield f"its token lives longer than trust record {number}"
     if record["issuer"] != known.issuer:
         yield f"trust record {number} trusts another issuer"
     if known.claims.get("sub", record["subject"]) != record["subject"]:

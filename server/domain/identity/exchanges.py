@@ -40,7 +40,7 @@ from server.storage.database import RowTaken
 
 LIFETIME = timedelta(minutes=15)
 SESSION_LIFETIME = timedelta(hours=1)  # or the identity token's, if that is longer: its keys end sooner
-LIVE_AT_MOST = 500  # tokens of one trust record that work at one time
+LIVE_AT_MOST = 2000  # tokens of one trust record that work at one time
 _USED = "This identity token was used already."
 
 
@@ -78,7 +78,8 @@ def session_of(use: Resources, unknown: Caller, text: str, wish: Wish) -> tuple[
             public_id = _admit(use, unknown, identity, wish, Door.STS).token.public_id
         except RowTaken:  # by a request at the same moment
             public_id = _begun(use, identity, wish)
-    return authentication.identify_id(use, public_id or "", unknown)
+    caller, refused = authentication.identify_id(use, public_id or "", unknown)
+    return caller, refused or (None if caller.role is Role.OWNER else _no_owner())
 
 
 def _begun(use: Resources, identity: Identity, wish: Wish) -> str | None:
@@ -114,7 +115,7 @@ def _admit(use: Resources, unknown: Caller, identity: Identity, wish: Wish, door
         _require_few(session, record, at)
         made = tokens.insert(
             session, record.organization_id, record.person_id, record.name, _scopes(record, wish),
-            record.networks.split(), at, _end(identity, at, door), prefix=tokens.SHORT_PREFIX,
+            record.networks.split(), at, _end(identity, record, at, door), prefix=tokens.SHORT_PREFIX,
         )  # fmt: skip
         session.add(
             WorkloadToken(
@@ -161,17 +162,22 @@ def _scopes(record: TrustRecord, wish: Wish) -> set[Scope]:
     return set(wish.scopes)
 
 
-def _end(identity: Identity, at: datetime, door: Door) -> datetime:
-    return at + LIFETIME if door is Door.EXCHANGE else max(at + SESSION_LIFETIME, identity.expires_at)
+def _end(identity: Identity, record: TrustRecord, at: datetime, door: Door) -> datetime:
+    end = at + LIFETIME if door is Door.EXCHANGE else max(at + SESSION_LIFETIME, identity.expires_at)
+    return min(end, record.expires_at)
 
 
 def _require_owner(session: Session, record: TrustRecord) -> None:
     """Said here in words; `acts.append` holds them to it under a lock, as it does to their standing."""
     if session.get_one(Person, record.person_id).role != Role.OWNER:
-        raise NotPermitted(
-            "The person who created this trust record is no longer an owner.",
-            next_step="Ask an owner of the organization to create it again.",
-        )
+        raise _no_owner()
+
+
+def _no_owner() -> NotPermitted:
+    return NotPermitted(
+        "The person who created this trust record is no longer an owner.",
+        next_step="Ask an owner of the organization to create it again.",
+    )
 
 
 def _require_network(record: TrustRecord, unknown: Caller) -> None:

@@ -322,8 +322,8 @@ def find(session: Session, caller: Caller, public_id: str) -> Token:
 
 
 def live_of(session: Session, caller: Caller, person_id: int, at: datetime) -> Sequence[Token]:
-    """A person's tokens that still work, of the `visible` ones, newest first."""
-    live = Token.person_id == person_id, Token.revoked_at.is_(None), Token.expires_at > at
+    """A person's tokens that still work, of the `visible` ones, newest first; not those of machines."""
+    live = Token.person_id == person_id, Token.of_machine.is_(False), Token.revoked_at.is_(None), Token.expires_at > at
     return session.scalars(select(Token).where(*live, *_may_see(caller)).order_by(Token.id.desc())).all()
 
 

@@ -1,5 +1,7 @@
 """Device logins: how a program without a browser gets a token that a person approves (RFC 8628).
 
+A machine with an identity token of its own asks at the same address, and for nobody's approval (`token_exchange.py`).
+
 Forms and errors are OAuth's (RFC 6749, section 5.2), since programs come with libraries for them.
 """
 
@@ -79,12 +81,13 @@ class NoToken(Answer):
     error_description: str
 
 
-REFUSED: dict[int | str, Any] = {
-    400: {
-        "description": str(NoToken.__doc__),
-        "content": {"application/json": {"schema": NoToken.model_json_schema()}, **PROBLEM_CONTENT},
-    }
+_NO_TOKEN = {
+    "description": str(NoToken.__doc__),
+    "content": {"application/json": {"schema": NoToken.model_json_schema()}, **PROBLEM_CONTENT},
 }
+REFUSED: dict[int | str, Any] = {400: _NO_TOKEN}
+# An exchange says in the same form that too many tokens work, and that an issuer's keys cannot be fetched.
+NOT_EXCHANGED: dict[int | str, Any] = REFUSED | {429: _NO_TOKEN, 503: _NO_TOKEN}
 
 
 @bp.post("")
@@ -117,7 +120,7 @@ def begin(form: BeginForm) -> Response:
 @open_to_all
 @bp.input(AskForm, location="form", arg_name="form")
 @bp.output(TokenAnswer)
-@bp.doc(responses=REFUSED)
+@bp.doc(responses=NOT_EXCHANGED)
 def token(form: AskForm) -> Response:
     """The token, once, as soon as a person has approved it. Or a short one for a machine's identity token."""
     if form.grant_type == token_exchange.GRANT:

@@ -120,6 +120,14 @@ def an_exchange_for_longer(world: World, issuer: Issuer) -> dict[str, Any]:
     return record | {"expires_at": record["expires_at"] + 3_600_000}
 
 
+def an_exchange_beyond_its_trust_record(world: World, issuer: Issuer) -> dict[str, Any]:
+    trusting(world, issuer, ends_at=world.clock() + timedelta(minutes=5))
+    exchanged(world, issuer.token(), trust_record=2)
+    record = world.records("token.exchange")[-1]
+    later = record["expires_at"] + 60_000
+    return record | {"token": "planted00000", "identity_sha256": "ab" * 32, "expires_at": later}
+
+
 def an_exchange_of_a_disabled_owner(world: World, issuer: Issuer) -> dict[str, Any]:
     record = _exchange(world, issuer)
     world.add_person(AURORA, f"second@{AURORA}.example", Role.OWNER)
@@ -182,6 +190,7 @@ SAID: dict[Planting, tuple[EntryKind, str]] = {
     an_exchange_for_more: (EntryKind.TOKEN_EXCHANGE, "it gives more than trust record 1 does"),
     an_exchange_for_everywhere: (EntryKind.TOKEN_EXCHANGE, "it gives more than trust record 2 does"),
     an_exchange_for_longer: (EntryKind.TOKEN_EXCHANGE, "lives longer than a machine's can"),
+    an_exchange_beyond_its_trust_record: (EntryKind.TOKEN_EXCHANGE, "its token lives longer than trust record 2"),
     an_exchange_of_a_disabled_owner: (EntryKind.TOKEN_EXCHANGE, f"{OWNER}, who did it, was disabled"),
     an_exchange_for_someone_else: (EntryKind.TOKEN_EXCHANGE, "trust record 1 acts for someone else"),
     a_trust_record_by_a_member: (EntryKind.TRUST_RECORD_CREATE, "had the role member, which does not allow this"),

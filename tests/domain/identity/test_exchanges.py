@@ -227,8 +227,12 @@ def test_a_trust_record_ends(sqlite_world: World, issuer: Issuer) -> None:
     """With its last day."""
     world = sqlite_world
     trusting(world, issuer, ends_at=world.clock() + timedelta(hours=2))
-    exchanged(world, issuer.token())
+    held, at = session(world, text := issuer.token(exp=int(world.clock().timestamp()) + 20 * 3600)), world.clock()
+    assert held.token_expires_at is not None
+    assert held.token_expires_at - at <= timedelta(hours=2)
     world.clock.advance(timedelta(hours=2))
+    with pytest.raises(InvalidCredentials, match="expired"):
+        session(world, text)
     with pytest.raises(NotTrusted):
         exchanged(world, issuer.token())
 
@@ -257,10 +261,14 @@ def test_it_acts_for_an_owner_who_still_is_one(
 ) -> None:
     """Nothing is exchanged in the name of someone who is not, and the identity token is not used up by that."""
     trusting(world, issuer)
+    held = issuer.token()
+    session(world, held)
     act(world)
     before = len(world.records("token.exchange"))
     with pytest.raises(refused):
         exchanged(world, issuer.token())
+    with pytest.raises((refused, InvalidCredentials)):  # disabling a person revokes their tokens
+        session(world, held)
     assert len(world.records("token.exchange")) == before
 
 

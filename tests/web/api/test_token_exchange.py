@@ -230,6 +230,14 @@ def test_the_device_flow_is_what_it_was(sqlite_world: World) -> None:
         assert (answer.status_code, answer.json["code"]) == (400, "invalid_request")
 
 
+def test_an_identity_token_is_in_no_address(sqlite_world: World, issuer: Issuer) -> None:
+    """Those are logged by every machine on the way."""
+    for path in ("/device-logins/token?subject_token={}", "/stages?limit={}"):
+        answer = sqlite_world.api("GET" if "stages" in path else "POST", path.format(issuer.token()), None)
+        assert answer.status_code == 400
+        assert "Do not put credentials in the URL" in answer.text
+
+
 def test_no_identity_token_is_in_what_is_kept(sqlite_world: World, issuer: Issuer, capsys: Any) -> None:
     """Neither in messages nor in the tables."""
     world = sqlite_world
