@@ -14,6 +14,7 @@ _SECRETS = re.compile(
     r"|(?P<link>/(?:invitations|password)/)[A-Za-z0-9_-]{30,}"
     r"|(?P<signed>(?:X-Amz-(?:Signature|Security-Token|Credential)|(?-i:Policy|Signature)(?==|%))"
     r"(?:[\"']?\s*[:=]\s*[\"']?|%(?:25)*3D|/)?)[^&\s\"']+"
+    r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?"  # an identity token
     r"|(?P<bearer>\bbearer\s+)[^\s\"',}]+"
     r"|(?P<header>\bauthorization[\"']?\s*[:=]\s*[\"']?)[^\"'\r\n}]+"
     r"|(?P<url>://[^\s:/@\"']*:)[^\s/\"']+(?=@)",

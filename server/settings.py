@@ -78,8 +78,29 @@ MAIL_ADDRESS = re.compile(rf"(?=.{{1,254}}\Z)(?!.*=\?){_ATOM}(\.{_ATOM})*@[A-Za-
 SMTP_PORTS = {"smtps": 465, "smtp+starttls": 587, "smtp": 25}  # the ways to a mail server, and where it listens
 
 Network = Annotated[str, AfterValidator(_network)]
+ISSUERS_AT_MOST = 50
 BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
 HostName = Annotated[str, AfterValidator(_host_name)]
+
+
+class WorkloadIssuer(BaseModel):
+    """Who signs identity tokens of machines. jwks_file: its keys, where it cannot be reached."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    url: str = Field(max_length=500)
+    jwks_file: Path | None = None
+    ca_file: Path | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _alone(cls, value: Any) -> Any:
+        return {"url": value} if isinstance(value, str) else value
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        return _issuer(value)
 
 
 class Settings(BaseModel):
@@ -142,6 +163,8 @@ class Settings(BaseModel):
     upload_bytes_per_person: int = Field(default=2 * 2**40, ge=2**20, lt=2**53)
     token_lifetime_days: int = Field(default=90, ge=1, le=90)
     log_host: HostName
+
+    workload_issuers: tuple[WorkloadIssuer, ...] = Field(default=(), max_length=ISSUERS_AT_MOST)
 
     smtp_url: str | None = None
     smtp_password_file: Path | None = Field(default=None, validate_default=True)
@@ -214,12 +237,23 @@ class Settings(BaseModel):
             raise ValueError("remove this or smtp_url: emails are either shown or sent")
         return value
 
+    @field_validator("workload_issuers")
+    @classmethod
+    def _workload_issuers(cls, value: tuple[WorkloadIssuer, ...]) -> tuple[WorkloadIssuer, ...]:
+        if len({issuer.url for issuer in value}) != len(value):
+            raise ValueError("an issuer is listed twice")
+        return value
+
     @model_validator(mode="after")
     def _paths_start_at_the_folder(self) -> "Settings":
         for name in type(self).model_fields:
             value = getattr(self, name)
             if isinstance(value, Path):
                 object.__setattr__(self, name, self.folder / value)
+        for issuer in self.workload_issuers:
+            for name in ("jwks_file", "ca_file"):
+                if (path := getattr(issuer, name)) is not None:
+                    object.__setattr__(issuer, name, self.folder / path)
         for name in ("database_url", "sealer_database_url", "migration_database_url"):
             value = getattr(self, name)
             if value is not None and (match := re.fullmatch(r"sqlite:///([^/].*)", value)):
@@ -273,7 +307,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _is_list(name: str) -> bool:
-    return name == "trusted_proxies"
+    return name in {"trusted_proxies", "workload_issuers"}
 
 
 def _sentence(error: Any, variables: Mapping[str, Any]) -> str:
@@ -298,6 +332,17 @@ def _origin(value: str, *, like: str, readable: str) -> str:
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ValueError(f"use https://: over plain http anyone on the network can read {readable}")
     return value.rstrip("/")
+
+
+def _issuer(value: str) -> str:
+    """An issuer's address exactly as its tokens name it. Raises ValueError."""
+    parts = urlsplit(value)
+    _require_ascii_host(parts.hostname or "")
+    if not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?", value) or not parts.hostname:
+        raise ValueError("write the issuer as its tokens name it, such as https://token.actions.githubusercontent.com")
+    if parts.port == 0 or (parts.scheme == "http" and not is_loopback(parts.hostname)):
+        raise ValueError("use https://: over plain http anyone on the network can pass off their keys as the issuer's")
+    return value
 
 
 def _mail_server(value: str) -> str:

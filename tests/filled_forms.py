@@ -15,6 +15,7 @@ from server.domain.permissions import Role, Scope
 from server.domain.release import agreements, holds
 from server.domain.release.stages import StageState
 from tests.findings import report
+from tests.issuer import NEVER_ASKED, trust_nobody
 from tests.world import STRANGER, World
 
 Known = dict[str, Any]
@@ -127,6 +128,11 @@ def _disabled(world: World) -> Known:
     known = _member(world)
     people.disable(world.use, world.person("cleared"), SECOND)
     return known
+
+
+def _known_issuer(world: World) -> Known:
+    trust_nobody(world)
+    return {}
 
 
 def _of_a_colleague(world: World) -> Known:
@@ -254,6 +260,15 @@ FORMS: dict[str, Filled] = {
     "/tokens/<public_id>/revoke": Filled("cleared"),
     "/tokens/<public_id>/rotate": Filled("cleared", {"made_with": KEY}),
     "/tokens/<public_id>/take-over": Filled("cleared", before=_of_a_colleague),
+    "/trust-records/<int:trust_record_id>/revoke": Filled("cleared"),
+    "/trust-records/new": Filled(
+        "cleared",
+        {
+            "made_with": KEY, "name": "pipeline", "issuer": NEVER_ASKED, "audience": "weights", "scopes": "stages:read",
+            "claims": "repository_id = 74", "last_day": "2027-01-31",
+        },
+        before=_known_issuer,
+    ),
     "/tokens/new": Filled("cleared", {"made_with": KEY, "name": "cluster", "scopes": "stages:read", "days": "30"}),
 }  # fmt: skip
 ATTACHING = "tests/web/portal/partner/test_finding_attachments.py"

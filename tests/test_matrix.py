@@ -33,6 +33,7 @@ from tests import s3
 from tests.attached import attached
 from tests.filled_forms import quota_waits
 from tests.findings import report
+from tests.issuer import NEVER_ASKED, trust_nobody, trusting
 from tests.visits import Visit, visit
 from tests.world import STRANGER, World
 
@@ -131,6 +132,8 @@ def theirs_of(world: World) -> dict[str, Any]:
     )
     found, proposed = report(world), quota_waits(world, "cedar-systems")["proposal_id"]
     invited = invitations.invite(world.use, owner, "aurora-institute", "new@aurora-institute.example", Role.MEMBER)
+    trust_nobody(world)
+    trusted = trusting(world, NEVER_ASKED)
     world.visit("cleared")  # a session of theirs
     world.seal()
     with world.use.database.transaction() as session:
@@ -162,6 +165,7 @@ def theirs_of(world: World) -> dict[str, Any]:
             "to": "public",
             "signature_id": session.scalar(select(Signature.id)),
             "upload_id": 1,
+            "trust_record_id": trusted,
             "alarm_id": session.scalar(select(Alarm.id)),
             "passkey_id": session.scalar(select(Passkey.id)),
             "session_id": session.scalar(select(SignIn.id).where(SignIn.person_id == owner.person_id)),

@@ -33,6 +33,7 @@ agreement.read        yes    yes      yes    yes        yes      -        -     
 token.read            yes    yes      yes    yes        yes      -        -        yes          -                 -         -                    -        -
 token.create          yes    yes      yes    yes        yes      -        -        -            -                 -         -                    -        -
 token.revoke          yes    yes      yes    yes        yes      -        -        -            -                 -         -                    -        -
+trust_record.manage   yes    -        -      -          -        -        -        -            -                 -         -                    -        -
 person.manage         yes    -        yes    -          -        -        -        -            -                 -         -                    -        -
 role.grant            -      -        yes    -          -        -        -        -            -                 -         -                    -        -
 proposal.read         -      -        yes    yes        yes      -        -        -            -                 -         -                    -        -

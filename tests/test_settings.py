@@ -98,6 +98,12 @@ BAD = {
     "web_identity_credentials": ['"perhaps"', "2"],
     "second_person_tier": ['""', '"Research"', '"-x"'],
     "token_lifetime_days": ["0", "91", '"long"'],
+    "workload_issuers": [
+        '["http://issuer.example.org"]', '["issuer.example.org"]', '["https://u:hush@issuer.example.org"]', '[""]',
+        '["https://issuer.example.org?x"]', '["https://issuer.example.org/#x"]', '["https://a b"]', "[7]", '"https://x.y"',
+        '["https://x.y", "https://x.y"]', '[{ url = "https://x.y", other = "x" }]', '[{ jwks_file = "x" }]',
+        '["https://x.y:0"]', f'["https://{"x" * 500}"]', '["https://issuer.exämple.org"]',
+    ],
     "log_host": ['"Weights.example.org"', '"a/b"', '""', '"a b"', '"https://x"'],
     "smtp_url": [
         '"mail.example.org"', '"smtp://mail.example.org"', '"http://localhost"', '"smtps://u:hush@mail.example.org"',
@@ -112,7 +118,7 @@ BAD = {
 @pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in BAD.items() for value in values])
 def test_a_bad_value_names_its_key(tmp_path: Path, key: str, value: str) -> None:
     """Out of bounds, of a wrong type or unsafe: the start stops, and what could be secret is not repeated."""
-    with pytest.raises(SettingsError, match=rf"^{key}(\.\d+)?: .{{8,}}") as refused:
+    with pytest.raises(SettingsError, match=rf"^{key}(\.\d+)?(\.\w+)?: .{{8,}}") as refused:
         load(tmp_path, f"{key} = {value}\n", good=without(key))
     assert "hush" not in str(refused.value)
     assert refused.value.__cause__ is None
@@ -141,6 +147,20 @@ def test_the_s3_door_needs_an_address_and_the_embedded_store(tmp_path: Path) -> 
         load(tmp_path, 's3_door = "proxy"\ns3_door_url = "https://s3.example.org"\n')
     both = 's3_door = "proxy"\nembedded_store = true\ns3_door_url = "https://s3.example.org"\n'
     assert load(tmp_path, both).s3_door_url == "https://s3.example.org"
+
+
+def test_issuers_are_addresses_or_tables(tmp_path: Path) -> None:
+    """Their files start at the folder; in the environment they are addresses alone."""
+    listed = """workload_issuers = [
+        "https://token.actions.githubusercontent.com", "http://localhost:1/x/", { url = "https://k8s.example.org", \
+jwks_file = "k8s.json", ca_file = "/etc/ca.pem" }]
+""".replace("\\\n", "")
+    github, local, cluster = load(tmp_path, listed).workload_issuers
+    assert (github.url, github.jwks_file) == ("https://token.actions.githubusercontent.com", None)
+    assert local.url == "http://localhost:1/x/"
+    assert (cluster.jwks_file, cluster.ca_file) == (tmp_path / "k8s.json", Path("/etc/ca.pem"))
+    known = load(tmp_path, "", {"WEIGHTGATE_WORKLOAD_ISSUERS": "https://a.example.org, https://b.example.org"})
+    assert [issuer.url for issuer in known.workload_issuers] == ["https://a.example.org", "https://b.example.org"]
 
 
 def test_development_mails_are_for_loopback(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from weightgate import asking, credentials, state
+from weightgate import asking, credentials, state, workload
 from weightgate.download import bundle, manifest, pins, verifying
 from weightgate.download.downloading import Download, Downloaded, Order
 from weightgate.download.folder import MANIFEST_BYTES_AT_MOST, About, Folder
@@ -20,6 +20,7 @@ from weightgate.download.verifying import Verified
 from weightgate.http import Server
 from weightgate.upload.uploading import Published, Upload
 from weightgate.verdicts import CannotTell, Malformed, Refuted, WrongUse
+from weightgate.workload import Identity
 
 JOBS = 8
 MAIN = "main"
@@ -75,10 +76,15 @@ class Client:
         """The tokens that this caller can see, without their secrets."""
         return asking.every(self.server(), "/api/v1/tokens")
 
-    def s3_keys(self, stage: str) -> dict[str, str]:
-        """Keys with which S3 tools read the files of a stage, in the form of their `credential_process`."""
+    def s3_keys(self, stage: str, identity: Identity | None = None) -> dict[str, str]:
+        """Keys with which S3 tools read the files of a stage, in the form of their `credential_process`.
+
+        identity: a machine's, in place of a token.
+        """
         if not _NAME.fullmatch(stage):
             raise WrongUse("bad_stage", f"{stage[:100]!r} is not MODEL/STAGE.", "`weightgate stages` lists them.")
+        if identity is not None:
+            return workload.s3_keys(Server(self.server().endpoint, ca=self._ca), stage, identity)
         said = asking.get(self.server(), f"/api/v1/credentials/{stage}")
         try:
             return {

@@ -165,6 +165,21 @@ def put(url: str, headers: Mapping[str, str], content: bytes, ca: str | None = N
         raise CannotTell("not_stored", f"The store did not take the file (HTTP {status}).")
 
 
+def get_url(url: str, token: str, limit_bytes: int) -> bytes:
+    """GET a URL of this machine's surroundings with a token for it. Raises CannotTell."""
+    require_safe(url)
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})  # noqa: S310  # as above
+    ends_at = time.monotonic() + TIMEOUT_SECONDS
+    try:
+        with _opener(request.type, None).open(request, timeout=TIMEOUT_SECONDS) as response:
+            status, body = int(response.status), _read(response, limit_bytes, ends_at)
+    except (OSError, http.client.HTTPException, Malformed) as error:
+        raise CannotTell("unreachable", f"No identity token can be had ({reason(error)}).") from None
+    if status != 200:
+        raise CannotTell("no_identity", f"No identity token can be had (HTTP {status}).")
+    return body
+
+
 def _opener(scheme: str, ca: str | None) -> urllib.request.OpenerDirector:
     """Put together by hand: without a redirect handler, and without those for files and FTP."""
     opener = urllib.request.OpenerDirector()

@@ -98,5 +98,9 @@ def _first_line(error: SQLAlchemyError) -> str:
 
 
 def _toml(value: Any) -> str:
-    # Strings, numbers, booleans and lists of them are written alike in JSON and TOML.
+    # Strings, numbers and booleans are written alike in JSON and TOML.
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{name} = {_toml(one)}' for name, one in value.items())} }}"
     return json.dumps(value, ensure_ascii=False)

@@ -1,6 +1,7 @@
 """The caller: who asks, how they proved it, and from where."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, SQLColumnExpression
@@ -13,10 +14,23 @@ HANDED_NEXT = "Replace both on your account page in the portal. Then you can do 
 
 
 @dataclass(frozen=True, slots=True)
+class Workload:
+    """A machine that shows a token which was made for its identity: under which trust record, who it is, which run."""
+
+    trust_record: int
+    subject: str
+    run: str | None
+
+    def as_record(self) -> dict[str, Any]:
+        known = {"trust_record": self.trust_record, "subject": self.subject}
+        return known if self.run is None else known | {"run": self.run}
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """Somebody who asks; made at the door, passed to everything that decides or records."""
 
-    via: Literal["anonymous", "token", "session", "cli"]
+    via: Literal["anonymous", "token", "session", "cli", "workload"]
     organization_id: int | None = None
     organization: str | None = None  # its slug
     person_id: int | None = None
@@ -25,6 +39,8 @@ class Caller:
     role: Role | None = None
     token_id: int | None = None
     token_public_id: str | None = None
+    token_expires_at: datetime | None = None
+    workload: Workload | None = None
     scopes: frozenset[Scope] = frozenset()
     session_id: int | None = None
     fresh: bool = False  # whether they proved themselves a few minutes ago, as the lab's acts demand
@@ -68,6 +84,7 @@ class Caller:
             "organization": self.organization,
             "person": self.person,
             "token": self.token_public_id,
+            "workload": None if self.workload is None else self.workload.as_record(),
             "address": self.address,
             "user_agent": self.user_agent,
         }

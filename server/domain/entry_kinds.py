@@ -93,10 +93,13 @@ class EntryKind(StrEnum):
     TIER_ADD = "tier.add"
     TIER_EDIT = "tier.edit"
     TOKEN_CREATE = "token.create"  # noqa: S105  # a kind's name
+    TOKEN_EXCHANGE = "token.exchange"  # noqa: S105  # a kind's name
     TOKEN_REVOKE = "token.revoke"  # noqa: S105  # a kind's name
     TOKEN_REVOKE_LEAKED = "token.revoke_leaked"  # noqa: S105  # a kind's name
     TOKEN_ROTATE = "token.rotate"  # noqa: S105  # a kind's name
     TOKEN_TAKE_OVER = "token.take_over"  # noqa: S105  # a kind's name
+    TRUST_RECORD_CREATE = "trust_record.create"
+    TRUST_RECORD_REVOKE = "trust_record.revoke"
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,10 +236,18 @@ KINDS: dict[EntryKind, About] = {
     EntryKind.TIER_ADD: About("Tier added", Permission.TIER_MANAGE, subject="tier"),
     EntryKind.TIER_EDIT: About("Tier's rules changed", Permission.TIER_MANAGE, subject="tier"),
     EntryKind.TOKEN_CREATE: About("Token created", Permission.TOKEN_CREATE, subject="token"),
+    # In the name of the owner who made the trust record, who must still be one.
+    EntryKind.TOKEN_EXCHANGE: About("Identity token exchanged", Permission.TRUST_RECORD_MANAGE, subject="token"),
     EntryKind.TOKEN_REVOKE: About("Token revoked", Permission.TOKEN_REVOKE, subject="token", ends="token"),
     EntryKind.TOKEN_REVOKE_LEAKED: About("Leaked token revoked", subject="token", ends="token"),
     EntryKind.TOKEN_ROTATE: About("Token rotated", Permission.TOKEN_REVOKE, subject="token"),
     EntryKind.TOKEN_TAKE_OVER: About("Token taken over", Permission.TOKEN_REVOKE, subject="token"),
+    EntryKind.TRUST_RECORD_CREATE: About(
+        "Trust record created", Permission.TRUST_RECORD_MANAGE, subject="trust_record"
+    ),
+    EntryKind.TRUST_RECORD_REVOKE: About(
+        "Trust record revoked", Permission.TRUST_RECORD_MANAGE, subject="trust_record", ends="trust_record"
+    ),
 }
 
 

@@ -33,6 +33,30 @@ class InvalidCredentials(Refused):
     next_step = "Create a new token in the portal, or ask an owner of your organization or {contact} for one."
 
 
+class IdentityTokenRefused(Refused):
+    """This identity token opens nothing here."""
+
+    code = "identity_token_refused"
+    next_step = "Send an identity token that was issued just now, for the audience that the trust record names."
+
+
+class IdentityTokenExpired(IdentityTokenRefused):
+    """This identity token has expired."""
+
+
+class NotTrusted(IdentityTokenRefused):
+    """No trust record matches this identity token."""
+
+    next_step = "Compare its issuer, audience and claims with the trust record. An owner sees it in the portal."
+
+
+class IssuerUnavailable(Refused):
+    """The keys of this issuer cannot be fetched now, so no identity token of it is accepted."""
+
+    code = "issuer_unavailable"
+    next_step = "Try again in a few seconds. If this keeps happening, contact {contact}."
+
+
 class NetworkNotAllowed(Refused):
     """This token cannot be used from your network address."""
 

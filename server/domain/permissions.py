@@ -46,6 +46,7 @@ class Permission(StrEnum):
     TOKEN_READ = "token.read"  # noqa: S105  # a permission's name
     TOKEN_CREATE = "token.create"  # noqa: S105
     TOKEN_REVOKE = "token.revoke"  # noqa: S105
+    TRUST_RECORD_MANAGE = "trust_record.manage"
     PERSON_MANAGE = "person.manage"
     ROLE_GRANT = "role.grant"
     PROPOSAL_READ = "proposal.read"
@@ -136,6 +137,9 @@ POLICY: dict[Permission, Rule] = {
     Permission.TOKEN_CREATE: Rule("Create a token for yourself.", EVERYONE),
     Permission.TOKEN_REVOKE: Rule(
         "Revoke your own tokens; owners: their organization's; admins: all tokens.", EVERYONE
+    ),
+    Permission.TRUST_RECORD_MANAGE: Rule(
+        "Say which machines may act for your organization, and revoke it.", frozenset({Role.OWNER})
     ),
     Permission.PERSON_MANAGE: Rule(
         "Add, disable and enable people and reset passwords: owners in their organization, admins anywhere.",

@@ -17,6 +17,7 @@ from server.storage.anchor_bucket import AnchorBucket
 from server.storage.attachments import AttachmentObjects
 from server.storage.bucket_policy import BucketPolicy
 from server.storage.database import DATABASE_ERRORS, Database, DatabaseUnavailable, Moment
+from server.storage.issuer_keys import IssuerKeys
 from server.storage.object_errors import ObjectStoreError
 from server.storage.objects import ObjectStore, S3Objects
 from server.storage.outside import Outside, OutsideError
@@ -95,6 +96,11 @@ class Resources:
         """The publisher's, too: opened by whoever cuts URLs at the store. Never touched by the web."""
         credentials = keys.read_s3_credentials(self.settings.publisher_key_file)
         return BucketPolicy(**self._store_address(), bucket=self.settings.s3_bucket, credentials=credentials)
+
+    @cached_property
+    def issuer_keys(self) -> IssuerKeys:
+        """With which issuers sign machines' identity tokens."""
+        return IssuerKeys(self.settings.workload_issuers)
 
     @cached_property
     def outside(self) -> Outside:

@@ -16,6 +16,8 @@ from server.domain.identity import (
     sessions,
     token_uses,
     tokens,
+    trust_records,
+    workload_tokens,
 )
 from server.domain.mail import mails
 from server.domain.publish import checkpoints, descriptions, uploads
@@ -28,6 +30,6 @@ MODULES = (
     descriptions, device_logins, entries, factors, finding_attachments, findings, invitations, keyed_downloads,
     known_credentials, log_follower, logs, mails, marks, organizations, password_resets, people, proposals, quotas,
     reconciliation_run, refusals, reminders, role_grants, sealing, seen_reads, sessions, signatures, stages,
-    statistics, tiers, token_uses, tokens, uploads, verifications,
+    statistics, tiers, token_uses, tokens, trust_records, uploads, verifications, workload_tokens,
 )  # fmt: skip
 METADATA = Base.metadata

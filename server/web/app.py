@@ -59,6 +59,7 @@ from server.web.portal.partner import releases as release_pages
 from server.web.portal.partner import renewals as renewal_pages
 from server.web.portal.partner import stages as stage_pages
 from server.web.portal.partner import tokens as token_pages
+from server.web.portal.partner import trust_records as trust_record_pages
 from server.web.requests import StrictRequest
 from server.web.s3 import door, sts
 
@@ -70,7 +71,7 @@ HUB = (elsewhere, history, hub_account, repositories, resolve, tree)
 OCI = (blobs, manifests, oci_account, oci_elsewhere, oci_repositories)
 PARTNERS = (
     agreement_pages, device_login_pages, download_pages, finding_attachment_pages, finding_pages, people_pages,
-    release_pages, renewal_pages, request_pages, stage_pages, token_pages,
+    release_pages, renewal_pages, request_pages, stage_pages, token_pages, trust_record_pages,
 )  # fmt: skip
 PORTAL = (
     *PARTNERS, *admin.MODULES, account, appearance, *audit.MODULES, factors, *help_pages.MODULES, home, invitations,

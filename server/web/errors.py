@@ -38,6 +38,10 @@ logger = structlog.get_logger(__name__)
 STATUS: dict[type[Refused], int] = {
     errors.AuthenticationRequired: 401,
     errors.InvalidCredentials: 401,
+    errors.IdentityTokenRefused: 400,
+    errors.IdentityTokenExpired: 400,
+    errors.NotTrusted: 400,
+    errors.IssuerUnavailable: 503,
     errors.NetworkNotAllowed: 403,
     errors.OrganizationSuspended: 403,
     errors.PersonDisabled: 403,

@@ -1,5 +1,6 @@
 """Identity: who calls, and what each view demands. A view that demands nothing must say so."""
 
+import re
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ from server.web.oci import credentials as oci_credentials
 from server.web.requests import client_address
 
 View = TypeVar("View", bound=Callable[..., Any])
+_IDENTITY_TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8}")
 _QUERY_NAMES = frozenset({"token", "access_token", "api_key", "apikey", "key", "authorization", "auth"})
 
 
@@ -77,7 +79,7 @@ def refuse_credentials_in_the_address() -> None:
     """Addresses end up in histories and logs of every machine on the way: a token there is a leaked token."""
     named = any(name.lower() in _QUERY_NAMES for name in request.args)
     texts = [request.path, *(text for pair in request.args.items(multi=True) for text in pair)]
-    if named or any(FORM.search(text) or HUB_FORM.search(text) for text in texts):
+    if named or any(FORM.search(text) or HUB_FORM.search(text) or _IDENTITY_TOKEN.search(text) for text in texts):
         raise InvalidRequest(
             "Do not put credentials in the URL.",
             next_step="Send the token as `Authorization: Bearer …`. Revoke this one, because others may have seen it.",

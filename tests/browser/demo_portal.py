@@ -10,6 +10,8 @@ from typing import Any
 from server.storage.embedded import free_port
 from tests.cli.started import Started
 
+ISSUER = "https://token.actions.githubusercontent.com"  # which is never asked
+
 
 @contextmanager
 def running(folder: Path) -> Iterator[dict[str, Any]]:
@@ -17,7 +19,8 @@ def running(folder: Path) -> Iterator[dict[str, Any]]:
     # Both ports are given: those that a demo tries first may be another test's in a moment.
     port = free_port()
     store = f"http://127.0.0.1:{free_port({port})}"
-    started = Started(folder, "demo", "--port", str(port), WEIGHTGATE_S3_ENDPOINT_URL=store)
+    more = {"WEIGHTGATE_S3_ENDPOINT_URL": store, "WEIGHTGATE_WORKLOAD_ISSUERS": ISSUER}
+    started = Started(folder, "demo", "--port", str(port), **more)
     try:
         started.until(lambda: "Weightgate is ready" in started.out)
         yield json.loads((folder / "demo.json").read_text(encoding="utf-8")) | {"folder": str(folder)}

@@ -20,8 +20,9 @@ from server.domain.decisions import lifting, proposing
 from server.domain.decisions.proposing import Proposal
 from server.domain.delivery import deliveries
 from server.domain.delivery.alarms import Alarm
-from server.domain.identity import device_logins, organizations, people, tokens
+from server.domain.identity import device_logins, organizations, people, tokens, trust_records
 from server.domain.identity.sessions import SignIn
+from server.domain.identity.trust_records import Terms
 from server.domain.mail.mails import Mail
 from server.domain.operation import carrying_out
 from server.domain.permissions import Role, Scope
@@ -31,7 +32,7 @@ from server.domain.release.findings import FindingKind, FindingState, Severity
 from server.domain.release.stages import StageState
 from server.domain.resources import Resources
 from server.log.entries import Log, LogEntry
-from tests.browser.demo_portal import until
+from tests.browser.demo_portal import ISSUER, until
 
 TIMEOUT_SECONDS = 20
 PROPOSAL = Proposal(
@@ -64,7 +65,7 @@ SECRET = re.compile(r"/(?:invitations|password)/(\S+)")
 
 def happen(folder: Path, demo: dict[str, Any]) -> dict[str, str]:
     """Let it all happen in the demo that runs on `folder`; return the ids that addresses need."""
-    use = Resources(settings.load(folder, {}))
+    use = Resources(settings.load(folder, {"WEIGHTGATE_WORKLOAD_ISSUERS": ISSUER}))
     try:
         callers = {
             name: people.sign_in_for_command(use, person["email"], person["password"])
@@ -147,6 +148,11 @@ def _acts(use: Resources, callers: dict[str, Caller]) -> dict[str, str]:
     found = _findings(use, callers)
     lifting.propose(use, admin, "mini-gpt/large", "The finding was not reproduced.")
     made = tokens.create(use, owner, "training cluster", [Scope.DOWNLOADS_CREATE], timedelta(days=30), ["192.0.2.0/24"])
+    terms = Terms(
+        "evaluation pipeline", ISSUER, use.settings.public_url, {"repository_id": "74", "ref": "refs/heads/main"},
+        ASKED, at + timedelta(days=90),
+    )  # fmt: skip
+    trusted = trust_records.create(use, owner, terms)
     verifications.request(use, callers["auditor"])
     with use.database.transaction() as session:
         session.add(
@@ -160,6 +166,7 @@ def _acts(use: Resources, callers: dict[str, Caller]) -> dict[str, str]:
         "request_id": str(asked.id),
         "clearance": str(proposed.id),
         "public_id": made.token.public_id,
+        "trust_record_id": str(trusted),
         "finding_id": found,
         "decision": str(decision.id),
         "user_code": _begun_login(use),

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from server.domain.access import clearances, signatures
-from server.domain.errors import NotFound, Refused
+from server.domain.errors import IdentityTokenRefused, NotFound, Refused
 from server.domain.identity import people, tokens
 from server.domain.operation import carrying_out
 from server.domain.permissions import Role, Scope
@@ -173,8 +173,9 @@ def test_every_refusal_has_a_status(kind: type[Refused]) -> None:
 
 
 def test_codes_are_told_apart() -> None:
-    """Two refusals never share a code, but for what is not found: programs go by it."""
-    codes = [kind.code for kind in kinds_of_refusal() if NotFound not in kind.__bases__]
+    """Two refusals never share a code, but for kinds of one: of what is not found, and of an identity token."""
+    kinds = {NotFound, IdentityTokenRefused}
+    codes = [kind.code for kind in kinds_of_refusal() if kinds.isdisjoint(kind.__bases__)]
     assert len(codes) == len(set(codes))
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from weightgate import asking, credentials, device, state
+from weightgate import asking, credentials, device, state, workload
 from weightgate.asking import printable
+from weightgate.cli.identity import Chosen, with_identity
 from weightgate.cli.surroundings import Surroundings, client_of, end, with_server
 from weightgate.client import Client
 from weightgate.http import Server
@@ -18,29 +19,38 @@ from weightgate.verdicts import Ended, WrongUse
 
 @click.command()
 @click.option("--publish", is_flag=True, help="Ask for a token that can publish checkpoints as well.")
+@with_identity
 @with_server
 @click.option("--keyring", "in_keyring", is_flag=True, help="Store the token in the system's keyring, not in a file.")
 @click.pass_context
 def login(
-    context: click.Context, /, publish: bool, endpoint: str | None, token_file: str | None, ca: str | None,
-    in_keyring: bool,
+    context: click.Context, /, publish: bool, identity: Chosen | None, endpoint: str | None, token_file: str | None,
+    ca: str | None, in_keyring: bool,
 ) -> None:  # fmt: skip
     """Get a token for this machine, and store it in a file that only you can read, or in the system's keyring.
 
     You approve it in the portal, on any device. A token that you have already is stored with --token-file FILE (- for
-    standard input), if the server knows it.
+    standard input), if the server knows it. With --oidc, a pipeline or a pod gets one for 15 minutes by its own
+    identity token, if an owner trusts it in the portal.
     """
     around: Surroundings = context.obj
     try:
         if endpoint is None:
             raise WrongUse("no_endpoint", "Which server?", "Use --endpoint, or set WEIGHTGATE_ENDPOINT.")
-        token = _approved(Server(endpoint, ca=ca), around, publish) if token_file is None else _told(token_file)
+        server = Server(endpoint, ca=ca)
+        if identity is not None and (publish or token_file is not None):
+            raise WrongUse("usage", "--oidc cannot be used with --publish or --token-file.", "Use one of them.")
+        if identity is not None:
+            token = workload.exchange(server, identity.told(around.environment, endpoint))
+        else:
+            token = _approved(server, around, publish) if token_file is None else _told(token_file)
         me = asking.get(Server(endpoint, token, ca=ca), "/api/v1/me")
         credentials.store(state.folder(around.environment), endpoint, token, in_keyring=in_keyring)
     except Ended as ended:
         context.exit(end(ended))
     person, organization = printable(me.get("person")), printable(me.get("organization"))
-    click.echo(f"Logged in to {endpoint} as {person} of {organization}.")
+    until = "" if identity is None else f" until {printable((me.get('token') or {}).get('expires_at'))}"
+    click.echo(f"Logged in to {endpoint} as {person} of {organization}{until}.")
 
 
 @click.command()
@@ -84,15 +94,23 @@ def tokens(context: click.Context, /, as_json: bool, **where: Any) -> None:
 
 @click.command("credentials")
 @click.argument("stage", metavar="MODEL/STAGE")
+@with_identity
 @with_server
 @click.pass_context
-def s3_keys(context: click.Context, /, stage: str, **where: Any) -> None:
+def s3_keys(context: click.Context, /, stage: str, identity: Chosen | None, **where: Any) -> None:
     """Print keys for tools that read from S3, as JSON. Aws, boto3 and rclone run this by themselves.
 
     In ~/.aws/config: credential_process = weightgate credentials MODEL/STAGE
+
+    With --oidc, they are for this machine's identity token, and no login is needed.
     """
+    environment = context.obj.environment
+
+    def question(client: Client) -> dict[str, str]:
+        return client.s3_keys(stage, None if identity is None else identity.told(environment, client.server().endpoint))
+
     # A refusal goes to standard error as a sentence: that is what these tools show of it.
-    _show(context, False, where, lambda client: client.s3_keys(stage), _for_aws)
+    _show(context, False, where, question, _for_aws)
 
 
 @click.command()

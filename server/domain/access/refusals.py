@@ -11,7 +11,10 @@ from server.domain.resources import Resources
 from server.storage.database import Base, Key, Moment
 from server.text import printable
 
-_OF_NOBODY = frozenset({"authentication_required", "invalid_credentials", "too_many_attempts"})
+_OF_NOBODY = frozenset(
+    {"authentication_required", "invalid_credentials", "too_many_attempts", "identity_token_refused",
+     "issuer_unavailable"}
+)  # fmt: skip
 
 
 class Refusal(Base):

@@ -88,7 +88,9 @@ def organization_of(world: World, record: Record, erased: Mapping[int, AnyRow]) 
             if "columns" not in record and (emptied := erased.get(record["entry"])) is not None:
                 number = emptied.organization_id
             return world.slugs.get(number)
-        case "access_request" | "clearance" | "signature" | "invitation" | "organization" | "person_id":
+        case (
+            "access_request" | "trust_record" | "clearance" | "signature" | "invitation" | "organization" | "person_id"
+        ):
             concerned: str = record["organization"]
             return concerned
         case "finding":  # to whom it was released is for the lab alone

@@ -61,11 +61,16 @@ def _token_faults(world: World, permission: Permission | None, record: Record) -
         if "token" not in world.forgotten:
             yield "it was done with a token that the log does not know"
         return
+    if actor.get("workload") != token.workload:
+        yield f"it names another machine than token {name}, with which it was done, was made for"
     if (token.person, token.organization) != (actor["person"], actor.get("organization")):
         yield f"token {name}, with which it was done, belongs to someone else"
     if permission is None:  # anybody could have done it
         return
-    if token.revoked:
+    trusted = None if token.trust_record is None else world.trust_records.get(token.trust_record)
+    if trusted is not None and trusted.revoked:
+        yield f"trust record {token.trust_record}, under which token {name} was made, had been revoked"
+    elif token.revoked:
         yield f"token {name}, with which it was done, had been revoked"
     if token.expires_at is not None and record["time"] > token.expires_at:
         yield f"token {name}, with which it was done, had expired"

@@ -16,6 +16,8 @@ from server.domain.identity.people import Person
 from server.domain.identity.proposals import Proposal
 from server.domain.identity.role_grants import RoleGrant
 from server.domain.identity.tokens import Token
+from server.domain.identity.trust_records import TrustRecord
+from server.domain.identity.workload_tokens import WorkloadToken
 from server.domain.publish.checkpoints import IS_PUBLISHED, Checkpoint
 from server.domain.release import plans
 from server.domain.release.agreements import Agreement, AgreementVersion
@@ -64,14 +66,35 @@ def people(session: Session, names: Names) -> Rows:
 
 
 def tokens(session: Session, names: Names) -> Rows:
+    made = {one.token_id: one for one in session.scalars(select(WorkloadToken))}
     return {
         one.public_id: {
             "hash": one.secret_sha256.hex(), "organization": names.slugs.get(one.organization_id),
             "maker": names.emails.get(one.person_id), "scopes": frozenset(one.scopes.split()),
             "networks": tuple(one.networks.split()), "end": _ms(one.expires_at),
-            "revocation": one.revoked_at is not None,
+            "revocation": one.revoked_at is not None, "being_a_machine_s": one.of_machine,
+            **_machine(made.get(one.id)),
         }
         for one in session.scalars(select(Token))
+    }  # fmt: skip
+
+
+def _machine(made: WorkloadToken | None) -> Mapping[str, Any]:
+    return {
+        "trust_record": made and made.trust_record_id, "subject": made and made.subject, "run": made and made.run,
+        "identity_token": made and made.identity_sha256.hex(), "door": made and made.door,
+    }  # fmt: skip
+
+
+def trust_records(session: Session, names: Names) -> Rows:
+    return {
+        one.id: {
+            "organization": names.slugs.get(one.organization_id), "maker": names.emails.get(one.person_id),
+            "name": one.name, "issuer": one.issuer, "audience": one.audience, "claims": one.required,
+            "scopes": frozenset(one.scopes.split()), "networks": tuple(one.networks.split()),
+            "end": _ms(one.expires_at), "revocation": one.revoked_at is not None,
+        }
+        for one in session.scalars(select(TrustRecord))
     }  # fmt: skip
 
 

@@ -76,8 +76,22 @@ def _told_tokens(world: World) -> Rows:
         name: {
             "hash": _known(one.sha256), "organization": one.organization, "maker": one.person, "scopes": one.scopes,
             "networks": _known(one.networks), "end": _known(one.expires_at), "revocation": one.revoked,
+            "being_a_machine_s": one.trust_record is not None,
+            "trust_record": one.trust_record, "subject": one.subject, "run": one.run,
+            "identity_token": one.identity_sha256, "door": one.door,
         }
         for name, one in world.tokens.items()
+    }  # fmt: skip
+
+
+def _told_trust_records(world: World) -> Rows:
+    return {
+        number: {
+            "organization": one.organization, "maker": one.person, "name": one.name, "issuer": one.issuer,
+            "audience": one.audience, "claims": one.claims, "scopes": one.scopes, "networks": one.networks,
+            "end": one.expires_at, "revocation": one.revoked,
+        }
+        for number, one in world.trust_records.items()
     }  # fmt: skip
 
 
@@ -183,6 +197,7 @@ _TABLES: dict[str, tuple[Callable[[World], Rows], Callable[[Session, Names], Row
     "organizations": (_told_organizations, live_rows.organizations),
     "people": (_told_people, live_rows.people),
     "tokens": (_told_tokens, live_rows.tokens),
+    "trust records": (_told_trust_records, live_rows.trust_records),
     "invitations": (_told_invitations, live_rows.invitations),
     "role grants": (_told_role_grants, live_rows.role_grants),
     "proposals": (_told_proposals, live_rows.proposals),

@@ -24,6 +24,7 @@ from server.domain.audit import (
     judging_proposals,
     judging_release,
     judging_roles,
+    judging_trust,
 )
 from server.domain.audit.world import JudgedByNothing, Record, Rule, World
 from server.domain.entry_kinds import EntryKind
@@ -70,6 +71,7 @@ RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     **judging_release.RULES,
     **judging_proposals.RULES,
     **judging_roles.RULES,
+    **judging_trust.RULES,
     **judging_decisions.RULES,
     **judging_holds.RULES,
     EntryKind.ALARM: _alarm,

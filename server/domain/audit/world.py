@@ -51,7 +51,10 @@ class Person:
 
 @dataclass
 class Token:
-    """sha256, networks and expires_at: None where the entry is from before the log kept them."""
+    """sha256, networks and expires_at: None where the entry is from before the log kept them.
+
+    trust_record and what follows: of a machine's, what its identity token was exchanged for.
+    """
 
     organization: str
     person: str
@@ -59,6 +62,35 @@ class Token:
     expires_at: int | None
     sha256: str | None
     networks: tuple[str, ...] | None
+    revoked: bool = False
+    trust_record: int | None = None
+    subject: str | None = None
+    run: str | None = None
+    identity_sha256: str | None = None
+    door: str | None = None
+
+    @property
+    def workload(self) -> Record | None:
+        """As entries name a machine."""
+        if self.trust_record is None:
+            return None
+        known: Record = {"trust_record": self.trust_record, "subject": self.subject}
+        return known if self.run is None else known | {"run": self.run}
+
+
+@dataclass
+class TrustRecord:
+    """Which machines act for an organization, in the name of the owner who made it."""
+
+    organization: str
+    person: str
+    name: str
+    issuer: str
+    audience: str
+    claims: dict[str, str]
+    scopes: frozenset[str]
+    networks: tuple[str, ...]
+    expires_at: int
     revoked: bool = False
 
 
@@ -191,6 +223,8 @@ class World:
     slugs: dict[int | None, str] = field(default_factory=dict)  # by the ids of their rows
     people: dict[str, Person] = field(default_factory=dict)
     tokens: dict[str, Token] = field(default_factory=dict)
+    trust_records: dict[int, TrustRecord] = field(default_factory=dict)
+    identities: set[str] = field(default_factory=set)  # identity tokens that were exchanged, by their hashes
     invitations: dict[int, Invitation] = field(default_factory=dict)
     role_grants: dict[int | str, RoleGrant] = field(default_factory=dict)  # of the first two admins: by their names
     proposals: dict[int, Proposal] = field(default_factory=dict)

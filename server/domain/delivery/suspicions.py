@@ -44,6 +44,7 @@ _WORDS = {
     EntryKind.STAGE_MOVE: "the stage was withdrawn",
     EntryKind.TOKEN_REVOKE: "the token that asked for it was revoked",
     EntryKind.TOKEN_REVOKE_LEAKED: "the token that asked for it was revoked as leaked",
+    EntryKind.TRUST_RECORD_REVOKE: "the machine that asked for it was trusted no longer",
 }
 
 Subject = tuple[str, str]  # what an act is about: one of the words above, and which
@@ -288,6 +289,8 @@ def _rested_on(record: Mapping[str, Any], people: Mapping[str, str]) -> list[Sub
         subjects.append(("person", person))
     if (token := record["actor"].get("token")) is not None:
         subjects.append(("token", token))
+    if (workload := record["actor"].get("workload")) is not None:
+        subjects.append(("trust_record", str(workload["trust_record"])))
     for family in ("clearance", "signature"):
         if (number := record.get(family)) is not None:
             subjects.append((family, str(number)))

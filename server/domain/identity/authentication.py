@@ -8,7 +8,7 @@ from sqlalchemy import String, bindparam, null, select, type_coerce
 from sqlalchemy.orm import Session
 
 from server import addresses
-from server.domain.callers import Caller
+from server.domain.callers import Caller, Workload
 from server.domain.errors import (
     AuthenticationRequired,
     InvalidCredentials,
@@ -23,6 +23,7 @@ from server.domain.identity.people import Person
 from server.domain.identity.s3_keys import S3Key
 from server.domain.identity.sessions import SignIn
 from server.domain.identity.tokens import Token
+from server.domain.identity.workload_tokens import WorkloadToken
 from server.domain.permissions import Role, Scope
 from server.domain.resources import Resources
 from server.storage.database import Moment
@@ -58,6 +59,9 @@ class _KnownToken(NamedTuple):
     revoked_at: datetime | None
     expires_at: datetime
     networks: str
+    trust_record_id: int | None
+    subject: str | None
+    run: str | None
 
 
 class _KnownSession(NamedTuple):
@@ -96,10 +100,15 @@ def identify(use: Resources, text: str, stranger: Caller) -> tuple[Caller, Refus
 
 def identify_s3_key(use: Resources, key: S3Key, stranger: Caller) -> tuple[Caller, Refused | None]:
     """The same for whoever signed with a key that was made for a token: they are who the token makes them."""
-    row = use.database.look_up(_BY_PUBLIC_ID, public_id=key.token_public_id)
+    return identify_id(use, key.token_public_id, stranger)
+
+
+def identify_id(use: Resources, public_id: str, stranger: Caller) -> tuple[Caller, Refused | None]:
+    """The same for whoever has shown already that the token of this id is theirs."""
+    row = use.database.look_up(_BY_PUBLIC_ID, public_id=public_id)
     if row is None:
         return stranger, InvalidCredentials()
-    return _of_token(use, key.token_public_id, row, stranger)
+    return _of_token(use, public_id, row, stranger)
 
 
 def _of_token(use: Resources, public_id: str, row: "_KnownToken", stranger: Caller) -> tuple[Caller, Refused | None]:
@@ -113,9 +122,17 @@ def _of_token(use: Resources, public_id: str, row: "_KnownToken", stranger: Call
         role=row.role,
         token_id=row.id,
         token_public_id=public_id,
+        token_expires_at=row.expires_at,
+        workload=_workload(row),
         scopes=frozenset(Scope(scope) for scope in row.scopes.split()),
     )
     return caller, _token_fault(row, caller, use.clock()) or _person_fault(row)
+
+
+def _workload(row: "_KnownToken") -> Workload | None:
+    if row.trust_record_id is None or row.subject is None:
+        return None
+    return Workload(row.trust_record_id, row.subject, row.run)
 
 
 def identify_session(use: Resources, secret: str, stranger: Caller) -> tuple[Caller, Refused | None]:
@@ -196,9 +213,11 @@ _BY_PUBLIC_ID = Statement(
     select(
         Token.id, Token.secret_sha256, Token.scopes, Person.email, Person.role,
         Organization.id.label("organization_id"), Organization.slug, *_TOKEN_STANDING,
+        WorkloadToken.trust_record_id, WorkloadToken.subject, WorkloadToken.run,
     )
     .join(Person, Person.id == Token.person_id)
     .join(Organization, Organization.id == Token.organization_id)
+    .outerjoin(WorkloadToken, WorkloadToken.token_id == Token.id)
     .where(Token.public_id == bindparam("public_id")),
     _KnownToken,
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""API tokens: made by a person for scripts, shown once, kept as a hash.
+"""API tokens: made by a person for scripts, shown once, kept as a hash; or for a machine, for some minutes (`wgs_`).
 
 `wgk_` + 12 base62 (public id) + `_` + 43 base62 (32 random bytes) + 6 base62 (CRC32 of all before): 66 characters.
 The checksum lets scanners and us tell a token from noise without asking the database.
@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, ForeignKey, Index, LargeBinary, String, select, update
+from sqlalchemy import ColumnElement, ForeignKey, Index, LargeBinary, String, false, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -27,8 +27,8 @@ from server.domain.permissions import POLICY, PURPOSE, STAFF, Permission, Role, 
 from server.domain.resources import Resources
 from server.storage.database import Base, Key, Moment
 
-PREFIX = "wgk_"
-FORM = re.compile(r"wgk_([0-9A-Za-z]{12})_[0-9A-Za-z]{49}")
+PREFIX, SHORT_PREFIX = "wgk_", "wgs_"
+FORM = re.compile(r"wg[ks]_([0-9A-Za-z]{12})_[0-9A-Za-z]{49}")
 HUB_FORM = re.compile(r"hf_([0-9A-Za-z]{12})([0-9A-Za-z]{49})")  # as `for_hub` spells one
 PUBLIC_ID = re.compile(r"[0-9A-Za-z]{12}")
 ROTATION_OVERLAP = timedelta(hours=24)
@@ -40,8 +40,9 @@ class Token(Base):
 
     __tablename__ = "tokens"
     __table_args__ = (
-        Index("ix_tokens_organization_id_id", "organization_id", "id"),
-        Index("ix_tokens_person_id_id", "person_id", "id"),
+        Index("ix_tokens_of_machine_id", "of_machine", "id"),
+        Index("ix_tokens_organization_id_of_machine_id", "organization_id", "of_machine", "id"),
+        Index("ix_tokens_person_id_of_machine_id", "person_id", "of_machine", "id"),
     )
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     public_id: Mapped[str] = mapped_column(String(12), unique=True)
@@ -55,6 +56,7 @@ class Token(Base):
     expires_at: Mapped[datetime] = mapped_column(Moment)  # the first moment at which it no longer works
     revoked_at: Mapped[datetime | None] = mapped_column(Moment)
     made_with: Mapped[str | None] = mapped_column(String(64), unique=True)  # a form's key: sent twice, it makes one
+    of_machine: Mapped[bool] = mapped_column(default=False, server_default=false())  # then `workload_tokens` says whose
 
 
 @dataclass(frozen=True)
@@ -65,20 +67,26 @@ class NewToken:
     text: str
 
 
-def render(public_id: str, secret: bytes) -> str:
+def render(public_id: str, secret: bytes, prefix: str = PREFIX) -> str:
     """Return the token's text. public_id: 12 base62 characters; secret: 32 bytes."""
-    body = f"{PREFIX}{public_id}_{_base62(int.from_bytes(secret, 'big'), 43)}"
+    body = f"{prefix}{public_id}_{_base62(int.from_bytes(secret, 'big'), 43)}"
     return body + _base62(zlib.crc32(body.encode()), 6)
 
 
 def for_hub(text: str) -> str:
     """Return a token as programs want it that send none but the Hugging Face hub's own, such as llama.cpp."""
-    return "hf_" + text.removeprefix(PREFIX).replace("_", "")
+    return "hf_" + text.removeprefix(PREFIX).removeprefix(SHORT_PREFIX).replace("_", "")
 
 
 def from_hub(text: str) -> str:
     """Return a text with each such token in it as we spell it."""
-    return HUB_FORM.sub(rf"{PREFIX}\1_\2", text)
+    return HUB_FORM.sub(_from_hub, text)
+
+
+def _from_hub(match: re.Match[str]) -> str:
+    """Whether it was a short token only its checksum tells."""
+    short = f"{SHORT_PREFIX}{match[1]}_{match[2]}"
+    return short if public_id_of(short) else f"{PREFIX}{match[1]}_{match[2]}"
 
 
 def public_id_of(text: str) -> str | None:
@@ -110,7 +118,7 @@ def create(
     organization_id, person_id = require_possible(use, caller, name, scopes, lifetime, networks)
     with use.database.transaction() as session:
         at = use.clock()
-        made = _insert(session, organization_id, person_id, name, scopes, networks, at, at + lifetime, made_with)
+        made = insert(session, organization_id, person_id, name, scopes, networks, at, at + lifetime, made_with)
         hashed = made.token.secret_sha256.hex()
         _record(session, caller, EntryKind.TOKEN_CREATE, made.token, at, secret_sha256=hashed)
         return made
@@ -121,13 +129,14 @@ def rotate(use: Resources, caller: Caller, public_id: str, made_with: str | None
     with use.database.transaction() as session:
         old = _managed(session, caller, public_id)
         at = use.clock()
+        _require_made_by_a_person(old)
         if old.revoked_at is not None or old.expires_at <= at:
             raise NotPossible(f"Token {public_id} no longer works. Create a new one.")
         if caller.person_id != old.person_id:
             raise NotPermitted("Only its creator can rotate a token. Take it over first.")
         scopes = {Scope(scope) for scope in old.scopes.split()}
         lifetime = min(old.expires_at - old.created_at, timedelta(days=use.settings.token_lifetime_days))
-        made = _insert(
+        made = insert(
             session, old.organization_id, old.person_id, old.name, scopes, old.networks.split(), at, at + lifetime,
             made_with,
         )  # fmt: skip
@@ -168,6 +177,7 @@ def take_over(use: Resources, caller: Caller, public_id: str) -> None:
         token = _managed(session, caller, public_id)
         if caller.person_id is None or caller.role is None or caller.organization_id != token.organization_id:
             raise NotPermitted("A token can only be taken over within its organization.")
+        _require_made_by_a_person(token)
         if token.revoked_at is not None:
             raise NotPossible(f"Token {public_id} is revoked.")
         if token.person_id == caller.person_id:
@@ -183,7 +193,12 @@ def revoke_made_by(session: Session, person_id: int, at: datetime) -> int:
     return len(session.execute(live.values(revoked_at=at).returning(Token.id)).all())
 
 
-def _insert(
+def _require_made_by_a_person(token: Token) -> None:
+    if token.of_machine:
+        raise NotPossible("This token was made for a machine. It exchanges its identity token for another one.")
+
+
+def insert(
     session: Session,
     organization_id: int,
     person_id: int,
@@ -192,10 +207,12 @@ def _insert(
     networks: Collection[str],
     at: datetime,
     expires_at: datetime,
-    made_with: str | None,
+    made_with: str | None = None,
+    prefix: str = PREFIX,
 ) -> NewToken:
+    """Add a token's row, for whoever records in the same transaction what it is for."""
     public_id = "".join(secrets.choice(_BASE62) for _ in range(12))
-    text = render(public_id, secrets.token_bytes(32))
+    text = render(public_id, secrets.token_bytes(32), prefix)
     token = Token(
         public_id=public_id,
         secret_sha256=hashlib.sha256(text.encode()).digest(),
@@ -207,6 +224,7 @@ def _insert(
         created_at=at,
         expires_at=expires_at,
         made_with=made_with,
+        of_machine=prefix == SHORT_PREFIX,
     )
     session.add(token)
     try:
@@ -274,18 +292,22 @@ def of_caller(session: Session, caller: Caller) -> Token:
 
 
 def visible(session: Session, caller: Caller, part: Slice) -> Page[Token]:
-    """One's own tokens; for owners their organization's; for staff all."""
-    return page(session, select(Token).where(*_may_see(caller)), Token.id, part, newest_first=True)
+    """One's own tokens; for owners their organization's; for staff all. Of machines' none: there would be thousands."""
+    query = select(Token).where(*_may_see(caller), Token.of_machine.is_(False))
+    return page(session, query, Token.id, part, newest_first=True)
 
 
 def own(session: Session, caller: Caller, part: Slice) -> Page[Token]:
     """One's own tokens, whatever others one may see."""
-    return page(session, select(Token).where(Token.person_id == caller.person_id), Token.id, part, newest_first=True)
+    query = select(Token).where(Token.person_id == caller.person_id, Token.of_machine.is_(False))
+    return page(session, query, Token.id, part, newest_first=True)
 
 
 def of_organization(session: Session, caller: Caller, organization_id: int, part: Slice) -> Page[Token]:
     """An organization's tokens, of the `visible` ones."""
-    query = select(Token).where(Token.organization_id == organization_id, *_may_see(caller))
+    query = select(Token).where(
+        Token.organization_id == organization_id, *_may_see(caller), Token.of_machine.is_(False)
+    )
     return page(session, query, Token.id, part, newest_first=True)
 
 
@@ -300,8 +322,8 @@ def find(session: Session, caller: Caller, public_id: str) -> Token:
 
 
 def live_of(session: Session, caller: Caller, person_id: int, at: datetime) -> Sequence[Token]:
-    """A person's tokens that still work, of the `visible` ones, newest first."""
-    live = Token.person_id == person_id, Token.revoked_at.is_(None), Token.expires_at > at
+    """A person's tokens that still work, of the `visible` ones, newest first; not those of machines."""
+    live = Token.person_id == person_id, Token.of_machine.is_(False), Token.revoked_at.is_(None), Token.expires_at > at
     return session.scalars(select(Token).where(*live, *_may_see(caller)).order_by(Token.id.desc())).all()
 
 

@@ -26,8 +26,9 @@ from server.log import condition
 from server.log.anchors import BehindAnchor, Forked
 from server.log.condition import LogUnsound
 from server.log.entries import LogEntry
-from server.storage import keys, probes
+from server.storage import issuer_keys, keys, probes
 from server.storage.database import DATABASE_ERRORS, DatabaseUnavailable
+from server.storage.issuer_keys import IssuerKeysUnavailable
 from server.storage.keys import KeyFileError
 from server.storage.mail import MailServerUnavailable
 from server.storage.objects import ObjectStoreError, ObjectStoreRefused, ObjectStoreUnavailable
@@ -320,6 +321,23 @@ def _s3_door(use: Resources) -> str:
     return f"the S3 door at {url} checks signatures; keys are given by {' and '.join(ways) or 'nothing'}"
 
 
+def _issuers(use: Resources) -> str:
+    """Machines can show identity tokens of each issuer: its keys can be had from here."""
+    listed, away = use.settings.workload_issuers, list[str]()
+    for issuer in listed:
+        try:
+            if issuer_keys.count(issuer) == 0:
+                away.append(f"no identity token of {issuer.url} is accepted: it publishes no key")
+        except IssuerKeysUnavailable as error:
+            away.append(
+                f"no identity token is accepted, because keys cannot be had: {error}; correct workload_issuers, or "
+                "set its jwks_file"
+            )
+    if away:
+        raise Wrong(*away)
+    return f"issuers of identity tokens whose keys can be had: {len(listed)}"
+
+
 def _signed(use: Resources, key: str, age: timedelta = timedelta(0)) -> str:
     signed_at = use.clock() - age
     (url,) = use.signer.sign([StoredObject(key)], download_id="doctor", lifetime_seconds=60, moment=signed_at)
@@ -355,6 +373,7 @@ CHECKS: tuple[tuple[str, Callable[[Resources], str]], ...] = (
     ("public access", _closed),
     ("signed URLs", _urls),
     ("S3 door", _s3_door),
+    ("machines", _issuers),
 )
 OF_THE_DATABASE = frozenset({"log", "matching keys", "issuing", "fetches", "ownership"})
 OF_THE_STORE = frozenset({"bucket", "ownership", "anchors", "clock", "signer", "public access", "signed URLs"})

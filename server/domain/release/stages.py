@@ -27,7 +27,7 @@ FIRST_SEGMENTS = {
     "account", "admin", "agreements", "api", "appearance", "audit", "checkpoints", "client", "datasets", "device",
     "downloads", "find", "findings", "healthz", "help", "invitations", "kernels", "log", "mails", "metrics", "models",
     "organizations", "password", "people", "readyz", "releases", "releases.atom", "requests", "s3-door",
-    "sessions", "sign-in", "sign-out", "spaces", "stages", "static", "sts", "tokens", "v2",
+    "sessions", "sign-in", "sign-out", "spaces", "stages", "static", "sts", "tokens", "trust-records", "v2",
 }  # fmt: skip
 NOT_MODELS = FIRST_SEGMENTS | {"everything", "doctor"}  # what a hold on everything is called; `storage/probes.py`
 ORDINAL_AT_MOST = 1_000_000

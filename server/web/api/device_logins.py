@@ -1,5 +1,7 @@
 """Device logins: how a program without a browser gets a token that a person approves (RFC 8628).
 
+A machine with an identity token of its own asks at the same address, and for nobody's approval (`token_exchange.py`).
+
 Forms and errors are OAuth's (RFC 6749, section 5.2), since programs come with libraries for them.
 """
 
@@ -9,9 +11,11 @@ from apiflask import APIBlueprint
 from flask import Response
 from pydantic import BaseModel, Field
 
+from server.domain.errors import InvalidRequest
 from server.domain.identity import device_logins
 from server.domain.identity.device_logins import Answer as Outcome
 from server.domain.permissions import Scope
+from server.web.api import token_exchange
 from server.web.api.answers import Answer, answer
 from server.web.api.description import PROBLEM_CONTENT
 from server.web.identity import open_to_all, resources, stranger
@@ -36,10 +40,21 @@ class BeginForm(BaseModel):
 
 
 class AskForm(BaseModel):
-    """Which login it is about."""
+    """Which login it is about; or, to exchange a machine's identity token (RFC 8693), that token."""
 
-    grant_type: Literal["urn:ietf:params:oauth:grant-type:device_code"]
-    device_code: Code
+    grant_type: Literal[
+        "urn:ietf:params:oauth:grant-type:device_code", "urn:ietf:params:oauth:grant-type:token-exchange"
+    ]
+    device_code: Code | None = None
+    subject_token: Annotated[str | None, Field(description="A machine's identity token: a signed JWT.")] = None
+    subject_token_type: Annotated[
+        str | None, Field(description="`urn:ietf:params:oauth:token-type:jwt` or `…:id_token`.")
+    ] = None
+    scope: Annotated[str | None, Field(description="Fewer scopes than the trust record has.")] = None
+    audience: Annotated[
+        str | None, Field(description="ORGANIZATION or ORGANIZATION/NUMBER, if several trust records match.")
+    ] = None
+    requested_token_type: str | None = None
 
 
 class BegunAnswer(Answer):
@@ -53,6 +68,7 @@ class BegunAnswer(Answer):
 
 class TokenAnswer(Answer):
     access_token: str
+    issued_token_type: Annotated[str | None, Field(description="Only of an exchange (RFC 8693).")] = None
     token_type: Literal["Bearer"]
     expires_in: Annotated[int, Field(description="Seconds.")]
     scope: str
@@ -65,12 +81,13 @@ class NoToken(Answer):
     error_description: str
 
 
-REFUSED: dict[int | str, Any] = {
-    400: {
-        "description": str(NoToken.__doc__),
-        "content": {"application/json": {"schema": NoToken.model_json_schema()}, **PROBLEM_CONTENT},
-    }
+_NO_TOKEN = {
+    "description": str(NoToken.__doc__),
+    "content": {"application/json": {"schema": NoToken.model_json_schema()}, **PROBLEM_CONTENT},
 }
+REFUSED: dict[int | str, Any] = {400: _NO_TOKEN}
+# An exchange says in the same form that too many tokens work, and that an issuer's keys cannot be fetched.
+NOT_EXCHANGED: dict[int | str, Any] = REFUSED | {429: _NO_TOKEN, 503: _NO_TOKEN}
 
 
 @bp.post("")
@@ -103,9 +120,19 @@ def begin(form: BeginForm) -> Response:
 @open_to_all
 @bp.input(AskForm, location="form", arg_name="form")
 @bp.output(TokenAnswer)
-@bp.doc(responses=REFUSED)
+@bp.doc(responses=NOT_EXCHANGED)
 def token(form: AskForm) -> Response:
-    """The token, once, as soon as a person has approved it."""
+    """The token, once, as soon as a person has approved it. Or a short one for a machine's identity token."""
+    if form.grant_type == token_exchange.GRANT:
+        return token_exchange.answered(
+            form.subject_token or "",
+            form.subject_token_type or "",
+            form.scope,
+            form.audience,
+            form.requested_token_type,
+        )
+    if form.device_code is None:
+        raise InvalidRequest("`device_code` is required.")
     made = device_logins.ask(resources(), form.device_code)
     if isinstance(made, Outcome):
         return _refused(made, WHY[made])

@@ -1,7 +1,7 @@
-"""STS: the AWS libraries exchange a token for keys (AssumeRoleWithWebIdentity), as they would a Kubernetes account's.
+"""STS: the AWS libraries exchange a token for keys (AssumeRoleWithWebIdentity): one of ours, or a machine's own.
 
-The role is the stage: `arn:aws:iam::000000000000:role/<model>/<stage>`. The request is not signed; the token in it says
-who asks.
+The role is the stage: `arn:aws:iam::000000000000:role/<model>/<stage>`. Another account than zero is the number of a
+trust record, for a machine that several match. The request is not signed; the token in it says who asks.
 """
 
 import re
@@ -12,7 +12,8 @@ from server import dates
 from server.domain.callers import Caller
 from server.domain.downloads import keyed_downloads
 from server.domain.errors import AuthenticationRequired, InvalidRequest, NotFound
-from server.domain.identity import authentication, s3_keys
+from server.domain.identity import authentication, exchanges, identity_tokens, s3_keys
+from server.domain.identity.exchanges import Wish
 from server.domain.permissions import Permission
 from server.web.identity import note_use, resources, stranger
 from server.web.s3 import xml
@@ -20,7 +21,7 @@ from server.web.s3.sts_errors import NAMESPACE
 
 bp = Blueprint("sts", __name__)
 ACTION = "AssumeRoleWithWebIdentity"
-_ROLE = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/(?P<stage>[^/]{1,96}/[^/]{1,96})")
+_ROLE = re.compile(r"arn:aws[a-z-]*:iam::(?P<account>[0-9]{12}):role/(?P<stage>[^/]{1,96}/[^/]{1,96})")
 _SESSION = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 _CLOSED = "This server gives no keys for S3 tools to a web identity."
 
@@ -40,7 +41,7 @@ def assume() -> Response:
     if not _SESSION.fullmatch(session):
         raise InvalidRequest("RoleSessionName has 2 to 64 letters, digits and +=,.@-.")
     seconds = _seconds(form.get("DurationSeconds"))
-    caller = _caller(form.get("WebIdentityToken", "").strip())
+    caller = _caller(form.get("WebIdentityToken", "").strip(), int(role["account"]) or None)
     made = keyed_downloads.key_for(use, caller, role["stage"], seconds)
     arn = f"arn:aws:sts::000000000000:assumed-role/{role['stage']}/{session}"
     credentials = [
@@ -48,7 +49,8 @@ def assume() -> Response:
         ("SessionToken", s3_keys.SESSION_TOKEN), ("Expiration", dates.rfc3339(made.key.expires_at)),
     ]  # fmt: skip
     result = [
-        ("SubjectFromWebIdentityToken", str(caller.token_public_id)), ("Audience", use.settings.public_url),
+        ("SubjectFromWebIdentityToken", caller.workload.subject if caller.workload else str(caller.token_public_id)),
+        ("Audience", use.settings.public_url),
         ("AssumedRoleUser", [("AssumedRoleId", f"{caller.token_public_id}:{session}"), ("Arn", arn)]),
         ("Credentials", credentials), ("Provider", "weightgate"),
     ]  # fmt: skip
@@ -59,10 +61,13 @@ def assume() -> Response:
 assume.permission = Permission.DOWNLOAD_CREATE  # type: ignore[attr-defined]  # as `key_for` asks
 
 
-def _caller(token: str) -> Caller:
+def _caller(token: str, trust_record: int | None) -> Caller:
     if not token:
         raise AuthenticationRequired("WebIdentityToken is empty.", next_step="Put a token into the file that is named.")
-    g.caller, refused = authentication.identify(resources(), token, stranger())
+    if identity_tokens.FORM.fullmatch(token):
+        g.caller, refused = exchanges.session_of(resources(), stranger(), token, Wish(trust_record=trust_record))
+    else:
+        g.caller, refused = authentication.identify(resources(), token, stranger())
     if refused is not None:
         raise refused
     caller: Caller = g.caller

@@ -12,12 +12,18 @@ NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 _CODES: dict[type[Refused], str] = {
     errors.AuthenticationRequired: "InvalidIdentityToken",
     errors.InvalidCredentials: "InvalidIdentityToken",
+    errors.IdentityTokenRefused: "InvalidIdentityToken",
+    errors.IdentityTokenExpired: "ExpiredTokenException",
+    errors.IssuerUnavailable: "IDPCommunicationError",
     errors.InvalidRequest: "ValidationError",
     errors.RateLimited: "Throttling",
     errors.TooManyAttempts: "Throttling",
     errors.LogUnavailable: "ServiceUnavailable",
 }
-_STATUS = {"InvalidIdentityToken": 400, "ValidationError": 400, "Throttling": 400, "ServiceUnavailable": 503}
+_STATUS = {
+    "InvalidIdentityToken": 400, "ExpiredTokenException": 400, "ValidationError": 400, "Throttling": 400,
+    "IDPCommunicationError": 503, "ServiceUnavailable": 503,
+}  # fmt: skip
 _OF_STATUS = {500: "InternalFailure", 503: "ServiceUnavailable"}
 
 

@@ -72,10 +72,13 @@ def test_a_token_gives_its_caller_everything_that_is_known_of_them(world: World)
         via="token", organization_id=caller.organization_id, organization="example-lab", person_id=caller.person_id,
         person="auditor@example-lab.example", role=Role.AUDITOR, token_id=caller.token_id,
         token_public_id=tokens.public_id_of(world.example.tokens["auditor"]),
+        token_expires_at=caller.token_expires_at,
         scopes=frozenset({Scope.STAGES_READ, Scope.LOG_READ, Scope.FINDINGS_READ}),
         address="127.0.0.1", user_agent="tests", request_id="0" * 16,
     )  # fmt: skip
     assert caller.is_staff
+    with world.use.database.reading() as session:
+        assert caller.token_expires_at == tokens.of_caller(session, caller).expires_at
 
 
 def test_a_refused_token_still_says_whose_it_is(world: World) -> None:

@@ -26,6 +26,7 @@ from server.storage.anchor_bucket import AnchorBucket
 from server.storage.embedded import EmbeddedStore, free_port
 from server.storage.probes import PROBE_PREFIX
 from tests import tampering
+from tests.issuer import Issuer
 from tests.mail_host import mail_host
 from tests.postgres import PostgreSQL
 from tests.redis_server import RedisServer
@@ -331,3 +332,17 @@ def test_a_store_whose_log_nobody_reads_is_told(examine: Examine, sqlite_world: 
     reconciliation.reconcile(sqlite_world.use, [str(tmp_path / "log")])
     assert "was last read on" in examine()["fetches"].sentence
     assert "the worker reads" in examine(embedded_store=True)["fetches"].sentence
+
+
+def test_an_issuer_whose_keys_cannot_be_had_is_named(examine: Examine, issuer: Issuer) -> None:
+    """Each in a line of its own; one that answers is counted, and one without any key is no use."""
+    good = {"url": issuer.url, "ca_file": str(issuer.ca_file)}
+    assert (
+        examine(workload_issuers=[good])["machines"].sentence == "issuers of identity tokens whose keys can be had: 1"
+    )
+    away = {"url": "https://127.0.0.1:9"}
+    said = examine(workload_issuers=[good, away])["machines"]
+    assert not said.ok
+    assert "https://127.0.0.1:9: connection refused; correct workload_issuers" in said.sentence
+    issuer.keys.clear()
+    assert "publishes no key" in examine(workload_issuers=[good])["machines"].sentence

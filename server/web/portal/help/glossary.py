@@ -75,6 +75,8 @@ TERMS = (
     Term("Time to sign again", "The days that the lab leaves organizations to sign an agreement’s new version. Until "
                                "they are over, a signature of the version before it still counts."),
     Term("Token", "What programs sign in with. It is shown once, has a last day, and can be revoked."),
+    Term("Trust record", "What an owner creates so that a pipeline or a cluster can sign in with its own identity "
+                         "token: its issuer, its audience and exact claims. It can be revoked."),
 )  # fmt: skip
 _BY_ANCHOR = {term.anchor: term for term in TERMS}
 

@@ -21,7 +21,10 @@ _ACTOR = {
     "person": "By", "organization": "Organization", "via": "Via", "token": "Token",
     "address": "From", "user_agent": "User agent",
 }  # fmt: skip
-_VIA = {"session": "the portal", "token": "a token", "cli": "the command line", "anonymous": "no sign-in"}
+_VIA = {
+    "session": "the portal", "token": "a token", "cli": "the command line", "anonymous": "no sign-in",
+    "workload": "an identity token",
+}  # fmt: skip
 _LABELS = {"agreement_sha256": "Agreement SHA-256", "lifetime_seconds": "URL lifetime in seconds",
            "access_key_id": "Access key ID"}  # fmt: skip
 _ELSEWHERE = frozenset({"actor", "entry", "files", "version", "kind"})  # shown in a way of their own
@@ -78,6 +81,7 @@ def facts(record: dict[str, Any]) -> list[Fact]:
         for name, label in _ACTOR.items()
         if name in actor
     ]
+    told += [fact for name, value in actor.get("workload", {}).items() for fact in _fact(name, value)]
     told += [fact for name, value in sorted(record.items()) if name not in _ELSEWHERE for fact in _fact(name, value)]
     return told
 

@@ -1,6 +1,7 @@
 """Tokens: making one, seeing when it was last used, rotating and revoking it. A token's text is shown once."""
 
 import secrets
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from server.domain.errors import NotFound
 from server.domain.identity import people, token_uses, tokens
 from server.domain.identity.people import Person
 from server.domain.identity.tokens import NewToken, Token
+from server.domain.identity.workload_tokens import WorkloadToken
 from server.domain.permissions import POLICY, PURPOSE, Permission, Role, Scope
 from server.web.identity import resources
 from server.web.portal.kit import paging
@@ -63,14 +65,24 @@ class MadeOnce(Form):
         self.made_with.data = _new_key()
 
 
+def scope_boxes() -> SelectMultipleField:
+    """A field of one checkbox for each scope that is offered."""
+    return SelectMultipleField(
+        "Permissions", [_any],
+        widget=ListWidget(prefix_label=False), option_widget=CheckboxInput(),
+    )  # fmt: skip
+
+
+def labelled(scopes: Iterable[Scope]) -> list[SelectChoice]:
+    """Scopes with their sentences."""
+    return [SelectChoice(str(scope), f"{SCOPES[scope]} ({scope})") for scope in scopes]
+
+
 class Wishes(Form):
     """What a token is for."""
 
     name = text("Name", 100, "To tell your tokens apart. For example, what uses it and where.")
-    scopes = SelectMultipleField(
-        "Permissions", [_any],
-        widget=ListWidget(prefix_label=False), option_widget=CheckboxInput(),
-    )  # fmt: skip
+    scopes = scope_boxes()
     days = RadioField("Expires", [InputRequired("Choose when it expires.")], coerce=int)
     networks = long_text(
         "Only from these networks",
@@ -83,9 +95,7 @@ class Wishes(Form):
         """Only the scopes that this role has a use for, and no longer life than the settings allow."""
         most = resources().settings.token_lifetime_days
         self.offered = {scope for scope in Scope if role in POLICY[PURPOSE[scope]].roles}
-        self.scopes.choices = [
-            SelectChoice(str(scope), f"{SCOPES[scope]} ({scope})") for scope in Scope if scope in self.offered
-        ]
+        self.scopes.choices = labelled(scope for scope in Scope if scope in self.offered)
         self.days.description = "A short lifetime limits the damage if a token leaks."
         at, lengths = resources().clock(), sorted({*(days for days in PRESETS if days < most), most})
         self.days.choices = [
@@ -232,6 +242,7 @@ def _shown(caller: Caller, public_id: str, template: str, form: Form) -> Respons
             "token": token,
             "last_use": token_uses.of(session, [token.id]).get(token.id),
             "maker": session.get_one(Person, token.person_id),
+            "machine": session.get(WorkloadToken, token.id),
         }
     at = use.clock()
     works = token.revoked_at is None and at < token.expires_at

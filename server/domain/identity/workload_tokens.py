@@ -1,0 +1,23 @@
+"""Workload tokens: which token was made for which identity of a machine, so that each identity token makes only one."""
+
+from sqlalchemy import ForeignKey, LargeBinary, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from server.storage.database import Base, Key
+
+SUBJECT_CHARACTERS_AT_MOST = 255
+
+
+class WorkloadToken(Base):
+    """Where a token of `tokens` comes from, if no person made it.
+
+    door: `exchange` (its text was answered), or `sts` (nobody has its text, only keys that are made for it).
+    """
+
+    __tablename__ = "workload_tokens"
+    token_id: Mapped[int] = mapped_column(ForeignKey("tokens.id"), primary_key=True, autoincrement=False)
+    trust_record_id: Mapped[int] = mapped_column(Key, ForeignKey("trust_records.id"), index=True)
+    identity_sha256: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    subject: Mapped[str] = mapped_column(String(SUBJECT_CHARACTERS_AT_MOST))
+    run: Mapped[str | None] = mapped_column(String(120))
+    door: Mapped[str] = mapped_column(String(10))
