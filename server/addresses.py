@@ -44,6 +44,16 @@ def network(text: str) -> Network:
     return found
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine and no other."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def lies_in(networks: Iterable[str], address: str | None) -> bool:
     """Whether an address lies in a network that was kept; an address that cannot be read lies in none.
 

@@ -1,6 +1,6 @@
 """Settings: read once from TOML and WEIGHTGATE_* variables, typed, frozen. Anything doubtful stops the start."""
 
-import ipaddress
+import json
 import os
 import re
 import tomllib
@@ -22,6 +22,8 @@ from pydantic import (
 )
 
 from server import addresses
+from server.addresses import is_loopback as is_loopback  # of whoever looks at public_url
+from server.identity_providers import AT_MOST, IdentityProvider
 
 FILE_NAME = "weightgate.toml"
 PREFIX = "WEIGHTGATE_"
@@ -171,6 +173,8 @@ class Settings(BaseModel):
     mail_from: str | None = Field(default=None, validate_default=True)
     development_mails: bool = False
 
+    identity_providers: tuple[IdentityProvider, ...] = Field(default=(), max_length=AT_MOST)
+
     @field_validator("public_url")
     @classmethod
     def _public_url(cls, value: str) -> str:
@@ -244,6 +248,14 @@ class Settings(BaseModel):
             raise ValueError("an issuer is listed twice")
         return value
 
+    @field_validator("identity_providers")
+    @classmethod
+    def _identity_providers(cls, value: tuple[IdentityProvider, ...]) -> tuple[IdentityProvider, ...]:
+        for name in ("id", "name", "issuer"):
+            if len({getattr(one, name) for one in value}) < len(value):
+                raise ValueError(f"two of them have the same {name}; give each its own")
+        return value
+
     @model_validator(mode="after")
     def _paths_start_at_the_folder(self) -> "Settings":
         for name in type(self).model_fields:
@@ -254,6 +266,8 @@ class Settings(BaseModel):
             for name in ("jwks_file", "ca_file"):
                 if (path := getattr(issuer, name)) is not None:
                     object.__setattr__(issuer, name, self.folder / path)
+        providers = tuple(one.starting_at(self.folder) for one in self.identity_providers)
+        object.__setattr__(self, "identity_providers", providers)
         for name in ("database_url", "sealer_database_url", "migration_database_url"):
             value = getattr(self, name)
             if value is not None and (match := re.fullmatch(r"sqlite:///([^/].*)", value)):
@@ -302,12 +316,19 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
             name = variable.removeprefix(PREFIX).lower()
             if name == "folder":
                 raise SettingsError(f"{variable}: unknown variable; use WEIGHTGATE_DATA")
-            values[name] = [part.strip() for part in text.split(",") if part.strip()] if _is_list(name) else text
+            values[name] = _value_of(name, text)
     return values
 
 
-def _is_list(name: str) -> bool:
-    return name in {"trusted_proxies", "workload_issuers"}
+def _value_of(name: str, text: str) -> Any:
+    if name in {"trusted_proxies", "workload_issuers"}:
+        return [part.strip() for part in text.split(",") if part.strip()]
+    if name != "identity_providers":
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise SettingsError(f"{PREFIX}IDENTITY_PROVIDERS: write a JSON array, or set it in {FILE_NAME}") from None
 
 
 def _sentence(error: Any, variables: Mapping[str, Any]) -> str:
@@ -356,13 +377,3 @@ def _mail_server(value: str) -> str:
             "links"
         )
     return value
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine and no other."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -144,6 +144,7 @@ def _of_a_colleague(world: World) -> Known:
 
 NEW_PERSON = {"email": "n@example.org", "role": "member"}
 FORMS: dict[str, Filled] = {
+    "/account/identities/<int:identity_id>/unlink": Filled("cleared"),
     "/account/passkeys/<int:passkey_id>/name": Filled("cleared", {"name": "old laptop"}),
     "/account/passkeys/<int:passkey_id>/remove": Filled("cleared"),
     "/account/recovery-codes": Filled("cleared", {"newest": "0"}),
@@ -272,9 +273,12 @@ FORMS: dict[str, Filled] = {
     "/tokens/new": Filled("cleared", {"made_with": KEY, "name": "cluster", "scopes": "stages:read", "days": "30"}),
 }  # fmt: skip
 ATTACHING = "tests/web/portal/partner/test_finding_attachments.py"
+PROVIDERS = "tests/web/portal/account/test_provider_sign_in.py"
 # Forms that answer a challenge which works once; each is sent again by the test named.
 CHALLENGES = {
     "/account/confirm": "tests/web/portal/kit/test_freshness.py",
+    "/account/confirm/with/<provider>": PROVIDERS,
+    "/account/identities/link/<provider>": PROVIDERS,
     "/account/confirm/passkey": "tests/web/portal/account/test_factors.py",
     "/account/passkeys": "tests/web/portal/account/test_factors.py",
     "/account/passkeys/begin": "tests/web/portal/account/test_factors.py",
@@ -282,6 +286,9 @@ CHALLENGES = {
     "/account/totp": "tests/web/portal/account/test_factors.py",
     "/findings/<int:finding_id>/attachments": ATTACHING,
     "/findings/<int:finding_id>/attachments/<int:attachment_id>/complete": ATTACHING,
+    "/invitations/<secret>/with/<provider>": PROVIDERS,
+    "/sign-in/accept": PROVIDERS,
+    "/sign-in/with/<provider>": PROVIDERS,
     "/invitations/<secret>": "tests/web/portal/account/test_invitations.py",
     "/password/<secret>": "tests/web/portal/account/test_password.py",
     "/sign-in": "tests/web/portal/account/test_sign_in.py",

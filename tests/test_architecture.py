@@ -26,6 +26,14 @@ MORE_THAN_ONE = {
 }  # fmt: skip
 # Modules whose tests lie elsewhere in tests/, and why.
 TESTED_IN = {
+    "domain/accounts/accepted_identities": "web/portal/account/test_provider_sign_in.py",
+    "domain/accounts/identity_links": "web/portal/account/test_provider_sign_in.py",
+    "domain/accounts/provider_ceremonies": "web/portal/account/test_provider_sign_in.py",
+    "domain/accounts/provider_sign_in": "web/portal/account/test_provider_sign_in.py",
+    "domain/identity/linked_identities": "web/portal/account/test_provider_sign_in.py",
+    "storage/identity_providers": "web/portal/account/test_provider_sign_in.py",
+    "storage/provider_fetches": "web/portal/account/test_provider_sign_in.py",
+    "storage/provider_metadata": "domain/operation/test_doctor.py",
     "domain/accounts/sign_in": "web/portal/account/test_sign_in.py",  # steps that only a browser's cookies connect
     "domain/access/counting_signatures": "domain/access/test_rule.py",  # its row 6
     "domain/access/renewal_reports": "domain/access/test_renewals.py",  # what one takes

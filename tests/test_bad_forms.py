@@ -20,8 +20,18 @@ BUTTONS = {
     "/sign-out", "/appearance", "/sign-in/passkey/begin", "/account/confirm/passkey", "/account/passkeys/begin",
     "/account/sessions/end-others", "/account/sessions/<int:session_id>/end",
 }  # fmt: skip
+# Whatever a form holds that waits for a proof: it is kept, and nothing of it is read.
+CARRIED = {"/account/confirm/with/<provider>"}
 SECOND_STEPS = {"/sign-in/second-factor", "/sign-in/recovery-code"}  # without a first one they lead back to it
-OF_A_LINK = {"/invitations/<secret>": 404, "/password/<secret>": 410}  # there is no such link, whoever sends what
+# There is no such link and no such provider, and nobody has come from one, whoever sends what.
+OF_A_LINK = {
+    "/invitations/<secret>": 404, "/password/<secret>": 410, "/sign-in/with/<provider>": 404, "/sign-in/accept": 403,
+    "/account/confirm/with/<provider>": 404,
+}  # fmt: skip
+SAID = (
+    "invitation_over", "password_reset_over", "form_expired", kept_forms.TOO_OLD, "not_found",
+    "identity_not_accepted",
+)  # fmt: skip
 PRETEND = {"secret": "x" * 43, "path": "x"}
 POSTS = {row.rule: row for row in ROWS}
 # Not typed: the key of the form itself, which of its buttons was pressed, and a check that is to be made each time.
@@ -47,8 +57,7 @@ def test_a_form_without_our_token_does_nothing(sqlite_world: World, theirs: dict
         for token in ("", "invented", foreign):
             answer = visits[sender(row)].post(row.address(known), fields, csrf=token)
             assert answer.status_code == OF_A_LINK.get(row.rule, 400), (row, token)
-            said = ("invitation_over", "password_reset_over", "form_expired", kept_forms.TOO_OLD)
-            assert any(each in words(answer) for each in said), row
+            assert any(each in words(answer) for each in SAID), row
     assert acts(world) == before
 
 
@@ -73,7 +82,7 @@ def test_a_form_with_a_field_that_no_page_has_does_nothing(sqlite_world: World, 
     world, before = sqlite_world, acts(sqlite_world)
     known = theirs | PRETEND
     for row in ROWS:
-        if row.rule in BUTTONS | SECOND_STEPS:
+        if row.rule in BUTTONS | SECOND_STEPS | CARRIED:
             continue
         answer = world.visit(sender(row)).post(row.address(known), {"is_admin": "1"})
         if not 400 <= answer.status_code < 500:

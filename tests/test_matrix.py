@@ -22,6 +22,7 @@ from server.domain.delivery import alarms
 from server.domain.delivery.alarms import Alarm, AlarmKind, Suspicion
 from server.domain.downloads import issuing
 from server.domain.identity import device_logins, people, tokens
+from server.domain.identity.linked_identities import LinkedIdentity
 from server.domain.identity.sessions import SignIn
 from server.domain.paging import Slice
 from server.domain.permissions import POLICY, Permission, Role, Scope
@@ -33,6 +34,7 @@ from tests import s3
 from tests.attached import attached
 from tests.filled_forms import quota_waits
 from tests.findings import report
+from tests.identity_providers import link_once
 from tests.issuer import NEVER_ASKED, trust_nobody, trusting
 from tests.visits import Visit, visit
 from tests.world import STRANGER, World
@@ -134,6 +136,7 @@ def theirs_of(world: World) -> dict[str, Any]:
     invited = invitations.invite(world.use, owner, "aurora-institute", "new@aurora-institute.example", Role.MEMBER)
     trust_nobody(world)
     trusted = trusting(world, NEVER_ASKED)
+    link_once(world, "cleared", "1")
     world.visit("cleared")  # a session of theirs
     world.seal()
     with world.use.database.transaction() as session:
@@ -168,6 +171,8 @@ def theirs_of(world: World) -> dict[str, Any]:
             "trust_record_id": trusted,
             "alarm_id": session.scalar(select(Alarm.id)),
             "passkey_id": session.scalar(select(Passkey.id)),
+            "identity_id": session.scalar(select(LinkedIdentity.id)),
+            "provider": "lab",
             "session_id": session.scalar(select(SignIn.id).where(SignIn.person_id == owner.person_id)),
             "entry_id": world.entries("download")[-1].id,
             "place": world.entries("download")[-1].leaf_index,

@@ -25,7 +25,8 @@ ALL = Slice(50)
 # Read without a caller, each because of what it is. Whoever adds a line says for whom it is safe, and why.
 NO_CALLER = {
     "by its secret, which is what shows that one may": {
-        "ceremonies.running", "invitations.find", "password_resets.require_open",
+        "ceremonies.running", "invitations.find", "invitations.require_known", "invitations.require_provider",
+        "password_resets.require_open",
     },
     "of a row or ids that were read for the caller": {
         "signatures.agreement_of", "deliveries.fetched_bytes", "deliveries.of_download", "deliveries.summaries",
@@ -33,8 +34,8 @@ NO_CALLER = {
         "alarms.entry_of", "alarms.of_entry", "alarms.token_of", "clearances.alongside", "organizations.quota_of",
         "agreements.versions", "stages.aliases", "stages.opened_by", "tiers.needs_second_person",
         "blockers.of", "decisions.considered", "finding_attachments.attached", "finding_releases.candidates",
-        "granting.standing_of", "holds.hold_of", "renewal_reports.since", "role_grants.of_people",
-        "second_person.fault", "uploads.size_bytes",
+        "granting.standing_of", "holds.hold_of", "linked_identities.of_person", "renewal_reports.since",
+        "role_grants.of_people", "second_person.fault", "uploads.size_bytes",
     },
     "of a person who is half signed in, and nobody's caller yet": {"factors.passkeys"},
     "of a stage that the access rule lets the caller read": {

@@ -1,5 +1,6 @@
 """Settings: read once, frozen, and every doubtful one stops the start, naming itself and never a secret."""
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -50,6 +51,17 @@ def test_a_missing_key_names_itself(tmp_path: Path, key: str) -> None:
         load(tmp_path, good=without(key))
 
 
+def provider(change: str = "") -> str:
+    """An identity provider in one line, with one key as it should not be."""
+    fields = {
+        "id": '"lab"', "name": '"SSO"', "issuer": '"https://login.example.org"', "client_id": '"weightgate"',
+        "organizations": '["lab"]',
+    }  # fmt: skip
+    key, _, value = change.partition(" = ")
+    return "{" + ", ".join(f"{name} = {one}" for name, one in (fields | ({key: value} if key else {})).items()) + "}"
+
+
+PROVIDER = provider()
 BAD = {
     "public_url": [
         '"http://weights.example.org"', '"weights.example.org"', '"https://weights.example.org/gate"', '"https://"',
@@ -112,13 +124,27 @@ BAD = {
     ],
     "mail_from": ['"weights"', '"a@b, c@d"', '"A <a@b>"', '"a@b\\r\\nBcc: c@d"', '""', '"a@é.example"', "7"],
     "development_mails": ["true", '"perhaps"', "2"],
+    "identity_providers": [
+        "7", '["x"]', "[{}]", f"[{PROVIDER}, {PROVIDER}]",
+        *(
+            f"[{provider(change)}]"
+            for change in (
+                'id = "Lab"', 'id = ""', 'name = ""', f'name = "{"x" * 41}"', 'issuer = "http://login.example.org"',
+                'issuer = "login.example.org"', 'issuer = "https://u:p@login.example.org"',
+                'issuer = "https://login.example.org/?x=1"', 'issuer = "https://login.example.org#x"',
+                'issuer = "https://login.example.org/a b"', 'issuer = "https://"', 'issuer = ""', 'client_id = ""',
+                "organizations = []", 'organizations = ["A B"]', 'second_factor_amr = [""]',
+                'second_factor_acr = ["a b"]', 'only_way_in = "perhaps"', "secret = 1",
+            )
+        ),
+    ],
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in BAD.items() for value in values])
 def test_a_bad_value_names_its_key(tmp_path: Path, key: str, value: str) -> None:
     """Out of bounds, of a wrong type or unsafe: the start stops, and what could be secret is not repeated."""
-    with pytest.raises(SettingsError, match=rf"^{key}(\.\d+)?(\.\w+)?: .{{8,}}") as refused:
+    with pytest.raises(SettingsError, match=rf"^{key}(\.\d+)?(\.\w+)*: .{{8,}}") as refused:
         load(tmp_path, f"{key} = {value}\n", good=without(key))
     assert "hush" not in str(refused.value)
     assert refused.value.__cause__ is None
@@ -171,6 +197,23 @@ def test_development_mails_are_for_loopback(tmp_path: Path) -> None:
     assert load(tmp_path, mail, good=loopback).smtp_url == "smtp://localhost"
     with pytest.raises(SettingsError, match="development_mails: remove this"):
         load(tmp_path, mail + "development_mails = true\n", good=loopback)
+
+
+def test_identity_providers_come_from_the_file_or_a_variable(tmp_path: Path) -> None:
+    """Their paths start at the folder; of two, neither id nor name nor issuer is the same."""
+    table = f'[[identity_providers]]\nclient_secret_file = "keys/oidc"\n{PROVIDER[1:-1].replace(", ", chr(10))}\n'
+    (read,) = load(tmp_path, table).identity_providers
+    assert read.client_secret_file == tmp_path / "keys/oidc"
+    assert read.issuer == "https://login.example.org"
+    told = json.dumps([read.model_dump(mode="json", exclude_none=True)])
+    assert load(tmp_path, environment={"WEIGHTGATE_IDENTITY_PROVIDERS": told}).identity_providers == (read,)
+    with pytest.raises(SettingsError, match="IDENTITY_PROVIDERS: write a JSON array"):
+        load(tmp_path, environment={"WEIGHTGATE_IDENTITY_PROVIDERS": "lab"})
+    for alike in ("id", "name", "issuer"):
+        other = {"id": "b", "name": "B", "issuer": "https://b.example"} | {alike: getattr(read, alike)}
+        both = json.dumps([json.loads(told)[0], json.loads(told)[0] | other])
+        with pytest.raises(SettingsError, match=f"identity_providers .*the same {alike}"):
+            load(tmp_path, environment={"WEIGHTGATE_IDENTITY_PROVIDERS": both})
 
 
 def test_every_key_has_its_bad_values() -> None:

@@ -98,9 +98,9 @@ def _first_line(error: SQLAlchemyError) -> str:
 
 
 def _toml(value: Any) -> str:
-    # Strings, numbers and booleans are written alike in JSON and TOML.
-    if isinstance(value, list):
-        return f"[{', '.join(map(_toml, value))}]"
-    if isinstance(value, dict):
-        return f"{{ {', '.join(f'{name} = {_toml(one)}' for name, one in value.items())} }}"
+    """A value in one line. Strings, numbers, booleans and lists of them are written alike in JSON and TOML."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items() if one is not None) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
     return json.dumps(value, ensure_ascii=False)

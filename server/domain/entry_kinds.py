@@ -68,6 +68,8 @@ class EntryKind(StrEnum):
     PERSON_FACTOR_NAME = "person.factor_name"
     PERSON_FACTOR_REMOVE = "person.factor_remove"
     PERSON_FACTOR_REPLACE = "person.factor_replace"
+    PERSON_IDENTITY_LINK = "person.identity_link"
+    PERSON_IDENTITY_UNLINK = "person.identity_unlink"
     PERSON_PASSWORD_CHANGE = "person.password_change"  # noqa: S105  # a kind's name
     PERSON_RESET_PASSWORD = "person.reset_password"  # noqa: S105  # a kind's name
     PROPOSAL_APPROVE = "proposal.approve"
@@ -207,6 +209,8 @@ KINDS: dict[EntryKind, About] = {
     EntryKind.PERSON_FACTOR_NAME: About("Second factor renamed", Permission.ACCOUNT_MANAGE, subject="person_id"),
     EntryKind.PERSON_FACTOR_REMOVE: About("Second factor removed", Permission.ACCOUNT_MANAGE, subject="person_id"),
     EntryKind.PERSON_FACTOR_REPLACE: About("Second factor replaced", Permission.ACCOUNT_MANAGE, subject="person_id"),
+    EntryKind.PERSON_IDENTITY_LINK: About("Identity linked", Permission.ACCOUNT_MANAGE, subject="person_id"),
+    EntryKind.PERSON_IDENTITY_UNLINK: About("Identity removed", Permission.ACCOUNT_MANAGE, subject="person_id"),
     EntryKind.PERSON_PASSWORD_CHANGE: About("Password changed", Permission.ACCOUNT_MANAGE, subject="person_id"),
     EntryKind.PERSON_RESET_PASSWORD: About("Password reset", Permission.PERSON_MANAGE, subject="person_id"),
     EntryKind.PROPOSAL_APPROVE: About("Proposal approved", Permission.PROPOSAL_APPROVE, subject="proposal"),

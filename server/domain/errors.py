@@ -92,6 +92,20 @@ class InsufficientScope(Refused):
     next_step = "Use a token with the scope named above, if your role allows it."
 
 
+class IdentityNotAccepted(Refused):
+    """This identity does not sign you in here. Nothing was changed."""
+
+    code = "identity_not_accepted"
+    next_step = "Start again from the sign-in page. If this keeps happening, contact {contact}."
+
+
+class IdentityProviderUnavailable(Refused):
+    """The identity provider does not respond. Nothing was changed."""
+
+    code = "identity_provider_unavailable"
+    next_step = "Try again in a minute, or sign in another way. If this keeps happening, contact {contact}."
+
+
 class NotFound(Refused):
     """There is nothing with that name here."""
 

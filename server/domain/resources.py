@@ -17,6 +17,7 @@ from server.storage.anchor_bucket import AnchorBucket
 from server.storage.attachments import AttachmentObjects
 from server.storage.bucket_policy import BucketPolicy
 from server.storage.database import DATABASE_ERRORS, Database, DatabaseUnavailable, Moment
+from server.storage.identity_providers import ProviderClient
 from server.storage.issuer_keys import IssuerKeys
 from server.storage.object_errors import ObjectStoreError
 from server.storage.objects import ObjectStore, S3Objects
@@ -171,6 +172,13 @@ class Resources:
     def _uploads_with(self, key_file: Path) -> UploadObjects:
         credentials = keys.read_s3_credentials(key_file)
         return UploadObjects(**self._store_address(), bucket=self.settings.s3_bucket, credentials=credentials)
+
+    @cached_property
+    def identity_providers(self) -> dict[str, ProviderClient]:
+        """Those that people of organizations sign in with, by their ids."""
+        at = f"{self.settings.public_url}/sign-in/with"
+        known = self.settings.identity_providers
+        return {one.id: ProviderClient(one, f"{at}/{one.id}/return", self.clock) for one in known}
 
     def log_signer(self, vkey: str) -> Signer:
         """The worker's: signs heads. Raises KeyFileError when the key file is not the key that the log names."""

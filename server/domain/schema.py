@@ -9,6 +9,7 @@ from server.domain.downloads import keyed_downloads
 from server.domain.identity import (
     device_logins,
     known_credentials,
+    linked_identities,
     organizations,
     people,
     proposals,
@@ -28,8 +29,8 @@ from server.storage.database import Base
 MODULES = (
     access_requests, agreements, alarms, ceremonies, checkpoints, clearances, cuts, decisions, deliveries,
     descriptions, device_logins, entries, factors, finding_attachments, findings, invitations, keyed_downloads,
-    known_credentials, log_follower, logs, mails, marks, organizations, password_resets, people, proposals, quotas,
-    reconciliation_run, refusals, reminders, role_grants, sealing, seen_reads, sessions, signatures, stages,
-    statistics, tiers, token_uses, tokens, trust_records, uploads, verifications, workload_tokens,
+    known_credentials, linked_identities, log_follower, logs, mails, marks, organizations, password_resets,
+    people, proposals, quotas, reconciliation_run, refusals, reminders, role_grants, sealing, seen_reads, sessions,
+    signatures, stages, statistics, tiers, token_uses, tokens, trust_records, uploads, verifications, workload_tokens,
 )  # fmt: skip
 METADATA = Base.metadata

@@ -43,6 +43,7 @@ from server.web.portal.account import (
     kept_forms,
     mails,
     password,
+    provider_sign_in,
     sessions,
     sign_in,
 )
@@ -75,7 +76,7 @@ PARTNERS = (
 )  # fmt: skip
 PORTAL = (
     *PARTNERS, *admin.MODULES, account, appearance, *audit.MODULES, factors, *help_pages.MODULES, home, invitations,
-    kept_forms, password, sessions, sign_in, static_files,
+    kept_forms, password, provider_sign_in, sessions, sign_in, static_files,
 )  # fmt: skip
 
 

@@ -47,6 +47,8 @@ STATUS: dict[type[Refused], int] = {
     errors.PersonDisabled: 403,
     errors.NotPermitted: 403,
     errors.InsufficientScope: 403,
+    errors.IdentityNotAccepted: 403,
+    errors.IdentityProviderUnavailable: 503,
     errors.NotFound: 404,
     errors.NoSuchCheckpoint: 404,
     errors.NoSuchFile: 404,

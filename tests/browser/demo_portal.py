@@ -1,4 +1,4 @@
-"""The portal of a running demo: real server, store and worker, as `make demo` starts them."""
+"""The portal of a running demo: real server, store and worker, as `make demo` starts them, and an identity provider."""
 
 import json
 import time
@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from server.storage.embedded import free_port
+from tests import oidc_provider
 from tests.cli.started import Started
+from tests.oidc_provider import OidcProvider
+
+PROVIDER_NAME = "Example SSO"
 
 ISSUER = "https://token.actions.githubusercontent.com"  # which is never asked
 
@@ -19,14 +23,26 @@ def running(folder: Path) -> Iterator[dict[str, Any]]:
     # Both ports are given: those that a demo tries first may be another test's in a moment.
     port = free_port()
     store = f"http://127.0.0.1:{free_port({port})}"
-    more = {"WEIGHTGATE_S3_ENDPOINT_URL": store, "WEIGHTGATE_WORKLOAD_ISSUERS": ISSUER}
-    started = Started(folder, "demo", "--port", str(port), **more)
-    try:
-        started.until(lambda: "Weightgate is ready" in started.out)
-        yield json.loads((folder / "demo.json").read_text(encoding="utf-8")) | {"folder": str(folder)}
-    finally:
-        started.interrupt()
-        started.kill()
+    with oidc_provider.running([f"http://localhost:{port}/sign-in/with/lab/return"]) as provider:
+        known = {
+            "WEIGHTGATE_S3_ENDPOINT_URL": store, "WEIGHTGATE_IDENTITY_PROVIDERS": json.dumps([_of(provider)]),
+            "WEIGHTGATE_WORKLOAD_ISSUERS": ISSUER,
+        }  # fmt: skip
+        started = Started(folder, "demo", "--port", str(port), **known)
+        try:
+            started.until(lambda: "Weightgate is ready" in started.out)
+            yield json.loads((folder / "demo.json").read_text(encoding="utf-8")) | {"folder": str(folder)}
+        finally:
+            started.interrupt()
+            started.kill()
+
+
+def _of(provider: OidcProvider) -> dict[str, Any]:
+    """What the settings say of an identity provider for people of the lab and of one partner."""
+    return {
+        "id": "lab", "name": PROVIDER_NAME, "issuer": provider.issuer, "client_id": oidc_provider.PUBLIC,
+        "organizations": ["example-lab", "aurora-institute"], "second_factor_amr": ["mfa"],
+    }  # fmt: skip
 
 
 def until(condition: Any, seconds: float = 30) -> Any:

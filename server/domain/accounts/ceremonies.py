@@ -23,6 +23,8 @@ class Kind(StrEnum):
     PASSKEY = "passkey"  # signing in, or confirming that it is oneself
     PASSKEY_ADD = "passkey_add"
     TOTP_REPLACE = "totp_replace"  # its challenge: the new secret, sealed
+    PROVIDER = "provider"  # at an identity provider; its challenge: what it was begun for, sealed
+    PROVIDER_ACCEPT = "provider_accept"  # an invitation, with an identity; its challenge: which, sealed
     KEPT_FORM = "kept_form"  # its challenge: what was typed when the session had ended
 
 
@@ -31,6 +33,8 @@ LIFETIMES = {
     Kind.PASSKEY: timedelta(minutes=5),
     Kind.PASSKEY_ADD: timedelta(minutes=5),
     Kind.TOTP_REPLACE: timedelta(minutes=15),  # an app may have to be installed first
+    Kind.PROVIDER: timedelta(minutes=15),  # somebody may have to find a device first
+    Kind.PROVIDER_ACCEPT: timedelta(minutes=15),
     Kind.KEPT_FORM: timedelta(hours=1),
 }
 

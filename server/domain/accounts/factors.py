@@ -17,7 +17,7 @@ from server.domain.accounts.ceremonies import Ceremony, Kind
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotFound, NotPossible
-from server.domain.identity import people, sessions
+from server.domain.identity import linked_identities, people, sessions
 from server.domain.identity.people import Person, record
 from server.domain.mail import mails
 from server.domain.permissions import Permission
@@ -119,7 +119,7 @@ def replace_totp(use: Resources, caller: Caller, ceremony: str | None, code: str
         ceremonies.finish(session, begun, at)
         person = session.get_one(Person, caller.person_id, with_for_update=True)
         person.totp_secret_sealed, person.totp_step = keys.seal(use.secret, "totp", secret.encode()), step
-        person.app_is_handed = False
+        person.app_is_handed, person.has_app = False, True
         changed(
             session, use, caller, person, EntryKind.PERSON_FACTOR_REPLACE, "Your authenticator app was replaced", at,
             factor="totp",
@@ -127,18 +127,18 @@ def replace_totp(use: Resources, caller: Caller, ceremony: str | None, code: str
 
 
 def change_password(use: Resources, caller: Caller, present: str, password: str) -> None:
-    """Replace one's own password. Every other session of the person ends."""
+    """Replace one's own password, or choose the first one. Every other session of the person ends."""
     caller.require(Permission.ACCOUNT_MANAGE)
     with use.database.reading() as session:
         before = session.get_one(Person, caller.person_id)
-    if not people.is_password_of(before, present):
+    if before.has_password and not people.is_password_of(before, present):
         raise InvalidRequest("The current password is incorrect.", next_step="Enter it again.")
     hashed = people.hash_password(password)
     with use.database.transaction() as session:
         person = session.get_one(Person, caller.person_id, with_for_update=True)
         if person.password_hash != before.password_hash:
             raise NotPossible("Another request has just changed the password.")
-        person.password_hash, person.password_is_handed = hashed, False
+        person.password_hash, person.password_is_handed, person.has_password = hashed, False, True
         at = use.clock()
         sessions.end_all(session, person.id, at, "the password was changed", but=caller.session_id)
         record(session, caller, EntryKind.PERSON_PASSWORD_CHANGE, person, at)
@@ -198,6 +198,17 @@ def passkeys(session: Session, person_id: int | None) -> Sequence[Passkey]:
     return session.scalars(select(Passkey).where(Passkey.person_id == person_id).order_by(Passkey.id)).all()
 
 
+def has_own(session: Session, person: Person) -> bool:
+    """Whether somebody has a second factor here, whatever an identity provider knows of them."""
+    codes = select(RecoveryCode.id).where(RecoveryCode.person_id == person.id, RecoveryCode.used_at.is_(None))
+    return person.has_app or bool(passkeys(session, person.id)) or session.scalar(codes.limit(1)) is not None
+
+
+def opens_alone(session: Session, person: Person) -> bool:
+    """Whether somebody can sign in without an identity provider."""
+    return bool(passkeys(session, person.id)) or (person.has_password and has_own(session, person))
+
+
 def name_passkey(use: Resources, caller: Caller, passkey_id: int, name: str) -> None:
     """Call one of one's passkeys something else. Raises NotFound for anybody else's."""
     caller.require(Permission.ACCOUNT_MANAGE)
@@ -211,12 +222,17 @@ def name_passkey(use: Resources, caller: Caller, passkey_id: int, name: str) -> 
 
 
 def remove_passkey(use: Resources, caller: Caller, passkey_id: int) -> None:
-    """Take away one of one's passkeys; the authenticator app stays, so that nobody is left without a second factor."""
+    """Take away one of one's passkeys. Raises NotPossible for the last way in: with a password there is an app."""
     caller.require(Permission.ACCOUNT_MANAGE)
     with use.database.transaction() as session:
         passkey = _own_passkey(session, caller, passkey_id)
         session.delete(passkey)
+        session.flush()
         person = session.get_one(Person, caller.person_id, with_for_update=True)
+        if not opens_alone(session, person) and not linked_identities.of_person(session, person.id):
+            raise NotPossible(
+                "Without this passkey you could not sign in any more.", next_step="Set up another way to sign in first."
+            )
         changed(
             session, use, caller, person, EntryKind.PERSON_FACTOR_REMOVE, "A passkey was removed from your account",
             use.clock(),
@@ -232,7 +248,8 @@ def changed(
     kind: EntryKind,
     subject: str,
     at: datetime,
-    **more: str,
+    /,
+    **more: str | int,
 ) -> None:
     """What follows from each change: no other session outlives it, the log tells of it, and a mail its person."""
     sessions.end_all(session, person.id, at, "a second factor was changed", but=caller.session_id)

@@ -13,11 +13,14 @@ from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column, relations
 
 from server import dates
 from server.domain import acts
-from server.domain.accounts import factors, granting
+from server.domain.accounts import accepted_identities, ceremonies, factors, granting, identity_links
+from server.domain.accounts.ceremonies import Kind
+from server.domain.accounts.provider_ceremonies import attempt, client
+from server.domain.accounts.provider_sign_in import FACTOR
 from server.domain.accounts.sign_in import SignedIn
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
-from server.domain.errors import NotFound, NotPossible, OrganizationSuspended
+from server.domain.errors import IdentityNotAccepted, NotFound, NotPermitted, NotPossible, OrganizationSuspended
 from server.domain.identity import email_addresses, organizations, people, sessions
 from server.domain.identity.organizations import Organization
 from server.domain.identity.people import Person
@@ -25,6 +28,7 @@ from server.domain.mail import mails
 from server.domain.paging import Page, Slice, page
 from server.domain.permissions import POLICY, Permission, Role
 from server.domain.resources import Resources
+from server.identity_providers import IdentityProvider, only_way_in
 from server.storage.database import Base, Key, Moment
 
 LIFETIME = timedelta(days=7)
@@ -142,25 +146,101 @@ def accept(use: Resources, stranger: Caller, secret: str, name: str, password: s
         _known(find(session, secret))
     hashed = people.hash_password(password)  # before the transaction
     with use.database.transaction() as session:
-        invitation = _lock(session, secret)
-        at = use.clock()
-        if (state := invitation.state_at(at)) != "open":
-            raise NotPossible(f"This invitation is {state}.", next_step="Ask the person who invited you for a new one.")
-        home = invitation.organization
-        if home.suspended_at is not None:
-            raise OrganizationSuspended
+        invitation, at = _require_open(session, use, secret)
+        if (provider := only_way_in(use.settings.identity_providers, invitation.organization.slug)) is not None:
+            raise NotPermitted(
+                f"People of {invitation.organization.name} sign in with {provider.name} only.",
+                next_step=f"Open the link in the email again, and choose “Continue with {provider.name}”.",
+            )
         totp = totp_secret(use, secret)
         step = factors.require_step(totp, code, at)
-        wanted = Role(invitation.role)
-        role = Role.PENDING if home.is_lab else wanted
-        person, _ = people.create(session, use, home, invitation.email, name, role, hashed, totp)
-        person.totp_step, invitation.accepted_at = step, at
-        signed_in = SignedIn(sessions.begin(session, stranger, person.id, "totp", at), role, person.email)
-        caller = replace(stranger, via="session", organization=home.slug, person=person.email)
-        told = granting.propose_in(session, use, person, wanted, invitation.inviter, at) if home.is_lab else {}
-        kind = EntryKind.PERSON_ACCEPT_INVITATION
-        people.record(session, caller, kind, person, at, invitation=invitation.id, **told)
-        return signed_in
+        person, told = _join(session, use, invitation, name, hashed, totp, at)
+        person.totp_step = step
+        signed_in = sessions.begin(session, stranger, person.id, "totp", at)
+        _record_accepted(session, stranger, person, invitation, told, at)
+        return SignedIn(signed_in, Role(person.role), person.email)
+
+
+def accept_with_identity(use: Resources, stranger: Caller, ceremony: str | None, name: str, code: str) -> SignedIn:
+    """The same for somebody who comes by an identity provider: no password, and an app only where it is not trusted
+    with the second factor. Nobody's address is compared: the link and the identity decide.
+
+    Raises what `accept` raises, and IdentityNotAccepted.
+    """
+    hashed = people.hash_password(people.new_password())  # that nobody is told: before the transaction
+    begun = attempt(use, ceremony, Kind.PROVIDER_ACCEPT)
+    accepted = accepted_identities.read(use, begun)
+    provider = accepted.provider
+    with use.database.transaction() as session:
+        invitation, at = _require_open(session, use, accepted.invitation)
+        _require_signed_in_by(provider, invitation)
+        ceremonies.finish(session, begun, at)
+        totp, step = None, None
+        if not accepted.has_second_factor:
+            totp = totp_secret(use, accepted.invitation)
+            step = factors.require_step(totp, code, at)
+        person, told = _join(session, use, invitation, name, hashed, totp, at)
+        person.totp_step, person.has_password, person.has_app = step, False, totp is not None
+        identity = identity_links.add(session, person, provider, accepted.subject, at)
+        identity.used_at = at
+        factor = FACTOR if totp is None else "totp"
+        signed_in = sessions.begin(session, stranger, person.id, factor, at, provider.issuer)
+        caller = _record_accepted(session, stranger, person, invitation, told, at)
+        identity_links.record_accepted(session, caller, person, identity, at)
+        return SignedIn(signed_in, Role(person.role), person.email)
+
+
+def require_known(session: Session, secret: str) -> Invitation:
+    """The same. Raises NotFound where there is none."""
+    return _known(find(session, secret))
+
+
+def require_provider(session: Session, use: Resources, secret: str, provider_id: str) -> None:
+    """Raise NotFound or IdentityNotAccepted unless the invited person can come by this provider."""
+    _require_signed_in_by(client(use, provider_id).provider, require_known(session, secret))
+
+
+def _require_signed_in_by(provider: IdentityProvider, invitation: Invitation) -> None:
+    if invitation.organization.slug not in provider.organizations:
+        raise IdentityNotAccepted(
+            f"{provider.name} does not sign in people of {invitation.organization.name}.",
+            next_step="Open the link in the email again, and choose another way.",
+        )
+
+
+def _require_open(session: Session, use: Resources, secret: str) -> tuple[Invitation, datetime]:
+    """The invitation, locked, and the time then."""
+    invitation = _lock(session, secret)
+    at = use.clock()
+    if (state := invitation.state_at(at)) != "open":
+        raise NotPossible(f"This invitation is {state}.", next_step="Ask the person who invited you for a new one.")
+    if invitation.organization.suspended_at is not None:
+        raise OrganizationSuspended
+    return invitation, at
+
+
+def _join(
+    session: Session, use: Resources, invitation: Invitation, name: str, password_hash: str, totp: str | None,
+    at: datetime,
+) -> tuple[Person, dict[str, str | int]]:  # fmt: skip
+    """Make the person; returns what the entry tells of a role in the lab, which waits."""
+    home, wanted = invitation.organization, Role(invitation.role)
+    role = Role.PENDING if home.is_lab else wanted
+    person, _ = people.create(session, use, home, invitation.email, name, role, password_hash, totp)
+    invitation.accepted_at = at
+    told = granting.propose_in(session, use, person, wanted, invitation.inviter, at) if home.is_lab else {}
+    return person, told
+
+
+def _record_accepted(
+    session: Session, stranger: Caller, person: Person, invitation: Invitation, told: dict[str, str | int],
+    at: datetime,
+) -> Caller:  # fmt: skip
+    """Append it; returns who acted."""
+    caller = replace(stranger, via="session", organization=invitation.organization.slug, person=person.email)
+    kind = EntryKind.PERSON_ACCEPT_INVITATION
+    people.record(session, caller, kind, person, at, invitation=invitation.id, **told)
+    return caller
 
 
 def _managed(session: Session, caller: Caller, invitation_id: int, *, lock: bool = False) -> Invitation:

@@ -97,7 +97,7 @@ def reset(use: Resources, stranger: Caller, secret: str, password: str, code: st
         if person.disabled_at is not None:
             raise NotPossible("This account is disabled.", next_step="Contact {contact}.")
         _accept(session, use, person, code, at)
-        person.password_hash, person.password_is_handed = hashed, False
+        person.password_hash, person.password_is_handed, person.has_password = hashed, False, True
         sessions.end_all(session, person.id, at, "the password was reset")
         how = "It was reset with a link sent to this address and your second factor. You are signed out everywhere."
         factors.tell(session, use, person, "Your password was reset", how, at)

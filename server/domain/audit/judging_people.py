@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from server.domain.audit import judging_proposals, judging_roles
 from server.domain.audit.world import (
+    Identity,
     Invitation,
     JudgedByNothing,
     Organization,
@@ -168,6 +169,29 @@ def _oneself(world: World, record: Record) -> Iterator[str]:
         about.handed.discard("app")
 
 
+def _identity_link(world: World, record: Record) -> Iterator[str]:
+    yield from _oneself(world, record)
+    made = Identity(record["person"], record["issuer"], record["subject"])
+    for known in world.linked_identities.values():
+        if (known.issuer, known.subject) == (made.issuer, made.subject):
+            yield f"the identity was already linked to {known.person}"
+        elif (known.person, known.issuer) == (made.person, made.issuer):
+            yield f"{made.person} already had an identity at {made.issuer}"
+    about = world.people.get(made.person)
+    if about is not None and about.handed and not world.forgotten & {"person", "password"}:
+        yield f"{made.person} still signed in with what another person had set up"
+    if record["identity"] in world.linked_identities:
+        yield "it refers to an identity by a number that is taken"
+    world.linked_identities[record["identity"]] = made
+
+
+def _identity_unlink(world: World, record: Record) -> Iterator[str]:
+    yield from _oneself(world, record)
+    told = Identity(record["person"], record["issuer"], record["subject"])
+    if world.linked_identities.pop(record["identity"], None) != told and "person" not in world.forgotten:
+        yield "it removes an identity that was not linked"
+
+
 def _token_create(world: World, record: Record) -> Iterator[str]:
     actor, name = record["actor"], record["token"]
     if name in world.tokens:
@@ -231,6 +255,8 @@ RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     EntryKind.PERSON_FACTOR_NAME: _oneself,
     EntryKind.PERSON_FACTOR_REMOVE: _oneself,
     EntryKind.PERSON_FACTOR_REPLACE: _oneself,
+    EntryKind.PERSON_IDENTITY_LINK: _identity_link,
+    EntryKind.PERSON_IDENTITY_UNLINK: _identity_unlink,
     EntryKind.PERSON_PASSWORD_CHANGE: _oneself,
     EntryKind.PASSWORD_RESET: _oneself,
     EntryKind.TOKEN_CREATE: _token_create,

@@ -49,9 +49,9 @@ def _exchange(world: World, record: Record) -> Iterator[str]:
     name, actor, number = record["token"], record["actor"], record["trust_record"]
     if name in world.tokens:
         yield f"token {name} was already created"
-    if record["identity_sha256"] in world.identities:
+    if record["identity_sha256"] in world.exchanged:
         yield "its identity token had been exchanged before"
-    world.identities.add(record["identity_sha256"])
+    world.exchanged.add(record["identity_sha256"])
     known = world.trust_records.get(number)
     if known is not None:
         yield from _trust_faults(known, number, record)

@@ -11,6 +11,7 @@ from server.domain.access.clearances import Clearance
 from server.domain.access.signatures import Signature
 from server.domain.accounts.invitations import Invitation
 from server.domain.decisions import records
+from server.domain.identity.linked_identities import LinkedIdentity
 from server.domain.identity.organizations import HELD_AS, Organization, Quota
 from server.domain.identity.people import Person
 from server.domain.identity.proposals import Proposal
@@ -106,6 +107,13 @@ def invitations(session: Session, names: Names) -> Rows:
         }
         for one in session.scalars(select(Invitation))
     }  # fmt: skip
+
+
+def linked_identities(session: Session, names: Names) -> Rows:
+    return {
+        one.id: {"person": names.emails.get(one.person_id), "issuer": one.issuer, "subject": one.subject}
+        for one in session.scalars(select(LinkedIdentity))
+    }
 
 
 def role_grants(session: Session, names: Names) -> Rows:

@@ -104,6 +104,13 @@ def _told_invitations(world: World) -> Rows:
     }  # fmt: skip
 
 
+def _told_identities(world: World) -> Rows:
+    return {
+        number: {"person": one.person, "issuer": one.issuer, "subject": one.subject}
+        for number, one in world.linked_identities.items()
+    }
+
+
 def _told_role_grants(world: World) -> Rows:
     return {
         number: {
@@ -199,6 +206,7 @@ _TABLES: dict[str, tuple[Callable[[World], Rows], Callable[[Session, Names], Row
     "tokens": (_told_tokens, live_rows.tokens),
     "trust records": (_told_trust_records, live_rows.trust_records),
     "invitations": (_told_invitations, live_rows.invitations),
+    "linked identities": (_told_identities, live_rows.linked_identities),
     "role grants": (_told_role_grants, live_rows.role_grants),
     "proposals": (_told_proposals, live_rows.proposals),
     "tiers": (_told_tiers, live_rows.tiers),

@@ -104,6 +104,15 @@ class Invitation:
 
 
 @dataclass
+class Identity:
+    """An account at an identity provider that a person signs in with."""
+
+    person: str
+    issuer: str
+    subject: str
+
+
+@dataclass
 class RoleGrant:
     """A giving of a role in the lab. `state`: open, standing, closed. The first two admins' are proposed by nobody."""
 
@@ -224,8 +233,9 @@ class World:
     people: dict[str, Person] = field(default_factory=dict)
     tokens: dict[str, Token] = field(default_factory=dict)
     trust_records: dict[int, TrustRecord] = field(default_factory=dict)
-    identities: set[str] = field(default_factory=set)  # identity tokens that were exchanged, by their hashes
+    exchanged: set[str] = field(default_factory=set)  # identity tokens that were exchanged, by their hashes
     invitations: dict[int, Invitation] = field(default_factory=dict)
+    linked_identities: dict[int, Identity] = field(default_factory=dict)
     role_grants: dict[int | str, RoleGrant] = field(default_factory=dict)  # of the first two admins: by their names
     proposals: dict[int, Proposal] = field(default_factory=dict)
     ranks: dict[str, int] = field(default_factory=dict)

@@ -62,6 +62,8 @@ class Person(Base):
     # Still as another person was shown them, who made the account: until both are replaced, it can do nothing else.
     password_is_handed: Mapped[bool] = mapped_column(default=False)
     app_is_handed: Mapped[bool] = mapped_column(default=False)
+    has_password: Mapped[bool] = mapped_column(default=True)  # else the hash is of what nobody was ever told
+    has_app: Mapped[bool] = mapped_column(default=True)  # the same of the TOTP secret
     organization: Mapped[Organization] = relationship()
 
     @property
@@ -100,13 +102,9 @@ def sign_in_for_command(use: Resources, email: str, password: str) -> Caller:
     if person.is_handed:
         raise NotPermitted(HANDED, next_step=f"Sign in at {use.settings.public_url} and replace both. Then try again.")
     return Caller(
-        via="cli",
-        organization_id=person.organization_id,
-        organization=person.organization.slug,
-        person_id=person.id,
-        person=person.email,
-        role=Role(person.role),
-    )
+        via="cli", organization_id=person.organization_id, organization=person.organization.slug,
+        person_id=person.id, person=person.email, role=Role(person.role),
+    )  # fmt: skip
 
 
 def add(
@@ -262,7 +260,7 @@ def reset_password(use: Resources, caller: Caller, email: str, password: str | N
     hashed = hash_password(password)
     with use.database.transaction() as session:
         person = managed(session, caller, email)
-        person.password_hash = hashed
+        person.password_hash, person.has_password = hashed, True
         at = use.clock()
         sessions.end_all(session, person.id, at, "the password was reset")
         known_credentials.note(session, person.id, caller.person_id, at)

@@ -42,7 +42,8 @@ class SignIn(Base):
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     secret_sha256: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
     person_id: Mapped[int] = mapped_column(ForeignKey("people.id"))
-    factor: Mapped[str] = mapped_column(String(16))  # the second one: totp, passkey, recovery_code
+    factor: Mapped[str] = mapped_column(String(16))  # the second one: totp, passkey, recovery_code, provider
+    issuer: Mapped[str | None] = mapped_column(String(500))  # of the identity provider by which it began
     began_at: Mapped[datetime] = mapped_column(Moment)
     seen_at: Mapped[datetime] = mapped_column(Moment)  # to the minute
     proved_at: Mapped[datetime] = mapped_column(Moment)  # when the person last proved who they are
@@ -52,12 +53,23 @@ class SignIn(Base):
     ended_because: Mapped[str | None] = mapped_column(String(64))
 
 
-def begin(session: Session, caller: Caller, person_id: int, factor: str, at: datetime) -> str:
-    """Sign a proven person in; returns the secret for the browser. `caller` says from where."""
+def begin(
+    session: Session,
+    caller: Caller,
+    person_id: int,
+    factor: str,
+    at: datetime,
+    issuer: str | None = None,
+    proved_at: datetime | None = None,
+) -> str:
+    """Sign a proven person in; returns the secret for the browser. `caller` says from where.
+
+    issuer: of the identity provider that proved it. proved_at: when it did; now, where nothing is said.
+    """
     secret = secrets.token_urlsafe(32)
     row = SignIn(
-        secret_sha256=sha256(secret), person_id=person_id, factor=factor, began_at=at, seen_at=at, proved_at=at,
-        address=caller.address, user_agent=caller.user_agent,
+        secret_sha256=sha256(secret), person_id=person_id, factor=factor, issuer=issuer, began_at=at, seen_at=at,
+        proved_at=proved_at or at, address=caller.address, user_agent=caller.user_agent,
     )  # fmt: skip
     session.add(row)
     session.flush()

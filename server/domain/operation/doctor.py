@@ -16,6 +16,7 @@ from server.domain import marks
 from server.domain.audit import log_status, sealer
 from server.domain.entry_kinds import EntryKind
 from server.domain.identity import s3_keys
+from server.domain.identity.organizations import Organization
 from server.domain.mail import mails
 from server.domain.marks import AnotherInstance
 from server.domain.operation import bootstrap, key_files
@@ -33,6 +34,7 @@ from server.storage.keys import KeyFileError
 from server.storage.mail import MailServerUnavailable
 from server.storage.objects import ObjectStoreError, ObjectStoreRefused, ObjectStoreUnavailable
 from server.storage.probes import ProbeFailed
+from server.storage.provider_fetches import ProviderUnavailable
 from server.storage.signing import StoredObject
 from server.storage.signing_check import SigningMismatch
 
@@ -193,6 +195,39 @@ def _outbox(use: Resources) -> str:
     except (DatabaseUnavailable, *DATABASE_ERRORS):
         return ""  # what is wrong with it stands in its own lines
     return f", {wait} waiting, {given_up} failed"
+
+
+def _identity_providers(use: Resources) -> str:
+    """Each provider publishes what signing in needs, has keys that can be used, and is for organizations that exist."""
+    clients = use.identity_providers
+    if not clients:
+        return "none: people sign in with passwords and passkeys"
+    wrong: list[str] = []
+    for name, client in clients.items():
+        try:
+            client.published()
+            client.keys()
+        except ProviderUnavailable as error:
+            wrong.append(f"{name}: {error}: check issuer {client.provider.issuer}, or the network from here to it")
+    wrong += _unknown_organizations(use)
+    if wrong:
+        raise Wrong(*wrong)
+    back = "; ".join(f"{name} sends people back to {client.redirect_uri}" for name, client in clients.items())
+    return f"each can be asked and publishes usable keys; {back}"
+
+
+def _unknown_organizations(use: Resources) -> list[str]:
+    try:
+        with use.database.reading() as session:
+            known = set(session.scalars(select(Organization.slug)))
+    except (DatabaseUnavailable, *DATABASE_ERRORS):
+        return []  # what is wrong with it stands in its own lines
+    return [
+        f"{one.id}: there is no organization {slug}: correct its organizations"
+        for one in use.settings.identity_providers
+        for slug in one.organizations
+        if slug not in known
+    ]
 
 
 def _limits(use: Resources) -> str:
@@ -363,6 +398,7 @@ CHECKS: tuple[tuple[str, Callable[[Resources], str]], ...] = (
     ("issuing", _issuing),
     ("proxy", _proxy),
     ("mail", _mail),
+    ("providers", _identity_providers),
     ("limits", _limits),
     ("fetches", _reads),
     ("bucket", _bucket),

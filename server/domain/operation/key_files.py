@@ -63,6 +63,9 @@ def _openings(settings: Settings) -> list[Attempt]:
         openings.append(partial(keys.read_s3_credentials, settings.uploads_key_file))
     if settings.smtp_password_file is not None:
         openings.append(partial(keys.read_private, settings.smtp_password_file))
+    providers = settings.identity_providers
+    secrets = [one.client_secret_file for one in providers if one.client_secret_file is not None]
+    openings += [partial(keys.read_private, file) for file in secrets]
     return openings
 
 

@@ -9,6 +9,7 @@ from server.domain.identity import organizations
 from server.domain.operation import carrying_out
 from server.domain.release import holds
 from tests import tampering
+from tests.identity_providers import link_once
 from tests.world import World
 
 DIFFERS, UNKNOWN, GONE = (
@@ -16,6 +17,10 @@ DIFFERS, UNKNOWN, GONE = (
     "it is in the log, but there is no such row",
 )  # fmt: skip
 MODEL = "INSERT INTO models (id, name, title, created_at) VALUES (99, 'gpt-9', 'GPT-9', '2026-01-01 00:00:00')"
+IDENTITY = (
+    "INSERT INTO linked_identities (id, person_id, issuer, subject, linked_at) "
+    "VALUES (99, 1, 'https://old.example', 'eve', '2026-01-01 00:00:00')"
+)
 CHANGED: dict[str, tuple[str, str, str]] = {  # what, by which statement, and what is said of which row
     "a role": ("UPDATE people SET role = 'admin' WHERE id = 5", "people {email}", DIFFERS.format("role")),
     "a person enabled": (
@@ -75,6 +80,16 @@ CHANGED: dict[str, tuple[str, str, str]] = {  # what, by which statement, and wh
         "UPDATE quotas SET bytes_per_day = NULL WHERE organization_id = 2", "organizations aurora-institute",
         DIFFERS.format("bytes per day"),
     ),
+    "an identity's subject": (
+        "UPDATE linked_identities SET subject = 'eve' WHERE id = 1", "linked identities 1", DIFFERS.format("subject")),
+    "an identity's person": (
+        "UPDATE linked_identities SET person_id = 1 WHERE id = 1", "linked identities 1", DIFFERS.format("person")),
+    "an identity's issuer": (
+        "UPDATE linked_identities SET issuer = 'https://eve' WHERE id = 1", "linked identities 1",
+        DIFFERS.format("issuer"),
+    ),
+    "an identity": (IDENTITY, "linked identities 99", UNKNOWN),
+    "an identity gone": ("DELETE FROM linked_identities WHERE id = 1", "linked identities 1", GONE),
     "another lab": (
         "UPDATE organizations SET is_lab = true WHERE slug = 'cedar-systems'", "organizations cedar-systems",
         DIFFERS.format("being the lab"),
@@ -104,6 +119,7 @@ def test_a_row_that_the_log_does_not_explain_is_named(world: World, what: str) -
     organizations.rename(world.use, world.admin, "example-lab", " Sample Lab ")
     holds.place(world.use, world.admin, "organization:cedar-systems", "It asked for it.")
     carrying_out.set_quota(world.use, world.admin, "aurora-institute", bytes_per_day=10**12, requests_per_minute=None)
+    link_once(world, "cleared", "ada")
     world.seal()
     assert differences(world) == []
     statement, row, sentence = CHANGED[what]

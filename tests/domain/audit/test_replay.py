@@ -52,6 +52,16 @@ def entry(kind: str, person: str = "ada@lab.example", time: int = NOW, about: st
     return {"kind": kind, "time": time, "actor": {"person": person, "organization": home, "via": "cli"}, **told, **more}
 
 
+def identity(kind: str, person: str, number: int = 1, subject: str = "1") -> Record:
+    told: dict[str, Any] = {
+        "identity": number,
+        "issuer": "https://sso.example",
+        "subject": subject,
+        "role": PEOPLE[person][1],
+    }
+    return entry(f"person.identity_{kind}", person, about=person, **told)
+
+
 def clearance(kind: str, number: int = 1, person: str = "ada@lab.example", **more: Any) -> Record:
     said: dict[str, Any] = {
         "organization": "dover",
@@ -101,6 +111,11 @@ def faults(*more: Record, begin: list[Record] = BEGINNING, second_person_tier: s
 
 MOVED = entry("stage.move", stage="gpt/large", before="partners", to="public")
 ALLOWED: dict[str, list[Record]] = {
+    "an identity linked, removed and linked to another": [
+        identity("link", "dora@dover.example"),
+        identity("unlink", "dora@dover.example"),
+        identity("link", "mo@dover.example", 2),
+    ],
     "an alarm about a link": [entry("alarm", alarm="foreign_address")],
     "a download": [download()],
     "at the clearance's first and last moment": [download(NOW), download(NOW + DAY - 1)],
@@ -239,6 +254,23 @@ DENIED: dict[str, tuple[list[Record], list[str]]] = {
                           ["it moves a stage from a state that it was not in"]),
     "a move from elsewhere": ([entry("stage.move", stage="gpt/large", before="planned", to="public")],
                               ["it moves a stage from a state that it was not in"]),
+    "an identity of two people": (
+        [identity("link", "dora@dover.example"), identity("link", "mo@dover.example", 2)],
+        ["the identity was already linked to dora@dover.example"]),
+    "a second identity at one provider": (
+        [identity("link", "dora@dover.example"), identity("link", "dora@dover.example", 2, subject="2")],
+        ["dora@dover.example already had an identity at https://sso.example"]),
+    "an identity that somebody else linked": (
+        [identity("link", "dora@dover.example") | {"actor": entry("", "mo@dover.example")["actor"]}],
+        ["nobody can change how someone else signs in"]),
+    "another one under the same number": (
+        [identity("link", "dora@dover.example"), identity("link", "mo@dover.example", subject="2")],
+        ["it refers to an identity by a number that is taken"]),
+    "an identity removed that was not linked": (
+        [identity("unlink", "dora@dover.example")], ["it removes an identity that was not linked"]),
+    "another identity removed than was linked": (
+        [identity("link", "dora@dover.example"), identity("unlink", "dora@dover.example", subject="2")],
+        ["it removes an identity that was not linked"]),
     "a kind that there is not": ([{"kind": "test", "time": NOW}], ["its kind test is unknown"]),
     "a ghost read": ([entry("alarm", alarm="ghost_read")], [replay.GHOST_READ]),
     "time that went back": ([entry("heartbeat", time=NOW + MINUTE + 1), entry("heartbeat")],

@@ -26,8 +26,10 @@ from server.storage.anchor_bucket import AnchorBucket
 from server.storage.embedded import EmbeddedStore, free_port
 from server.storage.probes import PROBE_PREFIX
 from tests import tampering
+from tests.identity_providers import settings_of
 from tests.issuer import Issuer
 from tests.mail_host import mail_host
+from tests.oidc_provider import OidcProvider, Passed
 from tests.postgres import PostgreSQL
 from tests.redis_server import RedisServer
 from tests.world import Clock, World, write_settings
@@ -346,3 +348,48 @@ def test_an_issuer_whose_keys_cannot_be_had_is_named(examine: Examine, issuer: I
     assert "https://127.0.0.1:9: connection refused; correct workload_issuers" in said.sentence
     issuer.keys.clear()
     assert "publishes no key" in examine(workload_issuers=[good])["machines"].sentence
+
+
+WEAK = {"kty": "RSA", "e": "AQAB", "n": "w" * 171, "kid": "weak", "use": "sig"}  # 1024 bits
+
+
+def test_identity_providers_are_asked(examine: Examine, sqlite_world: World, oidc_provider: OidcProvider) -> None:
+    """One that answers is fine, and told with the address to register; what is wrong with another is said."""
+
+    def told(meddle: Callable[[Passed], None] = lambda _: None, **changed: Any) -> str:
+        oidc_provider.relay.meddle = meddle
+        known = json.loads(json.dumps(settings_of(sqlite_world, oidc_provider, **changed), default=str))
+        found = examine(identity_providers=[known])
+        return found["providers"].sentence
+
+    def publish(**changed: Any) -> Callable[[Passed], None]:
+        def meddle(passed: Passed) -> None:
+            if passed.path.startswith("/.well-known/"):
+                passed.say({**passed.said(), **changed})
+
+        return meddle
+
+    def weak(passed: Passed) -> None:
+        if passed.path == "/jwks":
+            passed.say({"keys": [WEAK, {"kty": "oct", "k": "c2VjcmV0"}, {"kty": "RSA"}, "x"]})
+
+    assert examine()["providers"].sentence.startswith("none")
+    assert "http://localhost:8080/sign-in/with/lab/return" in told()
+    assert "there is no organization elm" in told(organizations=["elm", "example-lab"])
+    assert f"issuer {oidc_provider.issuer}/" in told(issuer=f"{oidc_provider.issuer}/")
+    assert "does not respond" in told(issuer="http://127.0.0.1:1")
+    assert "names another issuer" in told(publish(issuer="https://other.example"))
+    assert "authorization_endpoint is missing" in told(publish(authorization_endpoint="http://other.example/auth"))
+    assert "token_endpoint is missing" in told(publish(token_endpoint=None))
+    assert "PKCE" in told(publish(code_challenge_methods_supported=["plain"]))
+    assert "authorization code flow" in told(publish(response_types_supported=["id_token"]))
+    assert "signs with none of" in told(publish(id_token_signing_alg_values_supported=["HS256", "none"]))
+    assert "publishes no key" in told(weak)
+    assert "check ca_file" in told(issuer="https://localhost:1", ca_file="nowhere.pem")
+    oidc_provider.relay.meddle = lambda _: None
+    known = settings_of(sqlite_world, oidc_provider)
+    Path(known["client_secret_file"]).chmod(0o644)
+    assert (
+        "readable by others"
+        in examine(identity_providers=[json.loads(json.dumps(known, default=str))])["keys"].sentence
+    )

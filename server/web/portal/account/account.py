@@ -1,14 +1,19 @@
 """Account: how one signs in, where one is signed in, and what one has done."""
 
+from typing import Any
+
 from flask import Blueprint, Response, request, url_for
+from sqlalchemy.orm import Session
 from wtforms import HiddenField
 
 from server.domain.accounts import factors, granting
 from server.domain.audit import log_entries
 from server.domain.audit.log_entries import EntryFilter
 from server.domain.callers import Caller
+from server.domain.identity import linked_identities
 from server.domain.identity.people import Person
 from server.domain.permissions import Permission, Role
+from server.identity_providers import of_organization, only_way_in
 from server.log.entries import LogEntry
 from server.web.identity import resources
 from server.web.portal.account.sessions import recent
@@ -24,9 +29,12 @@ from server.web.portal.kit.rendering import done, go_to, render
 bp = Blueprint("account", __name__, url_prefix="/account")
 
 
-class PasswordForm(Form):
-    current_password = current_password("Current password")
+class FirstPasswordForm(Form):
     new_password = new_password()
+
+
+class PasswordForm(FirstPasswordForm):
+    current_password = current_password("Current password")
 
 
 class ConfirmForm(Form):
@@ -44,7 +52,7 @@ def show(caller: Caller) -> Response:
             standing=granting.standing_of(session, person) if caller.role is Role.PENDING else None,
             passkeys=factors.passkeys(session, caller.person_id),
             codes_left=sum(code.used_at is None for code in factors.recovery_codes(session, caller)),
-            recent=recent(session, caller),
+            recent=recent(session, caller), **_identities(session, caller),
         )  # fmt: skip
 
 
@@ -64,18 +72,19 @@ def activity(caller: Caller) -> Response:
 def password_form(caller: Caller) -> Response:
     """Ask for the present and the new one."""
     require_fresh(caller)
-    return render("account/password.html", form=PasswordForm())
+    return render("account/password.html", form=_password_form(caller))
 
 
 @bp.post("/password")
 @page(Permission.ACCOUNT_MANAGE, fresh=True)
 def password(caller: Caller) -> Response:
     """Replace it."""
-    form = PasswordForm()
+    form = _password_form(caller)
     if not form.is_sent_well():
         return render("account/password.html", 422, form=form)
     limits.count(Limit.PASSWORD_OF_PERSON, caller.person_id)
-    present, new = form.current_password.data or "", form.new_password.data or ""
+    present = form.current_password.data or "" if isinstance(form, PasswordForm) else ""
+    new = form.new_password.data or ""
     if not carried_out(form, caller, lambda: factors.change_password(resources(), caller, present, new)):
         return render("account/password.html", status(form), form=form)
     limits.forgive(Limit.PASSWORD_OF_PERSON, caller.person_id)
@@ -90,7 +99,7 @@ def confirm_form(caller: Caller) -> Response:
     wanted = local_path(request.args.get("next"))
     if caller.fresh:
         return go_to(wanted)
-    return freshness.ask(url_for("account.confirm"), [("next", wanted)], None)
+    return freshness.ask(caller, url_for("account.confirm"), [("next", wanted)], None)
 
 
 @bp.post("/confirm")
@@ -109,6 +118,26 @@ def confirm_passkey(caller: Caller) -> Response:
     """What the browser is to answer with one of the person's passkeys."""
     limits.count(Limit.PASSKEY_OF_PERSON, caller.person_id)
     return passkey_options(caller.person_id)
+
+
+def _password_form(caller: Caller) -> FirstPasswordForm:
+    """Who came by an identity provider has no password yet that could be asked for."""
+    with resources().database.reading() as session:
+        person = session.get_one(Person, caller.person_id)
+    return PasswordForm() if person.has_password else FirstPasswordForm()
+
+
+def _identities(session: Session, caller: Caller) -> dict[str, Any]:
+    """The person's identities, each with the provider that it is of if there is one, and those that can be added."""
+    known = resources().settings.identity_providers
+    linked = linked_identities.of_person(session, caller.person_id)
+    by_issuer = {one.issuer: one for one in known}
+    mine = of_organization(known, caller.organization or "")
+    return {
+        "identities": [(one, by_issuer.get(one.issuer)) for one in linked],
+        "linkable": [one for one in mine if one.issuer not in {each.issuer for each in linked}],
+        "only": only_way_in(known, caller.organization or ""),
+    }
 
 
 def _about(entry: LogEntry) -> str:

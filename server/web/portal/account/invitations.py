@@ -1,10 +1,13 @@
 """Invitations: what an invited person sees: choose a password, set up the second factor, and be signed in."""
 
 from flask import Blueprint, Response, flash, url_for
+from markupsafe import Markup
 
 from server.domain.accounts import factors, invitations
 from server.domain.accounts.invitations import Invitation
+from server.domain.accounts.sign_in import SignedIn
 from server.domain.callers import Caller
+from server.identity_providers import of_organization, only_way_in
 from server.web.identity import resources
 from server.web.portal.account.factors import qr
 from server.web.portal.kit import cookies, limits
@@ -43,10 +46,21 @@ def accept(caller: Caller, secret: str) -> Response:
     done = form.attempt(caller, lambda: invitations.accept(resources(), caller, secret, name, password, code))
     if done is None:
         return _form(secret, form, status(form))
-    response = go_to(url_for("factors.recovery_codes"))
+    return welcome(done, "factors.recovery_codes")
+
+
+def welcome(done: SignedIn, page: str) -> Response:
+    """For somebody who has just become a person: on to one of our pages, signed in."""
+    response = go_to(url_for(page))
     cookies.give_first(response, done)
     flash("Welcome. Your account is ready, and you are signed in.", "done")
     return response
+
+
+def app_of(secret: str, invitation: Invitation) -> tuple[str, Markup]:
+    """What the invited person's authenticator app must know: in words, and drawn."""
+    totp = invitations.totp_secret(resources(), secret)
+    return totp, qr(factors.totp_address(totp, invitation.email))
 
 
 def _form(secret: str, form: AcceptForm, status: int = 200) -> Response:
@@ -55,11 +69,12 @@ def _form(secret: str, form: AcceptForm, status: int = 200) -> Response:
     state = None if invitation is None else invitation.state_at(resources().clock())
     if invitation is None or state != "open":
         return _over(invitation, state)
-    totp = invitations.totp_secret(resources(), secret)
-    drawing = qr(factors.totp_address(totp, invitation.email))
+    totp, drawing = app_of(secret, invitation)
+    known, home = resources().settings.identity_providers, invitation.organization.slug
     return render(
-        "account/invitations/form.html", status, form=form, invitation=invitation, totp_secret=totp, qr=drawing
-    )
+        "account/invitations/form.html", status, form=form, invitation=invitation, totp_secret=totp, qr=drawing,
+        providers=of_organization(known, home), only=only_way_in(known, home), secret=secret,
+    )  # fmt: skip
 
 
 def _over(invitation: Invitation | None, state: str | None) -> Response:

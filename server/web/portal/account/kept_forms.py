@@ -29,4 +29,7 @@ def show(caller: Caller) -> Response:
     except NotPossible:
         flash("No unsent form is kept in this browser.", "info")
         return go_to(url_for("home.show"))
-    return render("account/kept_form.html", action=local_path(kept["action"]), fields=kept["fields"])
+    return render(
+        "account/kept_form.html", action=local_path(kept["action"]), fields=kept["fields"],
+        confirmed=kept.get("confirmed", False),
+    )  # fmt: skip

@@ -98,7 +98,7 @@ def second(caller: Caller) -> Response:
     limits.count(Limit.SECOND_FACTOR_OF_PERSON, person.id)
     ceremony = cookies.ceremony(Kind.SECOND_FACTOR)
     done = form.attempt(caller, lambda: sign_in.by_totp(resources(), caller, ceremony, form.code.data))
-    return _second_form(form, 422) if done is None else _signed_in(caller, person, done, form)
+    return _second_form(form, 422) if done is None else _second_shown(caller, person, done, form)
 
 
 @bp.get("/sign-in/recovery-code")
@@ -125,7 +125,7 @@ def recovery(caller: Caller) -> Response:
     done = form.attempt(caller, lambda: sign_in.by_recovery_code(resources(), caller, ceremony, form.code.data))
     if done is None:
         return _recovery_form(form, 422)
-    response = _signed_in(caller, person, done, form)
+    response = _second_shown(caller, person, done, form)
     left = "1 recovery code is" if done.codes_left == 1 else f"{done.codes_left} recovery codes are"
     flash(f"{left} left. Make new ones on your account page before you run out.", "warn")
     return response
@@ -155,7 +155,7 @@ def passkey(caller: Caller) -> Response:
     done = form.attempt(
         caller, lambda: sign_in.by_passkey(resources(), caller, challenge, form.answer.data or "", ceremony)
     )
-    return _passkey_refused(form, person) if done is None else _signed_in(caller, person, done, form)
+    return _passkey_refused(form, person) if done is None else _second_shown(caller, person, done, form)
 
 
 @bp.post("/sign-out")
@@ -182,7 +182,8 @@ def passkey_options(person_id: int | None) -> Response:
 
 
 def _form(form: PasswordForm, status: int = 200) -> Response:
-    return render("account/sign_in/form.html", status, form=form)
+    providers = [one for one in resources().settings.identity_providers if one.on_sign_in_page]
+    return render("account/sign_in/form.html", status, form=form, providers=providers)
 
 
 def _second_form(form: CodeForm, status: int = 200) -> Response:
@@ -224,11 +225,15 @@ def _again() -> Response:
     return go_to(url_for("sign_in.form", next=_unless_home(_next())))
 
 
-def _signed_in(caller: Caller, person: Person | None, done: SignedIn, form: Form) -> Response:
+def _second_shown(caller: Caller, person: Person | None, done: SignedIn, form: Form) -> Response:
     if person is not None:
         limits.forgive(Limit.SECOND_FACTOR_OF_PERSON, person.id)
+    return signed_in(caller, done, local_path(form.next.data))
+
+
+def signed_in(caller: Caller, done: SignedIn, wanted: str) -> Response:
+    """For whoever has just signed in: on to where they want to go. What they had been before ends."""
     _end(caller)
-    wanted = local_path(form.next.data)
     if wanted == "/" and done.role is Role.ADMIN:
         wanted = url_for("admin_queue.show")  # what waits for them; the ladder is one click away
     response = go_to(wanted)

@@ -50,6 +50,8 @@ TERMS = (
     Term("Heartbeat", "An entry that the server writes each minute, so that a log that stopped is noticed."),
     Term("Hold", "Stops all downloads of a stage, of a model, of everything or by an organization, for now. It does "
                  "not change the state of the stage."),
+    Term("Identity provider", "An organization’s own sign-in service, with which its people can sign in here. Whose "
+                              "account it is depends on the identity that is linked, never on an email address."),
     Term("Leaf", "The hash of a commitment, and an entry’s place in the tree. Receipts promise leaves."),
     Term("Log", "The append-only list of every download and of every action that affects access. Nobody can change or "
                 "remove an entry without it showing."),

@@ -1,11 +1,11 @@
 """Freshness: acts of the lab, and changes of how one signs in, need a proof of the last minutes (step-up)."""
 
 from dataclasses import replace
-from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Flask, Response, after_this_request, g, request, url_for
 
-from server.domain.accounts import sign_in
+from server.domain.accounts import provider_sign_in, sign_in
 from server.domain.accounts.ceremonies import Kind
 from server.domain.callers import Caller
 from server.domain.errors import InvalidRequest, NotPossible, Refused
@@ -13,6 +13,7 @@ from server.web.identity import resources
 from server.web.portal.kit import cookies, limits
 from server.web.portal.kit.kept_forms import typed
 from server.web.portal.kit.limits import Limit
+from server.web.portal.kit.refused import local_path
 from server.web.portal.kit.rendering import go_to, render
 
 
@@ -61,10 +62,19 @@ def require_fresh(caller: Caller) -> Caller:
 def _ask(needed: ProofNeeded) -> Response:
     if request.method != "POST":  # a page that leads to such an act: prove it first, then see the page
         return go_to(url_for("account.confirm_form", next=request.full_path.rstrip("?")))
-    return ask(request.full_path.rstrip("?"), typed(), needed.refused)
+    return ask(needed.caller, request.full_path.rstrip("?"), typed(), needed.refused)
 
 
-def ask(action: str, fields: list[tuple[str, str]], refused: Refused | None, **more: Any) -> Response:
-    """The page "confirm that it is you", whose form goes on to `action` with these fields."""
-    status = 403 if refused is None else 422
-    return render("account/freshness/confirm.html", status, action=action, fields=fields, refused=refused, **more)
+def ask(caller: Caller, action: str, fields: list[tuple[str, str]], refused: Refused | None) -> Response:
+    """The page "confirm that it is you", whose forms go on to `action` with these fields, by an identity provider too.
+
+    What waits without fields, a button, is to be pressed once more: then its page is where they come back to.
+    """
+    with resources().database.reading() as session:
+        has_app, providers = provider_sign_in.ways_to_confirm(session, resources(), caller)
+    came_from = urlsplit(request.referrer or "")
+    back = request.form.get("proof_back", came_from.path + (f"?{came_from.query}" if came_from.query else ""))
+    return render(
+        "account/freshness/confirm.html", 403 if refused is None else 422, action=action, fields=fields,
+        refused=refused, has_app=has_app, providers=providers, back=local_path(back),
+    )  # fmt: skip

@@ -16,7 +16,7 @@ from server.web.portal.kit import cookies, limits
 from server.web.portal.kit.limits import Limit
 
 # What may stand beside a form's own fields: the token that shows it is ours, and the proof that an act may ask for.
-ALWAYS_KNOWN = frozenset({"csrf_token", "proof_code", "proof_passkey"})
+ALWAYS_KNOWN = frozenset({"csrf_token", "proof_code", "proof_passkey", "proof_action", "proof_back"})
 SECRETS = frozenset({"code", "answer"})  # besides passwords: good for one moment, and never stored
 KEPT_BYTES_AT_MOST = 100_000
 TOO_OLD = "This form was opened too long ago, or you have signed in again since. It was not sent."
@@ -62,8 +62,16 @@ def keep() -> bool:
 
     Not of a form on another site, which would choose what somebody finds typed after signing in.
     """
-    fields = [(name, value) for name, value in typed() if value.strip() and name not in SECRETS]
-    kept = orjson.dumps({"action": request.full_path.rstrip("?"), "fields": fields})
+    if not keep_as(request.full_path.rstrip("?"), typed()):
+        return False
+    flash("You were signed out, so the form was not sent. Sign in to continue: what you entered is kept.", "info")
+    return True
+
+
+def keep_as(action: str, typed: list[tuple[str, str]], *, confirmed: bool = False) -> bool:
+    """The same of a form for `action`. confirmed: it waits for a proof that its sender gives elsewhere."""
+    fields = [(name, value) for name, value in typed if value.strip() and name not in SECRETS]
+    kept = orjson.dumps({"action": action, "fields": fields, "confirmed": confirmed})
     is_ours = request.headers.get("Sec-Fetch-Site", "same-origin") == "same-origin"
     if not fields or not is_ours or len(kept) > KEPT_BYTES_AT_MOST:
         return False
@@ -72,5 +80,4 @@ def keep() -> bool:
         cookies.keep_ceremony(Kind.KEPT_FORM, ceremonies.begin(resources(), Kind.KEPT_FORM, None, kept))
     except (TooManyAttempts, LogUnavailable, DatabaseUnavailable, *DATABASE_ERRORS):
         return False
-    flash("You were signed out, so the form was not sent. Sign in to continue: what you entered is kept.", "info")
     return True

@@ -36,6 +36,7 @@ class Limit(StrEnum):
     PASSKEY_OF_PERSON = "passkey_of_person"
     PASSWORD_OF_PERSON = "password_of_person"  # noqa: S105  # what is counted
     DEVICE_CODE_OF_PERSON = "device_code_of_person"
+    PROVIDER_OF_ADDRESS = "provider_of_address"
     LINK_OF_ADDRESS = "link_of_address"
     FORM_OF_ADDRESS = "form_of_address"
     MAIL_OF_ADDRESS = "mail_of_address"
@@ -56,6 +57,7 @@ RATES = {
     Limit.PASSKEY_OF_PERSON: parse("30 per 15 minutes"),
     Limit.PASSWORD_OF_PERSON: parse("10 per 15 minutes"),
     Limit.DEVICE_CODE_OF_PERSON: parse("30 per 15 minutes"),
+    Limit.PROVIDER_OF_ADDRESS: parse("200 per 15 minutes"),
     Limit.LINK_OF_ADDRESS: parse("60 per 15 minutes"),
     Limit.FORM_OF_ADDRESS: parse("20 per 15 minutes"),
     Limit.MAIL_OF_ADDRESS: parse("20 per hour"),

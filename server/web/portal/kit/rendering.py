@@ -55,7 +55,7 @@ def as_page(response: Response) -> Response:
     """Give an answer the headers of a page."""
     response.headers["Content-Security-Policy"] = current_app.extensions["weightgate_csp"]
     # No page learns an address that is a secret, not even one of ours: the refusals of such addresses included.
-    is_secret = "secret" in (request.view_args or {})
+    is_secret = "secret" in (request.view_args or {}) or _is_answer()
     response.headers["Referrer-Policy"] = "no-referrer" if is_secret else "same-origin"
     response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
     response.headers["Permissions-Policy"] = (
@@ -171,8 +171,14 @@ def _on_every_page() -> dict[str, Any]:
         "lab": _lab_name(use),
         "request_id": g.request_id,
         "path": request.path,
-        "address": redact(request.full_path.rstrip("?")),  # one that holds a secret is refused, and not repeated
+        # One that holds a secret is refused, and not repeated.
+        "address": "/" if _is_answer() else redact(request.full_path.rstrip("?")),
     }
+
+
+def _is_answer() -> bool:
+    """Whether an identity provider wrote the address of this page."""
+    return request.endpoint == "provider_sign_in.come_back"
 
 
 def appearance() -> str:
