@@ -165,6 +165,10 @@ def _dripping_head(handler: Any) -> None:
         return
 
 
+def _another_issuer(handler: Any) -> None:
+    say(handler, {"issuer": handler.server.issuer.url + "/", "jwks_uri": handler.server.issuer.url + KEYS})
+
+
 def _redirect(handler: Any) -> None:
     say(handler, b"", 302, {"Location": "https://localhost:1/"})
 
@@ -181,10 +185,8 @@ AWAY: dict[str, tuple[str, Answer]] = {
     "keys in a slow drip": (KEYS, _endless),
     "a head in a slow drip": (WELL_KNOWN, _dripping_head),
     "half of it": (WELL_KNOWN, lambda handler: say(handler, b'{"issuer"', headers={"Content-Length": "5000"})),
-    "another issuer": (
-        WELL_KNOWN,
-        lambda handler: say(handler, {"issuer": "https://x.example", "jwks_uri": "https://x"}),
-    ),
+    "keys cut short": (KEYS, lambda handler: say(handler, {"keys": []}, headers={"Content-Length": "5000"})),
+    "another issuer": (WELL_KNOWN, _another_issuer),
     "no keys": (KEYS, lambda handler: say(handler, {"keys": {}})),
     "the same key twice": (KEYS, lambda handler: say(handler, b'{"keys": [], "keys": []}')),
     "a list": (WELL_KNOWN, lambda handler: say(handler, [])),

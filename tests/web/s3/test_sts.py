@@ -1,12 +1,14 @@
 """The credential doors: keys for a token, in the forms in which AWS libraries ask; refusals in theirs, too."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from server.domain.identity import s3_keys
 from tests import s3
+from tests.issuer import ACCOUNT, Issuer, exchanged, trusting
 from tests.web import test_errors as given
 from tests.world import World
 
@@ -129,3 +131,43 @@ def test_a_query_is_no_form(door: World) -> None:
     assert (answer.status_code, inside(answer, "Code")) == (400, "ValidationError")
     assert "Do not put credentials in the URL" in answer.text
     assert door.client.get("/sts").status_code == 405
+
+
+def _ends(world: World, text: str) -> float:
+    """In how many seconds keys end."""
+    return (datetime.fromisoformat(text) - world.clock()).total_seconds()
+
+
+def test_a_machine_s_keys_last_an_hour_at_most(door: World, issuer: Issuer) -> None:
+    """Whatever the settings give to people; shorter ones may be asked for, and its own name is told back."""
+    trusting(door, issuer)
+    door.use.settings = door.use.settings.model_copy(update={"s3_key_lifetime_seconds": 43200})
+    text = issuer.token(exp=int(door.clock().timestamp()) + 20 * 3600)
+    answer = assume(door, text)
+    assert answer.status_code == 200, answer.text
+    assert inside(answer, "SubjectFromWebIdentityToken") == ACCOUNT
+    assert 3500 < _ends(door, inside(answer, "Expiration")) <= 3600
+    for seconds, most in (("900", 900), ("43200", 3600)):
+        answer = assume(door, text, more={"DurationSeconds": seconds})
+        assert most - 100 < _ends(door, inside(answer, "Expiration")) <= most
+    assert _ends(door, inside(assume(door), "Expiration")) > 43000
+
+
+def test_keys_end_with_their_token(door: World, issuer: Issuer) -> None:
+    """So that tools ask for new ones in time: a machine's token of 15 minutes, at the container's door."""
+    trusting(door, issuer)
+    answer = door.api("GET", f"/credentials/{STAGE}", exchanged(door, issuer.token()).text)
+    assert 800 < _ends(door, answer.json["Expiration"]) <= 900
+
+
+def test_the_account_names_a_trust_record(door: World, issuer: Issuer) -> None:
+    """Where several match; of one's own tokens it says nothing."""
+    first, second = trusting(door, issuer), trusting(door, issuer)
+    text = issuer.token()
+    role = f"arn:aws:iam::{{:012d}}:role/{STAGE}"
+    answer = assume(door, text)
+    assert (inside(answer, "Code"), "Several trust records" in answer.text) == ("ValidationError", True)
+    assert assume(door, text, more={"RoleArn": role.format(second)}).status_code == 200
+    assert door.records("token.exchange")[-1]["trust_record"] == second
+    assert inside(assume(door, text, more={"RoleArn": role.format(first)}), "Code") == "AccessDenied"
+    assert assume(door, more={"RoleArn": role.format(77)}).status_code == 200
