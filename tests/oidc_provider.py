@@ -48,6 +48,7 @@ class Passed:
 
     method: str
     path: str
+    query: str
     status: int
     headers: list[tuple[str, str]]
     body: bytes
@@ -117,8 +118,8 @@ class Relay:
             connection.request(handler.command, handler.path, sent or None, headers)
             answer = connection.getresponse()
             kept = [(name, value) for name, value in answer.getheaders() if name.lower() not in _HOP_BY_HOP]
-            path = handler.path.partition("?")[0]
-            return Passed(handler.command, path, answer.status, kept, answer.read())
+            path, _, query = handler.path.partition("?")
+            return Passed(handler.command, path, query, answer.status, kept, answer.read())
         finally:
             connection.close()
 

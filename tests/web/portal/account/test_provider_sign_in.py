@@ -90,6 +90,21 @@ def test_a_second_factor_counts_in_the_words_that_the_settings_trust(
     assert len(rows(sqlite_world)) == is_enough
 
 
+def test_what_the_provider_is_asked_is_bound_to_this_browser(linked: World, oidc_provider: OidcProvider) -> None:
+    """A code, with PKCE, state and nonce, to one address of ours; new secrets each time, and never the lasting one."""
+    told = [parse_qs(urlsplit(leave(linked.visit(None))).query) for _ in range(2)]
+    fixed = {
+        "response_type": ["code"], "code_challenge_method": ["S256"], "client_id": [CONFIDENTIAL],
+        "redirect_uri": ["http://localhost:8080/sign-in/with/lab/return"], "scope": ["openid profile"],
+    }  # fmt: skip
+    for one in told:
+        assert {name: one[name] for name in fixed} == fixed
+    for name in ("state", "nonce", "code_challenge"):
+        assert len(told[0][name][0]) >= 43
+        assert told[0][name] != told[1][name]
+    assert SECRET not in str(told)
+
+
 def test_a_public_client_that_signs_with_elliptic_curves_works_alike(
     sqlite_world: World, oidc_provider: OidcProvider
 ) -> None:
@@ -174,10 +189,13 @@ def test_an_answer_counts_once(linked: World, oidc_provider: OidcProvider) -> No
     """The address that somebody came back with, opened again: by the back button, or by who read a history."""
     visit = linked.visit(None)
     address = oidc_provider.go_through(leave(visit), "ada", second_factor=True)
+    kept = visit.client.get_cookie("weightgate-visitor")
+    assert kept is not None
     assert come_back(visit, address).status_code == 303
-    again = come_back(linked.visit(None), address)
-    assert again.status_code == 403
-    assert come_back(visit, address).status_code == 403
+    assert come_back(linked.visit(None), address).status_code == 403
+    visit.client.set_cookie("weightgate-visitor", kept.value)  # a copy of what the browser held then
+    again = come_back(visit, address)
+    assert (again.status_code, "already completed" in words(again)) == (403, True)
     assert len(rows(linked)) == 1
 
 
@@ -345,7 +363,9 @@ def gone(_: Passed) -> None:
 
 
 def redirecting(passed: Passed) -> None:
-    passed.status, passed.headers, passed.body = 302, [("Location", f"http://127.0.0.1:1{passed.path}")], b""
+    """To where a good answer would come from."""
+    if passed.query != "elsewhere":
+        passed.status, passed.headers, passed.body = 302, [("Location", f"{passed.path}?elsewhere")], b""
 
 
 def failing(passed: Passed) -> None:
