@@ -20,6 +20,7 @@ from server.storage.database import DATABASE_ERRORS, Database, DatabaseUnavailab
 from server.storage.object_errors import ObjectStoreError
 from server.storage.objects import ObjectStore, S3Objects
 from server.storage.outside import Outside, OutsideError
+from server.storage.s3_roots import S3Roots
 from server.storage.signing import UrlSigner
 from server.storage.signing_following import FollowingSigner
 from server.storage.signing_s3 import S3Signer
@@ -80,8 +81,8 @@ class Resources:
         Raises KeyFileError, SigningMismatch, DatabaseUnavailable.
         """
         _ = self.signer, self.manifest_public_key
-        if self.settings.s3_door != "off":
-            _ = self.s3_root
+        if self.settings.s3_door == "proxy":
+            _ = self.s3_roots
         with self.database.reading() as session:
             session.execute(text("SELECT 1"))
 
@@ -218,9 +219,9 @@ class Resources:
         return keys.read_secret(self.settings.secret_file)
 
     @cached_property
-    def s3_root(self) -> bytes:
+    def s3_roots(self) -> S3Roots:
         """What S3 tools' keys are made from. Raises KeyFileError."""
-        return keys.read_secret(self.settings.s3_key_file)
+        return S3Roots(self.settings.s3_key_file)
 
     @cached_property
     def manifest_public_key(self) -> str:
