@@ -110,6 +110,12 @@ def rclone() -> None:
         _apt("rclone")
 
 
+def radosgw() -> None:
+    """Ceph's gateway with what it stands on: about 30 s. None of it is started but by its tests."""
+    if not shutil.which("radosgw"):
+        _apt("radosgw", "ceph-mon", "ceph-osd")
+
+
 def skopeo() -> None:
     """A copier of container images and artifacts."""
     if not shutil.which("skopeo"):
@@ -169,7 +175,7 @@ def _uv(*arguments: str | Path) -> None:
 PYTHON_PARTS = (
     real_model, transformers, hub_lines, log_verifiers, oldest_python, oras, downloaders, runai, s3_libraries, s3_torch,
 )  # fmt: skip
-DEBIAN_PARTS = (browser, go_verifiers, redis, aria2, rclone, skopeo)
+DEBIAN_PARTS = (browser, go_verifiers, redis, aria2, rclone, skopeo, radosgw)
 
 
 def _missing(parts: Iterable[Callable[[], None]]) -> list[str]:

@@ -24,6 +24,7 @@ from server.storage.s3_roots import S3Roots
 from server.storage.signing import UrlSigner
 from server.storage.signing_following import FollowingSigner
 from server.storage.signing_s3 import S3Signer
+from server.storage.store_sessions import StoreSessions
 from server.storage.uploads import UploadObjects
 
 Clock = Callable[[], datetime]
@@ -83,6 +84,8 @@ class Resources:
         _ = self.signer, self.manifest_public_key
         if self.settings.s3_door == "proxy":
             _ = self.s3_roots
+        if self.settings.s3_door == "sts":
+            _ = self.sessions
         with self.database.reading() as session:
             session.execute(text("SELECT 1"))
 
@@ -95,7 +98,20 @@ class Resources:
     def bucket_policy(self) -> BucketPolicy:
         """The publisher's, too: opened by whoever cuts URLs at the store. Never touched by the web."""
         credentials = keys.read_s3_credentials(self.settings.publisher_key_file)
-        return BucketPolicy(**self._store_address(), bucket=self.settings.s3_bucket, credentials=credentials)
+        made = self.settings
+        role_arn = made.sts_role_arn if made.s3_door == "sts" else None
+        return BucketPolicy(
+            **self._store_address(), bucket=made.s3_bucket, credentials=credentials, role_arn=role_arn
+        )  # fmt: skip
+
+    @cached_property
+    def sessions(self) -> StoreSessions:
+        """By which the store lets S3 tools read, where it makes their keys. Raises KeyFileError."""
+        made = self.settings
+        return StoreSessions(
+            endpoint_url=made.sts_endpoint_url, region=made.s3_region, bucket=made.s3_bucket,
+            role_arn=str(made.sts_role_arn), key_file=made.sts_key_file,
+        )  # fmt: skip
 
     @cached_property
     def outside(self) -> Outside:
@@ -199,6 +215,7 @@ class Resources:
             "attachments",
             "uploads",
             "arrivals",
+            "sessions",
         ):
             if opened := self.__dict__.pop(name, None):
                 opened.close()

@@ -1,13 +1,16 @@
 """The doors for tools, tried as a stranger would try them: what must be refused is, and in the protocol's own words."""
 
 import base64
+import secrets
 from collections.abc import Iterable, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 from server.domain.identity import s3_keys
 from server.domain.resources import Resources
-from server.storage import probes
+from server.storage import probes, store_sessions
+from server.storage.object_errors import ObjectStoreRefused
 from server.storage.probes import Answer, ProbeFailed
 
 PROBED_KEY = "doctor/doctor/doctor"  # at the S3 door; no model may bear the name
@@ -42,6 +45,8 @@ def s3_door(use: Resources) -> str:
     made = use.settings
     if made.s3_door == "off":
         return "not open: S3 tools find nothing here (s3_door is off)"
+    if made.s3_door == "sts":
+        return _store_sessions(use)
     url = str(made.s3_door_url)
     signed = s3_keys.presigned(use, "doctordoctor", PROBED_KEY).removeprefix(url)
     altered = f"{signed[:-1]}{'0' if signed[-1] != '0' else '1'}"
@@ -58,6 +63,31 @@ def s3_door(use: Resources) -> str:
     if probes.status_of(f"{url}/weightgate-store/{made.s3_bucket}/doctor") < 400:
         raise Wrong("the store can be reached through the S3 door without a decision: use the proxy that came with it")
     return f"the S3 door at {url} checks signatures"
+
+
+def _store_sessions(use: Resources) -> str:
+    """Keys that the store makes read what is below their prefix, and nothing else anywhere."""
+    own = f"{probes.PROBE_PREFIX}{secrets.token_hex(8)}/"
+    mine, other = f"{own}probe", f"{own[:-1]}-other/probe"
+    try:
+        for key in (mine, other):
+            use.store.put_bytes(key, b"A probe of `weightgate-server doctor`.\n")
+        session = use.sessions.begin(own, "doctor", store_sessions.SECONDS.start)
+        with closing(use.store_as(session.credentials)) as store:
+            store.get_bytes(mine)
+            for what, attempt in (
+                ("read below another prefix", lambda: store.get_bytes(other)),
+                ("list the bucket", lambda: store.list_keys("")),
+                ("write", lambda: store.put_bytes(f"{own}written", b"x")),
+                ("delete", lambda: store.delete(mine)),
+            ):
+                with suppress(ObjectStoreRefused):
+                    attempt()
+                    raise Wrong(f"keys for one prefix can {what}: the store does not keep to session policies")
+    finally:
+        for key in (mine, other, f"{own}written"):
+            use.store.delete(key)
+    return f"the store makes keys of {use.settings.sts_role_arn} that read one prefix, and nothing else"
 
 
 def key_doors(use: Resources) -> str:

@@ -56,6 +56,8 @@ def _openings(settings: Settings) -> list[Attempt]:
     ]
     if settings.s3_door == "proxy":
         openings.append(partial(S3Roots, settings.s3_key_file))
+    if settings.s3_door == "sts":
+        openings.append(partial(keys.read_s3_credentials, settings.sts_key_file))
     if settings.anchor_bucket is not None:
         openings.append(partial(keys.read_s3_credentials, settings.anchor_key_file))
     if settings.findings_key_file is not None:
