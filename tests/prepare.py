@@ -20,6 +20,8 @@ LOG_VERIFIERS = CACHE / "log-verifiers"
 DOWNLOADERS = CACHE / "downloaders"
 RUNAI = CACHE / "runai"
 OIDC_PROVIDER = CACHE / "oidc-provider"
+S3_LIBRARIES = CACHE / "s3-libraries"
+S3_TORCH = CACHE / "s3-torch"
 OLDER_HUB_LINES = ("1.33", "0.36")
 OLDEST_PYTHON = "3.10"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -51,6 +53,17 @@ def runai() -> None:
     """The loader of engines, beside the environment of transformers: it needs the PyTorch that is there."""
     if not (RUNAI / "runai_model_streamer_s3").exists():
         _uv("pip", "install", "--require-hashes", "--no-deps", "--target", RUNAI, "-r", INTEROP / "runai.txt")
+
+
+def s3_libraries() -> None:
+    """An environment of its own with libraries for Python that read from S3: about 4 s and 240 MB."""
+    _environment(S3_LIBRARIES, INTEROP / "s3-libraries.txt")
+
+
+def s3_torch() -> None:
+    """PyTorch's own reader, beside the environment of transformers, as the loader of engines is."""
+    if not (S3_TORCH / "s3torchconnector").exists():
+        _uv("pip", "install", "--require-hashes", "--no-deps", "--target", S3_TORCH, "-r", INTEROP / "s3-torch.txt")
 
 
 def go_verifiers() -> None:
@@ -96,6 +109,12 @@ def rclone() -> None:
     """A copier that partners give our URLs to."""
     if not shutil.which("rclone"):
         _apt("rclone")
+
+
+def radosgw() -> None:
+    """Ceph's gateway with what it stands on: about 30 s. None of it is started but by its tests."""
+    if not shutil.which("radosgw"):
+        _apt("radosgw", "ceph-mon", "ceph-osd")
 
 
 def skopeo() -> None:
@@ -174,8 +193,10 @@ def _uv(*arguments: str | Path) -> None:
     subprocess.run([Path(sys.executable).with_name("uv"), "--quiet", *arguments], check=True)
 
 
-PYTHON_PARTS = (real_model, transformers, hub_lines, log_verifiers, oldest_python, oras, downloaders, runai)
-DEBIAN_PARTS = (browser, go_verifiers, redis, aria2, rclone, skopeo, oidc_provider)
+PYTHON_PARTS = (
+    real_model, transformers, hub_lines, log_verifiers, oldest_python, oras, downloaders, runai, s3_libraries, s3_torch,
+)  # fmt: skip
+DEBIAN_PARTS = (browser, go_verifiers, redis, aria2, rclone, skopeo, radosgw, oidc_provider)
 
 
 def _missing(parts: Iterable[Callable[[], None]]) -> list[str]:

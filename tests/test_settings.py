@@ -102,7 +102,13 @@ BAD = {
     "store_must_answer": ['"perhaps"', "2"],
     "upload_bytes_per_person": ["1048575", "9007199254740992", '"2 TB"', "1.5"],
     "quota_alone_bytes_per_day": ["-1", "9007199254740992", '"10 TB"', "1.5"],
-    "s3_door": ['"on"', "true", '"sts"'],
+    "s3_door": ['"on"', "true", '"STS"'],
+    "sts_role_arn": [
+        '"downloads"', '"arn:aws:iam::123456789012:user/x"', '"arn:aws:sts::1:assumed-role/x/y"', '""', "7",
+        '"arn:aws:iam::123456789012:role/a b"',
+    ],
+    "sts_endpoint_url": ['"http://sts.example.org"', '"https://sts.example.org/x"', '""', "7"],
+    "sts_key_file": ["7", "[]"],
     "s3_door_url": ['"http://s3.example.org"', '"https://s3.example.org/models"', '""', "7"],
     "s3_door_port": ["0", "65536", '"s3"'],
     "s3_key_lifetime_seconds": ["899", "43201", '"1h"'],
@@ -187,6 +193,19 @@ jwks_file = "k8s.json", ca_file = "/etc/ca.pem" }]
     assert (cluster.jwks_file, cluster.ca_file) == (tmp_path / "k8s.json", Path("/etc/ca.pem"))
     known = load(tmp_path, "", {"WEIGHTGATE_WORKLOAD_ISSUERS": "https://a.example.org, https://b.example.org"})
     assert [issuer.url for issuer in known.workload_issuers] == ["https://a.example.org", "https://b.example.org"]
+
+
+def test_where_the_store_makes_the_keys_a_role_is_needed(tmp_path: Path) -> None:
+    """And a store that knows roles; S3 tools are told its address, not that of a door of ours."""
+    role = 'sts_role_arn = "arn:aws:iam::123456789012:role/team/downloads"\n'
+    with pytest.raises(SettingsError, match="sts_role_arn: missing"):
+        load(tmp_path, 's3_door = "sts"\n')
+    with pytest.raises(SettingsError, match="sts_role_arn: the embedded store knows no roles"):
+        load(tmp_path, f's3_door = "sts"\nembedded_store = true\n{role}')
+    with pytest.raises(SettingsError, match="s3_door_url: remove this"):
+        load(tmp_path, f's3_door = "sts"\ns3_door_url = "https://s3.example.org"\n{role}')
+    assert load(tmp_path, f's3_door = "sts"\n{role}').s3_door == "sts"
+    assert load(tmp_path, 'sts_role_arn = "arn:aws:iam:::role/downloads"\n').s3_door == "off"
 
 
 def test_development_mails_are_for_loopback(tmp_path: Path) -> None:

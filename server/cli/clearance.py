@@ -9,6 +9,7 @@ from server.cli.terminal import END, LARGE_COUNT, MOMENT, Instance, acting, plai
 from server.domain.access import clearance_rehearsals, clearances, endings
 from server.domain.access.clearance_rehearsals import Outcome
 from server.domain.callers import Caller
+from server.domain.downloads import outlasting
 from server.domain.paging import every
 
 
@@ -108,7 +109,7 @@ def revoke(
 ) -> None:
     """Revoke a clearance immediately."""
     left = clearances.revoke(instance.use, caller, clearance_id, reason, with_others=with_others)
-    lifetime = instance.settings.url_lifetime_seconds
+    lifetime = outlasting.seconds(instance.settings)
     continues = f" Access continues under {clearances.in_words(left)}: `--all` revokes these too." if left else ""
     show(
         as_json,
@@ -118,8 +119,7 @@ def revoke(
             "issued_urls_end_in_seconds": lifetime,
             "access_continues_under": [one.id for one in left],
         },
-        f"Clearance {clearance_id} has been revoked. URLs that were already issued work for up to {lifetime} seconds."
-        f"{continues}",
+        f"Clearance {clearance_id} has been revoked. {outlasting.sentence(instance.settings)}{continues}",
     )
 
 

@@ -9,8 +9,7 @@ from server import dates
 from server.cli.terminal import STAGE, Instance, acting, show, show_list, show_one, with_json
 from server.domain.callers import Caller
 from server.domain.decisions import lifting
-from server.domain.downloads import cutting
-from server.domain.downloads.live_urls import LIFETIME_AT_MOST
+from server.domain.downloads import cutting, outlasting
 from server.domain.errors import NotPossible
 from server.domain.release import holds
 from server.domain.release.cuts import CutState, CutWay
@@ -43,8 +42,8 @@ def place(instance: Instance, caller: Caller, on: str, reason: str, cut_issued: 
     if cut_issued:
         _cut(instance, on, f"{on} is on hold.", as_json)
         return
-    lifetime = instance.settings.url_lifetime_seconds
-    sentence = f"{on} is on hold. URLs that were already issued work for up to {lifetime} seconds."
+    lifetime = outlasting.seconds(instance.settings)
+    sentence = f"{on} is on hold. {outlasting.sentence(instance.settings)}"
     show(as_json, {"on": on, "held": True, "issued_urls_end_in_seconds": lifetime}, sentence)
 
 
@@ -133,7 +132,7 @@ def _cut(instance: Instance, on: str, stands: str, as_json: bool) -> None:
         show(as_json, body, f"{stands} {died} {RUNNING}")
         return
     body["told"] = "it is still being tried" if found is None or found.told is None else found.told
-    ends = dates.minute(instance.use.clock() + LIFETIME_AT_MOST)
+    ends = dates.minute(instance.use.clock() + outlasting.at_most(instance.settings))
     show(as_json, body, f"{stands} Issued URLs may still work until {ends}: {body['told']}.")
     sys.exit(CANNOT_TELL)
 

@@ -1,18 +1,23 @@
-"""The instance's public keys: show them, and rotate those of the log."""
+"""The instance's keys: show the public ones, rotate those of the log, and the secret that S3 keys are made from."""
+
+from datetime import timedelta
 
 import click
 
+from server import dates
 from server.cli.log import BECAUSE
 from server.cli.terminal import Instance, acting, show, with_json
 from server.domain.audit import logs, rotation, rotation_permits
 from server.domain.audit.rotation import Rotated
 from server.domain.audit.rotation_permits import Terms
 from server.domain.callers import Caller
+from server.domain.errors import NotPossible
+from server.storage import s3_roots
 
 
 @click.group()
 def keys() -> None:
-    """Show the public keys, and rotate the keys of the log and of the receipts."""
+    """Show the public keys, and rotate the keys of the log and of the receipts, or the secret of S3 keys."""
 
 
 @keys.command("show")
@@ -66,6 +71,39 @@ def rotate(
         "finished": done.finished, "anchored": done.anchored,
     }  # fmt: skip
     show(as_json, body, _told(done))
+
+
+@keys.command("rotate-s3")
+@click.option("--prepare", is_flag=True, help="Only make the next secret, to copy it to the other machines first.")
+@click.option("--now", "at_once", is_flag=True, help="Given keys stop working at once, because the secret leaked.")
+@with_json
+@click.pass_obj
+def rotate_s3(instance: Instance, prepare: bool, at_once: bool, as_json: bool) -> None:
+    """Make S3 tools' keys from a new secret. Keys that were given work to their end. The web server needs no restart.
+
+    On several machines: `--prepare` on one, copy s3.key.next to the others, then run this on each.
+    """
+    if prepare and at_once:
+        raise click.UsageError("--prepare changes no key, so --now is for the second step.")
+    made, at = instance.settings, instance.use.clock()
+    if prepare:
+        try:
+            following = s3_roots.prepare(made.s3_key_file)
+        except FileExistsError:
+            raise NotPossible(
+                "The next secret is there already.", next_step="Copy it, and run `keys rotate-s3`."
+            ) from None
+        told = f"Copy {following} to the other machines, then run `keys rotate-s3` on each."
+        show(as_json, {"prepared": str(following), "rotated": False, "old_keys_until": None}, told)
+        return
+    until = None if at_once else at + timedelta(seconds=made.s3_key_lifetime_seconds)
+    s3_roots.rotate(made.s3_key_file, at, until)
+    ends = "do not work any more" if until is None else f"work until {dates.minute(until)} at the latest"
+    when = (
+        "now: until then the S3 door refuses everything" if until is None else "when you can, before the next rotation"
+    )
+    body = {"prepared": None, "rotated": True, "old_keys_until": None if until is None else dates.rfc3339(until)}
+    show(as_json, body, f"Keys for S3 tools are made from a new secret. Older ones {ends}. Restart the store {when}.")
 
 
 def _told(done: Rotated) -> str:

@@ -49,7 +49,10 @@ COMMANDS = {
     "hold": ("hold", "Pause and resume downloads."),
     "token": ("token", "Manage API tokens."),
     "log": ("log", "Verify, export and maintain the log."),
-    "keys": ("keys", "Show the public keys, and rotate the keys of the log and of the receipts."),
+    "keys": (
+        "keys",
+        "Show the public keys, and rotate the keys of the log and of the receipts, or the secret of S3 keys.",
+    ),
     "backup": ("backup", "Back up the running instance to the folder TARGET."),
     "restore": ("backup", "Restore the backup in the folder SOURCE to a new data folder."),
     "take-over": ("backup", "Make the bucket this instance's, after a restore."),

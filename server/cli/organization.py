@@ -5,6 +5,7 @@ import click
 from server.cli.hold import show_proposed
 from server.cli.terminal import COUNT, LARGE_COUNT, Instance, acting, printable, show, show_list, show_one, with_json
 from server.domain.callers import Caller
+from server.domain.downloads import outlasting
 from server.domain.identity import organizations, people
 from server.domain.identity.organizations import HELD_AS, Organization
 from server.domain.operation import carrying_out
@@ -84,9 +85,9 @@ def show_organization(instance: Instance, caller: Caller, slug: str, as_json: bo
 def suspend(instance: Instance, caller: Caller, slug: str, reason: str, as_json: bool) -> None:
     """Suspend SLUG: all its requests are refused from now on."""
     holds.place(instance.use, caller, f"{HELD_AS}{slug}", reason)
-    lifetime = instance.settings.url_lifetime_seconds
+    lifetime = outlasting.seconds(instance.settings)
     body = {"id": slug, "suspended": True, "issued_urls_end_in_seconds": lifetime}
-    show(as_json, body, f"{slug} is suspended. URLs that were already issued work for up to {lifetime} seconds.")
+    show(as_json, body, f"{slug} is suspended. {outlasting.sentence(instance.settings)}")
 
 
 @organization.command()

@@ -22,9 +22,11 @@ from server.storage.issuer_keys import IssuerKeys
 from server.storage.object_errors import ObjectStoreError
 from server.storage.objects import ObjectStore, S3Objects
 from server.storage.outside import Outside, OutsideError
+from server.storage.s3_roots import S3Roots
 from server.storage.signing import UrlSigner
 from server.storage.signing_following import FollowingSigner
 from server.storage.signing_s3 import S3Signer
+from server.storage.store_sessions import StoreSessions
 from server.storage.uploads import UploadObjects
 
 Clock = Callable[[], datetime]
@@ -82,8 +84,10 @@ class Resources:
         Raises KeyFileError, SigningMismatch, DatabaseUnavailable.
         """
         _ = self.signer, self.manifest_public_key
-        if self.settings.s3_door != "off":
-            _ = self.s3_root
+        if self.settings.s3_door == "proxy":
+            _ = self.s3_roots
+        if self.settings.s3_door == "sts":
+            _ = self.sessions
         with self.database.reading() as session:
             session.execute(text("SELECT 1"))
 
@@ -96,7 +100,20 @@ class Resources:
     def bucket_policy(self) -> BucketPolicy:
         """The publisher's, too: opened by whoever cuts URLs at the store. Never touched by the web."""
         credentials = keys.read_s3_credentials(self.settings.publisher_key_file)
-        return BucketPolicy(**self._store_address(), bucket=self.settings.s3_bucket, credentials=credentials)
+        made = self.settings
+        role_arn = made.sts_role_arn if made.s3_door == "sts" else None
+        return BucketPolicy(
+            **self._store_address(), bucket=made.s3_bucket, credentials=credentials, role_arn=role_arn
+        )  # fmt: skip
+
+    @cached_property
+    def sessions(self) -> StoreSessions:
+        """By which the store lets S3 tools read, where it makes their keys. Raises KeyFileError."""
+        made = self.settings
+        return StoreSessions(
+            endpoint_url=made.sts_endpoint_url, region=made.s3_region, bucket=made.s3_bucket,
+            role_arn=str(made.sts_role_arn), key_file=made.sts_key_file,
+        )  # fmt: skip
 
     @cached_property
     def issuer_keys(self) -> IssuerKeys:
@@ -212,6 +229,7 @@ class Resources:
             "attachments",
             "uploads",
             "arrivals",
+            "sessions",
         ):
             if opened := self.__dict__.pop(name, None):
                 opened.close()
@@ -232,9 +250,9 @@ class Resources:
         return keys.read_secret(self.settings.secret_file)
 
     @cached_property
-    def s3_root(self) -> bytes:
+    def s3_roots(self) -> S3Roots:
         """What S3 tools' keys are made from. Raises KeyFileError."""
-        return keys.read_secret(self.settings.s3_key_file)
+        return S3Roots(self.settings.s3_key_file)
 
     @cached_property
     def manifest_public_key(self) -> str:

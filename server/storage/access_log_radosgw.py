@@ -40,11 +40,20 @@ class RadosgwFormat:
             key,
             str(told["remote_addr"]),
             signed_id(target) if method == GET and status in SUCCESS else None,
-            str(told.get("access_key_id") or told["user"]) if status in SUCCESS or status == 404 else "",
+            _identity(told) if status in SUCCESS or status == 404 else "",
             bucket,
             None,  # the gateway does not tell the range
             str(told["user_agent"]) or None,
         ))  # fmt: skip
+
+
+def _identity(told: Any) -> str:
+    """Which key signed; of a session, which one, as S3's own access logs name it. A role is `tenant$name` here."""
+    if told.get("authentication_type") == "STS":
+        session = told["sts_info"]
+        tenant, _, role = str(session["role_name"]).rpartition("$")
+        return f"arn:aws:sts::{tenant}:assumed-role/{role}/{session['role_session']}"
+    return str(told.get("access_key_id") or told["user"])
 
 
 def _once(target: bytes) -> bytes:

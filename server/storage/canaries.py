@@ -3,7 +3,7 @@
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -21,10 +21,11 @@ _KEY = re.compile(r"(checkpoints/([^/]+/){0,2})?canary-[0-9a-f]{16}")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Canary:
-    """An object's key, and a URL that works until it is cut."""
+    """An object's key, and a URL that works until it is cut, and perhaps keys that do."""
 
     key: str
     url: str
+    reads: Callable[[str], bool] | None = None  # whether a session's keys still read it
 
     def milliseconds_until_refused(self, began: float, gives_up: float) -> int | None:
         """Return how long after `began` the store refused it for good; None where it did not until `gives_up`.
@@ -35,7 +36,7 @@ class Canary:
         while len(refused_at) < SURE_AFTER:
             if time.monotonic() > gives_up:
                 return None
-            if _status(self.url) == _REFUSED:
+            if self._is_refused():
                 refused_at.append(time.monotonic())
             else:
                 refused_at.clear()
@@ -43,17 +44,23 @@ class Canary:
         return max(1, round((refused_at[0] - began) * 1000))
 
     def works(self) -> bool:
-        return _status(self.url) == 200
+        return _status(self.url) == 200 and (self.reads is None or self.reads(self.key))
+
+    def _is_refused(self) -> bool:
+        return _status(self.url) == _REFUSED and (self.reads is None or not self.reads(self.key))
 
 
 @contextmanager
-def planted(store: ObjectStore, signer: UrlSigner, prefix: str, lifetime_seconds: int) -> Iterator[Canary]:
-    """Put one under a prefix, for as long as the block lasts."""
+def planted(
+    store: ObjectStore, signer: UrlSigner, prefix: str, lifetime_seconds: int,
+    reads: Callable[[str], bool] | None = None,
+) -> Iterator[Canary]:  # fmt: skip
+    """Put one under a prefix, for as long as the block lasts. reads: see Canary."""
     key = f"{prefix}canary-{secrets.token_hex(8)}"
     store.put_bytes(key, b"Tried until the store refuses its URL.\n")
     try:
         (url,) = signer.sign([StoredObject(key)], download_id="canary", lifetime_seconds=lifetime_seconds)
-        yield Canary(key, url)
+        yield Canary(key, url, reads)
     finally:
         store.delete(key)
 

@@ -22,6 +22,7 @@ UNSIGNED = "UNSIGNED-PAYLOAD"
 _CREDENTIAL = re.compile(r"([A-Za-z0-9]{1,128})/([0-9]{8})/([A-Za-z0-9-]{1,64})/s3/aws4_request")
 _IN_HEADER = re.compile(rf"{ALGORITHM} +Credential=([^ ,]+) *, *SignedHeaders=([^ ,]+) *, *Signature=([0-9a-f]{{64}})")
 _SIGNED_HEADERS = re.compile(r"[a-z0-9-]+(;[a-z0-9-]+)*")
+_BLANKS = re.compile(r"[ \t]+")  # of HTTP; Python knows more
 _SIGNATURE = re.compile(r"[0-9a-f]{64}")
 _SECONDS = re.compile(r"[0-9]{1,6}")
 _TIME = re.compile(r"[0-9]{8}T[0-9]{6}Z")
@@ -199,7 +200,7 @@ def _signed_headers(headers: Mapping[str, str], names: str) -> list[tuple[str, s
         raise Unsigned("AccessDenied", f"There are headers that must be signed and are not: {missing[:200]}.")
     if not set(listed) <= headers.keys():
         raise Unsigned("SignatureDoesNotMatch", "A header that was signed did not arrive.")
-    return [(name, " ".join(headers[name].split())) for name in listed]
+    return [(name, _BLANKS.sub(" ", headers[name]).strip(" ")) for name in listed]
 
 
 def _canonical_query(query: Mapping[str, str]) -> str:

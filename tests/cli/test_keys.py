@@ -1,9 +1,12 @@
 """`keys`: what outsiders verify with, and the next log with new ones."""
 
+from pathlib import Path
+
 from server.log.notes import VerifierKey
+from server.storage import keys
 from tests.cli.operator import Operator
 from tests.own_keys import KEY_FILES, give_own_keys
-from tests.world import World
+from tests.world import World, write_settings
 
 
 def test_the_public_keys_are_those_of_the_api(operator: Operator, sqlite_world: World) -> None:
@@ -80,3 +83,26 @@ def test_keys_are_not_rotated_by_one(operator: Operator, sqlite_world: World) ->
     assert f"ask {sqlite_world.admin2.person}" in alone
     operator("keys", "rotate", "--because", "In a hurry.", by="admin", code=2)
     operator("keys", "rotate", "--abandon", by="admin", code=2)
+
+
+def test_the_secret_of_s3_keys_is_replaced(operator: Operator, sqlite_world: World, tmp_path: Path) -> None:
+    """In one step, or in two where other machines need it first; each says what becomes of older keys."""
+    path = tmp_path / "keys" / "s3.key"
+    keys.write_secret(path)
+    write_settings(
+        sqlite_world.template, sqlite_world.folder, sqlite_world.settings.database_url, s3_key_file=str(path)
+    )
+    before = path.read_bytes()
+    made = operator("keys", "rotate-s3", "--prepare", "--json").body
+    following = path.with_name("s3.key.next")
+    assert (made["prepared"], made["rotated"], path.read_bytes()) == (str(following), False, before)
+    assert "is there already" in operator("keys", "rotate-s3", "--prepare", code=1).line
+    next_ = following.read_bytes()
+    made = operator("keys", "rotate-s3", "--json").body
+    assert (made["rotated"], path.read_bytes(), following.exists()) == (True, next_, False)
+    (older,) = path.parent.glob("s3.key.until-*")
+    assert (older.read_bytes(), made["old_keys_until"].replace("-", "").replace(":", "")) == (before, older.name[13:])
+    out = operator("keys", "rotate-s3", "--now").out
+    assert "Older ones do not work any more. Restart the store now" in out
+    assert [file.name for file in path.parent.iterdir()] == ["s3.key"]
+    assert "--now is for the second step" in operator("keys", "rotate-s3", "--prepare", "--now", code=2).err

@@ -15,7 +15,8 @@ from server.storage.embedded import EmbeddedStore
 from tests import issuer as issuers
 from tests.e2e.s3_serving import ServedDoor, serving
 from tests.e2e.working import working
-from tests.interop.test_s3_tools import PROCESS, STAGE, STS, WEIGHTGATE, command, run, sources, surroundings
+from tests.interop.s3_ways import PROCESS, STAGE, STS, WEIGHTGATE, run, sources, surroundings
+from tests.interop.test_s3_tools import command
 from tests.issuer import ACCOUNT, Issuer, trust, trusting
 from tests.world import copied_world
 

@@ -2,15 +2,11 @@
 
 import hashlib
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from safetensors import safe_open
 
 from server.domain.identity import tokens
 from server.domain.release import holds
@@ -18,17 +14,15 @@ from server.storage.embedded import EmbeddedStore
 from tests import parts
 from tests.e2e import s3_serving
 from tests.e2e.s3_serving import ServedDoor
+from tests.interop.s3_ways import CONTAINER, PROCESS, STAGE, STS, run, shards, sources, surroundings, tensors
 
-STAGE = "mini-gpt/base"
 RUNAI = Path(__file__).with_name("runai_load.py")
-WEIGHTGATE = Path(sys.executable).with_name("weightgate")
 BOTO3 = """
 import boto3, sys
 client = boto3.client("s3")
 for item in client.list_objects_v2(Bucket="models", Prefix=sys.argv[1] + "/")["Contents"]:
     client.download_file("models", item["Key"], sys.argv[2] + "/" + item["Key"].rpartition("/")[2])
 """
-CONTAINER, STS, PROCESS = "container credentials", "web identity", "credential_process"
 # s5cmd asks for keys where it asks for files, and wants a file of credentials before it runs a process for them.
 SPOKEN = [
     *((tool, way) for tool in ("aws", "rclone", "boto3") for way in (CONTAINER, STS, PROCESS)),
@@ -43,30 +37,6 @@ def door(
     yield from s3_serving.shared(request, tmp_path_factory.mktemp("s3-tools"), embedded_store)
 
 
-def surroundings(door: ServedDoor, way: str, home: Path, stage: str = STAGE, name: str = "cleared") -> dict[str, str]:
-    """What the portal tells people to set, for one of the credential doors."""
-    home.mkdir(exist_ok=True)
-    known = {
-        "PATH": os.environ["PATH"], "HOME": str(home), "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_ENDPOINT_URL_S3": door.endpoint, "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1",
-    }  # fmt: skip
-    token = door.token(name)
-    if way == CONTAINER:
-        return known | {
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{door.api}/api/v1/credentials/{stage}",
-            "AWS_CONTAINER_AUTHORIZATION_TOKEN": f"Bearer {token}",
-        }
-    if way == STS:
-        (home / "token").write_text(f"{token}\n")
-        return known | {
-            "AWS_WEB_IDENTITY_TOKEN_FILE": str(home / "token"), "AWS_ENDPOINT_URL_STS": f"{door.api}/sts",
-            "AWS_ROLE_ARN": f"arn:aws:iam::000000000000:role/{stage}", "AWS_ROLE_SESSION_NAME": "tests",
-        }  # fmt: skip
-    (home / ".aws").mkdir(exist_ok=True)
-    (home / ".aws" / "config").write_text(f"[default]\ncredential_process = {WEIGHTGATE} credentials {stage}\n")
-    return known | {"WEIGHTGATE_ENDPOINT": door.api, "WEIGHTGATE_TOKEN": token}
-
-
 def command(tool: str, door: ServedDoor, source: str, target: Path) -> list[str]:
     """How one copies a folder of the bucket with it. source: below the bucket."""
     if tool == "aws":
@@ -79,19 +49,10 @@ def command(tool: str, door: ServedDoor, source: str, target: Path) -> list[str]
     return [_program(tool), "--endpoint-url", door.endpoint, "cp", f"s3://models/{source}/*", f"{target}/"]
 
 
-def run(arguments: list[str], environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(arguments, capture_output=True, text=True, timeout=120, env=environment, check=False)
-
-
 def _program(tool: str) -> str:
     if not parts.S3_TOOL[tool].exists():
         parts.missing(f"an environment with {tool}")
     return str(parts.S3_TOOL[tool])
-
-
-def sources(door: ServedDoor) -> dict[str, bytes]:
-    folder = Path(door.world.example.sources[STAGE])
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 @pytest.mark.parametrize(("tool", "way"), SPOKEN)
@@ -131,16 +92,11 @@ def test_an_engine_loads_a_stage_straight_from_the_door(door: ServedDoor, tmp_pa
         "AWS_ENDPOINT_URL": door.endpoint, "RUNAI_STREAMER_S3_USE_VIRTUAL_ADDRESSING": "0",
         "PYTHONPATH": str(parts.RUNAI_STREAMER.parent), "RUNAI_STREAMER_CHUNK_BYTESIZE": "2097152",
     }  # fmt: skip
-    folder = Path(door.world.example.sources[STAGE])
-    shards = sorted(path.name for path in folder.glob("*.safetensors"))
+    wanted = shards(door)
     python = str(parts.TRANSFORMERS / "bin" / "python")
-    done = run([python, str(RUNAI), *(f"s3://models/{STAGE}/{name}" for name in shards)], environment)
+    done = run([python, str(RUNAI), *(f"s3://models/{STAGE}/{path.name}" for path in wanted)], environment)
     assert done.returncode == 0, done.stderr
-    expected: dict[str, Any] = {}
-    for name in shards:
-        with safe_open(folder / name, framework="np") as opened:
-            expected |= {key: hashlib.sha256(opened.get_tensor(key).tobytes()).hexdigest() for key in opened.keys()}  # noqa: SIM118
-    assert json.loads(done.stdout.splitlines()[-1]) == expected
+    assert json.loads(done.stdout.splitlines()[-1]) == tensors(wanted)
 
 
 def test_a_refusal_reaches_the_person(door: ServedDoor, tmp_path: Path) -> None:

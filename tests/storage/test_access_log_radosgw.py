@@ -69,3 +69,16 @@ def test_another_log_is_not_taken_for_it() -> None:
     """What the content tells is tried on each line until one of them fits."""
     assert of(radosgw_line(WANTED).encode()) is not None
     assert [of(line) for line in (minio_line(WANTED).encode(), b"nonsense", b"[]", b"7")] == [None] * 4
+
+
+def test_a_session_is_named_as_s3_s_own_logs_name_it() -> None:
+    """The gateway tells role and session apart from the user who began it; both forms mean the same identity."""
+    told = {"role_name": "$downloads", "role_session": ID}
+    line = radosgw_line(WANTED, authentication_type="STS", sts_info=told, access_key_id=None)
+    read = RadosgwFormat().read(line.encode())
+    assert read is not None
+    assert read.by == f"arn:aws:sts:::assumed-role/downloads/{ID}"
+    line = radosgw_line(WANTED, authentication_type="STS", sts_info=told | {"role_name": "lab$downloads"})
+    read = RadosgwFormat().read(line.encode())
+    assert read is not None
+    assert read.by == f"arn:aws:sts::lab:assumed-role/downloads/{ID}"

@@ -101,8 +101,12 @@ def test_the_signer_cannot_change_the_policy(embedded_store: EmbeddedStore, plac
 )
 def test_the_statement_as_aws_reads_it(embedded_store: EmbeddedStore, region: str, partition: str) -> None:
     """Denied to everybody but those who sign in the header, under the names of the region's own partition."""
-    with opened(embedded_store, region=region) as policy:
-        statement = policy._deny(["checkpoints/gpt-2/774M/"])
+    role_arn = f"arn:{partition}:iam::123456789012:role/downloads"
+    with opened(embedded_store, region=region, role_arn=role_arn) as policy:
+        statement, of_sessions = policy._denials(["checkpoints/gpt-2/774M/"])
+    assert of_sessions["Principal"] == {"AWS": [role_arn]}  # however they sign
+    assert "Condition" not in of_sessions
+    assert of_sessions["Resource"] == statement["Resource"]
     assert statement == {
         "Sid": "WeightgateHold",
         "Effect": "Deny",

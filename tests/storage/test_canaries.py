@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -86,3 +87,16 @@ def test_the_time_is_that_of_the_first_refusal(sqlite_world: World) -> None:
     use.bucket_policy.deny_signed([])
     assert took is not None
     assert 300 <= took <= 5000
+
+
+def test_keys_that_still_read_it_keep_it_alive(canary: Canary, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the store made keys: refused is what neither a URL nor they open."""
+    monkeypatch.setattr(probes, "status_of", Answers(403))
+    began = time.monotonic()
+    reads = replace(canary, reads=lambda _: True)
+    assert not reads.works()
+    assert reads.milliseconds_until_refused(began, began + 0.05) is None
+    assert replace(canary, reads=lambda _: False).milliseconds_until_refused(began, began + 30) is not None
+    monkeypatch.setattr(probes, "status_of", Answers(200))
+    assert reads.works()
+    assert not replace(canary, reads=lambda _: False).works()

@@ -3,16 +3,21 @@
 import http.client
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from server.domain.operation import doctor
-from server.storage.embedded import EmbeddedStore
+from server.storage import keys, s3_roots
+from server.storage.embedded import EmbeddedStore, free_port
 from tests import s3
 from tests.e2e import s3_serving
 from tests.e2e.s3_serving import ServedDoor
+from tests.e2e.working import working
+from tests.world import World
 
 STAGE = "mini-gpt/base"
 KEY = f"{STAGE}/config.json"
@@ -160,20 +165,65 @@ def test_no_log_holds_what_a_key_needs(door: ServedDoor, tmp_path: Path) -> None
         assert not [secret for secret in secrets if secret in text], path
 
 
-def test_the_doctor_tries_the_door(door: ServedDoor) -> None:
-    """As a stranger would; an address that leads elsewhere is told."""
+@contextmanager
+def examined(door: ServedDoor, **changed: Any) -> Iterator[dict[str, doctor.Check]]:
+    """What the doctor finds of the served instance, with some settings changed."""
     use = door.world.use
-    checked = {check.name: check for check in doctor.examine(use)}["S3 door"]
-    assert checked.ok, checked.sentence
-    assert "checks signatures" in checked.sentence
-    assert "container credentials and web identity" in checked.sentence
     known = use.settings
-    use.settings = known.model_copy(update={"s3_door_url": door.api})
+    use.settings = known.model_copy(update={"public_url": door.api, **changed})
     try:
-        checked = {check.name: check for check in doctor.examine(use)}["S3 door"]
-        assert (checked.ok, "not as it should" in checked.sentence) == (False, True)
+        yield {check.name: check for check in doctor.examine(use)}
     finally:
         use.settings = known
+
+
+def test_the_doctor_tries_the_doors(door: ServedDoor) -> None:
+    """As a stranger would: the files', those where keys are had, and the registry."""
+    with examined(door) as found:
+        for name, said in (
+            ("S3 door", "checks signatures"), ("S3 keys", "container credentials and web identity"),
+            ("registry", "takes neither a wrong one nor a push"),
+        ):  # fmt: skip
+            assert found[name].ok, found[name].sentence
+            assert said in found[name].sentence
+    with examined(door, oci_door=False) as found:
+        assert "not open" in found["registry"].sentence
+    with examined(door, public_url=f"http://localhost:{free_port()}") as found:
+        assert {found[name].sentence[:10] for name in ("S3 keys", "registry")} == {"not tried:"}
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("S3 door", {"s3_door_url": "<api>"}), ("S3 keys", {"public_url": "<door>"}),
+        ("registry", {"public_url": "<door>"}), ("registry", {"public_url": "<by number>"}),
+        ("S3 keys", {"web_identity_credentials": False}),
+    ],
+)  # fmt: skip
+def test_the_doctor_finds_doors_that_lead_elsewhere(door: ServedDoor, name: str, changed: dict[str, Any]) -> None:
+    """To another server, to one that names itself otherwise, or to one that was started with other settings."""
+    places = {"<api>": door.api, "<door>": door.endpoint, "<by number>": door.api.replace("localhost", "127.0.0.1")}
+    with examined(door, **{key: places.get(value, value) for key, value in changed.items()}) as found:
+        assert (found[name].ok, "not as it should" in found[name].sentence) == (False, True), found[name].sentence
+
+
+def test_a_rotation_of_the_secret_interrupts_nobody(
+    sqlite_world: World, embedded_store: EmbeddedStore, tmp_path: Path
+) -> None:
+    """Old keys and new ones work at once, without a restart of web or proxy; after a leak no old one does."""
+    path, use = tmp_path / "keys" / "s3.key", sqlite_world.use
+    keys.write_secret(path)
+    use.settings = use.settings.model_copy(update={"s3_key_file": path})
+    with (
+        s3_serving.serving(sqlite_world, embedded_store, tmp_path, s3_key_file=str(path)) as door,
+        working(sqlite_world),
+    ):
+        old = signed(door, f"/models/{KEY}")
+        s3_roots.rotate(path, use.clock(), use.clock() + timedelta(hours=1))
+        assert raw(door, *old)[0] == 200
+        assert raw(door, *signed(door, f"/models/{KEY}"))[0] == 200
+        s3_roots.rotate(path, use.clock(), None)
+        assert raw(door, *old)[0] == 404  # the proxy, too, shows what was made from the old one, until it is restarted
 
 
 def test_without_the_web_nothing_is_read(door: ServedDoor) -> None:

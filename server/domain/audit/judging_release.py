@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 from server.domain.audit import judging_proposals
 from server.domain.audit.world import JudgedByNothing, Record, Rule, Stage, World
-from server.domain.downloads.keyed_downloads import DOOR
+from server.domain.downloads import keyed_downloads, session_downloads
 from server.domain.entry_kinds import EntryKind
 from server.domain.identity.proposals import ProposalKind
 from server.domain.permissions import Permission
 from server.domain.release.holds import EVERYTHING
 from server.domain.release.stage_editing import FIXED_ONCE_RELEASED
 from server.domain.release.stages import MOVES, StageState
+from server.storage import store_sessions
 
 SAID = (
     "announced",
@@ -106,8 +107,8 @@ def _download(world: World, record: Record) -> Iterator[str]:
     if stage is None:
         yield "it issues a stage that was never added"
         return
-    if "door" in record and (record["door"] != DOOR or len(record["files"]) != 1 or not record.get("access_key_id")):
-        yield "it is of a door that there is not, or not of one key and one file"
+    if "door" in record:
+        yield from _door_faults(record)
     if world.held.keys() & {name, record["model"], EVERYTHING}:
         yield "it issues a stage that is on hold"
     if stage.state == StageState.WITHDRAWN:
@@ -117,6 +118,16 @@ def _download(world: World, record: Record) -> Iterator[str]:
     if stage.state != StageState.PUBLIC:
         yield from _clearance_faults(world, record, stage, organization)
         yield from _agreement_faults(world, record, stage, organization)
+
+
+def _door_faults(record: Record) -> Iterator[str]:
+    """S3 tools' downloads: with a key of ours one file, with keys of the store's what they may read, and how long."""
+    if record["door"] == session_downloads.DOOR:
+        longest = store_sessions.SECONDS.stop - 1 + session_downloads.BEGINS_WITHIN_SECONDS
+        if not 0 < record["lifetime_seconds"] <= longest or record["actor"].get("token") is None:
+            yield "its keys are nobody's, or work longer than any store lets them"
+    elif record["door"] != keyed_downloads.DOOR or len(record["files"]) != 1 or not record.get("access_key_id"):
+        yield "it is of a door that there is not, or not of one key and one file"
 
 
 def _clearance_faults(world: World, record: Record, stage: Stage, organization: str | None) -> Iterator[str]:

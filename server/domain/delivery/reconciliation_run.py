@@ -13,7 +13,7 @@ from sqlalchemy import String, delete, insert, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from server.domain import acts
-from server.domain.delivery import alarms, deliveries, seen_reads, statistics, suspicions
+from server.domain.delivery import alarms, deliveries, seen_reads, statistics, store_readers, suspicions
 from server.domain.delivery.alarms import AlarmKind, Suspicion
 from server.domain.delivery.deliveries import DeliveryState, Fetched
 from server.domain.delivery.read_batches import ReadBatch
@@ -108,6 +108,7 @@ class Run:
         self._own = _identity(use.settings.publisher_key_file) if own is None else frozenset(own)
         self._checking = frozenset() if own is not None else _identity(use.settings.findings_key_file)
         self._bucket = use.settings.s3_bucket
+        self._sessions = store_readers.StoreReaders(use.settings)
         self._batch, self._suspicions, self._finished = ReadBatch(), dict[str, Suspicion](), list[str]()
         self.summary = Summary()
         with use.database.reading() as session:
@@ -123,6 +124,8 @@ class Run:
             if not key.startswith(_GUARDED) or canaries.is_probe(key) or elsewhere:
                 summary.other += 1
                 continue
+            if read.download_id is None and (session_of := self._sessions.download_of(read.by)) is not None:
+                read = read._replace(download_id=session_of)  # as if it were signed into a URL
             is_own = read.download_id is None and read.by in (own if key.startswith(OBJECT_PREFIX) else checking)
             if key in decoys and not is_own:
                 self._suspect(suspicions.of_decoy(read))

@@ -6,7 +6,7 @@ from it alone: whoever does it, and whenever it was broken off, does the same ag
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,17 +15,17 @@ import structlog
 from sqlalchemy import select
 
 from server.domain import acts
-from server.domain.downloads.live_urls import LIFETIME_AT_MOST
+from server.domain.downloads import outlasting
 from server.domain.entry_kinds import EntryKind
 from server.domain.publish.checkpoints import OBJECT_PREFIX
 from server.domain.release import cuts, holds
 from server.domain.release.cuts import Cut, CutState, CutWay
 from server.domain.release.holds import EVERYTHING, is_organization
 from server.domain.resources import Resources
-from server.storage import canaries, embedded_keys
+from server.storage import canaries, embedded_keys, store_sessions
 from server.storage.canaries import Canary
 from server.storage.keys import KeyFileError, S3Credentials
-from server.storage.object_errors import ObjectStoreError
+from server.storage.object_errors import ObjectStoreError, ObjectStoreRefused
 from server.storage.signing import StoredObject
 
 logger = structlog.get_logger(__name__)
@@ -35,6 +35,7 @@ AGAIN_AFTER = timedelta(seconds=30)
 CANARY_LIVES_SECONDS = 120  # longer than it is tried: it shall not die by itself
 WAITS_SECONDS = 0.2
 NOT_OBEYED = f"the store still accepted a signed URL {OBEYS_WITHIN_SECONDS} s after it was told to refuse it"
+ONLY_KEYS_REFUSED = f"the store refuses the keys that it made itself, but {NOT_OBEYED.removeprefix('the store ')}"
 NOT_TOLD_APART = (
     "URLs do not tell whose they are, so only another signer key makes an organization's URLs die: replace it at the "
     "store, as `Something leaked` in deploy/README.md says"
@@ -155,15 +156,35 @@ def _by_key(use: Resources) -> _Outcome:
 @contextmanager
 def _canary(use: Resources, prefix: str) -> Iterator[Canary]:
     """A canary that works; only where a deny covers the prefix already is it dead from the start."""
-    with canaries.planted(use.store, use.signer, prefix, CANARY_LIVES_SECONDS) as canary:
+    reads = _session_reads(use, prefix) if use.settings.s3_door == "sts" else None
+    with canaries.planted(use.store, use.signer, prefix, CANARY_LIVES_SECONDS, reads) as canary:
         if not canary.works() and not _is_covered(use, prefix):
             raise ObjectStoreError("the store refuses every signed URL, so nothing can be cut: run `doctor`")
         yield canary
 
 
+def _session_reads(use: Resources, prefix: str) -> Callable[[str], bool]:
+    """Whether a session that is begun now reads an object below a prefix; no answer counts as if it did."""
+    session = use.sessions.begin(prefix, "canary", store_sessions.SECONDS.start)
+    store = use.store_as(session.credentials)
+
+    def reads(key: str) -> bool:
+        try:
+            return store.get_bytes(key) is not None
+        except ObjectStoreRefused:
+            return False
+        except ObjectStoreError:
+            return True
+
+    return reads
+
+
 def _measured(way: CutWay, canary: Canary, began: float) -> _Outcome:
     milliseconds = canary.milliseconds_until_refused(began, began + OBEYS_WITHIN_SECONDS)
-    return _Outcome(way, milliseconds, canary.key, None if milliseconds is not None else NOT_OBEYED)
+    if milliseconds is not None:
+        return _Outcome(way, milliseconds, canary.key)
+    only_keys = canary.reads is not None and not canary.reads(canary.key)
+    return _Outcome(way, None, canary.key, ONLY_KEYS_REFUSED if only_keys else NOT_OBEYED)
 
 
 def _denied(use: Resources, besides: Sequence[Cut] = ()) -> list[str]:
@@ -199,7 +220,8 @@ def _finish(use: Resources, claimed: Cut, outcome: _Outcome | None) -> None:
         if outcome is None or outcome.milliseconds is None:
             cut.told, cut.way = (None, cut.way) if outcome is None else (outcome.told, outcome.way)
             cut.state = CutState.FAILED
-            cut.due_at = at + AGAIN_AFTER if at + AGAIN_AFTER < cut.asked_at + LIFETIME_AT_MOST else None
+            gives_up = cut.asked_at + outlasting.at_most(use.settings)
+            cut.due_at = at + AGAIN_AFTER if at + AGAIN_AFTER < gives_up else None
             logger.warning("issued URLs could not be cut", on=cut.on, reason=cut.told)
             return
         cut.state, cut.way, cut.milliseconds = CutState.DONE, outcome.way, outcome.milliseconds

@@ -32,7 +32,6 @@ from server.storage.database import Base, Moment, RowTaken
 
 DOOR = "s3"  # how an entry names the way by which a file was fetched
 URL_LIVES_SECONDS = 60  # the proxy uses it at once
-WORKLOAD_KEY_LIFETIME = timedelta(hours=1)
 
 
 class KeyedDownload(Base):
@@ -64,20 +63,12 @@ class Seen:
 
 
 def key_for(use: Resources, caller: Caller, stage: str, lifetime_seconds: int | None = None) -> NewS3Key:
-    """Make a key that opens one stage, if the caller may have its files now. Raises a Refused.
-
-    It ends with the token at the latest, so that tools ask for another in time; a machine's after an hour.
-    """
+    """Make a key that opens one stage, if the caller may have its files now. Raises a Refused."""
     caller.require(Permission.DOWNLOAD_CREATE)
     if caller.token_public_id is None:  # also for a public stage: a key is somebody's
         raise AuthenticationRequired
     with use.database.reading() as session:
         found = rule.require_sight(session, use, caller, stage, staff_may_look=False).stage
-    if caller.token_expires_at is not None:
-        left = caller.token_expires_at - use.clock()
-        longest = min(left, WORKLOAD_KEY_LIFETIME) if caller.workload is not None else left
-        wanted = use.settings.s3_key_lifetime_seconds if lifetime_seconds is None else lifetime_seconds
-        lifetime_seconds = min(wanted, int(longest.total_seconds()))
     return s3_keys.mint(use, caller.token_public_id, found.id, lifetime_seconds)
 
 

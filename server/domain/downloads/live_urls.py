@@ -1,4 +1,7 @@
-"""Live URLs: which of the signed URLs that were issued still work, and until when. Cutting alone ends one."""
+"""Live URLs: which of the signed URLs that were issued still work, and until when. Cutting alone ends one.
+
+And which keys that the store made for S3 tools, which live longer and are counted apart.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,15 +13,17 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from server.domain.callers import Caller
-from server.domain.downloads import issuing
+from server.domain.downloads import issuing, session_downloads
 from server.domain.entry_kinds import EntryKind
 from server.domain.permissions import Permission
 from server.domain.release.holds import EVERYTHING, concerned
 from server.log.entries import CLOCKS_DIFFER_BY, LogEntry
 from server.settings import URL_LIFETIME_SECONDS_AT_MOST
+from server.storage.database import AnyRow
 
 LIFETIME_AT_MOST = timedelta(seconds=URL_LIFETIME_SECONDS_AT_MOST)
 LOOKED_AT_ONCE = 1000  # entries; where more are young, what is said is "at least"
+ASKED_AT_ONCE = 200  # by their IDs
 SHOWN = 20
 
 
@@ -32,6 +37,7 @@ class LiveDownload:
     stage: str
     urls: int
     until: datetime
+    has_keys: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,52 +49,68 @@ class LiveUrls:
     urls: int
     until: datetime | None
     more: bool
+    keys: int = 0  # downloads whose keys the store made; they are no URLs
 
 
 def under_clearance(
     session: Session, caller: Caller, clearance_id: int, organization_id: int, at: datetime
 ) -> LiveUrls:
     """Those that were issued on the authority of a clearance."""
-    return _live(
-        session,
-        caller,
-        at,
-        LogEntry.organization_id == organization_id,
-        lambda record: record.get("clearance") == clearance_id,
-    )
+    wanted = _Wanted(organization_id, matches=lambda record: record.get("clearance") == clearance_id)
+    return _live(session, caller, at, wanted)
 
 
 def of_organization(session: Session, caller: Caller, organization_id: int, at: datetime) -> LiveUrls:
     """Those that were issued to an organization, on whatever authority."""
-    return _live(session, caller, at, LogEntry.organization_id == organization_id)
+    return _live(session, caller, at, _Wanted(organization_id))
 
 
 def of_held(session: Session, caller: Caller, on: str, at: datetime) -> LiveUrls:
     """Those of a stage (`model/stage`), a model, `everything` or an organization: what a hold would be on."""
     if on == EVERYTHING:
-        return _live(session, caller, at)
+        return _live(session, caller, at, _Wanted())
     if (organization_id := concerned(session, on)) is not None:
         return of_organization(session, caller, organization_id, at)
     if "/" in on:
-        return _live(session, caller, at, LogEntry.stage == on)
-    return _live(session, caller, at, None, lambda record: record["model"] == on)
+        return _live(session, caller, at, _Wanted(stage=on))
+    return _live(session, caller, at, _Wanted(matches=lambda record: record["model"] == on))
 
 
-def _live(
-    session: Session,
-    caller: Caller,
-    at: datetime,
-    where: ColumnElement[bool] | None = None,
-    matches: Callable[[dict[str, Any]], bool] = lambda _: True,
-) -> LiveUrls:
-    """Go through the youngest entries, newest first, until all of them are too old: on an index, and bounded.
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Which downloads are asked for; None: of any."""
 
-    Of one's own organization's downloads; for staff of everybody's.
-    """
+    organization_id: int | None = None
+    stage: str | None = None
+    matches: Callable[[dict[str, Any]], bool] = lambda _: True
+
+    def condition(self) -> ColumnElement[bool]:
+        """On an index. With the kind as well, SQLite would look for a stage among the downloads of all: a stage's
+        entries are downloads, but a few."""
+        if self.organization_id is not None:
+            return LogEntry.organization_id == self.organization_id
+        return LogEntry.kind == EntryKind.DOWNLOAD if self.stage is None else LogEntry.stage == self.stage
+
+    def holds(self, row: AnyRow) -> bool:
+        """The same, of an entry at hand."""
+        is_of_organization = self.organization_id in {None, row.organization_id}
+        return is_of_organization and self.stage in {None, row.stage}
+
+
+def _live(session: Session, caller: Caller, at: datetime, wanted: _Wanted) -> LiveUrls:
+    """Of one's own organization's downloads; for staff of everybody's."""
     caller.require(Permission.DOWNLOAD_READ)
-    query = select(LogEntry.kind, LogEntry.appended_at, LogEntry.record)
-    # With both, SQLite would look for the stage among the downloads of all: a stage's entries are downloads, but a few.
-    query = query.where(LogEntry.kind == EntryKind.DOWNLOAD if where is None else where)
+    urls, looked_at = _with_urls(session, caller, at, wanted)
+    keys, asked_for = _with_keys(session, caller, at, wanted)
+    every = sorted([*urls, *keys], key=lambda live: live.id, reverse=True)  # by when they were issued
+    until = max((live.until for live in every), default=None)
+    more = LOOKED_AT_ONCE in {looked_at, asked_for}
+    return LiveUrls(every[:SHOWN], len(every), sum(live.urls for live in every), until, more, len(keys))
+
+
+def _with_urls(session: Session, caller: Caller, at: datetime, wanted: _Wanted) -> tuple[list[LiveDownload], int]:
+    """Go through the youngest entries, newest first, until all of them are too old: on an index, and bounded."""
+    query = select(LogEntry.kind, LogEntry.appended_at, LogEntry.record).where(wanted.condition())
     query = query.where(*caller.within(LogEntry.organization_id))
     query = query.order_by(LogEntry.id.desc()).limit(LOOKED_AT_ONCE).execution_options(yield_per=100)
     found: list[LiveDownload] = []
@@ -100,11 +122,24 @@ def _live(
             looked_at += 1
             record = orjson.loads(row.record) if row.kind == EntryKind.DOWNLOAD and row.record else None
             # What S3 tools fetch with a key is decided at each request: there is no URL that outlives a refusal.
-            if record and "door" not in record and matches(record) and (live := _download(record)).until > at:
+            if record and "door" not in record and wanted.matches(record) and (live := _download(record)).until > at:
                 found.append(live)
-    until = max((live.until for live in found), default=None)
-    more = looked_at == LOOKED_AT_ONCE
-    return LiveUrls(found[:SHOWN], len(found), sum(live.urls for live in found), until, more)
+    return found, looked_at
+
+
+def _with_keys(session: Session, caller: Caller, at: datetime, wanted: _Wanted) -> tuple[list[LiveDownload], int]:
+    """Those whose keys the store made, which live longer: a table names them, and how many there are."""
+    ids = session.scalars(session_downloads.living(at).limit(LOOKED_AT_ONCE)).all()
+    query = select(LogEntry.kind, LogEntry.organization_id, LogEntry.stage, LogEntry.record)
+    found: list[LiveDownload] = []
+    for start in range(0, len(ids), ASKED_AT_ONCE):
+        for row in session.execute(query.where(LogEntry.subject.in_(ids[start : start + ASKED_AT_ONCE]))):
+            is_own = caller.is_staff or row.organization_id == caller.organization_id
+            is_wanted = is_own and row.kind == EntryKind.DOWNLOAD and wanted.holds(row)
+            record = orjson.loads(row.record) if is_wanted and row.record else None
+            if record and wanted.matches(record) and (live := _download(record)).until > at:
+                found.append(live)
+    return found, len(ids)
 
 
 def _download(record: dict[str, Any]) -> LiveDownload:
@@ -114,6 +149,7 @@ def _download(record: dict[str, Any]) -> LiveDownload:
         organization=record["actor"].get("organization"),
         person=record["actor"].get("person"),
         stage=f"{record['model']}/{record['stage']}",
-        urls=len(record["files"]),
+        urls=0 if "door" in record else len(record["files"]),
         until=issued_at + timedelta(seconds=record["lifetime_seconds"]),
+        has_keys="door" in record,
     )

@@ -21,6 +21,7 @@ from server.storage.signing import StoredObject
 from server.storage.signing_s3 import S3Signer
 
 PREFIX = "WGS"
+BUCKET = "models"  # the only one at our door
 # Some libraries fail without a session token. It says nothing, and is the same for all.
 SESSION_TOKEN = "weightgate"  # noqa: S105  # no secret
 LIFETIME_SECONDS_AT_LEAST = 900  # what STS allows; libraries renew their keys a quarter of an hour before the end
@@ -58,20 +59,24 @@ def mint(use: Resources, token_public_id: str, stage_id: int, lifetime_seconds: 
     content = _CONTENT.pack(
         int(expires_at.timestamp()), stage_id, secrets.token_bytes(6), token_public_id.encode("ascii")
     )
-    access_key_id = PREFIX + base64.b32encode(content + _mac(use, content)).decode()
-    return NewS3Key(S3Key(access_key_id, token_public_id, stage_id, expires_at), secret_of(use, access_key_id))
+    root = use.s3_roots.making()
+    access_key_id = PREFIX + base64.b32encode(content + _mac(root, content)).decode()
+    return NewS3Key(S3Key(access_key_id, token_public_id, stage_id, expires_at), _secret(root, access_key_id))
 
 
-def parse(use: Resources, access_key_id: str) -> S3Key | None:
-    """Return what an access key id says, None for one that we did not make."""
+def find(use: Resources, access_key_id: str) -> NewS3Key | None:
+    """Return a key by its id, of whichever root that is taken now; None for one that we did not make."""
     if not _FORM.fullmatch(access_key_id):
         return None
     raw = base64.b32decode(access_key_id.removeprefix(PREFIX))
     content, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
-    if not hmac.compare_digest(mac, _mac(use, content)):
-        return None
-    expires, stage_id, _, public_id = _CONTENT.unpack(content)
-    return S3Key(access_key_id, public_id.decode("ascii"), stage_id, datetime.fromtimestamp(expires, UTC))
+    for root in use.s3_roots.taken(use.clock()):
+        if hmac.compare_digest(mac, _mac(root, content)):
+            expires, stage_id, _, public_id = _CONTENT.unpack(content)
+            ends = datetime.fromtimestamp(expires, UTC)
+            key = S3Key(access_key_id, public_id.decode("ascii"), stage_id, ends)
+            return NewS3Key(key, _secret(root, access_key_id))
+    return None
 
 
 def require_signed(use: Resources, request: Request) -> tuple[S3Key, Asked]:
@@ -80,11 +85,11 @@ def require_signed(use: Resources, request: Request) -> tuple[S3Key, Asked]:
     known: dict[str, S3Key] = {}
 
     def secret(access_key_id: str) -> str | None:
-        key = parse(use, access_key_id)
-        if key is None:
+        found = find(use, access_key_id)
+        if found is None:
             return None
-        known[access_key_id] = key
-        return secret_of(use, access_key_id)
+        known[access_key_id] = found.key
+        return found.secret
 
     asked = signed_requests.verify(request, secret, at)
     key = known[asked.access_key_id]
@@ -95,25 +100,34 @@ def require_signed(use: Resources, request: Request) -> tuple[S3Key, Asked]:
     return key, asked
 
 
-def secret_of(use: Resources, access_key_id: str) -> str:
-    """The secret that belongs to an id of ours, 64 hex digits."""
-    return hmac.digest(use.s3_root, b"secret " + access_key_id.encode(), "sha256").hex()
+def _secret(root: bytes, access_key_id: str) -> str:
+    """64 hex digits."""
+    return hmac.digest(root, b"secret " + access_key_id.encode(), "sha256").hex()
 
 
-def _mac(use: Resources, content: bytes) -> bytes:
-    return hmac.digest(use.s3_root, b"id " + content, "sha256")[:_MAC_BYTES]
+def _mac(root: bytes, content: bytes) -> bytes:
+    return hmac.digest(root, b"id " + content, "sha256")[:_MAC_BYTES]
 
 
 def presigned(use: Resources, token_public_id: str, key: str) -> str:
     """A URL at the S3 door for an object there, signed with a new key of a token's, for stage 0: to try the door."""
     made = mint(use, token_public_id, 0)
     signer = S3Signer(
-        endpoint_url=use.settings.s3_door_url, region="us-east-1", bucket="models", addressing="path",
+        endpoint_url=use.settings.s3_door_url, region="us-east-1", bucket=BUCKET, addressing="path",
         credentials=S3Credentials(made.key.access_key_id, made.secret), clock=use.clock,
     )  # fmt: skip
     return signer.sign([StoredObject(key)], download_id="doctor", lifetime_seconds=60)[0]
 
 
 def door_secret(use: Resources) -> str:
-    """By which the web knows the store's proxy, 64 hex digits."""
-    return hmac.digest(use.s3_root, b"door", "sha256").hex()
+    """By which the web knows the store's proxy, 64 hex digits: what a proxy that is started now shows."""
+    return _door_secret(use.s3_roots.making())
+
+
+def is_door(use: Resources, shown: str) -> bool:
+    """Whether the store's proxy shows this. One that was started before a rotation shows what it was started with."""
+    return any(hmac.compare_digest(shown.encode(), _door_secret(root).encode()) for root in use.s3_roots.every())
+
+
+def _door_secret(root: bytes) -> str:
+    return hmac.digest(root, b"door", "sha256").hex()

@@ -15,11 +15,11 @@ from server import dates
 from server.domain import marks
 from server.domain.audit import log_status, sealer
 from server.domain.entry_kinds import EntryKind
-from server.domain.identity import s3_keys
 from server.domain.identity.organizations import Organization
 from server.domain.mail import mails
 from server.domain.marks import AnotherInstance
-from server.domain.operation import bootstrap, key_files
+from server.domain.operation import bootstrap, door_probes, key_files
+from server.domain.operation.door_probes import Wrong
 from server.domain.operation.readiness import NotReady, require_ready
 from server.domain.publish.manifests import ManifestError
 from server.domain.resources import Resources
@@ -39,13 +39,8 @@ from server.storage.signing import StoredObject
 from server.storage.signing_check import SigningMismatch
 
 REDIS_SECONDS = 5
-PROBED_KEY = "doctor/doctor/doctor"  # at the S3 door; no model may bear the name
 NEWEST_DOWNLOADS = 50  # whose addresses are looked at
 CLOCK_SKEW_SECONDS = 5  # more shortens or lengthens the life of URLs noticeably
-
-
-class Wrong(Exception):
-    """A check failed; each of its sentences says what is wrong and what to do."""
 
 
 FAILURES = (
@@ -330,32 +325,6 @@ def _urls(use: Resources) -> str:
     return "a signed URL works, and altered or expired ones are refused"
 
 
-def _s3_door(use: Resources) -> str:
-    """S3 tools get through to the web server, which checks who signed; and nobody to the store behind the door."""
-    made = use.settings
-    if made.s3_door == "off":
-        return "not open: S3 tools find nothing here (s3_door is off)"
-    url = str(made.s3_door_url)
-    signed = s3_keys.presigned(use, "doctordoctor", PROBED_KEY)
-    for asked, expected, what in (
-        (f"{url}/models/{PROBED_KEY}", "AccessDenied", "a request that is not signed"),
-        (f"{signed[:-1]}{'0' if signed[-1] != '0' else '1'}", "SignatureDoesNotMatch", "an altered signature"),
-        (signed, "AccessDenied", "keys of a token that there is not"),
-    ):
-        status, text = probes.answer_of(asked)
-        if status != 403 or f"<Code>{expected}</Code>" not in text:
-            raise Wrong(
-                f"the S3 door at {url} answers {what} with {status} and not as it should: check that it leads to "
-                f"port {made.s3_door_port} of the embedded store, and restart both after a change of the settings"
-            )
-    if probes.status_of(f"{url}/weightgate-store/{made.s3_bucket}/doctor") < 400:
-        raise Wrong("the store can be reached through the S3 door without a decision: use the proxy that came with it")
-    ways = [way for way, is_open in (
-        ("container credentials", made.container_credentials), ("web identity", made.web_identity_credentials),
-    ) if is_open]  # fmt: skip
-    return f"the S3 door at {url} checks signatures; keys are given by {' and '.join(ways) or 'nothing'}"
-
-
 def _issuers(use: Resources) -> str:
     """Machines can show identity tokens of each issuer: its keys can be had from here."""
     listed, away = use.settings.workload_issuers, list[str]()
@@ -408,7 +377,9 @@ CHECKS: tuple[tuple[str, Callable[[Resources], str]], ...] = (
     ("signer", _signer_reads_only),
     ("public access", _closed),
     ("signed URLs", _urls),
-    ("S3 door", _s3_door),
+    ("S3 door", door_probes.s3_door),
+    ("S3 keys", door_probes.key_doors),
+    ("registry", door_probes.oci_door),
     ("machines", _issuers),
 )
 OF_THE_DATABASE = frozenset({"log", "matching keys", "issuing", "fetches", "ownership"})

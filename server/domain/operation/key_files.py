@@ -15,6 +15,7 @@ from server.domain.resources import Resources
 from server.settings import Settings
 from server.storage import keys
 from server.storage.keys import KeyFileError
+from server.storage.s3_roots import S3Roots
 
 Attempt = Callable[[], object]  # raises KeyFileError
 
@@ -53,8 +54,10 @@ def _openings(settings: Settings) -> list[Attempt]:
         partial(keys.read_s3_credentials, settings.signer_key_file),
         partial(keys.read_s3_credentials, settings.publisher_key_file),
     ]
-    if settings.s3_door != "off":
-        openings.append(partial(keys.read_secret, settings.s3_key_file))
+    if settings.s3_door == "proxy":
+        openings.append(partial(S3Roots, settings.s3_key_file))
+    if settings.s3_door == "sts":
+        openings.append(partial(keys.read_s3_credentials, settings.sts_key_file))
     if settings.anchor_bucket is not None:
         openings.append(partial(keys.read_s3_credentials, settings.anchor_key_file))
     if settings.findings_key_file is not None:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from server.domain.downloads.keyed_downloads import KeyedFile
+from server.domain.identity.s3_keys import BUCKET
 from server.domain.publish.checkpoints import CHECKPOINT_ID, MAIN
 from server.web.s3.refusals import Fault
 
-BUCKET = "models"  # the only one
 KEY_BYTES_AT_MOST = 1024
 
 

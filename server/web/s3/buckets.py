@@ -3,9 +3,9 @@
 from flask import Response
 
 from server import dates
+from server.domain.identity.s3_keys import BUCKET
 from server.domain.resources import Resources
 from server.web.s3 import xml
-from server.web.s3.addresses import BUCKET
 
 REGION = "us-east-1"  # what clients sign for when nothing else is said; any is taken
 

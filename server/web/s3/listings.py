@@ -17,11 +17,10 @@ from server import dates
 from server.domain.callers import Caller
 from server.domain.downloads import keyed_downloads
 from server.domain.errors import NoSuchCheckpoint
-from server.domain.identity.s3_keys import S3Key
+from server.domain.identity.s3_keys import BUCKET, S3Key
 from server.domain.publish.checkpoints import MAIN, File
 from server.domain.resources import Resources
 from server.web.s3 import addresses, xml
-from server.web.s3.addresses import BUCKET
 from server.web.s3.refusals import Fault
 
 KEYS_AT_MOST = 1000

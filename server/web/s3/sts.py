@@ -10,7 +10,7 @@ from flask import Blueprint, Response, g, request
 
 from server import dates
 from server.domain.callers import Caller
-from server.domain.downloads import keyed_downloads
+from server.domain.downloads import tool_keys
 from server.domain.errors import AuthenticationRequired, InvalidRequest, NotFound
 from server.domain.identity import authentication, exchanges, identity_tokens, s3_keys
 from server.domain.identity.exchanges import Wish
@@ -31,7 +31,7 @@ _CLOSED = "This server gives no keys for S3 tools to a web identity."
 def assume() -> Response:
     """Keys for a stage."""
     use, form = resources(), request.form
-    if use.settings.s3_door == "off" or not use.settings.web_identity_credentials:
+    if use.settings.s3_door == "off" or not use.settings.web_identity_credentials:  # before anything is looked at
         raise NotFound(_CLOSED, next_step="Ask {contact} which ways are open.")
     if form.get("Action") != ACTION:
         raise InvalidRequest(f"The only action here is {ACTION}.")
@@ -42,23 +42,24 @@ def assume() -> Response:
         raise InvalidRequest("RoleSessionName has 2 to 64 letters, digits and +=,.@-.")
     seconds = _seconds(form.get("DurationSeconds"))
     caller = _caller(form.get("WebIdentityToken", "").strip(), int(role["account"]) or None)
-    made = keyed_downloads.key_for(use, caller, role["stage"], seconds)
+    made = tool_keys.issue(use, caller, role["stage"], seconds)
     arn = f"arn:aws:sts::000000000000:assumed-role/{role['stage']}/{session}"
     credentials = [
-        ("AccessKeyId", made.key.access_key_id), ("SecretAccessKey", made.secret),
-        ("SessionToken", s3_keys.SESSION_TOKEN), ("Expiration", dates.rfc3339(made.key.expires_at)),
+        ("AccessKeyId", made.access_key_id), ("SecretAccessKey", made.secret),
+        ("SessionToken", made.session_token), ("Expiration", dates.rfc3339(made.expires_at)),
     ]  # fmt: skip
     result = [
         ("SubjectFromWebIdentityToken", caller.workload.subject if caller.workload else str(caller.token_public_id)),
         ("Audience", use.settings.public_url),
         ("AssumedRoleUser", [("AssumedRoleId", f"{caller.token_public_id}:{session}"), ("Arn", arn)]),
         ("Credentials", credentials), ("Provider", "weightgate"),
+        ("Endpoint", made.endpoint), ("Bucket", made.bucket), ("Prefix", made.prefix),  # which no library minds
     ]  # fmt: skip
     items = [(f"{ACTION}Result", result), ("ResponseMetadata", [("RequestId", g.request_id)])]
     return xml.answer(f"{ACTION}Response", items, NAMESPACE)
 
 
-assume.permission = Permission.DOWNLOAD_CREATE  # type: ignore[attr-defined]  # as `key_for` asks
+assume.permission = Permission.DOWNLOAD_CREATE  # type: ignore[attr-defined]  # as `tool_keys.issue` asks
 
 
 def _caller(token: str, trust_record: int | None) -> Caller:

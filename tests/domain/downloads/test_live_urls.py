@@ -84,4 +84,5 @@ def test_the_young_entries_are_found_on_an_index(world: World, page: str, indexe
     found = plans(world, "log_entries", lambda: world.visit("admin").get(f"/admin/{page}"))
     used = {index for index in indexes for plan in found if f"ix_log_entries_{index} " in plan}
     assert world.kind == "postgresql" or used == set(indexes)
-    assert world.kind == "postgresql" or all(any(index in plan for index in indexes) for plan in found)
+    allowed = [*indexes, "subject"]  # of the few whose keys the store made, by their IDs
+    assert world.kind == "postgresql" or [p for p in found if not any(index in p for index in allowed)] == []

@@ -26,7 +26,9 @@ def changed(world: World, **files: Path) -> Settings:
     if not own["smtp_password_file"].exists():
         keys.write_private(own["smtp_password_file"], b"a password")
     named = {name: str(path) for name, path in (own | files).items()}
-    door = {"s3_door": "proxy", "s3_door_url": "http://localhost:8334", "embedded_store": True}
+    door: dict[str, object] = {"s3_door": "proxy", "s3_door_url": "http://localhost:8334", "embedded_store": True}
+    if files.keys() == {"sts_key_file"}:
+        door = {"s3_door": "sts", "sts_role_arn": "arn:aws:iam::123456789012:role/downloads", "embedded_store": False}
     return write_settings(
         world.template, world.folder, world.settings.database_url, anchor_bucket="anchors", **door, **named, **MAIL
     )

@@ -38,9 +38,9 @@ def test_a_token_is_exchanged_for_keys(door: World) -> None:
     """Of the stage that the role names; the token's newline is no part of it."""
     answer = assume(door, f"{door.example.tokens['cleared']}\n")
     assert answer.status_code == 200
-    key = s3_keys.parse(door.use, inside(answer, "AccessKeyId"))
-    assert key is not None
-    assert inside(answer, "SecretAccessKey") == s3_keys.secret_of(door.use, key.access_key_id)
+    made = s3_keys.find(door.use, inside(answer, "AccessKeyId"))
+    assert made is not None
+    assert inside(answer, "SecretAccessKey") == made.secret
     assert inside(answer, "Arn") == f"arn:aws:sts::000000000000:assumed-role/{STAGE}/a-session"
     assert door.example.tokens["cleared"] not in answer.text
     assert door.records("download") == []
@@ -50,9 +50,9 @@ def test_a_container_gets_the_same(door: World) -> None:
     """As JSON, at an address of its stage; the session token is there, since some libraries fail without."""
     answer = door.api("GET", f"/credentials/{STAGE}")
     assert answer.status_code == 200
-    key = s3_keys.parse(door.use, answer.json["AccessKeyId"])
-    assert key is not None
-    assert answer.json["SecretAccessKey"] == s3_keys.secret_of(door.use, key.access_key_id)
+    made = s3_keys.find(door.use, answer.json["AccessKeyId"])
+    assert made is not None
+    assert answer.json["SecretAccessKey"] == made.secret
     assert answer.json["Token"] == s3_keys.SESSION_TOKEN
     assert answer.json["Expiration"].endswith("Z")
     assert answer.headers["Cache-Control"] == "no-store"

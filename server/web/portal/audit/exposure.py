@@ -11,6 +11,7 @@ from wtforms.validators import AnyOf, Optional, ValidationError
 from server.domain.audit import exposure, exposure_forms
 from server.domain.audit.exposure import WINDOW_AT_MOST
 from server.domain.callers import Caller
+from server.domain.downloads import outlasting
 from server.domain.permissions import Permission
 from server.web.identity import resources
 from server.web.portal.kit.auth import page
@@ -62,5 +63,5 @@ def index(caller: Caller) -> Response:
             return saved("".join(exposure_forms.as_csv(found)), "text/csv", name)
         return render(
             "audit/exposure/index.html", form=form, found=found, now=use.clock(), args=request.args,
-            url_lifetime_seconds=use.settings.url_lifetime_seconds,
+            outlasting=outlasting.sentence(use.settings),
         )  # fmt: skip

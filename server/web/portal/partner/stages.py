@@ -9,8 +9,9 @@ from wtforms.validators import InputRequired, Length
 from server.domain.access import ladder, rule
 from server.domain.access.ladder import Step
 from server.domain.callers import Caller
-from server.domain.downloads import issuing
+from server.domain.downloads import issuing, tool_keys
 from server.domain.downloads.issuing import Order
+from server.domain.identity import s3_keys
 from server.domain.permissions import Permission
 from server.domain.publish import checkpoints, descriptions
 from server.domain.publish.checkpoints import MANIFEST_TYPE, FileList, ManifestForm
@@ -85,7 +86,7 @@ def commands(caller: Caller, model: str, stage: str, checkpoint: str) -> Respons
         "partner/stages/commands.html",
         listed=listed,
         doors=[door for door in DOORS if door != "oci" or resources().settings.oci_door],
-        s3_door=_s3_door(),
+        s3=_s3_place(step, listed),
         for_machines=bool(resources().settings.workload_issuers) and caller.may(Permission.TRUST_RECORD_MANAGE),
         client_wheel=client_wheel.address(),
         leave_out_complete=curl_config.LEAVE_OUT_COMPLETE,
@@ -163,10 +164,20 @@ def _about(step: Step, caller: Caller) -> dict[str, Any]:
     }
 
 
-def _s3_door() -> str | None:
-    """Where S3 tools find the files, if they get keys here as the page says."""
-    made = resources().settings
-    return made.s3_door_url if made.s3_door != "off" and made.container_credentials else None
+def _s3_place(step: Step, listed: FileList) -> dict[str, Any] | None:
+    """Where S3 tools find the files, if they get keys here as the page says. files: of this checkpoint."""
+    use, name = resources(), f"{step.full_name}@{listed.checkpoint_id}"
+    made = use.settings
+    if made.s3_door == "off" or not made.container_credentials:
+        return None
+    if made.s3_door == "proxy":
+        bucket = s3_keys.BUCKET
+        return {"endpoint": made.s3_door_url, "files": f"{bucket}/{name}", "newest": f"{bucket}/{step.full_name}"}
+    file = next(iter(listed.files.values()))
+    files = f"{made.s3_bucket}/{file.stored.key.removesuffix(f'/{file.path}')}"
+    stage = f"{step.stage.name}@{listed.checkpoint_id}"
+    return {"endpoint": tool_keys.endpoint(use), "region": made.s3_region, "files": files, "stage": stage,
+            "seconds": made.s3_key_lifetime_seconds}  # fmt: skip
 
 
 def _manifest(caller: Caller, stage: str, checkpoint: str, form: ManifestForm) -> Response:
