@@ -105,8 +105,9 @@ def _admit(use: Resources, unknown: Caller, identity: Identity, wish: Wish, door
     """Decide, insert, log. Raises RowTaken for an identity token that was used already."""
     with use.database.transaction() as session:
         found = _matching(session, identity, wish, use.clock())
-        # Locked, so that a record that is revoked at this moment is so before or after, and its tokens with it.
-        locked = select(TrustRecord).where(TrustRecord.id == found.id).with_for_update(read=True)
+        # Locked, so that a record that is revoked at this moment is so before or after, and its tokens with it. Not
+        # shared: PostgreSQL lets those who share a row pass whoever waits to change it, and a revoke must not starve.
+        locked = select(TrustRecord).where(TrustRecord.id == found.id).with_for_update()
         record, at = session.scalars(locked.execution_options(populate_existing=True)).one(), use.clock()
         if not record.works_at(at):
             raise NotTrusted
