@@ -297,12 +297,12 @@ def test_it_acts_for_an_owner_who_still_is_one(
     assert len(world.records("token.exchange")) == before
 
 
-def test_a_trust_record_has_only_so_many_tokens(
+def test_only_so_many_are_exchanged_under_a_trust_record(
     sqlite_world: World, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Until some of them end."""
+    """Within a quarter of an hour."""
     world = sqlite_world
-    monkeypatch.setattr(exchanges, "LIVE_AT_MOST", 2)
+    monkeypatch.setattr(exchanges, "EXCHANGED_AT_MOST", 2)
     trusting(world, issuer)
     for _ in range(2):
         exchanged(world, issuer.token())
