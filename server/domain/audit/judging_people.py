@@ -134,17 +134,17 @@ def _person_change(world: World, record: Record) -> Iterator[str]:
     elif kind == EntryKind.PERSON_RESET_PASSWORD:
         about.known_by.add(str(by))
     elif kind == EntryKind.PERSON_DISABLE:
-        _disable(world, email, about, by)
+        _disable(world, record, about)
     elif kind == EntryKind.PERSON_ENABLE:
         if about.disabled_by_lab and not _is_of_the_lab(world, by):
             yield f"the lab disabled {email}, so only the lab can enable them"
         about.disabled = about.disabled_by_lab = False
 
 
-def _disable(world: World, email: str, about: Person, by: str | None) -> None:
-    about.disabled, about.disabled_by_lab = True, _is_of_the_lab(world, by)
+def _disable(world: World, record: Record, about: Person) -> None:
+    about.disabled, about.disabled_by_lab = True, _is_of_the_lab(world, record["actor"].get("person"))
     for token in world.tokens.values():
-        if token.person == email:
+        if token.person == record["person"] and token.is_revoked_with(record["time"]):
             token.revoked = True
 
 

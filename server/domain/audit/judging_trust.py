@@ -41,7 +41,7 @@ def _revoke(world: World, record: Record) -> Iterator[str]:
         yield f"trust record {number} had been revoked"
     known.revoked = True
     for token in world.tokens.values():
-        if token.trust_record == number:
+        if token.trust_record == number and token.is_revoked_with(record["time"]):
             token.revoked = True
 
 

@@ -69,6 +69,10 @@ class Token:
     identity_sha256: str | None = None
     door: str | None = None
 
+    def is_revoked_with(self, time_ms: int) -> bool:
+        """Whether what it rests on ends it as well, at that time: a machine's that had ended is left as it is."""
+        return self.trust_record is None or (self.expires_at or 0) > time_ms
+
     @property
     def workload(self) -> Record | None:
         """As entries name a machine."""

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from server import addresses
@@ -40,7 +40,7 @@ from server.storage.database import RowTaken
 
 LIFETIME = timedelta(minutes=15)
 SESSION_LIFETIME = timedelta(hours=1)  # or the identity token's, if that is longer: its keys end sooner
-LIVE_AT_MOST = 2000  # tokens of one trust record that work at one time
+EXCHANGED_AT_MOST = 2000  # under one trust record, within LIFETIME
 _USED = "This identity token was used already."
 
 
@@ -105,8 +105,9 @@ def _admit(use: Resources, unknown: Caller, identity: Identity, wish: Wish, door
     """Decide, insert, log. Raises RowTaken for an identity token that was used already."""
     with use.database.transaction() as session:
         found = _matching(session, identity, wish, use.clock())
-        # Locked, so that a record that is revoked at this moment is so before or after, and its tokens with it.
-        locked = select(TrustRecord).where(TrustRecord.id == found.id).with_for_update(read=True)
+        # Locked, so that a record that is revoked at this moment is so before or after, and its tokens with it. Not
+        # shared: PostgreSQL lets those who share a row pass whoever waits to change it, and a revoke must not starve.
+        locked = select(TrustRecord).where(TrustRecord.id == found.id).with_for_update()
         record, at = session.scalars(locked.execution_options(populate_existing=True)).one(), use.clock()
         if not record.works_at(at):
             raise NotTrusted
@@ -186,16 +187,20 @@ def _require_network(record: TrustRecord, unknown: Caller) -> None:
 
 
 def _require_few(session: Session, record: TrustRecord, at: datetime) -> None:
-    live = (
-        select(func.min(Token.expires_at), func.count())
+    """Each is an entry of the log: how many there were in the last minutes is told by one of them, not by counting."""
+    oldest = (
+        select(Token.created_at)
         .join(WorkloadToken, WorkloadToken.token_id == Token.id)
-        .where(WorkloadToken.trust_record_id == record.id, Token.expires_at > at)
+        .where(WorkloadToken.trust_record_id == record.id)
+        .order_by(WorkloadToken.token_id.desc())
+        .offset(EXCHANGED_AT_MOST - 1)
+        .limit(1)
     )
-    first, count = session.execute(live).one()
-    if count >= LIVE_AT_MOST:
+    counted_from = session.scalar(oldest)
+    if counted_from is not None and at < counted_from + LIFETIME:
         raise TooManyAttempts(
-            "Too many tokens of this trust record are in use.",
-            retry_after_seconds=int((first - at).total_seconds()) + 1,
+            "Too many identity tokens were exchanged under this trust record.",
+            retry_after_seconds=int((counted_from + LIFETIME - at).total_seconds()) + 1,
         )
 
 

@@ -121,10 +121,14 @@ def revoke(use: Resources, caller: Caller, number: int) -> None:
         if record.revoked_at is not None:
             raise NotPossible(f"Trust record {number} is already revoked.")
         record.revoked_at = use.clock()
-        made = select(WorkloadToken.token_id).where(WorkloadToken.trust_record_id == number)
-        live = update(Token).where(Token.id.in_(made), Token.revoked_at.is_(None))
-        session.execute(live.values(revoked_at=record.revoked_at).execution_options(synchronize_session=False))
+        _revoke_tokens(session, number, record.revoked_at)
         _record(session, caller, EntryKind.TRUST_RECORD_REVOKE, record, record.revoked_at)
+
+
+def _revoke_tokens(session: Session, number: int, at: datetime) -> None:
+    made = select(WorkloadToken.token_id).where(WorkloadToken.trust_record_id == number)
+    live = update(Token).where(Token.id.in_(made), Token.revoked_at.is_(None), tokens.works_after(at))
+    session.execute(live.values(revoked_at=at).execution_options(synchronize_session=False))
 
 
 def visible(session: Session, caller: Caller, part: Slice) -> Page[TrustRecord]:
@@ -143,7 +147,9 @@ def find(session: Session, caller: Caller, number: int) -> TrustRecord:
 def newest_tokens(session: Session, record: TrustRecord, count: int = 20) -> list[tuple[Token, WorkloadToken]]:
     """What was exchanged under a record last."""
     query = select(Token, WorkloadToken).join(WorkloadToken, WorkloadToken.token_id == Token.id)
-    of_record = query.where(WorkloadToken.trust_record_id == record.id).order_by(Token.id.desc()).limit(count)
+    of_record = (
+        query.where(WorkloadToken.trust_record_id == record.id).order_by(WorkloadToken.token_id.desc()).limit(count)
+    )
     return [(token, workload) for token, workload in session.execute(of_record)]
 
 

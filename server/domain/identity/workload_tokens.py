@@ -1,6 +1,6 @@
 """Workload tokens: which token was made for which identity of a machine, so that each identity token makes only one."""
 
-from sqlalchemy import ForeignKey, LargeBinary, String
+from sqlalchemy import ForeignKey, Index, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from server.storage.database import Base, Key
@@ -15,8 +15,9 @@ class WorkloadToken(Base):
     """
 
     __tablename__ = "workload_tokens"
+    __table_args__ = (Index("ix_workload_tokens_trust_record_id_token_id", "trust_record_id", "token_id"),)
     token_id: Mapped[int] = mapped_column(ForeignKey("tokens.id"), primary_key=True, autoincrement=False)
-    trust_record_id: Mapped[int] = mapped_column(Key, ForeignKey("trust_records.id"), index=True)
+    trust_record_id: Mapped[int] = mapped_column(Key, ForeignKey("trust_records.id"))
     identity_sha256: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
     subject: Mapped[str] = mapped_column(String(SUBJECT_CHARACTERS_AT_MOST))
     run: Mapped[str | None] = mapped_column(String(120))

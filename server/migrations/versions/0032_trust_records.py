@@ -52,7 +52,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("token_id", name=op.f("pk_workload_tokens")),
         sa.UniqueConstraint("identity_sha256", name=op.f("uq_workload_tokens_identity_sha256")),
     )
-    op.create_index(op.f("ix_workload_tokens_trust_record_id"), "workload_tokens", ["trust_record_id"])
+    op.create_index("ix_workload_tokens_trust_record_id_token_id", "workload_tokens", ["trust_record_id", "token_id"])
     op.add_column("tokens", sa.Column("of_machine", sa.Boolean(), server_default=sa.false(), nullable=False))
     for columns in LISTED:
         op.drop_index(_index([*columns, "id"]), "tokens", if_exists=True)

@@ -9,7 +9,7 @@ import pytest
 from server.domain.callers import Caller
 from server.domain.downloads import issuing
 from server.domain.entry_kinds import EntryKind
-from server.domain.identity import authentication, people, trust_records
+from server.domain.identity import authentication, exchanges, people, trust_records
 from server.domain.permissions import Role
 from tests import tampering
 from tests.domain.audit.test_who_acted import AURORA, OWNER, by, found
@@ -264,9 +264,16 @@ def test_a_row_that_was_changed_is_named(sqlite_world: World, issuer: Issuer, ca
 
 
 def test_all_is_well_where_nothing_was_planted(world: World, issuer: Issuer) -> None:
-    """Records, exchanges at both doors, downloads and a revocation verify, with the tables."""
+    """Records, exchanges, downloads and a revocation verify, with the tables; what had ended is not revoked as well."""
     trusting(world, issuer)
     _download(world, issuer)
+    world.clock.advance(exchanges.LIFETIME)
     exchanged(world, issuer.token())
     _revoke(world)
+    trusting(world, issuer)
+    exchanged(world, issuer.token())
+    world.clock.advance(exchanges.LIFETIME)
+    exchanged(world, issuer.token())
+    world.add_person(AURORA, f"second@{AURORA}.example", Role.OWNER)
+    people.disable(world.use, world.admin, OWNER)
     assert found(world, tables=True) == []

@@ -15,7 +15,7 @@ from server.domain.delivery import reconciliation, suspicions
 from server.domain.delivery.suspicions import network_of
 from server.domain.downloads import issuing
 from server.domain.downloads.issuing import Download
-from server.domain.identity import organizations, people, tokens
+from server.domain.identity import authentication, organizations, people, tokens, trust_records
 from server.domain.identity.organizations import Organization
 from server.domain.permissions import Role
 from server.domain.publish.checkpoints import CheckpointFile
@@ -23,6 +23,7 @@ from server.domain.release import holds
 from server.domain.release.stages import StageState
 from server.storage.access_logs import Read
 from tests.access_log_lines import S3Words, Wanted, read_of, s3_line, write_log
+from tests.issuer import Issuer, exchanged, trusting
 from tests.world import STRANGER, World
 
 FOREIGN, GHOST, AFTER, OVER = "foreign_address", "ghost_read", "used_after_revocation", "over_read"
@@ -195,6 +196,20 @@ def test_a_url_that_outlives_what_it_rested_on(sqlite_world: World, tmp_path: Pa
     record = world.records("alarm")[-1]
     assert ENDS[end][1] in record["reason"]
     assert record["download"] == download.id
+
+
+def test_a_machine_s_url_that_outlives_its_trust_record(sqlite_world: World, issuer: Issuer, tmp_path: Path) -> None:
+    """Revoking the record is what ended it; a URL of a person's token is not touched."""
+    world = sqlite_world
+    number = trusting(world, issuer)
+    machine, _ = authentication.identify(world.use, exchanged(world, issuer.token()).text, STRANGER)
+    download, other = issue(world, machine), issue(world)
+    world.clock.advance(timedelta(seconds=10))
+    trust_records.revoke(world.use, world.person("cleared"), number)
+    later = world.use.clock() + timedelta(seconds=3)
+    assert raised(world, tmp_path, read_of(other, later)) == []
+    assert raised(world, tmp_path, read_of(download, later)) == [AFTER]
+    assert "the machine that asked for it was trusted no longer" in world.records("alarm")[-1]["reason"]
 
 
 def test_what_was_public_is_public_no_longer(sqlite_world: World, tmp_path: Path) -> None:

@@ -223,6 +223,31 @@ def test_a_revoked_trust_record_ends_everything(world: World, issuer: Issuer) ->
         trust_records.revoke(world.use, world.person("cleared"), number)
 
 
+def test_a_revoke_among_exchanges_leaves_nothing_that_works(world: World, issuer: Issuer) -> None:
+    """Whatever was exchanged at that moment: it came before, and ended with it, or it did not come."""
+    number = trusting(world, issuer)
+    texts, made = [issuer.token() for _ in range(24)], list[str]()
+
+    def show(text: str) -> None:
+        try:
+            made.append(exchanged(world, text).text)
+        except NotTrusted:
+            return
+
+    with ThreadPoolExecutor(6) as pool:
+        shown = [pool.submit(show, text) for text in texts[:12]]
+        revoked = pool.submit(trust_records.revoke, world.use, world.person("cleared"), number)
+        shown += [pool.submit(show, text) for text in texts[12:]]
+        for each in (*shown, revoked):
+            each.result()
+    assert 0 < len(made) < len(texts)
+    for text in made:
+        with pytest.raises(InvalidCredentials, match="revoked"):
+            caller_of(world, text)
+    kinds = [entry.kind for entry in world.entries() if entry.kind in {"token.exchange", "trust_record.revoke"}]
+    assert kinds == ["token.exchange"] * len(made) + ["trust_record.revoke"]
+
+
 def test_a_trust_record_ends(sqlite_world: World, issuer: Issuer) -> None:
     """With its last day."""
     world = sqlite_world
@@ -272,12 +297,12 @@ def test_it_acts_for_an_owner_who_still_is_one(
     assert len(world.records("token.exchange")) == before
 
 
-def test_a_trust_record_has_only_so_many_tokens(
+def test_only_so_many_are_exchanged_under_a_trust_record(
     sqlite_world: World, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Until some of them end."""
+    """Within a quarter of an hour."""
     world = sqlite_world
-    monkeypatch.setattr(exchanges, "LIVE_AT_MOST", 2)
+    monkeypatch.setattr(exchanges, "EXCHANGED_AT_MOST", 2)
     trusting(world, issuer)
     for _ in range(2):
         exchanged(world, issuer.token())
