@@ -4,6 +4,8 @@ import ipaddress
 import re
 from collections.abc import Iterable
 
+import idna
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -61,3 +63,14 @@ def lies_in(networks: Iterable[str], address: str | None) -> bool:
     """
     here = parse(address)
     return here is not None and any(here in network(_ZONE.sub("", kept)) for kept in networks)
+
+
+def require_ascii_host(host: str) -> None:
+    """Raise ValueError, which offers what browsers and certificates call it, for a host in another script."""
+    if host.isascii():
+        return
+    try:
+        plain = idna.encode(host, uts46=True).decode()
+    except idna.IDNAError:
+        raise ValueError("this host contains letters that no host name can have") from None
+    raise ValueError(f"write the host as browsers and certificates do: {plain}")

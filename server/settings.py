@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-import idna
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -23,7 +22,11 @@ from pydantic import (
 
 from server import addresses
 from server.addresses import is_loopback as is_loopback  # of whoever looks at public_url
-from server.identity_providers import AT_MOST, IdentityProvider
+from server.addresses import require_ascii_host
+from server.identity_providers import AT_MOST as PROVIDERS_AT_MOST
+from server.identity_providers import IdentityProvider
+from server.workload_issuers import AT_MOST as ISSUERS_AT_MOST
+from server.workload_issuers import WorkloadIssuer
 
 FILE_NAME = "weightgate.toml"
 PREFIX = "WEIGHTGATE_"
@@ -57,21 +60,10 @@ def _network(text: str) -> str:
 
 
 def _host_name(text: str) -> str:
-    _require_ascii_host(text)
+    require_ascii_host(text)
     if len(text) > 253 or not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", text):
         raise ValueError("write a host name in small letters, such as weights.example.org; an IPv6 address is none")
     return text
-
-
-def _require_ascii_host(host: str) -> None:
-    """Raise ValueError, which offers what browsers and certificates call it, for a host in another script."""
-    if host.isascii():
-        return
-    try:
-        plain = idna.encode(host, uts46=True).decode()
-    except idna.IDNAError:
-        raise ValueError("this host contains letters that no host name can have") from None
-    raise ValueError(f"write the host as browsers and certificates do: {plain}")
 
 
 # One plain address: no name, no list, nothing that could begin a header or another command, encoded or not.
@@ -80,7 +72,6 @@ MAIL_ADDRESS = re.compile(rf"(?=.{{1,254}}\Z)(?!.*=\?){_ATOM}(\.{_ATOM})*@[A-Za-
 SMTP_PORTS = {"smtps": 465, "smtp+starttls": 587, "smtp": 25}  # the ways to a mail server, and where it listens
 
 Network = Annotated[str, AfterValidator(_network)]
-ISSUERS_AT_MOST = 50
 BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
 HostName = Annotated[str, AfterValidator(_host_name)]
 _ROLE_LIKE = "arn:aws:iam::123456789012:role/downloads"
@@ -88,26 +79,6 @@ ROLE_ARN = re.compile(
     r"arn:aws[a-z-]{0,12}:iam::(?P<account>[A-Za-z0-9_-]{0,64}):role/([\w+=,.@-]{1,64}/){0,8}(?P<name>[\w+=,.@-]{1,64})",
     re.ASCII,
 )
-
-
-class WorkloadIssuer(BaseModel):
-    """Who signs identity tokens of machines. jwks_file: its keys, where it cannot be reached."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    url: str = Field(max_length=500)
-    jwks_file: Path | None = None
-    ca_file: Path | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _alone(cls, value: Any) -> Any:
-        return {"url": value} if isinstance(value, str) else value
-
-    @field_validator("url")
-    @classmethod
-    def _url(cls, value: str) -> str:
-        return _issuer(value)
 
 
 class Settings(BaseModel):
@@ -181,7 +152,7 @@ class Settings(BaseModel):
     mail_from: str | None = Field(default=None, validate_default=True)
     development_mails: bool = False
 
-    identity_providers: tuple[IdentityProvider, ...] = Field(default=(), max_length=AT_MOST)
+    identity_providers: tuple[IdentityProvider, ...] = Field(default=(), max_length=PROVIDERS_AT_MOST)
 
     @field_validator("public_url")
     @classmethod
@@ -291,10 +262,8 @@ class Settings(BaseModel):
             value = getattr(self, name)
             if isinstance(value, Path):
                 object.__setattr__(self, name, self.folder / value)
-        for issuer in self.workload_issuers:
-            for name in ("jwks_file", "ca_file"):
-                if (path := getattr(issuer, name)) is not None:
-                    object.__setattr__(issuer, name, self.folder / path)
+        issuers = tuple(one.starting_at(self.folder) for one in self.workload_issuers)
+        object.__setattr__(self, "workload_issuers", issuers)
         providers = tuple(one.starting_at(self.folder) for one in self.identity_providers)
         object.__setattr__(self, "identity_providers", providers)
         for name in ("database_url", "sealer_database_url", "migration_database_url"):
@@ -374,7 +343,7 @@ def _sentence(error: Any, variables: Mapping[str, Any]) -> str:
 def _origin(value: str, *, like: str, readable: str) -> str:
     """The value without a closing slash. Raises ValueError unless it is a scheme, a host and perhaps a port."""
     parts = urlsplit(value)
-    _require_ascii_host(parts.hostname or "")
+    require_ascii_host(parts.hostname or "")
     bare = value.rstrip("/") == f"{parts.scheme}://{parts.netloc}" and parts.port != 0
     plain = re.fullmatch(r"[A-Za-z0-9.:\[\]-]+", parts.netloc)  # no name and password before the host either
     if parts.scheme not in {"http", "https"} or not parts.hostname or not bare or not plain:
@@ -382,17 +351,6 @@ def _origin(value: str, *, like: str, readable: str) -> str:
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ValueError(f"use https://: over plain http anyone on the network can read {readable}")
     return value.rstrip("/")
-
-
-def _issuer(value: str) -> str:
-    """An issuer's address exactly as its tokens name it. Raises ValueError."""
-    parts = urlsplit(value)
-    _require_ascii_host(parts.hostname or "")
-    if not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?", value) or not parts.hostname:
-        raise ValueError("write the issuer as its tokens name it, such as https://token.actions.githubusercontent.com")
-    if parts.port == 0 or (parts.scheme == "http" and not is_loopback(parts.hostname)):
-        raise ValueError("use https://: over plain http anyone on the network can pass off their keys as the issuer's")
-    return value
 
 
 def _mail_server(value: str) -> str:

@@ -29,7 +29,7 @@ from server.domain.identity.identity_tokens import _Registry
 from server.domain.identity.tokens import NewToken
 from server.domain.identity.trust_records import Terms
 from server.domain.permissions import Scope
-from server.settings import WorkloadIssuer
+from server.workload_issuers import WorkloadIssuer
 from tests.world import STRANGER, World
 
 KINDS: dict[str, Callable[[], Key]] = {

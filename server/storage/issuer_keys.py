@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from server.settings import WorkloadIssuer, is_loopback
+from server.addresses import is_loopback
 from server.storage import bounded_get, strict_json
 from server.storage.bounded_get import FetchFailed
 from server.storage.strict_json import NotStrict
+from server.workload_issuers import WorkloadIssuer
 
 KEPT_SECONDS = 3600.0
 ASKED_AGAIN_AFTER_SECONDS = 60.0  # for a key ID that is unknown

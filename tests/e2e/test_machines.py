@@ -8,8 +8,8 @@ import pytest
 from server.domain.identity import trust_records
 from server.domain.identity.trust_records import Terms
 from server.domain.permissions import Scope
-from server.settings import WorkloadIssuer
 from server.storage import issuer_keys
+from server.workload_issuers import WorkloadIssuer
 from tests import s3
 from tests.oidc_provider import AUDIENCE, MACHINE, OTHER, OidcProvider, Passed
 from tests.web.api.test_token_exchange import TYPE, ask

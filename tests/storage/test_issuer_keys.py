@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from server.settings import WorkloadIssuer
 from server.storage import issuer_keys
 from server.storage.issuer_keys import IssuerKeys, IssuerKeysUnavailable
+from server.workload_issuers import WorkloadIssuer
 from tests.issuer import KEYS, WELL_KNOWN, Issuer, say
 
 
