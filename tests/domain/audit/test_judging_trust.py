@@ -1,5 +1,6 @@
 """Machines in the log: each entry here is well formed, committed and sealed, and still `log verify` names it."""
 
+import hashlib
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -9,11 +10,11 @@ import pytest
 from server.domain.callers import Caller
 from server.domain.downloads import issuing
 from server.domain.entry_kinds import EntryKind
-from server.domain.identity import authentication, exchanges, people, trust_records
+from server.domain.identity import authentication, exchanges, people, tokens, trust_records
 from server.domain.permissions import Role
 from tests import tampering
 from tests.domain.audit.test_who_acted import AURORA, OWNER, by, found
-from tests.issuer import Issuer, exchanged, trusting
+from tests.issuer import NEVER_ASKED, Issuer, exchanged, trust_nobody, trusting
 from tests.world import STRANGER, World
 
 Planting = Callable[[World, Issuer], dict[str, Any]]
@@ -277,3 +278,66 @@ def test_all_is_well_where_nothing_was_planted(world: World, issuer: Issuer) -> 
     world.add_person(AURORA, f"second@{AURORA}.example", Role.OWNER)
     people.disable(world.use, world.admin, OWNER)
     assert found(world, tables=True) == []
+
+
+def _promoted(world: World, _: Issuer) -> None:
+    """A member whom SQL made an owner creates a record, by the real command, which reads the table."""
+    email = f"second@{AURORA}.example"
+    world.add_person(AURORA, email, Role.MEMBER)
+    tampering.run(world.settings.database_url, "UPDATE people SET role = 'owner' WHERE email = :email", email=email)
+    world.example.people["second"] = {"email": email}
+    trusting(world, NEVER_ASKED, by="second")
+
+
+def _revived(world: World, issuer: Issuer) -> None:
+    """A revoked record that SQL brought back: a machine gets a token, and downloads."""
+    _revoke(world)
+    tampering.run(world.settings.database_url, "UPDATE trust_records SET revoked_at = NULL")
+    issuing.issue(world.use, _machine(world, issuer), world.order())
+
+
+def _replayed(world: World, issuer: Issuer) -> None:
+    """An identity token that SQL let be forgotten is exchanged once more."""
+    text = issuer.token()
+    exchanged(world, text)
+    tampering.run(world.settings.database_url, "DELETE FROM workload_tokens")
+    exchanged(world, text)
+
+
+def _slipped_in(world: World, issuer: Issuer) -> None:
+    """A machine's token that SQL alone made: its exchange is not in the log."""
+    exchanged(world, issuer.token())
+    text = tokens.render("planted00000", b"x" * 32, tokens.SHORT_PREFIX)
+    tampering.run(
+        world.settings.database_url,
+        "INSERT INTO tokens (id, public_id, secret_sha256, organization_id, person_id, name, scopes, networks, "
+        "created_at, expires_at, of_machine) SELECT 999, 'planted00000', :hashed, organization_id, person_id, name, "
+        "scopes, networks, created_at, expires_at, of_machine FROM tokens ORDER BY id DESC LIMIT 1",
+        hashed=hashlib.sha256(text.encode()).digest(),
+    )
+    caller, _ = authentication.identify(world.use, text, STRANGER)
+    issuing.issue(world.use, caller, world.order())
+
+
+BY_SQL: dict[Callable[[World, Issuer], None], list[str]] = {
+    _promoted: ["had the role member, which does not allow this"],
+    _revived: ["trust record 1 had been revoked", "trust record 1, under which token"],
+    _replayed: ["its identity token had been exchanged before"],
+    _slipped_in: ["it was done with a token that the log does not know"],
+}
+
+
+@pytest.mark.parametrize("act", BY_SQL, ids=lambda act: act.__name__)
+def test_what_sql_made_possible_is_named(
+    sqlite_world: World, issuer: Issuer, act: Callable[[World, Issuer], None]
+) -> None:
+    """The server believed its tables; the log does not."""
+    world = sqlite_world
+    trusting(world, issuer)
+    if act is _promoted:
+        trust_nobody(world)
+    world.tampered = True
+    act(world, issuer)
+    told = [said for _, said in found(world)]
+    for sentence in BY_SQL[act]:
+        assert any(sentence in said for said in told), told
