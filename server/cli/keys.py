@@ -75,7 +75,7 @@ def rotate(
 
 @keys.command("rotate-s3")
 @click.option("--prepare", is_flag=True, help="Only make the next secret, to copy it to the other machines first.")
-@click.option("--now", "at_once", is_flag=True, help="Given keys stop working at once, because the secret leaked.")
+@click.option("--now", "at_once", is_flag=True, help="Given keys stop working immediately, because the secret leaked.")
 @with_json
 @click.pass_obj
 def rotate_s3(instance: Instance, prepare: bool, at_once: bool, as_json: bool) -> None:

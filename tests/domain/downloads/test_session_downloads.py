@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from server.domain.downloads import live_urls, outlasting, session_downloads
+from server.domain.downloads import live_urls, session_downloads
 from server.domain.errors import AuthenticationRequired, NoSuchCheckpoint, NotCleared, StageHeld
 from server.domain.release import holds
 from server.storage.object_errors import ObjectStoreError, ObjectStoreUnavailable
@@ -79,17 +79,6 @@ def test_keys_count_as_living_until_their_end(world: World) -> None:
         assert live_urls.of_held(session, world.admin, "gpt-2", world.clock()).count == 0
         after = world.clock() + timedelta(seconds=80)
         assert live_urls.of_held(session, world.admin, STAGE, after).count == 0
-
-
-def test_how_long_anything_works_is_said(sqlite_world: World) -> None:
-    """The keys' time is told beside that of URLs, where the store makes keys."""
-    made = sqlite_world.settings
-    assert outlasting.sentence(made) == "URLs that were already issued work for up to 300 seconds."
-    sessions.open_door(sqlite_world)
-    made = sqlite_world.use.settings
-    assert outlasting.seconds(made) == 3615
-    assert outlasting.at_most(made) == timedelta(seconds=3615)
-    assert "keys for S3 tools, which the store made, for up to 3615 seconds" in outlasting.sentence(made)
 
 
 def test_the_audit_finds_keys_that_nobody_may_have(world: World) -> None:
