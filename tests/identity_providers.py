@@ -9,7 +9,7 @@ from server.domain.accounts import identity_links
 from server.domain.accounts.provider_ceremonies import Back, Purpose
 from server.identity_providers import IdentityProvider
 from server.storage import keys
-from server.storage.identity_providers import Proof
+from server.storage.provider_answers import Proof
 from tests.oidc_provider import CONFIDENTIAL, SECRET, OidcProvider
 from tests.visits import Visit
 from tests.world import World

@@ -32,6 +32,7 @@ TESTED_IN = {
     "domain/accounts/provider_sign_in": "web/portal/account/test_provider_sign_in.py",
     "domain/identity/linked_identities": "web/portal/account/test_provider_sign_in.py",
     "storage/identity_providers": "web/portal/account/test_provider_sign_in.py",
+    "storage/provider_answers": "web/portal/account/test_provider_sign_in.py",
     "storage/provider_fetches": "web/portal/account/test_provider_sign_in.py",
     "storage/provider_metadata": "domain/operation/test_doctor.py",
     "domain/accounts/sign_in": "web/portal/account/test_sign_in.py",  # steps that only a browser's cookies connect

@@ -5,7 +5,7 @@ from contextlib import closing, suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from sqlalchemy import func, select, text
 
@@ -17,7 +17,6 @@ from server.storage.anchor_bucket import AnchorBucket
 from server.storage.attachments import AttachmentObjects
 from server.storage.bucket_policy import BucketPolicy
 from server.storage.database import DATABASE_ERRORS, Database, DatabaseUnavailable, Moment
-from server.storage.identity_providers import ProviderClient
 from server.storage.issuer_keys import IssuerKeys
 from server.storage.object_errors import ObjectStoreError
 from server.storage.objects import ObjectStore, S3Objects
@@ -28,6 +27,9 @@ from server.storage.signing_following import FollowingSigner
 from server.storage.signing_s3 import S3Signer
 from server.storage.store_sessions import StoreSessions
 from server.storage.uploads import UploadObjects
+
+if TYPE_CHECKING:
+    from server.storage.identity_providers import ProviderClient
 
 Clock = Callable[[], datetime]
 
@@ -191,8 +193,10 @@ class Resources:
         return UploadObjects(**self._store_address(), bucket=self.settings.s3_bucket, credentials=credentials)
 
     @cached_property
-    def identity_providers(self) -> dict[str, ProviderClient]:
+    def identity_providers(self) -> "dict[str, ProviderClient]":
         """Those that people of organizations sign in with, by their ids."""
+        from server.storage.identity_providers import ProviderClient  # slow to load, and most commands ask none
+
         at = f"{self.settings.public_url}/sign-in/with"
         known = self.settings.identity_providers
         return {one.id: ProviderClient(one, f"{at}/{one.id}/return", self.clock) for one in known}

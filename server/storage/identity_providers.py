@@ -3,7 +3,6 @@
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +17,7 @@ from joserfc.jws import JWSRegistry
 
 from server.identity_providers import IdentityProvider
 from server.storage import keys, provider_metadata
+from server.storage.provider_answers import Ask, Proof, ProviderRefused
 from server.storage.provider_fetches import as_object, bounded, fetch_json, typed_errors
 from server.storage.provider_metadata import ALGORITHMS, Published
 
@@ -29,31 +29,6 @@ MAX_AGE_SECONDS = "43200"  # of a sign-in at the provider, as we ask for it
 SUBJECT_CHARACTERS_AT_MOST = 255
 _SCOPES = "openid profile"
 _FIT_TO_QUOTE = re.compile(r"[\w .'\"-]{1,80}", re.ASCII)
-
-
-class ProviderRefused(Exception):
-    """What came back does not prove to us who somebody is. The text says why, and quotes no token."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """The secrets that one sign-in is bound to. The browser sees the first two, the provider a hash of the third."""
-
-    state: str
-    nonce: str
-    verifier: str
-
-
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """Whom a provider says that somebody is, and how it knows. signed_in_at: None where it does not say."""
-
-    issuer: str
-    subject: str
-    name: str
-    signed_in_at: datetime | None
-    amr: frozenset[str]
-    acr: str | None
 
 
 class ProviderClient:

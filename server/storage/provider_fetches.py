@@ -13,6 +13,8 @@ from authlib.integrations.requests_client import OAuth2Session
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
+from server.storage.provider_answers import ProviderUnavailable
+
 ANSWER_BYTES_AT_MOST = 256 * 1024
 STEP_SECONDS = 5  # to connect, and between two bytes
 ANSWER_SECONDS = 10  # altogether
@@ -20,10 +22,6 @@ _CHUNK_BYTES = 16 * 1024
 # Of this process: a provider that is slow to answer shall not hold every thread of the server.
 _turns = threading.BoundedSemaphore(3)
 TURN_SECONDS = 2
-
-
-class ProviderUnavailable(Exception):
-    """The provider does not answer as one does. The text says how, and quotes nothing that it sent."""
 
 
 class _BoundedAdapter(HTTPAdapter):

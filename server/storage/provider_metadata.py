@@ -8,7 +8,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey, import_key
 
 from server.identity_providers import require_url
-from server.storage.provider_fetches import ProviderUnavailable
+from server.storage.provider_answers import ProviderUnavailable
 
 # Asymmetric ones: otherwise whoever knows the client secret, or nothing at all, could sign anybody in.
 ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -15,8 +16,10 @@ from server.domain.errors import IdentityNotAccepted, IdentityProviderUnavailabl
 from server.domain.resources import Resources
 from server.identity_providers import IdentityProvider
 from server.storage import keys
-from server.storage.identity_providers import Ask, Proof, ProviderClient, ProviderRefused
-from server.storage.provider_fetches import ProviderUnavailable
+from server.storage.provider_answers import Ask, Proof, ProviderRefused, ProviderUnavailable
+
+if TYPE_CHECKING:
+    from server.storage.identity_providers import ProviderClient
 
 AGAIN_SECONDS = 10  # when to try again a provider that does not respond
 
@@ -49,7 +52,7 @@ class Back:
         return bool(self.proof.amr & {*methods}) or self.proof.acr in levels
 
 
-def client(use: Resources, provider_id: str) -> ProviderClient:
+def client(use: Resources, provider_id: str) -> "ProviderClient":
     """The provider of this name. Raises NotFound."""
     found = use.identity_providers.get(provider_id)
     if found is None:
@@ -123,7 +126,7 @@ def unavailable(provider: IdentityProvider, error: ProviderUnavailable) -> Ident
     )
 
 
-def _redeemed(at_provider: ProviderClient, ask: Ask, answer: Mapping[str, str]) -> Proof:
+def _redeemed(at_provider: "ProviderClient", ask: Ask, answer: Mapping[str, str]) -> Proof:
     issuer = answer.get("iss")  # RFC 9207: else one provider could pass off another's answer as its own
     if issuer != at_provider.provider.issuer and (issuer is not None or at_provider.published().names_itself):
         raise ProviderRefused("its answer is not its own")

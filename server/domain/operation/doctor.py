@@ -34,7 +34,7 @@ from server.storage.keys import KeyFileError
 from server.storage.mail import MailServerUnavailable
 from server.storage.objects import ObjectStoreError, ObjectStoreRefused, ObjectStoreUnavailable
 from server.storage.probes import ProbeFailed
-from server.storage.provider_fetches import ProviderUnavailable
+from server.storage.provider_answers import ProviderUnavailable
 from server.storage.signing import StoredObject
 from server.storage.signing_check import SigningMismatch
 

@@ -12,6 +12,7 @@ import pyotp
 import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
+from limits import parse
 from werkzeug.test import TestResponse
 
 from server.domain.accounts import invitations
@@ -19,6 +20,8 @@ from server.domain.identity import linked_identities, people
 from server.domain.permissions import Role
 from server.domain.release import holds
 from server.storage import identity_providers, provider_fetches
+from server.web.portal.kit import limits
+from server.web.portal.kit.limits import Limit
 from tests.domain.accounts.test_factors import begin_a_step
 from tests.domain.accounts.test_invitations import NEW, secret_of
 from tests.identity_providers import AURORA, NAME, come_back, go, leave, link, use_provider
@@ -425,6 +428,31 @@ def test_a_provider_that_has_ended_is_away(linked: World, oidc_provider: OidcPro
     use_provider(linked, oidc_provider, issuer="http://127.0.0.1:1")
     answer = linked.visit(None).post("/sign-in/with/lab")
     assert (answer.status_code, "does not respond" in words(answer)) == (503, True)
+
+
+def test_a_client_secret_that_is_gone_signs_nobody_in(linked: World, oidc_provider: OidcProvider) -> None:
+    """Nor does the page say where it should be."""
+    visit = linked.visit(None)
+    address = oidc_provider.go_through(leave(visit), "ada", second_factor=True)
+    secret_file = linked.use.settings.identity_providers[0].client_secret_file
+    assert secret_file is not None
+    secret_file.unlink()
+    answer = come_back(visit, address)
+    assert (answer.status_code, secret_file.name in answer.text) == (503, False)
+    assert rows(linked) == []
+
+
+def test_tries_are_counted_by_where_they_come_from(
+    linked: World, oidc_provider: OidcProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way there and the way back alike: each makes us ask a provider."""
+    monkeypatch.setitem(limits.RATES, Limit.PROVIDER_OF_ADDRESS, parse("2 per 15 minutes"))
+    visit = linked.visit(None)
+    address = oidc_provider.go_through(leave(visit), "ada", second_factor=True)
+    leave(linked.visit(None))
+    assert come_back(visit, address).status_code == 429
+    assert linked.visit(None).post("/sign-in/with/lab").status_code == 429
+    assert rows(linked) == []
 
 
 # --- Linking, unlinking, confirming ----------------------------------------------------------
