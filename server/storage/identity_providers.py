@@ -18,7 +18,7 @@ from joserfc.jws import JWSRegistry
 from server.identity_providers import IdentityProvider
 from server.storage import keys, provider_metadata
 from server.storage.provider_answers import Ask, Proof, ProviderRefused
-from server.storage.provider_fetches import as_object, bounded, fetch_json, typed_errors
+from server.storage.provider_fetches import ProviderFetches, as_object, typed_errors
 from server.storage.provider_metadata import ALGORITHMS, Published
 
 DISCOVERY = "/.well-known/openid-configuration"
@@ -36,6 +36,7 @@ class ProviderClient:
 
     def __init__(self, provider: IdentityProvider, redirect_uri: str, clock: Callable[[], datetime]) -> None:
         self.provider, self.redirect_uri, self._clock = provider, redirect_uri, clock
+        self._fetches = ProviderFetches(provider.ca_file)
         self._published: tuple[float, Published] | None = None
         self._keys: tuple[float, KeySet] | None = None
 
@@ -74,8 +75,7 @@ class ProviderClient:
         """What the provider publishes of itself. Raises ProviderUnavailable."""
         known = self._published
         if known is None or time.monotonic() > known[0] + KEPT_SECONDS:
-            with self._session(None) as session:
-                said = fetch_json(session, self.provider.issuer.rstrip("/") + DISCOVERY)
+            said = self._fetches.document(self.provider.issuer.rstrip("/") + DISCOVERY)
             known = self._published = time.monotonic(), provider_metadata.read(said, self.provider.issuer)
         return known[1]
 
@@ -83,9 +83,7 @@ class ProviderClient:
         """The keys that the provider signs with. again: an unknown one was met. Raises ProviderUnavailable."""
         known, uri = self._keys, self.published().jwks_uri
         if known is None or time.monotonic() > known[0] + (KEYS_AGAIN_SECONDS if again else KEPT_SECONDS):
-            with self._session(None) as session:
-                said = fetch_json(session, uri)
-            known = self._keys = time.monotonic(), provider_metadata.usable_keys(said)
+            known = self._keys = time.monotonic(), provider_metadata.usable_keys(self._fetches.document(uri))
         return known[1]
 
     def _exchanged(self, ask: Ask, code: str) -> str:
@@ -118,7 +116,7 @@ class ProviderClient:
             self.provider.client_id, secret, scope=_SCOPES, redirect_uri=self.redirect_uri,
             token_endpoint_auth_method="none" if secret is None else secret_method, code_challenge_method="S256",
         )  # fmt: skip
-        return bounded(made, self.provider.ca_file)
+        return self._fetches.bounded(made, self.published().token_endpoint)
 
 
 def _require_token(response: requests.Response) -> requests.Response:

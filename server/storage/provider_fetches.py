@@ -11,47 +11,75 @@ from typing import Any
 import requests
 from authlib.integrations.requests_client import OAuth2Session
 from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError
 
+from server.storage import bounded_get, strict_json
+from server.storage.bounded_get import FetchFailed
 from server.storage.provider_answers import ProviderUnavailable
+from server.storage.strict_json import NotStrict
 
 ANSWER_BYTES_AT_MOST = 256 * 1024
-STEP_SECONDS = 5  # to connect, and between two bytes
-ANSWER_SECONDS = 10  # altogether
-_CHUNK_BYTES = 16 * 1024
-# Of this process: a provider that is slow to answer shall not hold every thread of the server.
-_turns = threading.BoundedSemaphore(3)
+STEP_SECONDS = 5  # to connect, and between two bytes; for a document altogether
+ANSWER_SECONDS = 10  # altogether, for a code that is exchanged
+AT_ONCE = 2  # of one provider: one that is slow holds up neither every thread of the server nor the others' people
 TURN_SECONDS = 2
+_CHUNK_BYTES = 16 * 1024
+
+
+class ProviderFetches:
+    """What one provider is asked. Safe for threads."""
+
+    def __init__(self, ca_file: Path | None) -> None:
+        self._ca_file = ca_file
+        self._turns = threading.BoundedSemaphore(AT_ONCE)
+
+    def document(self, url: str) -> dict[str, Any]:
+        """GET a JSON object, from there and not from where that may redirect to. Raises ProviderUnavailable."""
+        with self.turn():
+            try:
+                data = bounded_get.get(url, self._ca_file, bytes_at_most=ANSWER_BYTES_AT_MOST, seconds=STEP_SECONDS)
+                return strict_json.load_object(data)
+            except FetchFailed as error:
+                raise ProviderUnavailable(f"it does not respond ({error})") from None
+            except NotStrict:
+                raise ProviderUnavailable("its answer is not a JSON object") from None
+
+    def bounded(self, session: OAuth2Session, url: str) -> OAuth2Session:
+        """Make a session one that waits within bounds. url: what it will ask, over the environment's proxy if https."""
+        session.trust_env = False  # no .netrc of whoever started this process
+        session.proxies = get_environ_proxies(url) if url.startswith("https:") else {}
+        session.verify = True if self._ca_file is None else str(self._ca_file)
+        for scheme in ("https://", "http://"):  # the settings let http reach loopback only
+            session.mount(scheme, _BoundedAdapter(self))
+        return session
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for one's turn. Raises ProviderUnavailable."""
+        if not self._turns.acquire(timeout=TURN_SECONDS):
+            raise ProviderUnavailable("too many people are signing in with it at the same time")
+        try:
+            yield
+        finally:
+            self._turns.release()
 
 
 class _BoundedAdapter(HTTPAdapter):
     """Reads an answer within the bounds before anybody else sees it."""
 
+    def __init__(self, fetches: ProviderFetches) -> None:
+        super().__init__(max_retries=0)
+        self._fetches = fetches
+
     def send(self, request: requests.PreparedRequest, **more: Any) -> requests.Response:  # type: ignore[override]
-        with _turn():
+        with self._fetches.turn():
             response = super().send(request, **more | {"stream": True, "timeout": STEP_SECONDS})
             try:
                 response._content = _read(response)
             finally:
                 response.close()
         return response
-
-
-def bounded(session: OAuth2Session, ca_file: Path | None) -> OAuth2Session:
-    """Make a session one that waits within bounds and takes nothing from the environment."""
-    session.trust_env = False  # neither a proxy nor a .netrc of whoever started this process
-    session.headers["Accept-Encoding"] = "identity"  # what is packed small could unpack to much more
-    session.verify = True if ca_file is None else str(ca_file)
-    for scheme in ("https://", "http://"):  # the settings let http reach loopback only
-        session.mount(scheme, _BoundedAdapter(max_retries=0))
-    return session
-
-
-def fetch_json(session: OAuth2Session, url: str) -> dict[str, Any]:
-    """GET a JSON object, from there and not from where that may redirect to. Raises ProviderUnavailable."""
-    with typed_errors():
-        response = session.request("GET", url, withhold_token=True, allow_redirects=False)
-    return as_object(response)
 
 
 def as_object(response: requests.Response) -> dict[str, Any]:
@@ -86,13 +114,3 @@ def _read(response: requests.Response) -> bytes:
         if time.monotonic() > until:
             raise ProviderUnavailable(f"its answer took more than {ANSWER_SECONDS} s")
     return bytes(content)
-
-
-@contextmanager
-def _turn() -> Iterator[None]:
-    if not _turns.acquire(timeout=TURN_SECONDS):
-        raise ProviderUnavailable("too many people are signing in with it right now")
-    try:
-        yield
-    finally:
-        _turns.release()
