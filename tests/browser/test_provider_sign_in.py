@@ -22,6 +22,7 @@ from tests.browser.test_passkeys import grow_stale
 from tests.oidc_provider import PASSWORD
 
 AXE = Axe()
+STILL = {"reduced_motion": "reduce"}  # colors are looked at, and not on their way to others
 PHONE = {"width": 320, "height": 640}
 
 
@@ -71,7 +72,7 @@ def sign_out(page: Page) -> None:
 @pytest.fixture
 def page(people: People) -> Iterator[Page]:
     """A browser in which nobody has been yet."""
-    with people.at(None, None) as page:
+    with people.at(None, None, **STILL) as page:
         yield page
 
 
@@ -95,7 +96,7 @@ def test_an_invited_person_comes_by_the_provider_and_comes_again(people: People,
 
 def test_an_identity_is_linked_signs_in_confirms_and_is_removed(people: People, page: Page) -> None:
     """By an admin, whose acts need a proof: given at the provider, with what was typed kept meanwhile."""
-    with people.at("admin2", "/account") as account:
+    with people.at("admin2", "/account", **STILL) as account:
         account.get_by_role("button", name=f"Link {PROVIDER_NAME}").click()
         if account.get_by_label("Code").is_visible():
             account.get_by_label("Code").fill(people.code("admin2"))
@@ -126,7 +127,7 @@ def test_an_identity_is_linked_signs_in_confirms_and_is_removed(people: People, 
 
 def test_without_a_second_factor_there_ours_is_asked_for(people: People, page: Page) -> None:
     """And somebody whom nobody has linked reads whom to ask."""
-    with people.at("publisher", "/account") as account:
+    with people.at("publisher", "/account", **STILL) as account:
         account.get_by_role("button", name=f"Link {PROVIDER_NAME}").click()
         if account.get_by_label("Code").is_visible():
             account.get_by_label("Code").fill(people.code("publisher"))
@@ -140,7 +141,7 @@ def test_without_a_second_factor_there_ours_is_asked_for(people: People, page: P
     page.get_by_label("Code").fill(people.code("publisher"))
     page.get_by_role("button", name="Sign in", exact=True).click()
     page.get_by_role("navigation", name="Main places").wait_for()
-    with people.at(None, "/sign-in") as stranger:
+    with people.at(None, "/sign-in", **STILL) as stranger:
         stranger.get_by_role("button", name=f"Sign in with {PROVIDER_NAME}").click()
         at_the_provider(stranger, "dee")
         stranger.get_by_text("no account here is linked to that identity").wait_for()
