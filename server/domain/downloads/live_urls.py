@@ -3,7 +3,7 @@
 And which keys that the store made for S3 tools, which live longer and are counted apart.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -50,6 +50,8 @@ class LiveUrls:
     until: datetime | None
     more: bool
     keys: int = 0  # downloads whose keys the store made; they are no URLs
+    keys_until: datetime | None = None
+    urls_until: datetime | None = None
 
 
 def under_clearance(
@@ -103,9 +105,14 @@ def _live(session: Session, caller: Caller, at: datetime, wanted: _Wanted) -> Li
     urls, looked_at = _with_urls(session, caller, at, wanted)
     keys, asked_for = _with_keys(session, caller, at, wanted)
     every = sorted([*urls, *keys], key=lambda live: live.id, reverse=True)  # by when they were issued
-    until = max((live.until for live in every), default=None)
     more = LOOKED_AT_ONCE in {looked_at, asked_for}
-    return LiveUrls(every[:SHOWN], len(every), sum(live.urls for live in every), until, more, len(keys))
+    of_urls = sum(live.urls for live in urls)
+    ends = (_last(every), more, len(keys), _last(keys), _last(urls))
+    return LiveUrls(every[:SHOWN], len(every), of_urls, *ends)
+
+
+def _last(found: Sequence[LiveDownload]) -> datetime | None:
+    return max((live.until for live in found), default=None)
 
 
 def _with_urls(session: Session, caller: Caller, at: datetime, wanted: _Wanted) -> tuple[list[LiveDownload], int]:

@@ -113,22 +113,20 @@ def key_doors(use: Resources) -> str:
 
 def oci_door(use: Resources) -> str:
     """Container tools are told where a token is had, get none for a wrong one, and cannot write."""
-    made = use.settings
-    if not made.oci_door:
+    url = use.settings.public_url
+    if not use.settings.oci_door:
         return "not open: container tools find nothing here (oci_door is off)"
     basic = base64.b64encode(f"any:{_NO_TOKEN}".encode()).decode()
     tried = (
-        _Probe("a conversation's beginning", "/v2/", 401, f'Bearer realm="{made.public_url}/v2/token"'),
+        _Probe("a conversation's beginning", "/v2/", 401, f'Bearer realm="{url}/v2/token"'),
         _Probe("who has no token", "/v2/token", 200, '"token":"anonymous"'),
         _Probe(
             "a password that is no token", "/v2/token", 401, "UNAUTHORIZED", headers={"Authorization": f"Basic {basic}"}
         ),
         _Probe("a push", f"/v2/{PROBED_STAGE}/blobs/uploads/", 405, "UNSUPPORTED", "POST"),
     )
-    told = _where_the_server_answers(made.public_url, "the registry", tried)
-    return (
-        told or f"the registry at {made.public_url} says where tokens are had, and takes neither a wrong one nor a push"
-    )
+    told = _where_the_server_answers(url, "the registry", tried)
+    return told or f"the registry at {url} says where tokens are had, and takes neither a wrong one nor a push"
 
 
 def _where_the_server_answers(url: str, door: str, tried: Iterable[_Probe]) -> str | None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from server.domain.downloads import cutting, issuing
+from server.domain.downloads import cutting, issuing, session_downloads
+from tests import sessions
 from tests.visits import words
 from tests.world import World
 
@@ -90,3 +91,15 @@ def test_what_is_not_on_hold_is_neither_cut_nor_lifted(sqlite_world: World, name
     answer = admin.post(f"/admin/holds/{name}", fields)
     assert answer.status_code == 409
     assert "is not on hold" in words(answer)
+
+
+def test_keys_of_the_store_are_told_apart_from_urls(sqlite_world: World) -> None:
+    """Who places a hold reads that they go on, and until when; of URLs nothing is said where there are none."""
+    sessions.open_door(sqlite_world)
+    session_downloads.issue(sqlite_world.use, sqlite_world.caller("cleared"), "mini-gpt/base")
+    text = sqlite_world.visit("admin").get("/admin/holds/place?on=mini-gpt/base").text
+    assert "1 set of keys</strong> that the store made for S3 tools works, even after a hold" in text
+    assert "0 URL" not in text
+    issuing.issue(sqlite_world.use, sqlite_world.caller("cleared"), sqlite_world.order("mini-gpt/base"))
+    text = sqlite_world.visit("admin").get("/admin/holds/place?on=mini-gpt/base").text
+    assert "URLs</strong> of 1 download are still valid" in text
