@@ -101,12 +101,12 @@ def piece(part: ast.expr) -> str:
 
 
 def test_every_address_that_domain_writes_leads_to_a_page(app: Flask) -> None:
-    """Mails, and one refusal, are written where no route is known: each of their links is one that the app answers."""
+    """Mails, one refusal and the way back from a provider are written where no route is known: the app answers each."""
     routes = app.url_map.bind("weights.example")
     found = list(of_domain())
     assert {name for name, _ in found} == {
         "decision_notices.py", "ending_notices.py", "finding_notices.py", "invitations.py", "notices.py",
-        "password_resets.py", "rule.py",
+        "password_resets.py", "resources.py", "rule.py",
     }  # fmt: skip
     assert len(found) > 10
     for _, path in found:

@@ -197,9 +197,11 @@ class Resources:
         """Those that people of organizations sign in with, by their ids."""
         from server.storage.identity_providers import ProviderClient  # slow to load, and most commands ask none
 
-        at = f"{self.settings.public_url}/sign-in/with"
-        known = self.settings.identity_providers
-        return {one.id: ProviderClient(one, f"{at}/{one.id}/return", self.clock) for one in known}
+        made = self.settings
+        return {
+            one.id: ProviderClient(one, f"{made.public_url}/sign-in/with/{one.id}/return", self.clock)
+            for one in made.identity_providers
+        }
 
     def log_signer(self, vkey: str) -> Signer:
         """The worker's: signs heads. Raises KeyFileError when the key file is not the key that the log names."""

@@ -144,9 +144,12 @@ def find(session: Session, caller: Caller, number: int) -> TrustRecord:
     return record
 
 
-def newest_tokens(session: Session, record: TrustRecord, count: int = 20) -> list[tuple[Token, WorkloadToken]]:
-    """What was exchanged under a record last."""
+def newest_tokens(
+    session: Session, caller: Caller, record: TrustRecord, count: int = 20
+) -> list[tuple[Token, WorkloadToken]]:
+    """What was exchanged last under one of the `visible` records."""
     query = select(Token, WorkloadToken).join(WorkloadToken, WorkloadToken.token_id == Token.id)
+    query = query.join(TrustRecord, TrustRecord.id == WorkloadToken.trust_record_id).where(*_own(caller))
     of_record = (
         query.where(WorkloadToken.trust_record_id == record.id).order_by(WorkloadToken.token_id.desc()).limit(count)
     )

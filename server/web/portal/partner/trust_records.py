@@ -141,7 +141,7 @@ def _shown(caller: Caller, trust_record_id: int, template: str, form: Act | None
     use = resources()
     with use.database.reading() as session:
         record = trust_records.find(session, caller, trust_record_id)
-        made = trust_records.newest_tokens(session, record)
+        made = trust_records.newest_tokens(session, caller, record)
         values: dict[str, Any] = {
             "record": record, "made": made, "maker": session.get_one(Person, record.person_id),
             "uses": token_uses.of(session, [token.id for token, _ in made]),
