@@ -196,7 +196,9 @@ def _open_s3_door(folder: Path) -> None:
     text = path.read_text(encoding="utf-8")
     if not re.search(r"^s3_door *=", text, re.MULTILINE):
         taken = {int(port) for port in re.findall(r"127\.0\.0\.1:([0-9]+)", text)}
-        port = DOOR_PORT if is_free(DOOR_PORT) and DOOR_PORT not in taken else free_port(taken)
+        # Beside another demo, which has the usual ports: both may be starting at this moment.
+        is_usual = WEB_PORT in taken and DOOR_PORT not in taken and is_free(DOOR_PORT)
+        port = DOOR_PORT if is_usual else free_port(taken)
         lines = ['s3_door = "proxy"', f's3_door_url = "http://localhost:{port}"', f"s3_door_port = {port}"]
         path.write_text(text + "\n".join(lines) + "\n", encoding="utf-8")
     making.write_s3_key(settings.load(folder))

@@ -72,7 +72,8 @@ def machines(
 def own_keys(world: World, store: EmbeddedStore) -> None:
     anchor(world, store)
     files = {name: field for name, field in Settings.model_fields.items() if name.endswith("_file")}
-    places = {name: str(field.default) for name, field in files.items() if getattr(world.settings, name) is not None}
+    there = {name: field for name, field in files.items() if (path := getattr(world.settings, name)) and path.exists()}
+    places = {name: str(field.default) for name, field in there.items()}
     for name, place in places.items():
         target = world.folder / place
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
