@@ -41,7 +41,7 @@ def issue(use: Resources, caller: Caller, stage: str, seconds: int | None = None
         new = keyed_downloads.key_for(use, caller, stage, seconds)
         key = new.key
         return ToolKeys(
-            key.access_key_id, new.secret, s3_keys.SESSION_TOKEN, key.expires_at, str(made.s3_door_url),
+            key.access_key_id, new.secret, s3_keys.SESSION_TOKEN, key.expires_at, endpoint(use),
             s3_keys.BUCKET, f"{stage}/",
         )  # fmt: skip
     name, _, checkpoint = stage.partition("@")
@@ -56,8 +56,10 @@ def issue(use: Resources, caller: Caller, stage: str, seconds: int | None = None
 
 
 def endpoint(use: Resources) -> str:
-    """The address of the store that S3 tools are told where it makes the keys."""
+    """The address that S3 tools are told: of our door, or of the store where it makes the keys."""
     made = use.settings
+    if made.s3_door == "proxy":
+        return str(made.s3_door_url)
     return made.s3_endpoint_url or f"https://s3.{made.s3_region}.amazonaws.com"
 
 

@@ -7,6 +7,7 @@ from wtforms import Field, SelectField
 from wtforms.validators import ValidationError
 
 from server.domain.callers import Caller
+from server.domain.downloads import tool_keys
 from server.domain.identity import people, token_uses, trust_records
 from server.domain.identity.people import Person
 from server.domain.identity.trust_records import Terms
@@ -139,12 +140,14 @@ def revoke(caller: Caller, trust_record_id: int) -> Response:
 
 def _shown(caller: Caller, trust_record_id: int, template: str, form: Act | None = None) -> Response:
     use = resources()
+    gives_keys = use.settings.s3_door != "off" and use.settings.web_identity_credentials
     with use.database.reading() as session:
         record = trust_records.find(session, caller, trust_record_id)
         made = trust_records.newest_tokens(session, caller, record)
         values: dict[str, Any] = {
             "record": record, "made": made, "maker": session.get_one(Person, record.person_id),
             "uses": token_uses.of(session, [token.id for token, _ in made]),
+            "s3_endpoint": tool_keys.endpoint(use) if gives_keys else None,
         }  # fmt: skip
     at, code = use.clock(), 200 if form is None else status(form)
     return render(

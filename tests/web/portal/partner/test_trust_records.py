@@ -9,6 +9,7 @@ from server.domain.errors import NotFound, NotPossible, Refused
 from server.domain.identity import trust_records
 from server.domain.identity.trust_records import Terms, TrustRecord
 from server.domain.permissions import Role, Scope
+from tests import s3
 from tests.issuer import NEVER_ASKED, Issuer, exchanged, trust_nobody, trusting
 from tests.visits import Visit, words
 from tests.web.portal.partner.test_tokens import key_of
@@ -49,9 +50,21 @@ def test_an_owner_creates_a_trust_record(known: World) -> None:
     (entry,) = known.records("trust_record.create")
     assert (entry["trust_record"], entry["claims"], entry["organization"]) == (1, record.required, "aurora-institute")
     page = visit.get("/trust-records/1").text
-    assert "arn:aws:iam::000000000001:role/MODEL/STAGE" in page
     assert "weightgate login --oidc" in page
+    assert "AWS_ROLE_ARN" not in page  # no door for S3 tools is open
     assert "pipeline" in visit.get("/trust-records").text
+
+
+def test_a_pod_is_told_the_doors_that_are_open(known: World) -> None:
+    """Where its keys come from and where the files are, unless machines get no keys here."""
+    number = trusting(known, NEVER_ASKED)
+    s3.open_door(known, s3_door_url="https://s3.example.org")
+    page = known.visit("cleared").get(f"/trust-records/{number}").text
+    assert f"arn:aws:iam::{number:012}:role/MODEL/STAGE" in page
+    assert "AWS_ENDPOINT_URL_STS=http://localhost:8080/sts" in page
+    assert "AWS_ENDPOINT_URL_S3=https://s3.example.org" in page
+    s3.open_door(known, web_identity_credentials=False)
+    assert "AWS_ROLE_ARN" not in known.visit("cleared").get(f"/trust-records/{number}").text
 
 
 def test_it_takes_a_fresh_sign_in(known: World) -> None:
