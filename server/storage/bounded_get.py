@@ -66,7 +66,7 @@ def _connection(parts: SplitResult, ca_file: Path | None, seconds: float) -> htt
     try:
         context = ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
     except (OSError, ssl.SSLError):
-        raise FetchFailed("its file of certificates cannot be read") from None
+        raise FetchFailed("its certificates cannot be read: check ca_file") from None
     proxy = None if urllib.request.proxy_bypass(parts.netloc) else urllib.request.getproxies().get("https")
     if proxy is None:
         return http.client.HTTPSConnection(host, port, timeout=seconds, context=context)

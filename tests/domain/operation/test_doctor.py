@@ -385,7 +385,7 @@ def test_identity_providers_are_asked(examine: Examine, sqlite_world: World, oid
     assert "authorization code flow" in told(publish(response_types_supported=["id_token"]))
     assert "signs with none of" in told(publish(id_token_signing_alg_values_supported=["HS256", "none"]))
     assert "publishes no key" in told(weak)
-    assert "file of certificates" in told(issuer="https://localhost:1", ca_file="nowhere.pem")
+    assert "check ca_file" in told(issuer="https://localhost:1", ca_file="nowhere.pem")
     oidc_provider.relay.meddle = lambda _: None
     known = settings_of(sqlite_world, oidc_provider)
     Path(known["client_secret_file"]).chmod(0o644)
