@@ -23,11 +23,11 @@ from server.domain.identity import (
 from server.domain.mail import mails
 from server.domain.publish import checkpoints, descriptions, uploads
 from server.domain.release import agreements, cuts, decisions, finding_attachments, findings, stages, tiers
-from server.log import entries, sealing
+from server.log import authority, entries, sealing
 from server.storage.database import Base
 
 MODULES = (
-    access_requests, agreements, alarms, ceremonies, checkpoints, clearances, cuts, decisions, deliveries,
+    access_requests, agreements, alarms, authority, ceremonies, checkpoints, clearances, cuts, decisions, deliveries,
     descriptions, device_logins, entries, factors, finding_attachments, findings, invitations, keyed_downloads,
     known_credentials, linked_identities, log_follower, logs, mails, marks, organizations, password_resets,
     people, proposals, quotas, reconciliation_run, refusals, reminders, role_grants, sealing, seen_reads,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from server.log.entries import CLOCKS_DIFFER_BY, Log, LogEntry, NoLog
@@ -28,7 +28,7 @@ class SoundLog:
     receipt_vkey: str
 
 
-class _NewestLog(NamedTuple):
+class NewestLog(NamedTuple):
     """What its condition follows from.
 
     oldest: when the oldest entry was appended that is not sealed yet. ahead: the latest time of an entry that is more
@@ -47,7 +47,11 @@ def require_sound(session: Session, at: datetime) -> SoundLog:
     """Return the newest log. Raises LogUnsound when it was found changed, its oldest unsealed entry is too old, or
     our clock is behind it; NoLog when there is none.
     """
-    row = _CONDITION.first(session, limit=at + CLOCKS_DIFFER_BY)
+    return sound(_CONDITION.first(session, limit=at + CLOCKS_DIFFER_BY), at)
+
+
+def sound(row: NewestLog | None, at: datetime) -> SoundLog:
+    """The same by what `newest` gave."""
     if row is None:
         raise NoLog("no log to append to: run `weightgate-server init`")
     if row.stop_reason is not None:
@@ -65,7 +69,7 @@ def require_clock(session: Session, at: datetime) -> None:
         _require_clock(row, at)
 
 
-def _require_clock(row: _NewestLog, at: datetime) -> None:
+def _require_clock(row: NewestLog, at: datetime) -> None:
     if row.ahead is not None:
         raise LogUnsound(
             f"the clock is {(row.ahead - at).total_seconds():.0f} s behind the newest entry: correct it. If it was "
@@ -77,12 +81,6 @@ def _require_clock(row: _NewestLog, at: datetime) -> None:
 LAST_ACKNOWLEDGED = func.coalesce(
     select(func.max(LogEntry.id)).where(LogEntry.kind == CLOCK_ACKNOWLEDGED).correlate(None).scalar_subquery(), 0
 )
-_AHEAD = (
-    select(func.max(LogEntry.appended_at))
-    .where(LogEntry.appended_at > bindparam("limit", type_=Moment()), LogEntry.id > LAST_ACKNOWLEDGED)
-    .correlate(None)
-    .scalar_subquery()
-)
 _OLDEST = (
     select(LogEntry.appended_at)
     .where(LogEntry.leaf_index.is_(None), LogEntry.log_id == Log.id)  # what an abandoned log left is sealed no more
@@ -91,9 +89,19 @@ _OLDEST = (
     .correlate(Log)
     .scalar_subquery()
 )
-_CONDITION = Statement(
-    select(Log.id, Log.origin, Log.receipt_vkey, Log.stop_reason, _OLDEST.label("oldest"), _AHEAD.label("ahead"))
-    .order_by(Log.id.desc())
-    .limit(1),
-    _NewestLog,
-)
+
+
+def newest(limit: str) -> Select[int, str, str, str | None, datetime | None, datetime | None]:
+    """The newest log and what its condition follows from, as a query. limit: the name of the parameter that says from
+    when on an entry is ahead of the clock."""
+    ahead = (
+        select(func.max(LogEntry.appended_at))
+        .where(LogEntry.appended_at > bindparam(limit, type_=Moment()), LogEntry.id > LAST_ACKNOWLEDGED)
+        .correlate(None)
+        .scalar_subquery()
+    )
+    columns = (Log.id, Log.origin, Log.receipt_vkey, Log.stop_reason, _OLDEST.label("oldest"), ahead.label("ahead"))
+    return select(*columns).order_by(Log.id.desc()).limit(1)
+
+
+_CONDITION = Statement(newest("limit"), NewestLog)

@@ -145,43 +145,51 @@ def append(
     `version`, `kind` and `time` (unix milliseconds) are written into the record here. log_id: the newest log when left
     out. Raises NoLog, also when the log was closed a moment ago (try again), and NotCanonical.
     """
-    time_ms = int(at.timestamp() * 1000)
-    content = canonical.encode({**record, "version": 1, "kind": kind, "time": time_ms})
-    salt = secrets.token_bytes(SALT_BYTES)
-    commitment = commitment_of(salt, content)
+    appended = prepare(kind, at, record)
+    values = values_of(
+        kind, at, record, appended, organization_id=organization_id, subject=subject, stage=stage, code=code
+    )
     session.flush()  # what the act changed is written before the entry that tells of it
     try:
-        values = {
-            "kind": kind, "subject": subject, "organization_id": organization_id, "appended_at": at,
-            "person": record.get("actor", {}).get("person"), "stage": stage, "code": code,
-            "record": content, "salt": salt, "commitment": commitment,
-        }  # fmt: skip
-        if log_id is None:
-            appended = _APPEND.run(session, **values)
-        else:
-            appended = _APPEND_TO.run(session, log_id=log_id, **values)
+        made = _APPEND.run(session, **values) if log_id is None else _APPEND_TO.run(session, log_id=log_id, **values)
     except DATABASE_ERRORS as error:  # a guard, a broken table, a full disk: without an entry nothing may follow
         why = database_reasons.reason(error, otherwise=type(error).__name__)
         raise NoLog(f"the log did not accept the entry (database: {why})") from None
-    if appended != 1:
+    if made != 1:
         raise NoLog("no log to append to: run `weightgate-server init`")
-    return Appended(content, salt, commitment, time_ms)
+    return appended
 
 
-_GIVEN = (
-    "kind",
-    "subject",
-    "organization_id",
-    "person",
-    "stage",
-    "code",
-    "appended_at",
-    "record",
-    "salt",
-    "commitment",
-)
-_NEWEST = select(Log.id, *(bindparam(name, type_=LogEntry.__table__.c[name].type) for name in _GIVEN))
+def prepare(kind: str, at: datetime, record: Mapping[str, Any]) -> Appended:
+    """Return an entry's bytes under a new salt; nothing is appended. Raises NotCanonical."""
+    time_ms = int(at.timestamp() * 1000)
+    content = canonical.encode({**record, "version": 1, "kind": kind, "time": time_ms})
+    salt = secrets.token_bytes(SALT_BYTES)
+    return Appended(content, salt, commitment_of(salt, content), time_ms)
+
+
+def values_of(
+    kind: str,
+    at: datetime,
+    record: Mapping[str, Any],
+    prepared: Appended,
+    *,
+    organization_id: int | None = None,
+    subject: str | None = None,
+    stage: str | None = None,
+    code: str | None = None,
+) -> dict[str, Any]:
+    """The columns of an entry's row, but its log."""
+    return {
+        "kind": kind, "subject": subject, "organization_id": organization_id, "appended_at": at,
+        "person": record.get("actor", {}).get("person"), "stage": stage, "code": code,
+        "record": prepared.record, "salt": prepared.salt, "commitment": prepared.commitment,
+    }  # fmt: skip
+
+
+GIVEN = ("kind", "subject", "organization_id", "person", "stage", "code", "appended_at", "record", "salt", "commitment")
+_NEWEST = select(Log.id, *(bindparam(name, type_=LogEntry.__table__.c[name].type) for name in GIVEN))
 _APPEND = Insertion(
-    insert(LogEntry).from_select(["log_id", *_GIVEN], _NEWEST.order_by(Log.id.desc()).limit(1), include_defaults=False)
+    insert(LogEntry).from_select(["log_id", *GIVEN], _NEWEST.order_by(Log.id.desc()).limit(1), include_defaults=False)
 )
-_APPEND_TO = Insertion(insert(LogEntry).inline().values({name: bindparam(name) for name in ("log_id", *_GIVEN)}))
+_APPEND_TO = Insertion(insert(LogEntry).inline().values({name: bindparam(name) for name in ("log_id", *GIVEN)}))

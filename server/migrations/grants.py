@@ -9,7 +9,7 @@ from psycopg import sql
 from sqlalchemy import Connection, create_engine, inspect, make_url, pool, text
 
 # Never written by the web, though it appends entries.
-LOG_TABLES = frozenset({"logs", "log_entries", "log_tiles", "log_heads", "alembic_version", "instance_id"})
+LOG_TABLES = frozenset({"logs", "log_entries", "log_tiles", "log_heads", "alembic_version", "instance_id", "authority"})
 # Given by a sequence and by the sealer: who appends chooses neither.
 NOT_APPENDED = frozenset({"id", "leaf_index"})
 APPEND = "append"

@@ -30,7 +30,7 @@ from sqlalchemy.types import TypeDecorator
 
 from server.storage import database_reasons, timeouts
 from server.storage.group_commit import GroupCommit, WriterBusy
-from server.storage.statements import DRIVER, Row, Statement
+from server.storage.statements import DRIVER, Insertion, Row, Statement
 
 # How long a statement may wait for a lock: then the caller is told to come back, instead of piling up.
 LOCK_WAIT_SECONDS = 4
@@ -144,13 +144,32 @@ class Database:
             with Session(self._writer, expire_on_commit=False) as session, session.begin():
                 return work(session)
 
+    def put(self, insertion: Insertion, function: Statement[Row], **parameters: Any) -> int:
+        """Insert by one statement that is a transaction; return how many rows it made, once they are durable.
+
+        insertion: how on SQLite, whose disk sync is shared as in `together`. function: how on PostgreSQL, whose one
+        column is the number of rows. Both are given all parameters.
+        """
+        _require_writing()
+        with _typed_errors():
+            if self.dialect == "sqlite":
+                dialect = self._writer.dialect
+                return self._group.one_statement(lambda driver: insertion.run_on(driver, dialect, **parameters))
+            return int(self._alone(function, **parameters)[0][0] or 0)
+
     def look_up(self, statement: Statement[Row], **parameters: Any) -> Row | None:
         """Return the one row of a single select outside any transaction, or None."""
         with _typed_errors():
             if self.dialect == "sqlite":
                 return statement.first(self._own_reader(), **parameters)
-            with Session(self._single) as session:
-                return statement.first(session, **parameters)
+            rows = self._alone(statement, **parameters)
+            return rows[0] if rows else None
+
+    def _alone(self, statement: Statement[Row], **parameters: Any) -> list[Row]:
+        """PostgreSQL: what one statement gives that is a transaction; a session would cost more than it does."""
+        with self._single.connect() as connection:
+            driver = connection.connection.driver_connection
+            return statement.all_on(driver, self._single.dialect, **parameters)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:

@@ -33,10 +33,11 @@ class WriterBusy(Exception):
 
 
 class _Job(Generic[Result]):
-    """One caller's work, and what came of it."""
+    """One caller's work, and what came of it. is_statement: it is one statement, given the driver's connection."""
 
-    def __init__(self, work: Callable[[Session], Result]) -> None:
+    def __init__(self, work: Callable[[Any], Result], *, is_statement: bool = False) -> None:
         self.work = work
+        self.is_statement = is_statement
         self.result: Result
         self.failure: BaseException | None = None
         self.is_leader = False
@@ -80,7 +81,13 @@ class GroupCommit:
 
         An error of `work` undoes this work alone. It may run in another caller's thread. Raises WriterBusy as `alone`.
         """
-        job = _Job(work)
+        return self._in_turn(_Job(work))
+
+    def one_statement(self, work: Callable[[Any], Result]) -> Result:
+        """The same for work that runs one statement on the driver's connection: SQLite undoes that by itself."""
+        return self._in_turn(_Job(work, is_statement=True))
+
+    def _in_turn(self, job: _Job[Result]) -> Result:
         with self._guard:
             self._queue.append(job)
             job.is_leader, self._led = not self._led, True
@@ -204,14 +211,28 @@ def _lost(error: BaseException) -> WriterBusy:
 def _did(job: _Job[Any], connection: Connection) -> bool:
     """Do one piece of work; whether it is to be committed. Its own error is its caller's, a lost group everyone's."""
     try:
-        with _savepoint(connection) as session:
-            job.result = job.work(session)
+        if job.is_statement:
+            job.result = _run(job, connection)
+        else:
+            with _savepoint(connection) as session:
+                job.result = job.work(session)
     except WriterBusy:
         raise
     except BaseException as error:
         job.failure = error
         return False
     return True
+
+
+def _run(job: _Job[Result], connection: Connection) -> Result:
+    """A full disk makes SQLite undo everybody's work: then the whole group has failed."""
+    driver: Any = connection.connection.driver_connection
+    try:
+        return job.work(driver)
+    except BaseException as error:
+        if not driver.in_transaction:
+            raise WriterBusy from error
+        raise
 
 
 @contextmanager

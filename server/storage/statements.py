@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any, Generic, NamedTuple, TypeVar, get_type_hints
 
-from sqlalchemy import ColumnElement, Executable, Insert, Select
+from sqlalchemy import ColumnElement, Dialect, Executable, Insert, Select
 from sqlalchemy.orm import Session
 
 DRIVER = "driver"  # in a session's info: the driver's connection, when whoever made the session knows it
@@ -36,8 +36,11 @@ class Statement(Generic[Row]):
 
     def all(self, session: Session, *, lock: bool = False, **parameters: Any) -> list[Row]:
         """Return the rows."""
-        driver = driver_of(session)
-        compiled = self._prepared.compiled(session, driver, lock)
+        return self.all_on(driver_of(session), session.get_bind().dialect, lock=lock, **parameters)
+
+    def all_on(self, driver: Any, dialect: Dialect, *, lock: bool = False, **parameters: Any) -> list[Row]:
+        """The same on a driver's connection at hand."""
+        compiled = self._prepared.compiled(dialect, driver, lock)
         raw = driver.execute(compiled.text, compiled.bind(parameters)).fetchall()
         make, outward = self._row._make, compiled.outward
         return [make(_processed(values, outward)) for values in raw] if outward else [make(values) for values in raw]
@@ -56,8 +59,11 @@ class Insertion:
 
     def run(self, session: Session, **parameters: Any) -> int:
         """Run it; returns how many rows it made."""
-        driver = driver_of(session)
-        compiled = self._prepared.compiled(session, driver, False)
+        return self.run_on(driver_of(session), session.get_bind().dialect, **parameters)
+
+    def run_on(self, driver: Any, dialect: Dialect, **parameters: Any) -> int:
+        """The same on a driver's connection at hand."""
+        compiled = self._prepared.compiled(dialect, driver, False)
         count: int = driver.execute(compiled.text, compiled.bind(parameters)).rowcount
         return count
 
@@ -71,14 +77,14 @@ class _Prepared:
         self._share = list(share)
         self._compiled: dict[tuple[type, bool], _Compiled] = {}
 
-    def compiled(self, session: Session, driver: Any, lock: bool) -> "_Compiled":
-        return self._compiled.get((type(driver), lock)) or self._compile(session, driver, lock)
+    def compiled(self, dialect: Dialect, driver: Any, lock: bool) -> "_Compiled":
+        return self._compiled.get((type(driver), lock)) or self._compile(dialect, driver, lock)
 
-    def _compile(self, session: Session, driver: Any, lock: bool) -> "_Compiled":
+    def _compile(self, dialect: Dialect, driver: Any, lock: bool) -> "_Compiled":
         statement = self._statement
         if lock and isinstance(statement, Select):
             statement = statement.with_for_update(read=True, of=self._share)
-        compiled = _Compiled(statement, session.get_bind().dialect, self._enumerations)
+        compiled = _Compiled(statement, dialect, self._enumerations)
         self._compiled[type(driver), lock] = compiled
         return compiled
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import orjson
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
 from server.cli.worked_example import PARTNERS
 from server.domain.access import clearances, signatures
@@ -199,7 +199,9 @@ class Scopes(Stoppable):
     def _set(self, scope: Scope) -> None:
         with self.world.use.database.transaction() as session:
             session.execute(update(Token).where(Token.id == self.id).values(scopes=str(scope)))
-            newest = session.scalars(select(func.max(LogEntry.id))).one()  # whoever had the token locked has committed
+            if self.world.kind == "postgresql":
+                session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))  # who relies on the token has committed
+            newest = session.scalars(select(func.max(LogEntry.id))).one()
             self.turned[newest] = scope == Scope.DOWNLOADS_CREATE
 
     def turned_by(self, entry: LogEntry) -> bool | None:

@@ -1,7 +1,7 @@
 """May this caller have this file? One function and one table, for every door alike (DESIGN, section 3).
 
-The facts are read first, under locks when something is to be issued; then the time, once; then the rows of the table
-are gone through in their order, and the first that refuses is the answer. Whatever is unexpected refuses.
+The facts are read first, held as they are when something is to be issued; then the time, once; then the rows of the
+table are gone through in their order, and the first that refuses is the answer. Whatever is unexpected refuses.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ from server.domain.publish import checkpoints
 from server.domain.publish.checkpoints import File, FileList
 from server.domain.release.stages import StageState
 from server.domain.resources import Resources
-from server.log import condition
+from server.log import authority, condition
 from server.logger import redact
 from server.text import printable
 
@@ -48,8 +48,16 @@ NAMED_AT_MOST = 200  # characters of a path that is not there
 
 
 @dataclass(frozen=True, slots=True)
+class Basis:
+    """What a decision rests on, and the generation under which that was read."""
+
+    generation: str
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
-    """A yes: at which instant, for what, and on whose authority."""
+    """A yes: at which instant, for what, and on whose authority. basis: None where it was counted, too."""
 
     at: datetime
     model: str
@@ -60,6 +68,7 @@ class Grant:
     tier: str | None
     agreement_sha256: str | None
     signature_id: int | None
+    basis: Basis | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -78,25 +87,33 @@ class Sight:
 def require(
     session: Session, use: Resources, caller: Caller, stage: str, checkpoint: str, paths: Sequence[str] | None
 ) -> Grant:
-    """Decide an issue: rows 1 to 8, with what they rest on locked until the transaction ends. Raises a Refused."""
-    facts = gather(session, caller, find_stage(session, stage, lock=True), lock=True)
-    quota = _locked_quota(session, caller)
+    """Decide an issue: rows 1 to 8, with what they rest on held until the transaction ends. Raises a Refused."""
+    quota = _locked_quota(session, caller)  # before the rest is held: whoever changes its limits locks it first, too
+    generation = authority.hold(session)
+    facts = gather(session, caller, find_stage(session, stage, lock=False), lock=False)
     at = use.clock()
     _raise(session, at, facts, refusal_now(use, facts, at))
-    grant = _grant(session, use, facts, at, checkpoint, paths)
-    if quota is not None:
-        quotas.take(session, quota, grant.size_bytes, at)
+    listed = file_list(session, use, _existing(facts.stage), checkpoint)
+    if quota is None:
+        return granted(use, facts, at, listed, paths, Basis(generation, facts))
+    grant = granted(use, facts, at, listed, paths)
+    quotas.take(session, quota, grant.size_bytes, at)
     return grant
 
 
 def require_again(
     session: Session, use: Resources, caller: Caller, stage: str, checkpoint: str, paths: Sequence[str] | None
 ) -> Grant:
-    """Decide once more what may have been issued before: rows 1 to 7. Nothing is locked, and nothing is counted."""
+    """Decide once more what may have been issued before: rows 1 to 7. Nothing is held, and nothing is counted.
+
+    session: one that reads one state.
+    """
+    generation = authority.current(session)
     facts = gather(session, caller, find_stage(session, stage, lock=False), lock=False)
     at = use.clock()
     _raise(session, at, facts, refusal_now(use, facts, at))
-    return _grant(session, use, facts, at, checkpoint, paths)
+    listed = file_list(session, use, _existing(facts.stage), checkpoint)
+    return granted(use, facts, at, listed, paths, Basis(generation, facts))
 
 
 def require_reading(
@@ -233,11 +250,16 @@ def _agreement_refusal(facts: Facts, at: datetime) -> Refused | None:
     return AgreementOutdated() if any(row.ended_at is None for row in facts.signatures) else AgreementUnsigned()
 
 
-def _grant(
-    session: Session, use: Resources, facts: Facts, at: datetime, checkpoint: str, paths: Sequence[str] | None
+def granted(
+    use: Resources,
+    facts: Facts,
+    at: datetime,
+    listed: FileList,
+    paths: Sequence[str] | None,
+    basis: Basis | None = None,
 ) -> Grant:
+    """What a yes gives, on whose authority. Raises NoSuchFile."""
     stage = _existing(facts.stage)
-    listed = file_list(session, use, stage, checkpoint)
     clearance = None if stage.state == StageState.PUBLIC else clearance_for(facts, stage, at)
     agreement = facts.agreement
     signature = None if agreement is None else counting_signatures.counting(agreement, facts.signatures, at)
@@ -251,6 +273,7 @@ def _grant(
         tier=None if clearance is None else clearance.tier,
         agreement_sha256=None if agreement is None else counting_signatures.signed_sha256(agreement, signature),
         signature_id=None if signature is None else signature.id,
+        basis=basis,
     )
 
 

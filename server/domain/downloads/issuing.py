@@ -12,8 +12,8 @@ import orjson
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from server.domain import acts
-from server.domain.access import rule
+from server.domain import acts, entry_kinds
+from server.domain.access import kept_facts, rule
 from server.domain.access.rule import Grant
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
@@ -22,7 +22,7 @@ from server.domain.paging import Page, Slice, page
 from server.domain.permissions import Permission
 from server.domain.publish.checkpoints import FILES_AT_MOST, MAIN, File
 from server.domain.resources import Resources
-from server.log import condition, published, receipts, tree
+from server.log import authority, condition, published, receipts, tree
 from server.log.condition import SoundLog
 from server.log.entries import Appended, LogEntry
 from server.log.published import NotPublished
@@ -65,26 +65,23 @@ class Download:
     urls: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Logged:
+    """A decision whose entry is committed, and in which log."""
+
+    grant: Grant
+    log: SoundLog
+    entry: Appended
+
+
 def issue(use: Resources, caller: Caller, order: Order) -> Download:
     """Decide, log, then sign. Raises a Refused, LogUnsound or OutsideFault: then nothing was logged, no URL exists."""
     caller.require(Permission.DOWNLOAD_CREATE)
     use.outside.require()
     _require_sensible(order.paths)
     download_id, lifetime_seconds = str(new_id(use.clock())), use.settings.url_lifetime_seconds
-
-    def decide_and_log(session: Session) -> tuple[Grant, SoundLog, Appended]:
-        grant = rule.require(session, use, caller, order.stage, order.checkpoint, order.paths)
-        log = condition.require_sound(session, grant.at)
-        record = record_of(caller, grant, download_id, lifetime_seconds, order.renews)
-        return (
-            grant,
-            log,
-            acts.append(
-                session, EntryKind.DOWNLOAD, grant.at, record, organization_id=caller.organization_id, log_id=log.id
-            ),
-        )
-
-    grant, log, entry = use.database.together(decide_and_log)
+    logged = _log_expected(use, caller, order, download_id) or _decide_and_log(use, caller, order, download_id)
+    grant, log, entry = logged.grant, logged.log, logged.entry
     # The entry is committed: from here on a crash loses a URL, never a record.
     urls = use.signer.sign(
         [_saved(file) if order.for_browser else file.stored for file in grant.files],
@@ -103,6 +100,39 @@ def issue(use: Resources, caller: Caller, order: Order) -> Download:
         files=grant.files,
         urls=urls,
     )
+
+
+def _log_expected(use: Resources, caller: Caller, order: Order, download_id: str) -> _Logged | None:
+    """Append the entry if what was decided before still holds where it is appended. None: nothing was appended."""
+    expected = kept_facts.expect(use, caller, order.stage, order.checkpoint, order.paths)
+    if expected is None:
+        return None
+    grant, log, kind = expected.grant, expected.log, EntryKind.DOWNLOAD
+    record = record_of(caller, grant, download_id, use.settings.url_lifetime_seconds, order.renews)
+    entry = authority.append_under(
+        use.database, expected.generation, log.id, str(kind), grant.at, record,
+        organization_id=caller.organization_id, **entry_kinds.columns(kind, record),
+    )  # fmt: skip
+    return None if entry is None else _Logged(grant, log, entry)
+
+
+def _decide_and_log(use: Resources, caller: Caller, order: Order, download_id: str) -> _Logged:
+    """Read everything, decide, and append the entry, in one transaction that holds what was read."""
+
+    def work(session: Session) -> _Logged:
+        grant = rule.require(session, use, caller, order.stage, order.checkpoint, order.paths)
+        log = condition.require_sound(session, grant.at)
+        record = record_of(caller, grant, download_id, use.settings.url_lifetime_seconds, order.renews)
+        organization_id = caller.organization_id
+        return _Logged(
+            grant,
+            log,
+            acts.append(session, EntryKind.DOWNLOAD, grant.at, record, organization_id=organization_id, log_id=log.id),
+        )
+
+    logged = use.database.together(work)
+    kept_facts.keep(use, caller, order.stage, order.checkpoint, logged.grant, logged.log)
+    return logged
 
 
 def renew(use: Resources, caller: Caller, download_id: str, paths: Sequence[str] | None) -> Download:

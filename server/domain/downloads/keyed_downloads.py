@@ -8,13 +8,14 @@ an entry of its own. The URL is the store's proxy's alone: nobody is given it.
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import orjson
-from sqlalchemy import LargeBinary, String, delete, select
+from sqlalchemy import LargeBinary, String, bindparam, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from server.domain import acts
-from server.domain.access import rule
+from server.domain.access import kept_facts, rule
 from server.domain.access.facts import find_stage
 from server.domain.access.rule import Grant
 from server.domain.callers import Caller
@@ -28,7 +29,11 @@ from server.domain.publish.checkpoints import File, FileList
 from server.domain.release.stages import Stage
 from server.domain.resources import Resources
 from server.log import condition
+from server.log.authority import Authority
+from server.log.condition import NewestLog
+from server.log.entries import CLOCKS_DIFFER_BY
 from server.storage.database import Base, Moment, RowTaken
+from server.storage.statements import Statement
 
 DOOR = "s3"  # how an entry names the way by which a file was fetched
 URL_LIVES_SECONDS = 60  # the proxy uses it at once
@@ -108,11 +113,30 @@ def opens(use: Resources, key: S3Key, name: str) -> bool:
 def look(use: Resources, caller: Caller, key: S3Key, wanted: KeyedFile) -> Seen:
     """Decide whether they may fetch a file now. Nothing is issued. Raises a Refused or LogUnsound."""
     caller.require(Permission.DOWNLOAD_CREATE)
+    return _look_again(use, caller, key, wanted) or _look(use, caller, key, wanted)
+
+
+def _look_again(use: Resources, caller: Caller, key: S3Key, wanted: KeyedFile) -> Seen | None:
+    """The same by what was read before, if one look at the database shows that it still holds."""
+    expected = kept_facts.expect(use, caller, wanted.stage, wanted.checkpoint, [wanted.path])
+    if expected is None or expected.stage_id != key.stage_id:
+        return None
+    grant, claim = expected.grant, _claim(key, expected.grant)
+    now = use.database.look_up(_NOW, claim_sha256=claim, ahead_from=grant.at + CLOCKS_DIFFER_BY)
+    if now is None or now.generation != expected.generation:
+        return None
+    condition.sound(NewestLog(*now[2:]), grant.at)
+    return Seen(wanted.stage, grant.checkpoint, grant.files[0], now.download_id)
+
+
+def _look(use: Resources, caller: Caller, key: S3Key, wanted: KeyedFile) -> Seen:
     with use.database.reading() as session:
         stage = stage_of(session, key, wanted.stage)
         grant = rule.require_again(session, use, caller, stage, wanted.checkpoint, [wanted.path])
-        condition.require_sound(session, grant.at)
-        return Seen(stage, grant.checkpoint, grant.files[0], _known(session, key, grant))
+        log = condition.require_sound(session, grant.at)
+        known = _known(session, key, grant)
+    kept_facts.keep(use, caller, stage, wanted.checkpoint, grant, log)
+    return Seen(stage, grant.checkpoint, grant.files[0], known)
 
 
 def fetch(use: Resources, caller: Caller, key: S3Key, seen: Seen) -> str:
@@ -152,6 +176,27 @@ def _issue(use: Resources, caller: Caller, key: S3Key, seen: Seen) -> str:
         return use.database.together(decide_and_log)
     except RowTaken:  # by a request at the same moment, whose entry is committed now
         return use.database.together(decide_and_log)
+
+
+class _Now(NamedTuple):
+    """What a second look needs to see. From `id` on it is a NewestLog."""
+
+    generation: str
+    download_id: str | None
+    id: int
+    origin: str
+    receipt_vkey: str
+    stop_reason: str | None
+    oldest: datetime | None
+    ahead: datetime | None
+
+
+_KNOWN = select(KeyedDownload.download_id).where(KeyedDownload.claim_sha256 == bindparam("claim_sha256"))
+_newest = condition.newest("ahead_from").subquery()
+_NOW = Statement(
+    select(Authority.generation, _KNOWN.scalar_subquery().label("download_id"), *_newest.c).where(Authority.id == 1),
+    _Now,
+)
 
 
 def _known(session: Session, key: S3Key, grant: Grant) -> str | None:

@@ -1,0 +1,109 @@
+"""Authority: whether anything that a decision rests on has changed since it was read, said by one random number.
+
+The database changes the number whenever such a row changes, whoever changes it, and on PostgreSQL has whoever does so
+wait until nobody is appending under the old one (the migration that makes the table has the triggers and the lock). So
+an entry that is appended under a number that still holds rests on what is true now. Random, since a restored backup
+must not bring back a number that stood for something else.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import BigInteger, String, bindparam, func, insert, literal_column, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from server.log import condition, entries
+from server.log.entries import Appended, LogEntry, NoLog
+from server.storage import database_reasons
+from server.storage.database import DATABASE_ERRORS, Base, Database, Key
+from server.storage.statements import Insertion, Statement
+
+LOCK = 8_245_919_310_247_001  # PostgreSQL's advisory lock, as the migration has it
+
+
+class Authority(Base):
+    """The one row that says under which generation decisions are made."""
+
+    __tablename__ = "authority"
+    id: Mapped[int] = mapped_column(Key, primary_key=True, autoincrement=False)
+    generation: Mapped[str] = mapped_column(String(36))
+
+
+class _Generation(NamedTuple):
+    generation: str
+
+
+class _Count(NamedTuple):
+    rows: int | None  # the function always says a number
+
+
+def hold(session: Session) -> str:
+    """Let nothing change that a decision rests on until the transaction ends; returns the generation that it is under.
+
+    What is read after it is what holds. SQLite's transactions hold everything anyhow.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(_SHARE)
+    return current(session)
+
+
+def current(session: Session) -> str:
+    """The generation that what this session reads is under. Raises NoLog."""
+    row = _CURRENT.first(session)
+    if row is None:
+        raise NoLog("the database has no authority row: restore a backup")
+    return row.generation
+
+
+def append_under(
+    database: Database, generation: str, log_id: int, kind: str, at: datetime, record: Mapping[str, Any], **columns: Any
+) -> Appended | None:
+    """Append one entry in a transaction of its own, if this is still the generation and this log is sound at `at`.
+
+    None: it is not, nothing was appended, and everything must be read again. columns: as those of `entries.append`.
+    Raises NoLog, NotCanonical, DatabaseUnavailable.
+    """
+    appended = entries.prepare(kind, at, record)
+    values = entries.values_of(kind, at, record, appended, **columns)
+    try:
+        made = database.put(
+            _APPEND, _APPEND_FUNCTION, generation=generation, log_id=log_id, **values,
+            ahead_from=at + entries.CLOCKS_DIFFER_BY, unsealed_since=at - condition.SEALED_WITHIN,
+        )  # fmt: skip
+    except DATABASE_ERRORS as error:
+        why = database_reasons.reason(error, otherwise=type(error).__name__)
+        raise NoLog(f"the log did not accept the entry (database: {why})") from None
+    return appended if made == 1 else None
+
+
+_SHARE = select(func.pg_advisory_xact_lock_shared(literal_column(str(LOCK))))
+_CURRENT = Statement(select(Authority.generation).where(Authority.id == 1), _Generation)
+_TYPES = {name: LogEntry.__table__.c[name].type for name in entries.GIVEN}
+_LATER = {"ahead_from": LogEntry.__table__.c.appended_at.type, "unsealed_since": LogEntry.__table__.c.appended_at.type}
+_newest = condition.newest("ahead_from").subquery()
+_APPEND = Insertion(
+    insert(LogEntry).from_select(
+        ["log_id", *entries.GIVEN],
+        select(bindparam("log_id", type_=Key), *(bindparam(name, type_=kind) for name, kind in _TYPES.items())).where(
+            Authority.id == 1,
+            Authority.generation == bindparam("generation"),
+            _newest.c.id == bindparam("log_id"),
+            _newest.c.stop_reason.is_(None),
+            _newest.c.ahead.is_(None),
+            func.coalesce(_newest.c.oldest >= bindparam("unsealed_since", type_=_LATER["unsealed_since"]), True),
+        ),
+        include_defaults=False,
+    )
+)
+_APPEND_FUNCTION = Statement(
+    select(
+        func.append_under(
+            bindparam("generation", type_=String()), bindparam("log_id", type_=BigInteger()),
+            *(bindparam(name, type_=_TYPES[name]) for name in entries.GIVEN),
+            *(bindparam(name, type_=kind) for name, kind in _LATER.items()),
+            type_=Key,
+        ).label("rows")
+    ),
+    _Count,
+)  # fmt: skip
