@@ -44,6 +44,10 @@ class DatabaseUnavailable(Exception):
     """The database is down, locked or full. What was asked may or may not be stored: act as if it were not."""
 
 
+class _ConnectionLost(psycopg.OperationalError):
+    """The server ended the connection; `__cause__` says how."""
+
+
 class RowTaken(Exception):
     """Another transaction stored a row of the same name or number first. Nothing of this one is stored."""
 
@@ -162,14 +166,29 @@ class Database:
         with _typed_errors():
             if self.dialect == "sqlite":
                 return statement.first(self._own_reader(), **parameters)
-            rows = self._alone(statement, **parameters)
+            try:
+                rows = self._alone(statement, **parameters)
+            except _ConnectionLost:  # as others will be that rest: reading once more on a new one does no harm
+                self._writer.dispose()
+                rows = self._alone(statement, **parameters)
             return rows[0] if rows else None
 
     def _alone(self, statement: Statement[Row], **parameters: Any) -> list[Row]:
-        """PostgreSQL: what one statement gives that is a transaction; a session would cost more than it does."""
+        """PostgreSQL: what one statement gives that is a transaction; a session would cost more than it does.
+
+        Raises _ConnectionLost when the server ended the connection, before or after the statement.
+        """
         with self._single.connect() as connection:
-            driver = connection.connection.driver_connection
-            return statement.all_on(driver, self._single.dialect, **parameters)
+            driver: Any = connection.connection.driver_connection
+            try:
+                return statement.all_on(driver, self._single.dialect, **parameters)
+            except psycopg.OperationalError as error:
+                if not driver.closed:
+                    raise
+                connection.invalidate()
+                if driver.was_given_up:
+                    raise
+                raise _ConnectionLost from error
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -268,7 +287,6 @@ def _postgresql_engine(url: str) -> Engine:
         pool_size=16,
         max_overflow=0,
         pool_timeout=LOCK_WAIT_SECONDS,
-        pool_pre_ping=True,
         hide_parameters=True,
         connect_args={
             "options": options,
