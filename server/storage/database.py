@@ -3,7 +3,7 @@
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +34,7 @@ from server.storage.statements import DRIVER, Insertion, Row, Statement
 
 # How long a statement may wait for a lock: then the caller is told to come back, instead of piling up.
 LOCK_WAIT_SECONDS = 4
+CONNECTIONS = 16  # to PostgreSQL, of one process at most; `deploy/README.md` counts with it
 
 
 Result = TypeVar("Result")
@@ -117,7 +118,7 @@ class Database:
             self._group = GroupCommit(self._writer, Path(f"{make_url(url).database}.writer"), LOCK_WAIT_SECONDS)
         else:
             self._readers = self._writer = _postgresql_engine(url)
-            self._single = self._writer.execution_options(isolation_level="AUTOCOMMIT")
+            self._single = _postgresql_engine(url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -169,6 +170,7 @@ class Database:
             try:
                 rows = self._alone(statement, **parameters)
             except _ConnectionLost:  # as others will be that rest: reading once more on a new one does no harm
+                self._single.dispose()
                 self._writer.dispose()
                 rows = self._alone(statement, **parameters)
             return rows[0] if rows else None
@@ -178,8 +180,8 @@ class Database:
 
         Raises _ConnectionLost when the server ended the connection, before or after the statement.
         """
-        with self._single.connect() as connection:
-            driver: Any = connection.connection.driver_connection
+        with closing(self._single.raw_connection()) as connection:
+            driver: Any = connection.driver_connection
             try:
                 return statement.all_on(driver, self._single.dialect, **parameters)
             except psycopg.OperationalError as error:
@@ -277,14 +279,14 @@ def _sqlite_engine(url: str, *, begin: str | None, read_only: bool) -> Engine:
     return engine
 
 
-def _postgresql_engine(url: str) -> Engine:
+def _postgresql_engine(url: str, **more: Any) -> Engine:
     options = (
         f"-c lock_timeout={LOCK_WAIT_SECONDS * 1000} -c statement_timeout={LOCK_WAIT_SECONDS * 1000} "
         "-c idle_in_transaction_session_timeout=15000 -c timezone=UTC"
     )
     engine = create_engine(
         url,
-        pool_size=16,
+        pool_size=CONNECTIONS // 2,  # one pool for transactions, and one for single statements
         max_overflow=0,
         pool_timeout=LOCK_WAIT_SECONDS,
         hide_parameters=True,
@@ -293,6 +295,7 @@ def _postgresql_engine(url: str) -> Engine:
             "connect_timeout": timeouts.CONNECT_SECONDS,
             "application_name": "weightgate",
         },
+        **more,
     )
     timeouts.bound_waiting(engine)
 
