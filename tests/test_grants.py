@@ -63,6 +63,7 @@ FORBIDDEN = {
         "a log": "INSERT INTO logs (name, origin, created_at, vkey, receipt_vkey) VALUES ('x', 'x', now(), '', '')",
         "another instance": "UPDATE instance_id SET value = 'x'",
         "another schema version": "UPDATE alembic_version SET version_num = '0001'",
+        "the generation of what has changed": "UPDATE authority SET generation = 'x'",
         "no guard": "ALTER TABLE log_entries DISABLE TRIGGER USER",
         "another guard": "CREATE OR REPLACE FUNCTION log_entries_guard() RETURNS trigger LANGUAGE plpgsql "
         "AS 'BEGIN RETURN NEW; END'",
@@ -81,6 +82,7 @@ FORBIDDEN = {
         "a longer clearance": "UPDATE clearances SET expires_at = now() + interval '1 year'",
         "a lifted hold": "UPDATE everything SET held_at = NULL",
         "a token": "UPDATE tokens SET revoked_at = NULL",
+        "the generation of what has changed": "UPDATE authority SET generation = 'x'",
         "no guard": "ALTER TABLE log_entries DISABLE TRIGGER USER",
     },
 }
