@@ -25,6 +25,7 @@ def app_over(use: "Resources") -> "WeightgateApp":
     from server.storage.database import DatabaseUnavailable
     from server.web import app
 
+    use.count_as("web")
     try:
         use.open_for_web()
         use.outside.start()

@@ -56,7 +56,7 @@ def imported() -> Iterator[str]:
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
     """Nothing is there only because something else happens to need it, and nothing stays that nobody needs."""
     packages = packages_distributions()
-    used = {package.lower() for module in imported() for package in packages[module]}
+    used = {package.lower().replace("_", "-") for module in imported() for package in packages[module]}
     declared = names(PROJECT["dependencies"]) | names(PROJECT["optional-dependencies"]["embedded"])
     assert used - declared == set()
     assert declared - used == set(NOT_IMPORTED)

@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.pool import QueuePool
 from sqlalchemy.types import TypeDecorator
 
 from server.storage import database_reasons, timeouts
@@ -114,6 +115,12 @@ class Database:
         else:
             self._readers = self._writer = _postgresql_engine(url)
             self._single = self._writer.execution_options(isolation_level="AUTOCOMMIT")
+
+    @property
+    def pool(self) -> QueuePool | None:
+        """PostgreSQL's connections; SQLite has one writer, and readers without number."""
+        pool = self._writer.pool
+        return pool if self.dialect == "postgresql" and isinstance(pool, QueuePool) else None
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
