@@ -65,7 +65,7 @@ SEALING = Metric(
 )  # fmt: skip
 JOB_FAILURES = Metric(
     "weightgate_worker_job_failures", "counter",
-    "Runs of a regular job of the worker that failed and will be tried again.", ("job",),
+    "Runs of a regular job of the worker that failed and will be tried again, by its name.", ("name",),
 )  # fmt: skip
 POOL_USED = Metric(
     "weightgate_database_pool_connections_in_use", "gauge",

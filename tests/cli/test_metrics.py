@@ -1,13 +1,20 @@
 """`metrics`: a listener of its own, whose sums are right however many processes count and die."""
 
+import contextlib
 import http.client
 import json
 import os
+import shutil
 import signal
+import subprocess
 import time
+import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -17,13 +24,17 @@ from server.cli import instance
 from server.cli.processes import Processes
 from server.domain import meters
 from server.domain.identity.organizations import Organization
+from server.log import entries as log_entries
 from server.settings import Settings
 from server.storage.embedded import free_port
+from server.storage.parent_death import ending_with_parent
+from tests import parts
 from tests.cli.operator import Operator
 from tests.cli.started import Started, answers
 from tests.e2e.serving import Served, served
 from tests.world import World, copied_world
 
+MONITORING = Path(__file__).parents[2] / "deploy" / "monitoring"
 ORDER = {"stage": "gpt-2/774M"}
 ISSUED = 'weightgate_downloads_issued_total{door="api"}'
 REQUESTS = 'weightgate_request_seconds_count{route="downloads.create",status="2xx"}'
@@ -162,6 +173,52 @@ def test_counting_costs_a_download_next_to_nothing(tmp_path: Path) -> None:
         counting.observe(meters.REQUESTS, 0.01, "downloads.create", "2xx")
     assert time.process_time() - began < 0.5  # a hundred times what it takes here
     counting.close()
+
+
+@contextmanager
+def prometheus(folder: Path, target: str) -> Iterator[str]:
+    """A real one that scrapes this target once a second, with our rules; yields its address."""
+    if parts.PROMETHEUS is None:
+        parts.missing("prometheus")
+    config = (MONITORING / "prometheus.yml").read_text()
+    config = config.replace("15s", "1s").replace("127.0.0.1:9464", target)
+    (folder / "prometheus.yml").write_text(config)
+    shutil.copy(MONITORING / "alerts.yml", folder / "weightgate-alerts.yml")
+    port = free_port()
+    with (folder / "prometheus.log").open("wb") as messages:
+        process = subprocess.Popen(
+            [parts.PROMETHEUS, f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'tsdb'}",
+             f"--web.listen-address=127.0.0.1:{port}"],
+            stdout=messages, stderr=messages, preexec_fn=ending_with_parent(signal.SIGTERM),
+        )  # fmt: skip
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_a_real_prometheus_scrapes_it_and_raises_an_alarm(watched: Watched, tmp_path: Path) -> None:
+    """Its target is up, its rules are loaded, and while no worker seals and beats, those two alarms fire."""
+    watched.world.tampered = True  # no clock was ever so slow
+    with watched.world.use.database.transaction() as session:
+        log_entries.append(session, kind="heartbeat", at=watched.world.clock() - timedelta(seconds=200), record={})
+    with prometheus(tmp_path, f"127.0.0.1:{watched.port}") as address:
+
+        def asked(path: str) -> list[dict[str, Any]]:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/api/v1/{path}") as answer:
+                data = json.load(answer)["data"]
+                return next(iter(data.values())) if path != "query?query=ALERTS" else data["result"]
+            return []
+
+        def firing() -> set[str]:
+            found = [one["metric"] for one in asked("query?query=ALERTS")]
+            return {metric["alertname"] for metric in found if metric["alertstate"] == "firing"}
+
+        watched.metrics.until(lambda: firing() >= {"WeightgateWorkerAway", "WeightgateLogNotSealed"})
+        assert [target["health"] for target in asked("targets")] == ["up"]
+        assert len(asked("rules")[0]["rules"]) > 20
+    watched.world.seal()
 
 
 def test_it_answers_while_the_web_is_stuck_and_gone_and_ends_when_asked(watched: Watched) -> None:

@@ -7,6 +7,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 
 from server.domain.audit.log_status import Status
+from server.domain.delivery.alarms import AlarmKind
 from server.domain.operation.health import STORE, Look, Outbox
 
 _SHORT = {STORE: "store", "database": "database"}  # of whom the clock is compared with
@@ -49,13 +50,13 @@ def _of_log(log: Status, look: Look) -> Iterator[Family]:
         log.beat_at,
     )
     yield from _moment(
-        "weightgate_reconciliation_timestamp_seconds", "When the store's access log was last read.", log.reconciled_at
+        "weightgate_reconciliation_timestamp_seconds", "When the store's access log was last read.", look.reconciled_at
     )
     alarms = CounterMetricFamily(
         "weightgate_alarms", "Alarms about downloads that were raised so far, by kind.", labels=["kind"]
     )
-    for kind, count in log.alarms.items():
-        alarms.add_metric([kind], count)
+    for kind in AlarmKind:
+        alarms.add_metric([kind], log.alarms.get(kind, 0))
     yield alarms
 
 

@@ -59,11 +59,15 @@ class Disk:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was seen at one moment. log, outbox: None while the database cannot be asked."""
+    """What was seen at one moment. log, outbox: None while the database cannot be asked.
+
+    reconciled_at: when the store's access log was last read; None also where the worker follows it all the time.
+    """
 
     at: datetime
     log: Status | None
     outbox: Outbox | None
+    reconciled_at: datetime | None
     disks: tuple[Disk, ...]
     outside: Mapping[str, Answer]
     not_ready: str | None  # why nothing can be issued; None: it can
@@ -106,7 +110,9 @@ def _figures(use: Resources) -> Look:
             outbox = Outbox(*mails.waiting(session), mails.oldest_waiting(session))
     except (DatabaseUnavailable, NoLog, *DATABASE_ERRORS):
         log = outbox = None  # the part `database` says why
-    return Look(use.clock(), log, outbox, tuple(_disks(use)), use.outside.answers(), not_ready, ())
+    reconciled_at = None if log is None or use.settings.embedded_store else log.reconciled_at
+    disks, outside = tuple(_disks(use)), use.outside.answers()
+    return Look(use.clock(), log, outbox, reconciled_at, disks, outside, not_ready, ())
 
 
 def _disks(use: Resources) -> Iterator[Disk]:
