@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from server import addresses
+from server import addresses, traces
 from server.addresses import is_loopback as is_loopback  # of whoever looks at public_url
 from server.addresses import require_ascii_host
 from server.identity_providers import AT_MOST as PROVIDERS_AT_MOST
@@ -98,6 +98,8 @@ class Settings(BaseModel):
     logger_level: Literal["debug", "info", "warning", "error"] = "info"
     access_lines: bool = False
     metrics_listen: str | None = Field(default=None, validate_default=True)
+    traces_endpoint: str | None = None
+    traces_share: float = Field(default=1.0, gt=0, le=1)
 
     redis_url: str | None = Field(default=None, repr=False, pattern=r"^rediss?://[^\s/]+(/\d+)?$")
 
@@ -183,6 +185,13 @@ class Settings(BaseModel):
         if value == known.data.get("listen"):
             raise ValueError("this is the address of the web server; choose a port of its own")
         return value
+
+    @field_validator("traces_endpoint")
+    @classmethod
+    def _traces_endpoint(cls, value: str | None) -> str | None:
+        if value is not None and not traces.are_installed():
+            raise ValueError("OpenTelemetry is not installed: add the extra `traces`, or remove this")
+        return None if value is None else _origin(value, like="http://127.0.0.1:4318", readable="the traces")
 
     @field_validator("database_url", "sealer_database_url", "migration_database_url")
     @classmethod

@@ -29,6 +29,7 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.types import TypeDecorator
 
+from server import traces
 from server.storage import database_reasons, timeouts
 from server.storage.group_commit import GroupCommit, WriterBusy
 from server.storage.statements import DRIVER, Row, Statement
@@ -138,6 +139,7 @@ class Database:
                     yield session
                     session.flush()
 
+    @traces.spanned("transaction")
     def together(self, work: Callable[[Session], Result]) -> Result:
         """Run short work in a transaction, perhaps shared with other callers' work; return once it is durable.
 
@@ -147,7 +149,7 @@ class Database:
         _require_writing()
         with _typed_errors():
             if self.dialect == "sqlite":
-                return self._group.together(work)
+                return self._group.together(traces.kept(work))
             with Session(self._writer, expire_on_commit=False) as session, session.begin():
                 return work(session)
 

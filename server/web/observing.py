@@ -5,6 +5,7 @@ import time
 import structlog
 from flask import Flask, Response, g, request
 
+from server import traces
 from server.domain.meters import ISSUED, ISSUED_BYTES, ISSUED_FILES, REFUSALS, REQUESTS, UNAVAILABLE, UNEXPECTED
 from server.domain.resources import Resources
 from server.logger import without_links
@@ -23,6 +24,7 @@ def register(app: Flask, use: Resources) -> None:
     """Call it before anything else has its hooks: then the time begins first and ends last."""
     app.before_request(_begin)
     app.after_request(_end)
+    app.teardown_request(_close)
     # What has not happened yet is counted as 0: of a series that begins with 1, nobody would see the first.
     for door in ISSUING:
         for metric in (ISSUED, ISSUED_FILES, ISSUED_BYTES):
@@ -36,14 +38,21 @@ def register(app: Flask, use: Resources) -> None:
 
 def _begin() -> None:
     g.began = time.perf_counter()
+    g.trace = traces.Request(request.method, "none" if request.url_rule is None else request.url_rule.rule)
 
 
 def _end(response: Response) -> Response:
     seconds, use = time.perf_counter() - g.began, resources()
     use.meters.observe(REQUESTS, seconds, request.endpoint or "none", f"{response.status_code // 100}xx")
+    g.trace.answered(response.status_code, g.request_id)
     if use.settings.access_lines:
         _say(response, seconds)
     return response
+
+
+def _close(_: BaseException | None) -> None:
+    if "trace" in g:
+        g.trace.end()
 
 
 def _say(response: Response, seconds: float) -> None:
