@@ -3,7 +3,6 @@
 What differs between machines is read from the instance's settings; the rest is the same everywhere and stands here.
 """
 
-import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,10 @@ from gunicorn import glogging
 # Before gunicorn opens its socket: to import this takes longest, and a socket takes requests, whether or not anybody is
 # there to answer them. The workers share its memory, and one that is started again answers at once.
 import server.web.app  # noqa: F401
-from server import settings
-from server.logger import redact
+from server import logger, settings
 
 _settings = settings.load(Path(os.environ.get("WEIGHTGATE_DATA", "var")))
+logger.configure(_settings.logger_level)
 
 bind = _settings.listen
 workers = _settings.web_workers
@@ -45,7 +44,7 @@ limit_request_field_size = 8190
 forwarded_allow_ips = ""
 proxy_allow_ips = ""
 
-# No access log here: nginx writes one, and the download log is what counts.
+# No access log of gunicorn's: `access_lines` in the settings has ours write one (server/web/observing.py).
 accesslog = None
 errorlog = "-"
 loglevel = _settings.logger_level
@@ -55,18 +54,14 @@ proc_name = "weightgate-web"
 control_socket_disable = True
 
 
-class RedactingLogger(glogging.Logger):
-    """gunicorn quotes request lines that it cannot read, with whatever token somebody put into them."""
+class OwnLogger(glogging.Logger):
+    """gunicorn's messages go the way of ours: the same lines on the same stream, and redacted, since gunicorn quotes
+    request lines that it cannot read, with whatever token somebody put into them."""
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
-        for handler in self.error_log.handlers:
-            handler.addFilter(_redacted)
+        self.error_log.handlers[:] = []
+        self.error_log.propagate = True
 
 
-def _redacted(record: logging.LogRecord) -> bool:
-    record.msg, record.args = redact(record.getMessage()), ()
-    return True
-
-
-logger_class = RedactingLogger
+logger_class = OwnLogger

@@ -22,9 +22,13 @@ def app_over(use: "Resources") -> "WeightgateApp":
     """Return the web application over these resources, once what it answers with is open."""
     import structlog
 
+    from server import traces
     from server.storage.database import DatabaseUnavailable
     from server.web import app
 
+    use.count_as("web")
+    if use.settings.traces_endpoint is not None:
+        traces.start(use.settings.traces_endpoint, use.settings.traces_share)
     try:
         use.open_for_web()
         use.outside.start()

@@ -10,6 +10,11 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")  # RFC 4291, section 2.5.5.2: IPv4 in IPv6's clothes
+# RFC 1918, RFC 4193 (ULA), RFC 6598 (shared, as overlay networks use it). Neither "any address" nor a public one is in.
+_INNER = tuple(
+    ipaddress.ip_network(text)
+    for text in ("127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "100.64.0.0/10")
+)
 _ZONE = re.compile(r"%[^/]*")
 _PORT = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\](?::\d{1,5})?|(?P<ipv4>[0-9.]+):\d{1,5})")
 
@@ -54,6 +59,12 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_inner(text: str) -> bool:
+    """Whether this is one address of this machine alone or of a private network: no name, and not all addresses."""
+    here = parse(text)
+    return here is not None and "%" not in text and any(here in network for network in _INNER)
 
 
 def lies_in(networks: Iterable[str], address: str | None) -> bool:

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from server import addresses
+from server import addresses, traces
 from server.addresses import is_loopback as is_loopback  # of whoever looks at public_url
 from server.addresses import require_ascii_host
 from server.identity_providers import AT_MOST as PROVIDERS_AT_MOST
@@ -96,6 +96,10 @@ class Settings(BaseModel):
     contact: str = Field(min_length=3, max_length=200)
     terms_url: str | None = Field(default=None, max_length=500, pattern=r"^https://[^\s]+$")
     logger_level: Literal["debug", "info", "warning", "error"] = "info"
+    access_lines: bool = False
+    metrics_listen: str | None = Field(default=None, validate_default=True)
+    traces_endpoint: str | None = None
+    traces_share: float = Field(default=1.0, gt=0, le=1)
 
     redis_url: str | None = Field(default=None, repr=False, pattern=r"^rediss?://[^\s/]+(/\d+)?$")
 
@@ -166,6 +170,28 @@ class Settings(BaseModel):
         if not host or not port.isdigit() or not 0 < int(port) < 65536:
             raise ValueError("write address:port, such as 127.0.0.1:8080")
         return value
+
+    @field_validator("metrics_listen")
+    @classmethod
+    def _metrics_listen(cls, value: str | None, known: ValidationInfo) -> str | None:
+        if not value:
+            return None
+        host, _, port = value.rpartition(":")
+        if not port.isdigit() or not 0 < int(port) < 65536 or not addresses.is_inner(host.strip("[]")):
+            raise ValueError(
+                "write address:port, such as 127.0.0.1:9464; the address must be loopback or one of a private network, "
+                "since whoever reaches it reads everything there"
+            )
+        if value == known.data.get("listen"):
+            raise ValueError("this is the address of the web server; choose a port of its own")
+        return value
+
+    @field_validator("traces_endpoint")
+    @classmethod
+    def _traces_endpoint(cls, value: str | None) -> str | None:
+        if value is not None and not traces.are_installed():
+            raise ValueError("OpenTelemetry is not installed: add the extra `traces`, or remove this")
+        return None if value is None else _origin(value, like="http://127.0.0.1:4318", readable="the traces")
 
     @field_validator("database_url", "sealer_database_url", "migration_database_url")
     @classmethod

@@ -24,6 +24,8 @@ S3_TOOL = {name: DOWNLOADERS / "bin" / name for name in ("aws", "rclone", "s5cmd
 RUNAI_STREAMER = RUNAI / "runai_model_streamer_s3"
 BROWSER = next((found for name in BROWSERS if (found := shutil.which(name))), None)
 REDIS = shutil.which("redis-server")
+PROMETHEUS = shutil.which("prometheus")
+PROMTOOL = shutil.which("promtool")
 ARIA2 = shutil.which("aria2c")
 ORAS = CACHE / "oras"
 NODE = shutil.which("node") if (OIDC_PROVIDER / "node_modules").exists() else None

@@ -99,6 +99,12 @@ def redis() -> None:
         _apt("redis-server")
 
 
+def prometheus() -> None:
+    """The server that our metrics are for, and promtool, which judges its rules. Neither is left running."""
+    if not shutil.which("promtool") or not shutil.which("prometheus"):
+        _apt("prometheus")
+
+
 def aria2() -> None:
     """The downloader that our Metalink documents and input files are for."""
     if not shutil.which("aria2c"):
@@ -196,7 +202,7 @@ def _uv(*arguments: str | Path) -> None:
 PYTHON_PARTS = (
     real_model, transformers, hub_lines, log_verifiers, oldest_python, oras, downloaders, runai, s3_libraries, s3_torch,
 )  # fmt: skip
-DEBIAN_PARTS = (browser, go_verifiers, redis, aria2, rclone, skopeo, radosgw, oidc_provider)
+DEBIAN_PARTS = (browser, go_verifiers, redis, prometheus, aria2, rclone, skopeo, radosgw, oidc_provider)
 
 
 def _missing(parts: Iterable[Callable[[], None]]) -> list[str]:

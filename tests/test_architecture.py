@@ -36,6 +36,8 @@ TESTED_IN = {
     "storage/provider_fetches": "web/portal/account/test_provider_sign_in.py",
     "storage/provider_metadata": "domain/operation/test_doctor.py",
     "domain/accounts/sign_in": "web/portal/account/test_sign_in.py",  # steps that only a browser's cookies connect
+    "domain/operation/figures": "domain/operation/test_health.py",  # one instance, in words and in figures
+    "domain/operation/metrics": "domain/operation/test_health.py",
     "domain/access/counting_signatures": "domain/access/test_rule.py",  # its row 6
     "domain/access/renewal_reports": "domain/access/test_renewals.py",  # what one takes
     "domain/audit/judging_access": "domain/audit/test_replay.py",  # rules of the one replay

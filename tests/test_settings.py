@@ -79,6 +79,16 @@ BAD = {
     "contact": ['"x"', '""', "7", f'"{"x" * 201}"'],
     "terms_url": ['"http://lab.example/terms"', '"javascript:x"', '""', "7", f'"https://{"x" * 500}"'],
     "logger_level": ['"DEBUG"', '"verbose"', "10"],
+    "access_lines": ['"perhaps"', "2"],
+    "metrics_listen": [
+        '"9464"', '"0.0.0.0:9464"', '"[::]:9464"', '":9464"', '"203.0.113.7:9464"', '"[2001:db8::1]:9464"', "9464",
+        '"localhost:9464"', '"127.0.0.1"', '"127.0.0.1:0"', '"127.0.0.1:65536"', '"127.0.0.1:8080"',
+        '"[fe80::1%eth0]:1"',
+    ],
+    "traces_endpoint": [
+        '"http://otel.example.org:4318"', '"127.0.0.1:4318"', '"http://127.0.0.1:4318/v1/traces"', "4318",
+    ],
+    "traces_share": ["0", "1.1", "-1", '"half"', "nan"],
     "redis_url": ['"redis.example.org"', '"http://redis"', '"redis://"', '"redis://a b"', '"redis://h/x"', "7", '""'],
     "database_url": [
         '"sqlite://"', '"sqlite:///"', '"mysql://app:hush@db/x"', '"postgresql://app:hush@db/x"',

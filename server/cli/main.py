@@ -35,6 +35,7 @@ COMMANDS = {
         "publisher",
         "Publish uploads until interrupted: read back, check, sign, make visible.",
     ),
+    "metrics": ("metrics", "Serve metrics for Prometheus, and the health of each part, until interrupted."),
     "checkpoint": ("checkpoint", "Manage published checkpoints."),
     "organization": ("organization", "Manage partner organizations."),
     "person": ("person", "Manage people, in partners and in the lab."),
@@ -60,8 +61,8 @@ COMMANDS = {
 
 # What needs an instance and no other word: where there is none, nothing has to be imported to say so.
 ALONE = {
-    ("doctor",), ("keys", "show"), ("log", "status"), ("log", "verify"), ("migrate",), ("publisher",), ("serve",),
-    ("store",), ("worker",),
+    ("doctor",), ("keys", "show"), ("log", "status"), ("log", "verify"), ("metrics",), ("migrate",), ("publisher",),
+    ("serve",), ("store",), ("worker",),
 }  # fmt: skip
 SETTINGS_FILE = "weightgate.toml"  # as `server/settings.py` names it
 

@@ -25,8 +25,8 @@ LEFTOVERS_SECONDS = 5
 
 
 class Processes:
-    """The children of `serve` and `demo`. A worker that dies is started again, and so is the publisher; when the web
-    dies, all end."""
+    """The children of `serve` and `demo`. A worker that dies is started again, and so are publisher and metrics;
+    when the web dies, all end."""
 
     def __init__(self, made: Settings) -> None:
         self._made = made
@@ -67,7 +67,8 @@ class Processes:
 
     @property
     def _restarted(self) -> list[str]:
-        return ["worker"] if self._made.uploads_key_file is None else ["worker", "publisher"]
+        wanted = {"worker": True, "publisher": self._made.uploads_key_file, "metrics": self._made.metrics_listen}
+        return [name for name, wants in wanted.items() if wants]
 
     def _start(self, name: str, command: list[str]) -> None:
         environment = {**os.environ, "WEIGHTGATE_DATA": str(self._made.folder)}

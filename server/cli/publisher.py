@@ -31,6 +31,7 @@ def publisher(instance: Instance) -> None:
     if use.settings.uploads_key_file is None:
         raise NotPossible("This instance takes no uploads.", next_step="Set uploads_key_file in its settings.")
     require_own_bucket(use)
+    use.count_as("publisher")
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: _stop(stopping))

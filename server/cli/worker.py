@@ -21,6 +21,7 @@ from server.domain.downloads import cutting
 from server.domain.identity import sessions
 from server.domain.mail import mails
 from server.domain.mail.mails import Mail
+from server.domain.meters import JOB_FAILURES
 from server.domain.publish import uploads
 from server.domain.release import finding_attachments
 from server.domain.resources import Resources
@@ -54,11 +55,12 @@ def worker(instance: Instance) -> None:
     use = instance.use.as_sealer()
     require_anchored(use)
     require_own_bucket(use)
+    use.count_as("worker")
     stopping, failed = threading.Event(), threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     jobs = _jobs(use, stopping)
-    threads = [threading.Thread(target=_repeat, args=(stopping, failed, *job), name=job[0]) for job in jobs]
+    threads = [threading.Thread(target=_repeat, args=(use, stopping, failed, *job), name=job[0]) for job in jobs]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -109,17 +111,20 @@ def _jobs(use: Resources, stopping: threading.Event) -> Iterator[tuple[str, floa
 
 
 def _repeat(
+    use: Resources,
     stopping: threading.Event,
     failed: threading.Event,
     name: str,
     every_seconds: float,
     work: Callable[[], object],
 ) -> None:
+    use.meters.add(JOB_FAILURES, name, by=0)
     while not stopping.is_set():
         wait = every_seconds
         try:
             work()
         except (*_FAILURES, *DATABASE_ERRORS) as error:
+            use.meters.add(JOB_FAILURES, name)
             logger.warning("could not be done", job=name, error=type(error).__name__, reason=str(error))
             wait = max(every_seconds, AFTER_AN_ERROR_SECONDS)
         except BaseException:

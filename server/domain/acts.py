@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import column, select, table
 from sqlalchemy.orm import Session
 
+from server import traces
 from server.domain import entry_kinds
 from server.domain.entry_kinds import KINDS, EntryKind
 from server.domain.errors import InvalidCredentials, NotPermitted, OrganizationSuspended, PersonDisabled
@@ -32,6 +33,7 @@ _TOKEN = select(_TOKENS.c.scopes, _TOKENS.c.revoked_at, _TOKENS.c.expires_at).jo
 )
 
 
+@traces.spanned("append")
 def append(
     session: Session,
     kind: EntryKind,

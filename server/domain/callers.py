@@ -48,6 +48,7 @@ class Caller:
     address: str | None = None
     user_agent: str | None = None
     request_id: str | None = None
+    door: str | None = None  # by which kind of client they came, in one word; never in a record
 
     @property
     def is_staff(self) -> bool:

@@ -7,12 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict
 
+import structlog
 from sqlalchemy import func, select, text
 
 from server.domain import marks
+from server.domain.meters import POOL_SIZE, POOL_USED, Meters, ProcessMeters
 from server.log.notes import Signer, VerifierKey
 from server.settings import Settings
-from server.storage import keys, signing_check
+from server.storage import keys, meter_files, signing_check
 from server.storage.anchor_bucket import AnchorBucket
 from server.storage.attachments import AttachmentObjects
 from server.storage.bucket_policy import BucketPolicy
@@ -50,6 +52,7 @@ class Resources:
     def __init__(self, settings: Settings, clock: Clock = utc_now) -> None:
         self.settings = settings
         self.clock = clock
+        self.meters = Meters()
         self._note_signers: dict[str, Signer] = {}
 
     @cached_property
@@ -63,6 +66,23 @@ class Resources:
     def as_owner(self) -> "Resources":
         """The same with the role that owns the tables: for what changes a log as a whole."""
         return self._with_role(self.settings.migration_database_url)
+
+    def count_as(self, kind: str) -> None:
+        """Count what this process does from now on, if the settings want metrics. kind: of process, such as `web`.
+
+        A folder that cannot be written is told of, and no reason not to start.
+        """
+        if self.settings.metrics_listen is None:
+            return
+        try:
+            self.meters = ProcessMeters(self.settings.folder / meter_files.FOLDER, kind)
+        except OSError as error:
+            structlog.get_logger(__name__).warning("nothing is counted for the metrics", error=type(error).__name__)
+            return
+        if (pool := self.database.pool) is not None:
+            self.meters.watch(POOL_USED, kind, pool.checkedout)
+            self.meters.watch(POOL_SIZE, kind, pool.size)
+        self.meters.start()
 
     def _with_role(self, database_url: str | None) -> "Resources":
         update = {"database_url": database_url or self.settings.database_url}
@@ -226,6 +246,8 @@ class Resources:
 
     def close(self) -> None:
         """Let go of what was opened."""
+        self.meters.close()
+        self.meters = Meters()
         for name in (
             "outside",
             "database",

@@ -5,7 +5,7 @@ take what is unsealed, in the order of ids; see that each entry is still what wa
 the entries; sign. Any mismatch stops sealing for good: somebody has changed what nobody may change.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -53,10 +53,18 @@ class LogHead(Base):
 class _Unsealed:
     ids: list[int]
     leaves: list[bytes]
+    appended_at: list[datetime]
 
 
-def seal(database: Database, signer: Signer, clock: Callable[[], datetime]) -> int:
+def seal(
+    database: Database,
+    signer: Signer,
+    clock: Callable[[], datetime],
+    committed: Callable[[Sequence[datetime]], object] = lambda _: None,
+) -> int:
     """Seal one round of the signer's log; returns how many entries. 0 also when another sealer is at it.
+
+    committed: told, once they are sealed for good, when each of them was appended.
 
     Raises SealingStopped. After an error at the commit nothing is known: call again, never go on from memory.
     """
@@ -64,7 +72,9 @@ def seal(database: Database, signer: Signer, clock: Callable[[], datetime]) -> i
         log = session.scalar(
             select(Log).where(Log.origin == signer.key.name).with_for_update(key_share=True, skip_locked=True)
         )
-        return 0 if log is None else seal_round(session, log, signer, clock())
+        sealed = [] if log is None else _seal_round(session, log, signer, clock())
+    committed(sealed)
+    return len(sealed)
 
 
 def seal_round(session: Session, log: Log, signer: Signer, at: datetime) -> int:
@@ -72,6 +82,11 @@ def seal_round(session: Session, log: Log, signer: Signer, at: datetime) -> int:
 
     Raises SealingStopped.
     """
+    return len(_seal_round(session, log, signer, at))
+
+
+def _seal_round(session: Session, log: Log, signer: Signer, at: datetime) -> list[datetime]:
+    """Returns when each of them was appended."""
     if log.stop_reason is not None:
         raise SealingStopped(log.stop_reason)
     signed = _head(session, log, signer.key)
@@ -80,7 +95,7 @@ def seal_round(session: Session, log: Log, signer: Signer, at: datetime) -> int:
     _require_numbers(session, log.id, head.size)
     unsealed = _unsealed(session, log.id)
     if not unsealed.ids and signed is not None:
-        return 0
+        return []
     grown = tiles.append(edge, head.size, unsealed.leaves)
     size = head.size + len(unsealed.leaves)
     _write_tiles(session, log.id, edge, grown)
@@ -88,7 +103,7 @@ def seal_round(session: Session, log: Log, signer: Signer, at: datetime) -> int:
     after = Head(log.origin, size, tiles.root_from_edge(size, edge | grown))
     note = heads.sign(after, signer).decode()
     session.add(LogHead(log_id=log.id, size=size, root=after.root, note=note, sealed_at=at))
-    return len(unsealed.ids)
+    return unsealed.appended_at
 
 
 def stop(database: Database, origin: str, reason: str, at: datetime) -> None:
@@ -153,9 +168,9 @@ def _require_numbers(session: Session, log_id: int, size: int) -> None:
 
 def _unsealed(session: Session, log_id: int) -> _Unsealed:
     """The next entries in the order of ids, each seen to be what was committed to. Raises SealingStopped."""
-    found = _Unsealed([], [])
+    found = _Unsealed([], [], [])
     rows = session.execute(
-        select(LogEntry.id, LogEntry.record, LogEntry.salt, LogEntry.commitment)
+        select(LogEntry.id, LogEntry.record, LogEntry.salt, LogEntry.commitment, LogEntry.appended_at)
         .where(LogEntry.log_id == log_id, LogEntry.leaf_index.is_(None))
         .order_by(LogEntry.id)
         .limit(ENTRIES_A_ROUND)
@@ -168,6 +183,7 @@ def _unsealed(session: Session, log_id: int) -> _Unsealed:
             raise SealingStopped(f"{named} does not match its commitment: it was changed before it was sealed")
         found.ids.append(row.id)
         found.leaves.append(tree.leaf_hash(row.commitment))
+        found.appended_at.append(row.appended_at)
         taken_bytes += len(row.record)
         if taken_bytes > RECORD_BYTES_A_ROUND:
             break

@@ -26,8 +26,10 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.pool import QueuePool
 from sqlalchemy.types import TypeDecorator
 
+from server import traces
 from server.storage import database_reasons, timeouts
 from server.storage.group_commit import GroupCommit, WriterBusy
 from server.storage.statements import DRIVER, Insertion, Row, Statement
@@ -120,6 +122,12 @@ class Database:
             self._readers = self._writer = _postgresql_engine(url)
             self._single = _postgresql_engine(url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
 
+    @property
+    def pool(self) -> QueuePool | None:
+        """PostgreSQL's connections; SQLite has one writer, and readers without number."""
+        pool = self._writer.pool
+        return pool if self.dialect == "postgresql" and isinstance(pool, QueuePool) else None
+
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """Yield a session; its work is durable when the block has been left without an error.
@@ -136,6 +144,7 @@ class Database:
                     yield session
                     session.flush()
 
+    @traces.spanned("transaction")
     def together(self, work: Callable[[Session], Result]) -> Result:
         """Run short work in a transaction, perhaps shared with other callers' work; return once it is durable.
 
@@ -145,7 +154,7 @@ class Database:
         _require_writing()
         with _typed_errors():
             if self.dialect == "sqlite":
-                return self._group.together(work)
+                return self._group.together(traces.kept(work))
             with Session(self._writer, expire_on_commit=False) as session, session.begin():
                 return work(session)
 

@@ -6,6 +6,7 @@ each request would have every download wait for the network: a thread asks, and 
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
@@ -27,6 +28,14 @@ class OutsideError(Exception):
     """One probe was not answered."""
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of the newest probe. ahead_seconds: how far their clock was ahead of ours when they last answered."""
+
+    answered: bool
+    ahead_seconds: float | None
+
+
 class Outside:
     """Knows whether the others were there, and what time it was there, when they were last asked. Safe for threads."""
 
@@ -39,6 +48,8 @@ class Outside:
         self._probes, self._clock, self._must_answer = probes, clock, must_answer
         self._failed = dict.fromkeys(probes, 0)
         self._faults: dict[str, str] = {}
+        self._ahead: dict[str, float] = {}
+        self._asked: set[str] = set()
         self._ended = threading.Event()
 
     def start(self) -> None:
@@ -52,6 +63,10 @@ class Outside:
         """Raise OutsideFault for what was found last; costs nothing and asks nobody."""
         for fault in self._faults.values():
             raise OutsideFault(fault)
+
+    def answers(self) -> dict[str, Answer]:
+        """What came of the newest probe of each who was asked so far."""
+        return {name: Answer(self._failed[name] == 0, self._ahead.get(name)) for name in sorted(self._asked)}
 
     def look(self) -> None:
         """Ask everybody once."""
@@ -67,6 +82,7 @@ class Outside:
 
     def _fault(self, name: str, probe: Clock) -> str | None:
         before = self._clock()
+        self._asked.add(name)
         try:
             theirs = probe()
         except OutsideFault as fault:
@@ -77,7 +93,10 @@ class Outside:
                 return f"the {name} has not answered {self._failed[name]} times in a row: start it"
             return self._faults.get(name)
         self._failed[name] = 0
-        differ = max(theirs - self._clock(), before - theirs - READ_TO)
+        too_late, too_early = theirs - self._clock(), before - theirs - READ_TO
+        differ = max(too_late, too_early)
+        ahead = too_late if too_late > too_early else -too_early
+        self._ahead[name] = 0.0 if differ < timedelta(0) else ahead.total_seconds()
         if differ > CLOCKS_DIFFER_AT_MOST:
             return f"our clock and the {name}'s differ by {differ.total_seconds():.0f} s: run an NTP client on both"
         return None

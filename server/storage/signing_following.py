@@ -6,6 +6,7 @@ from pathlib import Path
 
 import structlog
 
+from server import traces
 from server.storage import keys
 from server.storage.keys import KeyFileError, S3Credentials
 from server.storage.signing import StoredObject, UrlSigner
@@ -27,6 +28,7 @@ class FollowingSigner:
         self._current = make(keys.read_s3_credentials(path))
         self.origin = self._current.origin
 
+    @traces.spanned("sign")
     def sign(
         self,
         objects: Iterable[StoredObject],

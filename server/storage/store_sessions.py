@@ -15,6 +15,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from server import traces
 from server.storage import keys
 from server.storage.bucket_policy import partition_of
 from server.storage.keys import S3Credentials
@@ -46,6 +47,7 @@ class StoreSessions:
         self._credentials = keys.read_s3_credentials(key_file)
         self._client: Any = self._client_with(self._credentials)
 
+    @traces.spanned("begin session")
     def begin(self, prefix: str, name: str, seconds: int) -> StoreSession:
         """Return keys that read what is below a prefix. name: by which the store's logs know the session.
 

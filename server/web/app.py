@@ -4,7 +4,7 @@ from apiflask import APIFlask
 from werkzeug.routing import IntegerConverter, Map
 
 from server.domain.resources import Resources
-from server.web import client_wheel, doors, errors, health, identity, log, safety
+from server.web import client_wheel, doors, errors, health, identity, log, observing, safety
 from server.web.api import (
     agreements,
     checkpoints,
@@ -107,6 +107,7 @@ def create(use: Resources) -> WeightgateApp:
     app.extensions["weightgate"] = use
     app.url_map.merge_slashes = False  # `//` is a wrong address; correcting it would answer a POST with a redirect
     app.url_map.converters["int"] = RowNumber
+    observing.register(app, use)
     safety.register(app)
     errors.register(app)
     health.prepare(app, use)

@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException
 from server.domain import errors
 from server.domain.access import refusals
 from server.domain.errors import Refused
+from server.domain.meters import UNAVAILABLE, UNEXPECTED
 from server.log.condition import LogUnsound
 from server.log.entries import NoLog
 from server.logger import redact
@@ -67,6 +68,16 @@ STATUS: dict[type[Refused], int] = {
     errors.LogUnavailable: 503,
 }
 RETRY_AFTER_SECONDS = 2
+# Which part did not do its work, in the word that the metrics have for it.
+REASONS: dict[type[Exception], str] = {
+    DatabaseUnavailable: "database",
+    NoLog: "log",
+    LogUnsound: "log",
+    KeyFileError: "keys",
+    OutsideFault: "outside",
+    ObjectStoreError: "store",
+}
+STATEMENT = "statement"  # which the database refused
 _HTTP_CODES = {
     404: ("not_found", "Check the address. /api/v1/openapi.json lists every address."),
     405: ("method_not_allowed", "Use a method listed in the Allow header."),
@@ -152,12 +163,16 @@ def _taken(_: RowTaken) -> Response:
 
 def _unavailable(error: Exception) -> Response:
     logger.error("unavailable", error=type(error).__name__, detail=str(error), request_id=g.request_id)
-    return _try_again()
+    return _try_again(_reason(error))
+
+
+def _reason(error: Exception) -> str:
+    return next((reason for kind, reason in REASONS.items() if isinstance(error, kind)), STATEMENT)
 
 
 def _store_unavailable(error: Exception) -> Response:
     logger.error("store_unavailable", error=type(error).__name__, detail=str(error), request_id=g.request_id)
-    return _try_again("The object store does not do its part right now.")
+    return _try_again(_reason(error), "The object store does not do its part right now.")
 
 
 def _broken(error: Exception) -> Response:
@@ -165,10 +180,11 @@ def _broken(error: Exception) -> Response:
     # Without the driver's own text, which may quote what was to be written.
     statement = getattr(error, "statement", None)
     logger.error("database_refused", error=type(error).__name__, statement=statement, request_id=g.request_id)
-    return _try_again()
+    return _try_again(STATEMENT)
 
 
-def _try_again(detail: str = "The server cannot record anything right now.") -> Response:
+def _try_again(reason: str, detail: str = "The server cannot record anything right now.") -> Response:
+    resources().meters.add(UNAVAILABLE, reason)
     response = _problem(503, **as_problem(errors.LogUnavailable(detail)))
     response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response
@@ -214,6 +230,7 @@ def _form_expired(_: CSRFError) -> Response:
 
 def _unexpected(error: Exception) -> Response:
     logger.error("unexpected", exc_info=error, request_id=g.request_id)
+    resources().meters.add(UNEXPECTED)
     return _problem(
         500,
         code="internal_error",

@@ -37,12 +37,13 @@ def resources() -> Resources:
 
 def stranger() -> Caller:
     """What is known of whoever sent this request before any credential was looked at."""
-    trusted = resources().settings.trusted_proxies
+    trusted, door = resources().settings.trusted_proxies, doors.entered()
     return Caller(
         via="anonymous",
         address=client_address(request.remote_addr, request.headers.get("X-Forwarded-For", ""), trusted),
         user_agent=redact(printable(request.headers.get("User-Agent", ""), ""))[:300] or None,
         request_id=g.request_id,
+        door=None if door is None else door.name.lower(),
     )
 
 

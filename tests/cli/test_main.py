@@ -54,7 +54,7 @@ def test_all_commands_of_the_design_are_there() -> None:
     """Each command that the design names exists."""
     wanted = (
         "init serve demo demo-code migrate doctor worker publisher store organization person tier clearance agreement "
-        "stage hold decision finding token publish checkpoint backup restore take-over log keys model proposal"
+        "stage hold decision finding token publish checkpoint backup restore take-over log keys metrics model proposal"
     )
     assert set(wanted.split()) == set(COMMANDS)
 
@@ -231,6 +231,7 @@ def test_the_matrix_above_holds_every_changing_command() -> None:
             "store",
             "worker",
             "publisher",
+            "metrics",
             "demo",
             "demo-code",
             "migrate",
@@ -352,7 +353,7 @@ def test_a_suggestion_is_punctuated_once() -> None:
 # Commands without `--json`, and why.
 NO_JSON = {
     "serve": "runs until interrupted", "store": "runs until interrupted", "worker": "runs until interrupted",
-    "publisher": "runs until interrupted",
+    "publisher": "runs until interrupted", "metrics": "runs until interrupted",
     "demo": "runs until interrupted, and writes demo.json", "demo-code": "prints the one code",
     "log export": "writes JSONL itself",
 }  # fmt: skip

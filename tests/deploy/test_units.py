@@ -42,9 +42,9 @@ def command_of(unit: Path) -> list[str]:
 
 
 def test_there_is_a_unit_for_each_part() -> None:
-    """Web, worker, publisher, the embedded store and the daily tasks have one each."""
+    """Web, worker, publisher, metrics, the embedded store and the daily tasks have one each."""
     assert [unit.name for unit in UNITS] == [
-        f"weightgate-{name}.service" for name in ("daily@", "publisher", "store", "web", "worker")
+        f"weightgate-{name}.service" for name in ("daily@", "metrics", "publisher", "store", "web", "worker")
     ]
 
 

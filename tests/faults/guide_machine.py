@@ -32,9 +32,10 @@ from tests.redis_server import RedisServer
 ROOT = Path(__file__).parents[2]
 OWN_FOLDERS = (
     "/opt/weightgate", "/var/lib/weightgate", "/var/backups/weightgate", "/usr/local/bin", "/etc/systemd/system",
-    "/etc/nginx/conf.d", "/etc/letsencrypt", "/var/log/nginx", "/run/weightgate-keys", "/root/", "/srv/",
+    "/etc/nginx/conf.d", "/etc/prometheus", "/etc/letsencrypt", "/var/log/nginx", "/run/weightgate-keys", "/root/",
+    "/srv/",
 )  # fmt: skip
-SERVICES = ("weightgate-web", "weightgate-worker")
+SERVICES = ("weightgate-web", "weightgate-worker", "weightgate-metrics")
 
 
 @dataclass
@@ -96,9 +97,9 @@ class Machine:
 def machine(root: Path, postgres: PostgreSQL, redis: RedisServer) -> Iterator[Machine]:
     """A machine as it is before the guide's first command, with somebody else's store within reach."""
     ports: list[int] = []
-    while len(ports) < 5:
+    while len(ports) < 6:
         ports.append(free_port(set(ports)))
-    web, plain, https, reads, store_port = ports
+    web, plain, https, reads, store_port, metrics = ports
     with EmbeddedStore(root / "store", store_port, "weights") as store, contextlib.ExitStack() as stack:
         superuser = postgres.url("postgres").replace("+psycopg", "")
         places = [(folder, f"{root}{folder}") for folder in OWN_FOLDERS] + [
@@ -108,7 +109,8 @@ def machine(root: Path, postgres: PostgreSQL, redis: RedisServer) -> Iterator[Ma
             ("127.0.0.1/weightgate", f"127.0.0.1:{postgres.port}/weightgate"),
             ("redis://127.0.0.1:6379", f"redis://127.0.0.1:{redis.port}"), ("YOUR.HOST.NAME", "weights.example.org"),
             ("https://s3.example.org", f"http://127.0.0.1:{reads}"), ("10.0.0.5:9000", f"127.0.0.1:{store_port}"),
-            ("127.0.0.1:8080", f"127.0.0.1:{web}"), ("listen 80;", f"listen 127.0.0.1:{plain};"),
+            ("127.0.0.1:8080", f"127.0.0.1:{web}"), ("127.0.0.1:9464", f"127.0.0.1:{metrics}"),
+            ("listen 80;", f"listen 127.0.0.1:{plain};"),
         ]  # fmt: skip
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("WEIGHTGATE_")},
@@ -139,7 +141,8 @@ def _furnish(made: Machine, store: EmbeddedStore, https: int, reads: int) -> Non
     for name in (".venv", "config"):
         (installed / name).symlink_to(ROOT / name)
     (installed / "deploy").mkdir()
-    for file in (ROOT / "deploy").iterdir():
+    shutil.copytree(ROOT / "deploy" / "monitoring", installed / "deploy" / "monitoring")
+    for file in filter(Path.is_file, (ROOT / "deploy").iterdir()):
         shutil.copy(file, installed / "deploy")
         text = made.placed(file.read_text()).replace("listen [::]:443 ssl http2;", "").replace("listen [::]:80;", "")
         (installed / "deploy" / file.name).write_text(_on_ports(file.name, text, https, reads))

@@ -21,6 +21,7 @@ EXEMPT = {
     r"# private CA$": "changes whom the machine trusts",
     r"^certbot": "needs a public name; the machine has certificates of its own",
     r"/dev/stdin": "waits for a password that is pasted",
+    r"reload prometheus": "no Prometheus runs here: tests/cli/test_metrics.py starts one",
     r"# AWS$": "reads a bucket with the access logs of AWS: tests/domain/delivery/test_reconciliation.py",
     r"# not cut yet$": "needs a hold whose URLs still work: tests/cli/test_hold.py",
     r"log resume": "needs a stopped log: tests/cli/test_log.py",

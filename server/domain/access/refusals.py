@@ -7,6 +7,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from server.domain.callers import Caller
 from server.domain.errors import Refused
+from server.domain.meters import REFUSALS
 from server.domain.resources import Resources
 from server.storage.database import Base, Key, Moment
 from server.text import printable
@@ -39,7 +40,8 @@ class Refusal(Base):
 
 
 def record(use: Resources, caller: Caller, refused: Refused, asked: str) -> None:
-    """Remember a refusal. Callers whom we do not know at all leave no row: anyone could fill the table."""
+    """Count and remember a refusal. Callers whom we do not know at all leave no row: anyone could fill the table."""
+    use.meters.add(REFUSALS, refused.code)
     if caller.organization_id is None and refused.code in _OF_NOBODY:
         return
     with use.database.transaction() as session:

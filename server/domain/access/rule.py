@@ -10,6 +10,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from server import traces
 from server.domain.access import counting_signatures, quotas
 from server.domain.access.facts import (
     ClearanceFacts,
@@ -84,6 +85,7 @@ class Sight:
     ends_at: datetime | None
 
 
+@traces.spanned("decide")
 def require(
     session: Session, use: Resources, caller: Caller, stage: str, checkpoint: str, paths: Sequence[str] | None
 ) -> Grant:

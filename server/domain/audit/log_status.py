@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from server.domain.audit import logs, sealer
+from server.domain.audit import heartbeat, logs, sealer
 from server.domain.callers import Caller
 from server.domain.delivery import alarms, statistics
 from server.domain.delivery.alarms import Alarm
@@ -33,11 +33,14 @@ class Status:
     opened_at: datetime
     size: int = 0  # sealed entries
     sealed_at: datetime | None = None  # when the newest head was signed
+    unsealed: int = 0
     oldest_unsealed_at: datetime | None = None
     oldest_unsealed_seconds: int | None = None
     stopped_at: datetime | None = None
     stop_reason: str | None = None
+    beat_at: datetime | None = None  # when a worker last showed that it lives
     anchors_are_kept: bool = False
+    anchored_at: datetime | None = None  # when a worker last kept or found the newest head there
     anchored_size: int | None = None  # of the newest anchor
     alarms: dict[str, int] = field(default_factory=dict)  # raised so far, by kind
     reconciled_at: datetime | None = None
@@ -68,7 +71,11 @@ def known(use: Resources) -> Status:
         found = Status(log.origin, log.created_at, stopped_at=log.stopped_at, stop_reason=log.stop_reason)
         if newest is not None:
             found.size, found.sealed_at = newest.size, newest.sealed_at
+        found.unsealed = _unsealed(session, log)
         found.oldest_unsealed_at = _oldest_unsealed(session, log)
+        found.beat_at = heartbeat.last(session)
+        if (anchored := logs.anchored(session, log)) is not None:
+            found.anchored_at = anchored.anchored_at
         if found.oldest_unsealed_at is not None:
             found.oldest_unsealed_seconds = max(0, int((at - found.oldest_unsealed_at).total_seconds()))
         counted = select(Alarm.kind, func.count()).group_by(Alarm.kind).order_by(Alarm.kind)
@@ -93,6 +100,11 @@ def _look_at_anchors(use: Resources, found: Status) -> None:
         found.anchored_size = sealer.anchored_size(use)
     except (BehindAnchor, Forked, ObjectStoreError, KeyFileError) as error:
         found.problems.append(str(error))
+
+
+def _unsealed(session: Session, log: Log) -> int:
+    query = select(func.count()).where(LogEntry.log_id == log.id, LogEntry.leaf_index.is_(None))
+    return session.scalar(query) or 0
 
 
 def _oldest_unsealed(session: Session, log: Log) -> datetime | None:

@@ -4,12 +4,14 @@ Whatever does not fit stops the log for good, and with it all issuing, until peo
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from server.domain.audit import logs
+from server.domain.meters import SEALING
 from server.domain.resources import Resources
 from server.log import anchors, sealing, verification
 from server.log.anchors import BehindAnchor, Forked
@@ -31,12 +33,19 @@ def seal(use: Resources) -> int:
         log = logs.current(session)
     signer, sealed = use.log_signer(log.vkey), 0
     try:
-        while (count := sealing.seal(use.database, signer, use.clock)) == ENTRIES_A_ROUND:
+        while (count := sealing.seal(use.database, signer, use.clock, partial(_count, use))) == ENTRIES_A_ROUND:
             sealed += count
     except SealingStopped as stopped:
         _stop(use, log, str(stopped))
         raise
     return sealed + count
+
+
+def _count(use: Resources, appended_at: Sequence[datetime]) -> None:
+    """How long entries waited, for the metrics."""
+    now = use.clock()
+    for at in appended_at:
+        use.meters.observe(SEALING, max(0.0, (now - at).total_seconds()))
 
 
 def anchored_size(use: Resources) -> int | None:

@@ -83,6 +83,7 @@ def issue(use: Resources, caller: Caller, order: Order) -> Download:
     logged = _log_expected(use, caller, order, download_id) or _decide_and_log(use, caller, order, download_id)
     grant, log, entry = logged.grant, logged.log, logged.entry
     # The entry is committed: from here on a crash loses a URL, never a record.
+    count(use, caller, grant)
     urls = use.signer.sign(
         [_saved(file) if order.for_browser else file.stored for file in grant.files],
         download_id=download_id,
@@ -204,6 +205,11 @@ def record_of(
         "renews": renews,
     }
     return record | {key: value for key, value in authority.items() if value is not None}
+
+
+def count(use: Resources, caller: Caller, grant: Grant) -> None:
+    """Count what was committed, for the metrics."""
+    use.meters.issued(caller.door or caller.via, [file.size_bytes for file in grant.files])
 
 
 def new_id(at: datetime) -> uuid.UUID:

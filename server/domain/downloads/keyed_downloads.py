@@ -154,6 +154,7 @@ def fetch(use: Resources, caller: Caller, key: S3Key, seen: Seen) -> str:
 
 def _issue(use: Resources, caller: Caller, key: S3Key, seen: Seen) -> str:
     """Append the entry, unless another request does it at this moment; returns the download's id."""
+    appended: list[Grant] = []
 
     def decide_and_log(session: Session) -> str:
         # The checkpoint that was seen, also if another one becomes `main` at this moment.
@@ -170,12 +171,16 @@ def _issue(use: Resources, caller: Caller, key: S3Key, seen: Seen) -> str:
         record |= {"door": DOOR, "access_key_id": key.access_key_id}
         organization_id = caller.organization_id
         acts.append(session, EntryKind.DOWNLOAD, grant.at, record, organization_id=organization_id, log_id=log.id)
+        appended.append(grant)
         return made
 
     try:
-        return use.database.together(decide_and_log)
+        download_id = use.database.together(decide_and_log)
     except RowTaken:  # by a request at the same moment, whose entry is committed now
         return use.database.together(decide_and_log)
+    for grant in appended:
+        issuing.count(use, caller, grant)
+    return download_id
 
 
 class _Now(NamedTuple):

@@ -76,6 +76,7 @@ def issue(
 
     grant = use.database.together(decide_and_log)
     # The entry is committed: from here on a crash loses the keys, never a record.
+    issuing.count(use, caller, grant)
     prefix = _prefix(grant.files)
     made = use.sessions.begin(prefix, download_id, lasts)
     if made.expires_at > grant.at + lives + CLOCKS_DIFFER_AT_MOST:

@@ -116,6 +116,11 @@ def waiting(session: Session) -> tuple[int, int]:
     return session.scalar(wait) or 0, session.scalar(given_up) or 0
 
 
+def oldest_waiting(session: Session) -> datetime | None:
+    """When the one that has waited longest was written; None when none waits."""
+    return session.scalar(select(func.min(Mail.queued_at)).where(Mail.next_attempt_at.is_not(None)))
+
+
 def _claimed(use: Resources) -> Iterator[Mail]:
     """Mails that are due, each just before it is sent, and put off meanwhile so that nobody else takes it."""
     at = use.clock()

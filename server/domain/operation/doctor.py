@@ -94,8 +94,8 @@ def _matching_keys(use: Resources) -> str:
     return "the keys of log, receipts, manifests and one-time codes are those that the database was written with"
 
 
-def _database(use: Resources) -> str:
-    """The database answers and can be written."""
+def require_database(use: Resources) -> str:
+    """The database answers and can be written. Raises Wrong."""
     try:
         with use.database.transaction() as session:
             # SQLite has taken the writer's lock by now; PostgreSQL connects, and may be a replica.
@@ -361,7 +361,7 @@ def _probe(use: Resources) -> Iterator[str]:
 
 CHECKS: tuple[tuple[str, Callable[[Resources], str]], ...] = (
     ("keys", _keys),
-    ("database", _database),
+    ("database", require_database),
     ("log", _begun),
     ("matching keys", _matching_keys),
     ("issuing", _issuing),
