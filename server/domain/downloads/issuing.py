@@ -16,6 +16,7 @@ from server.domain import acts
 from server.domain.access import rule
 from server.domain.access.rule import Grant
 from server.domain.callers import Caller
+from server.domain.downloads import recipients
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotFound, NotSealedYet
 from server.domain.paging import Page, Slice, page
@@ -70,7 +71,8 @@ def issue(use: Resources, caller: Caller, order: Order) -> Download:
     caller.require(Permission.DOWNLOAD_CREATE)
     use.outside.require()
     _require_sensible(order.paths)
-    download_id, lifetime_seconds = str(new_id(use.clock())), use.settings.url_lifetime_seconds
+    recipient = recipients.of(use, caller)
+    download_id, lifetime_seconds = str(new_id(use.clock())), use.url_lifetime_seconds()
 
     def decide_and_log(session: Session) -> tuple[Grant, SoundLog, Appended]:
         grant = rule.require(session, use, caller, order.stage, order.checkpoint, order.paths)
@@ -91,6 +93,7 @@ def issue(use: Resources, caller: Caller, order: Order) -> Download:
         download_id=download_id,
         lifetime_seconds=lifetime_seconds,
         moment=grant.at,  # so that they end when the entry says, however late they are signed
+        recipient=recipient,
     )
     expires_at = grant.at.replace(microsecond=0) + timedelta(seconds=lifetime_seconds)
     return Download(
