@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Iterable
+from urllib.parse import urlsplit
 
 import idna
 
@@ -85,3 +86,16 @@ def require_ascii_host(host: str) -> None:
     except idna.IDNAError:
         raise ValueError("this host contains letters that no host name can have") from None
     raise ValueError(f"write the host as browsers and certificates do: {plain}")
+
+
+def origin(value: str, *, like: str, readable: str) -> str:
+    """The value without a closing slash. Raises ValueError unless it is a scheme, a host and perhaps a port."""
+    parts = urlsplit(value)
+    require_ascii_host(parts.hostname or "")
+    bare = value.rstrip("/") == f"{parts.scheme}://{parts.netloc}" and parts.port != 0
+    plain = re.fullmatch(r"[A-Za-z0-9.:\[\]-]+", parts.netloc)  # no name and password before the host either
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not bare or not plain:
+        raise ValueError(f"write only scheme, host and port, such as {like}")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ValueError(f"use https://: over plain http anyone on the network can read {readable}")
+    return value.rstrip("/")

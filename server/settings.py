@@ -22,7 +22,7 @@ from pydantic import (
 
 from server import addresses, traces
 from server.addresses import is_loopback as is_loopback  # of whoever looks at public_url
-from server.addresses import require_ascii_host
+from server.addresses import origin, require_ascii_host
 from server.identity_providers import AT_MOST as PROVIDERS_AT_MOST
 from server.identity_providers import IdentityProvider
 from server.workload_issuers import AT_MOST as ISSUERS_AT_MOST
@@ -113,7 +113,11 @@ class Settings(BaseModel):
     s3_bucket: str = Field(pattern=BUCKET)
     s3_addressing: Literal["virtual", "path"] = "virtual"
     anchor_bucket: str | None = Field(default=None, pattern=BUCKET)
+    delivery: Literal["s3", "cloudfront"] = "s3"
+    cloudfront_url: str | None = Field(default=None, validate_default=True)
+    cloudfront_binds_address: bool = False
 
+    signer_credentials: Literal["file", "role"] = "file"
     signer_key_file: Path = Path("keys/signer.json")
     publisher_key_file: Path = Path("keys/publisher.json")
     anchor_key_file: Path = Path("keys/anchor.json")
@@ -126,12 +130,14 @@ class Settings(BaseModel):
     receipt_key_file: Path = Path("keys/receipt.key.pem")
     s3_key_file: Path = Path("keys/s3.key")
     sts_key_file: Path = Path("keys/sts.json")
+    cloudfront_key_file: Path = Path("keys/cloudfront.json")
 
     s3_door: Literal["off", "proxy", "sts"] = "off"
     s3_door_url: str | None = Field(default=None, validate_default=True)
     s3_door_port: int = Field(default=8334, ge=1, le=65535)
     sts_role_arn: str | None = Field(default=None, validate_default=True)
     sts_endpoint_url: str | None = None
+    url_sessions: bool = False
     s3_key_lifetime_seconds: int = Field(default=3600, ge=900, le=43200)
     container_credentials: bool = True
     web_identity_credentials: bool = True
@@ -161,7 +167,7 @@ class Settings(BaseModel):
     @field_validator("public_url")
     @classmethod
     def _public_url(cls, value: str) -> str:
-        return _origin(value, like="https://weights.example.org", readable="tokens and signed URLs")
+        return origin(value, like="https://weights.example.org", readable="tokens and signed URLs")
 
     @field_validator("listen")
     @classmethod
@@ -191,7 +197,7 @@ class Settings(BaseModel):
     def _traces_endpoint(cls, value: str | None) -> str | None:
         if value is not None and not traces.are_installed():
             raise ValueError("OpenTelemetry is not installed: add the extra `traces`, or remove this")
-        return None if value is None else _origin(value, like="http://127.0.0.1:4318", readable="the traces")
+        return None if value is None else origin(value, like="http://127.0.0.1:4318", readable="the traces")
 
     @field_validator("database_url", "sealer_database_url", "migration_database_url")
     @classmethod
@@ -204,7 +210,25 @@ class Settings(BaseModel):
     @field_validator("s3_endpoint_url")
     @classmethod
     def _endpoint(cls, value: str | None) -> str | None:
-        return None if value is None else _origin(value, like="https://s3.example.org", readable="the weights")
+        return None if value is None else origin(value, like="https://s3.example.org", readable="the weights")
+
+    @field_validator("signer_credentials")
+    @classmethod
+    def _signer_credentials(cls, value: str, known: ValidationInfo) -> str:
+        if value == "role" and known.data.get("embedded_store"):
+            raise ValueError("the embedded store knows no roles; set this to file")
+        return value
+
+    @field_validator("cloudfront_url")
+    @classmethod
+    def _cloudfront_url(cls, value: str | None, known: ValidationInfo) -> str | None:
+        like = "https://d111111abcdef8.cloudfront.net"
+        if known.data.get("delivery") == "cloudfront":
+            if value is None:
+                raise ValueError(f"missing; set the distribution's address, such as {like}")
+            if known.data.get("embedded_store"):
+                raise ValueError("CloudFront cannot reach the embedded store; remove this, and set delivery to s3")
+        return None if value is None else origin(value, like=like, readable="the weights")
 
     @field_validator("s3_door_url")
     @classmethod
@@ -217,7 +241,7 @@ class Settings(BaseModel):
                 raise ValueError("the S3 door serves the embedded store only; remove this, and set s3_door to off")
         if door == "sts" and value is not None:
             raise ValueError('remove this: with s3_door = "sts" S3 tools are told s3_endpoint_url')
-        return None if value is None else _origin(value, like="https://s3.example.org", readable="the weights")
+        return None if value is None else origin(value, like="https://s3.example.org", readable="the weights")
 
     @field_validator("sts_role_arn")
     @classmethod
@@ -235,7 +259,18 @@ class Settings(BaseModel):
     @classmethod
     def _sts_endpoint(cls, value: str | None) -> str | None:
         like = "https://sts.eu-central-1.amazonaws.com"
-        return None if value is None else _origin(value, like=like, readable="the keys that open the weights")
+        return None if value is None else origin(value, like=like, readable="the keys that open the weights")
+
+    @field_validator("url_sessions")
+    @classmethod
+    def _url_sessions(cls, value: bool, known: ValidationInfo) -> bool:
+        if value and known.data.get("delivery") == "cloudfront":
+            raise ValueError("CloudFront knows no sessions; remove this, or set delivery to s3")
+        if value and known.data.get("embedded_store"):
+            raise ValueError("the embedded store makes no sessions; remove this")
+        if value and known.data.get("sts_role_arn") is None:
+            raise ValueError(f"set sts_role_arn, too: the role that reads the checkpoints, such as {_ROLE_LIKE}")
+        return value
 
     @field_validator("smtp_url")
     @classmethod
@@ -281,6 +316,11 @@ class Settings(BaseModel):
             if len({getattr(one, name) for one in value}) < len(value):
                 raise ValueError(f"two of them have the same {name}; give each its own")
         return value
+
+    @property
+    def uses_sts(self) -> bool:
+        """Whether the store makes sessions for us: for S3 tools, or to sign URLs with."""
+        return self.s3_door == "sts" or self.url_sessions
 
     @model_validator(mode="after")
     def _paths_start_at_the_folder(self) -> "Settings":
@@ -364,19 +404,6 @@ def _sentence(error: Any, variables: Mapping[str, Any]) -> str:
     if error["type"] == "extra_forbidden":
         return f"{key}: unknown key; remove it or correct its spelling (see config/example.toml)"
     return f"{key}: {error['msg'].removeprefix('Value error, ')}"
-
-
-def _origin(value: str, *, like: str, readable: str) -> str:
-    """The value without a closing slash. Raises ValueError unless it is a scheme, a host and perhaps a port."""
-    parts = urlsplit(value)
-    require_ascii_host(parts.hostname or "")
-    bare = value.rstrip("/") == f"{parts.scheme}://{parts.netloc}" and parts.port != 0
-    plain = re.fullmatch(r"[A-Za-z0-9.:\[\]-]+", parts.netloc)  # no name and password before the host either
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not bare or not plain:
-        raise ValueError(f"write only scheme, host and port, such as {like}")
-    if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise ValueError(f"use https://: over plain http anyone on the network can read {readable}")
-    return value.rstrip("/")
 
 
 def _mail_server(value: str) -> str:

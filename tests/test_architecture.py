@@ -26,6 +26,10 @@ MORE_THAN_ONE = {
 }  # fmt: skip
 # Modules whose tests lie elsewhere in tests/, and why.
 TESTED_IN = {
+    "domain/downloads/recipients": "e2e/test_cloudfront.py",
+    "domain/operation/delivery_probes": "e2e/test_cloudfront.py",
+    "storage/signing_check_cloudfront": "storage/test_signing_cloudfront.py",
+    "storage/signing_role": "storage/test_role_credentials.py",
     "domain/accounts/accepted_identities": "web/portal/account/test_provider_sign_in.py",
     "domain/accounts/identity_links": "web/portal/account/test_provider_sign_in.py",
     "domain/accounts/provider_ceremonies": "web/portal/account/test_provider_sign_in.py",

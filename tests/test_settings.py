@@ -102,6 +102,12 @@ BAD = {
     "s3_region": ['"X"', '"us east"', '""'],
     "s3_bucket": ['"x"', '"Weights"', '"a_b"', '"-weights"', f'"{"x" * 64}"'],
     "s3_addressing": ['"dns"', "true"],
+    "delivery": ['"S3"', '"cdn"', "true"],
+    "cloudfront_url": [
+        '"http://d1.cloudfront.net"', '"d1.cloudfront.net"', '"https://d1.cloudfront.net/x"', '"https://u:p@d1"', '""',
+    ],
+    "cloudfront_binds_address": ['"perhaps"', "2"],
+    "signer_credentials": ['"keys"', '"Role"', "true"],
     "signer_key_file": ["7", "[]"],
     "url_lifetime_seconds": ["9", "901", "0", "-300", "1000000", '"soon"', "300.5", "nan", "inf"],
     "public_stages_need_sign_in": ['"perhaps"', "2"],
@@ -119,6 +125,7 @@ BAD = {
     ],
     "sts_endpoint_url": ['"http://sts.example.org"', '"https://sts.example.org/x"', '""', "7"],
     "sts_key_file": ["7", "[]"],
+    "url_sessions": ['"perhaps"', "2", "true"],
     "s3_door_url": ['"http://s3.example.org"', '"https://s3.example.org/models"', '""', "7"],
     "s3_door_port": ["0", "65536", '"s3"'],
     "s3_key_lifetime_seconds": ["899", "43201", '"1h"'],
@@ -501,3 +508,20 @@ def test_the_app_does_not_start_without_settings(tmp_path: Path) -> None:
     """`create_app` is settings, then resources, then web: the first that fails ends it."""
     with pytest.raises(SettingsError):
         create_app(tmp_path)
+
+
+def test_cloudfront_needs_an_address_and_a_store_that_it_can_reach(tmp_path: Path) -> None:
+    """Nothing is signed for nowhere."""
+    with pytest.raises(SettingsError, match="cloudfront_url: missing; set the distribution's address"):
+        load(tmp_path, 'delivery = "cloudfront"')
+    there = 'delivery = "cloudfront"\ncloudfront_url = "https://d1.cloudfront.net/"\n'
+    with pytest.raises(SettingsError, match="cannot reach the embedded store"):
+        load(tmp_path, f"{there}embedded_store = true\n")
+    with pytest.raises(SettingsError, match="signer_credentials: the embedded store knows no roles"):
+        load(tmp_path, 'embedded_store = true\nsigner_credentials = "role"\n')
+    role = 'sts_role_arn = "arn:aws:iam::123456789012:role/downloads"\nurl_sessions = true\n'
+    for other, sentence in ((there, "CloudFront knows no sessions"), ("embedded_store = true\n", "makes no sessions")):
+        with pytest.raises(SettingsError, match=f"url_sessions: .*{sentence}"):
+            load(tmp_path, other + role)
+    assert load(tmp_path, role).uses_sts
+    assert load(tmp_path, there).cloudfront_url == "https://d1.cloudfront.net"

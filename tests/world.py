@@ -117,6 +117,8 @@ class WatchedResources(Resources):
 
     @cached_property
     def watched(self) -> WatchedSigner:
+        if self.settings.signer_credentials == "role":
+            return WatchedSigner(super().store_signer)
         credentials = keys.read_s3_credentials(self.settings.signer_key_file)
         known = credentials.access_key_id, self.settings.s3_endpoint_url
         if known not in SIGNERS:  # it is held against botocore's once a process
@@ -124,8 +126,16 @@ class WatchedResources(Resources):
         return WatchedSigner(SIGNERS[known].with_clock(self.clock))
 
     @property
-    def signer(self) -> UrlSigner:
+    def store_signer(self) -> UrlSigner:
         return self.watched
+
+    @cached_property
+    def watched_cloudfront(self) -> WatchedSigner:
+        return WatchedSigner(super().cloudfront_signer)
+
+    @property
+    def cloudfront_signer(self) -> UrlSigner:
+        return self.watched_cloudfront
 
 
 class World:
@@ -146,7 +156,8 @@ class World:
 
     @property
     def signed_urls(self) -> list[str]:
-        return self.use.watched.urls
+        by_cloudfront = self.use.watched_cloudfront.urls if self.settings.delivery == "cloudfront" else []
+        return self.use.watched.urls + by_cloudfront
 
     def caller(self, name: str) -> Caller:
         """The caller whom a demo token identifies; refused ones too."""

@@ -49,6 +49,7 @@ UNITS = Path("/etc/systemd/system")
     type=READABLE,
     help="JSON file with credentials that can only read.",
 )
+@click.option("--signer-role", is_flag=True, help="In place of it, the role that AWS lends this machine.")
 @click.option(
     "--publisher-key",
     type=READABLE,
@@ -98,7 +99,9 @@ def _require_sensible(options: dict[str, Any]) -> None:
         )
     if len({email_addresses.folded(admin) for admin in options["admins"]}) != 2 or len(options["admins"]) != 2:
         raise click.UsageError("Use --admin exactly twice, for two people: one alone could not approve anything.")
-    keys_given = [options["signer_key"], options["publisher_key"]]
+    keys_given = [options["signer_key"] or options["signer_role"], options["publisher_key"]]
+    if options["signer_key"] and options["signer_role"]:
+        raise click.UsageError("Use either --signer-key or --signer-role.")
     if bool(options["anchor_bucket"]) != bool(options["anchor_key"]):
         raise click.UsageError("Use --anchor-bucket and --anchor-key together.")
     if _embedded(options):
@@ -112,7 +115,10 @@ def _require_sensible(options: dict[str, Any]) -> None:
             "--store-url is for the embedded store only. Use either --store-url or the --s3-… options."
         )
     elif not all(keys_given):
-        raise click.UsageError("Add --signer-key and --publisher-key: JSON files with the store's credentials.")
+        raise click.UsageError(
+            "Add --signer-key and --publisher-key: JSON files with the store's credentials. On AWS, --signer-role "
+            "replaces the first."
+        )
 
 
 def _embedded(options: dict[str, Any]) -> bool:
@@ -148,6 +154,7 @@ def _settings(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
         "s3_bucket": options["bucket"],
         "s3_addressing": "path" if embedded else options["s3_addressing"],
         "signer_key_file": str(store.signer_key_file.relative_to(folder)) if embedded else None,
+        "signer_credentials": "role" if options["signer_role"] else None,
         "publisher_key_file": str(store.publisher_key_file.relative_to(folder)) if embedded else None,
         "findings_key_file": str(store.findings_key_file.relative_to(folder)) if embedded else None,
         "uploads_key_file": str(store.uploads_key_file.relative_to(folder)) if embedded else None,
@@ -162,7 +169,9 @@ def _prepare_store(folder: Path, made: Settings, options: dict[str, Any]) -> Non
         with store_of(folder, made), contextlib.closing(Resources(made)) as use:
             use.claim_bucket()
         return
-    named = [("signer_key", made.signer_key_file), ("publisher_key", made.publisher_key_file)]
+    named = [("publisher_key", made.publisher_key_file)]
+    if options["signer_key"]:
+        named.append(("signer_key", made.signer_key_file))
     if options["anchor_key"]:
         named.append(("anchor_key", made.anchor_key_file))
     for name, target in named:

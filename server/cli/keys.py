@@ -1,6 +1,7 @@
-"""The instance's keys: show the public ones, rotate those of the log, and the secret that S3 keys are made from."""
+"""The instance's keys: show the public ones, rotate those of the log, the secret of S3 keys, and CloudFront's key."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import click
 
@@ -11,13 +12,13 @@ from server.domain.audit import logs, rotation, rotation_permits
 from server.domain.audit.rotation import Rotated
 from server.domain.audit.rotation_permits import Terms
 from server.domain.callers import Caller
-from server.domain.errors import NotPossible
-from server.storage import s3_roots
+from server.domain.errors import InvalidRequest, NotPossible
+from server.storage import cloudfront_keys, s3_roots
 
 
 @click.group()
 def keys() -> None:
-    """Show the public keys, and rotate the keys of the log and of the receipts, or the secret of S3 keys."""
+    """Show the public keys, and rotate those of log and receipts, the secret of S3 keys, or CloudFront's key."""
 
 
 @keys.command("show")
@@ -104,6 +105,52 @@ def rotate_s3(instance: Instance, prepare: bool, at_once: bool, as_json: bool) -
     )
     body = {"prepared": None, "rotated": True, "old_keys_until": None if until is None else dates.rfc3339(until)}
     show(as_json, body, f"Keys for S3 tools are made from a new secret. Older ones {ends}. Restart the store {when}.")
+
+
+@keys.command("rotate-cloudfront")
+@click.option("--prepare", is_flag=True, help="Make the next key, and print its public half for CloudFront.")
+@click.option("--rsa", is_flag=True, help="With --prepare: RSA with 2048 bits instead of ECDSA, which is faster.")
+@click.option("--key-pair-id", metavar="ID", help="Sign with the next key, which CloudFront knows by this ID.")
+@with_json
+@click.pass_obj
+def rotate_cloudfront(instance: Instance, prepare: bool, rsa: bool, key_pair_id: str | None, as_json: bool) -> None:
+    """Make the key that signs CloudFront's URLs, or replace it, in two steps.
+
+    First `--prepare`: give CloudFront the public key that it prints, and add that key to the key group. Then
+    `--key-pair-id ID`, with the ID that CloudFront gave it. The web server needs no restart.
+    """
+    if prepare == (key_pair_id is not None) or (rsa and not prepare):
+        raise click.UsageError("Use --prepare first, and then --key-pair-id; --rsa goes with --prepare.")
+    path, at = instance.settings.cloudfront_key_file, instance.use.clock()
+    if key_pair_id is None:
+        _prepare_cloudfront(path, "rsa" if rsa else "ecdsa", as_json)
+        return
+    try:
+        before = cloudfront_keys.take(path, key_pair_id)
+    except ValueError as error:
+        raise InvalidRequest(f"{key_pair_id}: {error}.") from None
+    until = None if before is None else at + timedelta(seconds=instance.settings.url_lifetime_seconds)
+    body = {"key_pair_id": key_pair_id, "before": before, "before_works_until": until and dates.rfc3339(until)}
+    told = f"URLs are signed with {key_pair_id} now. Copy {path} to the other machines."
+    if until is not None:
+        told += (
+            f" Those signed with {before} work until {dates.minute(until)} at the latest: then remove {before} from "
+            "the key group. If it leaked, remove it now: all of them fail within minutes."
+        )
+    show(as_json, body, told)
+
+
+def _prepare_cloudfront(path: Path, kind: cloudfront_keys.Kind, as_json: bool) -> None:
+    try:
+        following, public = cloudfront_keys.prepare(path, kind)
+        told = (
+            f"\n{following} signs nothing yet. Give CloudFront this public key, add it to the key group, wait until "
+            "the distribution is deployed, and run `keys rotate-cloudfront --key-pair-id ID`."
+        )
+    except FileExistsError:
+        following, public = path.with_name(f"{path.name}.next"), cloudfront_keys.prepared(path) or ""
+        told = f"\n{following} was there already; this is its public key."
+    show(as_json, {"prepared": str(following), "public_key": public}, f"{public.rstrip()}{told}")
 
 
 def _told(done: Rotated) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from server.domain.resources import Resources, utc_now
 from server.settings import Settings
 from server.storage.outside import Outside
-from server.storage.signing import StoredObject, UrlSigner
+from server.storage.signing import NOBODY, Recipient, StoredObject, UrlSigner
 
 
 class StoryClock:
@@ -36,8 +36,8 @@ class StoryResources(Resources):
         super().__init__(settings, clock)
 
     @cached_property
-    def signer(self) -> UrlSigner:
-        return _PresentSigner(Resources(self.settings).signer)
+    def store_signer(self) -> UrlSigner:
+        return _PresentSigner(Resources(self.settings).store_signer)
 
     @cached_property
     def outside(self) -> Outside:
@@ -59,8 +59,9 @@ class _PresentSigner:
         download_id: str,
         lifetime_seconds: int,
         moment: datetime | None = None,
+        recipient: Recipient = NOBODY,
     ) -> list[str]:
-        del moment  # the story's
+        del moment, recipient  # the story's
         return self._signer.sign(objects, download_id=download_id, lifetime_seconds=lifetime_seconds)
 
 

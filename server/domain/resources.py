@@ -14,19 +14,31 @@ from server.domain import marks
 from server.domain.meters import POOL_SIZE, POOL_USED, Meters, ProcessMeters
 from server.log.notes import Signer, VerifierKey
 from server.settings import Settings
-from server.storage import keys, meter_files, signing_check
+from server.storage import (
+    cloudfront_keys,
+    keys,
+    meter_files,
+    role_credentials,
+    signing_check,
+    signing_check_cloudfront,
+)
 from server.storage.anchor_bucket import AnchorBucket
 from server.storage.attachments import AttachmentObjects
 from server.storage.bucket_policy import BucketPolicy
+from server.storage.cloudfront_keys import CloudFrontKey
 from server.storage.database import DATABASE_ERRORS, Database, DatabaseUnavailable, Moment
 from server.storage.issuer_keys import IssuerKeys
 from server.storage.object_errors import ObjectStoreError
 from server.storage.objects import ObjectStore, S3Objects
 from server.storage.outside import Outside, OutsideError
+from server.storage.role_credentials import RoleCredentials
 from server.storage.s3_roots import S3Roots
 from server.storage.signing import UrlSigner
+from server.storage.signing_cloudfront import CloudFrontSigner
 from server.storage.signing_following import FollowingSigner
+from server.storage.signing_role import RoleSigner
 from server.storage.signing_s3 import S3Signer
+from server.storage.signing_sessions import SessionSigner
 from server.storage.store_sessions import StoreSessions
 from server.storage.uploads import UploadObjects
 
@@ -88,10 +100,59 @@ class Resources:
         update = {"database_url": database_url or self.settings.database_url}
         return type(self)(self.settings.model_copy(update=update), self.clock)
 
-    @cached_property
+    @property
     def signer(self) -> UrlSigner:
-        """The web's signer: its key can read objects and nothing else. It is first held against botocore's."""
-        return FollowingSigner(self.settings.signer_key_file, self.signer_with)
+        """What signs the URLs that callers get for checkpoints: for the store, or for CloudFront in front of it."""
+        if self.settings.delivery == "cloudfront":
+            return self.cloudfront_signer
+        return self.session_signer if self.settings.url_sessions else self.store_signer
+
+    @cached_property
+    def session_signer(self) -> UrlSigner:
+        """With sessions of the store's, one for each organization. Raises KeyFileError."""
+        return SessionSigner(self.sessions, self.signer_with, self.store_signer.origin, self.clock)
+
+    @cached_property
+    def store_signer(self) -> UrlSigner:
+        """For the store itself: its key can read objects and nothing else. It is first held against botocore's."""
+        if self.settings.signer_credentials == "role":
+            return RoleSigner(self.role, self.signer_with, self.clock)
+        return FollowingSigner(self.settings.signer_key_file, keys.read_s3_credentials, self.signer_with)
+
+    @cached_property
+    def role(self) -> RoleCredentials:
+        """The signer's, where the machine lends them. Raises RoleUnavailable, which is a KeyFileError."""
+        made = self.settings
+        return RoleCredentials(lambda: role_credentials.load(made.s3_region, made.sts_endpoint_url), self.clock)
+
+    def signer_credentials(self) -> keys.S3Credentials:
+        """Those that the signer signs with now. Raises KeyFileError."""
+        if self.settings.signer_credentials == "role":
+            return self.role.lent().credentials
+        return keys.read_s3_credentials(self.settings.signer_key_file)
+
+    def url_lifetime_seconds(self) -> int:
+        """How long a URL lives that a caller gets now. Raises OutsideFault."""
+        by_cloudfront = self.settings.delivery == "cloudfront"
+        return self.settings.url_lifetime_seconds if by_cloudfront else self.store_url_lifetime_seconds()
+
+    def store_url_lifetime_seconds(self) -> int:
+        """The same of one that leads to the store. Raises OutsideFault: role credentials are about to end."""
+        lifetime = self.settings.url_lifetime_seconds
+        return self.role.longest(lifetime) if self.settings.signer_credentials == "role" else lifetime
+
+    @cached_property
+    def cloudfront_signer(self) -> UrlSigner:
+        """Likewise. Raises KeyFileError, SigningMismatch."""
+        return FollowingSigner(self.settings.cloudfront_key_file, cloudfront_keys.read, self.cloudfront_signer_with)
+
+    def cloudfront_signer_with(self, key: CloudFrontKey, binds_address: bool | None = None) -> CloudFrontSigner:
+        """The same with a key at hand. binds_address: None is as the settings say."""
+        made = self.settings
+        binds = made.cloudfront_binds_address if binds_address is None else binds_address
+        signer = CloudFrontSigner(url=str(made.cloudfront_url), key=key, clock=self.clock, binds_address=binds)
+        signing_check_cloudfront.self_check(signer)
+        return signer
 
     def signer_with(self, credentials: keys.S3Credentials) -> S3Signer:
         """The same with a key at hand. Raises SigningMismatch."""
@@ -105,10 +166,10 @@ class Resources:
 
         Raises KeyFileError, SigningMismatch, DatabaseUnavailable.
         """
-        _ = self.signer, self.manifest_public_key
+        _ = self.store_signer, self.signer, self.manifest_public_key
         if self.settings.s3_door == "proxy":
             _ = self.s3_roots
-        if self.settings.s3_door == "sts":
+        if self.settings.uses_sts:
             _ = self.sessions
         with self.database.reading() as session:
             session.execute(text("SELECT 1"))
@@ -123,7 +184,7 @@ class Resources:
         """The publisher's, too: opened by whoever cuts URLs at the store. Never touched by the web."""
         credentials = keys.read_s3_credentials(self.settings.publisher_key_file)
         made = self.settings
-        role_arn = made.sts_role_arn if made.s3_door == "sts" else None
+        role_arn = made.sts_role_arn if made.uses_sts else None
         return BucketPolicy(
             **self._store_address(), bucket=made.s3_bucket, credentials=credentials, role_arn=role_arn
         )  # fmt: skip
@@ -134,8 +195,14 @@ class Resources:
         made = self.settings
         return StoreSessions(
             endpoint_url=made.sts_endpoint_url, region=made.s3_region, bucket=made.s3_bucket,
-            role_arn=str(made.sts_role_arn), key_file=made.sts_key_file,
+            role_arn=str(made.sts_role_arn), asker=self._asker,
         )  # fmt: skip
+
+    def _asker(self) -> keys.S3Credentials:
+        """Who begins sessions: the machine's role, where it has one, or a key of its own."""
+        if self.settings.signer_credentials == "role":
+            return self.role.lent().credentials
+        return keys.read_s3_credentials(self.settings.sts_key_file)
 
     @cached_property
     def issuer_keys(self) -> IssuerKeys:
@@ -161,11 +228,13 @@ class Resources:
 
     def as_reader(self) -> ObjectStore:
         """The store with the signer's key, which may do nothing but read. Raises KeyFileError."""
-        return self.store_as(keys.read_s3_credentials(self.settings.signer_key_file))
+        return self.store_as(self.signer_credentials())
 
     def _time_of_store(self) -> datetime:
         """Asked with the signer's key: a refusal tells the time, too. Raises AnotherInstance."""
         try:
+            if self.settings.signer_credentials == "role":
+                self.role.renew()
             with closing(self.as_reader()) as store:
                 with suppress(DatabaseUnavailable, *DATABASE_ERRORS):  # which is told elsewhere
                     marks.require_own(self.database, store)

@@ -10,7 +10,7 @@ from server.storage.keys import S3Credentials
 from server.storage.signing import StoredObject, content_disposition
 from server.storage.signing_s3 import Addressing, S3Signer
 
-_SAMPLES = (
+SAMPLES = (
     StoredObject("gpt-2/774M/start-check/model-00001-of-00002.safetensors", "model-00001-of-00002.safetensors"),
     StoredObject("start check/+%~//ü", 'ü "quoted"', "version/1"),
     StoredObject("gpt-2/774M/start-check/config.json"),
@@ -35,7 +35,7 @@ class BotocoreSigner:
     ) -> None:
         from botocore.config import Config
 
-        self._client: Any = _session().create_client(
+        self._client: Any = deaf_session().create_client(
             "s3",
             region_name=region,
             endpoint_url=endpoint_url,
@@ -73,7 +73,7 @@ class BotocoreSigner:
 
 
 @functools.cache
-def _session() -> Any:
+def deaf_session() -> Any:
     """botocore's session, deaf to ~/.aws. One for all, since it reads S3's model anew: 60 ms, and a client takes 4."""
     # Imported here: the module costs 0.3 s, and most commands sign nothing.
     from botocore.session import Session
@@ -95,7 +95,7 @@ def self_check(signer: S3Signer, credentials: S3Credentials) -> None:
         addressing=signer.addressing,
         credentials=credentials,
     )
-    for sample in _SAMPLES:
+    for sample in SAMPLES:
         expected = reference.sign(sample, download_id="start check", lifetime_seconds=60)
         twin = signer.with_clock(functools.partial(signed_at, expected))
         if twin.sign([sample], download_id="start check", lifetime_seconds=60) != [expected]:

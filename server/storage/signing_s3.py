@@ -10,9 +10,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, Self
 from urllib.parse import SplitResult, quote, urlsplit
 
-from server.settings import URL_LIFETIME_SECONDS_AT_MOST
 from server.storage.keys import S3Credentials
-from server.storage.signing import StoredObject, content_disposition
+from server.storage.signing import NOBODY, Recipient, StoredObject, object_query, require_sensible
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -28,7 +27,6 @@ _AWS_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}")
 _HOST_NAME = re.compile(r"[a-z0-9](-*[a-z0-9])*(\.[a-z0-9](-*[a-z0-9])*)*|[0-9a-f:]*:[0-9a-f:.]*")
 _NEVER_IN_ENDPOINT = re.compile(r"[@?#\s]")  # user, query, fragment; and what urlsplit drops without a word
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]+")
 
 
 class S3Signer:
@@ -68,12 +66,12 @@ class S3Signer:
         download_id: str,
         lifetime_seconds: int,
         moment: datetime | None = None,
+        recipient: Recipient = NOBODY,
     ) -> list[str]:
         """Return one URL for each object, as every UrlSigner does."""
+        del recipient  # SigV4 binds to nobody; a session's policy can
         now = self._clock()
-        if moment is not None and moment > now:
-            # Some stores take such a URL at once, and it would live from now until the end of that later life.
-            raise ValueError("URLs cannot be signed for a time in the future: the clock may have been set back")
+        require_sensible(download_id, lifetime_seconds, moment, now)
         batch = self._batch(download_id, lifetime_seconds, now if moment is None else moment)
         sha256 = hashlib.sha256
         urls = []
@@ -81,7 +79,7 @@ class S3Signer:
             if not key:
                 raise ValueError("an object key is empty: a URL for it would list the bucket")
             path = self._base_path + quote(key, safe="/")
-            extra = "" if filename is None and version_id is None else _object_query(filename, version_id)
+            extra = "" if filename is None and version_id is None else object_query(filename, version_id)
             request = f"GET\n{path}\n{batch.auth_sorted}{extra}{batch.request_end}"
             # HMAC by its definition, from hash states that have already read the key: 2.4 times hmac.digest.
             inner = batch.inner.copy()
@@ -99,14 +97,6 @@ class S3Signer:
 
     def _batch(self, download_id: str, lifetime_seconds: int, moment: datetime) -> "_Batch":
         """Everything that the URLs of one call share. `:d` below also refuses a lifetime that is not whole."""
-        if not 1 <= lifetime_seconds <= URL_LIFETIME_SECONDS_AT_MOST:
-            raise ValueError(
-                f"a signed URL must be valid for 1 to {URL_LIFETIME_SECONDS_AT_MOST} seconds, not {lifetime_seconds}"
-            )
-        if not download_id:
-            raise ValueError("a URL without a download ID could not be traced in the log")
-        if moment.tzinfo is None:
-            raise ValueError("the time of signing has no time zone: a clock must return aware UTC")
         timestamp = moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
         day_key = self._key_of(timestamp[:8])
         scope = f"{timestamp[:8]}/{self.region}/s3/aws4_request"
@@ -166,17 +156,6 @@ class _Batch:
     url_end: str
     inner: "_Hash"
     outer: "_Hash"
-
-
-def _object_query(filename: str | None, version_id: str | None) -> str:
-    """Return the parameters that differ between objects. They sort alike in the canonical request and in the URL."""
-    query = ""
-    if filename is not None:
-        if _UNRESERVED.fullmatch(filename):  # nearly always; what `quote` would make of the header, ten times faster
-            query = f"response-content-disposition=attachment%3B%20filename%3D%22{filename}%22&"
-        else:
-            query = f"response-content-disposition={quote(content_disposition(filename), safe='')}&"
-    return query if version_id is None else f"{query}versionId={quote(version_id, safe='')}&"
 
 
 def _require_bucket(bucket: str, addressing: Addressing) -> None:

@@ -7,16 +7,15 @@ but a deny in the bucket's policy stops it.
 import json
 import re
 import threading
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import boto3
 from botocore.config import Config
 
 from server import traces
-from server.storage import keys
 from server.storage.bucket_policy import partition_of
 from server.storage.keys import S3Credentials
 from server.storage.object_errors import ObjectStoreError, typed_errors
@@ -39,23 +38,34 @@ class StoreSession:
 class StoreSessions:
     """Begins sessions of one role, with a key that may do nothing else. Safe to share between threads."""
 
-    def __init__(self, *, endpoint_url: str | None, region: str, bucket: str, role_arn: str, key_file: Path) -> None:
-        """endpoint_url: of STS; None means AWS. Raises KeyFileError."""
+    def __init__(
+        self, *, endpoint_url: str | None, region: str, bucket: str, role_arn: str, asker: Callable[[], S3Credentials]
+    ) -> None:
+        """endpoint_url: of STS; None means AWS. asker: the credentials that begin sessions, as they are now.
+
+        Raises KeyFileError.
+        """
         self._endpoint_url, self._region, self._bucket, self._role_arn = endpoint_url, region, bucket, role_arn
-        self._key_file = key_file
+        self._asker = asker
         self._lock = threading.Lock()
-        self._credentials = keys.read_s3_credentials(key_file)
+        self._credentials = asker()
         self._client: Any = self._client_with(self._credentials)
 
     @traces.spanned("begin session")
     def begin(self, prefix: str, name: str, seconds: int) -> StoreSession:
-        """Return keys that read what is below a prefix. name: by which the store's logs know the session.
+        """Return keys that read and list what is below a prefix. name: by which the store's logs know the session.
 
         Raises ObjectStoreError, KeyFileError, or ValueError for what no policy or session can be made of.
         """
+        return self._begin(name, seconds, session_policy(self._bucket, prefix, partition_of(self._region)))
+
+    def begin_for_urls(self, prefix: str, name: str, seconds: int, networks: Collection[str]) -> StoreSession:
+        """The same of keys to sign URLs with: they list nothing, and work from these networks alone, if any."""
+        return self._begin(name, seconds, url_policy(self._bucket, prefix, networks, partition_of(self._region)))
+
+    def _begin(self, name: str, seconds: int, policy: str) -> StoreSession:
         if seconds not in SECONDS or not _NAME.fullmatch(name):
             raise ValueError(f"a session has a name, and lasts {SECONDS.start} to {SECONDS.stop - 1} seconds")
-        policy = session_policy(self._bucket, prefix, partition_of(self._region))
         with typed_errors("begin a session"):
             answer = self._current().assume_role(
                 RoleArn=self._role_arn, RoleSessionName=name, DurationSeconds=seconds, Policy=policy
@@ -69,7 +79,7 @@ class StoreSessions:
 
     def _current(self) -> Any:
         """The client of the key that the file holds now: one that was replaced at the store needs no restart."""
-        found = keys.read_s3_credentials(self._key_file)
+        found = self._asker()
         with self._lock:
             if found != self._credentials:
                 self._client, self._credentials = self._client_with(found), found
@@ -91,14 +101,32 @@ class StoreSessions:
 
 def session_policy(bucket: str, prefix: str, partition: str = "aws") -> str:
     """By which a session reads and lists below a prefix, and no more. Raises ObjectStoreError, ValueError."""
-    if not _PREFIX.fullmatch(prefix):
-        raise ValueError("a session is for a prefix of plain characters that ends with a slash")
     arn = f"arn:{partition}:s3:::{bucket}"
     listing = {"StringLike": {"s3:prefix": [f"{prefix}*"]}}
-    statements = [
+    statements: list[dict[str, Any]] = [
         {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": [f"{arn}/{prefix}*"]},
         {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": [arn], "Condition": listing},
     ]
+    return _policy(prefix, statements)
+
+
+def url_policy(bucket: str, prefix: str, networks: Collection[str], partition: str = "aws") -> str:
+    """By which URLs read below a prefix, also pinned versions, and from these networks alone, if there are any.
+
+    Raises ObjectStoreError, ValueError.
+    """
+    actions = ["s3:GetObject", "s3:GetObjectVersion"]
+    reading: dict[str, Any] = {
+        "Effect": "Allow", "Action": actions, "Resource": [f"arn:{partition}:s3:::{bucket}/{prefix}*"]
+    }  # fmt: skip
+    if networks:
+        reading["Condition"] = {"IpAddress": {"aws:SourceIp": sorted(networks)}}
+    return _policy(prefix, [reading])
+
+
+def _policy(prefix: str, statements: list[dict[str, Any]]) -> str:
+    if not _PREFIX.fullmatch(prefix):
+        raise ValueError("a session is for a prefix of plain characters that ends with a slash")
     policy = json.dumps({"Version": "2012-10-17", "Statement": statements}, separators=(",", ":"))
     if len(policy) > POLICY_CHARACTERS_AT_MOST:
         raise ObjectStoreError(f"a session policy for {prefix} has more than {POLICY_CHARACTERS_AT_MOST} characters")

@@ -1,5 +1,6 @@
 """The store's own keys on a real Ceph gateway: what they open, what they do not, how long, and how they are stopped."""
 
+import contextlib
 import html
 import os
 import re
@@ -8,25 +9,32 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from botocore.exceptions import ClientError
 
 from server.domain.delivery import deliveries, reconciliation
-from server.domain.downloads import cutting
-from server.domain.operation import doctor
+from server.domain.downloads import cutting, issuing
+from server.domain.identity.tokens import Token
+from server.domain.operation import doctor, readiness
 from server.domain.release import holds
 from server.domain.release.cuts import CutState, CutWay
 from server.storage import keys, store_sessions
 from server.storage.keys import S3Credentials
 from server.storage.object_errors import typed_errors
 from server.storage.objects import ObjectInfo, ObjectStore, S3Objects
+from server.storage.outside import OutsideFault
+from server.storage.signing import Recipient, StoredObject
+from server.storage.signing_sessions import SessionSigner
 from tests import parts, radosgw
+from tests.e2e import fetching
 from tests.e2e.serving import served
 from tests.e2e.working import working
+from tests.lending import lending
 from tests.radosgw import ASKER, BUCKET, PUBLISHER, Radosgw
 from tests.world import WatchedResources, World, write_settings
 
@@ -184,7 +192,7 @@ def test_what_is_read_is_known_as_that_download(door: World, gateway: Radosgw) -
     client_with(gateway, given).get_object(Bucket=BUCKET, Key=f"{given['Prefix']}config.json")["Body"].read()
     deadline = time.monotonic() + 20
     while record["download"] not in (text := gateway.ops_log.read_text()):
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, gateway.ops_log.read_text()[-1500:]
         time.sleep(0.1)
     mine = door.folder / "ops.json"
     mine.write_text("".join(line for line in text.splitlines(keepends=True) if record["download"] in line))
@@ -256,3 +264,62 @@ def test_keys_end(door: World, gateway: Radosgw) -> None:
     assert code_of(client.get_object, **asked) == ""
     time.sleep(max((made["Expiration"] - datetime.now(UTC)).total_seconds(), 0) + 1)
     assert code_of(client.get_object, **asked) in {"ExpiredToken", "AccessDenied", "InvalidAccessKeyId"}
+
+
+def test_urls_of_a_role_work_at_the_store(door: World, gateway: Radosgw, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the session's token in them: a stand-in lends the machine real keys of AssumeRole."""
+    made = gateway.client(gateway.users[ASKER], "sts").assume_role(
+        RoleArn=gateway.role_arn, RoleSessionName="signer", DurationSeconds=3600
+    )["Credentials"]
+    lent = S3Credentials(made["AccessKeyId"], made["SecretAccessKey"], made["SessionToken"])
+    with lending(lent) as lender:
+        lender.lives = made["Expiration"] - datetime.now(UTC)
+        for name, value in lender.instance.items():
+            monkeypatch.setenv(name, value)
+        by_role = door.settings.model_copy(update={"signer_credentials": "role"})
+        with contextlib.closing(GatewayResources(by_role, door.clock)) as use:
+            issued = issuing.issue(use, door.caller("cleared"), door.order(STAGE, paths=["config.json"]))
+            door.use.watched.urls += issued.urls
+            assert "X-Amz-Security-Token=" in issued.urls[0]
+            assert fetching.get(issued.urls[0])[0] == 200
+            door.clock.advance(timedelta(minutes=59))
+            with pytest.raises(OutsideFault, match="could not be renewed"):
+                issuing.issue(use, door.caller("cleared"), door.order(STAGE, paths=["config.json"]))
+            door.clock.offset = timedelta(0)
+            assert len(door.records("download")) == 1
+            lender.is_away = True
+            readiness.require_ready(use)
+
+
+def test_an_organizations_urls_bear_its_session(door: World, gateway: Radosgw) -> None:
+    """The gateway lets them open one checkpoint, from the token's networks alone, and logs the session's name."""
+    by_session = door.settings.model_copy(update={"url_sessions": True, "s3_door": "off"})
+    with contextlib.closing(GatewayResources(by_session, door.clock)) as use:
+        caller = door.caller("cleared")
+        (url,) = issuing.issue(use, caller, door.order(STAGE, paths=["config.json"])).urls
+        assert fetching.get(url)[0] == 200
+        signer = use.session_signer
+        assert isinstance(signer, SessionSigner)
+        ((known, (session, _)),) = signer._kept.items()
+        assert known == (
+            caller.organization,
+            f"{urlsplit(url).path.removeprefix(f'/{BUCKET}/').rpartition('/')[0]}/",
+            (),
+        )
+        others = [key for key in door.use.store.list_keys("checkpoints/") if not key.startswith(known[1])]
+        client = gateway.client(session.credentials)
+        assert code_of(client.get_object, Key=others[0]) == "AccessDenied"
+        assert code_of(client.list_objects_v2, Prefix=known[1]) == "AccessDenied"
+        with door.use.database.transaction() as writing:
+            writing.get_one(Token, caller.token_id).networks = "127.0.0.1/32"
+        (here,) = issuing.issue(use, caller, door.order(STAGE, paths=["config.json"])).urls
+        assert [networks for _, _, networks in signer._kept] == [(), ("127.0.0.1/32",)]
+        elsewhere = Recipient(None, caller.organization, ("198.51.100.0/24",))
+        file = [StoredObject(f"{known[1]}config.json")]
+        (there,) = signer.sign(file, download_id="d", lifetime_seconds=60, recipient=elsewhere)
+        assert [fetching.get(one)[0] for one in (here, there)] == [200, 403]
+        door.tampered = True  # the token's networks have no entry
+    deadline = time.monotonic() + 20
+    while str(caller.organization) not in gateway.ops_log.read_text():
+        assert time.monotonic() < deadline, gateway.ops_log.read_text()[-1500:]
+        time.sleep(0.1)

@@ -26,7 +26,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def key_of(signer: FollowingSigner) -> str:
+def key_of(signer: FollowingSigner[S3Credentials]) -> str:
     (url,) = signer.sign([StoredObject("a")], download_id="test", lifetime_seconds=60)
     return url.partition("X-Amz-Credential=")[2].partition("%2F")[0]
 
@@ -39,7 +39,7 @@ def replace(file: Path, content: bytes) -> None:
 
 def test_the_next_url_is_signed_with_the_new_key(file: Path) -> None:
     """No restart, and every process that has the file sees it by itself."""
-    signers = [FollowingSigner(file, make) for _ in range(2)]
+    signers = [FollowingSigner(file, keys.read_s3_credentials, make) for _ in range(2)]
     assert [key_of(signer) for signer in signers] == ["FIRST", "FIRST"]
     replace(file, b'{"access_key_id": "SECOND", "secret_access_key": "t"}')
     assert [key_of(signer) for signer in signers] == ["SECOND", "SECOND"]
@@ -49,7 +49,7 @@ def test_the_next_url_is_signed_with_the_new_key(file: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"{", b'{"access_key_id": "SECOND"}'])
 def test_a_file_that_is_no_key_changes_nothing(file: Path, content: bytes) -> None:
     """Half of a file is nobody's key: signing goes on with the one before until there is another."""
-    signer = FollowingSigner(file, make)
+    signer = FollowingSigner(file, keys.read_s3_credentials, make)
     replace(file, content)
     assert key_of(signer) == "FIRST"
     file.unlink()
@@ -62,4 +62,4 @@ def test_a_start_without_a_key_is_refused(file: Path) -> None:
     """Only a running process keeps what it had."""
     file.chmod(0o644)
     with pytest.raises(KeyFileError, match="readable by others"):
-        FollowingSigner(file, make)
+        FollowingSigner(file, keys.read_s3_credentials, make)

@@ -158,7 +158,7 @@ def test_the_start_check_ignores_the_environment(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("AWS_PROFILE", "absent")
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://elsewhere.example")
     monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", "true")
-    monkeypatch.setattr(signing_check, "_session", signing_check._session.__wrapped__)  # as at a start
+    monkeypatch.setattr(signing_check, "deaf_session", signing_check.deaf_session.__wrapped__)  # as at a start
     self_check(signer_at(place=(None, "eu-central-1", "virtual")), CREDENTIALS)
 
 

@@ -16,7 +16,10 @@ ROLE = "arn:aws:iam::123456789012:role/downloads"
 
 
 def opened(path: Path) -> StoreSessions:
-    return StoreSessions(endpoint_url=None, region="eu-central-1", bucket="weights", role_arn=ROLE, key_file=path)
+    return StoreSessions(
+        endpoint_url=None, region="eu-central-1", bucket="weights", role_arn=ROLE,
+        asker=lambda: keys.read_s3_credentials(path),
+    )  # fmt: skip
 
 
 @pytest.fixture

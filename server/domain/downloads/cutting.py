@@ -1,5 +1,7 @@
 """Cutting: URLs that were issued for what is now on hold are made to die at the store, and it is measured when.
 
+Those that lead to CloudFront do not die so: it keeps copies, and knows them by the key that signed them alone.
+
 The bucket's policy refuses what is signed for the held prefix; where the store does not obey, or URLs do not tell whose
 they are, the key that signed them is replaced. What is due stands in the table of cuts, so the bucket's policy follows
 from it alone: whoever does it, and whenever it was broken off, does the same again.
@@ -8,7 +10,7 @@ from it alone: whoever does it, and whenever it was broken off, does the same ag
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import structlog
@@ -22,6 +24,7 @@ from server.domain.release import cuts, holds
 from server.domain.release.cuts import Cut, CutState, CutWay
 from server.domain.release.holds import EVERYTHING, is_organization
 from server.domain.resources import Resources
+from server.settings import Settings
 from server.storage import canaries, embedded_keys, store_sessions
 from server.storage.canaries import Canary
 from server.storage.keys import KeyFileError, S3Credentials
@@ -40,6 +43,11 @@ NOT_TOLD_APART = (
     "URLs do not tell whose they are, so only another signer key makes an organization's URLs die: replace it at the "
     "store, as `Something leaked` in deploy/README.md says"
 )
+BEYOND_THE_BUCKET = (
+    "CloudFront does not ask the bucket about a URL; to end all of them together, remove the key that signed them from "
+    "its key group, as `Something leaked` in deploy/README.md says"
+)
+ONLY_THE_BUCKET_REFUSES = f"the bucket refuses keys and URLs of its own, but {BEYOND_THE_BUCKET}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,13 @@ class _Outcome:
     milliseconds: int | None = None
     canary: str | None = None
     told: str | None = None
+
+
+def can_cut(settings: Settings, on: str) -> bool:
+    """Whether a cut of what a hold would be on can end anything that was issued."""
+    if settings.delivery == "cloudfront":
+        return settings.s3_door == "sts" and not is_organization(on)  # keys that the store made, and no URL
+    return settings.embedded_store or not is_organization(on)
 
 
 def carry_out(use: Resources) -> None:
@@ -110,6 +125,9 @@ def _claimed(use: Resources) -> Sequence[Cut]:
 def _cut(use: Resources, wanted: Sequence[Cut]) -> dict[int, _Outcome]:
     """Try the bucket's policy for what has a prefix, then the key for what is left."""
     with_prefix = [cut for cut in wanted if not is_organization(cut.on)]
+    if use.settings.delivery == "cloudfront":
+        found = _by_policy(use, with_prefix)
+        return {cut.id: _beyond_the_bucket(found.get(cut.id)) for cut in wanted}
     outcomes = {cut.id: _Outcome(told=NOT_TOLD_APART) for cut in wanted} | _by_policy(use, with_prefix)
     left = [cut for cut in wanted if outcomes[cut.id].milliseconds is None]
     if left and use.settings.embedded_store:
@@ -135,6 +153,15 @@ def _by_policy(use: Resources, wanted: Sequence[Cut]) -> dict[int, _Outcome]:
     return outcomes
 
 
+def _beyond_the_bucket(at_the_bucket: _Outcome | None) -> _Outcome:
+    """What came of a cut where CloudFront delivers: its URLs live, whatever the bucket refuses by now."""
+    if at_the_bucket is None:
+        return _Outcome(told=BEYOND_THE_BUCKET)
+    if at_the_bucket.milliseconds is None:
+        return replace(at_the_bucket, told=f"{BEYOND_THE_BUCKET}; and at the bucket: {at_the_bucket.told}")
+    return replace(at_the_bucket, milliseconds=None, told=ONLY_THE_BUCKET_REFUSES)
+
+
 def _by_key(use: Resources) -> _Outcome:
     """Replace the signer's key. The canary lies where no deny reaches, so it dies of the key alone."""
     try:
@@ -157,7 +184,7 @@ def _by_key(use: Resources) -> _Outcome:
 def _canary(use: Resources, prefix: str) -> Iterator[Canary]:
     """A canary that works; only where a deny covers the prefix already is it dead from the start."""
     reads = _session_reads(use, prefix) if use.settings.s3_door == "sts" else None
-    with canaries.planted(use.store, use.signer, prefix, CANARY_LIVES_SECONDS, reads) as canary:
+    with canaries.planted(use.store, use.store_signer, prefix, CANARY_LIVES_SECONDS, reads) as canary:
         if not canary.works() and not _is_covered(use, prefix):
             raise ObjectStoreError("the store refuses every signed URL, so nothing can be cut: run `doctor`")
         yield canary
@@ -198,9 +225,10 @@ def _denied(use: Resources, besides: Sequence[Cut] = ()) -> list[str]:
 
 
 def _is_covered(use: Resources, prefix: str) -> bool:
-    done = select(Cut.on).where(Cut.lifted_at.is_(None), Cut.state == CutState.DONE, Cut.way == CutWay.POLICY)
+    # Also of one that failed: the bucket may have obeyed late, or may refuse no more than a part of what was issued.
+    denied = select(Cut.on).where(Cut.lifted_at.is_(None), Cut.way == CutWay.POLICY)
     with use.database.reading() as session:
-        return any(prefix.startswith(_prefix(on)) for on in session.scalars(done))
+        return any(prefix.startswith(_prefix(on)) for on in session.scalars(denied))
 
 
 def _prefix(on: str) -> str:

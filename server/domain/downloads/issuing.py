@@ -3,10 +3,10 @@
 import os
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 from sqlalchemy import select
@@ -16,6 +16,7 @@ from server.domain import acts, entry_kinds
 from server.domain.access import kept_facts, rule
 from server.domain.access.rule import Grant
 from server.domain.callers import Caller
+from server.domain.downloads import recipients
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotFound, NotSealedYet
 from server.domain.paging import Page, Slice, page
@@ -28,6 +29,8 @@ from server.log.entries import Appended, LogEntry
 from server.log.published import NotPublished
 from server.log.receipts import Receipt
 from server.storage.signing import StoredObject
+
+_RecordFor: TypeAlias = Callable[[Grant], dict[str, Any]]
 
 PROMISED_SEALED_WITHIN_SECONDS = 60  # the receipt's maximum merge delay
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -79,8 +82,13 @@ def issue(use: Resources, caller: Caller, order: Order) -> Download:
     caller.require(Permission.DOWNLOAD_CREATE)
     use.outside.require()
     _require_sensible(order.paths)
-    download_id, lifetime_seconds = str(new_id(use.clock())), use.settings.url_lifetime_seconds
-    logged = _log_expected(use, caller, order, download_id) or _decide_and_log(use, caller, order, download_id)
+    recipient = recipients.of(use, caller)
+    download_id, lifetime_seconds = str(new_id(use.clock())), use.url_lifetime_seconds()
+
+    def record(grant: Grant) -> dict[str, Any]:
+        return record_of(caller, grant, download_id, lifetime_seconds, order.renews)
+
+    logged = _log_expected(use, caller, order, record) or _decide_and_log(use, caller, order, record)
     grant, log, entry = logged.grant, logged.log, logged.entry
     # The entry is committed: from here on a crash loses a URL, never a record.
     count(use, caller, grant)
@@ -89,6 +97,7 @@ def issue(use: Resources, caller: Caller, order: Order) -> Download:
         download_id=download_id,
         lifetime_seconds=lifetime_seconds,
         moment=grant.at,  # so that they end when the entry says, however late they are signed
+        recipient=recipient,
     )
     expires_at = grant.at.replace(microsecond=0) + timedelta(seconds=lifetime_seconds)
     return Download(
@@ -103,13 +112,13 @@ def issue(use: Resources, caller: Caller, order: Order) -> Download:
     )
 
 
-def _log_expected(use: Resources, caller: Caller, order: Order, download_id: str) -> _Logged | None:
+def _log_expected(use: Resources, caller: Caller, order: Order, record_for: _RecordFor) -> _Logged | None:
     """Append the entry if what was decided before still holds where it is appended. None: nothing was appended."""
     expected = kept_facts.expect(use, caller, order.stage, order.checkpoint, order.paths)
     if expected is None:
         return None
     grant, log, kind = expected.grant, expected.log, EntryKind.DOWNLOAD
-    record = record_of(caller, grant, download_id, use.settings.url_lifetime_seconds, order.renews)
+    record = record_for(grant)
     entry = authority.append_under(
         use.database, expected.generation, log.id, str(kind), grant.at, record,
         organization_id=caller.organization_id, **entry_kinds.columns(kind, record),
@@ -117,19 +126,17 @@ def _log_expected(use: Resources, caller: Caller, order: Order, download_id: str
     return None if entry is None else _Logged(grant, log, entry)
 
 
-def _decide_and_log(use: Resources, caller: Caller, order: Order, download_id: str) -> _Logged:
+def _decide_and_log(use: Resources, caller: Caller, order: Order, record_for: _RecordFor) -> _Logged:
     """Read everything, decide, and append the entry, in one transaction that holds what was read."""
 
     def work(session: Session) -> _Logged:
         grant = rule.require(session, use, caller, order.stage, order.checkpoint, order.paths)
         log = condition.require_sound(session, grant.at)
-        record = record_of(caller, grant, download_id, use.settings.url_lifetime_seconds, order.renews)
-        organization_id = caller.organization_id
-        return _Logged(
-            grant,
-            log,
-            acts.append(session, EntryKind.DOWNLOAD, grant.at, record, organization_id=organization_id, log_id=log.id),
-        )
+        entry = acts.append(
+            session, EntryKind.DOWNLOAD, grant.at, record_for(grant),
+            organization_id=caller.organization_id, log_id=log.id,
+        )  # fmt: skip
+        return _Logged(grant, log, entry)
 
     logged = use.database.together(work)
     kept_facts.keep(use, caller, order.stage, order.checkpoint, logged.grant, logged.log)

@@ -148,7 +148,7 @@ def fetch(use: Resources, caller: Caller, key: S3Key, seen: Seen) -> str:
     use.outside.require()
     download_id = seen.download_id or _issue(use, caller, key, seen)
     # The entry is committed, by us or by another request with the same key.
-    (url,) = use.signer.sign([seen.file.stored], download_id=download_id, lifetime_seconds=URL_LIVES_SECONDS)
+    (url,) = use.store_signer.sign([seen.file.stored], download_id=download_id, lifetime_seconds=URL_LIVES_SECONDS)
     return url
 
 

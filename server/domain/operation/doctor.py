@@ -18,7 +18,7 @@ from server.domain.entry_kinds import EntryKind
 from server.domain.identity.organizations import Organization
 from server.domain.mail import mails
 from server.domain.marks import AnotherInstance
-from server.domain.operation import bootstrap, door_probes, key_files
+from server.domain.operation import bootstrap, delivery_probes, door_probes, key_files
 from server.domain.operation.door_probes import Wrong
 from server.domain.operation.readiness import NotReady, require_ready
 from server.domain.publish.manifests import ManifestError
@@ -27,7 +27,7 @@ from server.log import condition
 from server.log.anchors import BehindAnchor, Forked
 from server.log.condition import LogUnsound
 from server.log.entries import LogEntry
-from server.storage import issuer_keys, keys, probes
+from server.storage import issuer_keys, probes
 from server.storage.database import DATABASE_ERRORS, DatabaseUnavailable
 from server.storage.issuer_keys import IssuerKeysUnavailable
 from server.storage.keys import KeyFileError
@@ -284,7 +284,7 @@ def _clock(use: Resources) -> str:
 
 def _signer_reads_only(use: Resources) -> str:
     """The key that the web holds cannot write, delete or list."""
-    store = use.store_as(keys.read_s3_credentials(use.settings.signer_key_file))
+    store = use.as_reader()
     with _probe(use) as key:
         attempts: list[tuple[str, Callable[[], object]]] = [
             ("write", lambda: store.put_bytes(f"{key}-written", b"x")),
@@ -344,7 +344,7 @@ def _issuers(use: Resources) -> str:
 
 def _signed(use: Resources, key: str, age: timedelta = timedelta(0)) -> str:
     signed_at = use.clock() - age
-    (url,) = use.signer.sign([StoredObject(key)], download_id="doctor", lifetime_seconds=60, moment=signed_at)
+    (url,) = use.store_signer.sign([StoredObject(key)], download_id="doctor", lifetime_seconds=60, moment=signed_at)
     return url
 
 
@@ -377,6 +377,7 @@ CHECKS: tuple[tuple[str, Callable[[Resources], str]], ...] = (
     ("signer", _signer_reads_only),
     ("public access", _closed),
     ("signed URLs", _urls),
+    ("CloudFront", delivery_probes.cloudfront),
     ("S3 door", door_probes.s3_door),
     ("S3 keys", door_probes.key_doors),
     ("registry", door_probes.oci_door),

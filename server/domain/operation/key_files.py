@@ -13,7 +13,7 @@ from server.domain.publish import manifests
 from server.domain.publish.checkpoints import IS_PUBLISHED, Checkpoint, CheckpointManifest, ManifestForm
 from server.domain.resources import Resources
 from server.settings import Settings
-from server.storage import keys
+from server.storage import cloudfront_keys, keys
 from server.storage.keys import KeyFileError
 from server.storage.s3_roots import S3Roots
 
@@ -51,12 +51,15 @@ def _openings(settings: Settings) -> list[Attempt]:
         partial(keys.read_note_key, settings.receipt_key_file),
         partial(keys.read_manifest_key, settings.manifest_key_file),
         partial(keys.read_manifest_public_key, settings.manifest_public_key_file),
-        partial(keys.read_s3_credentials, settings.signer_key_file),
         partial(keys.read_s3_credentials, settings.publisher_key_file),
     ]
+    if settings.signer_credentials == "file":
+        openings.append(partial(keys.read_s3_credentials, settings.signer_key_file))
+    if settings.delivery == "cloudfront":
+        openings.append(partial(cloudfront_keys.read, settings.cloudfront_key_file))
     if settings.s3_door == "proxy":
         openings.append(partial(S3Roots, settings.s3_key_file))
-    if settings.s3_door == "sts":
+    if settings.uses_sts and settings.signer_credentials == "file":
         openings.append(partial(keys.read_s3_credentials, settings.sts_key_file))
     if settings.anchor_bucket is not None:
         openings.append(partial(keys.read_s3_credentials, settings.anchor_key_file))

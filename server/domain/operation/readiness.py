@@ -53,6 +53,7 @@ def require_ready(use: Resources) -> None:
     """Raise NotReady unless the schema, the log, the disk and a write of an entry are as issuing needs them."""
     try:
         use.outside.require()
+        use.url_lifetime_seconds()
         _require_room(use)
         with use.database.reading() as session:
             if not migrations.is_current(session.connection()):

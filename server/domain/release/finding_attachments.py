@@ -115,7 +115,7 @@ def complete(use: Resources, caller: Caller, finding_id: int, attachment_id: int
 
 def open_url(use: Resources, caller: Caller, finding_id: int, attachment_id: int) -> tuple[str, datetime]:
     """Return a URL that saves an attachment of a finding that the caller may read; logged before it leaves."""
-    lifetime, opening = use.settings.url_lifetime_seconds, str(uuid.uuid4())
+    lifetime, opening = use.store_url_lifetime_seconds(), str(uuid.uuid4())
     with use.database.transaction() as session:
         finding = findings.get(session, caller, finding_id)
         attachment = _of(session, finding, attachment_id)
@@ -129,7 +129,7 @@ def open_url(use: Resources, caller: Caller, finding_id: int, attachment_id: int
         }  # fmt: skip
         acts.append(session, EntryKind.FINDING_OPEN, at, record)  # for the lab alone: it names who reads whose finding
     stored = StoredObject(attachment.object_key, filename=f"finding-{finding.id}-{attachment.name}")
-    (url,) = use.signer.sign([stored], download_id=opening, lifetime_seconds=lifetime, moment=at)
+    (url,) = use.store_signer.sign([stored], download_id=opening, lifetime_seconds=lifetime, moment=at)
     return url, at + timedelta(seconds=lifetime)
 
 

@@ -29,7 +29,7 @@ def get(use: Resources, caller: Caller, key: S3Key, wanted: KeyedFile, query: Ma
     if response.status_code == 304:
         return response
     url = keyed_downloads.fetch(use, caller, key, seen)
-    path = url.removeprefix(use.signer.origin)
+    path = url.removeprefix(use.store_signer.origin)
     to_proxy = Response(status=200, headers={"X-Accel-Redirect": f"{INTERNAL}{path}"}, content_type=TYPE)
     to_proxy.headers["X-Door-ETag"] = response.headers["ETag"]
     to_proxy.headers["X-Door-Modified"] = response.headers["Last-Modified"]

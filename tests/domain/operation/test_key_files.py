@@ -29,6 +29,8 @@ def changed(world: World, **files: Path) -> Settings:
     door: dict[str, object] = {"s3_door": "proxy", "s3_door_url": "http://localhost:8334", "embedded_store": True}
     if files.keys() == {"sts_key_file"}:
         door = {"s3_door": "sts", "sts_role_arn": "arn:aws:iam::123456789012:role/downloads", "embedded_store": False}
+    if files.keys() == {"cloudfront_key_file"}:
+        door = {"delivery": "cloudfront", "cloudfront_url": "https://d1.cloudfront.net", "embedded_store": False}
     return write_settings(
         world.template, world.folder, world.settings.database_url, anchor_bucket="anchors", **door, **named, **MAIL
     )

@@ -7,7 +7,7 @@ from wtforms.validators import InputRequired, Length
 from server.domain.callers import Caller
 from server.domain.decisions import lifting
 from server.domain.decisions.proposing import PUBLIC_CHARACTERS_AT_MOST
-from server.domain.downloads import live_urls
+from server.domain.downloads import cutting, live_urls
 from server.domain.identity.organizations import HELD_AS
 from server.domain.permissions import Permission
 from server.domain.release import holds, stages
@@ -119,7 +119,7 @@ def _act(caller: Caller, form: OnOne, on: str, name: str) -> Response:
         on, hold = holds.state_of(session, caller, on)
         form.on.data = on
         at, ends_all = use.clock(), holds.is_organization(on)  # whose URLs end with the key that signed all
-        can_cut = use.settings.embedded_store or not ends_all
+        can_cut = cutting.can_cut(use.settings, on)
         return render(
             f"admin/holds/{name}.html", status(form), form=form, on=on, hold=hold, back=_after(on),
             is_everything=on == EVERYTHING, is_organization=ends_all, can_cut=can_cut,

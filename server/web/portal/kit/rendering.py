@@ -38,7 +38,7 @@ def register(app: Flask, use: Resources) -> None:
     )  # fmt: skip
     app.jinja_env.globals.update(
         contact=use.settings.contact, endpoint=use.settings.public_url, terms_url=use.settings.terms_url,
-        public_releases=use.settings.public_releases,
+        public_releases=use.settings.public_releases, by_cloudfront=use.settings.delivery == "cloudfront",
         entry_address=entries.address, entry_place=entries.place,
     )  # fmt: skip
     navigation.register(app)
@@ -88,16 +88,17 @@ def saved(content: str | bytes | Iterator[str] | Iterator[bytes], mimetype: str,
 
 
 def content_security_policy(use: Resources, uploads_to: str | None = None) -> str:
-    """Ours alone, nothing inline; forms go to us, and on to the store, where a download's POST is sent (303).
+    """Ours alone, nothing inline; forms go to us, and on to where a download's POST is sent (303): the store, and
+    CloudFront where it delivers.
 
     uploads_to: an origin that scripts may speak to besides us.
     """
-    parts = urlsplit(use.signer.origin)
-    store = f"{parts.scheme}://{parts.netloc}"
+    parts = [urlsplit(signer.origin) for signer in (use.store_signer, use.signer)]
+    stores = " ".join(dict.fromkeys(f"{one.scheme}://{one.netloc}" for one in parts))
     speaks_to = ["'self'", *filter(None, [uploads_to])]
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
-        f"connect-src {' '.join(speaks_to)}; manifest-src 'self'; form-action 'self' {store}; object-src 'none'; "
+        f"connect-src {' '.join(speaks_to)}; manifest-src 'self'; form-action 'self' {stores}; object-src 'none'; "
         "base-uri 'none'; frame-ancestors 'none'"
     )
 
