@@ -7,8 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
+from server import migrations
 from server.domain import marks
 from server.log.notes import Signer, VerifierKey
 from server.settings import Settings
@@ -42,6 +43,10 @@ class _StoreAddress(TypedDict):
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+class OtherSchema(Exception):
+    """The database's schema is not this code's. The text says what to do."""
 
 
 class Resources:
@@ -83,7 +88,7 @@ class Resources:
     def open_for_web(self) -> None:
         """Open what answering needs, so that a wrong key or an old schema stops the start and not a request.
 
-        Raises KeyFileError, SigningMismatch, DatabaseUnavailable.
+        Raises KeyFileError, SigningMismatch, DatabaseUnavailable, OtherSchema.
         """
         _ = self.signer, self.manifest_public_key
         if self.settings.s3_door == "proxy":
@@ -91,7 +96,8 @@ class Resources:
         if self.settings.s3_door == "sts":
             _ = self.sessions
         with self.database.reading() as session:
-            session.execute(text("SELECT 1"))
+            if (difference := migrations.difference(session.connection())) is not None:
+                raise OtherSchema(difference)
 
     @cached_property
     def store(self) -> ObjectStore:
