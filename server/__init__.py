@@ -22,11 +22,13 @@ def app_over(use: "Resources") -> "WeightgateApp":
     """Return the web application over these resources, once what it answers with is open."""
     import structlog
 
+    from server.domain.operation import nodes
     from server.storage.database import DatabaseUnavailable
     from server.web import app
 
     try:
         use.open_for_web()
+        use.outside.also(nodes.Beats(use, "web"))
         use.outside.start()
     except DatabaseUnavailable as error:
         # Whatever else ends a process at its start ends gunicorn, too. This passes: until then each request is a 503.

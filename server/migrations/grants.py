@@ -30,6 +30,7 @@ SEALER_WRITES: dict[str, tuple[str, ...]] = {
     "reconciliation_lock": WRITE,
     "cuts": ("UPDATE",),
     "mails": WRITE,
+    "nodes": WRITE,
     "decisions": ("UPDATE (state, evidence_when_done, closed_at, blocked_because, done_at)",),
     "stages": ("UPDATE (state, state_since)",),
     "models": ("UPDATE (id)",),  # to lock what a hold is placed on: it changes none

@@ -73,6 +73,7 @@ class Cluster:
         self._stack.callback(self.front.stop)
         if self.is_new:
             self._make()
+        making.write_schema(settings.load(self.machines[0].data, {}))
         self.front.start(self.machines, self.known["ports"]["store"])
         self._stack.callback(self._stop_services)
         for machine in self.machines:

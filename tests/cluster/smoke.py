@@ -202,10 +202,11 @@ def _sealed(here: Smoke, download: str) -> None:
 
 def verifying(here: Smoke) -> None:
     """Every entry is in its place in the log, and the tables agree with it; `doctor` finds nothing wrong."""
-    first = here.cluster.machines[0]
-    for command in (("log", "verify", "--tables"), ("doctor",)):
-        done = first.run(*command)
+    first, second = here.cluster.machines
+    for machine, command in ((first, ("log", "verify", "--tables")), (first, ("doctor",)), (second, ("doctor",))):
+        done = machine.run(*command)
         assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 web, 2 worker, 0 publisher on 2 machines" in done.stdout
 
 
 STEPS = (
