@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from server import migrations
 from server.domain import marks
 from server.log.notes import Signer, VerifierKey
+from server.log.replica import LogReading
 from server.settings import Settings
 from server.storage import keys, signing_check
 from server.storage.anchor_bucket import AnchorBucket
@@ -60,6 +61,16 @@ class Resources:
     @cached_property
     def database(self) -> Database:
         return Database(self.settings.database_url)
+
+    @cached_property
+    def log_reading(self) -> LogReading:
+        """Where the log is read to be shown; whatever decides asks `database`."""
+        return LogReading(self.database, self.log_replica)
+
+    @cached_property
+    def log_replica(self) -> Database | None:
+        url = self.settings.log_replica_url
+        return None if url is None else Database(url)
 
     def as_sealer(self) -> "Resources":
         """The same with the worker's database role, which alone may write the tree."""
@@ -235,6 +246,7 @@ class Resources:
         for name in (
             "outside",
             "database",
+            "log_replica",
             "store",
             "bucket_policy",
             "anchor_bucket",

@@ -387,8 +387,9 @@ CHECKS: tuple[tuple[str, Callable[[Resources], str]], ...] = (
     ("registry", door_probes.oci_door),
     ("machines", _issuers),
     ("nodes", node_checks.agree),
+    ("log replica", node_checks.log_replica),
 )
-OF_THE_DATABASE = frozenset({"log", "matching keys", "issuing", "fetches", "ownership", "nodes"})
+OF_THE_DATABASE = frozenset({"log", "matching keys", "issuing", "fetches", "ownership", "nodes", "log replica"})
 # What only a key that can write shows. `weightgate-server init` makes it; further machines need none.
 OF_THE_PUBLISHER = frozenset({"bucket", "ownership", "clock", "signer", "public access", "signed URLs"})
 OF_THE_STORE = frozenset({"bucket", "ownership", "anchors", "clock", "signer", "public access", "signed URLs"})
