@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA ?= var
 
-.PHONY: help install demo serve prepare test lint screenshots lighthouse bench faults lock clean
+.PHONY: help install demo serve cluster prepare test lint screenshots lighthouse bench faults lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -28,6 +28,10 @@ demo: install ## Run the demo until Ctrl-C (DATA=var)
 
 serve: install ## Run the instance in DATA until Ctrl-C
 	@$(BIN)/weightgate-server --data $(DATA) serve
+
+cluster: DATA = var/cluster
+cluster: install ## Run two machines, PostgreSQL, Redis, the store and nginx until Ctrl-C (DATA=var/cluster; SMOKE=1: only the smoke test)
+	@$(BIN)/python -m tests.cluster --data $(DATA) $(if $(PORT),--port $(PORT)) $(if $(SMOKE),--smoke)
 
 lint: install ## Check style, types, import contracts and migrations
 	$(BIN)/ruff check .

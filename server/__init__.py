@@ -23,6 +23,7 @@ def app_over(use: "Resources") -> "WeightgateApp":
     import structlog
 
     from server import traces
+    from server.domain.operation import nodes
     from server.storage.database import DatabaseUnavailable
     from server.web import app
 
@@ -31,6 +32,7 @@ def app_over(use: "Resources") -> "WeightgateApp":
         traces.start(use.settings.traces_endpoint, use.settings.traces_share)
     try:
         use.open_for_web()
+        use.outside.also(nodes.Beats(use, "web"))
         use.outside.start()
     except DatabaseUnavailable as error:
         # Whatever else ends a process at its start ends gunicorn, too. This passes: until then each request is a 503.

@@ -106,6 +106,7 @@ class Settings(BaseModel):
     database_url: str = Field(default="sqlite:///weightgate.sqlite3", repr=False)
     sealer_database_url: str | None = Field(default=None, repr=False)
     migration_database_url: str | None = Field(default=None, repr=False)
+    log_replica_url: str | None = Field(default=None, repr=False)
 
     embedded_store: bool = False
     s3_endpoint_url: str | None = None
@@ -205,6 +206,13 @@ class Settings(BaseModel):
         # Without a file's name SQLite keeps all in memory, the log too.
         if value is not None and not re.match(r"(sqlite:///|postgresql\+psycopg://)[^\s?]", value):
             raise ValueError("write sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME")
+        return value
+
+    @field_validator("log_replica_url")
+    @classmethod
+    def _log_replica_url(cls, value: str | None) -> str | None:
+        if value is not None and not re.match(r"postgresql\+psycopg://[^\s?]", value):
+            raise ValueError("write postgresql+psycopg://USER:PASSWORD@HOST/NAME, a streaming replica of database_url")
         return value
 
     @field_validator("s3_endpoint_url")

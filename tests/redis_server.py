@@ -20,9 +20,9 @@ START_SECONDS = 10
 class RedisServer:
     """One server on loopback; it can be ended and started again on the same port. It keeps nothing."""
 
-    def __init__(self, program: str, folder: Path) -> None:
+    def __init__(self, program: str, folder: Path, port: int | None = None) -> None:
         self._program, self._folder = program, folder
-        self.port = free_port()
+        self.port = free_port() if port is None else port
         self.start()
 
     @property

@@ -62,6 +62,7 @@ TESTED_IN = {
     "domain/audit/judging_proposals": "domain/operation/test_carrying_out.py",
     "domain/identity/proposals": "domain/operation/test_carrying_out.py",
     "domain/identity/role_grants": "domain/identity/test_second_person.py",
+    "domain/operation/node_checks": "domain/operation/test_nodes.py",  # what is told of them
     "domain/mail/ending_notices": "domain/access/test_endings.py",  # what is told, and when
     "domain/mail/decision_notices": "domain/decisions/test_execution.py",  # sent by what is decided
     "domain/mail/finding_notices": "domain/access/test_finding_reports.py",  # and beside each act that tells somebody

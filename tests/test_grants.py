@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
@@ -344,3 +345,11 @@ def connect(url: str) -> "psycopg.Connection[Any]":
     return psycopg.connect(
         host=parts.host, port=parts.port, user=parts.username, password=parts.password, dbname=parts.database
     )
+
+
+def test_two_nodes_give_rights_at_the_same_moment(roles: Roles) -> None:
+    """PostgreSQL would refuse the second with an error of its own; here it waits."""
+    made = roles.settings
+    with ThreadPoolExecutor(2) as nodes:
+        given = [nodes.submit(instance.write_grants, made) for _ in range(6)]
+        assert [one.result() for one in given] == [None] * 6

@@ -1,9 +1,12 @@
 """Migrations: the same on both databases, whole or not at all, and equal to the tables in the code."""
 
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
+from signal import SIGKILL
 from typing import Any
 
 import pytest
@@ -12,7 +15,11 @@ from alembic.config import Config
 from sqlalchemy import MetaData, Table, create_engine, inspect, select, text
 
 from server import migrations
+from server.cli import instance as making
 from server.domain.schema import METADATA
+from server.migrations import turns
+from server.storage.parent_death import ending_with_parent
+from tests.browser.demo_portal import until
 from tests.postgres import PostgreSQL
 from tests.world import DATABASES
 
@@ -177,3 +184,68 @@ def test_a_table_that_was_changed_by_hand_is_noticed(url: str) -> None:
     run(url, "ALTER TABLE tiers ADD COLUMN more INTEGER")
     with pytest.raises(Exception, match="more"):
         migrations.check(url)
+
+
+def test_two_nodes_migrate_at_the_same_moment(url: str, tmp_path: Path) -> None:
+    """Of two processes that both wait for their turn on an old schema, one migrates; the other finds nothing to do."""
+    go_to(url, "0030")
+    nodes = [_node(tmp_path / name, url) for name in ("one", "two")]
+    with turns.alone(url):
+        started = [_migrating(node) for node in nodes]
+        until(lambda: all("waiting for it" in (node / "messages").read_text() for node in nodes), seconds=30)
+        assert not is_current(url)
+    assert [process.wait(60) for process in started] == [0, 0], [(node / "messages").read_text() for node in nodes]
+    assert is_current(url)
+    migrations.check(url)
+
+
+def test_a_migration_whose_process_was_killed_is_in_nobodys_way(url: str, tmp_path: Path) -> None:
+    """The turn ends with the process that had it."""
+    go_to(url, "0030")
+    code = (
+        f"from server.migrations import turns\nwith turns.alone({url!r}):\n    print('mine', flush=True)\n    input()"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"mine\n"
+    waiting = _migrating(_node(tmp_path / "one", url))
+    until(lambda: "waiting for it" in (tmp_path / "one" / "messages").read_text(), seconds=30)
+    holder.kill()
+    holder.communicate()
+    assert waiting.wait(60) == 0
+    assert is_current(url)
+
+
+def test_older_code_changes_nothing_in_a_newer_schema(url: str) -> None:
+    """It says which of the two is newer, and what to do; so does newer code before it has migrated."""
+    migrations.upgrade(url)
+    run(url, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(migrations.NewerSchema, match=r"newer than this code.*update the code on this machine"):
+        migrations.upgrade(url)
+    assert "9999" in str(difference(url))
+    run(url, "UPDATE alembic_version SET version_num = '0030'")
+    assert "older than this code" in str(difference(url))
+    assert "weightgate-server migrate" in str(difference(url))
+
+
+def difference(url: str) -> str | None:
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        found = migrations.difference(connection)
+    engine.dispose()
+    return found
+
+
+def _node(folder: Path, url: str) -> Path:
+    """A machine's folder, whose settings name this database."""
+    making.write_keys(making.write_settings(folder, {
+        "public_url": "http://localhost:8080", "contact": "clearance@example.org", "log_host": "localhost",
+        "database_url": url, "s3_bucket": "weights", "s3_endpoint_url": "http://127.0.0.1:1",
+    }))  # fmt: skip
+    return folder
+
+
+def _migrating(node: Path) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "server", "--data", str(node), "migrate"]
+    with (node / "messages").open("wb") as messages:
+        return subprocess.Popen(command, stdout=messages, stderr=messages, preexec_fn=ending_with_parent(SIGKILL))

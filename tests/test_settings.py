@@ -96,6 +96,7 @@ BAD = {
     ],
     "migration_database_url": ['"mysql://owner:hush@db/x"', "7"],
     "anchor_bucket": ['""', '"ab"', '"Anchors"', "3"],
+    "log_replica_url": ['"sqlite:///file"', '"postgresql://a/b"', "3"],
     "sealer_database_url": ['"sqlite://"', '"mysql://a/b"', "3"],
     "embedded_store": ['"perhaps"', "[]", "2"],
     "s3_endpoint_url": ['"http://s3.example.org"', '"s3.example.org"', '"https://s3.example.org/x"', '"https://u:p@s3"'],

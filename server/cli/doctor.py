@@ -39,13 +39,13 @@ def doctor(instance: Instance, as_json: bool) -> None:
 def _schema(made: Settings) -> Check:
     database = Database(made.database_url)
     try:
-        current = making.has_schema(database)
+        difference = making.other_schema(database)
     except DatabaseUnavailable as error:
         return Check("migrations", False, str(error))
     finally:
         database.close()
-    if not current:
-        return Check("migrations", False, "the schema is from another version: run `weightgate-server migrate`")
+    if difference is not None:
+        return Check("migrations", False, difference)
     return Check("migrations", True, f"the schema is {migrations.newest()}")
 
 

@@ -6,6 +6,7 @@ from server.domain.errors import InvalidRequest, NotFound, Refused, taken_meanwh
 from server.domain.marks import AnotherInstance
 from server.domain.publish.faults import NotPublishable
 from server.domain.publish.manifests import ManifestError
+from server.domain.resources import OtherSchema
 from server.log.anchors import BehindAnchor, Forked
 from server.log.condition import LogUnsound
 from server.log.entries import NoLog
@@ -20,7 +21,7 @@ from server.storage.snapshot import SnapshotError
 
 EXPECTED = (
     SettingsError, KeyFileError, NotPublishable, ManifestError, ObjectStoreError, EmbeddedStoreError, NoLog,
-    LogUnsound, SealingStopped, Forked, SigningMismatch, SnapshotError, AnotherInstance,
+    LogUnsound, SealingStopped, Forked, SigningMismatch, SnapshotError, AnotherInstance, OtherSchema,
 )  # fmt: skip
 FAILED, BEHIND_ANCHOR = 1, 4  # exit codes
 # What a refusal advises by default is written for callers of the API.

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 from sqlalchemy.exc import SQLAlchemyError
 
 from server import migrations, settings
-from server.migrations import grants
+from server.migrations import NewerSchema, grants
+from server.migrations.turns import NotYourTurn
 from server.settings import FILE_NAME, Settings, SettingsError, is_loopback
 from server.storage import database_reasons, keys
 from server.storage.database import Database, DatabaseUnavailable
@@ -64,12 +65,14 @@ def write_s3_key(made: Settings) -> None:
 def write_schema(made: Settings) -> None:
     """Bring the database to this version's schema, and its roles to their rights.
 
-    Raises DatabaseUnavailable with the database's own first line.
+    Raises DatabaseUnavailable with the database's own first line, SettingsError for a schema of newer code.
     """
     try:
         migrations.upgrade(made.migration_database_url or made.database_url)
     except SQLAlchemyError as error:
         raise DatabaseUnavailable(_first_line(error)) from None
+    except (NewerSchema, NotYourTurn) as error:
+        raise SettingsError(str(error)) from None
     write_grants(made)
 
 
@@ -82,11 +85,14 @@ def write_grants(made: Settings) -> None:
         raise DatabaseUnavailable(_first_line(error)) from None
 
 
-def has_schema(database: Database) -> bool:
-    """Whether the database has this version's schema. Raises DatabaseUnavailable, also for a file that is none."""
+def other_schema(database: Database) -> str | None:
+    """Why the database's schema is not this version's, and what to do; None if it is.
+
+    Raises DatabaseUnavailable, also for a file that is no database.
+    """
     try:
         with database.reading() as session:
-            return migrations.is_current(session.connection())
+            return migrations.difference(session.connection())
     except SQLAlchemyError as error:
         raise DatabaseUnavailable(_first_line(error)) from None
 

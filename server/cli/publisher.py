@@ -10,6 +10,7 @@ import structlog
 from server.cli.terminal import Instance
 from server.cli.worker import require_own_bucket
 from server.domain.errors import NotPossible
+from server.domain.operation import nodes
 from server.domain.publish import receiving
 from server.domain.resources import Resources
 from server.storage.database import DATABASE_ERRORS, DatabaseUnavailable
@@ -35,7 +36,9 @@ def publisher(instance: Instance) -> None:
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: _stop(stopping))
+    beats = nodes.Beats(use, "publisher")
     while not stopping.is_set():
+        beats()
         stopping.wait(_step(use))
     use.close()
 

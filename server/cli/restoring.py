@@ -21,7 +21,8 @@ from server.storage.database import Database, DatabaseUnavailable
 
 URLS = ("database_url", "sealer_database_url", "migration_database_url")
 # What two running instances must not, or had better not, have in common.
-SHARED = ("public_url", "listen", "s3_endpoint_url", "s3_bucket", "anchor_bucket", "redis_url", "smtp_url")
+SECRET = ("redis_url", "log_replica_url")  # may hold a password
+SHARED = ("public_url", "listen", "s3_endpoint_url", "s3_bucket", "anchor_bucket", "smtp_url", *SECRET)
 
 
 def write_database_urls(path: Path, environment: Mapping[str, str]) -> None:
@@ -71,8 +72,7 @@ def become_another(made: Settings) -> str | None:
 def shared_with_the_source(made: Settings) -> dict[str, str]:
     """What the settings still have in common with the instance that was backed up, without passwords."""
     named = {name: str(value) for name in SHARED if (value := getattr(made, name)) is not None}
-    if made.redis_url is not None:
-        named["redis_url"] = make_url(made.redis_url).render_as_string(hide_password=True)
+    named |= {name: make_url(named[name]).render_as_string(hide_password=True) for name in SECRET if name in named}
     files = {name: getattr(made, name) for name in Settings.model_fields if name.endswith("_file")}
     outside = {name: str(path) for name, path in files.items() if path and not path.is_relative_to(made.folder)}
     return named | outside

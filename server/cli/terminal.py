@@ -57,9 +57,9 @@ class Instance:
     def use(self) -> Resources:
         """Raises SettingsError when the database has not the schema of this version."""
         use = Resources(self.settings)
-        if not making.has_schema(use.database):
+        if (difference := making.other_schema(use.database)) is not None:
             use.close()
-            raise SettingsError("the database schema is from another version: run `weightgate-server migrate`")
+            raise SettingsError(difference)
         return use
 
     def sign_in(self, email: str) -> Caller:

@@ -22,6 +22,7 @@ from server.domain.identity import sessions
 from server.domain.mail import mails
 from server.domain.mail.mails import Mail
 from server.domain.meters import JOB_FAILURES
+from server.domain.operation import nodes
 from server.domain.publish import uploads
 from server.domain.release import finding_attachments
 from server.domain.resources import Resources
@@ -103,6 +104,7 @@ def _jobs(use: Resources, stopping: threading.Event) -> Iterator[tuple[str, floa
     yield "recheck", sealer.RECHECK_EVERY_SECONDS, lambda: _recheck(recheck)
     yield "clean", CLEAN_EVERY_SECONDS, lambda: [part.clean(use) for part in _CLEANED]
     yield "mail", MAIL_EVERY_SECONDS, lambda: _send_mails(use)
+    yield "node", nodes.BEAT_EVERY_SECONDS, lambda: nodes.beat(use, "worker")
     yield "remind", endings.REMIND_EVERY_SECONDS, lambda: [part.remind(use) for part in (endings, resigning)]
     made = use.settings
     if made.embedded_store:

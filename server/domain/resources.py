@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict
 
 import structlog
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
+from server import migrations
 from server.domain import marks
 from server.domain.meters import POOL_SIZE, POOL_USED, Meters, ProcessMeters
 from server.log.notes import Signer, VerifierKey
+from server.log.replica import LogReading
 from server.settings import Settings
 from server.storage import (
     cloudfront_keys,
@@ -58,6 +60,10 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+class OtherSchema(Exception):
+    """The database's schema is not this code's. The text says what to do."""
+
+
 class Resources:
     """One instance's settings, database, keys and store. Safe to share between threads."""
 
@@ -70,6 +76,16 @@ class Resources:
     @cached_property
     def database(self) -> Database:
         return Database(self.settings.database_url)
+
+    @cached_property
+    def log_reading(self) -> LogReading:
+        """Where the log is read to be shown; whatever decides asks `database`."""
+        return LogReading(self.database, self.log_replica)
+
+    @cached_property
+    def log_replica(self) -> Database | None:
+        url = self.settings.log_replica_url
+        return None if url is None else Database(url)
 
     def as_sealer(self) -> "Resources":
         """The same with the worker's database role, which alone may write the tree."""
@@ -164,7 +180,7 @@ class Resources:
     def open_for_web(self) -> None:
         """Open what answering needs, so that a wrong key or an old schema stops the start and not a request.
 
-        Raises KeyFileError, SigningMismatch, DatabaseUnavailable.
+        Raises KeyFileError, SigningMismatch, DatabaseUnavailable, OtherSchema.
         """
         _ = self.store_signer, self.signer, self.manifest_public_key
         if self.settings.s3_door == "proxy":
@@ -172,7 +188,8 @@ class Resources:
         if self.settings.uses_sts:
             _ = self.sessions
         with self.database.reading() as session:
-            session.execute(text("SELECT 1"))
+            if (difference := migrations.difference(session.connection())) is not None:
+                raise OtherSchema(difference)
 
     @cached_property
     def store(self) -> ObjectStore:
@@ -320,6 +337,7 @@ class Resources:
         for name in (
             "outside",
             "database",
+            "log_replica",
             "store",
             "bucket_policy",
             "anchor_bucket",

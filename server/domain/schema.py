@@ -21,6 +21,7 @@ from server.domain.identity import (
     workload_tokens,
 )
 from server.domain.mail import mails
+from server.domain.operation import nodes
 from server.domain.publish import checkpoints, descriptions, uploads
 from server.domain.release import agreements, cuts, decisions, finding_attachments, findings, stages, tiers
 from server.log import authority, entries, sealing
@@ -29,7 +30,7 @@ from server.storage.database import Base
 MODULES = (
     access_requests, agreements, alarms, authority, ceremonies, checkpoints, clearances, cuts, decisions, deliveries,
     descriptions, device_logins, entries, factors, finding_attachments, findings, invitations, keyed_downloads,
-    known_credentials, linked_identities, log_follower, logs, mails, marks, organizations, password_resets,
+    known_credentials, linked_identities, log_follower, logs, mails, marks, nodes, organizations, password_resets,
     people, proposals, quotas, reconciliation_run, refusals, reminders, role_grants, sealing, seen_reads,
     session_downloads, sessions, signatures, stages, statistics, tiers, token_uses, tokens, trust_records, uploads,
     verifications, workload_tokens,

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from psycopg import sql
 from sqlalchemy import Connection, create_engine, inspect, make_url, pool, text
 
+from server.migrations import turns
+
 # Never written by the web, though it appends entries.
 LOG_TABLES = frozenset({"logs", "log_entries", "log_tiles", "log_heads", "alembic_version", "instance_id", "authority"})
 # Given by a sequence and by the sealer: who appends chooses neither.
@@ -28,6 +30,7 @@ SEALER_WRITES: dict[str, tuple[str, ...]] = {
     "reconciliation_lock": WRITE,
     "cuts": ("UPDATE",),
     "mails": WRITE,
+    "nodes": WRITE,
     "decisions": ("UPDATE (state, evidence_when_done, closed_at, blocked_because, done_at)",),
     "stages": ("UPDATE (state, state_since)",),
     "models": ("UPDATE (id)",),  # to lock what a hold is placed on: it changes none
@@ -52,14 +55,14 @@ def give(owner_url: str, web_url: str, sealer_url: str) -> None:
     """Give the web's and the sealer's role exactly what they need in the owner's schema, and take what else they have.
 
     A role that owns the tables is left as it is, and so is one role that is both: it was given its rights by hand.
-    Does nothing on SQLite, which has no roles. Safe to run again. Raises SQLAlchemyError.
+    Does nothing on SQLite, which has no roles. Safe to run again, and twice at the same moment. Raises SQLAlchemyError.
     """
     owner, web, sealer = (make_url(url).username for url in (owner_url, web_url, sealer_url))
     if make_url(owner_url).get_backend_name() != "postgresql" or web == sealer:
         return
     engine = create_engine(owner_url, poolclass=pool.NullPool, hide_parameters=True)
     try:
-        with engine.begin() as connection:
+        with turns.alone(owner_url), engine.begin() as connection:  # PostgreSQL refuses two that grant at once
             tables = inspect(connection).get_table_names()
             if web not in {owner, None}:
                 _replace(connection, str(web), tables, _web_writes(tables))

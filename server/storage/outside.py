@@ -50,7 +50,12 @@ class Outside:
         self._faults: dict[str, str] = {}
         self._ahead: dict[str, float] = {}
         self._asked: set[str] = set()
+        self._also: list[Callable[[], object]] = []
         self._ended = threading.Event()
+
+    def also(self, act: Callable[[], object]) -> None:
+        """Do something else each time, too, that must not fail; before `start`."""
+        self._also.append(act)
 
     def start(self) -> None:
         """Look now and then until `close`; the thread ends with the process."""
@@ -78,6 +83,8 @@ class Outside:
     def _go_on(self) -> None:
         while not self._ended.is_set():
             self.look()
+            for act in self._also:
+                act()
             self._ended.wait(PROBED_EVERY_SECONDS)
 
     def _fault(self, name: str, probe: Clock) -> str | None:

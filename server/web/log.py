@@ -1,13 +1,12 @@
 """The log's public part in the forms of C2SP tlog-tiles: head, tiles, entry bundles. Anyone may read it."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from flask import Blueprint, Response
-from sqlalchemy.orm import Session
 
 from server.domain.errors import NotFound
 from server.log import published, tiles
-from server.log.entries import Log
 from server.log.published import NotPublished
 from server.web.identity import open_to_all, resources
 
@@ -20,7 +19,9 @@ FOR_EVER = "public, max-age=31536000, immutable"
 @open_to_all
 def checkpoint(name: str | None = None) -> Response:
     """The newest signed head. `checkpoint` is C2SP's word for it."""
-    note = _read(name, lambda session, log: published.head(session, log).note.encode())
+    # Never a replica's: the head that is shown next may not be an older one.
+    with _if_published(), resources().database.reading() as session:
+        note = published.head(session, published.find(session, name)).note.encode()
     return Response(note, mimetype="text/plain")
 
 
@@ -33,13 +34,18 @@ def tile(path: str, name: str | None = None) -> Response:
         asked = tiles.parse_path(f"tile/{path}")
     except tiles.NotATile:
         raise NotFound("This is not the address of a tile.") from None
-    data = _read(name, lambda session, log: published.tile(session, log, asked))
+    use = resources()
+    with _if_published():
+        if name is None:  # which log is the newest is not for a replica to say: it may not know of it yet
+            with use.database.reading() as session:
+                name = published.find(session, None).name
+        data = use.log_reading.unchanging(lambda session: published.tile(session, published.find(session, name), asked))
     return Response(data, mimetype="application/octet-stream", headers={"Cache-Control": FOR_EVER})
 
 
-def _read(name: str | None, what: Callable[[Session, Log], bytes]) -> bytes:
-    with resources().database.reading() as session:
-        try:
-            return what(session, published.find(session, name))
-        except NotPublished:
-            raise NotFound("The log has not grown that far, or does not exist.") from None
+@contextmanager
+def _if_published() -> Iterator[None]:
+    try:
+        yield
+    except NotPublished:
+        raise NotFound("The log has not grown that far, or does not exist.") from None

@@ -45,7 +45,7 @@ def lines(
     """
     if form == "csv":
         yield csv_line(COLUMNS)
-    with use.database.reading() as session:
+    with use.log_reading.newest() as session:
         chosen: list[Any] = [LogEntry.leaf_index.is_not(None)]
         if since is not None:
             chosen.append(LogEntry.appended_at >= since)
@@ -81,11 +81,11 @@ def chosen(use: Resources, caller: Caller, form: Format, wanted: EntryFilter) ->
 def _chosen_lines(use: Resources, caller: Caller, form: Format, wanted: EntryFilter, last: int) -> Iterator[str]:
     if form == "csv":
         yield csv_line(COLUMNS)
-    with use.database.reading() as session:
+    with use.log_reading.newest() as session:
         origins = {row.id: row.origin for row in session.execute(select(Log.id, Log.origin))}
     place = 0
     while place < last:
-        with use.database.reading() as session:
+        with use.log_reading.newest() as session:
             part = LogEntry.id > place, LogEntry.id <= last, LogEntry.leaf_index.is_not(None)
             query = log_entries.chosen(session, caller, wanted).where(*part).order_by(LogEntry.id).limit(CHOSEN_AT_ONCE)
             rows = session.scalars(query).all()

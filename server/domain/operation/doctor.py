@@ -18,7 +18,7 @@ from server.domain.entry_kinds import EntryKind
 from server.domain.identity.organizations import Organization
 from server.domain.mail import mails
 from server.domain.marks import AnotherInstance
-from server.domain.operation import bootstrap, delivery_probes, door_probes, key_files
+from server.domain.operation import bootstrap, delivery_probes, door_probes, key_files, node_checks
 from server.domain.operation.door_probes import Wrong
 from server.domain.operation.readiness import NotReady, require_ready
 from server.domain.publish.manifests import ManifestError
@@ -65,6 +65,9 @@ def examine(use: Resources) -> Iterator[Check]:
         if name in OF_THE_STORE and not store_answers:
             yield Check(name, False, "not checked: the store does not respond")
             continue
+        if name in OF_THE_PUBLISHER and not key_files.publishes_here(use.settings):
+            yield Check(name, True, "not tried: run `doctor` on the machine that has the publisher's key")
+            continue
         if name in OF_THE_DATABASE and not database_answers:
             yield Check(name, False, "not checked: the database cannot be used")
             continue
@@ -83,6 +86,8 @@ def _keys(use: Resources) -> str:
     """Every key file is there, readable by us alone, and a key."""
     if found := key_files.unusable(use.settings):
         raise Wrong(*found)
+    if not key_files.publishes_here(use.settings):
+        return "all key files are present, private, and hold keys; this machine has none for publishing"
     return "all key files are present, private, and hold keys"
 
 
@@ -382,6 +387,10 @@ CHECKS: tuple[tuple[str, Callable[[Resources], str]], ...] = (
     ("S3 keys", door_probes.key_doors),
     ("registry", door_probes.oci_door),
     ("machines", _issuers),
+    ("nodes", node_checks.agree),
+    ("log replica", node_checks.log_replica),
 )
-OF_THE_DATABASE = frozenset({"log", "matching keys", "issuing", "fetches", "ownership"})
+OF_THE_DATABASE = frozenset({"log", "matching keys", "issuing", "fetches", "ownership", "nodes", "log replica"})
+# What only a key that can write shows. `weightgate-server init` makes it; further machines need none.
+OF_THE_PUBLISHER = frozenset({"bucket", "ownership", "clock", "signer", "public access", "signed URLs"})
 OF_THE_STORE = frozenset({"bucket", "ownership", "anchors", "clock", "signer", "public access", "signed URLs"})

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 from server.domain.identity import s3_keys
+from server.domain.operation import key_files
 from server.domain.resources import Resources
 from server.storage import probes, store_sessions
 from server.storage.object_errors import ObjectStoreRefused
@@ -67,6 +68,8 @@ def s3_door(use: Resources) -> str:
 
 def _store_sessions(use: Resources) -> str:
     """Keys that the store makes read what is below their prefix, and nothing else anywhere."""
+    if not key_files.publishes_here(use.settings):
+        return "not tried: run `doctor` on the machine that has the publisher's key"
     own = f"{probes.PROBE_PREFIX}{secrets.token_hex(8)}/"
     mine, other = f"{own}probe", f"{own[:-1]}-other/probe"
     try:

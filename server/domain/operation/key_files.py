@@ -20,6 +20,11 @@ from server.storage.s3_roots import S3Roots
 Attempt = Callable[[], object]  # raises KeyFileError
 
 
+def publishes_here(settings: Settings) -> bool:
+    """Whether this machine has a key for publishing. Of several machines one is enough, and each more is a risk."""
+    return settings.publisher_key_file.exists() or settings.manifest_key_file.exists()
+
+
 def unusable(settings: Settings) -> list[str]:
     """One sentence for each file that is missing, cannot be read, is open to others, or holds no such key."""
     return list(_failures(_openings(settings)))
@@ -49,14 +54,15 @@ def _openings(settings: Settings) -> list[Attempt]:
         partial(keys.read_secret, settings.secret_file),
         partial(keys.read_note_key, settings.log_key_file),
         partial(keys.read_note_key, settings.receipt_key_file),
-        partial(keys.read_manifest_key, settings.manifest_key_file),
         partial(keys.read_manifest_public_key, settings.manifest_public_key_file),
-        partial(keys.read_s3_credentials, settings.publisher_key_file),
     ]
     if settings.signer_credentials == "file":
         openings.append(partial(keys.read_s3_credentials, settings.signer_key_file))
     if settings.delivery == "cloudfront":
         openings.append(partial(cloudfront_keys.read, settings.cloudfront_key_file))
+    if publishes_here(settings):
+        openings.append(partial(keys.read_manifest_key, settings.manifest_key_file))
+        openings.append(partial(keys.read_s3_credentials, settings.publisher_key_file))
     if settings.s3_door == "proxy":
         openings.append(partial(S3Roots, settings.s3_key_file))
     if settings.uses_sts and settings.signer_credentials == "file":
@@ -81,12 +87,14 @@ def _comparisons(session: Session, use: Resources) -> list[Attempt]:
     newest = select(CheckpointManifest.content).join(Checkpoint, Checkpoint.id == CheckpointManifest.checkpoint_id)
     newest = newest.where(IS_PUBLISHED, CheckpointManifest.form == ManifestForm.FILES).order_by(Checkpoint.id.desc())
     manifest = session.scalars(newest.limit(1)).first()
-    return [
+    comparisons: list[Attempt] = [
         partial(use.log_signer, log.vkey),
         partial(use.receipt_signer, log.receipt_vkey),
         partial(_require_unsealed, use.settings, sealed),
-        partial(_require_manifest_key, use.settings, manifest),
     ]
+    if publishes_here(use.settings):
+        comparisons.append(partial(_require_manifest_key, use.settings, manifest))
+    return comparisons
 
 
 def _require_unsealed(settings: Settings, sealed: bytes | None) -> None:

@@ -56,8 +56,8 @@ def require_ready(use: Resources) -> None:
         use.url_lifetime_seconds()
         _require_room(use)
         with use.database.reading() as session:
-            if not migrations.is_current(session.connection()):
-                raise NotReady("the schema is from another version: run `weightgate-server migrate`")
+            if (difference := migrations.difference(session.connection())) is not None:
+                raise NotReady(difference)
             condition.require_sound(session, use.clock())
         _try_an_entry(use)
     except (DatabaseUnavailable, NoLog, LogUnsound, OutsideFault) as error:

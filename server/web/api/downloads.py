@@ -128,7 +128,7 @@ def index(caller: Caller, query: ListQuery) -> Response:
 @bp.doc(responses=PROOF)
 def proof(caller: Caller, download_id: UUID) -> Response:
     """Proof that the entry is in the log (C2SP tlog-proof). Returns 404 with Retry-After until it is sealed."""
-    with resources().database.reading() as session:
+    with resources().log_reading.newest() as session:
         text = issuing.proof(session, caller, str(download_id))
     return Response(text, mimetype="text/plain")
 

@@ -75,7 +75,7 @@ class Entries(Listing):
 @bp.output(Entries)
 def index(caller: Caller, query: EntriesQuery) -> Response:
     """Log entries about your organization, newest first; for staff, all entries."""
-    with resources().database.reading() as session:
+    with resources().log_reading.newest() as session:
         wanted = LookUp(session, resources(), caller).all_of(query.as_filter())
         return listing(log_entries.visible(session, caller, wanted, query.as_slice()), _render)
 

@@ -39,7 +39,7 @@ class Filters(EntryFilters):
 def index(caller: Caller) -> Response:
     """The entries, newest first: for staff all, for partners those of their organization."""
     form: Filters = of_address(Filters)
-    with resources().database.reading() as session:
+    with resources().log_reading.newest() as session:
         if not form.validate() or (wanted := form.wanted(session, caller)) is None:
             return render("audit/log/index.html", 422, form=form, found=None)
         found = log_entries.visible(session, caller, wanted, part())
@@ -54,7 +54,7 @@ def index(caller: Caller) -> Response:
 @page(Permission.LOG_READ)
 def show(caller: Caller, entry_id: int) -> Response:
     """One entry by its row, until it is sealed; then on to its place."""
-    with resources().database.reading() as session:
+    with resources().log_reading.newest() as session:
         entry = log_entries.get(session, caller, entry_id)
         return _shown(session, caller, entry) if entry.leaf_index is None else go_to(entries.address(entry))
 
@@ -63,7 +63,7 @@ def show(caller: Caller, entry_id: int) -> Response:
 @page(Permission.LOG_READ)
 def at_place(caller: Caller, name: str, place: int) -> Response:
     """One entry by its place in the tree of a log."""
-    with resources().database.reading() as session:
+    with resources().log_reading.newest() as session:
         return _shown(session, caller, log_entries.at_place(session, caller, name, place))
 
 
@@ -71,7 +71,7 @@ def at_place(caller: Caller, name: str, place: int) -> Response:
 @page(Permission.LOG_READ)
 def proof(caller: Caller, name: str, place: int) -> Response:
     """The file that proves the entry's place, to be checked without asking anybody."""
-    with resources().database.reading() as session:
+    with resources().log_reading.newest() as session:
         checked = log_entries.check(session, log_entries.at_place(session, caller, name, place))
     if checked.proof is None:
         raise NotSealedYet
@@ -82,7 +82,7 @@ def proof(caller: Caller, name: str, place: int) -> Response:
 @page(Permission.LOG_READ)
 def record(caller: Caller, name: str, place: int) -> Response:
     """The exact bytes that were committed to."""
-    with resources().database.reading() as session:
+    with resources().log_reading.newest() as session:
         entry = log_entries.at_place(session, caller, name, place)
     return saved(entry.record, "application/json", f"entry-{name}-{place}.json")
 
