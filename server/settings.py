@@ -1,12 +1,10 @@
 """Settings: read once from TOML and WEIGHTGATE_* variables, typed, frozen. Anything doubtful stops the start."""
 
-import json
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -25,28 +23,17 @@ from server.addresses import is_loopback as is_loopback  # of whoever looks at p
 from server.addresses import origin, require_ascii_host
 from server.identity_providers import AT_MOST as PROVIDERS_AT_MOST
 from server.identity_providers import IdentityProvider
+from server.settings_sources import FILE_NAME as FILE_NAME
+from server.settings_sources import NOT_SETTINGS as NOT_SETTINGS
+from server.settings_sources import PREFIX as PREFIX
+from server.settings_sources import SettingsError as SettingsError
+from server.settings_sources import from_environment, from_file, sentence
 from server.workload_issuers import AT_MOST as ISSUERS_AT_MOST
 from server.workload_issuers import WorkloadIssuer
-
-FILE_NAME = "weightgate.toml"
-PREFIX = "WEIGHTGATE_"
-# Variables of ours that are not settings: the folder, and the password a script proves itself with.
-# Those of the client, and those that the demo prints to export, may be there as well.
-NOT_SETTINGS = frozenset(f"{PREFIX}{name}" for name in ("DATA", "PASSWORD", "TOKEN", "ENDPOINT", "STATE"))
-# Kubernetes tells each container of every service near it; one that is called `weightgate…` speaks in our prefix.
-_SERVICE_LINK = re.compile(
-    r"(\w+_)?(SERVICE_HOST=.*|SERVICE_PORT(_\w+)?=\d+|PORT=(tcp|udp|sctp)://.*"
-    r"|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?=.*)"
-)
-
 
 # Whoever sees a URL can use it for that long. No setting allows more, no signer signs for longer, and nothing looks
 # further back for URLs that may still work.
 URL_LIFETIME_SECONDS_AT_MOST = 900
-
-
-class SettingsError(Exception):
-    """The settings cannot be used. The text names the key and the fix, never a value that could be secret."""
 
 
 def _network(text: str) -> str:
@@ -354,8 +341,8 @@ def load(folder: Path, environment: Mapping[str, str] | None = None) -> Settings
     """
     environment = os.environ if environment is None else environment
     folder = folder.absolute()
-    variables = _from_environment(environment)
-    values = _from_file(folder / FILE_NAME) | variables
+    variables = from_environment(environment)
+    values = from_file(folder / FILE_NAME) | variables
     if "debug" in values or environment.get("FLASK_DEBUG", "0") not in {"", "0"}:
         raise SettingsError(
             "debug is not a setting, because it would show code and secrets to callers; remove it (and FLASK_DEBUG)"
@@ -363,55 +350,7 @@ def load(folder: Path, environment: Mapping[str, str] | None = None) -> Settings
     try:
         return Settings(folder=folder, **values)
     except ValidationError as error:
-        raise SettingsError("; ".join(_sentence(item, variables) for item in error.errors())) from None
-
-
-def _from_file(path: Path) -> dict[str, Any]:
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SettingsError(f"no settings at {path}: create them with `weightgate-server init`") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"cannot read {path}: {type(error).__name__}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path} is not TOML: {error}") from None
-    if "folder" in values:
-        raise SettingsError("folder: unknown key; the folder is always that of the settings file")
-    return values
-
-
-def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for variable, text in environment.items():
-        is_link = _SERVICE_LINK.fullmatch(f"{variable.removeprefix(PREFIX)}={text}") is not None
-        if variable.startswith(PREFIX) and variable not in NOT_SETTINGS and not is_link:
-            name = variable.removeprefix(PREFIX).lower()
-            if name == "folder":
-                raise SettingsError(f"{variable}: unknown variable; use WEIGHTGATE_DATA")
-            values[name] = _value_of(name, text)
-    return values
-
-
-def _value_of(name: str, text: str) -> Any:
-    if name in {"trusted_proxies", "workload_issuers"}:
-        return [part.strip() for part in text.split(",") if part.strip()]
-    if name != "identity_providers":
-        return text
-    try:
-        return json.loads(text)
-    except ValueError:
-        raise SettingsError(f"{PREFIX}IDENTITY_PROVIDERS: write a JSON array, or set it in {FILE_NAME}") from None
-
-
-def _sentence(error: Any, variables: Mapping[str, Any]) -> str:
-    key = ".".join(str(part) for part in error["loc"]) or "settings"
-    if key.partition(".")[0] in variables:
-        key += f" (from {PREFIX}{key.partition('.')[0].upper()})"
-    if error["type"] == "missing":
-        return f"{key}: missing; add it to {FILE_NAME} (see config/example.toml)"
-    if error["type"] == "extra_forbidden":
-        return f"{key}: unknown key; remove it or correct its spelling (see config/example.toml)"
-    return f"{key}: {error['msg'].removeprefix('Value error, ')}"
+        raise SettingsError("; ".join(sentence(item, variables) for item in error.errors())) from None
 
 
 def _mail_server(value: str) -> str:
