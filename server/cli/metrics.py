@@ -24,6 +24,7 @@ from server.storage import meter_files
 
 logger = structlog.get_logger(__name__)
 LOOK_EVERY_SECONDS = 5
+CONNECTIONS_AT_MOST = 32
 TOO_OLD_SECONDS = 30  # what was seen before that says nothing about now
 
 
@@ -114,7 +115,25 @@ class Listener(BaseHTTPRequestHandler):
 
 
 class _Server(ThreadingHTTPServer):
+    """A thread for each connection, up to so many: whoever opens more is not served."""
+
     daemon_threads = True
+
+    def __init__(self, *arguments: Any) -> None:
+        self._free = threading.BoundedSemaphore(CONNECTIONS_AT_MOST)
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
 
     def handle_error(self, *_: Any) -> None:
         logger.warning("a reader of the metrics was not answered")

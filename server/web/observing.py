@@ -1,5 +1,6 @@
 """Observing: how long each request took, and the line that says so, whatever came of it."""
 
+import logging
 import time
 
 import structlog
@@ -15,8 +16,6 @@ from server.web.identity import known_caller, resources
 
 logger = structlog.get_logger("server.access")
 PATH_CHARACTERS_AT_MOST = 500
-
-
 ISSUING = (Door.API, Door.HUB, Door.OCI, Door.PORTAL, Door.S3, Door.STS)
 
 
@@ -25,6 +24,8 @@ def register(app: Flask, use: Resources) -> None:
     app.before_request(_begin)
     app.after_request(_end)
     app.teardown_request(_close)
+    if use.settings.access_lines:
+        logging.getLogger("server.access").setLevel(logging.INFO)  # whatever `logger_level` leaves out
     # What has not happened yet is counted as 0: of a series that begins with 1, nobody would see the first.
     for door in ISSUING:
         for metric in (ISSUED, ISSUED_FILES, ISSUED_BYTES):
@@ -42,12 +43,19 @@ def _begin() -> None:
 
 
 def _end(response: Response) -> Response:
-    seconds, use = time.perf_counter() - g.began, resources()
+    try:
+        _observe(response, time.perf_counter() - g.began)
+    except Exception:  # wider than elsewhere: whatever is wrong here, the request was answered, and perhaps issued
+        logger.exception("a request could not be observed")
+    return response
+
+
+def _observe(response: Response, seconds: float) -> None:
+    use = resources()
     use.meters.observe(REQUESTS, seconds, request.endpoint or "none", f"{response.status_code // 100}xx")
     g.trace.answered(response.status_code, g.request_id)
     if use.settings.access_lines:
         _say(response, seconds)
-    return response
 
 
 def _close(_: BaseException | None) -> None:

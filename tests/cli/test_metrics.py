@@ -6,7 +6,9 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -21,6 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import select
 
 from server.cli import instance
+from server.cli import metrics as metrics_server
 from server.cli.processes import Processes
 from server.domain import meters
 from server.domain.identity.organizations import Organization
@@ -259,3 +262,32 @@ def test_it_starts_while_the_database_is_away(tmp_path: Path) -> None:
     finally:
         metrics.kill()
     assert "hush" not in metrics.out + metrics.err
+
+
+def test_who_opens_many_connections_ties_up_no_more_than_so_many_threads(sqlite_world: World) -> None:
+    """The next one is closed at once, and is served again when one of them has gone."""
+    watch = metrics_server.Watch(sqlite_world.use)
+    watch.look()
+    port = free_port()
+    server = metrics_server.listening(watch, f"127.0.0.1:{port}")
+    serving = threading.Thread(target=server.serve_forever, daemon=True)
+    serving.start()
+
+    def ask() -> bytes:
+        with contextlib.suppress(ConnectionError), socket.create_connection(("127.0.0.1", port)) as one:
+            one.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+            return one.recv(20)
+        return b""
+
+    held = [socket.create_connection(("127.0.0.1", port)) for _ in range(metrics_server.CONNECTIONS_AT_MOST)]
+    try:
+        assert ask() == b""
+        for one in held:
+            one.close()
+        deadline = time.monotonic() + 20
+        while not ask().startswith(b"HTTP/1.0 "):
+            assert time.monotonic() < deadline
+    finally:
+        server.shutdown()
+        server.server_close()
+        serving.join()

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from server.domain import meters
 from server.domain.downloads import issuing, keyed_downloads
@@ -14,6 +15,8 @@ from server.domain.meters import (
     ISSUED_FILES,
     JOB_FAILURES,
     METRICS,
+    POOL_SIZE,
+    POOL_USED,
     REFUSALS,
     SEALING,
     Metric,
@@ -105,6 +108,19 @@ def test_a_successor_goes_on_counting(tmp_path: Path) -> None:
         assert sums(tmp_path) == {(JOB_FAILURES.name, "mail"): count}
     (seen,) = meter_files.read(tmp_path)
     assert seen.counted.buckets[SEALING.name, ()] == pytest.approx([0, 3, *[0] * (len(SEALING.bounds) - 1), 0.6])
+
+
+def test_connections_in_use_are_told_of_where_there_is_a_pool(world: World) -> None:
+    """On PostgreSQL, as they are at the moment; SQLite has no pool."""
+    world.use.settings = world.settings.model_copy(update={"metrics_listen": "127.0.0.1:9464"})
+    world.use.count_as("web")
+    assert isinstance(world.use.meters, ProcessMeters)
+    with world.use.database.reading() as session:
+        session.execute(text("SELECT 1"))
+        world.use.meters.write()
+        (seen,) = meter_files.read(world.folder / meter_files.FOLDER)
+    in_use = {(POOL_USED.name, ("web",)): 1, (POOL_SIZE.name, ("web",)): 16}
+    assert seen.counted.states == (in_use if world.use.database.dialect == "postgresql" else {})
 
 
 def test_an_observation_on_a_bound_is_within_it(tmp_path: Path) -> None:

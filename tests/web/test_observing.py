@@ -78,6 +78,26 @@ def test_no_secret_of_an_address_is_written(sqlite_world: World, lines: io.Strin
         assert secret not in lines.getvalue()
 
 
+def test_what_cannot_be_observed_is_answered_all_the_same(
+    sqlite_world: World, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault here is told of, and is no fault of the request."""
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(observing, "_say", broken)
+    assert sqlite_world.api("POST", "/downloads", json={"stage": "gpt-2/774M"}).status_code == 201
+    assert "a request could not be observed" in lines.getvalue()
+
+
+def test_lines_come_at_every_level(sqlite_world: World, lines: io.StringIO) -> None:
+    """Whoever wants them wants them, however few other messages."""
+    logging.getLogger().setLevel("ERROR")
+    sqlite_world.api("GET", "/stages")
+    assert line(lines)["status"] == 200
+
+
 def test_without_the_setting_there_is_no_line(sqlite_world: World, lines: io.StringIO) -> None:
     """nginx writes them where it stands in front."""
     sqlite_world.use.settings = sqlite_world.settings
