@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -23,6 +22,7 @@ from server.addresses import is_loopback as is_loopback  # of whoever looks at p
 from server.addresses import origin, require_ascii_host
 from server.identity_providers import AT_MOST as PROVIDERS_AT_MOST
 from server.identity_providers import IdentityProvider
+from server.mail_servers import mail_server
 from server.settings_sources import FILE_NAME as FILE_NAME
 from server.settings_sources import NOT_SETTINGS as NOT_SETTINGS
 from server.settings_sources import PREFIX as PREFIX
@@ -34,6 +34,7 @@ from server.workload_issuers import WorkloadIssuer
 # Whoever sees a URL can use it for that long. No setting allows more, no signer signs for longer, and nothing looks
 # further back for URLs that may still work.
 URL_LIFETIME_SECONDS_AT_MOST = 900
+CHAINED_SECONDS_AT_MOST = 3600  # one role's session of another (IAM User Guide, "Role chaining")
 
 
 def _network(text: str) -> str:
@@ -56,7 +57,6 @@ def _host_name(text: str) -> str:
 # One plain address: no name, no list, nothing that could begin a header or another command, encoded or not.
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 MAIL_ADDRESS = re.compile(rf"(?=.{{1,254}}\Z)(?!.*=\?){_ATOM}(\.{_ATOM})*@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
-SMTP_PORTS = {"smtps": 465, "smtp+starttls": 587, "smtp": 25}  # the ways to a mail server, and where it listens
 
 Network = Annotated[str, AfterValidator(_network)]
 BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
@@ -174,7 +174,7 @@ class Settings(BaseModel):
         if not port.isdigit() or not 0 < int(port) < 65536 or not addresses.is_inner(host.strip("[]")):
             raise ValueError(
                 "write address:port, such as 127.0.0.1:9464; the address must be loopback or one of a private network, "
-                "since whoever reaches it reads everything there"
+                "since anyone who reaches it reads everything there"
             )
         if value == known.data.get("listen"):
             raise ValueError("this is the address of the web server; choose a port of its own")
@@ -267,10 +267,18 @@ class Settings(BaseModel):
             raise ValueError(f"set sts_role_arn, too: the role that reads the checkpoints, such as {_ROLE_LIKE}")
         return value
 
+    @field_validator("s3_key_lifetime_seconds")
+    @classmethod
+    def _s3_key_lifetime(cls, value: int, known: ValidationInfo) -> int:
+        by_role = known.data.get("s3_door") == "sts" and known.data.get("signer_credentials") == "role"
+        if by_role and value > CHAINED_SECONDS_AT_MOST:
+            raise ValueError(f"at most {CHAINED_SECONDS_AT_MOST}: AWS lets the machine's role begin no longer session")
+        return value
+
     @field_validator("smtp_url")
     @classmethod
     def _smtp_url(cls, value: str | None) -> str | None:
-        return None if value is None else _mail_server(value)
+        return None if value is None else mail_server(value)
 
     @field_validator("smtp_password_file")
     @classmethod
@@ -351,16 +359,3 @@ def load(folder: Path, environment: Mapping[str, str] | None = None) -> Settings
         return Settings(folder=folder, **values)
     except ValidationError as error:
         raise SettingsError("; ".join(sentence(item, variables) for item in error.errors())) from None
-
-
-def _mail_server(value: str) -> str:
-    parts = urlsplit(value)
-    bare = re.fullmatch(r"([A-Za-z0-9.!#$%&*+=?^_~-]{1,254}@)?[A-Za-z0-9.:\[\]-]+", parts.netloc)
-    if not bare or not parts.hostname or value != f"{parts.scheme}://{parts.netloc}" or parts.port == 0:
-        raise ValueError("write smtps://USER@HOST or smtp+starttls://USER@HOST:PORT, and put the password in a file")
-    if parts.scheme not in SMTP_PORTS or (parts.scheme == "smtp" and not is_loopback(parts.hostname)):
-        raise ValueError(
-            "use smtps:// or smtp+starttls://; smtp:// is allowed on loopback only, because emails contain sign-in "
-            "links"
-        )
-    return value

@@ -9,6 +9,7 @@ import pytest
 from tests.prepare import (
     BROWSERS,
     CACHE,
+    CFN_LINT,
     DOWNLOADERS,
     OIDC_PROVIDER,
     OLDER_HUB_LINES,
@@ -28,6 +29,7 @@ PROMETHEUS = shutil.which("prometheus")
 PROMTOOL = shutil.which("promtool")
 ARIA2 = shutil.which("aria2c")
 ORAS = CACHE / "oras"
+CFN = CFN_LINT / "bin" / "cfn-lint"
 NODE = shutil.which("node") if (OIDC_PROVIDER / "node_modules").exists() else None
 RCLONE = shutil.which("rclone")
 OLDEST_PYTHON = CACHE / "oldest-python"

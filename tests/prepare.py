@@ -22,6 +22,7 @@ RUNAI = CACHE / "runai"
 OIDC_PROVIDER = CACHE / "oidc-provider"
 S3_LIBRARIES = CACHE / "s3-libraries"
 S3_TORCH = CACHE / "s3-torch"
+CFN_LINT = CACHE / "cfn-lint"
 OLDER_HUB_LINES = ("1.33", "0.36")
 OLDEST_PYTHON = "3.10"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -134,6 +135,11 @@ def oras() -> None:
     _environment(CACHE / "oras", INTEROP / "oras.txt")
 
 
+def cfn_lint() -> None:
+    """An environment of its own with the linter of CloudFormation templates."""
+    _environment(CFN_LINT, ROOT / "tests" / "deploy" / "cfn-lint.txt")
+
+
 def oidc_provider() -> None:
     """An OpenID Connect provider, as a package for Node.js."""
     if not shutil.which("node") or not shutil.which("npm"):
@@ -201,6 +207,7 @@ def _uv(*arguments: str | Path) -> None:
 
 PYTHON_PARTS = (
     real_model, transformers, hub_lines, log_verifiers, oldest_python, oras, downloaders, runai, s3_libraries, s3_torch,
+    cfn_lint,
 )  # fmt: skip
 DEBIAN_PARTS = (browser, go_verifiers, redis, prometheus, aria2, rclone, skopeo, radosgw, oidc_provider)
 

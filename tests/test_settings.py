@@ -525,4 +525,8 @@ def test_cloudfront_needs_an_address_and_a_store_that_it_can_reach(tmp_path: Pat
         with pytest.raises(SettingsError, match=f"url_sessions: .*{sentence}"):
             load(tmp_path, other + role)
     assert load(tmp_path, role).uses_sts
+    chained = role + 's3_door = "sts"\nsigner_credentials = "role"\ns3_key_lifetime_seconds = '
+    with pytest.raises(SettingsError, match=r"s3_key_lifetime_seconds.*no longer session"):
+        load(tmp_path, f"{chained}3601\n")
+    assert load(tmp_path, f"{chained}3600\n").s3_key_lifetime_seconds == 3600
     assert load(tmp_path, there).cloudfront_url == "https://d1.cloudfront.net"

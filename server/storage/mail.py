@@ -14,7 +14,8 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
-from server.settings import MAIL_ADDRESS, SMTP_PORTS
+from server.mail_servers import SMTP_PORTS
+from server.settings import MAIL_ADDRESS
 from server.text import printable
 
 TIMEOUT_SECONDS = 10  # for each step; a server that needs longer is asked again later

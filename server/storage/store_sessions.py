@@ -46,6 +46,7 @@ class StoreSessions:
         Raises KeyFileError.
         """
         self._endpoint_url, self._region, self._bucket, self._role_arn = endpoint_url, region, bucket, role_arn
+        self._is_aws = endpoint_url is None  # whose buckets may be encrypted with a key that has policies of its own
         self._asker = asker
         self._lock = threading.Lock()
         self._credentials = asker()
@@ -57,11 +58,13 @@ class StoreSessions:
 
         Raises ObjectStoreError, KeyFileError, or ValueError for what no policy or session can be made of.
         """
-        return self._begin(name, seconds, session_policy(self._bucket, prefix, partition_of(self._region)))
+        place = partition_of(self._region)
+        return self._begin(name, seconds, session_policy(self._bucket, prefix, place, decrypts=self._is_aws))
 
     def begin_for_urls(self, prefix: str, name: str, seconds: int, networks: Collection[str]) -> StoreSession:
         """The same of keys to sign URLs with: they list nothing, and work from these networks alone, if any."""
-        return self._begin(name, seconds, url_policy(self._bucket, prefix, networks, partition_of(self._region)))
+        place = partition_of(self._region)
+        return self._begin(name, seconds, url_policy(self._bucket, prefix, networks, place, decrypts=self._is_aws))
 
     def _begin(self, name: str, seconds: int, policy: str) -> StoreSession:
         if seconds not in SECONDS or not _NAME.fullmatch(name):
@@ -99,21 +102,26 @@ class StoreSessions:
         )
 
 
-def session_policy(bucket: str, prefix: str, partition: str = "aws") -> str:
-    """By which a session reads and lists below a prefix, and no more. Raises ObjectStoreError, ValueError."""
+def session_policy(bucket: str, prefix: str, partition: str = "aws", *, decrypts: bool = False) -> str:
+    """By which a session reads and lists below a prefix, and no more. Raises ObjectStoreError, ValueError.
+
+    decrypts: also what is encrypted with a key of KMS, through S3 alone, as far as the role may.
+    """
     arn = f"arn:{partition}:s3:::{bucket}"
     listing = {"StringLike": {"s3:prefix": [f"{prefix}*"]}}
     statements: list[dict[str, Any]] = [
         {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": [f"{arn}/{prefix}*"]},
         {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": [arn], "Condition": listing},
     ]
-    return _policy(prefix, statements)
+    return _policy(prefix, statements, decrypts)
 
 
-def url_policy(bucket: str, prefix: str, networks: Collection[str], partition: str = "aws") -> str:
+def url_policy(
+    bucket: str, prefix: str, networks: Collection[str], partition: str = "aws", *, decrypts: bool = False
+) -> str:
     """By which URLs read below a prefix, also pinned versions, and from these networks alone, if there are any.
 
-    Raises ObjectStoreError, ValueError.
+    decrypts: as above. Raises ObjectStoreError, ValueError.
     """
     actions = ["s3:GetObject", "s3:GetObjectVersion"]
     reading: dict[str, Any] = {
@@ -121,12 +129,15 @@ def url_policy(bucket: str, prefix: str, networks: Collection[str], partition: s
     }  # fmt: skip
     if networks:
         reading["Condition"] = {"IpAddress": {"aws:SourceIp": sorted(networks)}}
-    return _policy(prefix, [reading])
+    return _policy(prefix, [reading], decrypts)
 
 
-def _policy(prefix: str, statements: list[dict[str, Any]]) -> str:
+def _policy(prefix: str, statements: list[dict[str, Any]], decrypts: bool) -> str:
     if not _PREFIX.fullmatch(prefix):
         raise ValueError("a session is for a prefix of plain characters that ends with a slash")
+    if decrypts:
+        through_s3 = {"StringLike": {"kms:ViaService": ["s3.*"]}}
+        statements.append({"Effect": "Allow", "Action": ["kms:Decrypt"], "Resource": ["*"], "Condition": through_s3})
     policy = json.dumps({"Version": "2012-10-17", "Statement": statements}, separators=(",", ":"))
     if len(policy) > POLICY_CHARACTERS_AT_MOST:
         raise ObjectStoreError(f"a session policy for {prefix} has more than {POLICY_CHARACTERS_AT_MOST} characters")

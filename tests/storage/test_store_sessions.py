@@ -42,6 +42,20 @@ def test_a_session_reads_and_lists_one_prefix() -> None:
     assert len(store_sessions.session_policy("weights", PREFIX)) < 600
 
 
+def test_on_aws_a_session_may_decrypt_through_s3() -> None:
+    """Else it could read nothing that is encrypted with a key of KMS, however much its role may."""
+    plain, decrypting = (
+        json.loads(store_sessions.session_policy("weights", PREFIX, decrypts=decrypts))["Statement"]
+        for decrypts in (False, True)
+    )
+    assert decrypting[:-1] == plain
+    assert decrypting[-1] == {
+        "Effect": "Allow", "Action": ["kms:Decrypt"], "Resource": ["*"],
+        "Condition": {"StringLike": {"kms:ViaService": ["s3.*"]}},
+    }  # fmt: skip
+    assert "kms:" in store_sessions.url_policy("weights", PREFIX, (), decrypts=True)
+
+
 @pytest.mark.parametrize("prefix", ["", "/", "*", "checkpoints/*/", "checkpoints/${aws:userid}/", "a", "a?/", "é/"])
 def test_a_prefix_that_could_stand_for_others_is_refused(prefix: str) -> None:
     """Signs that a policy takes for something else, and a prefix that does not end with a folder."""
