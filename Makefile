@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA ?= var
 
-.PHONY: help install demo serve cluster prepare test lint screenshots lighthouse bench faults lock clean
+.PHONY: help install demo serve cluster prepare test lint screenshots lighthouse bench faults sbom lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -66,6 +66,9 @@ bench: install ## Run the benchmarks; writes tests/bench/RESULTS.md
 	$(BIN)/python -m tests.bench.delta
 	$(BIN)/python -m tests.bench.hub
 	$(BIN)/python -m tests.bench.s3_door
+
+sbom: install ## Write what a server is made of to build/sbom.json (CycloneDX)
+	$(BIN)/python docs/sbom.py
 
 lock: install ## Resolve requirements.lock again from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \

@@ -81,6 +81,9 @@ class Settings(BaseModel):
     web_threads: int = Field(default=8, ge=1, le=64)
     trusted_proxies: tuple[Network, ...] = ()
     contact: str = Field(min_length=3, max_length=200)
+    security_contact: str | None = Field(
+        default=None, max_length=300, pattern=r"^(mailto:[^\s@]+@[^\s@]+|https://[^\s/]+[^\s]*)$"
+    )
     terms_url: str | None = Field(default=None, max_length=500, pattern=r"^https://[^\s]+$")
     logger_level: Literal["debug", "info", "warning", "error"] = "info"
     access_lines: bool = False

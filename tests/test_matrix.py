@@ -74,7 +74,7 @@ def rows() -> Iterator[Row]:
 ROWS = list(rows())
 FOR_PROGRAMS = ("/api/", "/<model>/", "/datasets/", "/spaces/", "/v2/")
 OF_S3 = ("/s3-door/", "/sts")  # who asks there is told otherwise, and tests/web/s3 tries it
-ELSEWHERE = ("/client/", "/log/", "/healthz", "/readyz")
+ELSEWHERE = ("/client/", "/log/", "/healthz", "/readyz", "/.well-known/")
 PAGES = [row for row in ROWS if not row.rule.startswith((*FOR_PROGRAMS, *OF_S3, *ELSEWHERE))]
 API = [row for row in ROWS if row.rule.startswith(FOR_PROGRAMS)]
 DENIED = {403, 404}

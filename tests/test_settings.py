@@ -77,6 +77,7 @@ BAD = {
         '["127.0.0.1/8"]', '["nginx"]', '"10.0.0.0/8"', '["0.0.0.0/0"]', '["::/0"]', "7", '["10.0.0.0/8", "x"]',
     ],
     "contact": ['"x"', '""', "7", f'"{"x" * 201}"'],
+    "security_contact": ['"security@lab.example"', '"http://lab.example"', '"mailto:"', '""', "7"],
     "terms_url": ['"http://lab.example/terms"', '"javascript:x"', '""', "7", f'"https://{"x" * 500}"'],
     "logger_level": ['"DEBUG"', '"verbose"', "10"],
     "access_lines": ['"perhaps"', "2"],

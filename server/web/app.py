@@ -4,7 +4,7 @@ from apiflask import APIFlask
 from werkzeug.routing import IntegerConverter, Map
 
 from server.domain.resources import Resources
-from server.web import client_wheel, doors, errors, health, identity, log, observing, safety
+from server.web import client_wheel, doors, errors, health, identity, log, observing, safety, security_contact
 from server.web.api import (
     agreements,
     checkpoints,
@@ -112,6 +112,7 @@ def create(use: Resources) -> WeightgateApp:
     errors.register(app)
     health.prepare(app, use)
     doors.open_to(Door.HEALTH, app, health.bp)
+    doors.open_to(Door.CONTACT, app, security_contact.bp)
     doors.open_to(Door.LOG, app, log.bp)
     doors.open_to(Door.CLIENT, app, client_wheel.bp)
     auth.register(app, use)

@@ -17,6 +17,7 @@ class Door(Enum):
     PORTAL = "people with a browser"
     LOG = "people and programs that verify the log"
     HEALTH = "monitoring"
+    CONTACT = "people who found a weakness"
     CLIENT = "pip, which installs our client"
     S3 = "tools that read from S3"
     STS = "the AWS libraries, where they ask for keys"
