@@ -1,7 +1,7 @@
 """Writes a bill of what a server is made of: `make sbom`, CycloneDX 1.6 as JSON, to build/sbom.json.
 
-From what is installed, held against the lock, with the hashes that the lock accepts. Tools of tests and of the build are not
-in it. The same checkout gives the same bytes.
+From what is installed, held against the lock, with the hashes that the lock accepts. Tools of tests and of the build
+are not in it. The same checkout gives the same bytes.
 """
 
 import re
