@@ -23,6 +23,7 @@ OIDC_PROVIDER = CACHE / "oidc-provider"
 S3_LIBRARIES = CACHE / "s3-libraries"
 S3_TORCH = CACHE / "s3-torch"
 CFN_LINT = CACHE / "cfn-lint"
+GIFTLESS = CACHE / "giftless"  # only for the bench
 OLDER_HUB_LINES = ("1.33", "0.36")
 OLDEST_PYTHON = "3.10"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -156,6 +157,12 @@ def downloaders() -> None:
     """An environment with rclone, s5cmd and the aws cli, for the S3 door and for the bench."""
     CACHE.mkdir(exist_ok=True)
     _environment(DOWNLOADERS, ROOT / "tests" / "bench" / "downloaders.txt")
+
+
+def giftless() -> None:
+    """The peer that tests/bench/issue.py runs beside ours: not for tests, so the bench asks for it."""
+    CACHE.mkdir(exist_ok=True)
+    _environment(GIFTLESS, ROOT / "tests" / "bench" / "giftless.txt", _python("3.11"))
 
 
 def node_packages(pinned: Path, folder: Path) -> None:

@@ -1,9 +1,9 @@
--- wrk: one POST over and over; at the end one line of JSON. Usage: -- TOKEN BODY_FILE
+-- wrk: one POST over and over; at the end one line of JSON. Usage: -- TOKEN BODY_FILE [CONTENT_TYPE]
 function init(arguments)
   local file = assert(io.open(arguments[2], "rb"))
   wrk.method, wrk.body = "POST", file:read("*a")
   file:close()
-  wrk.headers["Content-Type"] = "application/json"
+  wrk.headers["Content-Type"] = arguments[3] or "application/json"
   wrk.headers["Authorization"] = "Bearer " .. arguments[1]
 end
 
