@@ -36,6 +36,7 @@ from server.storage.objects import ObjectStoreError
 logger = structlog.get_logger(__name__)
 FOLLOW_EVERY_SECONDS = 1
 MAIL_EVERY_SECONDS = 2
+ROLE_EVERY_SECONDS = 15
 CUT_EVERY_SECONDS = 1
 CLEAN_EVERY_SECONDS = 3600
 AFTER_AN_ERROR_SECONDS = 5
@@ -103,6 +104,8 @@ def _jobs(use: Resources, stopping: threading.Event) -> Iterator[tuple[str, floa
     yield "mail", MAIL_EVERY_SECONDS, lambda: _send_mails(use)
     yield "remind", endings.REMIND_EVERY_SECONDS, lambda: [part.remind(use) for part in (endings, resigning)]
     made = use.settings
+    if made.signer_credentials == "role":  # a canary is signed with them
+        yield "role", ROLE_EVERY_SECONDS, lambda: use.role.renew()
     if made.embedded_store:
         access_log = store_of(made.folder, made).access_log
         yield "follow", FOLLOW_EVERY_SECONDS, lambda: log_follower.follow(use, access_log)
