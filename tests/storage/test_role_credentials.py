@@ -72,6 +72,7 @@ def test_a_service_that_lends_nothing_stops_the_start(
 ) -> None:
     """And says what to look at; never a secret."""
     monkeypatch.setattr(role_credentials, "ATTEMPTS", 1)
+    monkeypatch.setattr("botocore.utils.ContainerMetadataFetcher.SLEEP_TIME", 0)
     for name, value in getattr(lender, way).items():
         monkeypatch.setenv(name, value)
     lender.is_away = True
