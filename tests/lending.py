@@ -10,11 +10,17 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs
 
 from server.storage.keys import S3Credentials
 
 ROLE = "weightgate-signer"
 BEARER = "a-container-s-own-token"
+IDENTITY = "a.web.identity"
+IN_XML = {
+    "AccessKeyId": "AccessKeyId", "SecretAccessKey": "SecretAccessKey", "SessionToken": "Token",
+    "Expiration": "Expiration",
+}  # fmt: skip
 
 
 class Lender(ThreadingHTTPServer):
@@ -26,6 +32,7 @@ class Lender(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.lent, self.lives = lent, timedelta(hours=6)
         self.is_away, self.asked = False, 0
+        self.is_first_version = False  # of the instance's service: it wants no token
         self.token = secrets.token_hex(16)
         self.url = f"http://127.0.0.1:{self.server_port}"
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
@@ -56,7 +63,22 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         is_asked_well = self.path == "/latest/api/token" and self.headers["x-aws-ec2-metadata-token-ttl-seconds"]
-        self._send(200 if is_asked_well and not self.server.is_away else 403, self.server.token)
+        is_there = is_asked_well and not (self.server.is_away or self.server.is_first_version)
+        self._send(200 if is_there else 403, self.server.token)
+
+    def do_POST(self) -> None:
+        """STS, as a machine with a web identity asks it: without a signature."""
+        sent = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        is_known = sent["WebIdentityToken"] == [IDENTITY] and "Authorization" not in self.headers
+        made = self.server.answer()
+        inside = "".join(f"<{name}>{made[told]}</{name}>" for name, told in IN_XML.items())
+        answer = (
+            f"<AssumeRoleWithWebIdentityResult><Credentials>{inside}</Credentials></AssumeRoleWithWebIdentityResult>"
+        )
+        self._send(
+            200 if is_known else 403,
+            f"<AssumeRoleWithWebIdentityResponse>{answer}</AssumeRoleWithWebIdentityResponse>" if is_known else "<E/>",
+        )
 
     def do_GET(self) -> None:
         lender, folder = self.server, "/latest/meta-data/iam/security-credentials/"
@@ -66,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(500, "")
         elif self.path == "/container":
             self._send(200 if has_bearer else 401, json.dumps(lender.answer()) if has_bearer else "{}")
-        elif not has_token:
+        elif not has_token and not lender.is_first_version:
             self._send(401, "")
         else:
             self._send(200, ROLE if self.path == folder else json.dumps(lender.answer()))

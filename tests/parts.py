@@ -11,6 +11,7 @@ from tests.prepare import (
     CACHE,
     CFN_LINT,
     DOWNLOADERS,
+    IAM_SIMULATE,
     OIDC_PROVIDER,
     OLDER_HUB_LINES,
     RUNAI,
@@ -31,6 +32,7 @@ ARIA2 = shutil.which("aria2c")
 ORAS = CACHE / "oras"
 CFN = CFN_LINT / "bin" / "cfn-lint"
 NODE = shutil.which("node") if (OIDC_PROVIDER / "node_modules").exists() else None
+SIMULATOR = shutil.which("node") if (IAM_SIMULATE / "node_modules").exists() else None
 RCLONE = shutil.which("rclone")
 OLDEST_PYTHON = CACHE / "oldest-python"
 

@@ -52,7 +52,7 @@ COMMANDS = {
     "log": ("log", "Verify, export and maintain the log."),
     "keys": (
         "keys",
-        "Show the public keys, and rotate the keys of the log and of the receipts, or the secret of S3 keys.",
+        "Show the public keys, and rotate those of log and receipts, the secret of S3 keys, or CloudFront's key.",
     ),
     "backup": ("backup", "Back up the running instance to the folder TARGET."),
     "restore": ("backup", "Restore the backup in the folder SOURCE to a new data folder."),

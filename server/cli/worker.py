@@ -38,6 +38,7 @@ from server.storage.objects import ObjectStoreError
 logger = structlog.get_logger(__name__)
 FOLLOW_EVERY_SECONDS = 1
 MAIL_EVERY_SECONDS = 2
+ROLE_EVERY_SECONDS = 15
 CUT_EVERY_SECONDS = 1
 CLEAN_EVERY_SECONDS = 3600
 AFTER_AN_ERROR_SECONDS = 5
@@ -107,6 +108,8 @@ def _jobs(use: Resources, stopping: threading.Event) -> Iterator[tuple[str, floa
     yield "node", nodes.BEAT_EVERY_SECONDS, lambda: nodes.beat(use, "worker")
     yield "remind", endings.REMIND_EVERY_SECONDS, lambda: [part.remind(use) for part in (endings, resigning)]
     made = use.settings
+    if made.signer_credentials == "role":  # a canary is signed with them
+        yield "role", ROLE_EVERY_SECONDS, lambda: use.role.renew()
     if made.embedded_store:
         access_log = store_of(made.folder, made).access_log
         yield "follow", FOLLOW_EVERY_SECONDS, lambda: log_follower.follow(use, access_log)

@@ -265,3 +265,14 @@ def test_two_instances_on_loopback_have_two_logs(newcomer: Operator, s3: tuple[s
     assert first.endswith(".localhost")
     assert making.log_host("http://localhost:8080") not in {first, making.log_host("http://localhost:8080")}
     assert making.log_host("https://weights.example.org:8443") == "weights.example.org"
+
+
+def test_a_machine_with_a_role_needs_no_signers_key(newcomer: Operator, s3: tuple[str, ...]) -> None:
+    """The settings say so, and no file of it is made; one or the other is named, not both."""
+    without = tuple(word for place, word in enumerate(s3) if "--signer-key" not in s3[max(place - 1, 0) : place + 1])
+    assert "Use either" in newcomer(*BASIC, *s3, "--signer-role", code=2).err
+    assert "creates its own keys" in newcomer(*BASIC, "--signer-role", code=2).err
+    newcomer(*BASIC, *without, "--signer-role")
+    made = settings.load(newcomer.folder)
+    assert (made.signer_credentials, made.signer_key_file.exists()) == ("role", False)
+    assert made.publisher_key_file.exists()

@@ -4,6 +4,7 @@ import json
 import signal
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,9 +17,11 @@ from server.domain.mail import mails
 from server.log import sealing
 from server.log.entries import Log
 from server.storage.embedded import EmbeddedStore
+from server.storage.keys import S3Credentials
 from tests import tampering
 from tests.e2e.working import anchor, anchors_of, unsealed, working
 from tests.faults.proxy import Proxy, Verdict
+from tests.lending import lending
 from tests.postgres import PostgreSQL
 from tests.world import World, copied_world, write_settings
 
@@ -157,3 +160,17 @@ def test_development_mails_are_printed_in_plain_lines(sqlite_world: World) -> No
             "\N{REPLACEMENT CHARACTER}[2JNothing happened.\n" in worker.messages
         )
         assert worker.end(signal.SIGTERM) == 0
+
+
+def test_it_renews_the_role_that_signs_its_canaries(sqlite_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials that end within a quarter of an hour are asked for again, without anybody cutting anything."""
+    world = sqlite_world
+    write_settings(world.template, world.folder, world.settings.database_url, signer_credentials="role")
+    with lending(S3Credentials("ASIALENT", "a secret", "a token")) as lender:
+        lender.lives = timedelta(minutes=10)
+        for name, value in lender.container.items():
+            monkeypatch.setenv(name, value)
+        with working(world) as (worker, *_):
+            worker.until(lambda: lender.asked > 2)  # at the start botocore asks twice for what ends so soon
+            assert '"job": "role"' not in worker.messages
+            assert worker.end(signal.SIGTERM) == 0

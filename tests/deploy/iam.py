@@ -104,7 +104,7 @@ def _matches(statement: dict[str, Any], act: Act, is_resource: bool) -> bool:
         is_there = not _any_like(act.resource, _listed(statement["NotResource"]))
     else:
         is_there = _any_like(act.resource, _listed(statement.get("Resource", "*")))
-    context = _context(act)
+    context = context_of(act)
     conditions = statement.get("Condition", {})
     return is_act and is_there and all(
         _holds(operator, key, _listed(values), context)
@@ -128,7 +128,7 @@ def _is_one_of(principal: Any, asker: Asker) -> bool:
     return asker.arn is not None and bool(named & set(_listed(principal.get("AWS", []))))
 
 
-def _context(act: Act) -> dict[str, str]:
+def context_of(act: Act) -> dict[str, str]:
     """What AWS itself knows of who asks; of somebody unknown, nothing."""
     asker, known = act.asker, {name.lower(): value for name, value in act.context.items()}
     if asker.service is not None:

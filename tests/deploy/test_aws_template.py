@@ -14,7 +14,8 @@ from server.settings import Settings
 from server.storage import store_sessions
 from tests import parts
 from tests.deploy.cloudformation import PSEUDO, Stack
-from tests.deploy.iam import Act, Asker, is_allowed
+from tests.deploy.iam import Act, Asker, context_of, is_allowed
+from tests.prepare import IAM_SIMULATE
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "deploy" / "aws" / "weightgate.yaml"
@@ -146,6 +147,37 @@ def test_every_statement_is_one_that_a_line_needs(stack: Stack) -> None:
                 needless.append(statement.get("Sid", statement))
             document["Statement"].append(statement)
     assert needless == []
+
+
+def test_another_simulator_says_the_same(stack: Stack) -> None:
+    """iam-simulate, which also knows which condition keys an action has, and shares nothing with our evaluation."""
+    if parts.SIMULATOR is None:
+        parts.missing("iam-simulate")
+    lines = [row.values for row in rows()]
+    asked = json.dumps([simulation(stack, *map(str, line[:4])) for line in lines])
+    command = [parts.SIMULATOR, str(TABLE.with_name("simulate") / "simulate.cjs")]
+    environment = {"NODE_PATH": str(IAM_SIMULATE / "node_modules")}
+    done = subprocess.run(command, input=asked, env=environment, capture_output=True, text=True, check=True)
+    said = {"Allowed": "allowed", "ImplicitlyDenied": "denied", "ExplicitlyDenied": "denied"}
+    found = [(line[:4], said.get(answer, answer)) for line, answer in zip(lines, json.loads(done.stdout), strict=True)]
+    assert found == [(line[:4], line[4]) for line in lines]
+
+
+def simulation(stack: Stack, who: str, action: str, on: str, told: str) -> dict[str, Any]:
+    """A line of the table as iam-simulate takes it."""
+    arn, policy, _ = place(stack, on)
+    asking, own = asker(stack, who), f"{action.partition(':')[0]}:"
+    known = {key: value for key, value in context(who, told).items() if key.startswith(("aws:", own))}
+    act = Act(asking, action, arn, known)
+    return {
+        "request": {
+            "principal": asking.service or asking.arn, "action": action,
+            "resource": {"resource": arn, "accountId": ACCOUNT}, "contextVariables": context_of(act),
+        },
+        "identityPolicies": [{"name": str(place), "policy": one} for place, one in enumerate(asking.identity)],
+        "sessionPolicy": asking.session[0] if asking.session else None, "resourcePolicy": policy,
+        "serviceControlPolicies": [], "resourceControlPolicies": [],
+    }  # fmt: skip
 
 
 def documents(stack: Stack) -> Iterator[Any]:

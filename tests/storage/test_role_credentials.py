@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from server.storage.role_credentials import Lent, RoleCredentials, RoleUnavailab
 from server.storage.signing import StoredObject
 from server.storage.signing_role import RoleSigner
 from server.storage.signing_s3 import S3Signer
-from tests.lending import Lender, lending
+from tests.lending import IDENTITY, Lender, lending
 
 FIRST = S3Credentials("ASIAFIRST", "a secret", "a session/token==")
 SECOND = S3Credentials("ASIASECOND", "another", "another token")
@@ -43,12 +44,35 @@ def test_the_machines_role_is_used(lender: Lender, way: str, monkeypatch: pytest
     assert abs(lent.expires_at - datetime.now(UTC) - timedelta(hours=6)) < timedelta(seconds=30)
 
 
+def test_a_web_identity_is_exchanged(lender: Lender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Kubernetes hands it to a service account: a file, and the role that it stands for."""
+    (tmp_path / "token").write_text(IDENTITY)
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/signer")
+    assert role_credentials.load("eu-central-1", lender.url).credentials == FIRST
+    (tmp_path / "token").write_text("another.web.identity")
+    with pytest.raises(RoleUnavailable, match="could not be had"):
+        role_credentials.load("eu-central-1", lender.url)
+
+
+def test_an_instance_is_asked_by_the_second_version_alone(lender: Lender, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one answers whoever can make the machine send a request."""
+    monkeypatch.setattr(role_credentials, "ATTEMPTS", 1)
+    lender.is_first_version = True
+    for name, value in lender.instance.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(RoleUnavailable, match=r"could not be had|has no role"):
+        role_credentials.load("eu-central-1")
+    assert lender.asked == 0
+
+
 @pytest.mark.parametrize("way", ["instance", "container"])
 def test_a_service_that_lends_nothing_stops_the_start(
     lender: Lender, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And says what to look at; never a secret."""
     monkeypatch.setattr(role_credentials, "ATTEMPTS", 1)
+    monkeypatch.setattr("botocore.utils.ContainerMetadataFetcher.SLEEP_TIME", 0)
     for name, value in getattr(lender, way).items():
         monkeypatch.setenv(name, value)
     lender.is_away = True

@@ -29,6 +29,7 @@ from server.storage import canaries, embedded_keys, store_sessions
 from server.storage.canaries import Canary
 from server.storage.keys import KeyFileError, S3Credentials
 from server.storage.object_errors import ObjectStoreError, ObjectStoreRefused
+from server.storage.outside import OutsideFault
 from server.storage.signing import StoredObject
 
 logger = structlog.get_logger(__name__)
@@ -147,7 +148,7 @@ def _by_policy(use: Resources, wanted: Sequence[Cut]) -> dict[int, _Outcome]:
             use.bucket_policy.deny_signed(_denied(use))
             for cut, canary in planted:
                 outcomes[cut.id] = _measured(CutWay.POLICY, canary, began)
-    except (ObjectStoreError, KeyFileError) as error:
+    except (ObjectStoreError, KeyFileError, OutsideFault) as error:
         told = _Outcome(told=str(error))
         return {cut.id: told for cut in wanted} | outcomes
     return outcomes
@@ -176,7 +177,7 @@ def _by_key(use: Resources) -> _Outcome:
             began = time.monotonic()
             embedded_keys.rotate_signer(use.settings.folder / "store", works)
             return _measured(CutWay.KEY, canary, began)
-    except (ObjectStoreError, KeyFileError) as error:
+    except (ObjectStoreError, KeyFileError, OutsideFault) as error:
         return _Outcome(told=str(error))
 
 

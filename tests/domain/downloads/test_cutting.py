@@ -14,6 +14,7 @@ from server.domain.release.cuts import Cut, CutState, CutWay
 from server.storage import embedded_keys, keys, probes
 from server.storage.keys import KeyFileError
 from server.storage.object_errors import ObjectStoreError, ObjectStoreRefused
+from server.storage.outside import OutsideFault
 from tests.own_store import on_own_store
 from tests.world import World
 
@@ -289,3 +290,18 @@ def test_publishing_goes_on_and_nothing_becomes_downloadable(cutting_world: Worl
     download = issuing.issue(world.use, world.caller("cleared"), world.order(on))
     assert world.records("download")[-1]["checkpoint"] == done.checkpoint_id
     assert {probes.status_of(url) for url in download.urls} == {200}
+
+
+def test_a_signer_that_cannot_sign_now_is_told(cutting_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A role whose credentials end makes no canary: nothing is claimed, and the worker lives."""
+    world = cutting_world
+
+    def refuse(*_: object, **__: object) -> list[str]:
+        raise OutsideFault("the signer's role credentials end in 3 s and could not be renewed")
+
+    monkeypatch.setattr(world.use.watched, "sign", refuse)
+    holds.place(world.use, world.admin, "gpt-2", "A leak.", cut_issued=True)
+    cutting.carry_out(world.use)
+    cut = cut_of(world, "gpt-2")
+    assert (cut.state, cut.way) == (CutState.FAILED, None)
+    assert "could not be renewed" in (cut.told or "")
