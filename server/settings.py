@@ -177,7 +177,7 @@ class Settings(BaseModel):
         if not port.isdigit() or not 0 < int(port) < 65536 or not addresses.is_inner(host.strip("[]")):
             raise ValueError(
                 "write address:port, such as 127.0.0.1:9464; the address must be loopback or one of a private network, "
-                "since anyone who reaches it reads everything there"
+                "because anyone who reaches it can read everything there"
             )
         if value == known.data.get("listen"):
             raise ValueError("this is the address of the web server; choose a port of its own")

@@ -140,6 +140,7 @@ def test_a_trace_holds_no_secret_and_no_name(sqlite_world: World, collector: Col
     for secret in (SECRET, SECRET.upper(), token, token[17:], "774M", "gpt-2", "127.0.0.1", "beacon"):
         assert secret.encode() not in sent, secret
     assert {attributes(span).get("error.type") for span in spans} == {None, "NotCleared"}
+    assert [span.name for span in spans if span.events or span.status.message] == []  # where an error's text would be
     assert b"\xab" * 16 not in {span.trace_id for span in spans}
     assert [span.name for span in spans if not span.parent_span_id][1:] == ["GET none", "_OTHER none"]
 

@@ -50,7 +50,10 @@ EXCEPTIONS = {  # (file, the words) → why
     ("server/example/reading.py", "everybody"): "a model's training text, not a sentence of ours",
 }
 SHOWN_BY = re.compile(r"\.command|\bgroup\b|\bbp\.")  # a command's help, a view's description
-PAGES = ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "deploy/README.md", "client/README.md")
+PAGES = (
+    "README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "deploy/README.md", "deploy/runbooks.md",
+    "deploy/monitoring/alerts.yml", "deploy/monitoring/grafana.json", "client/README.md",
+)  # fmt: skip
 FORBIDDEN = re.compile("|".join(f"(?P<p{number}>{pattern})" for number, pattern in enumerate(INSTEAD)), re.IGNORECASE)
 
 

@@ -17,9 +17,7 @@ def of(look: Look | None) -> Iterator[Family]:
     """The metrics of what was seen. None: too long ago to say anything but that."""
     up = look is not None and look.log is not None
     yield _gauge(
-        "weightgate_database_up",
-        "Whether the database could be asked just now. If not, what it knows is not shown.",
-        up,
+        "weightgate_database_up", "Whether the database could be asked just now. If not, what it knows is omitted.", up
     )
     if look is not None and look.log is not None:
         yield from _of_log(look.log, look)

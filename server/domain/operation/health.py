@@ -132,7 +132,8 @@ def _parts(use: Resources, found: Look) -> Iterator[Part]:
         try:
             yield Part(name, True, check(use, found), "", found.at)
         except Wrong as wrong:
-            yield Part(name, False, "; ".join(wrong.args), what_to_do, found.at)
+            advice = _CHECKS["database"][1] if wrong.args == (_NOT_KNOWN,) else what_to_do
+            yield Part(name, False, "; ".join(wrong.args), advice, found.at)
 
 
 def _issuing(_: Resources, found: Look) -> str:

@@ -136,6 +136,7 @@ def test_without_a_database_its_figures_are_left_out(sqlite_world: World, tmp_pa
         "issuing", "database", "log", "anchors", "worker", "mail",
     }  # fmt: skip
     assert "hush" not in str(look)
+    assert look.part("worker").what_to_do == look.part("database").what_to_do  # to start the worker would not help
 
 
 def test_what_was_seen_too_long_ago_is_left_out(sqlite_world: World, tmp_path: Path) -> None:
