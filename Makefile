@@ -70,6 +70,8 @@ bench: install ## Run the benchmarks; writes tests/bench/RESULTS.md
 lock: install ## Resolve requirements.lock again from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
 	  --upgrade --extra embedded --group dev -o requirements.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
+	  --constraints requirements.lock --group image -o deploy/requirements.lock pyproject.toml
 
 clean: ## Remove build results; keeps DATA
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
