@@ -73,6 +73,8 @@ sbom: install ## Write what a server is made of to build/sbom.json (CycloneDX)
 lock: install ## Resolve requirements.lock again from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
 	  --upgrade --extra embedded --group dev -o requirements.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
+	  --constraints requirements.lock --group image -o deploy/requirements.lock pyproject.toml
 
 clean: ## Remove build results; keeps DATA
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

@@ -52,6 +52,7 @@ TESTED_IN = {
     "domain/audit/judging_roles": "domain/audit/test_two_people.py",  # what takes two people, planted past the rules
     "domain/identity/trust_records": "web/portal/partner/test_trust_records.py",  # what its form refuses, too
     "domain/identity/workload_tokens": "domain/identity/test_exchanges.py",  # which writes them
+    "storage/bucket_protection": "domain/operation/test_production.py",  # which asks a real bucket
     "storage/bounded_get": "web/api/test_token_exchange.py",  # issuers that answer badly, at both doors
     "domain/audit/live_rows": "domain/audit/test_live_tables.py",  # what is compared there
     "domain/audit/log_rows": "domain/audit/test_columns.py",  # rows of the log beside its entries

@@ -19,7 +19,7 @@ from server.cli.init import store_of
 from server.cli.terminal import Instance, show, with_json
 from server.cli.worker import require_anchored
 from server.domain.errors import NotPossible
-from server.domain.operation import backups
+from server.domain.operation import backups, nodes
 from server.domain.resources import Resources
 from server.settings import FILE_NAME, Settings
 from server.storage import snapshot
@@ -42,6 +42,7 @@ def backup(instance: Instance, target: Path, as_json: bool) -> None:
     inside, outside = _own_files(made)
     with writing_to(target):
         objects = _back_up(instance.use, target, inside)
+    nodes.note_backup(instance.use)
     also = (
         f"; new objects: {objects}"
         if made.embedded_store

@@ -14,9 +14,10 @@ from server.storage.database import Database, DatabaseUnavailable
 
 
 @click.command()
+@click.option("--production", is_flag=True, help="Also check what an instance that people rely on must have.")
 @with_json
 @click.pass_obj
-def doctor(instance: Instance, as_json: bool) -> None:
+def doctor(instance: Instance, production: bool, as_json: bool) -> None:
     """Check the instance: settings, keys, database, proxy, clock, store. Exit code 1 if a check fails.
 
     Also tries what must fail: writing with the signer's key, reading without a signature, an expired URL.
@@ -24,7 +25,7 @@ def doctor(instance: Instance, as_json: bool) -> None:
     made = instance.settings  # settings that cannot be used end here, with the sentence that says why
     checks = [Check("settings", True, f"{made.folder} is complete and safe"), _schema(made)]
     use = Resources(made)
-    checks += examine(use)
+    checks += examine(use, for_production=production)
     use.close()
     if as_json:
         show_list(True, ("name", "ok", "sentence"), [(f.name, f.ok, f.sentence) for f in checks])

@@ -27,6 +27,7 @@ from server.storage import (
 from server.storage.anchor_bucket import AnchorBucket
 from server.storage.attachments import AttachmentObjects
 from server.storage.bucket_policy import BucketPolicy
+from server.storage.bucket_protection import BucketProtection
 from server.storage.cloudfront_keys import CloudFrontKey
 from server.storage.database import DATABASE_ERRORS, Database, DatabaseUnavailable, Moment
 from server.storage.issuer_keys import IssuerKeys
@@ -274,6 +275,10 @@ class Resources:
             return None
         credentials = keys.read_s3_credentials(settings.anchor_key_file)
         return AnchorBucket(**self._store_address(), bucket=settings.anchor_bucket, credentials=credentials)
+
+    def protection_of(self, bucket: str, key_file: Path) -> BucketProtection:
+        """A bucket, to be asked what it keeps of deleted objects; to be closed. Raises KeyFileError."""
+        return BucketProtection(**self._store_address(), bucket=bucket, credentials=keys.read_s3_credentials(key_file))
 
     @cached_property
     def attachments(self) -> AttachmentObjects | None:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import orjson
-from limits.errors import StorageError
-from limits.storage import storage_from_string
 from sqlalchemy import select, text
 
 from server import dates
@@ -18,7 +16,7 @@ from server.domain.entry_kinds import EntryKind
 from server.domain.identity.organizations import Organization
 from server.domain.mail import mails
 from server.domain.marks import AnotherInstance
-from server.domain.operation import bootstrap, delivery_probes, door_probes, key_files, node_checks
+from server.domain.operation import bootstrap, delivery_probes, door_probes, key_files, node_checks, production
 from server.domain.operation.door_probes import Wrong
 from server.domain.operation.readiness import NotReady, require_ready
 from server.domain.publish.manifests import ManifestError
@@ -38,7 +36,6 @@ from server.storage.provider_answers import ProviderUnavailable
 from server.storage.signing import StoredObject
 from server.storage.signing_check import SigningMismatch
 
-REDIS_SECONDS = 5
 NEWEST_DOWNLOADS = 50  # whose addresses are looked at
 CLOCK_SKEW_SECONDS = 5  # more shortens or lengthens the life of URLs noticeably
 
@@ -58,10 +55,13 @@ class Check:
     sentence: str
 
 
-def examine(use: Resources) -> Iterator[Check]:
-    """Run every check, whatever the others found; but what does not answer is waited for, and told of, only once."""
+def examine(use: Resources, *, for_production: bool = False) -> Iterator[Check]:
+    """Run every check, whatever the others found; but what does not answer is waited for, and told of, only once.
+
+    for_production: also those of whether people may rely on it.
+    """
     store_answers = database_answers = True
-    for name, check in CHECKS:
+    for name, check in (*CHECKS, *(production.CHECKS if for_production else ())):
         if name in OF_THE_STORE and not store_answers:
             yield Check(name, False, "not checked: the store does not respond")
             continue
@@ -230,24 +230,6 @@ def _unknown_organizations(use: Resources) -> list[str]:
     ]
 
 
-def _limits(use: Resources) -> str:
-    """Attempts to sign in are counted, and by all web processes together."""
-    made = use.settings
-    if made.redis_url is None:
-        if made.web_workers == 1:
-            return "attempts are counted in the only web process"
-        return f"each of {made.web_workers} web processes counts attempts separately: set redis_url to share the counts"
-    try:
-        counts = storage_from_string(made.redis_url, wrap_exceptions=True, socket_timeout=REDIS_SECONDS).check()
-    except StorageError:
-        counts = False
-    if not counts:
-        raise Wrong(
-            "the Redis server at redis_url does not respond, so nobody can sign in: start it, or correct redis_url"
-        )
-    return "attempts are counted in the Redis server at redis_url"
-
-
 def _reads(use: Resources) -> str:
     """Whether it is known what was really fetched."""
     if use.settings.embedded_store:
@@ -373,7 +355,7 @@ CHECKS: tuple[tuple[str, Callable[[Resources], str]], ...] = (
     ("proxy", _proxy),
     ("mail", _mail),
     ("providers", _identity_providers),
-    ("limits", _limits),
+    ("limits", node_checks.limits),
     ("fetches", _reads),
     ("bucket", _bucket),
     ("ownership", _ownership),
@@ -390,7 +372,9 @@ CHECKS: tuple[tuple[str, Callable[[Resources], str]], ...] = (
     ("nodes", node_checks.agree),
     ("log replica", node_checks.log_replica),
 )
-OF_THE_DATABASE = frozenset({"log", "matching keys", "issuing", "fetches", "ownership", "nodes", "log replica"})
+OF_THE_DATABASE = production.OF_THE_DATABASE | {
+    "log", "matching keys", "issuing", "fetches", "ownership", "nodes", "log replica",
+}  # fmt: skip
 # What only a key that can write shows. `weightgate-server init` makes it; further machines need none.
 OF_THE_PUBLISHER = frozenset({"bucket", "ownership", "clock", "signer", "public access", "signed URLs"})
-OF_THE_STORE = frozenset({"bucket", "ownership", "anchors", "clock", "signer", "public access", "signed URLs"})
+OF_THE_STORE = OF_THE_PUBLISHER | {"anchors"} | production.OF_THE_STORE

@@ -2,6 +2,8 @@
 
 import time
 
+from limits.errors import StorageError
+from limits.storage import storage_from_string
 from sqlalchemy import func, select
 
 from server.domain.operation import bootstrap, nodes
@@ -13,6 +15,7 @@ from server.settings import FILE_NAME
 from server.storage.database import Database, DatabaseUnavailable
 
 CATCHES_UP_SECONDS = 5
+REDIS_SECONDS = 5
 
 
 def agree(use: Resources) -> str:
@@ -69,3 +72,21 @@ def _has(database: Database, newest: LogHead | None) -> bool:
         if not session.scalar(select(func.pg_is_in_recovery())):
             raise Wrong("the database at log_replica_url is no replica: correct log_replica_url, or remove it")
         return newest is None or replica.has_head(session, newest)
+
+
+def limits(use: Resources) -> str:
+    """Attempts to sign in are counted, and by all web processes together."""
+    made = use.settings
+    if made.redis_url is None:
+        if made.web_workers == 1:
+            return "attempts are counted in the only web process"
+        return f"each of {made.web_workers} web processes counts attempts separately: set redis_url to share the counts"
+    try:
+        counts = storage_from_string(made.redis_url, wrap_exceptions=True, socket_timeout=REDIS_SECONDS).check()
+    except StorageError:
+        counts = False
+    if not counts:
+        raise Wrong(
+            "the Redis server at redis_url does not respond, so nobody can sign in: start it, or correct redis_url"
+        )
+    return "attempts are counted in the Redis server at redis_url"

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import String, Text, delete, make_url, select
+from sqlalchemy import String, Text, delete, func, make_url, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from server import migrations
@@ -40,6 +40,7 @@ KEY_FILES: Mapping[Process, tuple[str, ...]] = {
     "publisher": ("manifest_key_file",),
 }
 CODE = "code"
+BACKUP = "backup"  # an act, and no process: kept until the next one
 
 
 class Node(Base):
@@ -68,7 +69,7 @@ def beat(use: Resources, process: Process) -> None:
     try:
         with use.database.transaction() as session:
             agreed = json.dumps(_agreed(session, use.settings, process), sort_keys=True)
-            session.execute(delete(Node).where(Node.seen_at < at - FORGOTTEN_AFTER))
+            session.execute(delete(Node).where(Node.seen_at < at - FORGOTTEN_AFTER, Node.process != BACKUP))
             session.merge(Node(machine=machine, process=process, agreed=agreed, seen_at=at))
     except RowTaken:
         return  # its twin, which started at the same moment, has said the same
@@ -90,14 +91,29 @@ class Beats:
 
 def seen(session: Session, use: Resources) -> list[Seen]:
     """The nodes that live, and in what each differs from the settings and keys in this process' folder."""
-    alive = select(Node).where(Node.seen_at > use.clock() - LIVES_FOR).order_by(Node.machine, Node.process)
+    alive = (
+        select(Node)
+        .where(Node.seen_at > use.clock() - LIVES_FOR, Node.process != BACKUP)
+        .order_by(Node.machine, Node.process)
+    )
     found = []
-    for node in session.scalars(alive):
+    for node in session.scalars(alive.order_by(Node.machine, Node.process)):
         own = _agreed(session, use.settings, node.process)
         theirs: dict[str, str] = json.loads(node.agreed)
         differs = tuple(name for name in sorted(own.keys() & theirs) if own[name] != theirs[name])
         found.append(Seen(node.machine, node.process, differs, node.machine == here(use.settings)))
     return found
+
+
+def note_backup(use: Resources) -> None:
+    """Say that the instance was backed up now, here. Raises DatabaseUnavailable."""
+    with use.database.transaction() as session:
+        session.merge(Node(machine=here(use.settings), process=BACKUP, agreed="{}", seen_at=use.clock()))
+
+
+def backed_up_at(session: Session) -> datetime | None:
+    """When it last was, by whichever machine."""
+    return session.scalar(select(func.max(Node.seen_at)).where(Node.process == BACKUP))
 
 
 def here(settings: Settings) -> str:
