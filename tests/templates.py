@@ -90,6 +90,7 @@ def build_template(kind: str, folder: Path, url: str, store: EmbeddedStore) -> T
     use = Resources(made)
     with use.database.transaction() as session:
         session.execute(update(InstanceId).values(value=INSTANCE_ID))
+    use.claim_bucket()  # as where the template comes from the disk
     example = worked_example.build(use, folder / "sources")
     sealer.seal(use)
     assert [fault for result in verifying.verify(use) for fault in result.faults] == []

@@ -42,7 +42,7 @@ def demo(use: Resources) -> str:
 
 
 def addresses(use: Resources) -> str:
-    """Partners reach the server and the store, over TLS, and somebody by the contact address."""
+    """Partners reach the server and the store, over TLS, and someone by the contact address."""
     made, wrong = use.settings, []
     if not made.public_url.startswith("https://"):
         wrong.append("public_url is not https: put nginx with TLS in front, and set the address that partners use")
@@ -53,14 +53,14 @@ def addresses(use: Resources) -> str:
         where = "the embedded store" if made.embedded_store else "the store"
         wrong.append(f"{where} is at {made.s3_endpoint_url}, where no partner reaches it: see `nginx and TLS`")
     if made.contact.endswith(EXAMPLES):
-        wrong.append(f"contact is {made.contact}, an example: set an address that somebody reads")
+        wrong.append(f"contact is {made.contact}, an example: set an address that someone reads")
     if wrong:
         raise Wrong(*wrong)
     return "server and store are reached over TLS"
 
 
 def accounts(use: Resources) -> str:
-    """Everybody signs in with a second factor that nobody else has seen."""
+    """Everyone signs in with a second factor that nobody else has seen."""
     handed = or_(Person.password_is_handed, Person.app_is_handed)
     query = select(Person.email).join(Organization, Organization.id == Person.organization_id)
     query = query.where(Organization.is_lab, handed, Person.disabled_at.is_(None))
@@ -70,7 +70,7 @@ def accounts(use: Resources) -> str:
         raise Wrong(f"others know the password or app of {', '.join(found)}: let them sign in and replace it")
     trusted = [one.id for one in use.settings.identity_providers if one.confirms_second_factor]
     more = f"; the word of {', '.join(trusted)} counts for one" if trusted else ""
-    return f"a second factor is demanded of everybody{more}"
+    return f"a second factor is demanded of everyone{more}"
 
 
 def database(use: Resources) -> str:
@@ -94,7 +94,7 @@ def database(use: Resources) -> str:
         wrong.append(f"our clock and PostgreSQL's differ by {differ.total_seconds():.0f} s: run an NTP client on both")
     if made.sealer_database_url is None or made.migration_database_url is None:
         wrong.append(
-            "one role does everything, so whoever breaks into the web server can change the log's tables: set "
+            "one role does everything, so anyone who breaks into the web server can change the log's tables: set "
             "sealer_database_url and migration_database_url"
         )
     if wrong:
@@ -112,7 +112,7 @@ def counting(use: Resources) -> str:
 def sending(use: Resources) -> str:
     """Invitations, resets and alarms reach people."""
     if use.settings.development_mails:
-        raise Wrong("development_mails shows everybody's emails to anyone: remove it, and set smtp_url")
+        raise Wrong("development_mails shows everyone's emails to anyone: remove it, and set smtp_url")
     if use.settings.smtp_url is None:
         raise Wrong("no email is sent, so alarms and invitations reach nobody: set smtp_url")
     return "emails are sent"
@@ -135,7 +135,7 @@ def anchoring(use: Resources) -> str:
 
 
 def versions(use: Resources) -> str:
-    """What somebody deletes or overwrites in the bucket can be had again, as far as the store tells."""
+    """What someone deletes or overwrites in the bucket can be had again, as far as the store tells."""
     if not use.settings.publisher_key_file.exists():
         return "not asked: run this on the machine that has the publisher's key"
     with closing(use.protection_of(use.settings.s3_bucket, use.settings.publisher_key_file)) as bucket:
