@@ -9,8 +9,8 @@ from sqlalchemy import event
 
 from server.storage.database import Database
 
-# What asks for nothing: a transaction's brackets, the pool's ping, and what a trigger does within a counted statement.
-NOT_COUNTED = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", ";", "--")
+# What asks for nothing: a transaction's brackets, and the pool's ping. SQLite tells of a statement again for each trigger.
+NOT_COUNTED = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", ";")
 
 
 @contextmanager
