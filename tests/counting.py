@@ -9,7 +9,7 @@ from sqlalchemy import event
 
 from server.storage.database import Database
 
-# What asks for nothing: a transaction's brackets, and the pool's ping. SQLite tells of a statement again for each trigger.
+# What asks for nothing: a transaction's brackets, and the pool's ping. SQLite tells a statement again for each trigger.
 NOT_COUNTED = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", ";")
 
 
