@@ -108,9 +108,9 @@ class Resources:
         except OSError as error:
             structlog.get_logger(__name__).warning("nothing is counted for the metrics", error=type(error).__name__)
             return
-        if (pool := self.database.pool) is not None:
-            self.meters.watch(POOL_USED, kind, pool.checkedout)
-            self.meters.watch(POOL_SIZE, kind, pool.size)
+        if self.database.pools:  # asked for anew each time: one that lost its connections is another one
+            self.meters.watch(POOL_USED, kind, lambda: sum(pool.checkedout() for pool in self.database.pools))
+            self.meters.watch(POOL_SIZE, kind, lambda: sum(pool.size() for pool in self.database.pools))
         self.meters.start()
 
     def _with_role(self, database_url: str | None) -> "Resources":

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import BigInteger, String, bindparam, func, insert, literal_column, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from server import traces
 from server.log import condition, entries
 from server.log.entries import Appended, LogEntry, NoLog
 from server.storage import database_reasons
@@ -56,6 +57,7 @@ def current(session: Session) -> str:
     return row.generation
 
 
+@traces.spanned("append")
 def append_under(
     database: Database, generation: str, log_id: int, kind: str, at: datetime, record: Mapping[str, Any], **columns: Any
 ) -> Appended | None:

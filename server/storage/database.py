@@ -123,10 +123,10 @@ class Database:
             self._single = _postgresql_engine(url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
 
     @property
-    def pool(self) -> QueuePool | None:
-        """PostgreSQL's connections; SQLite has one writer, and readers without number."""
-        pool = self._writer.pool
-        return pool if self.dialect == "postgresql" and isinstance(pool, QueuePool) else None
+    def pools(self) -> list[QueuePool]:
+        """PostgreSQL's connections; none of SQLite, which has one writer, and readers without number."""
+        pools = (self._writer.pool, self._single.pool)
+        return [pool for pool in pools if self.dialect == "postgresql" and isinstance(pool, QueuePool)]
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
