@@ -40,6 +40,7 @@ NOT_PORTAL = (
     "/client/",
     "/log/",
     "/healthz",
+    "/.well-known/",
     "/readyz",
 )
 OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
