@@ -28,8 +28,9 @@ class Switch:
         self.fault = Fault.NONE
 
     def verdict(self, chunk: bytes) -> Verdict:
-        """For PostgreSQL, whose commits go over a connection, as text that ends with a zero byte."""
-        if b"COMMIT\0" not in chunk:
+        """For PostgreSQL, whose commits go over a connection: as text that ends with a zero byte, or as the statement
+        that is a transaction by itself."""
+        if b"COMMIT\0" not in chunk and b"append_under" not in chunk:
             return Verdict.PASS
         return {Fault.NONE: Verdict.PASS, Fault.NOT_STORED: Verdict.CUT, Fault.STORED: Verdict.CUT_ANSWER}[self.fault]
 

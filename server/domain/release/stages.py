@@ -25,8 +25,8 @@ from server.storage.database import Base, Key, Moment
 NAME = re.compile(r"(?!.*(--|\.\.))(?!.*\.git$)[A-Za-z0-9]([A-Za-z0-9._-]{0,94}[A-Za-z0-9])?")
 FIRST_SEGMENTS = {
     ".well-known", "account", "admin", "agreements", "api", "appearance", "audit", "checkpoints", "client", "datasets",
-    "device", "downloads", "find", "findings", "healthz", "help", "invitations", "kernels", "log", "mails", "metrics", "models",
-    "organizations", "password", "people", "readyz", "releases", "releases.atom", "requests", "s3-door",
+    "device", "downloads", "find", "findings", "healthz", "help", "invitations", "kernels", "log", "mails", "metrics",
+    "models", "organizations", "password", "people", "readyz", "releases", "releases.atom", "requests", "s3-door",
     "sessions", "sign-in", "sign-out", "spaces", "stages", "static", "sts", "tokens", "trust-records", "v2",
 }  # fmt: skip
 NOT_MODELS = FIRST_SEGMENTS | {"everything", "doctor"}  # what a hold on everything is called; `storage/probes.py`
