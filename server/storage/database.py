@@ -299,6 +299,7 @@ def _postgresql_engine(url: str, **more: Any) -> Engine:
         max_overflow=0,
         pool_timeout=LOCK_WAIT_SECONDS,
         hide_parameters=True,
+        use_native_hstore=False,  # no column of ours is one, and asking costs each new connection a transaction
         connect_args={
             "options": options,
             "connect_timeout": timeouts.CONNECT_SECONDS,
