@@ -17,7 +17,7 @@ def cloudfront(use: Resources) -> str:
     """CloudFront serves what we signed for it, and nothing else."""
     if use.settings.delivery != "cloudfront":
         return "not used: URLs lead to the store (delivery is s3)"
-    with _probe(use) as key:
+    with probe(use) as key:
         good, expired = _for_cloudfront(use, key), _for_cloudfront(use, key, age=timedelta(hours=1))
         if (status := probes.status_of(good)) != 200:
             raise Wrong(
@@ -45,7 +45,8 @@ def _for_cloudfront(use: Resources, key: str, age: timedelta = timedelta(0)) -> 
 
 
 @contextmanager
-def _probe(use: Resources) -> Iterator[str]:
+def probe(use: Resources) -> Iterator[str]:
+    """An object to try things on, for as long as they are tried; yields its key."""
     key = f"{probes.PROBE_PREFIX}{secrets.token_hex(8)}"
     use.store.put_bytes(key, b"A probe of `weightgate-server doctor`.\n")
     try:

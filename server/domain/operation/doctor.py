@@ -1,8 +1,6 @@
 """Check-up: does this instance really do what it promises? It tries, rather than trusting the settings."""
 
-import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -272,7 +270,7 @@ def _clock(use: Resources) -> str:
 def _signer_reads_only(use: Resources) -> str:
     """The key that the web holds cannot write, delete or list."""
     store = use.as_reader()
-    with _probe(use) as key:
+    with delivery_probes.probe(use) as key:
         attempts: list[tuple[str, Callable[[], object]]] = [
             ("write", lambda: store.put_bytes(f"{key}-written", b"x")),
             ("overwrite", lambda: store.put_bytes(key, b"x")),
@@ -290,7 +288,7 @@ def _signer_reads_only(use: Resources) -> str:
 
 
 def _closed(use: Resources) -> str:
-    with _probe(use) as key:
+    with delivery_probes.probe(use) as key:
         plain = _signed(use, key).partition("?")[0]
         bucket = plain.removesuffix(key)
         for url, what in ((plain, "read an object"), (bucket, "list the bucket")):
@@ -300,7 +298,7 @@ def _closed(use: Resources) -> str:
 
 
 def _urls(use: Resources) -> str:
-    with _probe(use) as key:
+    with delivery_probes.probe(use) as key:
         good = _signed(use, key)
         if (status := probes.status_of(good)) != 200:
             raise Wrong(f"a new signed URL returns {status}: check the s3_… settings")
@@ -333,17 +331,6 @@ def _signed(use: Resources, key: str, age: timedelta = timedelta(0)) -> str:
     signed_at = use.clock() - age
     (url,) = use.store_signer.sign([StoredObject(key)], download_id="doctor", lifetime_seconds=60, moment=signed_at)
     return url
-
-
-@contextmanager
-def _probe(use: Resources) -> Iterator[str]:
-    """An object to try things on, for as long as they are tried."""
-    key = f"{probes.PROBE_PREFIX}{secrets.token_hex(8)}"
-    use.store.put_bytes(key, b"A probe of `weightgate-server doctor`.\n")
-    try:
-        yield key
-    finally:
-        use.store.delete(key)
 
 
 CHECKS: tuple[tuple[str, Callable[[Resources], str]], ...] = (

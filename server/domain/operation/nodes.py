@@ -97,7 +97,7 @@ def seen(session: Session, use: Resources) -> list[Seen]:
         .order_by(Node.machine, Node.process)
     )
     found = []
-    for node in session.scalars(alive.order_by(Node.machine, Node.process)):
+    for node in session.scalars(alive):
         own = _agreed(session, use.settings, node.process)
         theirs: dict[str, str] = json.loads(node.agreed)
         differs = tuple(name for name in sorted(own.keys() & theirs) if own[name] != theirs[name])
