@@ -3,6 +3,7 @@
 What differs between machines is read from the instance's settings; the rest is the same everywhere and stands here.
 """
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from gunicorn import glogging
 # there to answer them. The workers share its memory, and one that is started again answers at once.
 import server.web.app  # noqa: F401
 from server import logger, settings
+from server.domain.operation import nodes
+from server.domain.resources import Resources
 
 _settings = settings.load(Path(os.environ.get("WEIGHTGATE_DATA", "var")))
 logger.configure(_settings.logger_level)
@@ -52,6 +55,12 @@ proc_name = "weightgate-web"
 
 # No socket for `gunicornc` in a home folder: whoever opens it can stop us, and two instances would fight over it.
 control_socket_disable = True
+
+
+def on_exit(_server: Any) -> None:
+    """After the last worker: nobody needs to wait for this machine's web server."""
+    with contextlib.closing(Resources(_settings)) as use:
+        nodes.leave(use, "web")
 
 
 class OwnLogger(glogging.Logger):

@@ -12,6 +12,7 @@ pytest_plugins = [
     "tests.postgres",
     "tests.templates",
     "tests.world",
+    "tests.empty_databases",
     "tests.redis_server",
     "tests.oidc_provider",
     "tests.made_once",

@@ -2,17 +2,13 @@
 
 import subprocess
 import sys
-import uuid
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from signal import SIGKILL
 from typing import Any
 
 import pytest
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import MetaData, Table, create_engine, inspect, select, text
+from sqlalchemy import MetaData, Table, create_engine, select, text
 
 from server import migrations
 from server.cli import instance as making
@@ -20,8 +16,7 @@ from server.domain.schema import METADATA
 from server.migrations import turns
 from server.storage.parent_death import ending_with_parent
 from tests.browser.demo_portal import until
-from tests.postgres import PostgreSQL
-from tests.world import DATABASES
+from tests.empty_databases import difference, go_to, outgrow, run, tables
 
 AT, DAY = datetime(2026, 1, 1, tzinfo=UTC), date(2026, 1, 1)
 PERSON = {"id": 1, "organization_id": 1, "email": "ada@example.org", "name": "Ada", "role": "owner",
@@ -48,32 +43,6 @@ BEFORE_THE_PORTAL: dict[str, dict[str, Any]] = {
 CHANGED_BY_THE_PORTAL = ("people", "tokens", "signatures", "clearances", "alarms")
 
 
-@pytest.fixture(params=DATABASES)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty database."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/empty.sqlite3"
-        return
-    postgres: PostgreSQL = request.getfixturevalue("postgres")
-    name = f"empty_{uuid.uuid4().hex}"
-    yield postgres.create(name)
-    postgres.drop(name)
-
-
-def tables(url: str) -> set[str]:
-    engine = create_engine(url)
-    found = set(inspect(engine).get_table_names())
-    engine.dispose()
-    return found
-
-
-def run(url: str, statement: str) -> None:
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        connection.execute(text(statement))
-    engine.dispose()
-
-
 def test_the_migrations_make_the_tables_of_the_code(url: str) -> None:
     """Names, columns, types and constraints: nothing is missing and nothing is left over."""
     migrations.upgrade(url)
@@ -81,12 +50,13 @@ def test_the_migrations_make_the_tables_of_the_code(url: str) -> None:
     assert tables(url) == {*METADATA.tables, "alembic_version"}
 
 
+@pytest.fixture
+def url(empty_database: str) -> str:
+    return empty_database
+
+
 def is_current(url: str) -> bool:
-    engine = create_engine(url)
-    with engine.connect() as connection:
-        current = migrations.is_current(connection)
-    engine.dispose()
-    return current
+    return difference(url) is None
 
 
 def test_a_second_upgrade_changes_nothing(url: str) -> None:
@@ -101,14 +71,6 @@ def test_a_second_upgrade_changes_nothing(url: str) -> None:
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT name FROM agreements")) == "kept"
     engine.dispose()
-
-
-def go_to(url: str, revision: str) -> None:
-    """To this schema: up from an empty database, else back down."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-    config.attributes["url"] = url
-    (command.downgrade if tables(url) else command.upgrade)(config, revision)
 
 
 def insert(url: str, table: str, values: dict[str, Any]) -> None:
@@ -162,7 +124,7 @@ def test_an_empty_database_is_not_current(url: str) -> None:
     """Nor is one that another version of this code has made."""
     assert not is_current(url)
     migrations.upgrade(url)
-    run(url, "UPDATE alembic_version SET version_num = '9999'")
+    outgrow(url)
     assert not is_current(url)
 
 
@@ -219,21 +181,13 @@ def test_a_migration_whose_process_was_killed_is_in_nobodys_way(url: str, tmp_pa
 def test_older_code_changes_nothing_in_a_newer_schema(url: str) -> None:
     """It says which of the two is newer, and what to do; so does newer code before it has migrated."""
     migrations.upgrade(url)
-    run(url, "UPDATE alembic_version SET version_num = '9999'")
+    outgrow(url)
     with pytest.raises(migrations.NewerSchema, match=r"newer than this code.*update the code on this machine"):
         migrations.upgrade(url)
     assert "9999" in str(difference(url))
     run(url, "UPDATE alembic_version SET version_num = '0030'")
     assert "older than this code" in str(difference(url))
     assert "weightgate-server migrate" in str(difference(url))
-
-
-def difference(url: str) -> str | None:
-    engine = create_engine(url)
-    with engine.connect() as connection:
-        found = migrations.difference(connection)
-    engine.dispose()
-    return found
 
 
 def _node(folder: Path, url: str) -> Path:

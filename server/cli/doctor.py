@@ -41,13 +41,17 @@ def _schema(made: Settings) -> Check:
     database = Database(made.database_url)
     try:
         difference = making.other_schema(database)
+        with database.reading() as session:
+            found = migrations.current(session.connection())
     except DatabaseUnavailable as error:
         return Check("migrations", False, str(error))
     finally:
         database.close()
     if difference is not None:
         return Check("migrations", False, difference)
-    return Check("migrations", True, f"the schema is {migrations.newest()}")
+    if found != migrations.newest():
+        return Check("migrations", True, f"the schema is {found}, and supports this older code: update it")
+    return Check("migrations", True, f"the schema is {found}")
 
 
 COMMANDS = [doctor]

@@ -9,19 +9,24 @@ from server.cli import instance as making
 from server.cli.serve import mark_bucket
 from server.cli.terminal import Instance, show, with_json
 from server.domain.audit import logs
+from server.domain.errors import NotPossible
 from server.domain.marks import AnotherInstance
-from server.domain.operation import bootstrap
+from server.domain.operation import bootstrap, nodes
 from server.domain.resources import Resources
 
 
 @click.command()
+@click.option("--all-stopped", is_flag=True, help="Do not look whether older code that would stop working still runs.")
 @with_json
 @click.pass_obj
-def migrate(instance: Instance, as_json: bool) -> None:
+def migrate(instance: Instance, all_stopped: bool, as_json: bool) -> None:
     """Migrate the database to this version's schema, and create the keys that are new in it.
 
-    Back up first. Safe to run again.
+    Back up first. Safe to run again. Refuses while a process runs somewhere whose code would not work on the new
+    schema.
     """
+    if not all_stopped:
+        _require_nobody_left_behind(instance)
     making.write_schema(instance.settings)
     making.write_s3_key(instance.settings)
     owner = Resources(instance.settings).as_owner()
@@ -33,6 +38,20 @@ def migrate(instance: Instance, as_json: bool) -> None:
     finally:
         owner.close()
     show(as_json, {"schema": migrations.newest()}, f"The database is at schema {migrations.newest()}.")
+
+
+def _require_nobody_left_behind(instance: Instance) -> None:
+    with contextlib.closing(Resources(instance.settings).as_owner()) as owner:
+        if making.other_schema(owner.database) is None:
+            return
+        with owner.database.reading() as session:
+            behind = nodes.left_behind(session, owner.clock())
+    if behind:
+        raise NotPossible(
+            f"This would stop what runs with older code: {', '.join(behind)}.",
+            next_step="Stop it and run this again. What was killed is forgotten "
+            f"{nodes.LIVES_FOR.seconds // 60} minutes after its last sign of life; if nothing runs, add --all-stopped.",
+        )
 
 
 COMMANDS = [migrate]

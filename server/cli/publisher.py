@@ -37,10 +37,13 @@ def publisher(instance: Instance) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: _stop(stopping))
     beats = nodes.Beats(use, "publisher")
-    while not stopping.is_set():
-        beats()
-        stopping.wait(_step(use))
-    use.close()
+    try:
+        while not stopping.is_set():
+            beats()
+            stopping.wait(_step(use))
+    finally:
+        nodes.leave(use, "publisher")
+        use.close()
 
 
 def _step(use: Resources) -> float:

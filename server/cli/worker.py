@@ -67,6 +67,7 @@ def worker(instance: Instance) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+    nodes.leave(use, "worker")
     use.close()
     sys.exit(int(failed.is_set()))
 

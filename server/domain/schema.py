@@ -25,6 +25,7 @@ from server.domain.operation import nodes
 from server.domain.publish import checkpoints, descriptions, uploads
 from server.domain.release import agreements, cuts, decisions, finding_attachments, findings, stages, tiers
 from server.log import authority, entries, sealing
+from server.migrations import support
 from server.storage.database import Base
 
 MODULES = (
@@ -32,7 +33,7 @@ MODULES = (
     descriptions, device_logins, entries, factors, finding_attachments, findings, invitations, keyed_downloads,
     known_credentials, linked_identities, log_follower, logs, mails, marks, nodes, organizations, password_resets,
     people, proposals, quotas, reconciliation_run, refusals, reminders, role_grants, sealing, seen_reads,
-    session_downloads, sessions, signatures, stages, statistics, tiers, token_uses, tokens, trust_records, uploads,
-    verifications, workload_tokens,
+    session_downloads, sessions, signatures, stages, statistics, support, tiers, token_uses, tokens, trust_records,
+    uploads, verifications, workload_tokens,
 )  # fmt: skip
 METADATA = Base.metadata

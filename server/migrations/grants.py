@@ -11,7 +11,9 @@ from sqlalchemy import Connection, create_engine, inspect, make_url, pool, text
 from server.migrations import turns
 
 # Never written by the web, though it appends entries.
-LOG_TABLES = frozenset({"logs", "log_entries", "log_tiles", "log_heads", "alembic_version", "instance_id", "authority"})
+LOG_TABLES = frozenset({
+    "logs", "log_entries", "log_tiles", "log_heads", "alembic_version", "instance_id", "authority", "supported_code",
+})  # fmt: skip
 # Given by a sequence and by the sealer: who appends chooses neither.
 NOT_APPENDED = frozenset({"id", "leaf_index"})
 APPEND = "append"

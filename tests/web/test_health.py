@@ -4,11 +4,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from server import migrations
 from server.domain.resources import Resources
 from server.web import app as web
+from tests.empty_databases import outgrow
 from tests.world import World
 
 
@@ -19,7 +19,7 @@ def test_a_healthy_server_says_so(world: World, path: str, word: str) -> None:
     assert (answer.status_code, answer.text, answer.mimetype) == (200, word, "text/plain")
 
 
-@pytest.fixture(params=["gone", "unreachable", "without tables", "without a log", "with an older schema"])
+@pytest.fixture(params=["gone", "unreachable", "without tables", "without a log", "with a newer schema"])
 def unready(request: pytest.FixtureRequest, sqlite_world: World, tmp_path: Path) -> Resources:
     """Resources whose database cannot issue anything."""
     path = tmp_path / "other.sqlite3"
@@ -35,15 +35,8 @@ def unready(request: pytest.FixtureRequest, sqlite_world: World, tmp_path: Path)
             migrations.upgrade(url)
         case _:
             shutil.copyfile(sqlite_world.settings.database_url.removeprefix("sqlite:///"), path)
-            _set_revision(url, "0000")
+            outgrow(url)
     return Resources(sqlite_world.settings.model_copy(update={"database_url": url}))
-
-
-def _set_revision(url: str, revision: str) -> None:
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
-    engine.dispose()
 
 
 def test_a_server_that_cannot_issue_is_alive_but_not_ready(unready: Resources) -> None:

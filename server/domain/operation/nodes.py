@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import String, Text, delete, func, make_url, select
+from sqlalchemy import Select, String, Text, delete, func, inspect, make_url, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from server import migrations
@@ -91,18 +91,29 @@ class Beats:
 
 def seen(session: Session, use: Resources) -> list[Seen]:
     """The nodes that live, and in what each differs from the settings and keys in this process' folder."""
-    alive = (
-        select(Node)
-        .where(Node.seen_at > use.clock() - LIVES_FOR, Node.process != BACKUP)
-        .order_by(Node.machine, Node.process)
-    )
     found = []
-    for node in session.scalars(alive):
+    for node in session.scalars(_alive(use.clock())):
         own = _agreed(session, use.settings, node.process)
         theirs: dict[str, str] = json.loads(node.agreed)
         differs = tuple(name for name in sorted(own.keys() & theirs) if own[name] != theirs[name])
         found.append(Seen(node.machine, node.process, differs, node.machine == here(use.settings)))
     return found
+
+
+def leave(use: Resources, process: Process) -> None:
+    """Say that this process has ended; where nobody can be told, its last beat grows old."""
+    with suppress(DatabaseUnavailable, *DATABASE_ERRORS), use.database.transaction() as session:
+        session.execute(delete(Node).where(Node.machine == here(use.settings), Node.process == process))
+
+
+def left_behind(session: Session, at: datetime) -> list[str]:
+    """The processes that live, and whose code would not work on the schema of this one's: "web on HOST:FOLDER"."""
+    if not inspect(session.connection()).has_table(Node.__tablename__):
+        return []
+    alive = session.scalars(_alive(at)).all()
+    codes = {node: str(json.loads(node.agreed).get(CODE)) for node in alive}
+    outgrown = migrations.outgrown(codes.values())
+    return [f"{node.process} on {node.machine}" for node, code in codes.items() if code in outgrown]
 
 
 def note_backup(use: Resources) -> None:
@@ -121,6 +132,11 @@ def here(settings: Settings) -> str:
     return f"{socket.gethostname()}:{settings.folder}"[:300]
 
 
+def _alive(at: datetime) -> Select[Node]:
+    lives = Node.seen_at > at - LIVES_FOR, Node.process != BACKUP
+    return select(Node).where(*lives).order_by(Node.machine, Node.process)
+
+
 def _agreed(session: Session, settings: Settings, process: str) -> dict[str, str]:
     salt = marks.of_database(session)
     values = {
@@ -134,7 +150,7 @@ def _agreed(session: Session, settings: Settings, process: str) -> dict[str, str
     hashed = {name: _hash(salt, name, text.encode()) for name, text in texts.items()}
     files = {name: getattr(settings, name) for name in KEY_FILES.get(process, ())}  # type: ignore[call-overload]
     kept = {name: _hash(salt, name, path.read_bytes()) for name, path in files.items() if _is_readable(path)}
-    return hashed | kept | {CODE: str(migrations.newest())}
+    return hashed | kept | {CODE: migrations.newest()}
 
 
 def _plain(value: Any) -> Any:
