@@ -8,8 +8,9 @@ from pathlib import Path
 from server.settings import Settings
 from server.storage import keys
 from tests.cli.operator import Operator
-from tests.cli.test_keys import give_own_keys, permit
+from tests.cli.test_keys import permit
 from tests.guide import README
+from tests.own_keys import give_own_keys
 from tests.world import World, write_settings
 
 
@@ -17,7 +18,7 @@ def lost(key: str) -> str:
     """What the guide says of it."""
     text = README.read_text(encoding="utf-8").partition("## A key is lost\n")[2].partition("\n## ")[0]
     (row,) = [row for row in re.findall(r"^\| (.*) \|$", text, re.MULTILINE) if f"`{key}`" in row.split(" | ")[0]]
-    return row.split(" | ")[2]
+    return str(row.split(" | ")[2])
 
 
 def test_every_key_has_its_row() -> None:
