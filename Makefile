@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA ?= var
 
-.PHONY: help install demo serve cluster prepare test lint screenshots lighthouse bench faults sbom lock clean
+.PHONY: help install demo serve cluster load prepare test lint screenshots lighthouse bench faults sbom lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -32,6 +32,10 @@ serve: install ## Run the instance in DATA until Ctrl-C
 cluster: DATA = var/cluster
 cluster: install ## Run two machines, PostgreSQL, Redis, the store and nginx until Ctrl-C (DATA=var/cluster; SMOKE=1: only the smoke test)
 	@$(BIN)/python -m tests.cluster --data $(DATA) $(if $(PORT),--port $(PORT)) $(if $(SMOKE),--smoke)
+
+load: MINUTES = 60
+load: install ## Load a cluster for an hour with kills and revokes, and check every promise (MINUTES=60)
+	@$(BIN)/python -m tests.cluster.load --minutes $(MINUTES)
 
 lint: install ## Check style, types, import contracts and migrations
 	$(BIN)/ruff check .

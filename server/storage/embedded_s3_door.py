@@ -6,6 +6,8 @@ store; of the store's refusals, which quote what was signed, nothing reaches the
 
 from dataclasses import dataclass, field
 
+RETRY_AFTER_SECONDS = 2  # a web worker that was killed has its successor by then
+
 
 @dataclass(frozen=True, slots=True)
 class S3Door:
@@ -39,7 +41,8 @@ def _own_answer(name: str, status: int, code: str, sentence: str) -> str:
     request_id = "<RequestId>$door_request_id</RequestId>"
     error = f"<Error><Code>{code}</Code><Message>{sentence}</Message>{request_id}</Error>"
     body = f'<?xml version="1.0" encoding="UTF-8"?>{error}'
-    answer = f"default_type application/xml; return {status} '{body}';"
+    later = f"add_header Retry-After {RETRY_AFTER_SECONDS} always; " if status == 503 else ""
+    answer = f"{later}default_type application/xml; return {status} '{body}';"
     return f"        location = /weightgate-answers/{name} {{ internal; {answer} }}"
 
 

@@ -17,17 +17,22 @@ import requests
 from server import settings
 from server.cli import instance as making
 from server.cli import worked_example
+from server.domain.identity import s3_keys
 from server.domain.resources import Resources
 from server.storage.embedded import EmbeddedStore, free_port, is_free
-from tests.cluster.front import Front
+from server.storage.embedded_s3_door import S3Door
+from tests.cluster.front import STORE_NAME, Front
 from tests.cluster.machines import Machine
 from tests.postgres import PostgreSQL, initialize, reachable_binaries
 from tests.redis_server import RedisServer
 
 DESCRIPTION = "cluster.json"
-DATABASE = "weightgate"
+DATABASE, BUCKET = "weightgate", "weights"
 ROLES = ("owner", "web", "sealer")
-PORTS = ("https", "plain", "store_https", "store", "machine_1", "machine_2", "postgresql", "redis")
+PORTS = (
+    "https", "plain", "store_https", "store", "machine_1", "machine_2", "postgresql", "redis", "s3_https", "door",
+    "web_of_door",
+)  # fmt: skip
 READY_SECONDS = 60
 STOP_SECONDS = 20
 # The names of the settings under which the store's keys lie on the machines.
@@ -39,6 +44,7 @@ class Cluster:
 
     postgres: PostgreSQL
     redis: RedisServer
+    store: EmbeddedStore
 
     def __init__(self, folder: Path, redis_program: str, port: int | None = None) -> None:
         """port: of https; a free one if None, or last time's in a folder that holds a cluster."""
@@ -46,12 +52,11 @@ class Cluster:
         self.known: dict[str, Any] = self._read() or {"ports": _ports(port), "password": secrets.token_hex(16)}
         self.is_new = "people" not in self.known
         ports = self.known["ports"]
-        self.front = Front(self.folder / "nginx", ports["plain"], ports["https"], ports["store_https"])
+        self.front = Front(self.folder / "nginx", ports)
         self.machines = [
             Machine(self.folder / f"machine-{number}", ports[f"machine_{number}"], self.front.authorities)
             for number in (1, 2)
         ]
-        self.store = EmbeddedStore(self.folder / "store", ports["store"], "weights")
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -69,12 +74,14 @@ class Cluster:
         """Start everything, in the order in which it needs each other, and wait until both machines are ready."""
         self._start_postgres()
         self._start_redis()
-        self._stack.enter_context(self.store)
+        if self.is_new:
+            self._furnish_first()
+        self._start_store()
         self._stack.callback(self.front.stop)
         if self.is_new:
             self._make()
         making.write_schema(settings.load(self.machines[0].data, {}))
-        self.front.start(self.machines, self.known["ports"]["store"])
+        self.front.start(self.machines)
         self._stack.callback(self._stop_services)
         for machine in self.machines:
             for service in ("web", "worker"):
@@ -118,6 +125,10 @@ class Cluster:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o755)
         if (self.folder / DESCRIPTION).exists():
             known: dict[str, Any] = json.loads((self.folder / DESCRIPTION).read_text(encoding="utf-8"))
+            if known["ports"].keys() != set(PORTS):
+                raise SystemExit(
+                    f"{self.folder} holds a cluster of an older version: remove it, or choose another folder"
+                )
             return known
         unfinished = {"nginx", "machine-1", "machine-2", "store", "postgresql", "redis", "sources"}
         found = {path.name for path in self.folder.iterdir()}
@@ -146,6 +157,22 @@ class Cluster:
         self.redis = RedisServer(self._redis_program, folder, self.known["ports"]["redis"])
         self._stack.callback(self.redis.end)
 
+    def _furnish_first(self) -> None:
+        """Settings and keys of the first machine: the store's proxy is told by which secret the web knows it."""
+        self.machines[0].folder.mkdir()
+        making.write_keys(making.write_settings(self.machines[0].data, self._settings()))
+
+    def _start_store(self) -> None:
+        first, ports = self.machines[0], self.known["ports"]
+        with contextlib.closing(Resources(settings.load(first.data, {}))) as use:
+            secret = s3_keys.door_secret(use)
+        door = S3Door(
+            port=ports["door"], web=self.front.web_of_door, store_host=f"{STORE_NAME}:{ports['store_https']}",
+            is_behind_proxy=True, secret=secret,
+        )  # fmt: skip
+        self.store = EmbeddedStore(self.folder / "store", ports["store"], BUCKET, door=door)
+        self._stack.enter_context(self.store)
+
     def _make(self) -> None:
         """Follow deploy/README.md: roles, settings, keys, schema; then the worked example and a second machine."""
         (self.folder / "nginx").mkdir(mode=0o700)
@@ -155,15 +182,13 @@ class Cluster:
         ))  # fmt: skip
         self.postgres.run(f"CREATE DATABASE {DATABASE} OWNER weightgate_owner TEMPLATE template0 ENCODING 'UTF8'")
         first, second = self.machines
-        first.folder.mkdir()
         second.folder.mkdir()
-        made = making.write_settings(first.data, self._settings())
+        (first.data / "store").symlink_to(self.folder / "store")  # its worker reads the proxy's access log
         for name in STORE_KEYS:
             target = first.data / "keys" / f"{name}.json"
-            target.parent.mkdir(exist_ok=True, mode=0o700)
             target.touch(mode=0o600)
             target.write_bytes(getattr(self.store, f"{name}_key_file").read_bytes())
-        making.write_keys(made)
+        made = settings.load(first.data, {})
         making.write_schema(made)
         # Past nginx, which does not run yet; nothing of the store's address is kept.
         direct = made.model_copy(update={"s3_endpoint_url": self.store.endpoint_url})
@@ -187,10 +212,14 @@ class Cluster:
             "database_url": self.database_url("web"),
             "sealer_database_url": self.database_url("sealer"),
             "migration_database_url": self.database_url("owner"),
+            "embedded_store": True,
             "s3_endpoint_url": self.front.store_url,
-            "s3_bucket": self.store.bucket,
+            "s3_bucket": BUCKET,
             "s3_addressing": "path",
-            "anchor_bucket": self.store.anchor_bucket,
+            "anchor_bucket": f"{BUCKET}-anchors",
+            "s3_door": "proxy",
+            "s3_door_url": self.front.s3_url,
+            "s3_door_port": self.known["ports"]["door"],
             "findings_key_file": "keys/findings.json",
             "uploads_key_file": "keys/uploads.json",
             "log_host": making.log_host(self.front.url),

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,8 +26,11 @@ YEAR = timedelta(days=365)
 class Front:
     """The one address that clients know. Machines take turns, one request each: nothing sticks to one of them."""
 
-    def __init__(self, folder: Path, plain: int, https: int, store_https: int) -> None:
-        self.folder, self.plain, self.https, self.store_https = folder, plain, https, store_https
+    def __init__(self, folder: Path, ports: Mapping[str, int]) -> None:
+        """ports: by the names in `cluster.PORTS`."""
+        self.folder, self.plain, self.https = folder, ports["plain"], ports["https"]
+        self.store_https, self.s3_https = ports["store_https"], ports["s3_https"]
+        self._store, self._door, self._of_door = ports["store"], ports["door"], ports["web_of_door"]
         self.authorities = folder / "ca.pem"
         self._process: subprocess.Popen[bytes] | None = None
         self._read_from = 0
@@ -39,8 +43,18 @@ class Front:
     def store_url(self) -> str:
         return f"https://{STORE_NAME}:{self.store_https}"
 
-    def start(self, machines: list[Machine], store_port: int) -> None:
-        self._configure(machines, store_port)
+    @property
+    def s3_url(self) -> str:
+        """Where S3 tools read."""
+        return f"https://{NAME}:{self.s3_https}"
+
+    @property
+    def web_of_door(self) -> str:
+        """Where the store's proxy has S3 tools' requests decided: by either machine, too."""
+        return f"127.0.0.1:{self._of_door}"
+
+    def start(self, machines: list[Machine]) -> None:
+        self._configure(machines)
         command = [str(nginx_binary()), "-p", f"{self.folder}/", "-e", "error.log", "-c", "nginx.conf"]
         with (self.folder / "nginx.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -52,6 +66,12 @@ class Front:
         if self._process is not None:
             self._process.terminate()
             self._process.wait(STOP_SECONDS)
+
+    @property
+    def pid(self) -> int:
+        """Of the master process."""
+        assert self._process is not None
+        return self._process.pid
 
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
@@ -66,18 +86,24 @@ class Front:
             time.sleep(0.005)
         raise AssertionError(f"nginx wrote nothing of request {request_id}")
 
-    def _configure(self, machines: list[Machine], store_port: int) -> None:
+    def _configure(self, machines: list[Machine]) -> None:
         servers = "".join(f"server {one.address} max_fails=2 fail_timeout=5s;\n    " for one in machines)
         log = "access_log /var/log/nginx/weightgate.log weightgate;"
         upstreams = f"access_log {self.folder}/upstreams.log upstreams;"
-        own = {
+        plain = {"listen [::]:80;": "", "listen 80;": f"listen 127.0.0.1:{self.plain};"}
+        own = plain | {
             "server 127.0.0.1:8080;  # `listen` in weightgate.toml\n    ": servers,
             "return 301 https://$server_name$request_uri;": f"return 301 {self.url}$request_uri;",
             f"{log}\n    # nginx' messages": f"{log}\n    {upstreams}\n    # nginx' messages",
         }
-        of_store = {"server 127.0.0.1:8333;": f"server 127.0.0.1:{store_port};"}
+        of_store = plain | {"server 127.0.0.1:8333;": f"server 127.0.0.1:{self._store};"}
+        of_door = {
+            "server_name s3.weights.example.org models.s3.weights.example.org;": f"server_name {NAME};",
+            "proxy_pass http://127.0.0.1:8334;": f"proxy_pass http://127.0.0.1:{self._door};",
+        }
         self._adapt("nginx.conf", "weights.example.org", NAME, self.https, own)
         self._adapt("nginx-store.conf", "store.weights.example.org", STORE_NAME, self.store_https, of_store)
+        self._adapt("nginx-s3.conf", "s3.weights.example.org", NAME, self.s3_https, of_door)
         temporary = "".join(
             f"{kind}_temp_path {self.folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
@@ -86,7 +112,19 @@ class Front:
             f"daemon off; {user} worker_processes 1; pid {self.folder}/nginx.pid; events {{}}\n"
             f"http {{ {temporary} access_log off;\n"
             "log_format upstreams '$upstream_http_x_request_id $upstream_addr';\n"
-            f"include {self.folder}/conf.nginx.conf; include {self.folder}/conf.nginx-store.conf; }}\n"
+            f"include {self.folder}/conf.nginx.conf; include {self.folder}/conf.nginx-store.conf;\n"
+            f"include {self.folder}/conf.nginx-s3.conf; {self._balancing_for_the_door()} }}\n"
+        )
+
+    def _balancing_for_the_door(self) -> str:
+        """The store's proxy knows one web server: here that is whichever machine has its turn. Nothing is changed, also
+        not where the answer says to the store's proxy which file it shall send, and who is killed hangs up."""
+        return (
+            f"server {{ listen {self.web_of_door}; client_max_body_size 1m; location / {{ "
+            "proxy_pass http://weightgate; proxy_http_version 1.1; proxy_set_header Connection ''; "
+            "proxy_set_header Host $http_host; proxy_read_timeout 35s; proxy_next_upstream off; "
+            "proxy_ignore_headers X-Accel-Redirect; proxy_pass_header X-Accel-Redirect; } "
+            "error_page 502 504 = @gone; location @gone { return 444; } }"
         )
 
     def _adapt(self, file: str, written: str, name: str, port: int, own: dict[str, str]) -> None:
@@ -96,9 +134,7 @@ class Front:
             **own,
             f"/etc/letsencrypt/live/{written}/fullchain.pem": f"{self.folder}/certificate.pem",
             f"/etc/letsencrypt/live/{written}/privkey.pem": f"{self.folder}/key.pem",
-            "listen [::]:80;": "",  # not every machine has IPv6
-            "listen [::]:443 ssl http2;": "",
-            "listen 80;": f"listen 127.0.0.1:{self.plain};",
+            "listen [::]:443 ssl http2;": "",  # not every machine has IPv6
             "listen 443 ssl http2;": f"listen 127.0.0.1:{port} ssl http2;",
         }
         for before, after in changes.items():

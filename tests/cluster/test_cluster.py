@@ -1,4 +1,4 @@
-"""The cluster of `make cluster`: quick rows on what it is made of, and the whole of it with the fault tests."""
+"""The cluster of `make cluster`: what it is made of, load on it, and its smoke test with the fault tests."""
 
 import shutil
 from collections.abc import Iterator
@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests import parts
-from tests.cluster import smoke
-from tests.cluster.cluster import Cluster
+from tests.cluster import load, smoke
+from tests.cluster.cluster import PORTS, Cluster
 from tests.cluster.front import Front
 from tests.cluster.machines import PUBLISHER_KEYS, Machine, unit
 from tests.parts import missing
@@ -38,8 +38,8 @@ def test_a_further_machine_has_no_key_that_only_publishing_needs(tmp_path: Path)
 
 def test_the_front_is_the_deployed_one_with_both_machines(tmp_path: Path) -> None:
     """Names, ports and paths are changed; no cookie and no address decides who answers."""
-    front = Front(tmp_path, 1001, 1002, 1003)
-    front._configure([Machine(tmp_path, port, tmp_path) for port in (8001, 8002)], 8333)
+    front = Front(tmp_path, {name: number for number, name in enumerate(PORTS, start=1001)})
+    front._configure([Machine(tmp_path, port, tmp_path) for port in (8001, 8002)])
     text = (tmp_path / "conf.nginx.conf").read_text()
     assert [line.split()[1] for line in text.splitlines() if "max_fails" in line] == [
         "127.0.0.1:8001",
@@ -59,6 +59,19 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with Cluster(folder, parts.REDIS) as made:
         yield made
     shutil.rmtree(folder)
+
+
+def test_load_with_kills_and_revokes_breaks_no_promise(cluster: Cluster) -> None:
+    """Half a minute of what `make load` does for an hour, with every check of it."""
+    said: list[str] = []
+    report = load.run(cluster, load.SHORT, said.append)
+    print(load.text(report))
+    assert report["faults"] == []
+    assert set(report["kills"]) == {"web worker of machine 1", "web worker of machine 2", "log worker"}
+    assert min(one["revokes"] for one in report["revokes"].values()) > 0
+    assert min(one["refused_after"] for one in report["revokes"].values()) > 0
+    assert report["s3_files"] > 0
+    assert report["urls_of_downloads"] > 100
 
 
 @pytest.mark.fault

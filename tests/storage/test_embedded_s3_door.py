@@ -189,5 +189,6 @@ def test_without_the_web_nothing_is_read(door: ServedDoor) -> None:
     before = len(door.lines())
     status, headers, text = raw(door, *ready)
     assert (status, headers["Content-Type"]) == (503, "application/xml")
+    assert int(headers["Retry-After"]) > 0
     assert "<Code>ServiceUnavailable</Code>" in text
     assert len(door.lines()) == before
