@@ -44,6 +44,7 @@ TESTED_IN = {
     "domain/operation/metrics": "domain/operation/test_health.py",
     "domain/access/counting_signatures": "domain/access/test_rule.py",  # its row 6
     "domain/access/renewal_reports": "domain/access/test_renewals.py",  # what one takes
+    "domain/audit/evidence_checks": "domain/audit/test_evidence_packs.py",  # what is wrong with a changed pack
     "domain/audit/judging_access": "domain/audit/test_replay.py",  # rules of the one replay
     "domain/audit/judging_actors": "domain/audit/test_who_acted.py",
     "domain/audit/judging_findings": "domain/audit/test_findings.py",

@@ -49,6 +49,7 @@ COMMANDS = {
     "proposal": ("proposal", "Approve or reject what another person proposed and one may not do alone."),
     "hold": ("hold", "Pause and resume downloads."),
     "token": ("token", "Manage API tokens."),
+    "export": ("export", "Export evidence for auditors, and verify it."),
     "log": ("log", "Verify, export and maintain the log."),
     "keys": (
         "keys",

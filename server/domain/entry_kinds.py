@@ -32,6 +32,7 @@ class EntryKind(StrEnum):
     DECISION_REJECT = "decision.reject"
     DOWNLOAD = "download"
     ENTRY_ERASE = "entry.erase"
+    EVIDENCE_EXPORT = "evidence.export"
     FINDING_ANSWER = "finding.answer"
     FINDING_ATTACH = "finding.attach"
     FINDING_ERASE = "finding.erase"
@@ -159,6 +160,7 @@ KINDS: dict[EntryKind, About] = {
     EntryKind.DECISION_REJECT: About("Decision rejected", Permission.DECISION_APPROVE, subject="decision", stage="on"),
     EntryKind.DOWNLOAD: About("Download issued", Permission.DOWNLOAD_CREATE, subject="download", stage="stage"),
     EntryKind.ENTRY_ERASE: About("Entry erased", Permission.LOG_ERASE, subject="entry"),
+    EntryKind.EVIDENCE_EXPORT: About("Evidence exported", Permission.LOG_AUDIT),
     EntryKind.FINDING_ANSWER: About("Finding answered", Permission.FINDING_TRIAGE, subject="finding", stage="stage"),
     EntryKind.FINDING_ATTACH: About(
         "File attached to finding", Permission.FINDING_CREATE, subject="finding", stage="stage"

@@ -54,7 +54,8 @@ def test_all_commands_of_the_design_are_there() -> None:
     """Each command that the design names exists."""
     wanted = (
         "init serve demo demo-code migrate doctor worker publisher store organization person tier clearance agreement "
-        "stage hold decision finding token publish checkpoint backup restore take-over log keys metrics model proposal"
+        "stage hold decision finding token publish checkpoint backup restore take-over log keys metrics model proposal "
+        "export"
     )
     assert set(wanted.split()) == set(COMMANDS)
 
@@ -199,6 +200,10 @@ REFUSED_BY_ROLE = [
     ("hold", "propose-lift", "everything", "--reason", "x"),
     ("hold", "approve-lift", "everything"),
     ("log", "exposure", "gpt-2/774M", "--from", "2026-01-01", "--to", "2026-02-01"),
+    (
+        "export", "evidence", "--framework", "soc2", "--from", "2026-01-01", "--to", "2026-02-01", "--out",
+        "evidence-that-is-refused",
+    ),
     ("log", "resume", "--because", "x"),
     ("log", "acknowledge-clock", "--because", "x"),
     ("log", "erase", 1, "--because", "x"),
@@ -246,6 +251,7 @@ def test_the_matrix_above_holds_every_changing_command() -> None:
         ("keys", "rotate-s3"),
         ("keys", "rotate-cloudfront"),
         *(("log", name) for name in ("verify", "export", "reconcile", "status")),
+        *(("export", name) for name in ("prove", "verify")),
     }
     tested = {
         tuple(map(str, arguments[:2])) if arguments[0] != "publish" else ("publish",) for arguments in REFUSED_BY_ROLE

@@ -85,6 +85,7 @@ RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     ),
     EntryKind.LOG_RESUME: JudgedByNothing("because the log does not contain what stopped it"),
     EntryKind.LOG_EXPORT: JudgedByNothing("because reading changes nothing"),
+    EntryKind.EVIDENCE_EXPORT: JudgedByNothing("because reading changes nothing"),
 }
 BACK = "its time is more than a minute before that of an entry sealed earlier"
 _BY_TEXT = {str(kind): (kind, rule) for kind, rule in RULES.items()}
