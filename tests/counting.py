@@ -41,7 +41,7 @@ def counted(database: Database) -> Iterator[list[str]]:
 
 
 def _kept_open(database: Database) -> list[Any]:
-    return list(database._open_readers) if database.dialect == "sqlite" else []
+    return [*database._open_readers, database._group.connection()] if database.dialect == "sqlite" else []
 
 
 def _listen(connection: Any, seen: list[str]) -> None:

@@ -114,7 +114,7 @@ class Database:
         self.dialect = make_url(url).get_backend_name()
         if self.dialect == "sqlite":
             self._readers = _sqlite_engine(url, begin="BEGIN", read_only=True)
-            self._writer = _sqlite_engine(url, begin="BEGIN IMMEDIATE", read_only=False)
+            self._writer = _sqlite_engine(url, begin=None, read_only=False)  # the group begins
             self._single = _sqlite_engine(url, begin=None, read_only=True)
             self._local, self._open_readers = threading.local(), list[Connection]()
             self._group = GroupCommit(self._writer, Path(f"{make_url(url).database}.writer"), LOCK_WAIT_SECONDS)
@@ -258,8 +258,8 @@ def _typed_errors() -> Iterator[None]:
         if _is_unique_violation(error.orig):
             raise RowTaken("a row of the same name or number was stored first") from None
         raise
-    except DBAPIError as error:
-        if error.connection_invalidated:
+    except (DBAPIError, sqlite3.DatabaseError) as error:
+        if isinstance(error, DBAPIError) and error.connection_invalidated:
             raise DatabaseUnavailable("the connection to the database was lost") from None
         if database_reasons.is_damaged(error):
             raise DatabaseUnavailable(f"the database cannot be used: {database_reasons.reason(error)}") from None

@@ -53,13 +53,18 @@ class _Job(Generic[Result]):
 
 
 class GroupCommit:
-    """Owns the one writing connection of a process. Safe for threads; not for use after a fork."""
+    """Owns the one writing connection of a process. Safe for threads; not for use after a fork.
+
+    The connection is kept, and its transactions are begun and ended at the driver: SQLAlchemy knows only of those that
+    hold work by a session. To take it from a pool for each group and to begin there costs more than an entry does.
+    """
 
     def __init__(self, engine: Engine, lock_file: Path, wait_seconds: float) -> None:
         self._engine = engine
         self._lock_file = lock_file
         self._wait_seconds = wait_seconds
         self._descriptor: int | None = None
+        self._kept: Connection | None = None
         self._writing = threading.Lock()
         self._queue: deque[_Job[Any]] = deque()
         self._guard = threading.Lock()  # of the queue, and of whether somebody is at it
@@ -103,7 +108,16 @@ class GroupCommit:
             raise WriterBusy
         return job.result
 
+    def connection(self) -> Connection:
+        """The writing connection; for whoever has the turn."""
+        if self._kept is None:
+            self._kept = self._engine.connect()
+        return self._kept
+
     def close(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -156,21 +170,26 @@ class GroupCommit:
         try:
             self._lock(deadline)
             try:
-                with self._engine.connect() as connection:
-                    yield from self._begun(connection)
+                yield from self._begun()
             finally:
                 self._unlock()
         finally:
             self._writing.release()
 
-    def _begun(self, connection: Connection) -> Iterator[Connection]:
+    def _begun(self) -> Iterator[Connection]:
+        connection = self.connection()
+        driver = _driver(connection)
         try:
-            with connection.begin():
-                yield connection
-        except WriterBusy:
-            # A commit that failed, or work that was lost, may leave a transaction open, and with it SQLite's lock:
-            # what state the connection is in is known only once it is closed.
-            connection.invalidate()
+            driver.execute("BEGIN IMMEDIATE")
+            yield connection
+            _undo_rest(connection)
+        except BaseException as error:
+            if isinstance(error, WriterBusy) or not _could_undo_rest(connection):
+                # A commit that failed, or work that was lost, may leave a transaction open, and with it SQLite's lock:
+                # what state the connection is in is known only once it is closed.
+                self._kept = None
+                connection.invalidate()
+                connection.close()
             raise
 
     def _commit_or_fail(self, connection: Connection) -> None:
@@ -180,7 +199,10 @@ class GroupCommit:
             raise WriterBusy from error
 
     def _commit(self, connection: Connection) -> None:
-        connection.commit()
+        if connection.in_transaction():
+            connection.commit()
+        else:
+            _driver(connection).commit()
 
     def _lock(self, deadline: float) -> None:
         if self._descriptor is None:
@@ -199,6 +221,25 @@ class GroupCommit:
     def _unlock(self) -> None:
         if self._descriptor is not None:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+
+def _driver(connection: Connection) -> Any:
+    return connection.connection.driver_connection
+
+
+def _undo_rest(connection: Connection) -> None:
+    """Roll back what was not committed."""
+    connection.rollback()
+    if _driver(connection).in_transaction:  # of which SQLAlchemy was not told
+        _driver(connection).rollback()
+
+
+def _could_undo_rest(connection: Connection) -> bool:
+    try:
+        _undo_rest(connection)
+    except (sqlite3.Error, DBAPIError):
+        return False
+    return True
 
 
 def _lost(error: BaseException) -> WriterBusy:
@@ -226,7 +267,7 @@ def _did(job: _Job[Any], connection: Connection) -> bool:
 
 def _run(job: _Job[Result], connection: Connection) -> Result:
     """A full disk makes SQLite undo everybody's work: then the whole group has failed."""
-    driver: Any = connection.connection.driver_connection
+    driver = _driver(connection)
     try:
         return job.work(driver)
     except BaseException as error:
@@ -238,7 +279,9 @@ def _run(job: _Job[Result], connection: Connection) -> Result:
 @contextmanager
 def _savepoint(connection: Connection) -> Iterator[Session]:
     """Yield a session whose work, by the ORM or by the driver, is undone alone when the block fails."""
-    driver: Any = connection.connection.driver_connection
+    driver = _driver(connection)
+    if not connection.in_transaction():
+        connection.begin()  # tells SQLAlchemy alone: the driver is in one already
     driver.execute("SAVEPOINT member")
     session = Session(
         connection, expire_on_commit=False, join_transaction_mode="create_savepoint", info={DRIVER: driver}

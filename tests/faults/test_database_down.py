@@ -116,13 +116,16 @@ def test_a_writer_that_hangs_does_not_hang_the_others(sqlite_world: World) -> No
 @contextmanager
 def no_more_pages(world: World) -> Iterator[Callable[[], None]]:
     """SQLite may not grow the database file."""
-    with world.use.database._writer.connect() as connection:
-        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 2}")
+
+    def pragma(text: str) -> int:
+        """On the connection that writes; what it holds is its own."""
+        driver: Any = world.use.database._group.connection().connection.driver_connection
+        return int(driver.execute(f"PRAGMA {text}").fetchone()[0])
+
+    pragma(f"max_page_count = {pragma('page_count') + 2}")
 
     def make_room() -> None:
-        with world.use.database._writer.connect() as connection:
-            connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+        pragma("max_page_count = 1000000")
 
     yield make_room
 
