@@ -20,6 +20,7 @@ from tests.cluster.machines import ROOT, Machine
 NAME, STORE_NAME = "localhost", "127.0.0.1"  # passkeys need a name; a host of its own keeps tokens away from the store
 STOP_SECONDS = 20
 LOGGED_SECONDS = 5
+RELOADED_SECONDS = 1
 YEAR = timedelta(days=365)
 
 
@@ -72,6 +73,23 @@ class Front:
         """Of the master process."""
         assert self._process is not None
         return self._process.pid
+
+    def take_out(self, machine: Machine) -> None:
+        """As deploy/README.md says before a machine is updated: no new request goes there."""
+        self._replace(f"server {machine.address} max_fails=2 fail_timeout=5s;", f"server {machine.address} down;")
+
+    def put_back(self, machine: Machine) -> None:
+        self._replace(f"server {machine.address} down;", f"server {machine.address} max_fails=2 fail_timeout=5s;")
+
+    def _replace(self, before: str, after: str) -> None:
+        """Change the configuration and have nginx read it; its older processes end what they are at."""
+        assert self._process is not None
+        path = self.folder / "conf.nginx.conf"
+        text = path.read_text()
+        assert text.count(before) == 1
+        path.write_text(text.replace(before, after))
+        self._process.send_signal(signal.SIGHUP)
+        time.sleep(RELOADED_SECONDS)
 
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None

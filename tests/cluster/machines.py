@@ -24,6 +24,7 @@ class Machine:
     def __init__(self, folder: Path, port: int, authorities: Path) -> None:
         self.folder, self.port, self._authorities = folder, port, authorities
         self.data = folder / "data"
+        self.code: Path | None = None  # a folder with the `server` of another release; None: ours
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
@@ -51,7 +52,7 @@ class Machine:
         told = {name: here.get(value, value) for name, value in environment.items()}
         with (self.folder / f"{service}.log").open("ab") as log:
             self.processes[service] = subprocess.Popen(
-                command, cwd=self.data, env=clean_environment() | told, stdin=subprocess.DEVNULL, stdout=log,
+                command, cwd=self.data, env=self._environment() | told, stdin=subprocess.DEVNULL, stdout=log,
                 stderr=log, start_new_session=True, preexec_fn=ending_with_parent(signal.SIGTERM),
             )  # fmt: skip
 
@@ -75,8 +76,11 @@ class Machine:
         told = {"WEIGHTGATE_DATA": str(self.data), "AWS_CA_BUNDLE": str(self._authorities), **environment}
         command = [str(program("weightgate-server")), *arguments]
         return subprocess.run(
-            command, cwd=self.data, env=clean_environment() | told, capture_output=True, text=True, check=False
+            command, cwd=self.data, env=self._environment() | told, capture_output=True, text=True, check=False
         )
+
+    def _environment(self) -> dict[str, str]:
+        return clean_environment() | ({} if self.code is None else {"PYTHONPATH": str(self.code)})
 
     def said(self, service: str) -> str:
         """The last of what a service wrote."""
