@@ -1,7 +1,10 @@
 """Proposing a move in the portal: the rehearsal first, then the form, with the stage's name to confirm it."""
 
 import pytest
+from sqlalchemy import select
 
+from server.domain.access.clearances import Clearance
+from server.domain.identity.organizations import Organization
 from server.domain.release.decisions import DecisionState
 from tests.visits import words
 from tests.world import World
@@ -61,3 +64,21 @@ def test_what_is_not_there_or_cannot_be_is_refused(sqlite_world: World) -> None:
     assert admin.get("/admin/stages/gpt-2/774M/move/planned").status_code == 404
     assert admin.get("/admin/stages/gpt-2/774M/move/partners").status_code == 409
     assert DecisionState.PROPOSED not in sqlite_world.records("decision.propose")[-1].values()
+
+
+def test_of_a_long_list_the_first_are_named(sqlite_world: World) -> None:
+    """And how many more there are, and what names them: with a hundred partners, the page stays one."""
+    world = sqlite_world
+    world.tampered = True  # partners that no entry tells of
+    with world.use.database.transaction() as session:
+        home = select(Organization.id).where(Organization.slug == "aurora-institute").scalar_subquery()
+        known = session.scalars(select(Clearance).where(Clearance.organization_id == home)).all()[0]
+        like = {column.key: getattr(known, column.key) for column in Clearance.__table__.columns}
+        for number in range(1000, 1060):
+            about = {"slug": f"partner-{number}", "name": f"Partner {number}", "created_at": world.clock()}
+            session.add(Organization(id=number, **about))
+            session.flush()
+            session.add(Clearance(**like | {"id": number, "organization_id": number}))
+    page = words(world.visit("admin").get(TO_PARTNERS))
+    assert page.count("Partner 10") == 2 * 49  # beside Birch, each with its button
+    assert "And 11 more, which weightgate-server decision rehearse gpt-2/1558M --to partners names." in page
