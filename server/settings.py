@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -37,6 +38,11 @@ URL_LIFETIME_SECONDS_AT_MOST = 900
 CHAINED_SECONDS_AT_MOST = 3600  # one role's session of another (IAM User Guide, "Role chaining")
 
 
+def parquet_is_installed() -> bool:
+    """Whether the extra `parquet` is there."""
+    return find_spec("pyarrow") is not None
+
+
 def _network(text: str) -> str:
     network = addresses.network(text)
     if network.prefixlen == 0:
@@ -60,6 +66,7 @@ MAIL_ADDRESS = re.compile(rf"(?=.{{1,254}}\Z)(?!.*=\?){_ATOM}(\.{_ATOM})*@[A-Za-
 
 Network = Annotated[str, AfterValidator(_network)]
 BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
+PLACE = rf"{BUCKET[:-1]}(/[A-Za-z0-9._-]{{1,100}}){{0,8}}$"  # a bucket, and perhaps a folder in it
 HostName = Annotated[str, AfterValidator(_host_name)]
 _ROLE_LIKE = "arn:aws:iam::123456789012:role/downloads"
 ROLE_ARN = re.compile(
@@ -104,6 +111,8 @@ class Settings(BaseModel):
     s3_bucket: str = Field(pattern=BUCKET)
     s3_addressing: Literal["virtual", "path"] = "virtual"
     anchor_bucket: str | None = Field(default=None, pattern=BUCKET)
+    log_mirror: str | None = Field(default=None, pattern=PLACE)
+    log_months: str | None = Field(default=None, pattern=PLACE)
     delivery: Literal["s3", "cloudfront"] = "s3"
     cloudfront_url: str | None = Field(default=None, validate_default=True)
     cloudfront_binds_address: bool = False
@@ -112,6 +121,8 @@ class Settings(BaseModel):
     signer_key_file: Path = Path("keys/signer.json")
     publisher_key_file: Path = Path("keys/publisher.json")
     anchor_key_file: Path = Path("keys/anchor.json")
+    log_mirror_key_file: Path = Path("keys/log-mirror.json")
+    log_months_key_file: Path = Path("keys/log-months.json")
     findings_key_file: Path | None = None
     uploads_key_file: Path | None = None
     manifest_key_file: Path = Path("keys/manifest.key.pem")
@@ -209,6 +220,18 @@ class Settings(BaseModel):
     @classmethod
     def _endpoint(cls, value: str | None) -> str | None:
         return None if value is None else origin(value, like="https://s3.example.org", readable="the weights")
+
+    @field_validator("log_mirror", "log_months")
+    @classmethod
+    def _log_place(cls, value: str | None, known: ValidationInfo) -> str | None:
+        if value is not None and value.partition("/")[0] in {
+            known.data.get("s3_bucket"),
+            known.data.get("anchor_bucket"),
+        }:
+            raise ValueError("choose a bucket of its own: others can read it, or write to it")
+        if value is not None and known.field_name == "log_months" and not parquet_is_installed():
+            raise ValueError("pyarrow is not installed: add the extra `parquet`, or remove this")
+        return value
 
     @field_validator("signer_credentials")
     @classmethod

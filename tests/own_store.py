@@ -1,11 +1,28 @@
 """A world on an embedded store of its own, for tests that change the store's keys or its policy for everything."""
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from server.storage import keys
 from server.storage.embedded import EmbeddedStore, free_port
+from server.storage.objects import S3Objects
 from tests.world import WatchedResources, World, write_settings
+
+
+@contextmanager
+def own_bucket(world: World) -> Iterator[str]:
+    """The name of a new bucket in the world's store, which the publisher's key may write; it is emptied afterwards."""
+    made = world.settings
+    with S3Objects(
+        endpoint_url=made.s3_endpoint_url, region=made.s3_region, bucket=f"log-{uuid.uuid4().hex}",
+        addressing=made.s3_addressing, credentials=keys.read_s3_credentials(made.publisher_key_file),
+    ) as bucket:  # fmt: skip
+        bucket.ensure_bucket()
+        yield bucket.bucket
+        for key in bucket.list_keys(""):
+            bucket.delete(key)
 
 
 @contextmanager

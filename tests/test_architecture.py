@@ -77,6 +77,7 @@ TESTED_IN = {
     "domain/publish/patience": "domain/publish/test_publishing.py",  # which waits with it
     "domain/schema": "test_migrations.py",  # the tables against what the migrations make
     "log/row_order": "domain/audit/test_columns.py",  # two ids that were swapped, beside the other columns
+    "storage/log_bucket": "domain/audit/test_mirror.py",  # what is created once, and what is replaced
     "storage/attachments": "domain/release/test_finding_attachments.py",  # on the store, from announcing to saving
     "storage/embedded_config": "storage/test_embedded.py",  # texts that only the programs can judge
     "storage/signing_check": "storage/test_signing_s3.py",  # one signer against the other

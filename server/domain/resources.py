@@ -31,6 +31,7 @@ from server.storage.bucket_protection import BucketProtection
 from server.storage.cloudfront_keys import CloudFrontKey
 from server.storage.database import DATABASE_ERRORS, Database, DatabaseUnavailable, Moment
 from server.storage.issuer_keys import IssuerKeys
+from server.storage.log_bucket import LogBucket
 from server.storage.object_errors import ObjectStoreError
 from server.storage.objects import ObjectStore, S3Objects
 from server.storage.outside import Outside, OutsideError
@@ -276,6 +277,21 @@ class Resources:
         credentials = keys.read_s3_credentials(settings.anchor_key_file)
         return AnchorBucket(**self._store_address(), bucket=settings.anchor_bucket, credentials=credentials)
 
+    @cached_property
+    def log_mirror(self) -> LogBucket | None:
+        """Where the log's public part is mirrored; None when the settings name no place. Raises KeyFileError."""
+        return self._log_bucket(self.settings.log_mirror, self.settings.log_mirror_key_file)
+
+    @cached_property
+    def log_months(self) -> LogBucket | None:
+        """Likewise, where finished months of the log go as Parquet."""
+        return self._log_bucket(self.settings.log_months, self.settings.log_months_key_file)
+
+    def _log_bucket(self, place: str | None, key_file: Path) -> LogBucket | None:
+        if place is None:
+            return None
+        return LogBucket(place, **self._store_address(), credentials=keys.read_s3_credentials(key_file))
+
     def protection_of(self, bucket: str, key_file: Path) -> BucketProtection:
         """A bucket, to be asked what it keeps of deleted objects; to be closed. Raises KeyFileError."""
         return BucketProtection(**self._store_address(), bucket=bucket, credentials=keys.read_s3_credentials(key_file))
@@ -346,6 +362,8 @@ class Resources:
             "store",
             "bucket_policy",
             "anchor_bucket",
+            "log_mirror",
+            "log_months",
             "attachments",
             "uploads",
             "arrivals",

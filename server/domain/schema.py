@@ -3,7 +3,7 @@
 from server.domain import marks
 from server.domain.access import access_requests, clearances, quotas, refusals, reminders, signatures
 from server.domain.accounts import ceremonies, factors, invitations, password_resets
-from server.domain.audit import logs, verifications
+from server.domain.audit import logs, mirror, verifications
 from server.domain.delivery import alarms, deliveries, log_follower, reconciliation_run, seen_reads, statistics
 from server.domain.downloads import keyed_downloads, session_downloads
 from server.domain.identity import (
@@ -31,9 +31,9 @@ from server.storage.database import Base
 MODULES = (
     access_requests, agreements, alarms, authority, ceremonies, checkpoints, clearances, cuts, decisions, deliveries,
     descriptions, device_logins, entries, factors, finding_attachments, findings, invitations, keyed_downloads,
-    known_credentials, linked_identities, log_follower, logs, mails, marks, nodes, organizations, password_resets,
-    people, proposals, quotas, reconciliation_run, refusals, reminders, role_grants, sealing, seen_reads,
-    session_downloads, sessions, signatures, stages, statistics, support, tiers, token_uses, tokens, trust_records,
-    uploads, verifications, workload_tokens,
+    known_credentials, linked_identities, log_follower, logs, mails, marks, mirror, nodes, organizations,
+    password_resets, people, proposals, quotas, reconciliation_run, refusals, reminders, role_grants, sealing,
+    seen_reads, session_downloads, sessions, signatures, stages, statistics, support, tiers, token_uses, tokens,
+    trust_records, uploads, verifications, workload_tokens,
 )  # fmt: skip
 METADATA = Base.metadata

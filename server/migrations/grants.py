@@ -50,6 +50,7 @@ SEALER_WRITES: dict[str, tuple[str, ...]] = {
     "sealing_days": WRITE,
     "counted_logs": WRITE,
     "anchored_logs": WRITE,
+    "mirrored_logs": WRITE,
 }
 
 

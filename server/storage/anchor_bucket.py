@@ -12,8 +12,8 @@ from server.storage.objects import S3Objects
 class AnchorBucket(S3Objects):
     """A bucket of its own, with credentials that can create, read and list there, and nothing else."""
 
-    def create(self, key: str, content: bytes) -> bool:
-        """Store an object unless there is one by that key; returns whether it was stored.
+    def create(self, key: str, content: bytes, **headers: str) -> bool:
+        """Store an object unless there is one by that key; returns whether it was stored. headers: as boto3 names them.
 
         It goes with its hash: without one, the embedded store keeps an empty object when its writer dies before the
         body, and that could never be replaced.
@@ -22,7 +22,7 @@ class AnchorBucket(S3Objects):
         with typed_errors(f"create {key}"):
             try:
                 self._client.put_object(
-                    Bucket=self.bucket, Key=key, Body=content, ChecksumSHA256=checksum, IfNoneMatch="*"
+                    Bucket=self.bucket, Key=key, Body=content, ChecksumSHA256=checksum, IfNoneMatch="*", **headers
                 )
             except ClientError as error:
                 if status_of(error) == 412:

@@ -6,10 +6,11 @@ import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 
 from server.cli.log import Bars
-from server.domain.audit import sealer, verifying
+from server.domain.audit import months, sealer, verifying
 from server.domain.audit.verifying import Verified
 from server.domain.delivery import statistics
 from server.domain.downloads import issuing
@@ -271,3 +272,43 @@ def test_exposure_says_who_could_have_taken_a_stage_between_two_dates(operator: 
     operator(*question, by="cleared", code=1)
     operator(*question[:3], "--from", "2d", "--to", "1h", by="auditor", code=1)
     operator(*question[:3], "--from", "2d", by="auditor", code=2)
+
+
+def test_a_month_is_exported_as_parquet(operator: Operator, sqlite_world: World, tmp_path: Path) -> None:
+    """Mode 0600, as many rows as the JSONL of that month has lines; a month before the log is an empty file."""
+    target, month = tmp_path / "log.parquet", f"{sqlite_world.entries()[-1].appended_at:%Y-%m}"
+    answer = operator("log", "export", "--format", "parquet", "--month", month, "--to", target)
+    lines = operator("log", "export", "--month", month).out.splitlines()
+    rows = pyarrow.parquet.read_table(target).to_pylist()
+    assert [(row["leaf_index"], row["record"]) for row in rows] == [
+        (line["index"], line["record"]) for line in map(json.loads, lines)
+    ]
+    assert answer.out.startswith(f"Exported {len(rows)} entries from {month}-01T00:00:00Z until ")
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.glob("log.parquet*")] == ["log.parquet"]
+    operator("log", "export", "--format", "parquet", "--month", "2001-01", "--to", target)
+    assert pyarrow.parquet.read_table(target).num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--format", "parquet"), "Parquet needs a file"),
+        (("--month", "2027-13"), "is not a month"),
+        (("--month", "2027-01", "--since", "2027-01-01"), "Use either --month"),
+    ],
+)
+def test_wrong_use_of_months_is_exit_code_2(operator: Operator, words: tuple[str, ...], sentence: str) -> None:
+    """One line each."""
+    assert sentence in operator("log", "export", *words, code=2).line
+
+
+def test_without_pyarrow_the_line_says_what_to_install(
+    operator: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The extra is optional; nothing is left where the file would have been."""
+    monkeypatch.setattr(months, "parquet_is_installed", lambda: False)
+    answer = operator("log", "export", "--format", "parquet", "--to", tmp_path / "x.parquet", code=1)
+    assert "Parquet needs pyarrow" in answer.line
+    assert "weightgate-server[parquet]" in answer.line
+    assert list(tmp_path.glob("x.parquet*")) == []

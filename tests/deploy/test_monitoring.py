@@ -48,6 +48,10 @@ FIRES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         {"weightgate_log_anchor_timestamp_seconds": "4000x90"},
         {"weightgate_log_anchor_timestamp_seconds": "0+60x90"},
     ),
+    "WeightgateLogNotMirrored": (
+        {"weightgate_log_mirror_timestamp_seconds": "4000x90"},
+        {"weightgate_log_mirror_timestamp_seconds": "0+60x90"},
+    ),
     "WeightgateWorkerAway": (
         {"weightgate_worker_heartbeat_timestamp_seconds": "5200x90"},
         {
@@ -195,7 +199,7 @@ def exposed(sqlite_world: World, tmp_path: Path) -> bytes:
     counting.write()
     found = Health(sqlite_world.use).look()
     assert found.log is not None
-    found.log.anchored_at = found.log.beat_at = found.at
+    found.log.anchored_at = found.log.beat_at = found.log.mirrored_at = found.at
     outside = {health.STORE: Answer(True, 0.5)}
     metrics = InstanceMetrics(tmp_path / "metrics", "sqlite")
     metrics.look = replace(found, outside=outside, reconciled_at=found.at - timedelta(days=1))

@@ -42,7 +42,7 @@ def with_obstore() -> Reads:
 
 
 def with_pyarrow() -> Reads:
-    from pyarrow import fs  # type: ignore[import-not-found]
+    from pyarrow import fs
 
     address = urlsplit(ENDPOINT)
     files: Any = fs.S3FileSystem(endpoint_override=address.netloc, scheme=address.scheme, region="us-east-1")

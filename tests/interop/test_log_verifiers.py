@@ -15,14 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from server.domain.audit import mirror
 from server.log import entries, heads, notes, tiles, tree
+from server.log.entries import Log
 from server.log.heads import Head
 from server.log.notes import Signer, VerifierKey
 from server.log.proofs import Proof
 from tests.interop.log_folder import WrittenLog, bundles_of, write
 from tests.log.consistency import consistency_proof
 from tests.log.test_tree import LEAVES, READ, ROOTS, spoiled
+from tests.own_keys import give_own_keys
+from tests.own_store import own_bucket
 from tests.parts import missing
 from tests.prepare import GO_VERIFIERS, LOG_VERIFIERS
 from tests.world import World
@@ -167,6 +172,28 @@ def test_the_log_is_accepted_as_the_server_serves_it(verifier: Verifier, sqlite_
     done = verifier(tmp_path, vkey)
     assert done.returncode == 0, done.stderr
     flip(tmp_path / "tile" / "entries" / "000")
+    assert verifier(tmp_path, vkey).returncode == 1
+
+
+def test_the_log_is_accepted_from_its_mirror_alone(verifier: Verifier, sqlite_world: World, tmp_path: Path) -> None:
+    """Every object of the mirror in a real bucket, copied to a folder; refused when one of them is another."""
+    with own_bucket(sqlite_world) as name:
+        give_own_keys(sqlite_world, log_mirror=name, log_mirror_key_file=str(sqlite_world.settings.publisher_key_file))
+        with sqlite_world.use.database.transaction() as session:
+            for number in range(300):
+                entries.append(session, kind="test", at=sqlite_world.clock(), record={"number": number})
+            vkey = session.scalars(select(Log.vkey)).one()
+        sqlite_world.seal()
+        mirror.mirror(sqlite_world.use)
+        bucket = sqlite_world.use.log_mirror
+        assert bucket is not None
+        for key in bucket.list_keys(""):
+            path = tmp_path / key.partition("/")[2]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            bucket.download(key, path)
+    done = verifier(tmp_path, vkey)
+    assert done.returncode == 0, done.stderr
+    flip(tmp_path / "tile" / "0" / "000")
     assert verifier(tmp_path, vkey).returncode == 1
 
 

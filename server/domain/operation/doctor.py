@@ -14,7 +14,15 @@ from server.domain.entry_kinds import EntryKind
 from server.domain.identity.organizations import Organization
 from server.domain.mail import mails
 from server.domain.marks import AnotherInstance
-from server.domain.operation import bootstrap, delivery_probes, door_probes, key_files, node_checks, production
+from server.domain.operation import (
+    bootstrap,
+    delivery_probes,
+    door_probes,
+    key_files,
+    log_outlets,
+    node_checks,
+    production,
+)
 from server.domain.operation.door_probes import Wrong
 from server.domain.operation.readiness import NotReady, require_ready
 from server.domain.publish.manifests import ManifestError
@@ -358,9 +366,11 @@ CHECKS: tuple[tuple[str, Callable[[Resources], str]], ...] = (
     ("machines", _issuers),
     ("nodes", node_checks.agree),
     ("log replica", node_checks.log_replica),
+    ("log mirror", log_outlets.mirrored),
+    ("log months", log_outlets.months_are_kept),
 )
 OF_THE_DATABASE = production.OF_THE_DATABASE | {
-    "log", "matching keys", "issuing", "fetches", "ownership", "nodes", "log replica",
+    "log", "matching keys", "issuing", "fetches", "ownership", "nodes", "log replica", "log mirror", "log months",
 }  # fmt: skip
 # What only a key that can write shows. `weightgate-server init` makes it; further machines need none.
 OF_THE_PUBLISHER = frozenset({"bucket", "ownership", "clock", "signer", "public access", "signed URLs"})

@@ -44,6 +44,14 @@ def _of_log(log: Status, look: Look) -> Iterator[Family]:
         "When the log was last found or put in the anchor bucket.",
         log.anchored_at,
     )
+    if log.mirror_is_kept:
+        yield _gauge(
+            "weightgate_log_mirror_missing_entries", "Sealed entries that the mirror does not have yet.",
+            max(0, log.size - log.mirrored_size),
+        )  # fmt: skip
+    yield from _moment(
+        "weightgate_log_mirror_timestamp_seconds", "When the mirror last had the newest head.", log.mirrored_at
+    )
     yield from _moment(
         "weightgate_worker_heartbeat_timestamp_seconds",
         "When a worker last wrote its heartbeat, on whatever machine.",

@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import make_url
 
 from server import dates
-from server.domain.audit import heartbeat, log_status, sealer
+from server.domain.audit import heartbeat, log_status, mirror, sealer
 from server.domain.audit.log_status import Status
 from server.domain.mail import mails
 from server.domain.operation import doctor
@@ -24,6 +24,7 @@ from server.storage.outside import Answer
 LITTLE_ROOM_BYTES = 1 << 30  # issuing stops at far less, and a log grows
 BEATS_MISSED_AT_MOST = 3
 ANCHORS_MISSED_AT_MOST = 10
+MIRRORS_MISSED_AT_MOST = 20
 MAIL_WAITS_AT_MOST = timedelta(hours=1)  # a server that is started again makes nobody look
 STORE = "object store"  # as `Resources.outside` names it
 
@@ -167,6 +168,17 @@ def _anchors(use: Resources, found: Look) -> str:
     return f"last anchored on {dates.minute(log.anchored_at)}"
 
 
+def _mirror(use: Resources, found: Look) -> str:
+    if use.settings.log_mirror is None:
+        return "no mirror is kept"
+    log = _known(found)
+    at = log.mirrored_at or log.opened_at
+    if found.at - at > timedelta(seconds=MIRRORS_MISSED_AT_MOST * mirror.MIRROR_EVERY_SECONDS):
+        last = "never" if log.mirrored_at is None else f"last on {dates.minute(log.mirrored_at)}"
+        raise Wrong(f"the mirror was {last} up to date; it has {log.mirrored_size} of {log.size} entries")
+    return f"the mirror has {log.mirrored_size} of {log.size} entries"
+
+
 def _worker(_: Resources, found: Look) -> str:
     beat_at = _known(found).beat_at
     if beat_at is None:
@@ -233,6 +245,10 @@ _CHECKS: dict[str, tuple[Callable[[Resources, Look], str], str]] = {
     "database": (_database, "Start the database, or make room for it. deploy/runbooks.md#the-database-is-away"),
     "log": (_log, "Run `weightgate-server log status`. deploy/runbooks.md#the-log-is-stopped"),
     "anchors": (_anchors, "Look at the worker and at the anchor bucket. deploy/runbooks.md#the-log-is-not-anchored"),
+    "mirror": (
+        _mirror,
+        "See what the worker says about `mirror`. deploy/runbooks.md#the-mirror-is-behind",
+    ),
     "worker": (_worker, "Start the worker. deploy/runbooks.md#the-worker-is-away"),
     "store": (_store, "Start the store, or mend the way to it. deploy/runbooks.md#the-store-does-not-answer"),
     "clock": (_clock, "Run an NTP client on both machines. deploy/runbooks.md#clocks-differ"),

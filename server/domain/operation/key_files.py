@@ -67,8 +67,13 @@ def _openings(settings: Settings) -> list[Attempt]:
         openings.append(partial(S3Roots, settings.s3_key_file))
     if settings.uses_sts and settings.signer_credentials == "file":
         openings.append(partial(keys.read_s3_credentials, settings.sts_key_file))
-    if settings.anchor_bucket is not None:
-        openings.append(partial(keys.read_s3_credentials, settings.anchor_key_file))
+    for place, path in (
+        (settings.anchor_bucket, settings.anchor_key_file),
+        (settings.log_mirror, settings.log_mirror_key_file),
+        (settings.log_months, settings.log_months_key_file),
+    ):
+        if place is not None:
+            openings.append(partial(keys.read_s3_credentials, path))
     if settings.findings_key_file is not None:
         openings.append(partial(keys.read_s3_credentials, settings.findings_key_file))
     if settings.uploads_key_file is not None:

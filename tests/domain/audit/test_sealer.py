@@ -290,7 +290,7 @@ def test_two_logs_that_anchor_at_once_are_a_fork(anchored: World) -> None:
     head = newest(anchored)
     bucket, create = bucket_of(anchored), bucket_of(anchored).create
 
-    def other_first(key: str, content: bytes) -> bool:
+    def other_first(key: str, content: bytes, **headers: str) -> bool:
         create(key, anchored_note(anchored, head.size).encode())
         return create(key, content)
 

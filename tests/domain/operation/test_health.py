@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from server.domain.audit import heartbeat, logs
+from server.domain.audit.mirror import MirroredLog
 from server.domain.mail import mails
 from server.domain.meters import ProcessMeters
 from server.domain.operation import health
@@ -41,9 +42,11 @@ def running(world: World) -> Iterator[World]:
     """An instance whose worker has just done its work, and whose outside was asked."""
     heartbeat.beat(world.use)
     world.seal()
-    world.use.settings = world.settings.model_copy(update={"anchor_bucket": "anchors"})
+    world.use.settings = world.settings.model_copy(update={"anchor_bucket": "anchors", "log_mirror": "mirror"})
     with world.use.database.transaction() as session:
-        logs.note_anchored(session, logs.current(session).id, 1, world.clock())
+        log, size = logs.current(session), len(world.entries())
+        logs.note_anchored(session, log.id, 1, world.clock())
+        session.add(MirroredLog(log_id=log.id, size=size - 1, mirrored_at=world.clock()))
     world.use.outside.look()
     yield world
     world.use.settings = world.settings
@@ -60,7 +63,8 @@ def test_a_running_instance_is_well(running: World, tmp_path: Path) -> None:
     assert abs(found["weightgate_clock_skew_seconds[store]"]) < 5
     assert found["weightgate_disk_free_bytes[data]"] > 0
     now = running.clock().timestamp()
-    for moment in ("look", "log_anchor", "worker_heartbeat"):
+    assert found["weightgate_log_mirror_missing_entries"] == 1
+    for moment in ("look", "log_anchor", "log_mirror", "worker_heartbeat"):
         assert abs(now - found[f"weightgate_{moment}_timestamp_seconds"]) < 60
 
 
@@ -89,7 +93,8 @@ BROKEN: dict[str, tuple[Callable[[World], None], set[str], str, float]] = {
     "unsealed": (_unsealed, {"log", "issuing"}, "weightgate_log_unsealed_entries", 1),
     "stopped": (_stopped, {"log", "issuing"}, "weightgate_log_stopped", 1),
     "worker away": (_silent, {"worker"}, "weightgate_part_ok[worker]", 0),
-    "not anchored": (_unanchored, {"worker", "anchors"}, "weightgate_part_ok[anchors]", 0),
+    "not mirrored": (_unanchored, {"worker", "anchors", "mirror"}, "weightgate_part_ok[mirror]", 0),
+    "not anchored": (_unanchored, {"worker", "anchors", "mirror"}, "weightgate_part_ok[anchors]", 0),
 }
 
 

@@ -1,0 +1,276 @@
+"""Months of the log as Parquet, for DuckDB, Athena and Spark: each finished one in the operator's bucket, once.
+
+A file's name is a digest of the entries in it, so a month that is there is compared by listing. What is there and
+differs is never replaced: a month changes only when an entry in it is erased, and a person decides what then happens to
+the copy. The columns are described in docs/log-months.md.
+"""
+
+import hashlib
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Self
+
+import orjson
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session
+
+from server.domain.errors import NotPossible
+from server.domain.resources import Resources
+from server.log import tree
+from server.log.entries import Log, LogEntry
+from server.settings import parquet_is_installed
+from server.storage.database import AnyRow
+from server.storage.log_bucket import LogBucket
+
+KEEP_EVERY_SECONDS = 3600
+COMPARED_EVERY = timedelta(days=1)
+SETTLED_AFTER = timedelta(hours=1)  # machines' clocks differ by a minute, and what is written stays
+ROWS_AT_ONCE = 500
+GROUP_ROWS, GROUP_BYTES = 20_000, 64_000_000  # of a row group, which is held in memory
+DIGEST_HEX = 32
+MONTH = re.compile(r"(?P<year>20[0-9]{2})-(?P<month>0[1-9]|1[0-2])")
+INSTALL = "Install it with the server: `uv pip install 'weightgate-server[parquet]'`, or `pip install pyarrow`."
+Progress = Callable[[int, int], None]
+
+
+class MonthDiffers(Exception):
+    """What is in the bucket is not what the log has of that month. The text says what to do."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Month:
+    """A calendar month, in UTC."""
+
+    year: int
+    month: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `2027-01`. Raises ValueError."""
+        found = MONTH.fullmatch(text)
+        if found is None:
+            raise ValueError("write year and month, such as 2027-01")
+        return cls(int(found["year"]), int(found["month"]))
+
+    @classmethod
+    def of(cls, at: datetime) -> Self:
+        at = at.astimezone(UTC)
+        return cls(at.year, at.month)
+
+    @property
+    def since(self) -> datetime:
+        return datetime(self.year, self.month, 1, tzinfo=UTC)
+
+    @property
+    def until(self) -> datetime:
+        return self.next.since
+
+    @property
+    def next(self) -> Self:
+        return type(self)(self.year + self.month // 12, self.month % 12 + 1)
+
+    @property
+    def folder(self) -> str:
+        """Where its file is, in the form that DuckDB, Athena and Spark read columns from."""
+        return f"year={self.year}/month={self.month:02d}/"
+
+    def __str__(self) -> str:
+        return f"{self.year}-{self.month:02d}"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A Parquet file that was written. digest: of its entries, which names the file in the bucket."""
+
+    entries: int
+    digest: str
+
+
+def write(use: Resources, path: Path, since: datetime | None, until: datetime | None) -> Written:
+    """Write the sealed entries of a time to a file, in the order of the tree. In bounded memory.
+
+    since: included; until: not. Raises NotPossible without pyarrow, OSError.
+    """
+    if not parquet_is_installed():
+        raise NotPossible("Parquet needs pyarrow, which is not installed.", next_step=INSTALL)
+    import pyarrow.parquet  # 30 MB that nothing else here needs
+
+    count, digest = 0, hashlib.sha256()
+    schema = _schema()
+    with (
+        use.log_reading.newest() as session,
+        pyarrow.parquet.ParquetWriter(path, schema, compression="zstd", write_page_index=True) as writer,
+    ):
+        for group in _groups(_counted(_rows(session, _sealed(since, until)), digest)):
+            columns = [pyarrow.array([row[name] for row in group], field.type) for name, field in _named(schema)]
+            writer.write_table(pyarrow.Table.from_arrays(columns, schema=schema))
+            count += len(group)
+    return Written(count, digest.hexdigest()[:DIGEST_HEX])
+
+
+class Keeper:
+    """Puts finished months where the settings say, and compares those that are there, once a day."""
+
+    def __init__(self, use: Resources) -> None:
+        self._use = use
+        self._compared: dict[Month, datetime] = {}
+
+    def keep(self) -> list[Month]:
+        """Write each finished month that is missing; returns those. Raises MonthDiffers, ObjectStoreError.
+
+        One that differs does not keep the others from being written.
+        """
+        if self._use.log_months is None:
+            return []
+        written, differing = [], []
+        for month in finished(self._use):
+            now = self._use.clock()
+            if now - self._compared.get(month, datetime.min.replace(tzinfo=UTC)) < COMPARED_EVERY:
+                continue
+            try:
+                if _keep(self._use, self._use.log_months, month):
+                    written.append(month)
+                self._compared[month] = now
+            except MonthDiffers as error:
+                differing.append(str(error))
+        if differing:
+            raise MonthDiffers("; ".join(differing))
+        return written
+
+
+def finished(use: Resources) -> list[Month]:
+    """Every month that has passed since the log began, but for one that has an entry which waits to be sealed."""
+    with use.database.reading() as session:
+        first = session.scalar(select(LogEntry.appended_at).order_by(LogEntry.id).limit(1))
+        oldest = session.scalar(select(func.min(LogEntry.appended_at)).where(LogEntry.leaf_index.is_(None)))
+    months: list[Month] = []
+    if first is None:
+        return months
+    month, now = Month.of(first), use.clock()
+    while month.until + SETTLED_AFTER <= now and (oldest is None or month.until <= oldest):
+        months.append(month)
+        month = month.next
+    return months
+
+
+def missing(use: Resources) -> list[Month]:
+    """The finished months that have no file in the bucket. Raises ObjectStoreError."""
+    if use.log_months is None:
+        return []
+    bucket = use.log_months
+    return [month for month in finished(use) if not bucket.list_keys(f"{bucket.folder}{month.folder}")]
+
+
+def _keep(use: Resources, bucket: LogBucket, month: Month) -> bool:
+    """Write a month unless it is there. Raises MonthDiffers."""
+    prefix = f"{bucket.folder}{month.folder}"
+    found = [key for key in bucket.list_keys(prefix) if key.endswith(".parquet")]
+    with use.log_reading.newest() as session:
+        digest = _digest(session, month)
+    key = f"{prefix}{digest}.parquet"
+    if found:
+        if found != [key]:
+            raise MonthDiffers(
+                f"the bucket has another {month} than the log: {', '.join(found)}. If an entry was erased since, "
+                "delete the file, and it is written again; if not, run `weightgate-server log verify`"
+            )
+        return False
+    with tempfile.TemporaryDirectory(prefix="weightgate-month-") as place:
+        path = Path(place) / "month.parquet"
+        if write(use, path, month.since, month.until).digest != digest:
+            raise MonthDiffers(f"the log's {month} changed while it was written; it is tried again")
+        with path.open("rb") as stream:
+            sha256_hex = hashlib.file_digest(stream, "sha256").hexdigest()
+        bucket.upload(key, path, sha256_hex, path.stat().st_size, lambda _: None)
+    return True
+
+
+def _sealed(since: datetime | None, until: datetime | None) -> list[ColumnElement[bool]]:
+    chosen: list[ColumnElement[bool]] = [LogEntry.leaf_index.is_not(None)]
+    if since is not None:
+        chosen.append(LogEntry.appended_at >= since)
+    if until is not None:
+        chosen.append(LogEntry.appended_at < until)
+    return chosen
+
+
+_OF_DIGEST = (LogEntry.leaf_index, LogEntry.commitment, (func.length(LogEntry.record) == 0).label("is_erased"))
+_ALL = (
+    *_OF_DIGEST, LogEntry.appended_at, LogEntry.kind, LogEntry.person, LogEntry.stage, LogEntry.subject, LogEntry.code,
+    LogEntry.salt, LogEntry.record,
+)  # fmt: skip
+
+
+def _digest(session: Session, month: Month) -> str:
+    """Of the entries of a month: their logs, places and commitments, and which of them were erased."""
+    digest = hashlib.sha256()
+    for _ in _counted(_rows(session, _sealed(month.since, month.until), _OF_DIGEST), digest):
+        pass
+    return digest.hexdigest()[:DIGEST_HEX]
+
+
+def _counted(rows: Iterator[tuple[str, AnyRow]], digest: Any) -> Iterator[tuple[str, AnyRow]]:
+    for origin, row in rows:
+        digest.update(f"{origin}\n{row.leaf_index}\n{int(row.is_erased)}\n".encode() + row.commitment)
+        yield origin, row
+
+
+def _rows(
+    session: Session, chosen: list[ColumnElement[bool]], columns: tuple[Any, ...] = _ALL
+) -> Iterator[tuple[str, AnyRow]]:
+    """The entries with their log's origin, one log after the other, each in the order of its tree."""
+    for log_id, origin in session.execute(select(Log.id, Log.origin).order_by(Log.id)).all():
+        query = select(*columns).where(LogEntry.log_id == log_id, *chosen)
+        query, place = query.order_by(LogEntry.leaf_index).limit(ROWS_AT_ONCE), -1
+        while rows := session.execute(query.where(LogEntry.leaf_index > place)).all():
+            yield from ((origin, row) for row in rows)
+            place = rows[-1].leaf_index
+
+
+def _groups(rows: Iterator[tuple[str, AnyRow]]) -> Iterator[list[dict[str, Any]]]:
+    group: list[dict[str, Any]] = []
+    size_bytes = 0
+    for origin, row in rows:
+        group.append(_values(origin, row))
+        size_bytes += len(row.record)
+        if len(group) == GROUP_ROWS or size_bytes >= GROUP_BYTES:
+            yield group
+            group, size_bytes = [], 0
+    if group:
+        yield group
+
+
+def _values(origin: str, row: AnyRow) -> dict[str, Any]:
+    """The columns of a row; of an erased entry the place and the commitment, which stay."""
+    record = orjson.loads(row.record) if row.record else {}
+    actor = record.get("actor", {})
+    return {
+        "log": origin, "leaf_index": row.leaf_index, "time": row.appended_at, "kind": row.kind,
+        "organization": record.get("organization") or actor.get("organization"), "person": row.person,
+        "stage": row.stage, "subject": row.subject, "code": row.code, "record": row.record.decode() or None,
+        "salt": row.salt or None, "commitment": row.commitment, "leaf_hash": tree.leaf_hash(row.commitment),
+    }  # fmt: skip
+
+
+def _named(schema: Any) -> Iterator[tuple[str, Any]]:
+    return ((field.name, field) for field in schema)
+
+
+def _schema() -> Any:
+    """Source: docs/log-months.md, which a test compares."""
+    import pyarrow as pa
+
+    return pa.schema([
+        pa.field("log", pa.string(), nullable=False),
+        pa.field("leaf_index", pa.int64(), nullable=False),
+        pa.field("time", pa.timestamp("ms", "UTC"), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        *(pa.field(name, pa.string()) for name in ("organization", "person", "stage", "subject", "code", "record")),
+        pa.field("salt", pa.binary(32)),
+        pa.field("commitment", pa.binary(32), nullable=False),
+        pa.field("leaf_hash", pa.binary(32), nullable=False),
+    ])  # fmt: skip
