@@ -26,6 +26,7 @@ from server.domain.audit import clocks, erasure, exports, exposure, exposure_for
 from server.domain.audit.exports import Format
 from server.domain.audit.log_status import Status
 from server.domain.audit.verifying import Verified
+from server.domain.audit.witnessing import Seen
 from server.domain.callers import Caller
 from server.domain.delivery import reconciliation, statistics
 from server.domain.delivery.reconciliation import Summary
@@ -189,6 +190,7 @@ def status(instance: Instance, as_json: bool) -> None:
     """Show the log's size, head, anchors and alarms. Exit code 0 if downloads can be issued, 1 if not."""
     found = log_status.status(instance.use)
     body = {name: plain(value) for name, value in asdict(found).items()}
+    body["witnesses"] = [{name: plain(value) for name, value in asdict(one).items()} for one in found.witnesses]
     show(as_json, body | {"can_issue": not found.problems}, "\n".join(_lines(found)))
     sys.exit(1 if found.problems else 0)
 
@@ -207,6 +209,7 @@ def _lines(found: Status) -> list[str]:
         ("unsealed", waiting),
         ("stopped", f"{plain(found.stopped_at)}: {found.stop_reason}" if found.stop_reason is not None else "no"),
         ("newest anchor", anchored),
+        *(("witness", _witness_words(witness)) for witness in found.witnesses),
         ("alarms", ", ".join(f"{kind} {count}" for kind, count in found.alarms.items()) or "none"),
         ("last reconciled", plain(found.reconciled_at) or "never"),
     ]
@@ -214,6 +217,13 @@ def _lines(found: Status) -> list[str]:
         rows.append(("charts", f"{found.uncounted} entries still to be counted"))
     lines = [f"{name:<16} {value}" for name, value in rows]
     return [*lines, *(f"PROBLEM: {problem}" for problem in found.problems)]
+
+
+def _witness_words(witness: Seen) -> str:
+    last = f"cosigned {witness.size} entries, last on {plain(witness.cosigned_at)}" if witness.cosigned_at else "new"
+    fault = "" if witness.fault is None else f"; now {witness.fault}"
+    mark = "CONTRADICTS: " if witness.contradicts else "AWAY: " if witness.away else ""
+    return f"{mark}{witness.name}: {last}{fault}"
 
 
 @log.command("exposure")

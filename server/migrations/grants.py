@@ -11,7 +11,10 @@ from sqlalchemy import Connection, create_engine, inspect, make_url, pool, text
 from server.migrations import turns
 
 # Never written by the web, though it appends entries.
-LOG_TABLES = frozenset({"logs", "log_entries", "log_tiles", "log_heads", "alembic_version", "instance_id", "authority"})
+LOG_TABLES = frozenset({
+    "logs", "log_entries", "log_tiles", "log_heads", "cosignatures", "witness_views", "alembic_version", "instance_id",
+    "authority",
+})  # fmt: skip
 # Given by a sequence and by the sealer: who appends chooses neither.
 NOT_APPENDED = frozenset({"id", "leaf_index"})
 APPEND = "append"
@@ -48,6 +51,8 @@ SEALER_WRITES: dict[str, tuple[str, ...]] = {
     "sealing_days": WRITE,
     "counted_logs": WRITE,
     "anchored_logs": WRITE,
+    "cosignatures": WRITE,
+    "witness_views": WRITE,
 }
 
 

@@ -6,7 +6,8 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from server.domain.audit import heartbeat, logs, sealer
+from server.domain.audit import heartbeat, logs, sealer, witnessing
+from server.domain.audit.witnessing import Seen
 from server.domain.callers import Caller
 from server.domain.delivery import alarms, statistics
 from server.domain.delivery.alarms import Alarm
@@ -42,6 +43,7 @@ class Status:
     anchors_are_kept: bool = False
     anchored_at: datetime | None = None  # when a worker last kept or found the newest head there
     anchored_size: int | None = None  # of the newest anchor
+    witnesses: list[Seen] = field(default_factory=list)  # those of the settings
     alarms: dict[str, int] = field(default_factory=dict)  # raised so far, by kind
     reconciled_at: datetime | None = None
     uncounted: int = 0  # sealed entries that no chart shows yet
@@ -76,6 +78,7 @@ def known(use: Resources) -> Status:
         found.beat_at = heartbeat.last(session)
         if (anchored := logs.anchored(session, log)) is not None:
             found.anchored_at = anchored.anchored_at
+        found.witnesses = witnessing.seen(session, use, log)
         if found.oldest_unsealed_at is not None:
             found.oldest_unsealed_seconds = max(0, int((at - found.oldest_unsealed_at).total_seconds()))
         counted = select(Alarm.kind, func.count()).group_by(Alarm.kind).order_by(Alarm.kind)

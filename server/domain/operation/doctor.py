@@ -14,7 +14,15 @@ from server.domain.entry_kinds import EntryKind
 from server.domain.identity.organizations import Organization
 from server.domain.mail import mails
 from server.domain.marks import AnotherInstance
-from server.domain.operation import bootstrap, delivery_probes, door_probes, key_files, node_checks, production
+from server.domain.operation import (
+    bootstrap,
+    delivery_probes,
+    door_probes,
+    key_files,
+    node_checks,
+    production,
+    witness_checks,
+)
 from server.domain.operation.door_probes import Wrong
 from server.domain.operation.readiness import NotReady, require_ready
 from server.domain.publish.manifests import ManifestError
@@ -347,6 +355,7 @@ CHECKS: tuple[tuple[str, Callable[[Resources], str]], ...] = (
     ("bucket", _bucket),
     ("ownership", _ownership),
     ("anchors", _anchors),
+    ("witnesses", witness_checks.cosign),
     ("clock", _clock),
     ("signer", _signer_reads_only),
     ("public access", _closed),

@@ -167,6 +167,16 @@ def _anchors(use: Resources, found: Look) -> str:
     return f"last anchored on {dates.minute(log.anchored_at)}"
 
 
+def _witnesses(use: Resources, found: Look) -> str:
+    if not use.settings.witnesses:
+        return "no outside witness is named"
+    seen = _known(found).witnesses
+    wrong = [f"{one.name}: {one.fault}" for one in seen if one.contradicts or one.away]
+    if wrong:
+        raise Wrong(*wrong)
+    return f"{len(seen)} witnesses cosign the log"
+
+
 def _worker(_: Resources, found: Look) -> str:
     beat_at = _known(found).beat_at
     if beat_at is None:
@@ -233,6 +243,7 @@ _CHECKS: dict[str, tuple[Callable[[Resources, Look], str], str]] = {
     "database": (_database, "Start the database, or make room for it. deploy/runbooks.md#the-database-is-away"),
     "log": (_log, "Run `weightgate-server log status`. deploy/runbooks.md#the-log-is-stopped"),
     "anchors": (_anchors, "Look at the worker and at the anchor bucket. deploy/runbooks.md#the-log-is-not-anchored"),
+    "witnesses": (_witnesses, "Run `weightgate-server log status`. deploy/runbooks.md#a-witness-does-not-cosign"),
     "worker": (_worker, "Start the worker. deploy/runbooks.md#the-worker-is-away"),
     "store": (_store, "Start the store, or mend the way to it. deploy/runbooks.md#the-store-does-not-answer"),
     "clock": (_clock, "Run an NTP client on both machines. deploy/runbooks.md#clocks-differ"),
