@@ -26,6 +26,7 @@ CFN_LINT = CACHE / "cfn-lint"
 GIFTLESS = CACHE / "giftless"  # only for the bench
 IAM_SIMULATE = CACHE / "iam-simulate"
 WITNESS = CACHE / "witness"
+SWIFT = CACHE / "swift"
 OLDER_HUB_LINES = ("1.33", "0.36")
 OLDEST_PYTHON = "3.10"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -94,6 +95,11 @@ def log_verifiers() -> None:
 def witness() -> None:
     """An environment of its own with aics-witness, a witness of logs that is a whole server; it needs Python 3.12."""
     _environment(WITNESS, INTEROP / "witness.txt", _python("3.12"))
+
+
+def swift() -> None:
+    """An environment of its own with OpenStack Swift, a store with an S3 API: about 10 s and 90 MB."""
+    _environment(SWIFT, INTEROP / "swift.txt")
 
 
 def browser() -> None:
@@ -231,7 +237,7 @@ def _uv(*arguments: str | Path) -> None:
 
 PYTHON_PARTS = (
     real_model, transformers, hub_lines, log_verifiers, oldest_python, oras, downloaders, runai, s3_libraries, s3_torch,
-    cfn_lint, witness,
+    cfn_lint, witness, swift,
 )  # fmt: skip
 DEBIAN_PARTS = (browser, go_verifiers, redis, prometheus, aria2, rclone, skopeo, radosgw, oidc_provider, iam_simulate)
 
