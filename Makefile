@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA ?= var
 
-.PHONY: help install demo serve cluster load prepare test lint screenshots lighthouse bench faults sbom lock clean
+.PHONY: help install demo serve cluster load prepare test lint screenshots lighthouse bench faults sbom wheels lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -74,6 +74,14 @@ bench: install ## Run the benchmarks; writes tests/bench/RESULTS.md
 
 sbom: install ## Write what a server is made of to build/sbom.json (CycloneDX)
 	$(BIN)/python docs/sbom.py
+
+wheels: install ## Build the wheels of server and client to build/wheels; one commit always gives the same bytes
+	rm -rf build/source build/wheels && mkdir -p build/source build/wheels
+	umask 022 && git archive HEAD | tar --extract --no-same-permissions --directory build/source
+	umask 022 && for part in . client; do (cd build/source/$$part && SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
+	  $(CURDIR)/$(BIN)/python -c 'import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])' \
+	  $(CURDIR)/build/wheels) || exit 1; done
+	sha256sum build/wheels/*
 
 lock: install ## Resolve requirements.lock again from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \

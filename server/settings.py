@@ -29,6 +29,8 @@ from server.settings_sources import NOT_SETTINGS as NOT_SETTINGS
 from server.settings_sources import PREFIX as PREFIX
 from server.settings_sources import SettingsError as SettingsError
 from server.settings_sources import from_environment, from_file, sentence
+from server.witnesses import AT_MOST as WITNESSES_AT_MOST
+from server.witnesses import Witness
 from server.workload_issuers import AT_MOST as ISSUERS_AT_MOST
 from server.workload_issuers import WorkloadIssuer
 
@@ -156,6 +158,7 @@ class Settings(BaseModel):
     upload_bytes_per_person: int = Field(default=2 * 2**40, ge=2**20, lt=2**53)
     token_lifetime_days: int = Field(default=90, ge=1, le=90)
     log_host: HostName
+    witnesses: tuple[Witness, ...] = Field(default=(), max_length=WITNESSES_AT_MOST)
 
     workload_issuers: tuple[WorkloadIssuer, ...] = Field(default=(), max_length=ISSUERS_AT_MOST)
 
@@ -331,6 +334,13 @@ class Settings(BaseModel):
             raise ValueError("remove this or smtp_url: emails are either shown or sent")
         return value
 
+    @field_validator("witnesses")
+    @classmethod
+    def _witnesses(cls, value: tuple[Witness, ...]) -> tuple[Witness, ...]:
+        if len({one.name for one in value}) < len(value):
+            raise ValueError("two of them have the same name; a cosignature must say whose it is")
+        return value
+
     @field_validator("workload_issuers")
     @classmethod
     def _workload_issuers(cls, value: tuple[WorkloadIssuer, ...]) -> tuple[WorkloadIssuer, ...]:
@@ -357,10 +367,9 @@ class Settings(BaseModel):
             value = getattr(self, name)
             if isinstance(value, Path):
                 object.__setattr__(self, name, self.folder / value)
-        issuers = tuple(one.starting_at(self.folder) for one in self.workload_issuers)
-        object.__setattr__(self, "workload_issuers", issuers)
-        providers = tuple(one.starting_at(self.folder) for one in self.identity_providers)
-        object.__setattr__(self, "identity_providers", providers)
+        for name in ("witnesses", "workload_issuers", "identity_providers"):
+            listed = tuple(one.starting_at(self.folder) for one in getattr(self, name))
+            object.__setattr__(self, name, listed)
         for name in ("database_url", "sealer_database_url", "migration_database_url"):
             value = getattr(self, name)
             if value is not None and (match := re.fullmatch(r"sqlite:///([^/].*)", value)):

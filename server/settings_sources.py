@@ -54,12 +54,12 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 def _value_of(name: str, text: str) -> Any:
     if name in {"trusted_proxies", "workload_issuers"}:
         return [part.strip() for part in text.split(",") if part.strip()]
-    if name != "identity_providers":
+    if name not in {"identity_providers", "witnesses"}:
         return text
     try:
         return json.loads(text)
     except ValueError:
-        raise SettingsError(f"{PREFIX}IDENTITY_PROVIDERS: write a JSON array, or set it in {FILE_NAME}") from None
+        raise SettingsError(f"{PREFIX}{name.upper()}: write a JSON array, or set it in {FILE_NAME}") from None
 
 
 def sentence(error: Any, variables: Mapping[str, Any]) -> str:

@@ -25,6 +25,9 @@ S3_TORCH = CACHE / "s3-torch"
 CFN_LINT = CACHE / "cfn-lint"
 GIFTLESS = CACHE / "giftless"  # only for the bench
 IAM_SIMULATE = CACHE / "iam-simulate"
+WITNESS = CACHE / "witness"
+SWIFT = CACHE / "swift"
+HELM = CACHE / "helm"
 OLDER_HUB_LINES = ("1.33", "0.36")
 OLDEST_PYTHON = "3.10"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -88,6 +91,21 @@ def go_verifiers() -> None:
 def log_verifiers() -> None:
     """An environment of its own with tlog-scales and witness-log, which verify and cosign the log."""
     _environment(LOG_VERIFIERS, INTEROP / "log-verifiers.txt")
+
+
+def witness() -> None:
+    """An environment of its own with aics-witness, a witness of logs that is a whole server; it needs Python 3.12."""
+    _environment(WITNESS, INTEROP / "witness.txt", _python("3.12"))
+
+
+def swift() -> None:
+    """An environment of its own with OpenStack Swift, a store with an S3 API: about 10 s and 90 MB."""
+    _environment(SWIFT, INTEROP / "swift.txt")
+
+
+def helm() -> None:
+    """An environment of its own with Helm's library and Kubernetes' schemas: about 4 s and 400 MB."""
+    _environment(HELM, ROOT / "tests" / "deploy" / "helm.txt")
 
 
 def browser() -> None:
@@ -225,7 +243,7 @@ def _uv(*arguments: str | Path) -> None:
 
 PYTHON_PARTS = (
     real_model, transformers, hub_lines, log_verifiers, oldest_python, oras, downloaders, runai, s3_libraries, s3_torch,
-    cfn_lint,
+    cfn_lint, witness, swift, helm,
 )  # fmt: skip
 DEBIAN_PARTS = (browser, go_verifiers, redis, prometheus, aria2, rclone, skopeo, radosgw, oidc_provider, iam_simulate)
 

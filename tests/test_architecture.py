@@ -54,7 +54,7 @@ TESTED_IN = {
     "domain/identity/trust_records": "web/portal/partner/test_trust_records.py",  # what its form refuses, too
     "domain/identity/workload_tokens": "domain/identity/test_exchanges.py",  # which writes them
     "storage/bucket_protection": "domain/operation/test_production.py",  # which asks a real bucket
-    "storage/bounded_get": "web/api/test_token_exchange.py",  # issuers that answer badly, at both doors
+    "storage/bounded_fetch": "web/api/test_token_exchange.py",  # issuers that answer badly, at both doors
     "domain/audit/live_rows": "domain/audit/test_live_tables.py",  # what is compared there
     "domain/audit/log_rows": "domain/audit/test_columns.py",  # rows of the log beside its entries
     "domain/audit/world": "domain/audit/test_replay.py",
@@ -65,6 +65,7 @@ TESTED_IN = {
     "domain/identity/proposals": "domain/operation/test_carrying_out.py",
     "domain/identity/role_grants": "domain/identity/test_second_person.py",
     "domain/operation/node_checks": "domain/operation/test_nodes.py",  # what is told of them
+    "domain/operation/witness_checks": "domain/audit/test_witnessing.py",  # what real witnesses say to it
     "domain/mail/ending_notices": "domain/access/test_endings.py",  # what is told, and when
     "domain/mail/decision_notices": "domain/decisions/test_execution.py",  # sent by what is decided
     "domain/mail/finding_notices": "domain/access/test_finding_reports.py",  # and beside each act that tells somebody

@@ -59,6 +59,8 @@ FORBIDDEN = {
         "a grown tile": "UPDATE log_tiles SET data = data || '1'",
         "a head": "INSERT INTO log_heads (log_id, size, root, note, sealed_at) VALUES (1, 1000000, '', '', now())",
         "another head": "UPDATE log_heads SET size = 1000000",
+        "a cosignature": "INSERT INTO cosignatures VALUES (1, 1, 'x', 'x', now())",
+        "what a witness said": "UPDATE witness_views SET fault = NULL",
         "a stopped log": "UPDATE logs SET stop_reason = 'stopped'",
         "a log that goes on": "UPDATE logs SET stop_reason = NULL, stopped_at = NULL",
         "a log": "INSERT INTO logs (name, origin, created_at, vkey, receipt_vkey) VALUES ('x', 'x', now(), '', '')",

@@ -62,6 +62,17 @@ def provider(change: str = "") -> str:
 
 
 PROVIDER = provider()
+# Of the same key, once as a witness's and once as a log's.
+VKEY = "witness.example.org/w1+88acdbe8+BOpKbGPinFIKvvVQexMuxfmVR3auvr57kkIe6mkURtIs"
+LOG_VKEY = "witness.example.org/w1+62d60c02+AepKbGPinFIKvvVQexMuxfmVR3auvr57kkIe6mkURtIs"
+
+
+def witness(key: str = "vkey", value: str | None = None) -> str:
+    """A witness in one line, with one key as it should not be."""
+    fields = {"url": "https://w.example/w1", "vkey": VKEY} | ({} if value is None else {key: value})
+    return "{ " + ", ".join(f'{name} = "{one}"' for name, one in fields.items()) + " }"
+
+
 BAD = {
     "public_url": [
         '"http://weights.example.org"', '"weights.example.org"', '"https://weights.example.org/gate"', '"https://"',
@@ -142,6 +153,14 @@ BAD = {
         '["https://issuer.example.org?x"]', '["https://issuer.example.org/#x"]', '["https://a b"]', "[7]", '"https://x.y"',
         '["https://x.y", "https://x.y"]', '[{ url = "https://x.y", other = "x" }]', '[{ jwks_file = "x" }]',
         '["https://x.y:0"]', f'["https://{"x" * 500}"]', '["https://issuer.exämple.org"]',
+    ],
+    "witnesses": [
+        "[7]", '"https://w.example"', f"[{witness('url', 'http://w.example')}]", f"[{witness('url', 'w.example')}]",
+        f"[{witness('url', 'https://w.example/')}]", f"[{witness('url', 'https://u:hush@w.example')}]",
+        f"[{witness('url', 'https://w.example?x')}]", f"[{witness('vkey', 'w.example')}]", f"[{witness('vkey', '')}]",
+        f"[{witness('vkey', VKEY.replace('b', 'c', 1))}]", f"[{witness('vkey', LOG_VKEY)}]",
+        f"[{witness('vkey', VKEY + 'x')}]", f"[{witness('name', 'x')}]", f"[{witness()}, {witness()}]",
+        f"[{', '.join([witness()] * 21)}]", '[{ url = "https://w.example" }]',
     ],
     "log_host": ['"Weights.example.org"', '"a/b"', '""', '"a b"', '"https://x"'],
     "smtp_url": [

@@ -93,6 +93,24 @@ class Signer:
         return f"{text}\n{self.line(text)}"
 
 
+class Cosigner:
+    """A witness's key under a name. Source: C2SP tlog-cosignature, Ed25519 signed message."""
+
+    def __init__(self, name: str, seed: bytes) -> None:
+        self.name = name
+        self._private = Ed25519PrivateKey.from_private_bytes(sha256(seed))
+        public = self._private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        self._key_id = sha256(name.encode() + b"\n\x04" + public)[:4]
+        typed = b64(b"\x04" + public)
+        self.vkey = f"{name}+{self._key_id.hex()}+{typed}"
+
+    def line(self, note: str, at: int) -> str:
+        """Its line under a head; at: seconds since 1970."""
+        text = note.partition("\n\n")[0] + "\n"
+        signature = self._private.sign(f"cosignature/v1\ntime {at}\n{text}".encode())
+        return f"— {self.name} {b64(self._key_id + at.to_bytes(8, 'big') + signature)}\n"
+
+
 def _k(n: int) -> int:
     """The largest power of two smaller than n."""
     k = 1

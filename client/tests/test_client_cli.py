@@ -144,7 +144,7 @@ def test_json_has_the_same_as_the_line(far: FarSide, partner: Partner) -> None:
     assert found == {
         "result": "proven", "code": "proven", "exit_code": 0, "download": answer["id"], "log": far.origin,
         "index": 0, "size": 1, "remembered_size": None, "promised_by": "2026-01-01T00:01:00.000Z",
-        "retry_after_seconds": None, "evidence": [],
+        "retry_after_seconds": None, "evidence": [], "witnesses": [],
     }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,11 @@ from weightgate.download.patience import SECONDS, Patience
 from weightgate.download.progress import Event, Progress
 from weightgate.download.verifying import Verified
 from weightgate.http import Server
+from weightgate.log import answer, keys, memory, verification
+from weightgate.log.verification import Findings, Question
+from weightgate.log.witnesses import demanded
 from weightgate.upload.uploading import Published, Upload
-from weightgate.verdicts import CannotTell, Malformed, Refuted, WrongUse
+from weightgate.verdicts import CannotTell, Malformed, Refuted, Verdict, WrongUse
 from weightgate.workload import Identity
 
 JOBS = 8
@@ -29,6 +33,14 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}/[A-Za-z0-9][A-Za-z0-9._-]{0
 _ID = re.compile(rf"{MAIN}|[0-9a-f]{{{manifest.ID_CHARACTERS}}}")
 
 Where = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A receipt that is proven: the verdict in words, and what was found, such as the witnesses."""
+
+    verdict: Verdict
+    found: Findings
 
 
 class Client:
@@ -169,6 +181,32 @@ class Client:
                 "Ask the lab for it, and pass it with --manifest-key.",
             )
         return verifying.verify(kept, about, key)
+
+    def verify_receipt(
+        self,
+        saved: bytes,
+        *,
+        log_vkey: str | None = None,
+        receipt_vkey: str | None = None,
+        witnesses: Sequence[str] = (),
+        witnesses_required: int | None = None,
+    ) -> Checked:
+        """Check a saved answer of POST /api/v1/downloads against the server's log, as `weightgate log verify` does.
+
+        witnesses: verifier keys of outside witnesses, of whom witnesses_required (all without it) must have cosigned a
+        head of the log that has this entry; both are remembered. Raises Refuted, CannotTell, WrongUse.
+        """
+        question = Question(
+            saved=answer.parse(saved),
+            server=self.server(),
+            given=keys.given(log_vkey, receipt_vkey),
+            clock=self._clock,
+            witnesses=demanded(witnesses, witnesses_required),
+        )
+        found = Findings()
+        with memory.opened(self._state) as remembered:
+            verdict = verification.verify(question, remembered, found)
+        return Checked(verdict, found)
 
     def forget(self, endpoint: str) -> None:
         """Forget a server's manifest key: only for another server at the same address."""

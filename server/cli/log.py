@@ -27,6 +27,7 @@ from server.domain.audit.exports import Format
 from server.domain.audit.log_status import Status
 from server.domain.audit.months import Month
 from server.domain.audit.verifying import Verified
+from server.domain.audit.witnessing import Seen
 from server.domain.callers import Caller
 from server.domain.delivery import reconciliation, statistics
 from server.domain.delivery.reconciliation import Summary
@@ -237,6 +238,7 @@ def status(instance: Instance, as_json: bool) -> None:
     """Show the log's size, head, anchors and alarms. Exit code 0 if downloads can be issued, 1 if not."""
     found = log_status.status(instance.use)
     body = {name: plain(value) for name, value in asdict(found).items()}
+    body["witnesses"] = [{name: plain(value) for name, value in asdict(one).items()} for one in found.witnesses]
     show(as_json, body | {"can_issue": not found.problems}, "\n".join(_lines(found)))
     sys.exit(1 if found.problems else 0)
 
@@ -256,6 +258,7 @@ def _lines(found: Status) -> list[str]:
         ("stopped", f"{plain(found.stopped_at)}: {found.stop_reason}" if found.stop_reason is not None else "no"),
         ("newest anchor", anchored),
         ("mirror", _mirrored(found)),
+        *(("witness", _witness_words(witness)) for witness in found.witnesses),
         ("alarms", ", ".join(f"{kind} {count}" for kind, count in found.alarms.items()) or "none"),
         ("last reconciled", plain(found.reconciled_at) or "never"),
     ]
@@ -270,6 +273,13 @@ def _mirrored(found: Status) -> str:
         return "not kept"
     behind = found.size - found.mirrored_size
     return f"at size {found.mirrored_size}, {behind} behind; up to date {plain(found.mirrored_at) or 'never'}"
+
+
+def _witness_words(witness: Seen) -> str:
+    last = f"cosigned {witness.size} entries, last on {plain(witness.cosigned_at)}" if witness.cosigned_at else "new"
+    fault = "" if witness.fault is None else f"; now {witness.fault}"
+    mark = "CONTRADICTS: " if witness.contradicts else "AWAY: " if witness.away else ""
+    return f"{mark}{witness.name}: {last}{fault}"
 
 
 @log.command("exposure")

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import click
 import structlog
@@ -14,7 +15,7 @@ from server.cli.terminal import Instance, printable
 from server.domain import marks
 from server.domain.access import endings, resigning
 from server.domain.accounts import ceremonies, password_resets
-from server.domain.audit import heartbeat, mirror, months, sealer, verifications
+from server.domain.audit import heartbeat, mirror, months, sealer, verifications, witnessing
 from server.domain.audit.mirror import MirrorDiffers
 from server.domain.audit.months import MonthDiffers
 from server.domain.decisions import execution
@@ -101,6 +102,8 @@ def _jobs(use: Resources, stopping: threading.Event) -> Iterator[tuple[str, floa
     yield "decisions", execution.CARRY_OUT_EVERY_SECONDS, lambda: execution.carry_out_due(use)
     yield "heartbeat", heartbeat.INTERVAL_SECONDS, lambda: heartbeat.beat(use)
     yield "anchor", sealer.ANCHOR_EVERY_SECONDS, lambda: sealer.anchor(use)
+    for witness in use.settings.witnesses:  # each on its own: one that is slow holds up no other
+        yield "witness", witnessing.ASK_EVERY_SECONDS, partial(witnessing.ask, use, witness)
     yield "verify", verifications.LOOK_EVERY_SECONDS, lambda: _verify(use, stopping.is_set)
     yield "verify daily", CLEAN_EVERY_SECONDS, lambda: verifications.request_daily(use)
     yield "statistics", statistics.COUNT_EVERY_SECONDS, lambda: statistics.count(use, stopping.wait)

@@ -3,7 +3,7 @@
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from server.log import tiles, tree
+from server.log import cosignatures, tiles, tree
 from server.log.entries import Log, LogEntry
 from server.log.proofs import Proof
 from server.log.sealing import LogHead, newest_head, read_tile
@@ -33,6 +33,11 @@ def head(session: Session, log: Log) -> LogHead:
     return newest
 
 
+def cosigned(session: Session, log: Log) -> bytes:
+    """Return the newest signed head with the cosignatures that it has so far. Raises NotPublished before the first."""
+    return cosignatures.under(session, head(session, log))
+
+
 def tile(session: Session, log: Log, asked: Tile) -> bytes:
     """Return a tile or entry bundle of the signed tree, as wide as asked. Raises NotPublished."""
     if not asked.exists_in(head(session, log).size):
@@ -49,11 +54,16 @@ def tile(session: Session, log: Log, asked: Tile) -> bytes:
 
 
 def proof(session: Session, entry: LogEntry) -> bytes:
-    """Return the file that proves the entry to be in its log, against the newest head. Raises NotPublished."""
+    """Return the file that proves the entry to be in its log. Raises NotPublished.
+
+    Against the head that most witnesses have cosigned since, or the newest where none has.
+    """
     log = session.get_one(Log, entry.log_id)
     newest = head(session, log)
     if entry.leaf_index is None or entry.leaf_index >= newest.size:
         raise NotPublished
+    shown = cosignatures.most_witnessed(session, log.id, entry.leaf_index) or newest
     read = tiles.hashes(lambda level, index: read_tile(session, log.id, level, index))
-    path = tree.inclusion_proof(entry.leaf_index, newest.size, read)
-    return Proof(entry.leaf_index, tuple(path), newest.note.encode(), entry.salt or None).encode()
+    path = tree.inclusion_proof(entry.leaf_index, shown.size, read)
+    note = cosignatures.under(session, shown)
+    return Proof(entry.leaf_index, tuple(path), note, entry.salt or None).encode()

@@ -12,7 +12,8 @@ from server.migrations import turns
 
 # Never written by the web, though it appends entries.
 LOG_TABLES = frozenset({
-    "logs", "log_entries", "log_tiles", "log_heads", "alembic_version", "instance_id", "authority", "supported_code",
+    "logs", "log_entries", "log_tiles", "log_heads", "cosignatures", "witness_views", "alembic_version", "instance_id",
+    "authority", "supported_code",
 })  # fmt: skip
 # Given by a sequence and by the sealer: who appends chooses neither.
 NOT_APPENDED = frozenset({"id", "leaf_index"})
@@ -51,6 +52,8 @@ SEALER_WRITES: dict[str, tuple[str, ...]] = {
     "counted_logs": WRITE,
     "anchored_logs": WRITE,
     "mirrored_logs": WRITE,
+    "cosignatures": WRITE,
+    "witness_views": WRITE,
 }
 
 

@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from server.addresses import is_loopback
-from server.storage import bounded_get, strict_json
-from server.storage.bounded_get import FetchFailed
+from server.storage import bounded_fetch, strict_json
+from server.storage.bounded_fetch import FetchFailed
 from server.storage.strict_json import NotStrict
 from server.workload_issuers import WorkloadIssuer
 
@@ -113,7 +113,7 @@ def read(issuer: WorkloadIssuer) -> dict[str, Jwk]:
 
 
 def _get(issuer: WorkloadIssuer, url: str) -> bytes:
-    return bounded_get.get(url, issuer.ca_file, bytes_at_most=BYTES_AT_MOST, seconds=SECONDS_AT_MOST)
+    return bounded_fetch.get(url, issuer.ca_file, bytes_at_most=BYTES_AT_MOST, seconds=SECONDS_AT_MOST)
 
 
 def _read_file(path: Path) -> bytes:

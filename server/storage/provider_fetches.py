@@ -14,8 +14,8 @@ from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError
 
-from server.storage import bounded_get, strict_json
-from server.storage.bounded_get import FetchFailed
+from server.storage import bounded_fetch, strict_json
+from server.storage.bounded_fetch import FetchFailed
 from server.storage.provider_answers import ProviderUnavailable
 from server.storage.strict_json import NotStrict
 
@@ -38,7 +38,7 @@ class ProviderFetches:
         """GET a JSON object, from there and not from where that may redirect to. Raises ProviderUnavailable."""
         with self.turn():
             try:
-                data = bounded_get.get(url, self._ca_file, bytes_at_most=ANSWER_BYTES_AT_MOST, seconds=STEP_SECONDS)
+                data = bounded_fetch.get(url, self._ca_file, bytes_at_most=ANSWER_BYTES_AT_MOST, seconds=STEP_SECONDS)
                 return strict_json.load_object(data)
             except FetchFailed as error:
                 raise ProviderUnavailable(f"it does not respond ({error})") from None

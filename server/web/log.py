@@ -18,10 +18,10 @@ FOR_EVER = "public, max-age=31536000, immutable"
 @bp.get("/<name>/checkpoint", endpoint="past_checkpoint")
 @open_to_all
 def checkpoint(name: str | None = None) -> Response:
-    """The newest signed head. `checkpoint` is C2SP's word for it."""
+    """The newest signed head, with its cosignatures. `checkpoint` is C2SP's word for it."""
     # Never a replica's: the head that is shown next may not be an older one.
     with _if_published(), resources().database.reading() as session:
-        note = published.head(session, published.find(session, name)).note.encode()
+        note = published.cosigned(session, published.find(session, name))
     return Response(note, mimetype="text/plain")
 
 

@@ -52,6 +52,11 @@ FIRES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         {"weightgate_log_mirror_timestamp_seconds": "4000x90"},
         {"weightgate_log_mirror_timestamp_seconds": "0+60x90"},
     ),
+    "WeightgateWitnessAway": ({"weightgate_witnesses_away": "1x90"}, {"weightgate_witnesses_away": "0x85 1x4"}),
+    "WeightgateWitnessContradicts": (
+        {"weightgate_witnesses_contradicting": "0x89 1"},
+        {"weightgate_witnesses_contradicting": "0x90"},
+    ),
     "WeightgateWorkerAway": (
         {"weightgate_worker_heartbeat_timestamp_seconds": "5200x90"},
         {

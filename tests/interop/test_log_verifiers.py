@@ -24,7 +24,6 @@ from server.log.heads import Head
 from server.log.notes import Signer, VerifierKey
 from server.log.proofs import Proof
 from tests.interop.log_folder import WrittenLog, bundles_of, write
-from tests.log.consistency import consistency_proof
 from tests.log.test_tree import LEAVES, READ, ROOTS, spoiled
 from tests.own_keys import give_own_keys
 from tests.own_store import own_bucket
@@ -338,7 +337,7 @@ def test_a_witness_cosigns_our_log_as_it_grows(witness: Witness, logs: Logs) -> 
     steps = [logs(size) for size in SIZES]
     witness.ask(steps[0].note)
     for old, new in itertools.pairwise(steps):
-        witness.ask(new.note, old.head.size, consistency_proof(old.head.size, new.head.size, new.read))
+        witness.ask(new.note, old.head.size, tree.consistency_proof(old.head.size, new.head.size, new.read))
     key, answers = witness.answers()
     assert [status for status, _, _ in answers] == [200] * len(SIZES)
     for number, (log, (_, _, lines)) in enumerate(zip(steps, answers, strict=True)):
@@ -378,7 +377,7 @@ def test_a_witness_refuses_a_rollback(old_size: int, witness: Witness, logs: Log
 def test_a_witness_refuses_a_fork(witness: Witness, logs: Logs, tmp_path: Path) -> None:
     """A longer log with another past cannot be proven from the cosigned head: 422, whatever proof comes with it."""
     fork = forked(300, tmp_path / "fork")
-    true, witness = consistency_proof(SMALL, 300, fork.read), witness.ask(logs(SMALL).note)
+    true, witness = tree.consistency_proof(SMALL, 300, fork.read), witness.ask(logs(SMALL).note)
     for proof in (true, [], *spoiled(true)):
         if all(len(part) == tree.HASH_BYTES for part in proof):
             witness.ask(fork.note, SMALL, proof)

@@ -10,7 +10,6 @@ import pytest
 
 from server.log import tiles, tree
 from server.log.tiles import BadTile, NotATile, Position, Tile
-from tests.log.consistency import consistency_proof
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "tree.json").read_text(encoding="utf-8"))
 COUNTED = VECTORS["counted"]
@@ -174,7 +173,7 @@ def test_inclusion_proofs_come_from_a_few_tiles(case: dict[str, Any], stored: di
 def test_consistency_proofs_come_from_the_tiles(case: dict[str, Any], stored: dict[Position, bytes]) -> None:
     """The proof between two sizes is Go's, hash by hash."""
     read = tiles.hashes(lambda level, index: stored[level, index])
-    proof = consistency_proof(case["old_size"], case["new_size"], read)
+    proof = tree.consistency_proof(case["old_size"], case["new_size"], read)
     assert proof == [bytes.fromhex(part) for part in case["proof_hex"]]
 
 

@@ -9,7 +9,7 @@ import click
 
 from weightgate import state
 from weightgate.cli.surroundings import Surroundings, as_line, end, server_of, with_server
-from weightgate.log import answer, keys, memory, verification
+from weightgate.log import answer, keys, memory, verification, witnesses
 from weightgate.log.verification import Findings, Question
 from weightgate.verdicts import Ended, Result, Verdict
 
@@ -26,6 +26,11 @@ def log_commands() -> None:
 @click.option(
     "--receipt-vkey", metavar="KEY", help="The receipts' key, if the lab gave it to you [remembered from first use]."
 )
+@click.option(
+    "--witness", "witness_vkeys", metavar="KEY", multiple=True,
+    help="The key of an outside witness, from its operator. Repeatable [those that were demanded last].",
+)  # fmt: skip
+@click.option("--witnesses-required", metavar="K", type=int, help="How many of them must have cosigned the head [all].")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @click.pass_context
 def verify_receipt(
@@ -36,12 +41,15 @@ def verify_receipt(
     ca: str | None,
     log_vkey: str | None,
     receipt_vkey: str | None,
+    witness_vkeys: tuple[str, ...],
+    witnesses_required: int | None,
     as_json: bool,
 ) -> None:
     """Verify RECEIPT, a saved response of POST /api/v1/downloads (- for standard input), against its log.
 
     Proven means: the receipt is genuine and for these files, its entry is in the log, and the log has only grown
-    since this machine last saw it. Exit code 0: proven, 1: refuted, 2: wrong use, 3: cannot tell yet.
+    since this machine last saw it; with witnesses, also that they have seen the log with this entry.
+    Exit code 0: proven, 1: refuted, 2: wrong use, 3: cannot tell yet.
     """
     around: Surroundings = context.obj
     found = Findings()
@@ -51,6 +59,7 @@ def verify_receipt(
             server=server_of(around, endpoint, token_file, ca) if endpoint else None,
             given=keys.given(log_vkey, receipt_vkey),
             clock=around.clock,
+            witnesses=witnesses.demanded(witness_vkeys, witnesses_required),
         )
         with memory.opened(state.folder(around.environment)) as remembered:
             verdict = verification.verify(question, remembered, found)

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from weightgate import state
-from weightgate.log import head, note
+from weightgate.log import head, note, witnesses
 from weightgate.log.encoding import load_json_object
 from weightgate.log.head import Head
 from weightgate.log.keys import KeyPair, Keys
+from weightgate.log.witnesses import Witnesses
 from weightgate.verdicts import Malformed, Refuted, WrongUse
 
 FILE_NAME = "log-memory.json"
@@ -25,11 +26,15 @@ _SIZE_BYTES_AT_MOST = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What was seen of one log; empty at the first use. since: when, in RFC 3339; None where nobody wrote it."""
+    """What was seen of one log; empty at the first use. since: when, in RFC 3339; None where nobody wrote it.
+
+    witnesses: those that were demanded last; None where none ever was.
+    """
 
     keys: Keys = field(default_factory=Keys)
     head: Head | None = None
     since: str | None = None
+    witnesses: Witnesses | None = None
 
 
 class Memory:
@@ -47,13 +52,14 @@ class Memory:
         try:
             log_key, receipt_key = (note.parse_vkey(stored[name]) for name in ("log_vkey", "receipt_vkey"))
             last = head.read(stored["head"].encode(), log_key, "The remembered head")
-        except (Malformed, Refuted, LookupError, TypeError, AttributeError, UnicodeEncodeError):
+            demanded = witnesses.demanded(stored.get("witnesses", ()), stored.get("witnesses_required"))
+        except (Malformed, Refuted, WrongUse, LookupError, TypeError, AttributeError, UnicodeEncodeError):
             raise _damaged(self._path) from None
         if last.origin != origin:
             raise _damaged(self._path)
-        return Remembered(Keys(log_key, receipt_key), last, stored.get("since"))
+        return Remembered(Keys(log_key, receipt_key), last, stored.get("since"), demanded)
 
-    def remember(self, origin: str, keys: KeyPair, last: Head, at: float) -> None:
+    def remember(self, origin: str, keys: KeyPair, last: Head, at: float, demanded: Witnesses | None = None) -> None:
         """Store what was verified, at once: a crash afterwards forgets nothing. at: seconds since 1970."""
         before = self._logs.get(origin)
         since = datetime.fromtimestamp(at, timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -63,6 +69,10 @@ class Memory:
             "receipt_vkey": str(keys.receipt),
             "head": last.note.decode(),
         }
+        if demanded is not None:
+            self._logs[origin] |= {
+                "witnesses": [str(key) for key in demanded.keys], "witnesses_required": demanded.required,
+            }  # fmt: skip
         self._write()
 
     def forget(self, origin: str) -> None:

@@ -1,4 +1,4 @@
-"""Signed notes and their keys, after c2sp.org/signed-note. Only Ed25519 (0x01) signatures count here."""
+"""Signed notes and their keys, after c2sp.org/signed-note: a log's Ed25519 signature, and witnesses' cosignatures."""
 
 import hashlib
 import re
@@ -11,6 +11,9 @@ from weightgate.log.encoding import decode_base64, encode_base64, require_key_na
 from weightgate.verdicts import Malformed
 
 _ED25519 = b"\x01"
+_COSIGNATURE = b"\x04"  # after c2sp.org/tlog-cosignature
+_TIME_BYTES = 8
+_TIME_AT_MOST = 2**63 - 1
 _KEY_ID_BYTES = 4
 _PUBLIC_KEY_BYTES = 32
 _SIGNATURES_AT_MOST = 100  # the specification demands at least 16
@@ -28,13 +31,14 @@ class VerifierKey:
 
     name: str
     public: bytes
+    kind: bytes = _ED25519
 
     @property
     def key_id(self) -> bytes:
-        return hashlib.sha256(self.name.encode() + b"\n" + _ED25519 + self.public).digest()[:_KEY_ID_BYTES]
+        return hashlib.sha256(self.name.encode() + b"\n" + self.kind + self.public).digest()[:_KEY_ID_BYTES]
 
     def __str__(self) -> str:
-        return f"{self.name}+{self.key_id.hex()}+{encode_base64(_ED25519 + self.public)}"
+        return f"{self.name}+{self.key_id.hex()}+{encode_base64(self.kind + self.public)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ class Note:
 
         Signatures of other keys are ignored, as the specification demands; a bad one of this key is never.
         """
-        mine = [line for line in self.signatures if (line.name, line.key_id) == (key.name, key.key_id)]
+        mine = self._by(key)
         if not mine:
             raise NotSigned(f"it has no signature by the key {key.name}+{key.key_id.hex()}")
         public = Ed25519PublicKey.from_public_bytes(key.public)
@@ -67,6 +71,27 @@ class Note:
                 public.verify(line.signature, self.text.encode())
             except InvalidSignature:
                 raise NotSigned(f"the signature by {key.name} is not valid") from None
+
+    def cosigned_at(self, key: VerifierKey) -> int | None:
+        """When the witness last said that it had seen this head, in seconds since 1970; None when it never did.
+
+        Raises NotSigned for a cosignature of this key that is not valid: somebody made it up.
+        """
+        public, times = Ed25519PublicKey.from_public_bytes(key.public), []
+        for line in self._by(key):
+            time = int.from_bytes(line.signature[:_TIME_BYTES], "big")
+            message = f"cosignature/v1\ntime {time}\n{self.text}".encode()
+            try:
+                public.verify(line.signature[_TIME_BYTES:], message)
+            except InvalidSignature:
+                raise NotSigned(f"the cosignature by {key.name} is not valid") from None
+            if time > _TIME_AT_MOST:
+                raise NotSigned(f"the cosignature by {key.name} has an impossible time")
+            times.append(time)
+        return max(times, default=None)
+
+    def _by(self, key: VerifierKey) -> list[Signature]:
+        return [line for line in self.signatures if (line.name, line.key_id) == (key.name, key.key_id)]
 
 
 def parse(data: bytes) -> Note:
@@ -87,14 +112,23 @@ def parse(data: bytes) -> Note:
 
 
 def parse_vkey(text: str) -> VerifierKey:
-    """Read `name+hash+base64`. Raises Malformed, also for a key whose id is not that of its name and bytes."""
+    """Read the key of a log, `name+hash+base64`. Raises Malformed, also when the id is not its name's and bytes'."""
+    return _parse_vkey(text, _ED25519, "an Ed25519 key (0x01)")
+
+
+def parse_witness_vkey(text: str) -> VerifierKey:
+    """Read the key of a witness, in the same form. Raises Malformed."""
+    return _parse_vkey(text, _COSIGNATURE, "a witness's key for Ed25519 cosignatures (0x04)")
+
+
+def _parse_vkey(text: str, kind: bytes, called: str) -> VerifierKey:
     name, _, rest = text.partition("+")
     key_id, _, encoded = rest.partition("+")
     require_key_name(name)
-    data = decode_base64(encoded, len(_ED25519) + _PUBLIC_KEY_BYTES)
-    if not data.startswith(_ED25519):
-        raise Malformed("it is not an Ed25519 key (0x01)")
-    key = VerifierKey(name, data.removeprefix(_ED25519))
+    data = decode_base64(encoded, len(kind) + _PUBLIC_KEY_BYTES)
+    if not data.startswith(kind):
+        raise Malformed(f"it is not {called}")
+    key = VerifierKey(name, data.removeprefix(kind), kind)
     if key.key_id.hex() != key_id:
         raise Malformed("its key ID does not match its name and key")
     return key

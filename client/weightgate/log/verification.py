@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from weightgate.http import Server
-from weightgate.log import answer, hashing, head, keys, proof
+from weightgate.log import answer, hashing, head, keys, proof, witnesses
 from weightgate.log.answer import SavedAnswer
 from weightgate.log.encoding import encode_base64
 from weightgate.log.head import Head
@@ -13,6 +13,7 @@ from weightgate.log.memory import Memory, Remembered
 from weightgate.log.receipt import Receipt
 from weightgate.log.source import NotSealed, Source
 from weightgate.log.tiles import Tree
+from weightgate.log.witnesses import Seen, Witnesses
 from weightgate.verdicts import CannotTell, Refuted, Result, Verdict
 
 _ABOUT_KEYS = {"key_changed", "receipt_not_signed"}
@@ -23,18 +24,22 @@ _CLOCK_SKEW_SECONDS = 60  # between the server's clock and ours
 class Question:
     """What is asked: an answer, the server to ask (None: only what the answer itself shows), and keys known already.
 
-    clock: seconds since 1970.
+    clock: seconds since 1970. witnesses: who must have seen the entry; None: whoever was demanded last, if anybody.
     """
 
     saved: SavedAnswer
     server: Server | None
     given: Keys
     clock: Callable[[], float]
+    witnesses: Witnesses | None = None
 
 
 @dataclass(slots=True)
 class Findings:
-    """What came to light on the way, also when the check ends early. evidence: two heads that contradict each other."""
+    """What came to light on the way, also when the check ends early. evidence: two heads that contradict each other.
+
+    witnesses: who has cosigned the head that the entry is proven by; of those that are demanded.
+    """
 
     download: str | None = None
     log: str | None = None
@@ -45,6 +50,7 @@ class Findings:
     promised_by: float | None = None
     retry_after_seconds: int | None = None
     evidence: list[str] = field(default_factory=list)
+    witnesses: list[Seen] = field(default_factory=list)
 
 
 def verify(question: Question, memory: Memory, found: Findings) -> Verdict:
@@ -82,9 +88,13 @@ def _verify(question: Question, receipt: Receipt, before: Remembered, memory: Me
     for older in (before.head, shown):
         if older is not None:
             _require_continuation(older, newest, tree, found)
-    memory.remember(receipt.log, pair, newest, question.clock())
+    demanded = question.witnesses or before.witnesses
+    memory.remember(receipt.log, pair, newest, question.clock(), demanded)
     if missing is not None:
         raise missing
+    if demanded is not None and shown is not None:
+        # The head in the proof: what a witness has cosigned of the log must have this entry in it.
+        found.witnesses = witnesses.require(demanded, shown, question.clock())
     return _proven(found, first=before.head is None)
 
 
@@ -178,4 +188,5 @@ def _proven(found: Findings, *, first: bool) -> Verdict:
     else:
         history = f"whose {found.size} entries continue the {found.remembered_size} seen before"
         next_step = "There is nothing else to do."
-    return Verdict(Result.PROVEN, "proven", f"{where}, {history}.", next_step)
+    sentence = f"{where}, {history}.{witnesses.told(found.witnesses)}"
+    return Verdict(Result.PROVEN, "proven", sentence, next_step)

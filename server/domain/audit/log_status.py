@@ -6,7 +6,8 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from server.domain.audit import heartbeat, logs, mirror, sealer
+from server.domain.audit import heartbeat, logs, mirror, sealer, witnessing
+from server.domain.audit.witnessing import Seen
 from server.domain.callers import Caller
 from server.domain.delivery import alarms, statistics
 from server.domain.delivery.alarms import Alarm
@@ -45,6 +46,7 @@ class Status:
     mirror_is_kept: bool = False
     mirrored_at: datetime | None = None  # when a worker last found the newest head in the mirror, or put it there
     mirrored_size: int = 0
+    witnesses: list[Seen] = field(default_factory=list)  # those of the settings
     alarms: dict[str, int] = field(default_factory=dict)  # raised so far, by kind
     reconciled_at: datetime | None = None
     uncounted: int = 0  # sealed entries that no chart shows yet
@@ -82,6 +84,7 @@ def known(use: Resources) -> Status:
         found.mirror_is_kept = use.settings.log_mirror is not None
         if found.mirror_is_kept and (there := mirror.mirrored(session, log)) is not None:
             found.mirrored_at, found.mirrored_size = there.mirrored_at, there.size
+        found.witnesses = witnessing.seen(session, use, log)
         if found.oldest_unsealed_at is not None:
             found.oldest_unsealed_seconds = max(0, int((at - found.oldest_unsealed_at).total_seconds()))
         counted = select(Alarm.kind, func.count()).group_by(Alarm.kind).order_by(Alarm.kind)

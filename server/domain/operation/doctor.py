@@ -22,6 +22,7 @@ from server.domain.operation import (
     log_outlets,
     node_checks,
     production,
+    witness_checks,
 )
 from server.domain.operation.door_probes import Wrong
 from server.domain.operation.readiness import NotReady, require_ready
@@ -355,6 +356,7 @@ CHECKS: tuple[tuple[str, Callable[[Resources], str]], ...] = (
     ("bucket", _bucket),
     ("ownership", _ownership),
     ("anchors", _anchors),
+    ("witnesses", witness_checks.cosign),
     ("clock", _clock),
     ("signer", _signer_reads_only),
     ("public access", _closed),

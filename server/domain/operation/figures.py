@@ -52,6 +52,7 @@ def _of_log(log: Status, look: Look) -> Iterator[Family]:
     yield from _moment(
         "weightgate_log_mirror_timestamp_seconds", "When the mirror last had the newest head.", log.mirrored_at
     )
+    yield from _of_witnesses(log)
     yield from _moment(
         "weightgate_worker_heartbeat_timestamp_seconds",
         "When a worker last wrote its heartbeat, on whatever machine.",
@@ -66,6 +67,20 @@ def _of_log(log: Status, look: Look) -> Iterator[Family]:
     for kind in AlarmKind:
         alarms.add_metric([kind], log.alarms.get(kind, 0))
     yield alarms
+
+
+def _of_witnesses(log: Status) -> Iterator[Family]:
+    yield _gauge("weightgate_witnesses", "Outside witnesses that the settings name.", len(log.witnesses))
+    yield _gauge(
+        "weightgate_witnesses_away",
+        "How many of them have cosigned nothing for a quarter of an hour, though heads were sealed.",
+        sum(one.away for one in log.witnesses),
+    )
+    yield _gauge(
+        "weightgate_witnesses_contradicting",
+        "How many of them have cosigned a log of this name that ours does not continue.",
+        sum(one.contradicts for one in log.witnesses),
+    )
 
 
 def _of_outbox(outbox: Outbox, at: datetime) -> Iterator[Family]:

@@ -179,6 +179,16 @@ def _mirror(use: Resources, found: Look) -> str:
     return f"the mirror has {log.mirrored_size} of {log.size} entries"
 
 
+def _witnesses(use: Resources, found: Look) -> str:
+    if not use.settings.witnesses:
+        return "no outside witness is named"
+    seen = _known(found).witnesses
+    wrong = [f"{one.name}: {one.fault}" for one in seen if one.contradicts or one.away]
+    if wrong:
+        raise Wrong(*wrong)
+    return f"{len(seen)} witnesses cosign the log"
+
+
 def _worker(_: Resources, found: Look) -> str:
     beat_at = _known(found).beat_at
     if beat_at is None:
@@ -249,6 +259,7 @@ _CHECKS: dict[str, tuple[Callable[[Resources, Look], str], str]] = {
         _mirror,
         "See what the worker says about `mirror`. deploy/runbooks.md#the-mirror-is-behind",
     ),
+    "witnesses": (_witnesses, "Run `weightgate-server log status`. deploy/runbooks.md#a-witness-does-not-cosign"),
     "worker": (_worker, "Start the worker. deploy/runbooks.md#the-worker-is-away"),
     "store": (_store, "Start the store, or mend the way to it. deploy/runbooks.md#the-store-does-not-answer"),
     "clock": (_clock, "Run an NTP client on both machines. deploy/runbooks.md#clocks-differ"),

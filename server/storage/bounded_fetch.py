@@ -1,4 +1,4 @@
-"""A GET with bounds: how long it takes in all, how much is read, and no redirects. For hosts that others run."""
+"""GET and POST with bounds: how long it takes in all, how much is read, and no redirects. For hosts that others run."""
 
 import http.client
 import socket
@@ -6,14 +6,24 @@ import ssl
 import threading
 import urllib.request
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
-_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "weightgate"}
+_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "weightgate"}
 
 
 class FetchFailed(Exception):
     """Nothing was fetched. The text completes "…: it failed because", in words of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a host answered, whatever its status. kind: the content type as it was sent, or empty."""
+
+    status: int
+    kind: str
+    body: bytes
 
 
 def get(url: str, ca_file: Path | None, *, bytes_at_most: int, seconds: float) -> bytes:
@@ -22,6 +32,27 @@ def get(url: str, ca_file: Path | None, *, bytes_at_most: int, seconds: float) -
     ca_file: certificates to trust in place of the system's. seconds: for everything after the connection stands, by the
     clock and not from byte to byte; connecting itself takes no longer than that again.
     """
+    reply = _fetch("GET", url, None, ca_file, {"Accept": "application/json"}, bytes_at_most, seconds)
+    if reply.status != 200:
+        raise FetchFailed(f"HTTP {reply.status}")
+    return reply.body
+
+
+def post(url: str, body: bytes, ca_file: Path | None, *, bytes_at_most: int, seconds: float) -> Reply:
+    """Send bytes and return the answer, whatever its status. Raises FetchFailed. The bounds are those of `get`."""
+    headers = {"Content-Type": "application/octet-stream"}
+    return _fetch("POST", url, body, ca_file, headers, bytes_at_most, seconds)
+
+
+def _fetch(
+    method: str,
+    url: str,
+    sent: bytes | None,
+    ca_file: Path | None,
+    headers: dict[str, str],
+    bytes_at_most: int,
+    seconds: float,
+) -> Reply:
     parts = urlsplit(url)
     was_cut = threading.Event()
     connection = _connection(parts, ca_file, seconds)
@@ -32,8 +63,10 @@ def get(url: str, ca_file: Path | None, *, bytes_at_most: int, seconds: float) -
         watch = threading.Timer(seconds, _cut, [connection.sock, was_cut])
         watch.daemon = True
         watch.start()
-        connection.request("GET", f"{parts.path or '/'}{'?' * bool(parts.query)}{parts.query}", headers=_HEADERS)
-        body = _body(connection.getresponse(), bytes_at_most)
+        address = f"{parts.path or '/'}{'?' * bool(parts.query)}{parts.query}"
+        connection.request(method, address, body=sent, headers=_HEADERS | headers)
+        response = connection.getresponse()
+        reply = Reply(response.status, response.headers.get("Content-Type", ""), _body(response, bytes_at_most))
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise FetchFailed("timed out" if was_cut.is_set() else _reason(error)) from None
     finally:
@@ -42,14 +75,12 @@ def get(url: str, ca_file: Path | None, *, bytes_at_most: int, seconds: float) -
         connection.close()
     if was_cut.is_set():  # what was cut looks like an end
         raise FetchFailed("timed out")
-    return body
+    return reply
 
 
 def _body(response: http.client.HTTPResponse, bytes_at_most: int) -> bytes:
     if 300 <= response.status < 400:
         raise FetchFailed("it redirects, and redirects are not followed")
-    if response.status != 200:
-        raise FetchFailed(f"HTTP {response.status}")
     body = response.read(bytes_at_most + 1)
     if len(body) > bytes_at_most:
         raise FetchFailed(f"the answer is larger than {bytes_at_most} bytes")
