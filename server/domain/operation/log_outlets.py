@@ -5,6 +5,7 @@ from datetime import timedelta
 from server.domain.audit import logs, mirror, months
 from server.domain.audit.mirror import MirrorDiffers
 from server.domain.audit.months import SETTLED_AFTER
+from server.domain.operation import bootstrap
 from server.domain.operation.door_probes import Wrong
 from server.domain.resources import Resources
 from server.log.sealing import newest_head
@@ -16,6 +17,8 @@ def mirrored(use: Resources) -> str:
     """The mirror has a head of this log, and not an old one. Raises Wrong, ObjectStoreError, KeyFileError."""
     if use.log_mirror is None:
         return "none: readers of the log read it here"
+    if not bootstrap.has_begun(use):
+        raise Wrong("not compared: there is no log yet")
     with use.database.reading() as session:
         log = logs.current(session)
         newest, told = newest_head(session, log.id), mirror.mirrored(session, log)
