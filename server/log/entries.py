@@ -39,6 +39,7 @@ class Bytes(TypeDecorator[bytes]):
 
     impl = LargeBinary
     cache_ok = True
+    python_type = bytes
 
     def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         return type_coerce(cast(column, LargeBinary), self)

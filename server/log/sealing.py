@@ -8,8 +8,9 @@ the entries; sign. Any mismatch stops sealing for good: somebody has changed wha
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import ForeignKey, String, UniqueConstraint, insert, select, update
+from sqlalchemy import ForeignKey, String, UniqueConstraint, bindparam, insert, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from server.log import heads, tiles, tree
@@ -17,8 +18,11 @@ from server.log.entries import Bytes, Log, LogEntry, commitment_of, name_of
 from server.log.heads import Head
 from server.log.notes import Signer, VerifierKey
 from server.storage.database import Base, Database, Key, Moment
+from server.storage.statements import Statement
 
 ENTRIES_A_ROUND = 1000
+ENTRIES_AT_ONCE = 50  # in memory; a divisor of a round
+LOWEST_ID = -(2**63)  # whatever somebody put there by hand
 RECORD_BYTES_A_ROUND = 32_000_000  # entries of a thousand files each are large
 
 
@@ -52,8 +56,50 @@ class LogHead(Base):
 @dataclass(frozen=True, slots=True)
 class _Unsealed:
     ids: list[int]
-    leaves: list[bytes]
+    commitments: list[bytes]
     appended_at: list[datetime]
+
+
+class _Row(NamedTuple):
+    """What is looked at of an entry before it is sealed."""
+
+    id: int
+    record: bytes
+    salt: bytes
+    commitment: bytes
+    appended_at: datetime
+
+
+_UNSEALED = Statement(
+    select(LogEntry.id, LogEntry.record, LogEntry.salt, LogEntry.commitment, LogEntry.appended_at)
+    .where(LogEntry.log_id == bindparam("log_id"), LogEntry.leaf_index.is_(None), LogEntry.id > bindparam("last"))
+    .order_by(LogEntry.id)
+    .limit(ENTRIES_AT_ONCE),
+    _Row,
+)
+
+
+class _Data(NamedTuple):
+    data: bytes
+
+
+class _Stray(NamedTuple):
+    id: int
+
+
+_TILE = Statement(
+    select(LogTile.data).where(
+        LogTile.log_id == bindparam("log_id"),
+        LogTile.level == bindparam("level"),
+        LogTile.number == bindparam("number"),
+    ),
+    _Data,
+)
+_OF_LOG = select(LogEntry.id).where(LogEntry.log_id == bindparam("log_id")).limit(1)
+_STRAYS = (  # two, since an OR would not use the index
+    Statement(_OF_LOG.where(LogEntry.leaf_index >= bindparam("size")), _Stray),
+    Statement(_OF_LOG.where(LogEntry.leaf_index < 0), _Stray),
+)
 
 
 def seal(
@@ -96,8 +142,8 @@ def _seal_round(session: Session, log: Log, signer: Signer, at: datetime) -> lis
     unsealed = _unsealed(session, log.id)
     if not unsealed.ids and signed is not None:
         return []
-    grown = tiles.append(edge, head.size, unsealed.leaves)
-    size = head.size + len(unsealed.leaves)
+    grown = tiles.append(edge, head.size, tree.leaf_hashes(unsealed.commitments))
+    size = head.size + len(unsealed.ids)
     _write_tiles(session, log.id, edge, grown)
     _number(session, unsealed.ids, head.size)
     after = Head(log.origin, size, tiles.root_from_edge(size, edge | grown))
@@ -121,12 +167,10 @@ def newest_head(session: Session, log_id: int) -> LogHead | None:
 
 def read_tile(session: Session, log_id: int, level: int, number: int) -> bytes:
     """Return a tile as far as it has grown. Raises KeyError when there is none."""
-    data = session.scalar(
-        select(LogTile.data).where(LogTile.log_id == log_id, LogTile.level == level, LogTile.number == number)
-    )
-    if data is None:
+    row = _TILE.first(session, log_id=log_id, level=level, number=number)
+    if row is None:
         raise KeyError((level, number))
-    return data
+    return row.data
 
 
 def _head(session: Session, log: Log, key: VerifierKey) -> Head | None:
@@ -160,34 +204,26 @@ def _edge(session: Session, log_id: int, head: Head) -> dict[tuple[int, int], by
 
 def _require_numbers(session: Session, log_id: int, size: int) -> None:
     """See that nobody else gave an entry a place: it would never be sealed, yet look it. Raises SealingStopped."""
-    for outside in (LogEntry.leaf_index >= size, LogEntry.leaf_index < 0):
-        stray = session.scalar(select(LogEntry.id).where(LogEntry.log_id == log_id, outside).limit(1))
-        if stray is not None:
-            raise SealingStopped(f"{name_of(stray, None)} has a position outside the {size} sealed entries")
+    for strays in _STRAYS:
+        if (stray := strays.first(session, log_id=log_id, size=size)) is not None:
+            raise SealingStopped(f"{name_of(stray.id, None)} has a position outside the {size} sealed entries")
 
 
 def _unsealed(session: Session, log_id: int) -> _Unsealed:
     """The next entries in the order of ids, each seen to be what was committed to. Raises SealingStopped."""
-    found = _Unsealed([], [], [])
-    rows = session.execute(
-        select(LogEntry.id, LogEntry.record, LogEntry.salt, LogEntry.commitment, LogEntry.appended_at)
-        .where(LogEntry.log_id == log_id, LogEntry.leaf_index.is_(None))
-        .order_by(LogEntry.id)
-        .limit(ENTRIES_A_ROUND)
-        .execution_options(yield_per=50)
-    )
-    taken_bytes = 0
-    for row in rows:
-        if commitment_of(row.salt, row.record) != row.commitment:
-            named = name_of(row.id, None)
-            raise SealingStopped(f"{named} does not match its commitment: it was changed before it was sealed")
-        found.ids.append(row.id)
-        found.leaves.append(tree.leaf_hash(row.commitment))
-        found.appended_at.append(row.appended_at)
-        taken_bytes += len(row.record)
-        if taken_bytes > RECORD_BYTES_A_ROUND:
-            break
-    rows.close()
+    found, taken_bytes, last = _Unsealed([], [], []), 0, LOWEST_ID
+    while len(found.ids) < ENTRIES_A_ROUND and (rows := _UNSEALED.all(session, log_id=log_id, last=last)):
+        for row in rows:
+            if commitment_of(row.salt, row.record) != row.commitment:
+                named = name_of(row.id, None)
+                raise SealingStopped(f"{named} does not match its commitment: it was changed before it was sealed")
+            found.ids.append(row.id)
+            found.commitments.append(row.commitment)
+            found.appended_at.append(row.appended_at)
+            taken_bytes += len(row.record)
+            if taken_bytes > RECORD_BYTES_A_ROUND:
+                return found
+        last = rows[-1].id
     return found
 
 

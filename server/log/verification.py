@@ -5,26 +5,24 @@ What the bytes mean is `domain/audit/replay.py`'s.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
 
 import orjson
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from server.log import heads, tiles, tree
 from server.log.entries import Log, LogEntry, commitment_of, name_of
 from server.log.notes import VerifierKey
 from server.log.row_order import RowOrder
-from server.log.sealing import LogHead, LogTile
+from server.log.sealing import LogHead, read_tile
 from server.log.tree import CompactRange
 from server.storage.database import AnyRow
+from server.storage.statements import Statement
 
-ROWS_AT_ONCE = 2000
+ROWS_AT_ONCE = 8 * tiles.WIDTH
 ERASURE = "entry.erase"  # its subject is the id of the entry that was emptied
-_ENTRIES = LogEntry.__table__.c  # the bare columns: as attributes of a class, each row would cost twice as much
-_COLUMNS = (
-    _ENTRIES.id, _ENTRIES.leaf_index, _ENTRIES.record, _ENTRIES.salt, _ENTRIES.commitment, _ENTRIES.kind,
-    _ENTRIES.person, _ENTRIES.appended_at,
-)  # fmt: skip
 Progress = Callable[[int, int], None]  # entries verified, entries in all
 
 
@@ -34,6 +32,32 @@ class Fault:
 
     row: str  # like "entry 17" (its place), "head of size 300", "tile 0/12"
     sentence: str
+
+
+class _Row(NamedTuple):
+    """What is verified of an entry."""
+
+    id: int
+    leaf_index: int | None
+    record: bytes
+    salt: bytes
+    commitment: bytes
+    kind: str
+    person: str | None
+    appended_at: datetime
+
+
+_COLUMNS = (
+    LogEntry.id, LogEntry.leaf_index, LogEntry.record, LogEntry.salt, LogEntry.commitment, LogEntry.kind,
+    LogEntry.person, LogEntry.appended_at,
+)  # fmt: skip
+_FROM = (
+    select(*_COLUMNS)
+    .where(LogEntry.log_id == bindparam("log_id"), LogEntry.leaf_index >= bindparam("first"))
+    .order_by(LogEntry.leaf_index)
+)
+_ROWS = Statement(_FROM.limit(ROWS_AT_ONCE), _Row)  # a million go through it
+_OF_TILE = Statement(_FROM.where(LogEntry.leaf_index < bindparam("end")), _Row)
 
 
 def verify(session: Session, log: Log, key: VerifierKey, progress: Progress = lambda *_: None) -> Iterator[Fault]:
@@ -48,24 +72,24 @@ def verify(session: Session, log: Log, key: VerifierKey, progress: Progress = la
     waiting, grown = list(all_heads), CompactRange()
     while waiting and waiting[0].size == 0:
         yield from _root_fault(waiting.pop(0), tree.EMPTY_ROOT)
-    leaves, level0 = list[bytes](), 0  # of the tile that is being filled
     order = RowOrder(one_writer=session.get_bind().dialect.name == "sqlite")
-    for index, row, fault in _sealed(session, log.id, size):
-        if fault is not None:
-            yield fault
-        if not order.take(row.id, row.appended_at):
-            yield Fault(name_of(row.id, index), "its id is lower than that of an entry that was sealed before it")
-        leaves.append(tree.leaf_hash(row.commitment))
-        if len(leaves) == tiles.WIDTH or (waiting and waiting[0].size == index + 1):
-            grown.extend(leaves[grown.size - level0 * tiles.WIDTH :])  # all at once, which costs a third
-        if len(leaves) == tiles.WIDTH or index == size - 1:
-            yield from _level0_fault(session, log.id, level0, b"".join(leaves))
-            leaves, level0 = [], level0 + 1
-        while waiting and waiting[0].size == index + 1:
-            order.end_round(waiting[0].sealed_at)
-            yield from _root_fault(waiting.pop(0), grown.root())
-        if index % ROWS_AT_ONCE == 0:
-            progress(index, size)
+    for first, rows in _tiles_of_rows(session, log.id, size):
+        for row in rows:
+            if (fault := _entry_fault(session, row)) is not None:
+                yield fault
+        leaves, begin = tree.leaf_hashes(row.commitment for row in rows), 0
+        while waiting and first + begin < waiting[0].size <= first + len(rows):
+            end, head = waiting[0].size - first, waiting.pop(0)
+            yield from _order_faults(order, rows[begin:end])
+            order.end_round(head.sealed_at)
+            grown.extend(leaves[begin:end])
+            yield from _root_fault(head, grown.root())
+            begin = end
+        yield from _order_faults(order, rows[begin:])
+        grown.extend(leaves[begin:])
+        if len(rows) == min(tiles.WIDTH, size - first):  # else the next step says what is missing
+            yield from _level0_fault(session, log.id, first // tiles.WIDTH, b"".join(leaves))
+        progress(first + len(rows), size)
     progress(size, size)
     yield from _upper_tile_faults(session, log.id, size)
     yield from _stray_faults(session, log.id, size)
@@ -90,25 +114,31 @@ def _root_fault(row: LogHead, root: bytes) -> Iterator[Fault]:
         yield Fault(f"head of size {row.size}", "its root does not match the entries up to that point")
 
 
-def _sealed(session: Session, log_id: int, size: int) -> Iterator[tuple[int, AnyRow, Fault | None]]:
-    """Every sealed entry in the order of the tree, in bounded memory, each with its own fault."""
-    expected = 0
-    while expected < size:
-        rows = session.execute(
-            select(*_COLUMNS)
-            .where(_ENTRIES.log_id == log_id, _ENTRIES.leaf_index >= expected)
-            .order_by(_ENTRIES.leaf_index)
-            .limit(ROWS_AT_ONCE)
-        ).all()
+def _tiles_of_rows(session: Session, log_id: int, size: int) -> Iterator[tuple[int, list[_Row]]]:
+    """Every sealed entry in the order of the tree, in bounded memory: those of one tile, and the place of its first.
+
+    Raises MissingEntries after those before the hole.
+    """
+    rows: list[_Row] = []
+    for first in range(0, size, tiles.WIDTH):
+        width = min(tiles.WIDTH, size - first)
         if not rows:
-            raise MissingEntries(f"entries from position {expected} on are missing; the head says {size}")
-        for row in rows:
-            if row.leaf_index != expected:
-                raise MissingEntries(f"the entry at position {expected} is missing")
-            yield expected, row, _entry_fault(session, row)
-            expected += 1
-            if expected == size:
-                return
+            rows = _ROWS.all(session, log_id=log_id, first=first)
+        of_tile, rows = rows[:width], rows[width:]
+        in_place = [row for place, row in enumerate(of_tile, first) if row.leaf_index == place]
+        yield first, in_place
+        gone = first + len(in_place)
+        if len(of_tile) > len(in_place):
+            raise MissingEntries(f"the entry at position {gone} is missing")
+        if len(of_tile) < width:
+            raise MissingEntries(f"entries from position {gone} on are missing; the head says {size}")
+
+
+def _order_faults(order: RowOrder, rows: Sequence[_Row]) -> Iterator[Fault]:
+    for row in rows:
+        if not order.take(row.id, row.appended_at):
+            named = name_of(row.id, row.leaf_index)
+            yield Fault(named, "its id is lower than that of an entry that was sealed before it")
 
 
 class MissingEntries(Exception):
@@ -144,11 +174,7 @@ def tile_fault(session: Session, log_id: int, number: int, size: int) -> Fault |
     size: of the newest head, whose root the edge was seen to give.
     """
     first = number * tiles.WIDTH
-    rows = session.execute(
-        select(*_COLUMNS)
-        .where(LogEntry.log_id == log_id, LogEntry.leaf_index >= first, LogEntry.leaf_index < first + tiles.WIDTH)
-        .order_by(LogEntry.leaf_index)
-    ).all()
+    rows = _OF_TILE.all(session, log_id=log_id, first=first, end=first + tiles.WIDTH)
     for row in rows:
         if (fault := _entry_fault(session, row)) is not None:
             return fault
@@ -168,8 +194,10 @@ def tile_fault(session: Session, log_id: int, number: int, size: int) -> Fault |
 
 
 def _stored_tile(session: Session, log_id: int, level: int, number: int) -> bytes:
-    query = select(LogTile.data).where(LogTile.log_id == log_id, LogTile.level == level, LogTile.number == number)
-    return session.scalar(query) or b""
+    try:
+        return read_tile(session, log_id, level, number)
+    except KeyError:
+        return b""
 
 
 def _entry_fault(session: Session, row: AnyRow) -> Fault | None:

@@ -68,10 +68,8 @@ def reason(error: BaseException, otherwise: str = UNKNOWN) -> str:
 
 def is_damaged(error: DBAPIError | sqlite3.DatabaseError) -> bool:
     """Whether SQLite says that its file is none of its own, or no longer."""
-    return getattr(getattr(error, "orig", error), "sqlite_errorcode", 0) & 0xFF in {
-        sqlite3.SQLITE_NOTADB,
-        sqlite3.SQLITE_CORRUPT,
-    }
+    code = getattr(getattr(error, "orig", error), "sqlite_errorcode", 0)
+    return code & 0xFF in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
 
 
 def _chain(error: BaseException | None, seen: set[int]) -> Iterator[BaseException]:

@@ -1,5 +1,8 @@
 """The web application, put together."""
 
+from collections.abc import Callable
+from typing import Any
+
 from apiflask import APIFlask
 from werkzeug.routing import IntegerConverter, Map
 
@@ -89,6 +92,10 @@ class RowNumber(IntegerConverter):
 
 class WeightgateApp(APIFlask):
     request_class = StrictRequest
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Nothing of ours is a coroutine. Flask would look at each hook and view again, a dozen times a request."""
+        return func
 
 
 def create(use: Resources) -> WeightgateApp:

@@ -51,7 +51,7 @@ def main() -> int:
         template = build_template("sqlite", folder, f"sqlite:///{folder}/weightgate.sqlite3", store)
         publish(template, folder)
         ours = stack.enter_context(served(folder, "server.wsgi:app"))
-        ours.processes.append(stack.enter_context(sealing(folder)))
+        ours.processes["worker"] = stack.enter_context(sealing(folder))
         wait_until_sealed(template)
         token = template.example.tokens["cleared"]
         cases = [
@@ -101,10 +101,10 @@ def case(name: str, ours: Served, token: str, method: str, address: str, status:
         return count
 
     def turn(seconds: float) -> measure.Turn:
-        before, driver, start = ours.cpu_seconds(), time.process_time(), time.perf_counter()
+        before, driver, start = sum(ours.cpu_seconds().values()), time.process_time(), time.perf_counter()
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             count = sum(pool.map(ask, [start + seconds] * CONNECTIONS))
-        elapsed, used = time.perf_counter() - start, ours.cpu_seconds() - before
+        elapsed, used = time.perf_counter() - start, sum(ours.cpu_seconds().values()) - before
         figures = {"cpu_ms": used / count * 1000}
         return measure.Turn(count / elapsed, used + time.process_time() - driver, figures)
 

@@ -39,6 +39,7 @@ CONNECTIONS = 16
 FILES = (1, 100, 1000)
 STAGE, BUCKET = "gpt-2/bench", "weights"
 FLOOR = "Flask hello"
+PROCESSES = ("web", "worker", "database")
 # What is aimed at: CPU for a request of one file, its p99 beside the floor's, and rates beside giftless' by files.
 CPU_MS, P99_AGAINST_HELLO = {"sqlite": 0.9, "postgresql": 1.5}, 2
 TIMES_GIFTLESS: dict[str, dict[str, dict[int, float]]] = {
@@ -49,16 +50,17 @@ TIMES_GIFTLESS: dict[str, dict[str, dict[int, float]]] = {
 
 @dataclass
 class Served:
-    """A gunicorn of ours or the floor's, on a port of its own; ours with the worker that seals what it logs."""
+    """A gunicorn of ours or the floor's, on a port of its own; ours with whatever else works for its requests.
+
+    processes: by what they are, the first of each: the worker seals what is logged, the database has its backends.
+    """
 
     port: int
-    processes: list[psutil.Process]
+    processes: dict[str, int]
 
-    def cpu_seconds(self) -> float:
-        """Of the arbiter and its workers, and of what works for them, now."""
-        every = [child for process in self.processes for child in (process, *process.children(recursive=True))]
-        times = [process.cpu_times() for process in every]
-        return sum(float(time.user + time.system) for time in times)
+    def cpu_seconds(self) -> dict[str, float]:
+        """Of each with all that it has started, up to now."""
+        return {what: measure.tree_seconds(leader) for what, leader in self.processes.items()}
 
 
 def main() -> int:
@@ -81,9 +83,11 @@ def main() -> int:
         template = build_template(options.database, folder, url, store)
         _publish(template, folder)
         ours = stack.enter_context(served(folder, "server.wsgi:app"))
-        ours.processes.append(stack.enter_context(sealing(folder)))
+        ours.processes["worker"] = stack.enter_context(sealing(folder))
+        if database is not None:
+            ours.processes["database"] = database.process.pid
         hello = stack.enter_context(served(folder, "tests.bench.hello:app"))
-        cases = [*_cases(template, ours, hello, folder, database), *_peers(stack, store, folder)]
+        cases = [*_cases(template, ours, hello, folder), *_peers(stack, store, folder)]
         outcomes = measure.interleave(cases, rounds=options.rounds, seconds=options.seconds, between=_drain)
         own = [outcome for name, outcome in outcomes.items() if name.startswith("ours")]
         answered = sum(sum(turn.figures["requests"] for turn in outcome.turns) for outcome in own)
@@ -112,18 +116,18 @@ def served(folder: Path, app: str) -> Iterator[Served]:
                 raise RuntimeError(f"{app} did not start")
             time.sleep(0.1)
         time.sleep(2)
-        yield Served(port, [psutil.Process(process.pid)])
+        yield Served(port, {"web": process.pid})
     finally:
         process.terminate()
         process.wait(30)
 
 
 @contextmanager
-def sealing(folder: Path) -> Iterator[psutil.Process]:
-    """The worker: without it nothing would be issued after half a minute."""
+def sealing(folder: Path) -> Iterator[int]:
+    """The worker, by its process's id: without it nothing would be issued after half a minute."""
     process = subprocess.Popen([sys.executable, "-m", "server", "--data", str(folder), "worker"])
     try:
-        yield psutil.Process(process.pid)
+        yield process.pid
     finally:
         process.terminate()
         process.wait(30)
@@ -148,17 +152,15 @@ def _publish(template: Template, folder: Path) -> None:
     use.close()
 
 
-def _cases(
-    template: Template, ours: Served, hello: Served, folder: Path, database: "postgres.PostgreSQL | None"
-) -> list[measure.Case]:
+def _cases(template: Template, ours: Served, hello: Served, folder: Path) -> list[measure.Case]:
     token = template.example.tokens["cleared"]
     cases = []
     for files in FILES:
         body = folder / f"body-{files}.json"
         paths = [f"shard-{number:05}.json" for number in range(files)]
         body.write_text(json.dumps({"stage": STAGE} | ({"paths": paths} if files < max(FILES) else {})))
-        cases.append(_case(f"ours, {files} files", ours, token, body, database))
-    cases.insert(0, _case(FLOOR, hello, token, folder / "body-1.json", None))
+        cases.append(_case(f"ours, {files} files", ours, token, body))
+    cases.insert(0, _case(FLOOR, hello, token, folder / "body-1.json"))
     return cases
 
 
@@ -171,30 +173,19 @@ def _peers(stack: ExitStack, store: EmbeddedStore, folder: Path) -> Iterator[mea
             body = folder / f"giftless-{files}.json"
             body.write_text(giftless.body(files))
             yield _case(
-                f"{name}, {files} files", Served(port, [process]), "none", body, None,
-                url=giftless.address(port), media_type=giftless.MEDIA_TYPE, store=store,
+                f"{name}, {files} files", Served(port, {"web": process.pid}), "none", body,
+                url=giftless.address(port), media_type=giftless.MEDIA_TYPE,
             )  # fmt: skip
 
 
 def _case(
-    name: str, served: Served, token: str, body: Path, database: "postgres.PostgreSQL | None", *,
-    url: str | None = None, media_type: str = "application/json", store: EmbeddedStore | None = None,
+    name: str, served: Served, token: str, body: Path, *, url: str | None = None, media_type: str = "application/json"
 ) -> measure.Case:  # fmt: skip
-    """store: one that works for each request; its CPU is no stranger's, and not the server's either."""
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", "--timeout", "60s", "-s", str(HERE / "issue.lua")]
     url = url or f"http://127.0.0.1:{served.port}/api/v1/downloads"
 
-    def cpu() -> float:
-        backends = [] if database is None else psutil.Process(database.process.pid).children(recursive=True)
-        return served.cpu_seconds() + sum(sum(process.cpu_times()[:2]) for process in backends)
-
-    def of_store() -> float:
-        leaders = [] if store is None else [psutil.Process(pid) for pid in store.process_ids]
-        every = [process for leader in leaders for process in (leader, *leader.children(recursive=True))]
-        return sum(sum(process.cpu_times()[:2]) for process in every)
-
     def turn(seconds: float) -> measure.Turn:
-        before, before_store, children = cpu(), of_store(), os.times()
+        before = served.cpu_seconds()
         done = subprocess.run(
             [*command, f"-d{max(1, round(seconds))}s", url, "--", token, str(body), media_type],
             check=True,
@@ -205,14 +196,11 @@ def _case(
         result = json.loads(line.removeprefix("RESULT "))
         if result["errors"]:
             raise RuntimeError(f"{name}: {result['errors']} answers were not 2xx")
-        used, driver = cpu() - before, os.times()
-        driver_seconds = (
-            driver.children_user + driver.children_system - children.children_user - children.children_system
-        )
+        used = {what: now - before[what] for what, now in served.cpu_seconds().items()}
         figures = {"p50_ms": result["p50_ms"], "p99_ms": result["p99_ms"], "requests": result["requests"]}
-        figures["cpu_ms"] = used / max(1, result["requests"]) * 1000
-        known = used + driver_seconds + of_store() - before_store
-        return measure.Turn(result["requests"] / result["seconds"], known, figures)
+        figures |= {what: used.get(what, 0.0) / max(1, result["requests"]) * 1000 for what in PROCESSES}
+        figures["cpu_ms"] = sum(figures[what] for what in PROCESSES)
+        return measure.Turn(result["requests"] / result["seconds"], sum(used.values()), figures)
 
     return measure.Case(name, turn)
 
@@ -252,6 +240,7 @@ def _check(template: Template, ours: Served, answered: float) -> list[str]:
 
 def _report(outcomes: dict[str, measure.Outcome], database: str, faults: list[str]) -> str:
     hello = outcomes[FLOOR]
+    own = [outcome for name, outcome in outcomes.items() if name.startswith("ours")]
     rows = []
     for name, outcome in outcomes.items():
         files = 0 if outcome is hello else int(name.split()[-2])
@@ -261,12 +250,13 @@ def _report(outcomes: dict[str, measure.Outcome], database: str, faults: list[st
                 f"{outcome.rate:,.0f}",
                 f"{outcome.figure('p50_ms'):.1f} / {outcome.figure('p99_ms'):.1f}",
                 f"{outcome.figure('cpu_ms'):.2f}",
+                " / ".join(f"{outcome.figure(what):.2f}" for what in PROCESSES) if outcome in own else "–",
                 f"{outcome.times(hello):.3f}",
                 f"{outcome.rate * files:,.0f}" if files else "–",
             )
         )
     targets = list(_targets(outcomes, database))
-    columns = ("case", "req/s", "p50 / p99 ms", "CPU ms a request", "× hello", "URLs/s")
+    columns = ("case", "req/s", "p50 / p99 ms", "CPU ms a request", f"of {' / '.join(PROCESSES)}", "× hello", "URLs/s")
     return "\n\n".join(
         [
             measure.header(("flask", "gunicorn", "sqlalchemy", "apiflask")),

@@ -7,10 +7,14 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
+
+import psutil
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 ROUNDS = 5
@@ -18,6 +22,7 @@ ROUND_SECONDS = 4.0
 FOREIGN_CORES_MAX = 0.3
 SPREAD_MAX = 2.0  # fastest round over slowest
 
+_KERNEL = "kthreadd"  # process 2, of which each thread of the kernel is a child; in a container it is not to be seen
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -25,7 +30,8 @@ _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 class Turn:
     """What one case did in one round.
 
-    rate: units a second. cpu_seconds: of every process that belongs to the bench, driver and servers.
+    rate: units a second. cpu_seconds: of every process that belongs to the case. What else the bench started, servers
+    that wait for their own turn and processes that have ended, is counted by `interleave`.
     figures: whatever else the case knows, such as p99_ms; medians are taken of each.
     """
 
@@ -47,11 +53,15 @@ class Case:
 
 @dataclass(frozen=True)
 class Outcome:
-    """All turns of one case, and the cores that strangers used during each."""
+    """All turns of one case, and the cores that strangers used during each, and the kernel's own threads.
+
+    Those write to disks and handle the network for whoever has asked for it, which nobody can tell them apart by.
+    """
 
     name: str
     turns: Sequence[Turn]
     foreign_cores: Sequence[float]
+    kernel_cores: Sequence[float]
 
     @property
     def rate(self) -> float:
@@ -65,6 +75,10 @@ class Outcome:
     @property
     def foreign(self) -> float:
         return statistics.median(self.foreign_cores)
+
+    @property
+    def kernel(self) -> float:
+        return statistics.median(self.kernel_cores)
 
     @property
     def is_noisy(self) -> bool:
@@ -109,24 +123,43 @@ def interleave(
         between()
     turns: dict[str, list[Turn]] = {case.name: [] for case in cases}
     foreign: dict[str, list[float]] = {case.name: [] for case in cases}
+    kernel: dict[str, list[float]] = {case.name: [] for case in cases}
     for _ in range(rounds):
         for case in cases:
-            busy_start, start = _busy_seconds(), time.perf_counter()
+            before, start = _Used.now(), time.perf_counter()
             turn = case.measure(seconds)
-            elapsed = time.perf_counter() - start
-            strangers = (_busy_seconds() - busy_start - turn.cpu_seconds) / elapsed
+            used, elapsed = _Used.now().since(before), time.perf_counter() - start
+            strangers = used.machine - used.kernel - max(used.bench, turn.cpu_seconds)
             turns[case.name].append(turn)
-            foreign[case.name].append(max(0.0, strangers))
+            foreign[case.name].append(max(0.0, strangers / elapsed))
+            kernel[case.name].append(max(0.0, used.kernel / elapsed))
             between()
-    return {case.name: Outcome(case.name, turns[case.name], foreign[case.name]) for case in cases}
+    return {case.name: Outcome(case.name, turns[case.name], foreign[case.name], kernel[case.name]) for case in cases}
+
+
+def tree_seconds(root: int) -> float:
+    """CPU seconds of a process and of all that it has started, of those that have ended as well."""
+    total = 0.0
+    with suppress(psutil.NoSuchProcess):
+        leader = psutil.Process(root)
+        for process in (leader, *leader.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                # The last two are of its children that have ended: a database's backend, a round of vacuum, a load.
+                total += times.user + times.system + times.children_user + times.children_system
+    return total
 
 
 def noise(outcomes: Sequence[Outcome]) -> str:
     """Return a line on how quiet the machine was, beginning with NOISY where the figures should not be quoted."""
     foreign = max(outcome.foreign for outcome in outcomes)
     spread = max(outcome.spread for outcome in outcomes)
+    kernel = max(outcome.kernel for outcome in outcomes)
     verdict = "NOISY: measure again" if any(outcome.is_noisy for outcome in outcomes) else "Quiet enough"
-    return f"{verdict}. Others used up to {foreign:.2f} core; fastest over slowest round at most {spread:.2f}."
+    return (
+        f"{verdict}. Others used up to {foreign:.2f} core, the kernel's own threads {kernel:.2f}; "
+        f"fastest over slowest round at most {spread:.2f}."
+    )
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -159,6 +192,22 @@ def write_section(name: str, text: str, path: Path = RESULTS) -> None:
     beside = path.with_suffix(".new")
     beside.write_text(content.rstrip() + "\n")
     beside.replace(path)
+
+
+class _Used(NamedTuple):
+    """CPU seconds so far: of the whole machine, of the kernel's own threads, of all that this bench has started."""
+
+    machine: float
+    kernel: float
+    bench: float
+
+    @classmethod
+    def now(cls) -> "_Used":
+        sees_kernel = psutil.pid_exists(2) and psutil.Process(2).name() == _KERNEL
+        return cls(_busy_seconds(), tree_seconds(2) if sees_kernel else 0.0, tree_seconds(os.getpid()))
+
+    def since(self, before: "_Used") -> "_Used":
+        return _Used(*(now - then for now, then in zip(self, before, strict=True)))
 
 
 def _busy_seconds() -> float:

@@ -7,9 +7,10 @@ allowed.
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import orjson
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from server import dates
@@ -31,6 +32,7 @@ from server.domain.entry_kinds import EntryKind
 from server.log.entries import Log, LogEntry, name_of
 from server.log.verification import Fault
 from server.storage.database import AnyRow
+from server.storage.statements import Statement
 
 GHOST_READ = "it reports a file read without a matching entry: the signing key may be compromised"
 BACK_AT_MOST_MS = 60_000  # clocks of several machines may differ by so much
@@ -109,6 +111,30 @@ _KEPT = select(
 )  # fmt: skip
 
 
+class Row(NamedTuple):
+    """What is replayed of an entry."""
+
+    id: int
+    leaf_index: int | None
+    record: bytes
+    kind: str
+    subject: str | None
+    organization_id: int | None
+    person: str | None
+    stage: str | None
+    code: str | None
+
+
+_ROWS = select(
+    LogEntry.id, LogEntry.leaf_index, LogEntry.record, LogEntry.kind, LogEntry.subject, LogEntry.organization_id,
+    LogEntry.person, LogEntry.stage, LogEntry.code,
+).where(LogEntry.log_id == bindparam("log_id"))  # fmt: skip
+_SEALED = Statement(  # a million rows go through it
+    _ROWS.where(LogEntry.leaf_index > bindparam("place")).order_by(LogEntry.leaf_index).limit(ROWS_AT_ONCE), Row
+)
+_UNSEALED = Statement(_ROWS.where(LogEntry.leaf_index.is_(None)).order_by(LogEntry.id), Row)
+
+
 class Replay(World):
     """The world as the log tells it; `take` moves it on by one entry and yields what cannot be.
 
@@ -153,7 +179,7 @@ def verify(
             erased[row.id] = session.execute(_KEPT.where(LogEntry.id == row.id)).one()
             if row.kind in JUDGING:
                 replay.forgotten.add(row.kind.partition(".")[0])
-            elif row.kind in _SETTING_MAIN:  # the columns, which stay, say as much
+            elif row.kind in _SETTING_MAIN and row.stage and row.subject:  # the columns, which stay, say as much
                 replay.set_main(row.stage, row.subject)
             continue
         try:
@@ -171,22 +197,13 @@ def verify(
     yield from back
 
 
-def rows(session: Session, log: Log) -> Iterator[AnyRow]:
+def rows(session: Session, log: Log) -> Iterator[Row]:
     """Every entry in the tree's order, then the unsealed ones in that of their ids; in bounded memory.
 
     One that was emptied has no record: that it may be is `log/verification.py`'s to say.
     """
     place = -1
-    entry = LogEntry.__table__.c  # bare columns, as in `log/verification.py`
-    wanted = select(
-        entry.id, entry.leaf_index, entry.record, entry.kind, entry.subject, entry.organization_id,
-        entry.person, entry.stage, entry.code,
-    ).where(entry.log_id == log.id)  # fmt: skip
-    while True:
-        sealed = wanted.where(entry.leaf_index > place).order_by(entry.leaf_index).limit(ROWS_AT_ONCE)
-        part = session.execute(sealed).all()
+    while part := _SEALED.all(session, log_id=log.id, place=place):
         yield from part
-        if len(part) < ROWS_AT_ONCE:
-            break
-        place = part[-1].leaf_index
-    yield from session.execute(wanted.where(entry.leaf_index.is_(None)).order_by(entry.id))
+        place = part[-1].leaf_index or 0
+    yield from _UNSEALED.all(session, log_id=log.id)
