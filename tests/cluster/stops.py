@@ -107,12 +107,16 @@ class OneClearance(Stop):
 
     def prepare(self) -> None:
         self.token = self.cluster.known["tokens"]["uncleared"]
+        self.sign()
+        self.let()
+
+    def sign(self) -> None:
+        """The agreement, once more if it was signed before."""
         as_person(
             self.cluster, self.cluster.machines[0], "admin", "agreement", "record-signature", ORGANIZATION,
             "model-sharing", "--signer-name", "Carla Reyes", "--signer-title", "Head of Research",
             "--signed-on", time.strftime("%Y-%m-%d", time.gmtime()), "--document-sha256", "ab" * 32,
         )  # fmt: skip
-        self.let()
 
     def let(self) -> None:
         first, second = self.cluster.machines
