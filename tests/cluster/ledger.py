@@ -38,13 +38,14 @@ class Ledger:
     receipts: list[Held] = field(default_factory=list)
     kills: list[tuple[float, str]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    unlogged: set[str] = field(default_factory=set)  # downloads that were told as a fault already
     _cut: list[tuple[float, str]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def fault(self, sentence: str) -> None:
-        """A promise that broke; of many only the first are kept."""
+        """A promise that broke; of many only the first are kept, and each sentence once."""
         with self._lock:
-            if len(self.faults) < FAULTS_AT_MOST:
+            if len(self.faults) < FAULTS_AT_MOST and sentence not in self.faults:
                 self.faults.append(sentence)
 
     def asked(self, kind: str, status: int, began: float, wanted: Iterable[int], retry_after: str | None) -> bool:

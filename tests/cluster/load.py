@@ -18,24 +18,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import orjson
-from sqlalchemy import func, select
-
-from server.domain.resources import Resources
-from server.log.entries import LogEntry
 from tests import prepare
-from tests.cluster import load_clients
+from tests.cluster import checks, load_clients
 from tests.cluster.cluster import Cluster
 from tests.cluster.ledger import Ledger
-from tests.cluster.load_clients import Client, LogReader
 from tests.cluster.processes import Processes
 from tests.cluster.publishing import README, STAGE, publish
 from tests.cluster.stops import OneClearance, OneToken, Stop
 
 SAMPLE_SECONDS, CHECK_SECONDS = 5, 15
-SEALED_WITHIN_SECONDS, END_SECONDS = 120, 180
+END_SECONDS = 180
 PROVEN_AT_THE_END = 100
-AT_ONCE = 5_000  # ids in one query
 
 
 @dataclass(frozen=True)
@@ -86,8 +79,8 @@ def run(cluster: Cluster, plan: Plan, say: Callable[[str], object]) -> dict[str,
     for stop in stops:
         stop.prepare()
     everyone = load_clients.clients(cluster, ledger) + [asker for stop in stops for asker in stop.askers()]
-    before, began = entries(cluster), time.monotonic()
-    threads = [_started(ledger, client, stopping) for client in everyone]
+    before, began = checks.entries(cluster), time.monotonic()
+    threads = [load_clients.start(ledger, client, stopping) for client in everyone]
     staff = Staff(cluster, ledger, plan, stops, stopping)
     staff.start()
     processes = Processes(cluster, ledger)
@@ -101,28 +94,15 @@ def run(cluster: Cluster, plan: Plan, say: Callable[[str], object]) -> dict[str,
     processes.wait_until_back()
     memory = processes.rows(plan.warm_up_seconds, plan.window_seconds)
     processes.judge(memory, plan.growth_percent)
-    proven = _at_the_end(cluster, ledger)
+    proven = checks.settle(cluster, ledger, PROVEN_AT_THE_END)
     held, _ = ledger.held()
     return {
         "seconds": round(seconds), "requests": ledger.rows(), "urls_of_downloads": len(held),
-        "s3_files": len(ledger.keyed), "entries": entries(cluster) - before, "receipts_proven": proven,
+        "s3_files": len(ledger.keyed), "entries": checks.entries(cluster) - before, "receipts_proven": proven,
         "revokes": {stop.name: {"revokes": stop.revoked, "refused_after": stop.refused} for stop in stops},
         "kills": _counted(what for _, what in ledger.kills), "memory": memory, "memory_flat_below_percent":
         plan.growth_percent, "plan": asdict(plan), "faults": ledger.faults,
     }  # fmt: skip
-
-
-def _started(ledger: Ledger, client: Client, stopping: threading.Event) -> threading.Thread:
-    def work() -> None:
-        try:
-            client.run(stopping, client.name)
-        except Exception as error:
-            ledger.fault(f"{client.name}: the client failed: {type(error).__name__}: {error}")
-            raise
-
-    thread = threading.Thread(target=work, name=client.name)
-    thread.start()
-    return thread
 
 
 class Staff(threading.Thread):
@@ -183,66 +163,13 @@ def _watch(
                 processes.kill_one(chance, number)
                 kill_at, number = kill_at + plan.every_seconds, number + 1
             if now >= check_at:
-                _require_entries(use, ledger, known)
+                checks.require_entries(use, ledger, known)
                 check_at = now + CHECK_SECONDS
                 for sentence in ledger.faults[told:]:
                     say(f"FAULT: {sentence}")
                 told = len(ledger.faults)
                 say(f"{now - began:6.0f} s  {len(known)} downloads with an entry, {len(ledger.kills)} kills")
             time.sleep(min(SAMPLE_SECONDS, plan.window_seconds / 4))
-
-
-def _require_entries(use: Resources, ledger: Ledger, known: set[str]) -> None:
-    """Each download that a client holds URLs of is in the log; those that were found there become known."""
-    held, _ = ledger.held()
-    unknown = list(held - known)
-    for start in range(0, len(unknown), AT_ONCE):
-        part = unknown[start : start + AT_ONCE]
-        with use.database.reading() as session:
-            known |= set(session.scalars(
-                select(LogEntry.subject).where(LogEntry.kind == "download", LogEntry.subject.in_(part))
-            ))  # fmt: skip
-    for download in sorted(held - known):
-        ledger.fault(f"{ledger.downloads[download]}: URLs of download {download}, which is not in the log")
-
-
-def _at_the_end(cluster: Cluster, ledger: Ledger) -> int:
-    """All entries sealed, URLs and S3 files with their entries, receipts proven, log verified; how many were proven."""
-    ledger.require_cuts_explained()
-    with cluster.resources() as use:
-        _until_sealed(use, ledger)
-        _require_entries(use, ledger, set())
-        with use.database.reading() as session:
-            records = session.scalars(select(LogEntry.record).where(LogEntry.kind == "download"))
-            read = {(one["access_key_id"], one["files"][0]["path"]) for one in map(orjson.loads, records)
-                    if one.get("door") == "s3"}  # fmt: skip
-    for access_key, path in sorted(ledger.keyed - read):
-        ledger.fault(f"S3 GET: {path} was read with key {access_key}, which is not in the log")
-    _, receipts = ledger.held()
-    sample = random.Random(1).sample(receipts, min(PROVEN_AT_THE_END, len(receipts)))  # noqa: S311
-    reader = LogReader(cluster, ledger)
-    proven = sum(reader.prove(one) for one in sample)
-    if not proven:
-        ledger.fault("no receipt was proven")
-    done = cluster.machines[0].run("log", "verify", "--tables")
-    if done.returncode != 0:
-        ledger.fault(f"log verify --tables: exit code {done.returncode}: {done.stdout[-500:]}{done.stderr[-500:]}")
-    return proven
-
-
-def _until_sealed(use: Resources, ledger: Ledger) -> None:
-    deadline = time.monotonic() + SEALED_WITHIN_SECONDS
-    while time.monotonic() < deadline:
-        with use.database.reading() as session:
-            if session.scalar(select(func.count()).where(LogEntry.leaf_index.is_(None))) == 0:
-                return
-        time.sleep(0.2)
-    ledger.fault(f"entries were not sealed within {SEALED_WITHIN_SECONDS} s")
-
-
-def entries(cluster: Cluster) -> int:
-    with cluster.resources() as use, use.database.reading() as session:
-        return session.scalar(select(func.count()).select_from(LogEntry)) or 0
 
 
 def _counted(names: Any) -> dict[str, int]:

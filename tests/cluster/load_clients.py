@@ -1,11 +1,12 @@
 """The clients of a load: each kind asks for one thing, so many times a second, as people and programs do."""
 
+import contextlib
 import json
 import random
 import threading
 import time
 from base64 import b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from tests.cluster.publishing import NOTES, STAGE
 from tests.cluster.visitor import Visitor
 
 FILE = "config.json"
+END_SECONDS = 90
 SEALED_AFTER_SECONDS = 30  # then a proof is asked for; the worker that would have sealed may have been killed
 PARTNER_PAGES = (
     "/", "/stages/mini-gpt/base", "/stages/gpt-2/774M", "/downloads", "/tokens", "/agreements", "/findings",
@@ -72,6 +74,35 @@ def clients(cluster: Cluster, ledger: Ledger) -> list[Client]:
         Client("log, proofs", 0.7, LogReader(cluster, ledger).prove_one),
         Client("log, entries", 0.2, LogReader(cluster, ledger).entries),
     ]  # fmt: skip
+
+
+def start(ledger: Ledger, client: Client, stopping: threading.Event) -> threading.Thread:
+    """Let a client ask in a thread of its own until told to stop; that it fails is a fault."""
+
+    def work() -> None:
+        try:
+            client.run(stopping, client.name)
+        except Exception as error:
+            ledger.fault(f"{client.name}: the client failed: {type(error).__name__}: {error}")
+            raise
+
+    thread = threading.Thread(target=work, name=client.name)
+    thread.start()
+    return thread
+
+
+@contextlib.contextmanager
+def crowd(cluster: Cluster, ledger: Ledger, count: int, per_second: float) -> Iterator[None]:
+    """So many clients that issue, each at this rate, as long as the block runs."""
+    stopping = threading.Event()
+    members = [Client(f"issue {n}", per_second, Issuer(cluster, ledger).one) for n in range(count)]
+    threads = [start(ledger, member, stopping) for member in members]
+    try:
+        yield
+    finally:
+        stopping.set()
+        for thread in threads:
+            thread.join(END_SECONDS)
 
 
 def asking(cluster: Cluster, ledger: Ledger, token: str | None) -> Asking:

@@ -45,14 +45,14 @@ class Machine:
                 copy.touch(mode=0o600)
                 copy.write_bytes(key.read_bytes())
 
-    def start(self, service: str) -> None:
-        """Start `web`, `worker` or `publisher` as its unit does."""
+    def start(self, service: str, **more: str) -> None:
+        """Start `web`, `worker` or `publisher` as its unit does. more: variables besides the unit's."""
         command, environment = unit(service)
         here = {DATA: str(self.data), AUTHORITIES: str(self._authorities)}
         told = {name: here.get(value, value) for name, value in environment.items()}
         with (self.folder / f"{service}.log").open("ab") as log:
             self.processes[service] = subprocess.Popen(
-                command, cwd=self.data, env=self._environment() | told, stdin=subprocess.DEVNULL, stdout=log,
+                command, cwd=self.data, env=self._environment() | told | more, stdin=subprocess.DEVNULL, stdout=log,
                 stderr=log, start_new_session=True, preexec_fn=ending_with_parent(signal.SIGTERM),
             )  # fmt: skip
 
@@ -73,11 +73,18 @@ class Machine:
 
     def run(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         """Give a command on this machine, as `weightgate-server …`."""
+        process = self.begin(*arguments, **environment)
+        out, err = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def begin(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
+        """The same without waiting for it."""
         told = {"WEIGHTGATE_DATA": str(self.data), "AWS_CA_BUNDLE": str(self._authorities), **environment}
         command = [str(program("weightgate-server")), *arguments]
-        return subprocess.run(
-            command, cwd=self.data, env=self._environment() | told, capture_output=True, text=True, check=False
-        )
+        return subprocess.Popen(
+            command, cwd=self.data, env=self._environment() | told, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
 
     def _environment(self) -> dict[str, str]:
         return clean_environment() | ({} if self.code is None else {"PYTHONPATH": str(self.code)})

@@ -33,7 +33,7 @@ class Processes:
         self._cluster, self._ledger = cluster, ledger
         self._began = time.monotonic()
         self._samples: dict[str, list[tuple[float, int, int]]] = defaultdict(list)  # seconds, process, bytes
-        self._spared = {number: min(_workers(machine)) for number, machine in enumerate(cluster.machines, start=1)}
+        self._spared = {number: min(workers(machine)) for number, machine in enumerate(cluster.machines, start=1)}
         self._lock = threading.Lock()
 
     def kill_one(self, chance: random.Random, number: int) -> None:
@@ -48,7 +48,7 @@ class Processes:
                 machine.start("worker")
             return
         machine = self._cluster.machines[int(what) - 1]
-        victims = [one for one in _workers(machine) if one != self._spared[int(what)]]
+        victims = [one for one in workers(machine) if one != self._spared[int(what)]]
         if not victims:
             return  # the one before was killed a moment ago
         os.kill(victims[0], signal.SIGKILL)
@@ -91,7 +91,7 @@ class Processes:
     def wait_until_back(self) -> None:
         """Until every worker that was killed has its successor."""
         deadline = time.monotonic() + BACK_SECONDS
-        while self._cluster.stopped() or any(len(_workers(one)) < 2 for one in self._cluster.machines):
+        while self._cluster.stopped() or any(len(workers(one)) < 2 for one in self._cluster.machines):
             if time.monotonic() > deadline:
                 self._ledger.fault(f"not running at the end: {', '.join(self._cluster.stopped()) or 'a web worker'}")
                 return
@@ -104,7 +104,7 @@ class Processes:
             named.append((where + ARBITER, machine.processes["web"].pid))
             named.append((where + SEALER, machine.processes["worker"].pid))
             named += [
-                (where + (SPARED if pid == self._spared[number] else KILLED), pid) for pid in _workers(machine)
+                (where + (SPARED if pid == self._spared[number] else KILLED), pid) for pid in workers(machine)
             ]  # fmt: skip
         return named
 
@@ -113,7 +113,8 @@ def _in_mb(samples: list[tuple[float, int, int]]) -> list[tuple[float, int, floa
     return [(at, pid, taken / 2**20) for at, pid, taken in samples]
 
 
-def _workers(machine: Machine) -> list[int]:
+def workers(machine: Machine) -> list[int]:
+    """The processes that answer for a machine now."""
     return _children(machine.processes["web"].pid)
 
 

@@ -1,17 +1,13 @@
 """The cluster of `make cluster`: what it is made of, load on it, and its smoke test with the fault tests."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests import parts
 from tests.cluster import load, smoke
 from tests.cluster.cluster import PORTS, Cluster
 from tests.cluster.front import Front
 from tests.cluster.machines import PUBLISHER_KEYS, Machine, unit
-from tests.parts import missing
 
 
 @pytest.mark.parametrize("service", ["web", "worker", "publisher"])
@@ -47,18 +43,6 @@ def test_the_front_is_the_deployed_one_with_both_machines(tmp_path: Path) -> Non
     ]
     assert "proxy_next_upstream off" in text
     assert not [word for word in ("ip_hash", "sticky", "hash ", "example.org", "/etc/letsencrypt") if word in text]
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    if parts.REDIS is None:
-        missing("redis-server")
-    folder = tmp_path_factory.mktemp("cluster")
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(0o755)  # PostgreSQL does not run as root
-    with Cluster(folder, parts.REDIS) as made:
-        yield made
-    shutil.rmtree(folder)
 
 
 def test_load_with_kills_and_revokes_breaks_no_promise(cluster: Cluster) -> None:

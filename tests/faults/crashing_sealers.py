@@ -39,7 +39,7 @@ def crashing(commit: Any, chance: random.Random) -> Any:
 
 def seal_until_crash(folder: Path, seed: int, end: int) -> None:
     """Seal without a pause, in a process of its own, and tell each round by a byte."""
-    use = Resources(settings.load(folder))
+    use = Resources(settings.load(folder)).as_sealer()
     dialect: Any = use.database._writer.dialect
     dialect.do_commit = crashing(dialect.do_commit, random.Random(seed))  # noqa: S311  # no secret
     while True:
