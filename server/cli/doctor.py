@@ -50,7 +50,7 @@ def _schema(made: Settings) -> Check:
     if difference is not None:
         return Check("migrations", False, difference)
     if found != migrations.newest():
-        return Check("migrations", True, f"the schema is {found}, and supports this older code: update it")
+        return Check("migrations", True, f"the schema is {found}, and supports this older code: update this machine")
     return Check("migrations", True, f"the schema is {found}")
 
 

@@ -16,14 +16,15 @@ from server.domain.resources import Resources
 
 
 @click.command()
-@click.option("--all-stopped", is_flag=True, help="Do not look whether older code that would stop working still runs.")
+@click.option(
+    "--all-stopped", is_flag=True, help="Skip the check for running processes whose code is too old for the new schema."
+)
 @with_json
 @click.pass_obj
 def migrate(instance: Instance, all_stopped: bool, as_json: bool) -> None:
     """Migrate the database to this version's schema, and create the keys that are new in it.
 
-    Back up first. Safe to run again. Refuses while a process runs somewhere whose code would not work on the new
-    schema.
+    Back up first. Safe to run again. Refuses while any process runs code that is too old for the new schema.
     """
     if not all_stopped:
         _require_nobody_left_behind(instance)

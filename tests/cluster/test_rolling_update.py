@@ -141,7 +141,7 @@ def test_a_release_comes_and_goes_machine_by_machine(cluster: Cluster, tmp_path:
             update(cluster, machine, code)
             assert clients.some_more() == {first.address, second.address}
         told = second.run("doctor").stdout
-        assert f"the schema is {NEWER}, and supports this older code" in told
+        assert f"the schema is {NEWER}, and supports this older code: update this machine" in told
 
         cluster.front.take_out(first)
         for service in ("web", "worker"):

@@ -72,7 +72,7 @@ def test_helm_and_kubernetes_have_nothing_to_say(values: dict[str, Any]) -> None
     """Linted, rendered, and strictly valid: no field that Kubernetes does not know."""
     told = rendered(**values)
     assert (told["lint"], told["invalid"]) == ([], [])
-    assert len(told["objects"]) == (6 if values else 7)
+    assert len(told["objects"]) == (6 if values else 8)
 
 
 @pytest.mark.parametrize(
@@ -166,11 +166,16 @@ def test_metrics_are_served_beside_each_process(chart: dict[str, Any]) -> None:
 def test_the_schema_is_migrated_before_the_pods(chart: dict[str, Any]) -> None:
     """A hook of Helm, after the account that it runs as."""
     (job,) = of_kind(chart, "Job").values()
-    (account,) = of_kind(chart, "ServiceAccount").values()
-    hooks = [one["metadata"]["annotations"] for one in (account, job)]
+    accounts = [one for one in chart["objects"] if one["kind"] == "ServiceAccount"]
+    account, its_own = sorted(accounts, key=lambda one: str(one["metadata"]["name"]))
+    hooks = [one["metadata"]["annotations"] for one in (its_own, job)]
     assert [one["helm.sh/hook"] for one in hooks] == ["pre-install,pre-upgrade"] * 2
     assert int(hooks[0]["helm.sh/hook-weight"]) < int(hooks[1]["helm.sh/hook-weight"])
-    assert {pod["serviceAccountName"] for pod in pods(chart).values()} == {account["metadata"]["name"]}
+    runs_as = {name: pod["serviceAccountName"] for name, pod in pods(chart).items()}
+    assert runs_as.pop("migrate") == its_own["metadata"]["name"]
+    assert set(runs_as.values()) == {account["metadata"]["name"]}
+    # Made once: a new one would end what the pods have of it.
+    assert not [name for name in account["metadata"].get("annotations", {}) if name.startswith("helm.sh/hook")]
 
 
 def test_the_copying_makes_files_that_the_server_takes(chart: dict[str, Any], tmp_path: Path) -> None:

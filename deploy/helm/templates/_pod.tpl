@@ -50,7 +50,7 @@ capabilities: { drop: [ALL] }
        the files of a Secret to a group: so they are copied, mode 0600, into memory that ends with the pod. */ -}}
 {{- define "weightgate.pod" -}}
 {{- $files := include "weightgate.files" . | fromJsonArray -}}
-serviceAccountName: {{ .root.Release.Name }}
+serviceAccountName: {{ .account | default .root.Release.Name }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 terminationGracePeriodSeconds: 60

@@ -372,7 +372,8 @@ CHECKS: tuple[tuple[str, Callable[[Resources], str]], ...] = (
     ("log months", log_outlets.months_are_kept),
 )
 OF_THE_DATABASE = production.OF_THE_DATABASE | {
-    "log", "matching keys", "issuing", "fetches", "ownership", "nodes", "log replica", "log mirror", "log months",
+    "log", "matching keys", "issuing", "fetches", "ownership", "witnesses", "nodes", "log replica", "log mirror",
+    "log months",
 }  # fmt: skip
 # What only a key that can write shows. `weightgate-server init` makes it; further machines need none.
 OF_THE_PUBLISHER = frozenset({"bucket", "ownership", "clock", "signer", "public access", "signed URLs"})

@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,12 +17,14 @@ from weightgate import Client
 from weightgate.verdicts import CannotTell
 from werkzeug.serving import make_server
 
+from server import migrations
 from server.cli.log import _lines
 from server.domain.audit import log_status, logs, witnessing
 from server.domain.audit.witnessing import LONGEST_PAUSE, Seen
 from server.domain.operation import witness_checks
 from server.domain.operation.door_probes import Wrong
 from server.domain.operation.health import Health
+from server.domain.resources import Resources
 from server.log import heads, notes, proofs, sealing
 from server.log.notes import Kind, NotSigned, VerifierKey
 from server.witnesses import Witness
@@ -391,10 +393,25 @@ def test_the_worker_asks_and_the_pages_tell(sqlite_world: World, tmp_path: Path)
         grow(world)
         with working(world) as (worker,):
             worker.until(lambda: shown(world).count("\n— ".encode()) == 2)
-        assert witness_checks.cosign(world.use) == "witness.example/w1 cosigned the log"
+        assert witness_checks.cosign(world.use).startswith("witness.example/w1 cosigned the log on ")
     page = world.visit("auditor").get("/audit/heads").text
     assert "witness.example/w1" in page
     assert "follows" in page
     assert any(
         line.startswith("witness          witness.example/w1: cosigned") for line in _lines(log_status.known(world.use))
     )
+
+
+def test_a_witness_that_cosigned_nothing_is_no_good_news(sqlite_world: World, tmp_path: Path) -> None:
+    """The doctor says so, also of one that nobody has asked yet; and where there is no log, that there is none."""
+    world = sqlite_world
+    one = AicsWitness(tmp_path / "witness", "witness.example/w1", {})  # it knows no log
+    with one.running():
+        name(world, one.witness)
+        with pytest.raises(Wrong, match=r"witness\.example/w1: "):
+            witness_checks.cosign(world.use)
+    empty = tmp_path / "empty.sqlite3"
+    migrations.upgrade(f"sqlite:///{empty}")
+    world.use.settings = world.use.settings.model_copy(update={"database_url": f"sqlite:///{empty}"})
+    with closing(Resources(world.use.settings)) as before, pytest.raises(Wrong, match="there is no log yet"):
+        witness_checks.cosign(before)
