@@ -27,7 +27,7 @@ from server.domain.errors import InvalidRequest, NotPossible
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
 from server.log import published, tiles, tree
-from server.log.entries import Log, LogEntry
+from server.log.entries import WAITS_FOR_SEAL, Log, LogEntry
 from server.log.notes import decode_bytes, encode_bytes
 from server.log.published import NotPublished
 from server.log.sealing import newest_head, read_tile
@@ -118,7 +118,7 @@ def _wait_for_seal(use: Resources, chosen: tuple[ColumnElement[bool], ...]) -> N
     deadline = time.monotonic() + SEALED_WITHIN_SECONDS
     while time.monotonic() < deadline:
         with use.database.reading() as session:
-            if not _count(session, *chosen, LogEntry.leaf_index.is_(None)):
+            if not _count(session, *chosen, *WAITS_FOR_SEAL):
                 return
         _seal(use)
 
