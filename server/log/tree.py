@@ -166,8 +166,8 @@ def consistency_proof(old_size: int, new_size: int, read: Hashes) -> list[bytes]
 def verify_consistency(old_size: int, old_root: bytes, new_size: int, new_root: bytes, proof: Sequence[bytes]) -> None:
     """Check that the first tree is the beginning of the second. Raises NotProven.
 
-    Sizes and roots must come from signed heads. Source: RFC 9162, section 2.1.4.2, which leaves two cases out: the empty
-    tree begins every tree, and a tree is the beginning of no other tree of its size.
+    Sizes and roots must come from signed heads. Source: RFC 9162, section 2.1.4.2, which leaves two cases out: the
+    empty tree begins every tree, and a tree is the beginning of no other tree of its size.
     """
     _require_hashes(old_root, new_root, *proof)
     if not 0 <= old_size <= new_size <= MAX_SIZE:
