@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -38,11 +37,6 @@ from server.workload_issuers import WorkloadIssuer
 # further back for URLs that may still work.
 URL_LIFETIME_SECONDS_AT_MOST = 900
 CHAINED_SECONDS_AT_MOST = 3600  # one role's session of another (IAM User Guide, "Role chaining")
-
-
-def parquet_is_installed() -> bool:
-    """Whether the extra `parquet` is there."""
-    return find_spec("pyarrow") is not None
 
 
 def _network(text: str) -> str:
@@ -232,8 +226,11 @@ class Settings(BaseModel):
             known.data.get("anchor_bucket"),
         }:
             raise ValueError("choose a bucket of its own: others can read it, or write to it")
-        if value is not None and known.field_name == "log_months" and not parquet_is_installed():
-            raise ValueError("pyarrow is not installed: add the extra `parquet`, or remove this")
+        mirror = known.data.get("log_mirror") if known.field_name == "log_months" else None
+        if value is not None and mirror is not None and value.partition("/")[0] == mirror.partition("/")[0]:
+            raise ValueError(
+                "choose another bucket than log_mirror's: everyone may read that one, and months have every record"
+            )
         return value
 
     @field_validator("signer_credentials")

@@ -61,6 +61,8 @@ FORBIDDEN = {
         "another head": "UPDATE log_heads SET size = 1000000",
         "a cosignature": "INSERT INTO cosignatures VALUES (1, 1, 'x', 'x', now())",
         "what a witness said": "UPDATE witness_views SET fault = NULL",
+        "how far the log is anchored": "UPDATE anchored_logs SET anchored_at = now()",
+        "how far the log is mirrored": "INSERT INTO mirrored_logs (log_id, size) VALUES (1000000, 0)",
         "a stopped log": "UPDATE logs SET stop_reason = 'stopped'",
         "a log that goes on": "UPDATE logs SET stop_reason = NULL, stopped_at = NULL",
         "a log": "INSERT INTO logs (name, origin, created_at, vkey, receipt_vkey) VALUES ('x', 'x', now(), '', '')",

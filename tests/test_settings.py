@@ -562,8 +562,9 @@ def test_the_log_leaves_to_a_bucket_of_its_own(tmp_path: Path, key: str) -> None
         load(tmp_path, f'anchor_bucket = "anchors"\n{key} = "anchors/x"\n')
 
 
-def test_months_need_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The worker would find out only at the end of the month."""
-    monkeypatch.setattr(settings, "parquet_is_installed", lambda: False)
-    with pytest.raises(SettingsError, match=r"^log_months: pyarrow is not installed: add the extra `parquet`"):
-        load(tmp_path, 'log_months = "audit-log"\n')
+def test_months_are_not_in_the_bucket_of_the_mirror(tmp_path: Path) -> None:
+    """Which is to be public: in whatever folder, every record would be too."""
+    for place in ("public-log", "public-log/months"):
+        with pytest.raises(SettingsError, match=r"^log_months: choose another bucket than log_mirror's"):
+            load(tmp_path, f'log_mirror = "public-log/mirror"\nlog_months = "{place}"\n')
+    assert load(tmp_path, 'log_mirror = "public-log"\nlog_months = "audit-log"\n').log_months == "audit-log"

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from server.cli.log import Bars
 from server.cli.terminal import END, MOMENT, Instance, acting, show, with_json
 from server.domain.audit import evidence_checks, evidence_packs
-from server.domain.audit.evidence_packs import OPENING, PROOF
+from server.domain.audit.evidence_packs import DOCUMENT, OPENING, PROOF
 from server.domain.callers import Caller
 from server.log.entries import Log
 from server.log.notes import NotAKey
@@ -89,12 +89,12 @@ def _remove(folder: Path) -> None:
 @click.pass_obj
 def prove(instance: Instance, folder: Path, as_json: bool) -> None:
     """Add the proof to the evidence in FOLDER, if the log had not sealed the export when it was written."""
-    proof = evidence_packs.prove(instance.use, (folder / OPENING).read_bytes())
+    proof = evidence_packs.prove(instance.use, (folder / OPENING).read_bytes(), (folder / DOCUMENT).read_bytes())
     if proof is None:
         show(as_json, {"proven": False}, NOT_SEALED.format(folder))
         sys.exit(NOT_YET)
     with writing_to(folder):
-        _write(folder, {PROOF: proof})
+        _write(folder, proof)
     show(as_json, {"proven": True}, f"Wrote {folder / PROOF}.")
 
 
@@ -116,8 +116,8 @@ def verify(instance: Instance, folder: Path, vkeys: tuple[str, ...], as_json: bo
     except NotAKey as error:
         raise click.UsageError(f"{error}.") from None
     body = {
-        "ok": not found.faults and not found.is_unproven, "entries": found.entries, "head_size": found.head_size,
-        "faults": found.faults,
+        "ok": not found.faults and not found.is_unproven, "entries": found.entries, "erased": found.erased,
+        "head_size": found.head_size, "faults": found.faults,
     }  # fmt: skip
     lines = [f"FAULT: {fault}" for fault in found.faults]
     if found.faults:
@@ -128,6 +128,8 @@ def verify(instance: Instance, folder: Path, vkeys: tuple[str, ...], as_json: bo
         verdict = (
             f"Verified {found.entries} entries: no faults. The log contains the export, at size {found.head_size}."
         )
+    if found.erased:
+        verdict += f" The records of {found.erased} were erased: only their places in the log are proven."
     show(as_json, body, "\n".join([*lines, verdict]))
     sys.exit(FAILED if found.faults else NOT_YET if found.is_unproven else DONE)
 

@@ -22,7 +22,10 @@ from server.storage.database import Database, DatabaseUnavailable
 URLS = ("database_url", "sealer_database_url", "migration_database_url")
 # What two running instances must not, or had better not, have in common.
 SECRET = ("redis_url", "log_replica_url")  # may hold a password
-SHARED = ("public_url", "listen", "s3_endpoint_url", "s3_bucket", "anchor_bucket", "smtp_url", *SECRET)
+SHARED = (
+    "public_url", "listen", "s3_endpoint_url", "s3_bucket", "anchor_bucket", "log_mirror", "log_months", "smtp_url",
+    *SECRET,
+)  # fmt: skip
 
 
 def write_database_urls(path: Path, environment: Mapping[str, str]) -> None:

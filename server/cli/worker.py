@@ -60,6 +60,8 @@ def worker(instance: Instance) -> None:
     use = instance.use.as_sealer()
     require_anchored(use)
     require_own_bucket(use)
+    if use.settings.log_months is not None:
+        months.require_parquet()  # or it would be found out only at the end of the month
     use.count_as("worker")
     stopping, failed = threading.Event(), threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

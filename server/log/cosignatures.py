@@ -29,8 +29,13 @@ def keep(session: Session, given: Cosignature) -> None:
     """Store a cosignature, in place of the same witness's older one under this head, and drop what says less."""
     session.merge(given)
     session.flush()
-    for size in _said_better(_by_size(session, given.log_id)):
-        session.execute(delete(Cosignature).where(Cosignature.log_id == given.log_id, Cosignature.size == size))
+    read = _by_size(session, given.log_id)
+    for size in _said_better(read):  # and of it what was read: another witness may have cosigned it since
+        session.execute(
+            delete(Cosignature).where(
+                Cosignature.log_id == given.log_id, Cosignature.size == size, Cosignature.witness.in_(read[size])
+            )
+        )
 
 
 def under(session: Session, head: LogHead) -> bytes:

@@ -96,6 +96,8 @@ class LogEntry(Base):
     leaf_index: Mapped[int | None] = mapped_column(Key)  # given by the sealer, never by a sequence
 
 
+OPEN = select(Log.id).where(Log.closed_at.is_(None))
+WAITS_FOR_SEAL = LogEntry.leaf_index.is_(None), LogEntry.log_id.in_(OPEN)  # not what an abandoned log left behind
 IS_ACT = LogEntry.kind != literal_column("'heartbeat'")  # in the words of its index, or it would not be used
 Index("ix_log_entries_acts", LogEntry.id, sqlite_where=IS_ACT, postgresql_where=IS_ACT)
 Index("ix_log_entries_code_id", LogEntry.code, LogEntry.id, sqlite_where=LogEntry.code.is_not(None),

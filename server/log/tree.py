@@ -163,6 +163,45 @@ def consistency_proof(old_size: int, new_size: int, read: Hashes) -> list[bytes]
     return [_hash_over(*span, read) for span in reversed(spans)]
 
 
+def verify_consistency(old_size: int, old_root: bytes, new_size: int, new_root: bytes, proof: Sequence[bytes]) -> None:
+    """Check that the first tree is the beginning of the second. Raises NotProven.
+
+    Sizes and roots must come from signed heads. Source: RFC 9162, section 2.1.4.2, which leaves two cases out: the
+    empty tree begins every tree, and a tree is the beginning of no other tree of its size.
+    """
+    _require_hashes(old_root, new_root, *proof)
+    if not 0 <= old_size <= new_size <= MAX_SIZE:
+        raise NotProven(f"a tree of {new_size} leaves does not begin with one of {old_size}")
+    if old_size in (0, new_size):
+        if proof:
+            raise NotProven("the proof continues above the root")
+        if old_root != (new_root if old_size == new_size else EMPTY_ROOT):
+            raise NotProven("the proof leads to another root")
+        return
+    if not proof:
+        raise NotProven("the proof ends below the root")
+    # An old tree that is complete is where the proof starts, and its root is left out.
+    hashes = list(proof) if old_size & old_size - 1 else [old_root, *proof]
+    place, last = old_size - 1, new_size - 1
+    while place & 1:
+        place, last = place >> 1, last >> 1
+    old = new = hashes[0]
+    for sibling in hashes[1:]:
+        if last == 0:
+            raise NotProven("the proof continues above the root")
+        if place & 1 or place == last:
+            old, new = node_hash(sibling, old), node_hash(sibling, new)
+            while not place & 1 and place:
+                place, last = place >> 1, last >> 1
+        else:
+            new = node_hash(new, sibling)
+        place, last = place >> 1, last >> 1
+    if last != 0:
+        raise NotProven("the proof ends below the root")
+    if (old, new) != (old_root, new_root):
+        raise NotProven("the proof leads to another root")
+
+
 def _require_hashes(*hashes: bytes) -> None:
     if any(len(part) != HASH_BYTES for part in hashes):
         raise NotProven(f"a hash is {HASH_BYTES} bytes")

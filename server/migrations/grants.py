@@ -12,8 +12,8 @@ from server.migrations import turns
 
 # Never written by the web, though it appends entries.
 LOG_TABLES = frozenset({
-    "logs", "log_entries", "log_tiles", "log_heads", "cosignatures", "witness_views", "alembic_version", "instance_id",
-    "authority", "supported_code",
+    "logs", "log_entries", "log_tiles", "log_heads", "cosignatures", "witness_views", "anchored_logs", "mirrored_logs",
+    "alembic_version", "instance_id", "authority", "supported_code",
 })  # fmt: skip
 # Given by a sequence and by the sealer: who appends chooses neither.
 NOT_APPENDED = frozenset({"id", "leaf_index"})

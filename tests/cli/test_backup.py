@@ -271,6 +271,13 @@ def test_restoring_says_what_is_still_the_same(newcomer: Operator, restoring_bes
     assert f"Once that instance is stopped permanently: `weightgate-server --data {newcomer.folder} take-over`" in out
 
 
+def test_a_copy_is_told_where_the_log_leaves_to(sqlite_world: World) -> None:
+    """Two instances that mirror to one place would each find the other's log there."""
+    made = sqlite_world.settings.model_copy(update={"log_mirror": "public-log/mirror", "log_months": "audit-log"})
+    named = restoring.shared_with_the_source(made)
+    assert (named["log_mirror"], named["log_months"]) == ("public-log/mirror", "audit-log")
+
+
 @pytest.mark.parametrize("command", ["serve", "worker"])
 def test_a_copy_starts_only_once_it_took_the_bucket_over(
     copied: Operator, sqlite_world: World, monkeypatch: pytest.MonkeyPatch, command: str

@@ -19,7 +19,7 @@ def test_evidence_is_written_and_verified_elsewhere(operator: Operator, sqlite_w
     assert answer.body["proven"] is True
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == dict.fromkeys(
-        ["evidence.json", "evidence.html", "export.json", "export.proof"], 0o600
+        ["evidence.json", "evidence.html", "export.json", "export.proof", "export.consistency"], 0o600
     )
     with sqlite_world.use.database.reading() as session:
         vkey = session.query(Log).one().vkey
@@ -30,7 +30,10 @@ def test_evidence_is_written_and_verified_elsewhere(operator: Operator, sqlite_w
     page = folder / "evidence.html"
     page.write_bytes(page.read_bytes() + b" ")
     refuted = elsewhere("export", "verify", folder, "--vkey", vkey, code=1)
-    assert refuted.out == "FAULT: evidence.html is not the file that the log tells of\nThe evidence is wrong.\n"
+    assert refuted.out == (
+        "FAULT: evidence.html is not the file that the log tells of\n"
+        "FAULT: evidence.html does not show what evidence.json says\nThe evidence is wrong.\n"
+    )
 
 
 def test_wrong_use_of_verify_is_exit_code_2(operator: Operator, tmp_path: Path) -> None:
@@ -62,7 +65,8 @@ def test_the_proof_is_added_to_a_pack(operator: Operator, sqlite_world: World, t
     """`prove` writes it where it is missing; until then `verify` cannot tell, exit code 3."""
     folder, day = tmp_path / "pack", f"{sqlite_world.clock():%Y-%m-%d}"
     operator("export", "evidence", "--framework", "gpai", "--from", day, "--to", day, "--out", folder, by="admin")
-    (folder / "export.proof").unlink()
+    for name in ("export.proof", "export.consistency"):
+        (folder / name).unlink()
     assert "export prove" in operator("export", "verify", folder, code=3).out
     assert operator("export", "prove", folder, "--json").body == {"proven": True}
     operator("export", "verify", folder)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from server.domain.audit import sealer
+from server.domain.audit import months, sealer
 from server.domain.downloads import issuing
 from server.domain.entry_kinds import EntryKind
 from server.domain.mail import mails
@@ -19,9 +19,11 @@ from server.log.entries import Log
 from server.storage.embedded import EmbeddedStore
 from server.storage.keys import S3Credentials
 from tests import tampering
+from tests.cli.operator import Operator
 from tests.e2e.working import anchor, anchors_of, unsealed, working
 from tests.faults.proxy import Proxy, Verdict
 from tests.lending import lending
+from tests.own_keys import give_own_keys
 from tests.postgres import PostgreSQL
 from tests.world import World, copied_world, write_settings
 
@@ -144,6 +146,18 @@ def test_a_fault_in_one_job_ends_the_worker(sqlite_world: World) -> None:
 def world_origin(world: World) -> str:
     with world.use.database.reading() as session:
         return str(session.query(Log.origin).scalar())
+
+
+def test_months_without_pyarrow_stop_the_worker_alone(
+    operator: Operator, sqlite_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The web, which writes none, needs none; the worker says so at once, and not at the end of the month."""
+    give_own_keys(sqlite_world, log_months="audit-log")
+    monkeypatch.setattr(months, "parquet_is_installed", lambda: False)
+    line = operator("worker", code=1).line
+    assert "Parquet needs pyarrow, which is not installed." in line
+    assert "leave log_months out" in line
+    operator("log", "status")
 
 
 def test_development_mails_are_printed_in_plain_lines(sqlite_world: World) -> None:

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -40,6 +41,24 @@ def test_what_a_later_head_says_as_well_is_dropped(world: World) -> None:
         assert kept(session) == {(sizes[0], "a"), (sizes[0], "b"), (sizes[2], "a")}
         keep(session, world, sizes[2], "b")
         assert kept(session) == {(sizes[2], "a"), (sizes[2], "b")}
+
+
+def test_what_another_witness_said_meanwhile_is_not_dropped(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its line under the older head was committed after this one had read what there is."""
+    older, newer = grow(world), grow(world)
+    read = cosignatures._by_size
+
+    def read_before_b(session: Session, log_id: int) -> dict[int, set[str]]:
+        found = read(session, log_id)
+        session.add(Cosignature(log_id=log_id, size=older, witness="b", line="— w AAAA\n", cosigned_at=world.clock()))
+        session.flush()
+        return found
+
+    with world.use.database.transaction() as session:
+        keep(session, world, older, "a")
+        monkeypatch.setattr(cosignatures, "_by_size", read_before_b)
+        keep(session, world, newer, "a")
+        assert kept(session) == {(newer, "a"), (older, "b")}
 
 
 def test_a_witness_that_says_it_again_has_one_line(world: World) -> None:

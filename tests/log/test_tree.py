@@ -116,6 +116,28 @@ def test_every_leaf_is_proven_and_only_where_it_is(size: int) -> None:
                 tree.verify_inclusion(*case)
 
 
+@pytest.mark.parametrize("size", range(BIGGEST + 1))
+def test_every_beginning_is_proven_and_nothing_else(size: int) -> None:
+    """Each smaller tree verifies; with another size or root on either side, or a spoiled proof, none does."""
+    for old in range(size + 1):
+        proof, last = tree.consistency_proof(old, size, READ), bytes(tree.HASH_BYTES)
+        tree.verify_consistency(old, ROOTS[old], size, ROOTS[size], proof)
+        wrong = [
+            *((old, ROOTS[old], size, ROOTS[size], bad) for bad in spoiled(proof)),
+            *((other, ROOTS[other], size, ROOTS[size], proof) for other in range(1, BIGGEST + 1) if other != old),
+            (old, last, size, ROOTS[size], proof), (size + 1, ROOTS[size], size, ROOTS[size], proof),
+            (-1, ROOTS[0], size, ROOTS[size], proof), (old, ROOTS[old][:-1], size, ROOTS[size], proof),
+            (old, ROOTS[old], size, ROOTS[size], [*proof, last]),
+        ]  # fmt: skip
+        if old:
+            wrong.append((old, ROOTS[old], size, last, proof))
+        for case in wrong:
+            if case[:2] == (size, ROOTS[size]) and not case[4]:
+                continue  # what every tree is: its own beginning
+            with pytest.raises(NotProven):
+                tree.verify_consistency(*case)
+
+
 @pytest.mark.parametrize(("index", "size"), [(-1, 1), (0, 0), (1, 1), (5, 4)])
 def test_no_proof_is_made_for_a_leaf_that_is_not_there(index: int, size: int) -> None:
     """Asking beyond the tree is an error of its own, never a proof of something else."""

@@ -2,15 +2,17 @@
 
 A pack is a folder. `evidence.json` holds everything, `evidence.html` shows it; the hashes of both are in the entry that
 tells of the export. That entry (`export.json`) and the proof of its place in the log (`export.proof`) sign the pack:
-with the log's public key, and nothing of ours, it can be verified. See `evidence_checks.py`.
+with the log's public key, and nothing of ours, it can be verified. `export.consistency` proves that the log of the
+entries is the beginning of the log that has the export. See `evidence_checks.py`.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
+from importlib.metadata import version
 from typing import Any
 
 import orjson
@@ -18,7 +20,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from server import dates
-from server.domain import acts
+from server.domain import acts, entry_kinds
 from server.domain.audit import evidence_page, frameworks, sealer
 from server.domain.audit.frameworks import Framework
 from server.domain.callers import Caller
@@ -26,15 +28,17 @@ from server.domain.entry_kinds import KINDS, EntryKind
 from server.domain.errors import InvalidRequest, NotPossible
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
-from server.log import published, tiles, tree
-from server.log.entries import Log, LogEntry
-from server.log.notes import decode_bytes, encode_bytes
+from server.log import cosignatures, heads, published, tiles, tree
+from server.log.entries import WAITS_FOR_SEAL, Log, LogEntry
+from server.log.notes import VerifierKey, decode_bytes, encode_bytes
+from server.log.proofs import Proof
 from server.log.published import NotPublished
 from server.log.sealing import newest_head, read_tile
 from server.storage.keys import KeyFileError
 
 FORMAT = "weightgate-evidence/v1"
 DOCUMENT, PAGE, OPENING, PROOF = "evidence.json", "evidence.html", "export.json", "export.proof"
+CONSISTENCY = "export.consistency"
 ENTRIES_AT_MOST = 50_000  # they are held in memory, and a larger pack would be read by nobody
 ROWS_AT_ONCE = 500
 SEALED_WITHIN_SECONDS = 15
@@ -72,24 +76,45 @@ def make(
         logs, entries = _entries(session, chosen, progress)
         unsealed = _count(session, *chosen, LogEntry.leaf_index.is_(None))
     document = {
-        "format": FORMAT, "framework": name, "title": wanted.title, "source": wanted.source, "about": wanted.about,
+        "format": FORMAT, "made_with": server_version(), "framework": name, "title": wanted.title,
+        "source": wanted.source, "about": wanted.about,
         "cannot_show": list(wanted.cannot_show), "instance": use.settings.public_url,
         "from": dates.rfc3339(since), "to": dates.rfc3339(until), "made_at": dates.rfc3339(at),
         "made_by": caller.as_record(), "unsealed": unsealed, "logs": logs,
         "controls": list(_controls(use, wanted, entries)), "entries": entries,
     }  # fmt: skip
     content = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-    files = {DOCUMENT: content, PAGE: evidence_page.render(document).encode()}
+    files = {DOCUMENT: content, PAGE: evidence_page.render(orjson.loads(content)).encode()}
     files[OPENING] = _tell(use, caller, document, files)
-    if (proof := prove(use, files[OPENING])) is not None:
-        files[PROOF] = proof
+    if (proof := prove(use, files[OPENING], content)) is not None:
+        files |= proof
     return Pack(document, files)
 
 
-def prove(use: Resources, opening: bytes, patience_seconds: float = SEALED_WITHIN_SECONDS) -> bytes | None:
-    """The proof of the entry that tells of an export; None when it is not sealed in time.
+def server_version() -> str:
+    """Of this server. Another one's pages may look different."""
+    return version("weightgate-server")
 
-    Raises NotPossible for an entry that is not in a log of this instance.
+
+def told(kind: str, record: Mapping[str, Any]) -> dict[str, str | None]:
+    """What the record of an entry says in short: when, by whom, of which organization, about what.
+
+    Raises LookupError, TypeError, AttributeError, ValueError, OverflowError, OSError for what is no record of the kind.
+    """
+    actor, columns = record.get("actor", {}), entry_kinds.columns(kind, record)
+    return {
+        "time": dates.rfc3339(datetime.fromtimestamp(record["time"] // 1000, UTC)), "person": actor.get("person"),
+        "organization": record.get("organization") or actor.get("organization"),
+        "about": columns["stage"] or columns["subject"],
+    }  # fmt: skip
+
+
+def prove(
+    use: Resources, opening: bytes, document: bytes, patience_seconds: float = SEALED_WITHIN_SECONDS
+) -> dict[str, bytes] | None:
+    """The files that prove the entry that tells of an export; None when it is not sealed in time.
+
+    Raises NotPossible for an entry that is not in a log of this instance, and a document that is not of its log.
     """
     try:
         commitment = decode_bytes(orjson.loads(opening)["commitment"])
@@ -105,7 +130,8 @@ def prove(use: Resources, opening: bytes, patience_seconds: float = SEALED_WITHI
             if entry is None:
                 raise NotPossible("No log of this instance contains this export.")
             try:
-                return published.proof(session, entry)
+                proof = published.proof(session, entry)
+                return {PROOF: proof} | _consistency(session, session.get_one(Log, entry.log_id), document, proof)
             except NotPublished:
                 pass
         if time.monotonic() >= deadline:
@@ -113,12 +139,27 @@ def prove(use: Resources, opening: bytes, patience_seconds: float = SEALED_WITHI
         _seal(use)
 
 
+def _consistency(session: Session, log: Log, document: bytes, proof: bytes) -> dict[str, bytes]:
+    """Proves that the head of the pack is of the log of the proof. Nothing where the pack has no entry of that log."""
+    key = VerifierKey.parse(log.vkey)
+    try:
+        notes = [one["head"].encode() for one in orjson.loads(document)["logs"] if one["origin"] == log.origin]
+        if not notes:
+            return {}
+        old, new = heads.verify(notes[0], key), heads.verify(Proof.parse(proof).head, key)
+        hashes = tree.consistency_proof(old.size, new.size, tiles.hashes(partial(read_tile, session, log.id)))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise NotPossible(f"{DOCUMENT} is not the one of this export: its head is not of this log.") from None
+    content = {"log": log.origin, "old_size": old.size, "new_size": new.size, "proof": list(map(encode_bytes, hashes))}
+    return {CONSISTENCY: orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE)}
+
+
 def _wait_for_seal(use: Resources, chosen: tuple[ColumnElement[bool], ...]) -> None:
     """What was done a moment ago belongs to the period, too. What is not sealed in time is counted in the pack."""
     deadline = time.monotonic() + SEALED_WITHIN_SECONDS
     while time.monotonic() < deadline:
         with use.database.reading() as session:
-            if not _count(session, *chosen, LogEntry.leaf_index.is_(None)):
+            if not _count(session, *chosen, *WAITS_FOR_SEAL):
                 return
         _seal(use)
 
@@ -182,7 +223,8 @@ def _entries(
                 entries.append(_entry(log.origin, row, proof))
                 progress(len(entries), total)
             if len(entries) > before:
-                logs.append({"origin": log.origin, "vkey": log.vkey, "head": head.note})
+                note = cosignatures.under(session, head).decode()
+                logs.append({"origin": log.origin, "vkey": log.vkey, "head": note})
     return logs, entries
 
 
@@ -197,13 +239,17 @@ def _rows(session: Session, log_id: int, size: int, chosen: tuple[ColumnElement[
 
 def _entry(origin: str, row: LogEntry, proof: Sequence[bytes]) -> dict[str, Any]:
     """One entry: what it says in short, what opens its commitment, and its place. Erased: no salt and no record."""
-    record = orjson.loads(row.record) if row.record else {}
-    actor = record.get("actor", {})
+    if row.record:
+        short = told(row.kind, orjson.loads(row.record))
+    else:  # what its row still says, which nothing proves any more
+        short = {
+            "time": dates.rfc3339(row.appended_at), "person": None, "organization": None,
+            "about": row.stage or row.subject,
+        }  # fmt: skip
     return {
-        "log": origin, "index": row.leaf_index, "time": dates.rfc3339(row.appended_at), "kind": row.kind,
-        "person": actor.get("person"), "organization": record.get("organization") or actor.get("organization"),
-        "about": row.stage or row.subject, "salt": encode_bytes(row.salt), "record": row.record.decode(),
-        "commitment": encode_bytes(row.commitment), "proof": [encode_bytes(part) for part in proof],
+        "log": origin, "index": row.leaf_index, "kind": row.kind, **short, "salt": encode_bytes(row.salt),
+        "record": row.record.decode(), "commitment": encode_bytes(row.commitment),
+        "proof": [encode_bytes(part) for part in proof],
     }  # fmt: skip
 
 

@@ -1,8 +1,9 @@
 """The mirror: what the public may read of the logs, in a bucket that serves it, so that readers cost us nothing.
 
 `<folder>/<log>/checkpoint` and `<folder>/<log>/tile/…`, in the forms of C2SP tlog-tiles. Tiles are created once and
-never replaced, and the head comes last: whoever reads a head there finds every tile of it. One worker at a time writes,
-by a lease: a head that is older than the one before it would look like a log that shrank.
+never replaced, and the head comes last, with the cosignatures that it has so far: whoever reads a head there finds
+every tile of it. One worker at a time writes, by a lease that it renews immediately before it writes a head: one that
+is older than the head before it would look like a log that shrank.
 """
 
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from server.domain.resources import Resources
-from server.log import heads, published, tiles
+from server.log import cosignatures, heads, published, tiles
 from server.log.entries import Log
 from server.log.heads import Head
 from server.log.notes import VerifierKey
@@ -25,6 +26,7 @@ from server.storage.objects import REQUESTS_AT_ONCE
 
 MIRROR_EVERY_SECONDS = 30
 LOOK_EVERY = timedelta(seconds=60)  # at what is there, where the log has not grown
+LOOK_AT_CLOSED_EVERY = timedelta(hours=1)  # of which only the last head's cosignatures may still come
 STEP_ENTRIES = 100_000  # some 800 objects: a minute's work, far within the lease
 LEASE = timedelta(minutes=10)
 TILE_HEADERS = {"ContentType": "application/octet-stream", "CacheControl": "public, max-age=31536000, immutable"}
@@ -64,12 +66,23 @@ def mirrored(session: Session, log: Log) -> MirroredLog | None:
 
 def head_in(bucket: LogBucket, log: Log) -> Head | None:
     """The head that is in the mirror; None where there is none yet. Raises MirrorDiffers, ObjectStoreError."""
+    return _head_of(_note_in(bucket, log), log)
+
+
+def _note_in(bucket: LogBucket, log: Log) -> bytes | None:
     try:
-        note = bucket.get_bytes(f"{bucket.folder}{log.name}/checkpoint")
+        return bucket.get_bytes(_head_key(bucket, log))
     except KeyError:
         return None
+
+
+def _head_key(bucket: LogBucket, log: Log) -> str:
+    return f"{bucket.folder}{log.name}/checkpoint"
+
+
+def _head_of(note: bytes | None, log: Log) -> Head | None:
     try:
-        return heads.verify(note, VerifierKey.parse(log.vkey))
+        return None if note is None else heads.verify(note, VerifierKey.parse(log.vkey))
     except ValueError as error:
         raise MirrorDiffers(f"the head of {log.origin} in the mirror is not its own: {error}") from None
 
@@ -79,26 +92,33 @@ def _mirror(use: Resources, bucket: LogBucket, log: Log) -> int:
         return 0
     made, size, is_newest = 0, None, False
     try:
-        found = head_in(bucket, log)
+        note = _note_in(bucket, log)
+        found = _head_of(note, log)
         size = 0 if found is None else found.size
-        while (step := _next(use, log, found)) is not None:
-            made += _put(use, bucket, log, size, step)
-            found, size = Head(log.origin, step.size, step.root), step.size
+        while (step := _next(use, log, found)) is not None or _has_gained(use, log, size, note):
+            made += 0 if step is None else _put_tiles(use, bucket, log, size, step)
+            note = _cosigned(use, log, size if step is None else step.size)
             if (lease := _take_lease(use, log, lease)) is None:
-                return made  # it took so long that another worker goes on
+                return made  # it took so long that another worker goes on, and may have written a newer head
+            # From here on readers see it, and every tile of it is there.
+            bucket.replace(_head_key(bucket, log), note, **HEAD_HEADERS)
+            made += 1
+            if step is not None:
+                found, size = Head(log.origin, step.size, step.root), step.size
         is_newest = True
     finally:
-        _give_back(use, log, lease, size, is_newest)
+        if lease is not None:
+            _give_back(use, log, lease, size, is_newest)
     return made
 
 
 def _is_settled(use: Resources, log: Log) -> bool:
-    """Whether it has the newest head, as far as is told, and was looked at a moment ago; a closed log only once."""
+    """Whether it has the newest head, as far as is told, and was looked at not long ago."""
     with use.database.reading() as session:
         row, newest = mirrored(session, log), newest_head(session, log.id)
         if row is None or row.mirrored_at is None or newest is None or row.size != newest.size:
             return False
-        return log.closed_at is not None or use.clock() - row.mirrored_at < LOOK_EVERY
+        return use.clock() - row.mirrored_at < (LOOK_EVERY if log.closed_at is None else LOOK_AT_CLOSED_EVERY)
 
 
 def _next(use: Resources, log: Log, found: Head | None) -> LogHead | None:
@@ -126,8 +146,20 @@ def _require_same(session: Session, log: Log, found: Head) -> None:
         raise MirrorDiffers(f"the mirror has another log of {log.origin} at {found.size} entries: it is a fork")
 
 
-def _put(use: Resources, bucket: LogBucket, log: Log, size: int, head: LogHead) -> int:
-    """Create every tile that this head has and the one before it had not, and then replace the head."""
+def _has_gained(use: Resources, log: Log, size: int, note: bytes | None) -> bool:
+    """Whether the head that is there has other cosignatures than it has there."""
+    return note is not None and note != _cosigned(use, log, size)
+
+
+def _cosigned(use: Resources, log: Log, size: int) -> bytes:
+    """The head of this size as the server would serve it."""
+    with use.database.reading() as session:
+        query = select(LogHead).where(LogHead.log_id == log.id, LogHead.size == size)
+        return cosignatures.under(session, session.scalars(query).one())
+
+
+def _put_tiles(use: Resources, bucket: LogBucket, log: Log, size: int, head: LogHead) -> int:
+    """Create every tile that this head has and the one before it had not."""
     prefix = f"{bucket.folder}{log.name}/"
 
     def put(tile: Tile) -> None:
@@ -141,9 +173,7 @@ def _put(use: Resources, bucket: LogBucket, log: Log, size: int, head: LogHead) 
     with ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix="mirror") as pool:
         for _ in pool.map(put, wanted):
             pass
-    # From here on readers see it, and every tile of it is there.
-    bucket.replace(f"{prefix}checkpoint", head.note.encode(), **HEAD_HEADERS)
-    return len(wanted) + 1
+    return len(wanted)
 
 
 def new_tiles(before: int, size: int) -> Iterator[Tile]:
@@ -160,20 +190,23 @@ def new_tiles(before: int, size: int) -> Iterator[Tile]:
 
 
 def _take_lease(use: Resources, log: Log, held: datetime | None = None) -> datetime | None:
-    """Until when this worker alone may write; None while another one may. held: the lease that it has."""
+    """Until when this worker alone may write; None while another one may.
+
+    held: the lease that it has, which it keeps unless another one has taken it since, even if that one is done.
+    """
     now = use.clock()
     with use.database.transaction() as session:
         row = session.scalar(select(MirroredLog).where(MirroredLog.log_id == log.id).with_for_update())
         if row is None:
             row = MirroredLog(log_id=log.id, size=0)
             session.add(row)
-        elif row.busy_until != held and row.busy_until is not None and row.busy_until > now:
+        elif row.busy_until != held and (held is not None or (row.busy_until is not None and row.busy_until > now)):
             return None
         row.busy_until = now + LEASE
         return row.busy_until
 
 
-def _give_back(use: Resources, log: Log, lease: datetime | None, size: int | None, is_newest: bool) -> None:
+def _give_back(use: Resources, log: Log, lease: datetime, size: int | None, is_newest: bool) -> None:
     with use.database.transaction() as session:
         row = session.get_one(MirroredLog, log.id)
         if row.busy_until != lease:

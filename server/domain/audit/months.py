@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,8 +22,7 @@ from sqlalchemy.orm import Session
 from server.domain.errors import NotPossible
 from server.domain.resources import Resources
 from server.log import tree
-from server.log.entries import Log, LogEntry
-from server.settings import parquet_is_installed
+from server.log.entries import WAITS_FOR_SEAL, Log, LogEntry
 from server.storage.database import AnyRow
 from server.storage.log_bucket import LogBucket
 
@@ -33,7 +33,10 @@ ROWS_AT_ONCE = 500
 GROUP_ROWS, GROUP_BYTES = 20_000, 64_000_000  # of a row group, which is held in memory
 DIGEST_HEX = 32
 MONTH = re.compile(r"(?P<year>20[0-9]{2})-(?P<month>0[1-9]|1[0-2])")
-INSTALL = "Install it with the server: `uv pip install 'weightgate-server[parquet]'`, or `pip install pyarrow`."
+INSTALL = (
+    "`make install` installs it with the server; the image does not have it. Where a worker cannot have it, leave "
+    "log_months out of its settings."
+)
 Progress = Callable[[int, int], None]
 
 
@@ -90,13 +93,23 @@ class Written:
     digest: str
 
 
+def parquet_is_installed() -> bool:
+    """Whether the extra `parquet` is there."""
+    return find_spec("pyarrow") is not None
+
+
+def require_parquet() -> None:
+    """Raise NotPossible without pyarrow."""
+    if not parquet_is_installed():
+        raise NotPossible("Parquet needs pyarrow, which is not installed.", next_step=INSTALL)
+
+
 def write(use: Resources, path: Path, since: datetime | None, until: datetime | None) -> Written:
     """Write the sealed entries of a time to a file, in the order of the tree. In bounded memory.
 
     since: included; until: not. Raises NotPossible without pyarrow, OSError.
     """
-    if not parquet_is_installed():
-        raise NotPossible("Parquet needs pyarrow, which is not installed.", next_step=INSTALL)
+    require_parquet()
     import pyarrow.parquet  # 30 MB that nothing else here needs
 
     count, digest = 0, hashlib.sha256()
@@ -143,10 +156,13 @@ class Keeper:
 
 
 def finished(use: Resources) -> list[Month]:
-    """Every month that has passed since the log began, but for one that has an entry which waits to be sealed."""
+    """Every month that has passed since the log began, but for one that has an entry which waits to be sealed.
+
+    What a log had not sealed when it was abandoned waits for nothing: it is in no tree, and never will be.
+    """
     with use.database.reading() as session:
         first = session.scalar(select(LogEntry.appended_at).order_by(LogEntry.id).limit(1))
-        oldest = session.scalar(select(func.min(LogEntry.appended_at)).where(LogEntry.leaf_index.is_(None)))
+        oldest = session.scalar(select(func.min(LogEntry.appended_at)).where(*WAITS_FOR_SEAL))
     months: list[Month] = []
     if first is None:
         return months

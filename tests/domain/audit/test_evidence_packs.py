@@ -3,22 +3,26 @@
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from server.domain.audit import erasure, evidence_checks, evidence_packs
-from server.domain.audit.evidence_packs import DOCUMENT, OPENING, PAGE, PROOF, Pack
+from server.domain.audit import erasure, evidence_checks, evidence_packs, evidence_page, logs
+from server.domain.audit.evidence_packs import CONSISTENCY, DOCUMENT, OPENING, PAGE, PROOF, Pack
 from server.domain.downloads import issuing
 from server.domain.errors import InvalidRequest, NotPermitted, NotPossible
 from server.domain.release import holds
-from server.log import heads
+from server.log import cosignatures, heads, notes, published, tree
+from server.log.cosignatures import Cosignature
 from server.log.entries import Log
 from server.log.heads import Head
-from server.log.notes import NotAKey, Signer
+from server.log.notes import NotAKey, Signer, decode_bytes
+from server.log.proofs import Proof
 from tests import own_keys
+from tests.log.test_tree import plain_hashes
 from tests.own_keys import give_own_keys
 from tests.world import World
 
@@ -138,7 +142,8 @@ def test_entries_of_two_logs_are_proven_by_two_heads(sqlite_world: World, tmp_pa
     assert (erased["record"], erased["salt"]) == ("", "")
     assert "download (erased)" in pack.files[PAGE].decode()
     folder = written(pack, tmp_path)
-    assert evidence_checks.check(folder, vkeys(world)).faults == []
+    found = evidence_checks.check(folder, vkeys(world))
+    assert (found.faults, found.erased) == ([], 1)
     with pytest.raises(NotAKey, match="was not given"):
         evidence_checks.check(folder, vkeys(world)[1:])
 
@@ -148,20 +153,24 @@ def test_the_proof_can_follow_later(sqlite_world: World, tmp_path: Path, monkeyp
     world = sqlite_world
     monkeypatch.setattr(evidence_packs, "SEALED_WITHIN_SECONDS", 0)
     prove = evidence_packs.prove
-    monkeypatch.setattr(evidence_packs, "prove", lambda use, opening: prove(use, opening, patience_seconds=0))
+    monkeypatch.setattr(evidence_packs, "prove", partial(prove, patience_seconds=0))
     pack = made(world)
     assert set(pack.files) == {DOCUMENT, PAGE, OPENING}
     found = evidence_checks.check(written(pack, tmp_path), vkeys(world))
     assert (found.faults, found.is_unproven) == ([], True)
-    proof = prove(world.use, pack.files[OPENING])
+    proof = prove(world.use, pack.files[OPENING], pack.files[DOCUMENT])
     assert proof is not None
-    (tmp_path / PROOF).write_bytes(proof)
-    assert not evidence_checks.check(tmp_path, vkeys(world)).is_unproven
+    for name, content in proof.items():
+        (tmp_path / name).write_bytes(content)
+    found = evidence_checks.check(tmp_path, vkeys(world))
+    assert (found.faults, found.is_unproven) == ([], False)
     other = json.loads(pack.files[OPENING]) | {"commitment": "A" * 43 + "="}
     with pytest.raises(NotPossible, match="No log of this instance"):
-        prove(world.use, json.dumps(other).encode())
+        prove(world.use, json.dumps(other).encode(), pack.files[DOCUMENT])
     with pytest.raises(NotPossible, match=r"not the export\.json"):
-        prove(world.use, b"{}")
+        prove(world.use, b"{}", pack.files[DOCUMENT])
+    with pytest.raises(NotPossible, match="is not the one of this export"):
+        prove(world.use, pack.files[OPENING], b"{}")
 
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -214,6 +223,17 @@ def _earlier(pack: dict[str, Any]) -> None:
     pack["entries"][0]["time"] = "2001-01-01T00:00:00Z"
 
 
+def _listed(name: str, value: str) -> Callable[[dict[str, Any]], None]:
+    def change(pack: dict[str, Any]) -> None:
+        next(one for one in pack["entries"] if one["kind"] == "download")[name] = value
+
+    return change
+
+
+def _as_erased(pack: dict[str, Any]) -> None:
+    next(one for one in pack["entries"] if one["kind"] == "download").update(record="", salt="")
+
+
 DOCUMENT_CHANGES = {  # what was done to the document → what is said beside "not the file that the log tells of"
     "a record": (_other_record, "record or salt do not give the commitment"),
     "an entry dropped": (_dropped, "does not list all entries of its kinds"),
@@ -225,6 +245,15 @@ DOCUMENT_CHANGES = {  # what was done to the document → what is said beside "n
     "an entry twice": (_twice, "is there twice"),
     "no head": (_of_no_log, "no head of its log is in the pack"),
     "another time": (_earlier, "it is not of the period"),
+    "another time of the period": (
+        lambda pack: _listed("time", pack["from"])(pack), "with another time than its record says"),
+    "another person": (_listed("person", "x@lab.example"), "with another person than its record says"),
+    "another organization": (_listed("organization", "lab"), "with another organization than its record says"),
+    "another subject": (_listed("about", "gpt-2/124M"), "with another subject than its record says"),
+    "said to be erased": (_as_erased, "its record was erased, and it is listed with a person"),
+    "another version's page": (lambda pack: pack.update(made_with="0.0.1", title="x"), "that it was made with 0.0.1"),
+    "other words": (lambda pack: pack.update(title="x"), "evidence.html does not show what evidence.json says"),
+    "no title": (lambda pack: pack.pop("title"), "does not have what evidence.html shows"),
     "no form": (lambda pack: pack.pop("entries"), "does not have the form"),
     "another form": (lambda pack: pack.update(format="weightgate-evidence/v9"), "has the form weightgate-evidence/v9"),
 }  # fmt: skip
@@ -271,6 +300,63 @@ def test_changed_files_are_wrong(sqlite_world: World, folder: Path) -> None:
     head = Head.parse(note.decode().partition("\n\n")[0] + "\n")
     (folder / PROOF).write_bytes(path + b"\n\n" + heads.sign(head, other))
     assert any("does not prove" in fault for fault in evidence_checks.check(folder, keys).faults)
+
+
+def test_a_page_that_the_log_tells_of_must_show_the_document(
+    sqlite_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though its hash is in the log: who made the pack could have written anything on it."""
+    monkeypatch.setattr(evidence_page, "render", lambda _: "<h1>No downloads at all in this period.</h1>")
+    pack = made(sqlite_world)
+    monkeypatch.undo()
+    assert evidence_checks.check(written(pack, tmp_path), vkeys(sqlite_world)).faults == [
+        "evidence.html does not show what evidence.json says"
+    ]
+
+
+def test_the_entries_are_in_the_log_that_has_the_export(sqlite_world: World, folder: Path) -> None:
+    """Two trees that the log's own key signed: each proof holds in its own, and nothing leads from one to the other."""
+    world, keys = sqlite_world, vkeys(sqlite_world)
+    whole = (folder / CONSISTENCY).read_bytes()
+    with world.use.database.reading() as session:
+        log = session.query(Log).one()
+    size = json.loads(whole)["new_size"]
+    opening = json.loads((folder / OPENING).read_bytes())
+    leaves = [bytes([place % 256]) * 32 for place in range(size - 1)]
+    leaves.append(tree.leaf_hash(decode_bytes(opening["commitment"])))
+    fork = heads.sign(Head(log.origin, size, tree.root(leaves)), world.use.log_signer(log.vkey))
+    path = tree.inclusion_proof(size - 1, size, plain_hashes(leaves))
+    proof = (folder / PROOF).read_bytes()
+    (folder / PROOF).write_bytes(Proof(size - 1, tuple(path), fork, decode_bytes(opening["salt"])).encode())
+    (fault,) = evidence_checks.check(folder, keys).faults
+    assert "is not the beginning of the log that has the export" in fault
+    (folder / PROOF).write_bytes(proof)
+    for content, sentence in [(b"{}", "does not have its form"), (None, "is missing")]:
+        (folder / CONSISTENCY).unlink()
+        if content is not None:
+            (folder / CONSISTENCY).write_bytes(content)
+        (fault,) = evidence_checks.check(folder, keys).faults
+        assert sentence in fault
+        (folder / CONSISTENCY).write_bytes(whole)
+    assert evidence_checks.check(folder, keys).faults == []
+
+
+def test_a_pack_has_the_lines_of_witnesses(sqlite_world: World, tmp_path: Path) -> None:
+    """Under the head that its entries are proven by; on the page, too."""
+    world = sqlite_world
+    world.seal()
+    with world.use.database.transaction() as session:
+        head = published.head(session, logs.current(session))
+        text = "".join(line + "\n" for line in head.note.split("\n")[:3])
+        line = notes.sign(text, Signer.from_seed("witness.example/w", bytes(range(32)))).decode().partition("\n\n")[2]
+        cosignatures.keep(
+            session,
+            Cosignature(log_id=head.log_id, size=head.size, witness="w", line=line, cosigned_at=world.clock()),
+        )
+    pack = made(world)
+    assert pack.document["logs"][0]["head"] == head.note + line
+    assert "witness.example/w" in pack.files[PAGE].decode()
+    assert evidence_checks.check(written(pack, tmp_path), vkeys(world)).faults == []
 
 
 def test_another_entry_s_opening_signs_nothing(sqlite_world: World, folder: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from server.domain.audit import log_status, logs, mirror
 from server.domain.audit.mirror import MirrorDiffers, MirroredLog
-from server.log import entries, heads, notes, tiles
+from server.log import cosignatures, entries, heads, notes, published, tiles
+from server.log.cosignatures import Cosignature
 from server.log.heads import Head
 from server.log.notes import VerifierKey
 from server.log.tiles import ENTRIES, Tile
@@ -217,6 +218,60 @@ def test_one_worker_writes_at_a_time(world: World, bucket: LogBucket, monkeypatc
         (row,) = session.query(MirroredLog).all()
         assert row.busy_until is None
         assert row.size == head_of(world, bucket).size
+
+
+def test_a_late_worker_leaves_the_newer_head(world: World, bucket: LogBucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lease ran out over its tiles, and another took it and was done: it writes no head and tells nothing."""
+    grow(world, 5)
+    create, begun, go_on, made = LogBucket.create, threading.Event(), threading.Event(), []
+
+    def waits(self: LogBucket, key: str, content: bytes, **headers: str) -> bool:
+        if threading.current_thread().name.startswith("mirror"):
+            begun.set()
+            assert go_on.wait(20)
+        return create(self, key, content, **headers)
+
+    monkeypatch.setattr(LogBucket, "create", waits)
+    late = threading.Thread(target=lambda: made.append(mirror.mirror(world.use)))
+    late.start()
+    assert begun.wait(20)
+    monkeypatch.undo()
+    world.clock.before = lambda: None
+    world.clock.advance(mirror.LEASE + timedelta(seconds=1))
+    grow(world, 300)
+    assert mirror.mirror(world.use) > 0
+    newer = head_of(world, bucket)
+    go_on.set()
+    late.join()
+    assert made == [2]  # tiles, and no head
+    assert head_of(world, bucket) == newer
+    with world.use.database.reading() as session:
+        (row,) = session.query(MirroredLog).all()
+        assert (row.size, row.busy_until) == (newer.size, None)
+
+
+def test_the_head_has_its_cosignatures(world: World, bucket: LogBucket) -> None:
+    """As `/log/checkpoint` has them: those that it has when it is written, and those that come later."""
+    grow(world, 5)
+    witness = notes.Signer.from_seed("witness.example/w", bytes(range(32)))
+    key = f"log/{name_of(world)}/checkpoint"
+    for number in range(2):
+        with world.use.database.transaction() as session:
+            head = published.head(session, logs.current(session))
+            line = notes.sign(Head.parse("\n".join(head.note.split("\n")[:3]) + "\n").text, witness).split(b"\n\n")[1]
+            cosignatures.keep(
+                session,
+                Cosignature(
+                    log_id=head.log_id, size=head.size, witness=f"w{number}", line=line.decode(),
+                    cosigned_at=world.clock(),
+                ),
+            )  # fmt: skip
+        world.clock.advance(timedelta(seconds=61))
+        assert mirror.mirror(world.use) > 0
+        assert bucket.get_bytes(key) == world.client.get("/log/checkpoint").data
+        assert bucket.get_bytes(key).count(b"witness.example/w") == number + 1
+        world.clock.advance(timedelta(seconds=61))
+        assert mirror.mirror(world.use) == 0
 
 
 def test_the_status_tells_how_far_it_is_behind(world: World, bucket: LogBucket) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import pyarrow.parquet
 import pytest
+from sqlalchemy import func, select
 
 from server.domain.access import clearances
 from server.domain.audit import erasure, months
@@ -16,8 +17,9 @@ from server.domain.audit.months import Keeper, Month, MonthDiffers
 from server.domain.downloads import issuing
 from server.domain.release import holds
 from server.log import tree
-from server.log.entries import commitment_of
+from server.log.entries import WAITS_FOR_SEAL, LogEntry, commitment_of
 from server.storage.log_bucket import LogBucket
+from tests import own_keys
 from tests.own_keys import give_own_keys
 from tests.own_store import own_bucket
 from tests.world import World
@@ -80,6 +82,20 @@ def test_a_month_with_an_unsealed_entry_waits(sqlite_world: World, bucket: LogBu
     assert month not in months.finished(world.use)
     world.seal()
     assert month in months.finished(world.use)
+
+
+def test_what_an_abandoned_log_left_behind_holds_up_no_month(sqlite_world: World, bucket: LogBucket) -> None:
+    """It will never be sealed: the months after it are finished, and an evidence pack does not wait for it."""
+    world = sqlite_world
+    issuing.issue(world.use, world.caller("cleared"), world.order())
+    world.use.settings.log_key_file.unlink()
+    own_keys.rotate(world.use, abandon=True)
+    world.seal()
+    assert [entry.kind for entry in world.entries() if entry.leaf_index is None].count("download") == 1
+    month = pass_month(world)
+    assert month in months.finished(world.use)
+    with world.use.database.reading() as session:
+        assert session.scalar(select(func.count()).select_from(LogEntry).where(*WAITS_FOR_SEAL)) == 0
 
 
 def test_another_file_of_a_month_is_never_replaced(sqlite_world: World, bucket: LogBucket) -> None:
