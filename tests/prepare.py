@@ -28,6 +28,7 @@ IAM_SIMULATE = CACHE / "iam-simulate"
 WITNESS = CACHE / "witness"
 SWIFT = CACHE / "swift"
 HELM = CACHE / "helm"
+SCANNERS = {name: CACHE / name for name in ("wapiti", "sqlmap")}  # only for the fault tests
 OLDER_HUB_LINES = ("1.33", "0.36")
 OLDEST_PYTHON = "3.10"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -192,6 +193,13 @@ def giftless() -> None:
     """The peer that tests/bench/issue.py runs beside ours: not for tests, so the bench asks for it."""
     CACHE.mkdir(exist_ok=True)
     _environment(GIFTLESS, ROOT / "tests" / "bench" / "giftless.txt", _python("3.11"))
+
+
+def scanners() -> None:
+    """Environments of their own with scanners for weaknesses: tests/faults/test_scanners.py asks for them."""
+    CACHE.mkdir(exist_ok=True)
+    for name, folder in SCANNERS.items():
+        _environment(folder, ROOT / "tests" / "faults" / "scanners" / f"{name}.txt")
 
 
 def node_packages(pinned: Path, folder: Path) -> None:
