@@ -156,7 +156,7 @@ def test_months_without_pyarrow_stop_the_worker_alone(
     monkeypatch.setattr(months, "parquet_is_installed", lambda: False)
     line = operator("worker", code=1).line
     assert "Parquet needs pyarrow, which is not installed." in line
-    assert "leave log_months out" in line
+    assert "remove log_months from its settings" in line
     operator("log", "status")
 
 

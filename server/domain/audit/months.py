@@ -34,8 +34,8 @@ GROUP_ROWS, GROUP_BYTES = 20_000, 64_000_000  # of a row group, which is held in
 DIGEST_HEX = 32
 MONTH = re.compile(r"(?P<year>20[0-9]{2})-(?P<month>0[1-9]|1[0-2])")
 INSTALL = (
-    "`make install` installs it with the server; the image does not have it. Where a worker cannot have it, leave "
-    "log_months out of its settings."
+    "`make install` installs it with the server; the image does not have it. Where a worker cannot have it, remove "
+    "log_months from its settings."
 )
 Progress = Callable[[int, int], None]
 
