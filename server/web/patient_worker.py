@@ -15,6 +15,7 @@ from functools import partial
 from selectors import EVENT_READ
 from typing import Any
 
+from gunicorn.http import errors
 from gunicorn.http.errors import NoMoreData, ParseException
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import ThreadWorker
@@ -104,6 +105,10 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
         except TimeoutError:
             raise TooSlow from None
 
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+        """Answer a request that cannot be read without its words, and log none: a damaged token is not redacted."""
+        super().handle_error(req, client, addr, _without_quotes(exc))
+
     def _no_longer_waiting(self, conn: Any) -> Any:
         self.poller.unregister(conn.sock)
         self.pending_conns.remove(conn)
@@ -120,6 +125,15 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
     def _drop(self, conn: Any) -> None:
         self.nr_conns -= 1
         conn.close()
+
+
+def _without_quotes(error: Exception) -> Exception:
+    """The same fault of a client's request, which gunicorn treats by its class, with the class's name as its text."""
+    kind = type(error)
+    if kind.__module__ != errors.__name__:
+        return error
+    quiet = type(kind.__name__, (kind,), {"__str__": lambda _: f"{kind.__name__}: the request cannot be read"})
+    return quiet.__new__(quiet)
 
 
 def _has_arrived(conn: Any) -> bool:

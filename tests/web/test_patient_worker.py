@@ -37,7 +37,7 @@ def served_world(
     """The real server on gunicorn alone, with no nginx in front."""
     with (
         contextlib.contextmanager(copied_world)(request, tmp_path_factory.mktemp("web"), "sqlite") as world,
-        served(world) as running,
+        served(world, logger_level="warning") as running,
     ):
         yield world, running
 
@@ -96,6 +96,33 @@ def test_a_broken_chunked_body_is_a_400(served_world: tuple[World, Served], body
         connection.shutdown(socket.SHUT_WR)
         assert answer(connection).startswith(b"HTTP/1.1 400")
     assert "Traceback" not in (world.folder / "web.log").read_text()
+
+
+UNREADABLE = [
+    "GET /healthz HTTP/1.1\r\nHost: localhost\r\nAuthorization; Bearer {}\r\n\r\n",
+    "GET /healthz HTTP/1.1\r\nHost: localhost\r\nBearer {}: x\r\n\r\n",
+    "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: y\r\n {}\r\n\r\n",
+    "GET /{} HTTP/9\r\n\r\n", "{}\r\n\r\n", "g{t} / HTTP/1.1\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: {}\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("request_text", UNREADABLE)
+def test_what_cannot_be_read_is_quoted_nowhere(served_world: tuple[World, Served], request_text: str) -> None:
+    """A damaged token is redacted by nothing: it is in neither the answer nor the log, and the fault's name is."""
+    world, web = served_world
+    damaged = "6wPDYTHvq81MOHhUCnJwgUV4B2Y7z"
+    with connected(web.port) as connection:
+        connection.sendall(request_text.replace("{t}", damaged).replace("{}", damaged).encode())
+        connection.shutdown(socket.SHUT_WR)
+        told = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert told.startswith((b"HTTP/1.1 4", b"HTTP/1.1 5"))
+    assert b"the request cannot be read" in told
+    log = (world.folder / "web.log").read_text()
+    assert damaged.encode() not in told
+    assert damaged not in log
+    assert "Invalid request from ip=127.0.0.1" in log
 
 
 def test_a_head_without_an_end_is_refused(web: Served) -> None:
