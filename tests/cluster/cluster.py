@@ -231,6 +231,14 @@ class Cluster:
                 machine.stop(service)
 
 
+def let_postgresql_in(folder: Path) -> None:
+    """PostgreSQL does not run as root: where we do, a temporary folder is opened for its user, however deep it lies."""
+    if os.getuid() == 0:
+        for parent in (folder, *folder.parents):
+            if not parent.stat().st_mode & 0o001:
+                parent.chmod(0o755)
+
+
 def _ports(https: int | None) -> dict[str, int]:
     if https is not None and not is_free(https):
         raise SystemExit(f"port {https} on 127.0.0.1 is in use: choose another one")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests import parts
-from tests.cluster.cluster import Cluster
+from tests.cluster.cluster import Cluster, let_postgresql_in
 from tests.parts import missing
 
 
@@ -15,8 +15,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     if parts.REDIS is None:
         missing("redis-server")
     folder = tmp_path_factory.mktemp("cluster")
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(0o755)  # PostgreSQL does not run as root
+    let_postgresql_in(folder)
     with Cluster(folder, parts.REDIS) as made:
         yield made
     shutil.rmtree(folder)

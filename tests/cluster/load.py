@@ -49,7 +49,7 @@ def plan_of(minutes: float) -> Plan:
     return Plan(seconds, 60, 15, seconds / 6, seconds / 12, 5 if minutes >= 30 else 25)
 
 
-# Half a minute of it, for the suite: memory still grows while everything is used for the first time.
+# Half a minute of it, for `make faults`: memory still grows while everything is used for the first time.
 SHORT = Plan(20, 5, 1.5, 8, 4, 50)
 
 

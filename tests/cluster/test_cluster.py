@@ -45,6 +45,7 @@ def test_the_front_is_the_deployed_one_with_both_machines(tmp_path: Path) -> Non
     assert not [word for word in ("ip_hash", "sticky", "hash ", "example.org", "/etc/letsencrypt") if word in text]
 
 
+@pytest.mark.fault
 def test_load_with_kills_and_revokes_breaks_no_promise(cluster: Cluster) -> None:
     """Half a minute of what `make load` does for an hour, with every check of it."""
     said: list[str] = []

@@ -19,7 +19,7 @@ from sqlalchemy import select
 from server import migrations
 from server.log.entries import LogEntry
 from tests import parts
-from tests.cluster.cluster import Cluster
+from tests.cluster.cluster import Cluster, let_postgresql_in
 from tests.cluster.machines import ROOT, Machine
 from tests.parts import missing
 
@@ -53,8 +53,7 @@ TAKES_AWAY = 'drop_column("log_entries", "later")'
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
     if parts.REDIS is None:
         missing("redis-server")
-    for parent in (tmp_path, *tmp_path.parents[:3]):
-        parent.chmod(0o755)  # PostgreSQL does not run as root
+    let_postgresql_in(tmp_path)
     with Cluster(tmp_path, parts.REDIS) as made:
         yield made
 
