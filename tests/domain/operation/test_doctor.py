@@ -153,8 +153,8 @@ def test_a_database_that_is_down_leaves_the_rest_examined(examine: Examine) -> N
     """A closed port is found, and the store is examined all the same; the URL's password is not quoted."""
     found = wrong(examine(url=f"postgresql+psycopg://app:very-secret-word@127.0.0.1:{free_port()}/weightgate"))
     assert set(found) == {
-        "database", "log", "matching keys", "issuing", "fetches", "ownership", "nodes", "log replica", "log mirror",
-        "log months",
+        "database", "log", "matching keys", "issuing", "fetches", "ownership", "witnesses", "nodes", "log replica",
+        "log mirror", "log months",
     }  # fmt: skip
     assert found["log"] == found["matching keys"] == found["issuing"] == "not checked: the database cannot be used"
     assert "start it, or correct database_url" in found["database"]

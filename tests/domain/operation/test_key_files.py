@@ -21,6 +21,8 @@ def changed(world: World, **files: Path) -> Settings:
     own = {
         "anchor_key_file": world.settings.signer_key_file,
         "findings_key_file": world.settings.signer_key_file,
+        "log_mirror_key_file": world.settings.signer_key_file,
+        "log_months_key_file": world.settings.signer_key_file,
         "smtp_password_file": world.folder / "smtp-password",
     }
     if not own["smtp_password_file"].exists():
@@ -31,9 +33,8 @@ def changed(world: World, **files: Path) -> Settings:
         door = {"s3_door": "sts", "sts_role_arn": "arn:aws:iam::123456789012:role/downloads", "embedded_store": False}
     if files.keys() == {"cloudfront_key_file"}:
         door = {"delivery": "cloudfront", "cloudfront_url": "https://d1.cloudfront.net", "embedded_store": False}
-    return write_settings(
-        world.template, world.folder, world.settings.database_url, anchor_bucket="anchors", **door, **named, **MAIL
-    )
+    buckets = {"anchor_bucket": "anchors", "log_mirror": "mirror", "log_months": "months"}
+    return write_settings(world.template, world.folder, world.settings.database_url, **buckets, **door, **named, **MAIL)
 
 
 @pytest.mark.parametrize("name", NAMED)
