@@ -132,8 +132,10 @@ def _without_quotes(error: Exception) -> Exception:
     kind = type(error)
     if kind.__module__ != errors.__name__:
         return error
-    quiet = type(kind.__name__, (kind,), {"__str__": lambda _: f"{kind.__name__}: the request cannot be read"})
-    return quiet.__new__(quiet)
+    quiet: type[Exception] = type(
+        kind.__name__, (kind,), {"__str__": lambda _: f"{kind.__name__}: the request cannot be read"}
+    )
+    return Exception.__new__(quiet)
 
 
 def _has_arrived(conn: Any) -> bool:

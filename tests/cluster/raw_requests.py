@@ -89,4 +89,4 @@ class Watch:
     def _since(self, path: Any) -> str:
         with path.open("rb") as file:
             file.seek(self._from[path])
-            return file.read().decode("utf-8", errors="replace")
+            return str(file.read(), "utf-8", errors="replace")
