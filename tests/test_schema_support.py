@@ -8,6 +8,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
+from sqlalchemy.exc import OperationalError
 
 from server import migrations
 from server.migrations import support
@@ -196,3 +197,17 @@ def test_a_column_that_may_be_empty_is_only_added(url: str) -> None:
     run(url, "CREATE INDEX more ON tiers (rank)")
     run(url, "CREATE TABLE others (id INTEGER NOT NULL)")
     assert broken_by(before, described(url)) == []
+
+
+def test_a_migration_gives_up_when_a_table_is_in_use(url: str, tmp_path: Path) -> None:
+    """In seconds, having changed nothing: everybody else would wait behind it. Afterwards it goes through."""
+    migrations.upgrade(url)
+    config, before = later(tmp_path, True), noted(url)
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE tiers SET rank = rank"))
+        with pytest.raises(OperationalError, match="lock"):
+            migrate(config, url)
+        assert noted(url) == before
+    engine.dispose()
+    migrate(config, url)
