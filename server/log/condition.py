@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
-from server.log.entries import CLOCKS_DIFFER_BY, Log, LogEntry, NoLog
+from server.log.entries import CLOCKS_DIFFER_BY, ID_BESIDE_TIME, LOG_OF_WAITING, Log, LogEntry, NoLog
 from server.storage.database import Moment
 from server.storage.statements import Statement
 
@@ -83,7 +83,7 @@ LAST_ACKNOWLEDGED = func.coalesce(
 )
 _OLDEST = (
     select(LogEntry.appended_at)
-    .where(LogEntry.leaf_index.is_(None), LogEntry.log_id == Log.id)  # what an abandoned log left is sealed no more
+    .where(LogEntry.leaf_index.is_(None), Log.id == LOG_OF_WAITING)  # what an abandoned log left is sealed no more
     .order_by(LogEntry.id)
     .limit(1)
     .correlate(Log)
@@ -96,7 +96,7 @@ def newest(limit: str) -> Select[int, str, str, str | None, datetime | None, dat
     when on an entry is ahead of the clock."""
     ahead = (
         select(func.max(LogEntry.appended_at))
-        .where(LogEntry.appended_at > bindparam(limit, type_=Moment()), LogEntry.id > LAST_ACKNOWLEDGED)
+        .where(LogEntry.appended_at > bindparam(limit, type_=Moment()), ID_BESIDE_TIME > LAST_ACKNOWLEDGED)
         .correlate(None)
         .scalar_subquery()
     )

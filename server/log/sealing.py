@@ -14,7 +14,7 @@ from sqlalchemy import ForeignKey, String, UniqueConstraint, bindparam, insert, 
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from server.log import heads, tiles, tree
-from server.log.entries import Bytes, Log, LogEntry, commitment_of, name_of
+from server.log.entries import LOG_OF_WAITING, Bytes, Log, LogEntry, commitment_of, name_of
 from server.log.heads import Head
 from server.log.notes import Signer, VerifierKey
 from server.storage.database import Base, Database, Key, Moment
@@ -72,7 +72,7 @@ class _Row(NamedTuple):
 
 _UNSEALED = Statement(
     select(LogEntry.id, LogEntry.record, LogEntry.salt, LogEntry.commitment, LogEntry.appended_at)
-    .where(LogEntry.log_id == bindparam("log_id"), LogEntry.leaf_index.is_(None), LogEntry.id > bindparam("last"))
+    .where(bindparam("log_id") == LOG_OF_WAITING, LogEntry.leaf_index.is_(None), LogEntry.id > bindparam("last"))
     .order_by(LogEntry.id)
     .limit(ENTRIES_AT_ONCE),
     _Row,
