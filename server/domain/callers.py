@@ -40,6 +40,7 @@ class Caller:
     token_id: int | None = None
     token_public_id: str | None = None
     token_expires_at: datetime | None = None
+    known_under: str | None = None  # the generation that the token was read under, if that was for an earlier request
     workload: Workload | None = None
     scopes: frozenset[Scope] = frozenset()
     session_id: int | None = None

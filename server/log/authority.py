@@ -6,9 +6,10 @@ an entry that is appended under a number that still holds rests on what is true 
 must not bring back a number that stood for something else.
 """
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import BigInteger, String, bindparam, func, insert, literal_column, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -20,6 +21,8 @@ from server.storage import database_reasons
 from server.storage.database import DATABASE_ERRORS, Base, Database, Key
 from server.storage.statements import Insertion, Statement
 
+Value = TypeVar("Value")
+KEPT_AT_MOST = 4096  # of one kind in a process, some 2 KB each
 LOCK = 8_245_919_310_247_001  # PostgreSQL's advisory lock, as the migration has it
 
 
@@ -37,6 +40,23 @@ class _Generation(NamedTuple):
 
 class _Count(NamedTuple):
     rows: int | None  # the function always says a number
+
+
+class Kept(Generic[Value]):
+    """Values that were read under a generation, for whoever goes on to find that it is still the one: the newest few
+    thousand of each database."""
+
+    def __init__(self) -> None:
+        self._of: WeakKeyDictionary[Database, dict[Hashable, Value]] = WeakKeyDictionary()
+
+    def put(self, database: Database, key: Hashable, value: Value) -> None:
+        kept = self._of.setdefault(database, {})
+        while len(kept) >= KEPT_AT_MOST:
+            kept.pop(next(iter(kept), None), None)  # the oldest; another thread may have been quicker
+        kept[key] = value
+
+    def find(self, database: Database, key: Hashable) -> Value | None:
+        return self._of.get(database, {}).get(key)
 
 
 def hold(session: Session) -> str:
@@ -80,7 +100,9 @@ def append_under(
 
 
 _SHARE = select(func.pg_advisory_xact_lock_shared(literal_column(str(LOCK))))
-_CURRENT = Statement(select(Authority.generation).where(Authority.id == 1), _Generation)
+_THE_GENERATION = select(Authority.generation).where(Authority.id == 1)
+GENERATION = _THE_GENERATION.scalar_subquery().label("generation")  # for a select of what is then kept under it
+_CURRENT = Statement(_THE_GENERATION, _Generation)
 _TYPES = {name: LogEntry.__table__.c[name].type for name in entries.GIVEN}
 _LATER = {"ahead_from": LogEntry.__table__.c.appended_at.type, "unsealed_since": LogEntry.__table__.c.appended_at.type}
 _newest = condition.newest("ahead_from").subquery()

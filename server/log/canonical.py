@@ -11,6 +11,8 @@ import orjson
 BIGGEST_INTEGER = 2**53 - 1  # beyond it readers that parse numbers as doubles would see another value
 
 
+_PLAIN = frozenset({str, bool, type(None)})  # most of a record, which needs no further look
+
 Encoded = orjson.Fragment  # canonical bytes made before by `encoded`, to be put into a record as they are
 
 
@@ -35,7 +37,7 @@ def encoded(value: Mapping[str, Any]) -> Encoded:
 
 
 def _require_canonical(value: Any) -> None:
-    if isinstance(value, str | bool | Encoded) or value is None:
+    if type(value) in _PLAIN or isinstance(value, str | Encoded):
         return
     if isinstance(value, int):
         if abs(value) > BIGGEST_INTEGER:
@@ -44,9 +46,11 @@ def _require_canonical(value: Any) -> None:
         for key, item in value.items():
             if not isinstance(key, str) or not key.isascii():
                 raise NotCanonical("keys of a record are ASCII strings")
-            _require_canonical(item)
+            if type(item) not in _PLAIN:
+                _require_canonical(item)
     elif isinstance(value, list | tuple):
         for item in value:
-            _require_canonical(item)
+            if type(item) not in _PLAIN:
+                _require_canonical(item)
     else:
         raise NotCanonical(f"a record cannot contain a {type(value).__name__}")

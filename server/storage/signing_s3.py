@@ -26,6 +26,7 @@ _REGION = re.compile(r"(?=.{1,63}\Z)(?![0-9]+\Z)[a-z0-9](-*[a-z0-9])*")
 _AWS_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}")
 _HOST_NAME = re.compile(r"[a-z0-9](-*[a-z0-9])*(\.[a-z0-9](-*[a-z0-9])*)*|[0-9a-f:]*:[0-9a-f:.]*")
 _NEVER_IN_ENDPOINT = re.compile(r"[@?#\s]")  # user, query, fragment; and what urlsplit drops without a word
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]+", re.ASCII)  # RFC 3986, section 2.3: stands in a URL as it is
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -99,15 +100,15 @@ class S3Signer:
         """Everything that the URLs of one call share. `:d` below also refuses a lifetime that is not whole."""
         timestamp = moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
         day_key = self._key_of(timestamp[:8])
-        scope = f"{timestamp[:8]}/{self.region}/s3/aws4_request"
+        scope = self._scope(timestamp[:8])
         start = (
             f"X-Amz-Algorithm={_ALGORITHM}"
-            f"&X-Amz-Credential={quote(f'{self._credentials.access_key_id}/{scope}', safe='')}"
+            f"&X-Amz-Credential={day_key.credential}"
             f"&X-Amz-Date={timestamp}&X-Amz-Expires={lifetime_seconds:d}"
         )
         token = self._credentials.session_token
         token_query = "" if token is None else f"&X-Amz-Security-Token={quote(token, safe='')}"
-        download = f"x-download-id={quote(download_id, safe='')}"
+        download = f"x-download-id={download_id if _UNRESERVED.fullmatch(download_id) else quote(download_id, safe='')}"
         inner = day_key.inner.copy()
         inner.update(f"{_ALGORITHM}\n{timestamp}\n{scope}\n".encode())
         return _Batch(
@@ -126,6 +127,9 @@ class S3Signer:
             day_key = self._day_key = self._derive(day)
         return day_key
 
+    def _scope(self, day: str) -> str:
+        return f"{day}/{self.region}/s3/aws4_request"
+
     def _derive(self, day: str) -> "_DayKey":
         key = b"AWS4" + self._credentials.secret_access_key.encode()
         for part in (day, self.region, "s3", "aws4_request"):
@@ -133,6 +137,7 @@ class S3Signer:
         block = key.ljust(_HMAC_BLOCK_BYTES, b"\0")
         return _DayKey(
             day=day,
+            credential=quote(f"{self._credentials.access_key_id}/{self._scope(day)}", safe=""),
             inner=hashlib.sha256(bytes(byte ^ 0x36 for byte in block)),
             outer=hashlib.sha256(bytes(byte ^ 0x5C for byte in block)),
         )
@@ -140,9 +145,13 @@ class S3Signer:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _DayKey:
-    """HMAC-SHA-256 under the signing key of one UTC day: its two hashes, each having read its padded key."""
+    """HMAC-SHA-256 under the signing key of one UTC day: its two hashes, each having read its padded key.
+
+    credential: what a URL says of the key, in the form in which it stands there.
+    """
 
     day: str
+    credential: str
     inner: "_Hash"
     outer: "_Hash"
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from apiflask import APIFlask
+from flask.ctx import RequestContext
 from werkzeug.routing import IntegerConverter, Map
 
 from server.domain.resources import Resources
@@ -93,6 +94,9 @@ class RowNumber(IntegerConverter):
 class WeightgateApp(APIFlask):
     request_class = StrictRequest
 
+    def request_context(self, environ: dict[str, Any]) -> RequestContext:
+        return doors.Entry(self, environ)
+
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Nothing of ours is a coroutine. Flask would look at each hook and view again, a dozen times a request."""
         return func
@@ -115,7 +119,7 @@ def create(use: Resources) -> WeightgateApp:
     app.url_map.merge_slashes = False  # `//` is a wrong address; correcting it would answer a POST with a redirect
     app.url_map.converters["int"] = RowNumber
     observing.register(app, use)
-    safety.register(app)
+    safety.register(app, use)
     errors.register(app)
     health.prepare(app, use)
     doors.open_to(Door.HEALTH, app, health.bp)

@@ -2,7 +2,9 @@
 
 from enum import Enum
 
-from flask import Blueprint, Flask, current_app, request
+from flask import Blueprint, Flask, request
+from flask.ctx import RequestContext
+from flask.globals import request_ctx
 from werkzeug.routing import Rule
 
 _KEY = "weightgate_doors"
@@ -38,6 +40,19 @@ class Door(Enum):
         return self in {Door.HUB, Door.OCI, Door.S3, Door.STS}
 
 
+class Entry(RequestContext):
+    """A request's context that finds the view and its door once: the session needs them before Flask would look."""
+
+    door: Door | None = None
+    _is_matched = False
+
+    def match_request(self) -> None:
+        if not self._is_matched:
+            self._is_matched = True
+            super().match_request()
+            self.door = None if self.request.url_rule is None else _of(self.app, self.request.url_rule)
+
+
 class UndeclaredDoor(Exception):
     """A route belongs to no door. The server does not start."""
 
@@ -59,7 +74,8 @@ def require_declared(app: Flask) -> None:
 
 def entered() -> Door | None:
     """The door of this request; None where its address leads to no view."""
-    return None if request.url_rule is None else _of(current_app, request.url_rule)
+    door: Door | None = request_ctx.door  # type: ignore[attr-defined]  # an Entry
+    return door
 
 
 def is_for_people() -> bool:

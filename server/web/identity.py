@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from flask import Flask, Response, after_this_request, current_app, g, request
 
 from server.domain.callers import Caller
-from server.domain.errors import InvalidCredentials, InvalidRequest
+from server.domain.errors import InvalidCredentials, InvalidRequest, Refused
 from server.domain.identity import authentication, token_uses, tokens
 from server.domain.identity.tokens import FORM, HUB_FORM
 from server.domain.permissions import Permission
@@ -47,14 +47,19 @@ def stranger() -> Caller:
     )
 
 
-def allow(permission: Permission) -> Callable[[View], View]:
-    """Let only callers with this permission into the view, which receives them as `caller`."""
+def allow(permission: Permission, *, issues: bool = False) -> Callable[[View], View]:
+    """Let only callers with this permission into the view, which receives them as `caller`.
+
+    issues: the view does nothing with the caller but to issue, which is where what is kept of their token is checked.
+    """
 
     def decorate(view: View) -> View:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            caller = _identified()
-            caller.require(permission)
+            caller = _kept_caller(permission) if issues else None
+            if caller is None:
+                caller = _identified()
+                caller.require(permission)
             return view(*args, caller=caller, **kwargs)
 
         guarded.permission = permission  # type: ignore[attr-defined]
@@ -78,8 +83,9 @@ def require_declared(app: Flask) -> None:
 
 def refuse_credentials_in_the_address() -> None:
     """Addresses end up in histories and logs of every machine on the way: a token there is a leaked token."""
-    named = any(name.lower() in _QUERY_NAMES for name in request.args)
-    texts = [request.path, *(text for pair in request.args.items(multi=True) for text in pair)]
+    sent = list(request.args.items(multi=True))
+    named = any(name.lower() in _QUERY_NAMES for name, _ in sent)
+    texts = [request.path, *(text for pair in sent for text in pair)]
     if named or any(FORM.search(text) or HUB_FORM.search(text) or _IDENTITY_TOKEN.search(text) for text in texts):
         raise InvalidRequest(
             "Do not put credentials in the URL.",
@@ -89,18 +95,30 @@ def refuse_credentials_in_the_address() -> None:
 
 def refuse_unread_queries() -> None:
     """A parameter that nobody reads, or of which only one is read, is a caller's mistake about what it asked for."""
+    if not request.args:
+        return
     door = doors.entered()
     if door is not None and door.repeats_its_queries:
         return
     if any(len(values) > 1 for _, values in request.args.lists()):
         raise InvalidRequest("A query parameter appears twice.")
-    if request.args and request.endpoint is not None and door is not None and door.names_its_queries:
+    if request.endpoint is not None and door is not None and door.names_its_queries:
         view = current_app.view_functions[request.endpoint]
         if not getattr(view, "_spec", {}).get("args"):  # where APIFlask keeps what a view declares to read
             raise InvalidRequest("This address accepts no query parameters.")
 
 
-def _identified() -> Caller:
+def _kept_caller(permission: Permission) -> Caller | None:
+    """The caller by what is kept of their token, if that is allowed in: a refusal is never given by it."""
+    try:
+        caller = _identified(kept=True)
+        caller.require(permission)
+    except Refused:
+        return None
+    return caller
+
+
+def _identified(*, kept: bool = False) -> Caller:
     """The caller of this request; every door but the portal takes tokens, and nothing else."""
     unknown = stranger()
     header = _authorization()
@@ -117,7 +135,7 @@ def _identified() -> Caller:
     if scheme.lower() != "bearer":
         g.caller = unknown
         raise InvalidCredentials("The Authorization header does not contain a bearer token.")
-    g.caller, refused = authentication.identify(resources(), text.strip(), unknown)
+    g.caller, refused = authentication.identify(resources(), text.strip(), unknown, kept=kept)
     if refused is not None:
         raise refused
     caller: Caller = g.caller
@@ -127,10 +145,10 @@ def _identified() -> Caller:
 
 def _authorization() -> str | None:
     """The header as the API takes it, whichever form the door has for it."""
-    header = request.headers.get("Authorization")
-    if header is not None and doors.entered() is Door.HUB:
+    header, door = request.headers.get("Authorization"), doors.entered()
+    if header is not None and door is Door.HUB:
         return tokens.from_hub(header)
-    if header is not None and doors.entered() is Door.OCI:
+    if header is not None and door is Door.OCI:
         return oci_credentials.as_bearer(header)
     return header
 

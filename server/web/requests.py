@@ -1,6 +1,7 @@
 """Requests: bodies read strictly, and the client's address believed only as far as our own proxies go."""
 
 import json
+from functools import lru_cache
 from typing import Any
 
 from flask import Request
@@ -38,6 +39,7 @@ class StrictRequest(Request):
         return body
 
 
+@lru_cache(maxsize=4096)
 def client_address(peer: str | None, forwarded_for: str, trusted: tuple[str, ...]) -> str | None:
     """Return who asks: the nearest address that is not one of our proxies.
 

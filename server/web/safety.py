@@ -1,10 +1,16 @@
 """Safety: what holds for every request and every answer, whatever the view."""
 
 import secrets
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
-from flask import Flask, Response, g
+from flask import Flask, g, request
 
-from server.web.identity import refuse_credentials_in_the_address, refuse_unread_queries, resources
+from server.domain.resources import Resources
+from server.web.identity import refuse_credentials_in_the_address, refuse_unread_queries
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -13,24 +19,37 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+OVER_TLS = {"Strict-Transport-Security": "max-age=63072000; includeSubDomains"}
+_REQUEST_ID = "weightgate.request_id"  # in WSGI's environment
 
 
-def register(app: Flask) -> None:
+class HardenedAnswers:
+    """Gives each answer its request's id, and the headers of safety that its view has not chosen itself (PEP 3333)."""
+
+    def __init__(self, app: "WSGIApplication", use: Resources) -> None:
+        self._app = app
+        always = HEADERS | (OVER_TLS if use.settings.public_url.startswith("https://") else {})
+        self._always = [(name, value, name.lower()) for name, value in always.items()]
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        # Ours, never the client's: it joins answers, refusals and messages, so nobody else may choose it.
+        request_id = environ[_REQUEST_ID] = secrets.token_hex(8)
+
+        def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+            chosen = {name.lower() for name, _ in headers}
+            headers += [(name, value) for name, value, lower in self._always if lower not in chosen]
+            headers.append(("X-Request-Id", request_id))
+            return start_response(status, headers, *error)
+
+        return self._app(environ, start)
+
+
+def register(app: Flask, use: Resources) -> None:
+    app.wsgi_app = HardenedAnswers(app.wsgi_app, use)  # type: ignore[method-assign]  # as Flask has it be done
     app.before_request(_begin)
     app.before_request(refuse_credentials_in_the_address)
     app.before_request(refuse_unread_queries)
-    app.after_request(_harden)
 
 
 def _begin() -> None:
-    # Ours, never the client's: it joins answers, refusals and messages, so nobody else may choose it.
-    g.request_id = secrets.token_hex(8)
-
-
-def _harden(response: Response) -> Response:
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
-    response.headers["X-Request-Id"] = g.request_id
-    if resources().settings.public_url.startswith("https://"):
-        response.headers["Strict-Transport-Security"] = "max-age=63072000; includeSubDomains"
-    return response
+    g.request_id = request.environ[_REQUEST_ID]

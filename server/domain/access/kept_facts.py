@@ -7,17 +7,14 @@ judged at each request's own time.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from weakref import WeakKeyDictionary
 
 from server.domain.access import rule
 from server.domain.access.rule import Basis, Grant
 from server.domain.callers import Caller
 from server.domain.publish.checkpoints import FileList
 from server.domain.resources import Resources
+from server.log import authority
 from server.log.condition import SoundLog
-from server.storage.database import Database
-
-KEPT_AT_MOST = 4096  # in a process, some 2 KB each
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,24 +34,19 @@ class _Kept:
     log: SoundLog
 
 
-_Key = tuple[int | None, int | None, int | None, str, str]
-_kept: WeakKeyDictionary[Database, dict[_Key, _Kept]] = WeakKeyDictionary()
+_kept = authority.Kept[_Kept]()
 
 
 def keep(use: Resources, caller: Caller, stage: str, checkpoint: str, grant: Grant, log: SoundLog) -> None:
     """Keep what a yes rested on. stage, checkpoint: as they were asked for."""
-    if grant.basis is None:
-        return
-    of_database = _kept.setdefault(use.database, {})
-    while len(of_database) >= KEPT_AT_MOST:
-        of_database.pop(next(iter(of_database), _NOTHING), None)  # the oldest; another thread may have been quicker
-    of_database[_key(caller, stage, checkpoint)] = _Kept(grant.basis, grant.checkpoint, log)
+    if grant.basis is not None:
+        _kept.put(use.database, _key(caller, stage, checkpoint), _Kept(grant.basis, grant.checkpoint, log))
 
 
 def expect(use: Resources, caller: Caller, stage: str, checkpoint: str, paths: Sequence[str] | None) -> Expected | None:
-    """What kept facts say now, if it is a yes."""
-    kept = _kept.get(use.database, {}).get(_key(caller, stage, checkpoint))
-    if kept is None or kept.basis.facts.stage is None:
+    """What kept facts say now, if it is a yes. A caller who is kept as well was read under the same generation."""
+    kept = _kept.find(use.database, _key(caller, stage, checkpoint))
+    if kept is None or kept.basis.facts.stage is None or caller.known_under not in {None, kept.basis.generation}:
         return None
     facts, at = replace(kept.basis.facts, caller=caller), use.clock()
     if rule.refusal_now(use, facts, at) is not None or any(path not in kept.listed.files for path in paths or ()):
@@ -63,8 +55,5 @@ def expect(use: Resources, caller: Caller, stage: str, checkpoint: str, paths: S
     return Expected(grant, kept.basis.generation, kept.basis.facts.stage.id, kept.log)
 
 
-def _key(caller: Caller, stage: str, checkpoint: str) -> _Key:
+def _key(caller: Caller, stage: str, checkpoint: str) -> tuple[int | str | None, ...]:
     return caller.token_id, caller.person_id, caller.organization_id, stage, checkpoint
-
-
-_NOTHING: _Key = (None, None, None, "", "")

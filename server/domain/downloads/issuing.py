@@ -19,6 +19,7 @@ from server.domain.callers import Caller
 from server.domain.downloads import recipients
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotFound, NotSealedYet
+from server.domain.identity import authentication
 from server.domain.paging import Page, Slice, page
 from server.domain.permissions import Permission
 from server.domain.publish.checkpoints import FILES_AT_MOST, MAIN, File
@@ -28,7 +29,7 @@ from server.log.condition import SoundLog
 from server.log.entries import Appended, LogEntry
 from server.log.published import NotPublished
 from server.log.receipts import Receipt
-from server.storage.signing import StoredObject
+from server.storage.signing import Recipient, StoredObject
 
 _RecordFor: TypeAlias = Callable[[Grant], dict[str, Any]]
 
@@ -79,16 +80,19 @@ class _Logged:
 
 def issue(use: Resources, caller: Caller, order: Order) -> Download:
     """Decide, log, then sign. Raises a Refused, LogUnsound or OutsideFault: then nothing was logged, no URL exists."""
-    caller.require(Permission.DOWNLOAD_CREATE)
     use.outside.require()
     _require_sensible(order.paths)
-    recipient = recipients.of(use, caller)
     download_id, lifetime_seconds = str(new_id(use.clock())), use.url_lifetime_seconds()
 
     def record(grant: Grant) -> dict[str, Any]:
         return record_of(caller, grant, download_id, lifetime_seconds, order.renews)
 
-    logged = _log_expected(use, caller, order, record) or _decide_and_log(use, caller, order, record)
+    recipient = _recipient(use, caller)
+    logged = _log_expected(use, caller, order, record)
+    if logged is None:
+        caller = authentication.as_of_now(use, caller)
+        recipient = _recipient(use, caller)
+        logged = _decide_and_log(use, caller, order, record)
     grant, log, entry = logged.grant, logged.log, logged.entry
     # The entry is committed: from here on a crash loses a URL, never a record.
     count(use, caller, grant)
@@ -110,6 +114,11 @@ def issue(use: Resources, caller: Caller, order: Order) -> Download:
         files=grant.files,
         urls=urls,
     )
+
+
+def _recipient(use: Resources, caller: Caller) -> Recipient:
+    caller.require(Permission.DOWNLOAD_CREATE)
+    return recipients.of(use, caller)
 
 
 def _log_expected(use: Resources, caller: Caller, order: Order, record_for: _RecordFor) -> _Logged | None:

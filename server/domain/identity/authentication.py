@@ -26,6 +26,7 @@ from server.domain.identity.tokens import Token
 from server.domain.identity.workload_tokens import WorkloadToken
 from server.domain.permissions import Role, Scope
 from server.domain.resources import Resources
+from server.log import authority
 from server.storage.database import Moment
 from server.storage.statements import Statement
 
@@ -62,6 +63,7 @@ class _KnownToken(NamedTuple):
     trust_record_id: int | None
     subject: str | None
     run: str | None
+    generation: str | None
 
 
 class _KnownSession(NamedTuple):
@@ -84,18 +86,35 @@ class _KnownSession(NamedTuple):
     suspended_at: datetime | None
 
 
-def identify(use: Resources, text: str, stranger: Caller) -> tuple[Caller, Refused | None]:
+def identify(use: Resources, text: str, stranger: Caller, *, kept: bool = False) -> tuple[Caller, Refused | None]:
     """Return whose token this is, and the refusal if it no longer works. `stranger` is what is known without it.
 
     Both are returned, since a refusal is recorded with whom it was given to.
+
+    kept: what was read for an earlier request will do. Then only a yes counts, and only where it is found, at the act,
+    that the generation is still the caller's `known_under`; for anything else, identify again.
     """
     public_id = tokens.public_id_of(text)
     if public_id is None:
         return stranger, InvalidCredentials()
-    row = use.database.look_up(_BY_PUBLIC_ID, public_id=public_id)
+    row = _kept.find(use.database, public_id) if kept else None
+    is_kept = row is not None
+    row = row or _look_up(use, public_id)
     if row is None or not tokens.matches(row.secret_sha256, text):
         return stranger, InvalidCredentials()
-    return _of_token(use, public_id, row, stranger)
+    return _of_token(use, public_id, row, stranger, is_kept=is_kept)
+
+
+def as_of_now(use: Resources, caller: Caller) -> Caller:
+    """The same caller, read for this request. Raises the refusal of a token that no longer works."""
+    if caller.known_under is None:
+        return caller
+    now, refused = identify_id(use, caller.token_public_id or "", caller)
+    if refused is not None:
+        raise refused
+    if now.organization_id != caller.organization_id:
+        raise InvalidCredentials("The token was taken over during this request. Try again.")
+    return now
 
 
 def identify_s3_key(use: Resources, key: S3Key, stranger: Caller) -> tuple[Caller, Refused | None]:
@@ -105,13 +124,23 @@ def identify_s3_key(use: Resources, key: S3Key, stranger: Caller) -> tuple[Calle
 
 def identify_id(use: Resources, public_id: str, stranger: Caller) -> tuple[Caller, Refused | None]:
     """The same for whoever has shown already that the token of this id is theirs."""
-    row = use.database.look_up(_BY_PUBLIC_ID, public_id=public_id)
+    row = _look_up(use, public_id)
     if row is None:
         return stranger, InvalidCredentials()
     return _of_token(use, public_id, row, stranger)
 
 
-def _of_token(use: Resources, public_id: str, row: "_KnownToken", stranger: Caller) -> tuple[Caller, Refused | None]:
+def _look_up(use: Resources, public_id: str) -> "_KnownToken | None":
+    """Read a token; a person's is kept. Whose identity a machine showed is in a table that has no generation."""
+    row = use.database.look_up(_BY_PUBLIC_ID, public_id=public_id)
+    if row is not None and row.trust_record_id is None and row.generation is not None:
+        _kept.put(use.database, public_id, row)
+    return row
+
+
+def _of_token(
+    use: Resources, public_id: str, row: "_KnownToken", stranger: Caller, *, is_kept: bool = False
+) -> tuple[Caller, Refused | None]:
     caller = replace(
         stranger,
         via="token",
@@ -123,6 +152,7 @@ def _of_token(use: Resources, public_id: str, row: "_KnownToken", stranger: Call
         token_id=row.id,
         token_public_id=public_id,
         token_expires_at=row.expires_at,
+        known_under=row.generation if is_kept else None,
         workload=_workload(row),
         scopes=frozenset(Scope(scope) for scope in row.scopes.split()),
     )
@@ -201,6 +231,7 @@ def _person_fault(row: Standing | _KnownToken | _KnownSession) -> Refused | None
     return None if row.disabled_at is None else PersonDisabled()
 
 
+_kept = authority.Kept[_KnownToken]()
 _PERSON_STANDING = (Person.disabled_at, Organization.suspended_at)
 _TOKEN_STANDING = (Person.id.label("person_id"), *_PERSON_STANDING, Token.revoked_at, Token.expires_at, Token.networks)
 _NO_TOKEN = (
@@ -213,7 +244,7 @@ _BY_PUBLIC_ID = Statement(
     select(
         Token.id, Token.secret_sha256, Token.scopes, Person.email, Person.role,
         Organization.id.label("organization_id"), Organization.slug, *_TOKEN_STANDING,
-        WorkloadToken.trust_record_id, WorkloadToken.subject, WorkloadToken.run,
+        WorkloadToken.trust_record_id, WorkloadToken.subject, WorkloadToken.run, authority.GENERATION,
     )
     .join(Person, Person.id == Token.person_id)
     .join(Organization, Organization.id == Token.organization_id)

@@ -88,7 +88,7 @@ class Downloads(Listing):
 
 
 @bp.post("")
-@allow(Permission.DOWNLOAD_CREATE)
+@allow(Permission.DOWNLOAD_CREATE, issues=True)
 @bp.input(DownloadOrder, arg_name="order")
 @bp.output(Issued, status_code=201)
 @bp.doc(responses=TEXTS)

@@ -29,7 +29,7 @@ class PortalCookie(SecureCookieSessionInterface):
 
     def open_session(self, app: Flask, request: Request) -> SessionMixin | None:  # type: ignore[override]  # as its base
         if request_ctx.url_adapter is not None:
-            request_ctx.match_request()  # Flask does so only later; it takes microseconds
+            request_ctx.match_request()  # Flask does so only later
         if not doors.is_for_people():
             return self.make_null_session(app)
         return super().open_session(app, request)
