@@ -145,12 +145,12 @@ def test_an_append_reads_no_more_after_thousands_were_sealed(postgresql_world: W
         "generation": under, "log_id": log, "ahead_from": at + entries.CLOCKS_DIFFER_BY,
         "unsealed_since": at - SEALED_WITHIN,
     }  # fmt: skip
-    statement = authority._APPEND_FUNCTION._prepared._statement
+    statement: Any = authority._APPEND_FUNCTION._prepared._statement
     with closing(world.use.as_owner()) as owner, owner.database.transaction() as session:
 
         def pages() -> int:
             query = statement.params(**values).compile(session.get_bind())
-            driver = session.connection().connection.driver_connection
+            driver: Any = session.connection().connection.driver_connection
             explained = driver.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {query}", query.params).fetchone()
             return int(explained[0][0]["Plan"]["Shared Hit Blocks"])
 
