@@ -2,15 +2,13 @@
 
 import secrets
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import Flask, g, request
 
 from server.domain.resources import Resources
 from server.web.identity import refuse_credentials_in_the_address, refuse_unread_queries
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -26,12 +24,12 @@ _REQUEST_ID = "weightgate.request_id"  # in WSGI's environment
 class HardenedAnswers:
     """Gives each answer its request's id, and the headers of safety that its view has not chosen itself (PEP 3333)."""
 
-    def __init__(self, app: "WSGIApplication", use: Resources) -> None:
+    def __init__(self, app: WSGIApplication, use: Resources) -> None:
         self._app = app
         always = HEADERS | (OVER_TLS if use.settings.public_url.startswith("https://") else {})
         self._always = [(name, value, name.lower()) for name, value in always.items()]
 
-    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         # Ours, never the client's: it joins answers, refusals and messages, so nobody else may choose it.
         request_id = environ[_REQUEST_ID] = secrets.token_hex(8)
 
