@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA ?= var
 
-.PHONY: help install demo serve cluster load prepare test lint screenshots lighthouse bench faults sbom wheels lock clean
+.PHONY: help install demo serve cluster load prepare test lint screenshots lighthouse bench faults sbom audit wheels lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -74,6 +74,9 @@ bench: install ## Run the benchmarks; writes tests/bench/RESULTS.md
 
 sbom: install ## Write what a server is made of to build/sbom.json (CycloneDX)
 	$(BIN)/python docs/sbom.py
+
+audit: install ## Ask OSV for known weaknesses of every pinned package (needs api.osv.dev)
+	$(BIN)/python docs/audit.py
 
 wheels: install ## Build the wheels of server and client to build/wheels; one commit always gives the same bytes
 	rm -rf build/source build/wheels && mkdir -p build/source build/wheels
