@@ -22,7 +22,7 @@ _AS_LARGE = (
 )
 # Passing few rows is no fault: a person's entries are nearly all of its own organization, few entries are ever erased,
 # and of all stages few are hidden.
-_OF_FEW = ("((organization_id + ", "(record <> ", "(((state)::text <> ")
+_OF_FEW = ("((organization_id + ", "(salt <> ", "(((state)::text <> ")
 
 
 class Asked(NamedTuple):

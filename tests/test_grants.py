@@ -18,9 +18,12 @@ from sqlalchemy import make_url
 from server import settings
 from server.cli import instance
 from server.domain.access import access_requests, clearances, endings
-from server.domain.audit import heartbeat, replay, sealer
+from server.domain.audit import archiving, heartbeat, replay, sealer
+from server.domain.audit.archives import ARCHIVED_AFTER
+from server.domain.audit.month import Month
+from server.domain.audit.months import Keeper
 from server.domain.decisions import deciding, execution
-from server.domain.delivery import log_follower
+from server.domain.delivery import log_follower, statistics
 from server.domain.delivery.deliveries import Delivery
 from server.domain.downloads import issuing
 from server.domain.identity import organizations, token_uses
@@ -41,18 +44,19 @@ from tests.cli.test_init import BASIC
 from tests.domain.decisions.test_proposing import propose
 from tests.e2e.working import anchor
 from tests.findings import report
+from tests.own_store import own_bucket
 from tests.postgres import PostgreSQL, reachable_binaries
 from tests.world import WatchedResources, World, copied_world, write_settings
 
 # Names that break whoever does not quote them.
 NAMES = ("owner", 'we"b 100%', "sealer; --")
-PLACE = "the place of an entry in the tree"
+PLACE, RECORD = "the place of an entry in the tree", "an entry's record"
 FORBIDDEN = {
     "web": {
         PLACE: "UPDATE log_entries SET leaf_index = 1000000 WHERE leaf_index IS NULL",
         "an entry with its place": "INSERT INTO log_entries (log_id, kind, appended_at, record, salt, commitment, "
         "leaf_index) VALUES (1, 'x', now(), '', '', '', 1000000)",
-        "an entry's record": "UPDATE log_entries SET record = ''",
+        RECORD: "UPDATE log_entries SET record = ''",
         "no entry": "DELETE FROM log_entries",
         "no entries": "TRUNCATE log_entries",
         "a tile": "INSERT INTO log_tiles VALUES (1, 5, 5, '')",
@@ -75,7 +79,7 @@ FORBIDDEN = {
         "a table": "CREATE TABLE mine (id integer)",
     },
     "sealer": {
-        "an entry's record": "UPDATE log_entries SET record = ''",
+        RECORD: "UPDATE log_entries SET record = ''",
         "an entry with its place": "INSERT INTO log_entries (log_id, kind, appended_at, record, salt, commitment, "
         "leaf_index) VALUES (1, 'x', now(), '', '', '', 1000000)",
         "no entry": "DELETE FROM log_entries",
@@ -265,6 +269,28 @@ def test_the_same_acts_are_the_owner_s_to_do(roles: Roles) -> None:
         roles.run("owner", FORBIDDEN["web"][what])
     roles.run("sealer", FORBIDDEN["web"]["a stopped log"])
     roles.run("sealer", FORBIDDEN["web"]["a grown tile"])
+
+
+def test_a_month_is_archived_by_the_owner_s_role_alone(roles: Roles) -> None:
+    """Web and sealer may not empty a record, also where the guard would let the owner."""
+    world, use = roles.world, roles.use
+    with own_bucket(world) as name:
+        use.__dict__["log_months"] = use._log_bucket(f"{name}/log", world.settings.publisher_key_file)
+        issuing.issue(use, world.caller("cleared"), world.order())
+        with closing(use.as_sealer()) as worker:
+            sealer.seal(worker)
+            month = Month.of(use.clock())
+            world.clock.before = lambda: None  # the world's own role is none of the three
+            world.clock.advance(month.until + ARCHIVED_AFTER + timedelta(hours=2) - use.clock())
+            statistics.count(worker)
+        Keeper(use).keep()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(archiving, "_empty_all", lambda *_: 0)
+            archiving.archive(use, world.admin, month, "A test.")
+        for role in ("web", "sealer"):
+            with pytest.raises(errors.InsufficientPrivilege):
+                roles.run(role, f"{FORBIDDEN[role][RECORD]} WHERE kind = 'download'")
+        assert archiving.archive(use, world.admin, month, "A test.").emptied > 0
 
 
 def test_migrating_again_takes_back_what_was_given_by_hand(roles: Roles) -> None:

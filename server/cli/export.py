@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 from sqlalchemy import select
 
-from server.cli.log import Bars
+from server.cli.archived_months import OpenSource, with_source
+from server.cli.bars import Bars
 from server.cli.terminal import END, MOMENT, Instance, acting, show, with_json
 from server.domain.audit import evidence_checks, evidence_packs
 from server.domain.audit.evidence_packs import DOCUMENT, OPENING, PROOF
@@ -35,6 +36,7 @@ def export() -> None:
     "--out", "target", type=click.Path(path_type=Path, file_okay=False),
     help="The new folder to write [evidence-FRAMEWORK-FROM].",
 )  # fmt: skip
+@with_source
 @with_json
 @acting
 def evidence(
@@ -44,6 +46,7 @@ def evidence(
     since: datetime,
     until: datetime,
     target: Path | None,
+    source: OpenSource,
     as_json: bool,
 ) -> None:
     """Write the log entries of a period under the controls of a framework, each proven: JSON and a page.
@@ -57,8 +60,9 @@ def evidence(
         try:
             with Bars(quiet=as_json) as bars:
                 made = evidence_packs.make(
-                    instance.use, caller, framework, since, until, lambda *done: bars.set("evidence", *done)
-                )
+                    instance.use, caller, framework, since, until, lambda *done: bars.set("evidence", *done),
+                    source(instance),
+                )  # fmt: skip
             _write(folder, made.files)
         except BaseException:
             _remove(folder)

@@ -1,4 +1,4 @@
-"""The sealed log: verify, export, reconcile, status, exposure, resume, erase."""
+"""The sealed log: verify, export, reconcile, status, exposure, resume, archive, erase."""
 
 import json
 import os
@@ -10,22 +10,25 @@ from pathlib import Path
 from typing import Any, cast
 
 import click
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
+from server.cli.archived_months import OpenSource, with_source
+from server.cli.bars import Bars
 from server.cli.terminal import END, MOMENT, READABLE, Instance, acting, plain, printable, show, show_list, with_json
-from server.domain.audit import clocks, erasure, exports, exposure, exposure_forms, log_status, months, verifying
+from server.domain.audit import (
+    archiving,
+    clocks,
+    erasure,
+    exports,
+    exposure,
+    exposure_forms,
+    log_status,
+    months,
+    verifying,
+)
+from server.domain.audit.archiving import Archived
 from server.domain.audit.exports import Format
 from server.domain.audit.log_status import Status
-from server.domain.audit.months import Month
+from server.domain.audit.month import Month
 from server.domain.audit.verifying import Verified
 from server.domain.audit.witnessing import Seen
 from server.domain.callers import Caller
@@ -62,15 +65,18 @@ def log() -> None:
     "--tables", is_flag=True,
     help="Also compare the live tables with the logs, and list every row that differs.",
 )  # fmt: skip
+@with_source
 @with_json
 @click.pass_obj
-def verify(instance: Instance, tables: bool, as_json: bool) -> None:
+def verify(instance: Instance, tables: bool, source: OpenSource, as_json: bool) -> None:
     """Verify every log: bytes, tree, heads, anchors, and that each person was allowed to do what they did.
+
+    The records of archived months are read with --months or --from-bucket; else a note says how many were not.
 
     Exit code 0: no faults, 1: faults, each with its row, 4: an older backup was restored. Safe while the server runs.
     """
     with Bars(quiet=as_json) as bars:
-        found = verifying.verify(instance.use, bars.set, tables=tables)
+        found = verifying.verify(instance.use, bars.set, tables=tables, months=source(instance))
     faults = [(result, fault) for result in found for fault in result.faults]
     new = [fault for result, fault in faults if not result.abandoned]
     behind = [result.behind for result in found if result.behind is not None and not result.abandoned]
@@ -120,6 +126,7 @@ def _count(number: int, what: str) -> str:
 @click.option("--month", type=MONTH, help="Only entries of this month (UTC), such as 2027-01.")
 @click.option("--since", type=MOMENT, help="Only entries from this time on, such as 2027-01-31T12:00:00Z.")
 @click.option("--until", type=END, help="Only entries before this time, or up to the end of this day (UTC).")
+@with_source
 @click.pass_obj
 def export(
     instance: Instance,
@@ -128,6 +135,7 @@ def export(
     month: Month | None,
     since: datetime | None,
     until: datetime | None,
+    source: OpenSource,
 ) -> None:
     """Export all sealed entries for an outside auditor: index, salt, record, commitment.
 
@@ -141,7 +149,10 @@ def export(
         _export_parquet(instance, target, since, until)
         return
     with Bars(quiet=target is None) as bars:
-        lines = exports.lines(instance.use, cast(Format, form), since, until, lambda *done: bars.set("export", *done))
+        opened = source(instance)
+        lines = exports.lines(
+            instance.use, cast(Format, form), since, until, lambda *done: bars.set("export", *done), opened
+        )
         if target is None:
             sys.stdout.writelines(lines)
             return
@@ -326,6 +337,30 @@ def acknowledge_clock(instance: Instance, caller: Caller, because: str, as_json:
 
 
 @log.command()
+@click.argument("month", type=MONTH)
+@BECAUSE
+@with_json
+@acting
+def archive(instance: Instance, caller: Caller, month: Month, because: str, as_json: bool) -> None:
+    """Take the records of an old MONTH's downloads, such as 2027-01, out of the database. Proofs are still served.
+
+    They are in the month's file in log_months, which is first compared with every entry. A new entry records the file
+    and its SHA-256. Without that file the records are lost permanently. Run it again if it was interrupted.
+    """
+    with Bars(quiet=as_json) as bars:
+        done = archiving.archive(instance.use, caller, month, because, lambda *part: bars.set("archive", *part))
+    show(as_json, {name: plain(value) for name, value in asdict(done).items()} | {"month": str(month)}, _archived(done))
+
+
+def _archived(done: Archived) -> str:
+    sentence = (
+        f"{done.month} is archived in {done.file}: {_count(done.emptied, 'record')} of {done.entries} entries left the "
+        "database."
+    )
+    return sentence if done.older is None else f"{sentence} Delete {done.older}: it has what was erased."
+
+
+@log.command()
 @click.argument("which", metavar="ENTRY-OR-DOWNLOAD")
 @BECAUSE
 @with_json
@@ -338,34 +373,13 @@ def erase(instance: Instance, caller: Caller, which: str, because: str, as_json:
     A new entry records who erased it and why. Earlier backups and exports still contain the erased data.
     """
     erased = erasure.erase(instance.use, caller, which, because)
-    show(
-        as_json,
-        {"entry": erased.place, "kind": erased.kind},
-        f"Entry {erased.place}, of kind {erased.kind}, has been erased. The erasure is recorded in the log.",
-    )
-
-
-class Bars(Progress):
-    """One bar for each thing that is done, made when it begins."""
-
-    def __init__(self, *, quiet: bool, of_bytes: bool = False) -> None:
-        counted = DownloadColumn() if of_bytes else MofNCompleteColumn()
-        columns = (TextColumn("{task.description}"), BarColumn(), counted, TimeRemainingColumn())
-        terminal = Console(stderr=True)
-        # In a file or a pipe, bars would only be empty lines around the one that matters.
-        super().__init__(*columns, console=terminal, disable=quiet or not terminal.is_terminal)
-        self._bars: dict[str, TaskID] = {}
-
-    def set(self, what: str, done: int, total: int) -> None:
-        self.update(self._bar(what, total), completed=done, total=total)
-
-    def advance_named(self, what: str, done: int, total: int) -> None:
-        self.update(self._bar(what, total), advance=done)
-
-    def _bar(self, what: str, total: int) -> TaskID:
-        if what not in self._bars:
-            self._bars[what] = self.add_task(what, total=total or None)
-        return self._bars[what]
+    sentence = f"Entry {erased.place}, of kind {erased.kind}, has been erased. The erasure is recorded in the log."
+    if erased.archived is not None:
+        sentence += (
+            f" The file of the archived {erased.archived} still has its record: run `weightgate-server log archive "
+            f"{erased.archived}`, which writes another file."
+        )
+    show(as_json, {"entry": erased.place, "kind": erased.kind, "archived": erased.archived}, sentence)
 
 
 COMMANDS = [log]

@@ -48,6 +48,7 @@ class EntryKind(StrEnum):
     INSTANCE_BEGIN = "instance.begin"
     INVITATION_INVITE = "invitation.invite"
     INVITATION_WITHDRAW = "invitation.withdraw"
+    LOG_ARCHIVE = "log.archive"
     LOG_CLOSE = "log.close"
     LOG_EXPORT = "log.export"
     LOG_OPEN = "log.open"
@@ -180,6 +181,7 @@ KINDS: dict[EntryKind, About] = {
     EntryKind.INSTANCE_BEGIN: About("Instance created", subject="organization"),
     EntryKind.INVITATION_INVITE: About("Person invited", Permission.PERSON_MANAGE, subject="invitation"),
     EntryKind.INVITATION_WITHDRAW: About("Invitation withdrawn", Permission.PERSON_MANAGE, subject="invitation"),
+    EntryKind.LOG_ARCHIVE: About("Month of the log archived", Permission.LOG_MANAGE, subject="month"),
     EntryKind.LOG_CLOSE: About("Log closed", Permission.LOG_MANAGE, subject="next"),
     EntryKind.LOG_EXPORT: About("Log exported", Permission.LOG_AUDIT),
     EntryKind.LOG_OPEN: About("Log opened", Permission.LOG_MANAGE, subject="origin"),

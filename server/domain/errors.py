@@ -127,6 +127,13 @@ class NoSuchFile(NotFound):
         super().__init__(detail, next_step=next_step)
 
 
+class RecordArchived(Refused):
+    """The record of this entry was archived, and is not kept here any more."""
+
+    code = "record_archived"
+    next_step = "Use the record and the salt that came with the download, or ask {contact} for them."
+
+
 class NotSealedYet(Refused):
     """The entry is recorded, but not sealed into the log yet."""
 

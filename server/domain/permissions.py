@@ -163,7 +163,7 @@ POLICY: dict[Permission, Rule] = {
     Permission.DECISION_READ: Rule("See every decision, and what it rested on.", STAFF, READING),
     Permission.DECISION_PROPOSE: Rule("Propose a decision, and cancel one.", ADMIN),
     Permission.DECISION_APPROVE: Rule("Approve or reject a decision that someone else proposed.", ADMIN),
-    Permission.LOG_MANAGE: Rule("Rotate the log's keys and resume a stopped log.", ADMIN),
+    Permission.LOG_MANAGE: Rule("Rotate the log's keys, resume a stopped log and archive its old months.", ADMIN),
     Permission.LOG_ERASE: Rule("Erase a log entry where the law requires it.", ADMIN),
     Permission.CHECKPOINT_PUBLISH: Rule("Publish a checkpoint.", PUBLISHING, frozenset({Scope.CHECKPOINTS_PUBLISH})),
     Permission.ACCOUNT_MANAGE: Rule(

@@ -13,7 +13,8 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from server.log import heads, tiles, tree
-from server.log.entries import Log, LogEntry, commitment_of, name_of
+from server.log.archived import ArchivedMonths
+from server.log.entries import SALT_BYTES, Log, LogEntry, commitment_of, name_of
 from server.log.notes import VerifierKey
 from server.log.row_order import RowOrder
 from server.log.sealing import LogHead, read_tile
@@ -73,9 +74,10 @@ def verify(session: Session, log: Log, key: VerifierKey, progress: Progress = la
     while waiting and waiting[0].size == 0:
         yield from _root_fault(waiting.pop(0), tree.EMPTY_ROOT)
     order = RowOrder(one_writer=session.get_bind().dialect.name == "sqlite")
+    archived = ArchivedMonths(session)
     for first, rows in _tiles_of_rows(session, log.id, size):
         for row in rows:
-            if (fault := _entry_fault(session, row)) is not None:
+            if (fault := _entry_fault(session, row, archived)) is not None:
                 yield fault
         leaves, begin = tree.leaf_hashes(row.commitment for row in rows), 0
         while waiting and first + begin < waiting[0].size <= first + len(rows):
@@ -174,9 +176,9 @@ def tile_fault(session: Session, log_id: int, number: int, size: int) -> Fault |
     size: of the newest head, whose root the edge was seen to give.
     """
     first = number * tiles.WIDTH
-    rows = _OF_TILE.all(session, log_id=log_id, first=first, end=first + tiles.WIDTH)
+    rows, archived = _OF_TILE.all(session, log_id=log_id, first=first, end=first + tiles.WIDTH), ArchivedMonths(session)
     for row in rows:
-        if (fault := _entry_fault(session, row)) is not None:
+        if (fault := _entry_fault(session, row, archived)) is not None:
             return fault
     hashes = b"".join(tree.leaf_hash(row.commitment) for row in rows)
     if len(rows) < min(tiles.WIDTH, size - first):
@@ -200,20 +202,26 @@ def _stored_tile(session: Session, log_id: int, level: int, number: int) -> byte
         return b""
 
 
-def _entry_fault(session: Session, row: AnyRow) -> Fault | None:
-    """What is wrong with a sealed entry's record, if anything; it may be empty when the log says that it was erased."""
+def _entry_fault(session: Session, row: AnyRow, archived: ArchivedMonths) -> Fault | None:
+    """What is wrong with a sealed entry's record, if anything; it may be empty when the log says why."""
     if commitment_of(row.salt, row.record) == row.commitment:
-        return _column_fault(row)
+        return column_fault(row)
     if not row.record and not row.salt:
         return (
             None
             if _is_erased(session, row.id)
             else Fault(name_of(row.id, row.leaf_index), "it was erased without an entry that records the erasure")
         )
+    if not row.record and len(row.salt) == SALT_BYTES:
+        return (
+            None
+            if archived.covers(row.kind, row.appended_at)
+            else Fault(name_of(row.id, row.leaf_index), "its record was taken away, and no entry archives its month")
+        )
     return Fault(name_of(row.id, row.leaf_index), "its record or salt was changed")
 
 
-def _column_fault(row: AnyRow) -> Fault | None:
+def column_fault(row: AnyRow) -> Fault | None:
     """What the row is looked up by and its record does not say; a person may be missing, as in rows of old."""
     try:
         record = orjson.loads(row.record)
@@ -265,5 +273,5 @@ def _tail_faults(session: Session, log_id: int) -> Iterator[Fault]:
     for row in rows:
         if commitment_of(row.salt, row.record) != row.commitment:
             yield Fault(name_of(row.id, row.leaf_index), "its record or salt was changed before it was sealed")
-        elif (fault := _column_fault(row)) is not None:
+        elif (fault := column_fault(row)) is not None:
             yield fault

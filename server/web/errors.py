@@ -53,6 +53,7 @@ STATUS: dict[type[Refused], int] = {
     errors.NotFound: 404,
     errors.NoSuchCheckpoint: 404,
     errors.NoSuchFile: 404,
+    errors.RecordArchived: 404,
     errors.NotSealedYet: 404,
     errors.StageHeld: 451,
     errors.StageWithdrawn: 451,

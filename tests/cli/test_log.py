@@ -9,16 +9,17 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
-from server.cli.log import Bars
 from server.domain.audit import months, sealer, verifying
 from server.domain.audit.verifying import Verified
 from server.domain.delivery import statistics
 from server.domain.downloads import issuing
+from server.domain.resources import Resources
 from server.log import sealing
 from server.log.anchors import Forked
 from server.log.verification import Fault
 from tests import own_keys, tampering
 from tests.access_log_lines import SIGNER, Wanted, s3_line
+from tests.archived_months import copied, grow_old, issue, months_of
 from tests.cli.operator import Operator
 from tests.own_keys import give_own_keys
 from tests.small_disk import Disk
@@ -229,18 +230,36 @@ def test_a_download_is_erased_by_its_id(operator: Operator, sqlite_world: World)
     assert sqlite_world.records("entry.erase")[0]["actor"]["via"] == "cli"
 
 
-def test_bars_show_what_is_done(capsys: pytest.CaptureFixture[str]) -> None:
-    """One bar for each thing, set or advanced; none where nobody watches."""
-    with Bars(quiet=True) as bars:
-        bars.set("bytes", 1, 10)
-        bars.set("bytes", 4, 10)
-        bars.advance_named("reading", 5, 0)
-        bars.advance_named("reading", 5, 0)
-        assert [(task.description, task.completed, task.total) for task in bars.tasks] == [
-            ("bytes", 4, 10),
-            ("reading", 10, None),
-        ]
-    assert capsys.readouterr().err == ""
+def test_a_month_is_archived_read_back_and_exported(
+    operator: Operator, sqlite_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each line says what to do next; whatever reads records reads the files where it is told to, or refuses."""
+    world = sqlite_world
+    monkeypatch.setattr(Resources.__init__, "__defaults__", (world.clock,))  # of the commands, too
+    with months_of(world) as bucket:
+        download = issue(world)
+        month = grow_old(world)
+        archive = ("log", "archive", month, "--because", "Kept for three months.")
+        copy = ("--months", copied(bucket, tmp_path / "copy"))
+        whole = operator("log", "export").out
+        count = len(world.entries("download"))
+        out = operator(*archive, by="admin").out
+        assert f"{month} is archived in {month.folder}" in out
+        assert f": {count} record{'' if count == 1 else 's'} of " in out
+        assert operator(*archive, "--json", by="admin").body["emptied"] == 0
+        assert f"note: the records of {count} downloads of {month} were not read" in operator("log", "verify").out
+        for source in (copy, ("--from-bucket",)):
+            assert operator("log", "verify", "--json", *source).body["notes"] == []
+            assert operator("log", "export", *source).out.startswith(whole)
+        assert "use --months DIR" not in operator("log", "verify", "--from-bucket", *copy, code=2).err
+        (copy[1] / world.records("log.archive")[0]["file"]).unlink()
+        assert "cannot be read\n" in operator("log", "verify", *copy, code=1).out
+        assert "were archived" in operator("log", "export", "--to", tmp_path / "x", code=1).err
+        assert "were archived" in operator("log", "export", "--format", "parquet", "--to", tmp_path / "x", code=1).err
+        assert operator("log", "export", "--since", f"{month.until:%Y-%m-%d}").out
+        erased = operator("log", "erase", download.id, "--because", "A request.", by="admin").out
+        assert f"run `weightgate-server log archive {month}`" in erased
+        assert "it has what was erased" in operator(*archive, by="admin").out
 
 
 def test_tables_that_differ_are_faults_of_their_own(operator: Operator, sqlite_world: World) -> None:

@@ -206,6 +206,7 @@ REFUSED_BY_ROLE = [
     ),
     ("log", "resume", "--because", "x"),
     ("log", "acknowledge-clock", "--because", "x"),
+    ("log", "archive", "2026-01", "--because", "x"),
     ("log", "erase", 1, "--because", "x"),
     ("keys", "propose-rotation", "--because", "x"),
     ("keys", "rotate"),

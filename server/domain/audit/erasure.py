@@ -19,6 +19,7 @@ from server.domain.errors import NotFound, NotPossible
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
 from server.log import sealing
+from server.log.archived import is_archived, month_of
 from server.log.entries import Log, LogEntry
 
 # What other entries are judged by, and what tells of the log itself.
@@ -29,10 +30,11 @@ KEPT_FAMILIES = frozenset({"log", "entry", "instance", "key"})
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What was emptied: `2027/71`."""
+    """What was emptied: `2027/71`. archived: the month in whose file its record still is."""
 
     place: str
     kind: str
+    archived: str | None = None
 
 
 def erase(use: Resources, caller: Caller, which: str, because: str) -> Erased:
@@ -51,8 +53,9 @@ def erase(use: Resources, caller: Caller, which: str, because: str) -> Erased:
             _require_erasable(entry)
             if not _is_told(session, entry):
                 _tell(session, owner, caller, log, entry, because)
+            month = month_of(entry.appended_at) if is_archived(entry) else None
             _empty(session, owner, entry)
-            return Erased(f"{session.get_one(Log, entry.log_id).name}/{entry.leaf_index}", entry.kind)
+            return Erased(f"{session.get_one(Log, entry.log_id).name}/{entry.leaf_index}", entry.kind, month)
     finally:
         owner.close()
 
@@ -81,7 +84,7 @@ def _require_erasable(entry: LogEntry) -> None:
         raise NotPossible(f"An entry of kind {entry.kind} is needed to verify other entries, so it cannot be erased.")
     if entry.leaf_index is None:
         raise NotPossible("This entry is not sealed yet.", next_step="Try again in a minute.")
-    if not entry.record:
+    if not entry.record and not entry.salt:
         raise NotPossible("This entry has already been erased.")
 
 
@@ -108,5 +111,5 @@ def _empty(session: Session, owner: Resources, entry: LogEntry) -> None:
         session.connection().exec_driver_sql("PRAGMA secure_delete=ON").close()  # the freed bytes are overwritten
     emptied = update(LogEntry).where(LogEntry.id == entry.id).values(record=b"", salt=b"", person=None)
     session.execute(emptied.execution_options(synchronize_session=False))
-    if session.scalar(select(func.length(LogEntry.record)).where(LogEntry.id == entry.id)):
+    if session.scalar(select(func.length(LogEntry.salt)).where(LogEntry.id == entry.id)):
         raise NotPossible("This entry could not be erased.")

@@ -21,14 +21,15 @@ from sqlalchemy.orm import Session
 
 from server import dates
 from server.domain import acts, entry_kinds
-from server.domain.audit import evidence_page, frameworks, sealer
+from server.domain.audit import archives, evidence_page, frameworks, sealer
+from server.domain.audit.archives import ArchivedRecords, Source
 from server.domain.audit.frameworks import Framework
 from server.domain.callers import Caller
 from server.domain.entry_kinds import KINDS, EntryKind
 from server.domain.errors import InvalidRequest, NotPossible
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
-from server.log import cosignatures, heads, published, tiles, tree
+from server.log import archived, cosignatures, heads, published, tiles, tree
 from server.log.entries import WAITS_FOR_SEAL, Log, LogEntry
 from server.log.notes import VerifierKey, decode_bytes, encode_bytes
 from server.log.proofs import Proof
@@ -58,22 +59,29 @@ class Pack:
 
 
 def make(
-    use: Resources, caller: Caller, name: str, since: datetime, until: datetime, progress: Progress = lambda *_: None
+    use: Resources,
+    caller: Caller,
+    name: str,
+    since: datetime,
+    until: datetime,
+    progress: Progress = lambda *_: None,
+    source: Source | None = None,
 ) -> Pack:
     """Gather the entries of a period, prove each, and append the entry that tells of the export.
 
-    since: included; until: not, and no later than now. Raises InvalidRequest, NotPossible, NoLog.
+    since: included; until: not, and no later than now. source: where the records of archived months are read from;
+    without, a period that needs some is refused. Raises InvalidRequest, NotPossible, NoLog.
     """
     caller.require(Permission.LOG_AUDIT)
     at = use.clock()
     until = min(until, at)
     if since >= until:
         raise InvalidRequest("The period has no past: its start must be before its end, and before now.")
-    wanted = frameworks.framework(name)
-    _wait_for_seal(use, _chosen(wanted, since, until))
+    _wait_for_seal(use, _chosen(wanted := frameworks.framework(name), since, until))
     with use.log_reading.newest() as session:
         chosen = _chosen(wanted, since, until)
-        logs, entries = _entries(session, chosen, progress)
+        with _records(session, wanted, since, until, source) as records:
+            logs, entries = _entries(session, chosen, records, progress)
         unsealed = _count(session, *chosen, LogEntry.leaf_index.is_(None))
     document = {
         "format": FORMAT, "made_with": server_version(), "framework": name, "title": wanted.title,
@@ -89,6 +97,15 @@ def make(
     if (proof := prove(use, files[OPENING], content)) is not None:
         files |= proof
     return Pack(document, files)
+
+
+def _records(
+    session: Session, wanted: Framework, since: datetime, until: datetime, source: Source | None
+) -> ArchivedRecords:
+    """Those of archived months. Raises NotPossible where some are wanted, and nothing gives them back."""
+    if source is None and not archives.KINDS.isdisjoint(wanted.kinds):
+        archives.require_none(session, since, until)
+    return ArchivedRecords(archived.archives(session), source)
 
 
 def server_version() -> str:
@@ -202,7 +219,7 @@ def _count(session: Session, *chosen: ColumnElement[bool]) -> int:
 
 
 def _entries(
-    session: Session, chosen: tuple[ColumnElement[bool], ...], progress: Progress
+    session: Session, chosen: tuple[ColumnElement[bool], ...], records: ArchivedRecords, progress: Progress
 ) -> tuple[list[dict[str, str]], list[dict[str, Any]]]:
     """The logs that have entries of the period, each with the head that they are proven against, and the entries."""
     total = _count(session, *chosen, LogEntry.leaf_index.is_not(None))
@@ -220,7 +237,7 @@ def _entries(
             hashes = tiles.hashes(partial(read_tile, session, log.id))
             for row in _rows(session, log.id, head.size, chosen):
                 proof = tree.inclusion_proof(row.leaf_index or 0, head.size, hashes)
-                entries.append(_entry(log.origin, row, proof))
+                entries.append(_entry(log.origin, row, records.record_of(log.origin, row), proof))
                 progress(len(entries), total)
             if len(entries) > before:
                 note = cosignatures.under(session, head).decode()
@@ -237,10 +254,10 @@ def _rows(session: Session, log_id: int, size: int, chosen: tuple[ColumnElement[
         session.expunge_all()  # their records are large
 
 
-def _entry(origin: str, row: LogEntry, proof: Sequence[bytes]) -> dict[str, Any]:
+def _entry(origin: str, row: LogEntry, record: bytes, proof: Sequence[bytes]) -> dict[str, Any]:
     """One entry: what it says in short, what opens its commitment, and its place. Erased: no salt and no record."""
-    if row.record:
-        short = told(row.kind, orjson.loads(row.record))
+    if record:
+        short = told(row.kind, orjson.loads(record))
     else:  # what its row still says, which nothing proves any more
         short = {
             "time": dates.rfc3339(row.appended_at), "person": None, "organization": None,
@@ -248,7 +265,7 @@ def _entry(origin: str, row: LogEntry, proof: Sequence[bytes]) -> dict[str, Any]
         }  # fmt: skip
     return {
         "log": origin, "index": row.leaf_index, "kind": row.kind, **short, "salt": encode_bytes(row.salt),
-        "record": row.record.decode(), "commitment": encode_bytes(row.commitment),
+        "record": record.decode(), "commitment": encode_bytes(row.commitment),
         "proof": [encode_bytes(part) for part in proof],
     }  # fmt: skip
 

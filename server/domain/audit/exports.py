@@ -13,11 +13,13 @@ from sqlalchemy.orm import Session
 
 from server.domain import acts
 from server.domain.audit import log_entries
+from server.domain.audit.archives import KINDS, ArchivedRecords, Source, require_none
 from server.domain.audit.log_entries import EntryFilter
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
+from server.log.archived import archives
 from server.log.entries import Log, LogEntry
 from server.log.notes import encode_bytes
 from server.storage.database import AnyRow
@@ -38,14 +40,18 @@ def lines(
     since: datetime | None = None,
     until: datetime | None = None,
     progress: Progress = lambda *_: None,
+    source: Source | None = None,
 ) -> Iterator[str]:
     """Yield the lines of an export, each with its end, in the order of the tree; a CSV begins with its columns.
 
-    since: included; until: not. An entry that was erased has neither salt nor record. In bounded memory.
+    since: included; until: not. An entry that was erased has neither salt nor record. source: where the records of
+    archived months are read from; without, a time that has some is refused. In bounded memory. Raises NotPossible.
     """
     if form == "csv":
         yield csv_line(COLUMNS)
-    with use.log_reading.newest() as session:
+    with use.log_reading.newest() as session, ArchivedRecords(archives(session), source) as records:
+        if source is None:
+            require_none(session, since, until)
         chosen: list[Any] = [LogEntry.leaf_index.is_not(None)]
         if since is not None:
             chosen.append(LogEntry.appended_at >= since)
@@ -54,7 +60,8 @@ def lines(
         total, done = session.scalar(select(func.count()).select_from(LogEntry).where(*chosen)) or 0, 0
         for log_id, origin in session.execute(select(Log.id, Log.origin).order_by(Log.id)).all():
             for row in _rows(session, log_id, chosen):
-                yield _json(origin, row) if form == "jsonl" else csv_line(_cells(origin, row))
+                record = records.record_of(origin, row)
+                yield _json(origin, row, record) if form == "jsonl" else csv_line(_cells(origin, row, record))
                 done += 1
                 if done % ROWS_AT_ONCE == 0:
                     progress(done, total)
@@ -69,6 +76,8 @@ def chosen(use: Resources, caller: Caller, form: Format, wanted: EntryFilter) ->
     caller.require(Permission.LOG_AUDIT)
     with use.database.transaction() as session:
         log_entries.chosen(session, caller, wanted)  # an organization that is not there is refused before anything
+        if wanted.kind is None or wanted.kind in KINDS:
+            require_none(session, wanted.since, wanted.until)
         asked = {
             key: _said(value) for key, value in asdict(wanted).items() if value is not None and key != "heartbeats"
         }
@@ -91,7 +100,7 @@ def _chosen_lines(use: Resources, caller: Caller, form: Format, wanted: EntryFil
             rows = session.scalars(query).all()
         for row in rows:
             origin = origins[row.log_id]
-            yield _json(origin, row) if form == "jsonl" else csv_line(_cells(origin, row))
+            yield _json(origin, row, row.record) if form == "jsonl" else csv_line(_cells(origin, row, row.record))
         place = rows[-1].id if len(rows) == CHOSEN_AT_ONCE else last
 
 
@@ -113,19 +122,19 @@ def _rows(session: Session, log_id: int, chosen: list[Any]) -> Iterator[AnyRow]:
         place = rows[-1].leaf_index
 
 
-def _json(origin: str, row: AnyRow) -> str:
+def _json(origin: str, row: AnyRow, record: bytes) -> str:
     opening = {
-        "log": origin, "index": row.leaf_index, "salt": encode_bytes(row.salt), "record": row.record.decode(),
+        "log": origin, "index": row.leaf_index, "salt": encode_bytes(row.salt), "record": record.decode(),
         "commitment": encode_bytes(row.commitment),
     }  # fmt: skip
     return orjson.dumps(opening, option=orjson.OPT_APPEND_NEWLINE).decode()
 
 
-def _cells(origin: str, row: AnyRow) -> tuple[Any, ...]:
+def _cells(origin: str, row: AnyRow, record: bytes) -> tuple[Any, ...]:
     """Bytes in hexadecimal: base64 may begin with a + and would have to be changed."""
     return (
         origin, row.leaf_index, row.appended_at.astimezone(UTC).isoformat(timespec="milliseconds"), row.kind,
-        row.person, row.stage, row.subject, row.code, row.salt.hex(), row.record.decode(), row.commitment.hex(),
+        row.person, row.stage, row.subject, row.code, row.salt.hex(), record.decode(), row.commitment.hex(),
     )  # fmt: skip
 
 

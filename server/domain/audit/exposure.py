@@ -5,7 +5,7 @@ clearances. What is said is what `access` would have answered, but for quotas an
 several machines differ by up to a minute, and so do the edges.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -24,11 +24,13 @@ from server.domain.delivery import deliveries
 from server.domain.downloads import issuing
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest
+from server.domain.identity.organizations import Organization
 from server.domain.paging import Slice
 from server.domain.permissions import POLICY, Permission
 from server.domain.release import stages
 from server.domain.release.holds import EVERYTHING
 from server.domain.release.stages import Model, Stage, StageState
+from server.log.archived import is_archived
 from server.log.entries import LogEntry
 from server.storage.database import AnyRow
 
@@ -89,7 +91,10 @@ class Taken:
 
 @dataclass(slots=True)
 class Exposure:
-    """The answer. anyone: when the stage was public, and took no clearance. cut: more was taken than is told."""
+    """The answer. anyone: when the stage was public, and took no clearance. cut: more was taken than is told.
+
+    archived: downloads whose bytes are not among those issued, because their records were archived.
+    """
 
     stage: str
     since: datetime
@@ -98,6 +103,7 @@ class Exposure:
     organizations: list[OrganizationExposure] = field(default_factory=list)
     taken: list[Taken] = field(default_factory=list)
     cut: bool = False
+    archived: int = 0
 
 
 def exposure(
@@ -249,9 +255,11 @@ def _taken(session: Session, caller: Caller, found: Exposure) -> tuple[list[Take
     wanted = EntryFilter(stage=found.stage, kind=EntryKind.DOWNLOAD, since=found.since, until=found.until)
     taken: dict[tuple[str | None, str | None], Taken] = {}
     count, after = 0, None
+    slugs = dict(session.execute(select(Organization.id, Organization.slug)).all())
     while count < TAKEN_AT_MOST:
         page = log_entries.visible(session, caller, wanted, Slice(200, after))
-        records = [orjson.loads(entry.record) for entry in page.items if entry.record]
+        records = [record for entry in page.items if (record := _record_of(entry, slugs)) is not None]
+        found.archived += sum(map(is_archived, page.items))
         sent = deliveries.fetched_bytes(session, [record["download"] for record in records])
         for record in records:
             _add(taken, record, sent.get(record["download"], 0))
@@ -260,6 +268,16 @@ def _taken(session: Session, caller: Caller, found: Exposure) -> tuple[list[Take
         if after is None:
             break
     return sorted(taken.values(), key=lambda one: (-one.issued_bytes, str(one.person))), after is not None
+
+
+def _record_of(entry: LogEntry, slugs: Mapping[int, str]) -> Record | None:
+    """What a download's record says; of an archived one, what its row says as well. None: erased."""
+    if is_archived(entry):
+        by = {"organization": slugs.get(entry.organization_id or 0), "person": entry.person}
+        time = int(entry.appended_at.timestamp() * 1000)
+        return {"download": entry.subject, "actor": by, "time": time, "files": []}
+    loaded: Record | None = orjson.loads(entry.record) if entry.record else None
+    return loaded
 
 
 def _add(taken: dict[tuple[str | None, str | None], Taken], record: Record, sent: int) -> None:

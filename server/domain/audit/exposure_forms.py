@@ -56,6 +56,7 @@ def as_body(found: Exposure) -> dict[str, Any]:
             asdict(one) | dict(zip(("first_at", "last_at"), _taken(found, one), strict=True)) for one in found.taken
         ],
         "downloads_cut": found.cut,
+        "downloads_without_bytes": found.archived,
     }
 
 

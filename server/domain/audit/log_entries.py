@@ -15,6 +15,7 @@ from server.domain.identity.organizations import Organization
 from server.domain.paging import Page, Slice, page
 from server.domain.permissions import Permission
 from server.log import proofs, published, tree
+from server.log.archived import ArchivedMonths
 from server.log.entries import CLOCKS_DIFFER_BY, IS_ACT, Log, LogEntry, commitment_of
 from server.log.notes import NotAKey, VerifierKey
 from server.log.published import NotPublished
@@ -49,8 +50,8 @@ class EntryFilter:
 class Checked:
     """What was found when an entry was held against its log just now. Sizes count entries.
 
-    matches: salt and record give the commitment; None: they were erased. proof: the file that proves its place; None
-    while it is not sealed. fault: why the proof does not prove it, which must not be.
+    matches: salt and record give the commitment; None: the record was erased or archived. proof: the file that proves
+    its place; None while it is not sealed. fault: why the proof does not prove it, which must not be.
     """
 
     log: Log
@@ -89,8 +90,8 @@ def about(session: Session, caller: Caller, kinds: Collection[EntryKind], subjec
 def check(session: Session, entry: LogEntry) -> Checked:
     """Hold an entry against its log: commitment, leaf, and its place under the newest signed head."""
     log, leaf = session.get_one(Log, entry.log_id), tree.leaf_hash(entry.commitment)
-    is_erased = not entry.record and not entry.salt
-    matches = None if is_erased else commitment_of(entry.salt, entry.record) == entry.commitment
+    is_emptied = not entry.record and (not entry.salt or ArchivedMonths(session).covers(entry.kind, entry.appended_at))
+    matches = None if is_emptied else commitment_of(entry.salt, entry.record) == entry.commitment
     try:
         proof = published.proof(session, entry)
     except NotPublished:

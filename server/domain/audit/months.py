@@ -6,22 +6,25 @@ the copy. The columns are described in docs/log-months.md.
 """
 
 import hashlib
-import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
+from server.domain.audit import archives
+from server.domain.audit.month import Month
 from server.domain.errors import NotPossible
 from server.domain.resources import Resources
 from server.log import tree
+from server.log.archived import Archive
+from server.log.archived import archives as archived_months
 from server.log.entries import WAITS_FOR_SEAL, Log, LogEntry
 from server.storage.database import AnyRow
 from server.storage.log_bucket import LogBucket
@@ -32,7 +35,6 @@ SETTLED_AFTER = timedelta(hours=1)  # machines' clocks differ by a minute, and w
 ROWS_AT_ONCE = 500
 GROUP_ROWS, GROUP_BYTES = 20_000, 64_000_000  # of a row group, which is held in memory
 DIGEST_HEX = 32
-MONTH = re.compile(r"(?P<year>20[0-9]{2})-(?P<month>0[1-9]|1[0-2])")
 INSTALL = (
     "`make install` installs it with the server; the image does not have it. Where a worker cannot have it, remove "
     "log_months from its settings."
@@ -44,45 +46,20 @@ class MonthDiffers(Exception):
     """What is in the bucket is not what the log has of that month. The text says what to do."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Month:
-    """A calendar month, in UTC."""
+class Row(NamedTuple):
+    """What a file has of an entry."""
 
-    year: int
-    month: int
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read `2027-01`. Raises ValueError."""
-        found = MONTH.fullmatch(text)
-        if found is None:
-            raise ValueError("write year and month, such as 2027-01")
-        return cls(int(found["year"]), int(found["month"]))
-
-    @classmethod
-    def of(cls, at: datetime) -> Self:
-        at = at.astimezone(UTC)
-        return cls(at.year, at.month)
-
-    @property
-    def since(self) -> datetime:
-        return datetime(self.year, self.month, 1, tzinfo=UTC)
-
-    @property
-    def until(self) -> datetime:
-        return self.next.since
-
-    @property
-    def next(self) -> Self:
-        return type(self)(self.year + self.month // 12, self.month % 12 + 1)
-
-    @property
-    def folder(self) -> str:
-        """Where its file is, in the form that DuckDB, Athena and Spark read columns from."""
-        return f"year={self.year}/month={self.month:02d}/"
-
-    def __str__(self) -> str:
-        return f"{self.year}-{self.month:02d}"
+    leaf_index: int
+    commitment: bytes
+    is_erased: bool
+    appended_at: datetime
+    kind: str
+    person: str | None
+    stage: str | None
+    subject: str | None
+    code: str | None
+    salt: bytes
+    record: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +87,19 @@ def write(use: Resources, path: Path, since: datetime | None, until: datetime | 
     since: included; until: not. Raises NotPossible without pyarrow, OSError.
     """
     require_parquet()
+    with use.log_reading.newest() as session:
+        archives.require_none(session, since, until)
+        return write_rows(path, _rows(session, _sealed(since, until)))
+
+
+def write_rows(path: Path, rows: Iterable[tuple[str, AnyRow | Row]]) -> Written:
+    """Write rows that are given, each with its log's origin."""
     import pyarrow.parquet  # 30 MB that nothing else here needs
 
     count, digest = 0, hashlib.sha256()
     schema = _schema()
-    with (
-        use.log_reading.newest() as session,
-        pyarrow.parquet.ParquetWriter(path, schema, compression="zstd", write_page_index=True) as writer,
-    ):
-        for group in _groups(_counted(_rows(session, _sealed(since, until)), digest)):
+    with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd", write_page_index=True) as writer:
+        for group in _groups(_counted(rows, digest)):
             columns = [pyarrow.array([row[name] for row in group], field.type) for name, field in _named(schema)]
             writer.write_table(pyarrow.Table.from_arrays(columns, schema=schema))
             count += len(group)
@@ -174,22 +155,76 @@ def finished(use: Resources) -> list[Month]:
 
 
 def missing(use: Resources) -> list[Month]:
-    """The finished months that have no file in the bucket. Raises ObjectStoreError."""
+    """The finished months that have no file in the bucket. Raises ObjectStoreError.
+
+    Of one that was archived, another file than the one that has its records is none.
+    """
     if use.log_months is None:
         return []
-    bucket = use.log_months
-    return [month for month in finished(use) if not bucket.list_keys(f"{bucket.folder}{month.folder}")]
+    bucket, known = use.log_months, _archives(use)
+    return [
+        month for month in finished(use)
+        if not bucket.list_keys(
+            f"{bucket.folder}{known[str(month)].file if str(month) in known else month.folder}"
+        )
+    ]  # fmt: skip
+
+
+def file_of(session: Session, month: Month) -> str:
+    """The name of the file that has the entries of a month as they are now, below the place of the months."""
+    return f"{month.folder}{_digest(session, month)}.parquet"
+
+
+def files_in(bucket: LogBucket, month: Month) -> list[str]:
+    """The files that are there of a month, by the same names."""
+    keys = bucket.list_keys(f"{bucket.folder}{month.folder}")
+    return [key.removeprefix(bucket.folder) for key in keys if key.endswith(".parquet")]
+
+
+def rows(session: Session, month: Month) -> Iterator[tuple[str, AnyRow]]:
+    """The sealed entries of a month, each with its log's origin, in the order of its file."""
+    return _rows(session, _sealed(month.since, month.until))
+
+
+def upload(bucket: LogBucket, file: str, path: Path) -> None:
+    """Put a month's file there. Raises ObjectStoreError."""
+    sha256_hex = archives.sha256_of(path)
+    bucket.upload(f"{bucket.folder}{file}", path, sha256_hex, path.stat().st_size, lambda _: None)
+
+
+def _archives(use: Resources) -> dict[str, Archive]:
+    with use.log_reading.newest() as session:
+        return archived_months(session)
+
+
+def _compare_archived(found: list[str], file: str, archive: Archive, month: Month) -> None:
+    """A month without its records in the database is never written from it. Raises MonthDiffers."""
+    if archive.file not in found:
+        raise MonthDiffers(
+            f"{archive.file} is missing, and no other place has the records of the archived {month}: put it back"
+        )
+    if archive.file != file:
+        raise MonthDiffers(
+            f"an entry of the archived {month} was erased, and {archive.file} still has it: run "
+            f"`weightgate-server log archive {month}` again, which writes another file"
+        )
+    if others := [other for other in found if other != archive.file]:
+        raise MonthDiffers(
+            f"the archived {month} is in {archive.file}, but there is {', '.join(others)}, too: if an entry was erased "
+            "since, delete that one"
+        )
 
 
 def _keep(use: Resources, bucket: LogBucket, month: Month) -> bool:
-    """Write a month unless it is there. Raises MonthDiffers."""
-    prefix = f"{bucket.folder}{month.folder}"
-    found = [key for key in bucket.list_keys(prefix) if key.endswith(".parquet")]
+    """Write a month unless it is there, or was archived. Raises MonthDiffers."""
+    found = files_in(bucket, month)
     with use.log_reading.newest() as session:
-        digest = _digest(session, month)
-    key = f"{prefix}{digest}.parquet"
+        archive, file = archived_months(session).get(str(month)), file_of(session, month)
+    if archive is not None:
+        _compare_archived(found, file, archive, month)
+        return False
     if found:
-        if found != [key]:
+        if found != [file]:
             raise MonthDiffers(
                 f"the bucket has another {month} than the log: {', '.join(found)}. If an entry was erased since, "
                 "delete the file, and it is written again; if not, run `weightgate-server log verify`"
@@ -197,11 +232,9 @@ def _keep(use: Resources, bucket: LogBucket, month: Month) -> bool:
         return False
     with tempfile.TemporaryDirectory(prefix="weightgate-month-") as place:
         path = Path(place) / "month.parquet"
-        if write(use, path, month.since, month.until).digest != digest:
+        if f"{month.folder}{write(use, path, month.since, month.until).digest}.parquet" != file:
             raise MonthDiffers(f"the log's {month} changed while it was written; it is tried again")
-        with path.open("rb") as stream:
-            sha256_hex = hashlib.file_digest(stream, "sha256").hexdigest()
-        bucket.upload(key, path, sha256_hex, path.stat().st_size, lambda _: None)
+        upload(bucket, file, path)
     return True
 
 
@@ -214,7 +247,7 @@ def _sealed(since: datetime | None, until: datetime | None) -> list[ColumnElemen
     return chosen
 
 
-_OF_DIGEST = (LogEntry.leaf_index, LogEntry.commitment, (func.length(LogEntry.record) == 0).label("is_erased"))
+_OF_DIGEST = (LogEntry.leaf_index, LogEntry.commitment, (func.length(LogEntry.salt) == 0).label("is_erased"))
 _ALL = (
     *_OF_DIGEST, LogEntry.appended_at, LogEntry.kind, LogEntry.person, LogEntry.stage, LogEntry.subject, LogEntry.code,
     LogEntry.salt, LogEntry.record,
@@ -229,7 +262,7 @@ def _digest(session: Session, month: Month) -> str:
     return digest.hexdigest()[:DIGEST_HEX]
 
 
-def _counted(rows: Iterator[tuple[str, AnyRow]], digest: Any) -> Iterator[tuple[str, AnyRow]]:
+def _counted(rows: Iterable[tuple[str, Any]], digest: Any) -> Iterator[tuple[str, Any]]:
     for origin, row in rows:
         digest.update(f"{origin}\n{row.leaf_index}\n{int(row.is_erased)}\n".encode() + row.commitment)
         yield origin, row
@@ -247,11 +280,11 @@ def _rows(
             place = rows[-1].leaf_index
 
 
-def _groups(rows: Iterator[tuple[str, AnyRow]]) -> Iterator[list[dict[str, Any]]]:
+def _groups(rows: Iterator[tuple[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     group: list[dict[str, Any]] = []
     size_bytes = 0
     for origin, row in rows:
-        group.append(_values(origin, row))
+        group.append(values(origin, row))
         size_bytes += len(row.record)
         if len(group) == GROUP_ROWS or size_bytes >= GROUP_BYTES:
             yield group
@@ -260,7 +293,7 @@ def _groups(rows: Iterator[tuple[str, AnyRow]]) -> Iterator[list[dict[str, Any]]
         yield group
 
 
-def _values(origin: str, row: AnyRow) -> dict[str, Any]:
+def values(origin: str, row: AnyRow | Row) -> dict[str, Any]:
     """The columns of a row; of an erased entry the place and the commitment, which stay."""
     record = orjson.loads(row.record) if row.record else {}
     actor = record.get("actor", {})

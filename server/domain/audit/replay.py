@@ -5,16 +5,17 @@ was written past the rule, or a table that was changed behind the log's back, sh
 allowed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 import orjson
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from server import dates
 from server.domain.audit import (
+    archives,
     columns,
     judging_access,
     judging_actors,
@@ -27,11 +28,12 @@ from server.domain.audit import (
     judging_roles,
     judging_trust,
 )
+from server.domain.audit.archives import ArchivedRecords, ArchiveFault, Emptied
+from server.domain.audit.month import Month
 from server.domain.audit.world import JudgedByNothing, Record, Rule, World
 from server.domain.entry_kinds import EntryKind
 from server.log.entries import Log, LogEntry, name_of
-from server.log.verification import Fault
-from server.storage.database import AnyRow
+from server.log.verification import Fault, column_fault
 from server.storage.statements import Statement
 
 GHOST_READ = "it reports a file read without a matching entry: the signing key may be compromised"
@@ -49,6 +51,15 @@ def _alarm(_: World, record: Record) -> Iterator[str]:
 def _erase(world: World, record: Record) -> Iterator[str]:
     if record["erased"] in JUDGING and (world.is_recent or record["erased"] not in _WHO):
         yield "it erases an entry that is needed to verify others"
+
+
+def _archive(_: World, record: Record) -> Iterator[str]:
+    if not set(record["kinds"]) <= archives.KINDS:
+        yield "it archives records that are needed to verify others"
+    if not record["file"].startswith(Month.parse(record["month"]).folder):
+        yield "it archives a month in the file of another"
+    if record["time"] < (Month.parse(record["month"]).until + archives.ARCHIVED_AFTER).timestamp() * 1000:
+        yield "it archives a month that was too young"
 
 
 def _clock_acknowledge(world: World, record: Record) -> Iterator[str]:
@@ -82,6 +93,7 @@ RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     EntryKind.HEARTBEAT: JudgedByNothing("because it contains only its time"),
     EntryKind.ENTRY_ERASE: _erase,
     EntryKind.CLOCK_ACKNOWLEDGE: _clock_acknowledge,
+    EntryKind.LOG_ARCHIVE: _archive,
     EntryKind.LOG_CLOSE: JudgedByNothing(
         "because the end of one log and the start of the next are compared with both logs"
     ),
@@ -105,12 +117,6 @@ JUDGING = frozenset(
 )
 
 
-_KEPT = select(
-    LogEntry.kind, LogEntry.subject, LogEntry.stage, LogEntry.code, LogEntry.organization_id, LogEntry.appended_at,
-    LogEntry.leaf_index,
-)  # fmt: skip
-
-
 class Row(NamedTuple):
     """What is replayed of an entry."""
 
@@ -132,6 +138,7 @@ _ROWS = select(
 _SEALED = Statement(  # a million rows go through it
     _ROWS.where(LogEntry.leaf_index > bindparam("place")).order_by(LogEntry.leaf_index).limit(ROWS_AT_ONCE), Row
 )
+_EMPTIED = select(*(getattr(LogEntry, name) for name in Emptied._fields))
 _UNSEALED = Statement(_ROWS.where(LogEntry.leaf_index.is_(None)).order_by(LogEntry.id), Row)
 
 
@@ -164,23 +171,25 @@ def verify(
     second_person_tier: str,
     replay: Replay | None = None,
     progress: Callable[[int], None] = lambda _: None,
+    archived: ArchivedRecords | None = None,
 ) -> Iterator[Fault]:
     """Yield every sealed or young entry whose act was not allowed, or whose row is found where its record is not.
 
-    replay: the state at the end of the log before, when this one continues it. progress: entries replayed.
+    replay: the state at the end of the log before, when this one continues it. progress: entries replayed. archived:
+    gives back the records of rows that were archived; without it, those are passed over.
     """
     replay = replay or Replay(second_person_tier)
-    erased: dict[int, AnyRow] = {}
+    erased: dict[int, Emptied] = {}
     back: list[Fault] = []  # until an entry explains that a clock was wrong
-    for count, row in enumerate(rows(session, log)):
+    for count, (row, emptied) in enumerate(_with_emptied(session, log)):
         if count % ROWS_AT_ONCE == 0:
             progress(count)
+        if emptied is not None and emptied.salt:
+            row = yield from _read_back(log, row, emptied, archived)
+        elif emptied is not None:
+            erased[row.id] = emptied
+            _pass_over(replay, row)
         if not row.record:
-            erased[row.id] = session.execute(_KEPT.where(LogEntry.id == row.id)).one()
-            if row.kind in JUDGING:
-                replay.forgotten.add(row.kind.partition(".")[0])
-            elif row.kind in _SETTING_MAIN and row.stage and row.subject:  # the columns, which stay, say as much
-                replay.set_main(row.stage, row.subject)
             continue
         try:
             record = columns.completed(replay, row, orjson.loads(row.record))
@@ -197,13 +206,52 @@ def verify(
     yield from back
 
 
+def _read_back(log: Log, row: Row, emptied: Emptied, archived: ArchivedRecords | None) -> Generator[Fault, None, Row]:
+    """Return an archived row with its record, or as it is where that is not read; yield what is wrong with it."""
+    try:
+        record = None if archived is None else archived.read(log.origin, emptied)
+    except ArchiveFault as fault:
+        yield Fault(fault.row, str(fault))
+        return row
+    if record is None:
+        return row
+    if (wrong := column_fault(emptied._replace(record=record))) is not None:
+        yield wrong
+    return row._replace(record=record)
+
+
+def _pass_over(replay: Replay, row: Row) -> None:
+    """Keep in mind what an erased entry may have told."""
+    if row.kind in JUDGING:
+        replay.forgotten.add(row.kind.partition(".")[0])
+    elif row.kind in _SETTING_MAIN and row.stage and row.subject:  # the columns, which stay, say as much
+        replay.set_main(row.stage, row.subject)
+
+
 def rows(session: Session, log: Log) -> Iterator[Row]:
     """Every entry in the tree's order, then the unsealed ones in that of their ids; in bounded memory.
 
     One that was emptied has no record: that it may be is `log/verification.py`'s to say.
     """
+    for part in _parts(session, log):
+        yield from part
+
+
+def _parts(session: Session, log: Log) -> Iterator[list[Row]]:
     place = -1
     while part := _SEALED.all(session, log_id=log.id, place=place):
-        yield from part
+        yield part
         place = part[-1].leaf_index or 0
-    yield from _UNSEALED.all(session, log_id=log.id)
+    yield _UNSEALED.all(session, log_id=log.id)
+
+
+def _with_emptied(session: Session, log: Log) -> Iterator[tuple[Row, Emptied | None]]:
+    """The same, each with what is left of it where it has no record; asked for as many at a time."""
+    for part in _parts(session, log):
+        emptied = {}
+        if ids := [row.id for row in part if not row.record]:
+            within = LogEntry.log_id == log.id, LogEntry.id >= min(ids), LogEntry.id <= max(ids)
+            query = _EMPTIED.where(*within, func.length(LogEntry.record) == 0)
+            emptied = {found.id: Emptied(*found) for found in session.execute(query)}
+        for row in part:
+            yield row, emptied.get(row.id)

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from server.domain import acts, long_texts
 from server.domain.audit import live_tables, log_rows, logs, replay
+from server.domain.audit.archives import ArchivedRecords, Source
 from server.domain.audit.replay import Replay
 from server.domain.audit.world import Record
 from server.domain.callers import Caller
@@ -20,7 +21,7 @@ from server.domain.entry_kinds import EntryKind
 from server.domain.errors import NotPossible
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
-from server.log import anchors, verification
+from server.log import anchors, archived, verification
 from server.log.anchors import BehindAnchor
 from server.log.entries import Log, LogEntry
 from server.log.notes import NotAKey, VerifierKey
@@ -55,12 +56,15 @@ class Verified:
             self.faults.append(fault)
 
 
-def verify(use: Resources, progress: Progress = lambda *_: None, *, tables: bool = False) -> list[Verified]:
+def verify(
+    use: Resources, progress: Progress = lambda *_: None, *, tables: bool = False, months: Source | None = None
+) -> list[Verified]:
     """Verify every log, oldest first; with `tables` the live tables against them, as part of the newest log.
 
+    months: where the records of archived months are read back from; without, a note says how many were not read.
     Raises ObjectStoreError when the anchors cannot be read, DatabaseUnavailable.
     """
-    with use.database.reading() as session:
+    with use.database.reading() as session, ArchivedRecords(archived.archives(session), months) as records:
         all_logs = session.scalars(select(Log).order_by(Log.id)).all()
         found, world = [Verified(log.origin) for log in all_logs], Replay(use.settings.second_person_tier)
         for place, (log, result) in enumerate(zip(all_logs, found, strict=True)):
@@ -76,12 +80,13 @@ def verify(use: Resources, progress: Progress = lambda *_: None, *, tables: bool
             after = None if is_last else first_record(session, all_logs[place + 1])
             first, last = (_record_at(session, log, first=end) for end in (True, False))
             result.add(log_rows.faults(log, first, last, after))
-            result.add(
-                replay.verify(session, log, use.settings.second_person_tier, world, _meaning(log, result, progress))
-            )
+            told = _meaning(log, result, progress)
+            result.add(replay.verify(session, log, use.settings.second_person_tier, world, told, records))
             result.notes += world.notes
             world.notes.clear()
             progress(f"{log.name}: meaning", result.size, result.size)
+        if found:
+            found[-1].notes += records.notes()
         if tables and found:
             found[-1].add(live_tables.differences(session, world))
             found[-1].notes += live_tables.not_compared(world)

@@ -19,13 +19,16 @@ from server.domain.delivery import openings
 from server.domain.delivery.alarms import AlarmKind, Suspicion
 from server.domain.delivery.deliveries import in_parts
 from server.domain.delivery.openings import Opening
-from server.domain.downloads import issuing
+from server.domain.downloads import issuing, session_downloads
 from server.domain.entry_kinds import KINDS, EntryKind
 from server.domain.identity.organizations import HELD_AS, Organization
 from server.domain.identity.people import Person
 from server.domain.release.stages import StageState
+from server.log.archived import is_archived
 from server.log.entries import LogEntry
+from server.storage import store_sessions
 from server.storage.access_logs import Read
+from server.storage.database import AnyRow
 
 CLOCKS_APART_MS = 15 * 60_000  # the store refuses signatures from a clock further away than this
 IPV4_PREFIX, IPV6_PREFIX = 24, 48
@@ -72,6 +75,12 @@ class Issued:
     networks: tuple[str, ...] = ()  # registered for the organization
     acts: list[list[Act]] = field(default_factory=list)  # a list for each thing it rested on
     erased: bool = False  # then nothing can be said of its reads
+    archived: bool = False  # then only that none of its URLs can still work
+
+    @property
+    def is_told(self) -> bool:
+        """Whether its record is at hand."""
+        return not self.erased and not self.archived
 
     @property
     def at_ms(self) -> int:
@@ -99,12 +108,15 @@ class Issued:
 
 def issued(session: Session, wanted: Mapping[str, set[str]]) -> dict[str, Issued]:
     """Return the downloads and openings of these ids that the log has. wanted: for each id the object keys read."""
-    query = select(LogEntry.subject, LogEntry.organization_id, LogEntry.record)
+    query = select(LogEntry.subject, LogEntry.organization_id, LogEntry.record, LogEntry.salt, LogEntry.appended_at)
     query = query.where(LogEntry.kind == EntryKind.DOWNLOAD)
     found: dict[str, Issued] = {}
     for some in in_parts(key for key in wanted if issuing.ID.fullmatch(key)):
         # A few at a time: a record of a thousand files has some 300 KB.
         for row in session.execute(query.where(LogEntry.subject.in_(some)).execution_options(yield_per=20)):
+            if is_archived(row):
+                found[row.subject] = _archived(row)
+                continue
             record = orjson.loads(row.record or b'{"files":[]}')
             keys = wanted[row.subject]
             files = {f["object_key"]: (f["path"], f["size_bytes"]) for f in record["files"] if f["object_key"] in keys}
@@ -119,6 +131,13 @@ def issued(session: Session, wanted: Mapping[str, set[str]]) -> dict[str, Issued
     return found
 
 
+def _archived(row: AnyRow) -> Issued:
+    """What the row still says; as if its URLs had worked as long as any can."""
+    longest = store_sessions.SECONDS.stop + session_downloads.BEGINS_WITHIN_SECONDS
+    record = {"time": int(row.appended_at.timestamp() * 1000), "lifetime_seconds": longest, "actor": {}}
+    return Issued(row.subject, row.organization_id, record, {}, archived=True)
+
+
 def _opened(opening: Opening) -> Issued:
     record = opening.record
     if record is None:
@@ -131,14 +150,14 @@ def of_group(read: Read, times_ms: Sequence[int], found: Issued | None) -> Itera
     """Yield what is wrong with a group of successful reads. read: any of them; times_ms: when each began."""
     if found is not None and found.erased:
         return
+    if found is not None and found.archived:
+        yield from _after_its_life(read, times_ms, found)
+        return
     if found is None or read.object_key not in found.files:
         yield _ghost(read, times_ms[0], found)
         return
-    early = min(times_ms) < found.at_ms - CLOCKS_APART_MS
-    if early or max(times_ms) > found.ends_ms + CLOCKS_APART_MS:
-        at_ms = min(times_ms) if early else max(times_ms)
-        reason = "A read with a known download ID began when none of that download's URLs was valid."
-        yield _suspicion(AlarmKind.GHOST_READ, ("life", found.id, read.object_key), reason, read, at_ms, found)
+    if outside := list(_after_its_life(read, times_ms, found)):
+        yield from outside
         return
     if _is_foreign(read.address, found):
         whose = "its registered networks" if found.networks else f"the network of {found.record['actor']['address']}"
@@ -169,6 +188,15 @@ def network_of(address: str) -> str:
         return address[:45]
     prefix = IPV4_PREFIX if here.version == 4 else IPV6_PREFIX
     return str(ipaddress.ip_network(f"{here}/{prefix}", strict=False))
+
+
+def _after_its_life(read: Read, times_ms: Sequence[int], found: Issued) -> Iterator[Suspicion]:
+    """Or before it: when none of its URLs worked."""
+    early = min(times_ms) < found.at_ms - CLOCKS_APART_MS
+    if early or max(times_ms) > found.ends_ms + CLOCKS_APART_MS:
+        at_ms = min(times_ms) if early else max(times_ms)
+        reason = "A read with a known download ID began when none of that download's URLs was valid."
+        yield _suspicion(AlarmKind.GHOST_READ, ("life", found.id, read.object_key), reason, read, at_ms, found)
 
 
 def _ghost(read: Read, at_ms: int, found: Issued | None) -> Suspicion:
@@ -232,7 +260,7 @@ def _add_networks(session: Session, found: dict[str, Issued]) -> None:
 
 def _add_acts(session: Session, found: dict[str, Issued]) -> None:
     people = _people(session, found)
-    rested = {each.id: [] if each.erased else _rested_on(each.record, people) for each in found.values()}
+    rested = {each.id: _rested_on(each.record, people) if each.is_told else [] for each in found.values()}
     wanted = {name for subjects in rested.values() for _, name in subjects}
     acts: defaultdict[Subject, list[Act]] = defaultdict(list)
     query = select(
@@ -268,7 +296,7 @@ def _moved(record: bytes) -> str | None:
 
 def _people(session: Session, found: Mapping[str, Issued]) -> dict[str, str]:
     """Return by which number the log names those who asked for downloads, by their addresses."""
-    emails = {each.record["actor"].get("person") for each in found.values() if not each.erased} - {None}
+    emails = {each.record["actor"].get("person") for each in found.values() if each.is_told} - {None}
     people: dict[str, str] = {}
     for some in in_parts(emails):
         query = select(Person.id, Person.email).where(Person.email.in_(some))

@@ -12,6 +12,7 @@ from server.domain.callers import Caller
 from server.domain.delivery import deliveries
 from server.domain.entry_kinds import EntryKind
 from server.domain.permissions import Permission
+from server.log.archived import is_archived
 from server.log.entries import CLOCKS_DIFFER_BY, LogEntry
 
 WEEK, MONTH = timedelta(days=7), timedelta(days=30)
@@ -47,15 +48,19 @@ def of_stage(session: Session, caller: Caller, full_name: str, at: datetime) -> 
 
 
 def downloads_of_checkpoint(session: Session, caller: Caller, full_name: str, checkpoint_id: str) -> tuple[int, bool]:
-    """How often a checkpoint is among its stage's newest downloads, and whether there are older ones not looked at."""
+    """How often a checkpoint is among its stage's newest downloads, and whether there are more not looked at.
+
+    Those are older ones, and those whose records were archived.
+    """
     query = _newest(caller, LogEntry.stage == full_name)
-    looked_at, found = 0, 0
+    looked_at, found, archived = 0, 0, 0
     with session.execute(query) as rows:
         for row in rows:
             looked_at += 1
             if row.kind == EntryKind.DOWNLOAD and row.record:
                 found += orjson.loads(row.record)["checkpoint"] == checkpoint_id
-    return found, looked_at == LOOKED_AT_ONCE
+            archived += is_archived(row)
+    return found, archived > 0 or looked_at == LOOKED_AT_ONCE
 
 
 def of_model_since(
@@ -102,6 +107,8 @@ def _issued(
             looked_at, read_bytes = looked_at + 1, read_bytes + len(row.record)
             if read_bytes > RECORD_BYTES_AT_ONCE:
                 break
+            if is_archived(row):  # and so is what was before
+                return found, True
             if row.kind == EntryKind.DOWNLOAD and row.record and row.appended_at >= since:
                 record = orjson.loads(row.record)
                 size_bytes = sum(file["size_bytes"] for file in record["files"])
@@ -109,9 +116,9 @@ def _issued(
     return found, looked_at == LOOKED_AT_ONCE or read_bytes > RECORD_BYTES_AT_ONCE
 
 
-def _newest(caller: Caller, where: ColumnElement[bool]) -> Select[str, datetime, bytes]:
+def _newest(caller: Caller, where: ColumnElement[bool]) -> Select[str, datetime, bytes, bytes]:
     caller.require(Permission.DOWNLOAD_READ)
     # The kind is looked at later: with it, SQLite would look for the stage among the downloads of all.
-    query = select(LogEntry.kind, LogEntry.appended_at, LogEntry.record)
+    query = select(LogEntry.kind, LogEntry.appended_at, LogEntry.record, LogEntry.salt)
     query = query.where(where, *caller.within(LogEntry.organization_id))
     return query.order_by(LogEntry.id.desc()).limit(LOOKED_AT_ONCE).execution_options(yield_per=100)

@@ -3,7 +3,7 @@
 import os
 import re
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
@@ -18,17 +18,20 @@ from server.domain.access.rule import Grant
 from server.domain.callers import Caller
 from server.domain.downloads import recipients
 from server.domain.entry_kinds import EntryKind
-from server.domain.errors import InvalidRequest, NotFound, NotSealedYet
+from server.domain.errors import InvalidRequest, NotFound, NotSealedYet, RecordArchived
 from server.domain.identity import authentication
+from server.domain.identity.organizations import Organization
 from server.domain.paging import Page, Slice, page
 from server.domain.permissions import Permission
 from server.domain.publish.checkpoints import FILES_AT_MOST, MAIN, File
 from server.domain.resources import Resources
 from server.log import authority, condition, published, receipts, tree
+from server.log.archived import is_archived
 from server.log.condition import SoundLog
 from server.log.entries import Appended, LogEntry
 from server.log.published import NotPublished
 from server.log.receipts import Receipt
+from server.storage.database import AnyRow
 from server.storage.signing import Recipient, StoredObject
 
 _RecordFor: TypeAlias = Callable[[Grant], dict[str, Any]]
@@ -186,14 +189,30 @@ def find(session: Session, caller: Caller, download_id: str) -> LogEntry:
 
 
 def visible(session: Session, caller: Caller, part: Slice) -> Page[dict[str, Any]]:
-    """The records of one's own organization's downloads, newest first; for staff everybody's."""
-    query = select(LogEntry.id, LogEntry.record).where(
-        LogEntry.kind == EntryKind.DOWNLOAD, LogEntry.record != b""
-    )  # not the erased
+    """The records of one's own organization's downloads, newest first; for staff everybody's.
+
+    Of an archived one what its row still says, and `archived`: that is all.
+    """
+    query = select(
+        LogEntry.id, LogEntry.record, LogEntry.salt, LogEntry.subject, LogEntry.stage, LogEntry.person,
+        LogEntry.appended_at, LogEntry.organization_id,
+    ).where(LogEntry.kind == EntryKind.DOWNLOAD, LogEntry.salt != b"")  # fmt: skip  # not the erased
     if not caller.is_staff:
         query = query.where(LogEntry.organization_id == caller.organization_id)
     found = page(session, query, LogEntry.id, part, newest_first=True, scalars=False)
-    return Page([orjson.loads(row.record) for row in found.items], found.next_after)
+    numbers = {row.organization_id for row in found.items if is_archived(row)}
+    names = select(Organization.id, Organization.slug).where(Organization.id.in_(numbers))
+    slugs = dict(session.execute(names).all()) if numbers else {}
+    records = [_archived(row, slugs) if is_archived(row) else orjson.loads(row.record) for row in found.items]
+    return Page(records, found.next_after)
+
+
+def _archived(row: AnyRow, slugs: Mapping[int, str]) -> dict[str, Any]:
+    model, _, stage = str(row.stage).partition("/")
+    return {
+        "download": row.subject, "time": int(row.appended_at.timestamp() * 1000), "model": model, "stage": stage,
+        "actor": {"organization": slugs.get(row.organization_id), "person": row.person}, "archived": True,
+    }  # fmt: skip
 
 
 def issued_at(record: dict[str, Any]) -> datetime:
@@ -248,12 +267,19 @@ def _earlier(session: Session, caller: Caller, download_id: str) -> dict[str, An
     mine = LogEntry.organization_id == caller.organization_id
     if caller.organization_id is None:
         mine = LogEntry.organization_id.is_(None)
-    query = select(LogEntry.record).where(LogEntry.subject == download_id, LogEntry.kind == EntryKind.DOWNLOAD, mine)
+    query = select(LogEntry.record, LogEntry.salt).where(
+        LogEntry.subject == download_id, LogEntry.kind == EntryKind.DOWNLOAD, mine
+    )
     # What is no id is the id of nothing; PostgreSQL would not even be asked about a NUL.
-    record = session.scalar(query) if ID.fullmatch(download_id) else None
-    if not record:  # or erased
+    found = session.execute(query).first() if ID.fullmatch(download_id) else None
+    if found is not None and is_archived(found):
+        raise RecordArchived(
+            "This download is too old to be renewed: its record was archived.",
+            next_step="Request a new download of the stage. The proof of this one is still served.",
+        )
+    if found is None or not found.record:  # or erased
         raise NotFound("Your organization has no such download.")
-    loaded: dict[str, Any] = orjson.loads(record)
+    loaded: dict[str, Any] = orjson.loads(found.record)
     return loaded
 
 

@@ -8,6 +8,7 @@ from server.domain.audit.months import SETTLED_AFTER
 from server.domain.operation import bootstrap
 from server.domain.operation.door_probes import Wrong
 from server.domain.resources import Resources
+from server.log.archived import archives
 from server.log.sealing import newest_head
 
 MIRRORED_WITHIN = timedelta(minutes=10)
@@ -45,6 +46,13 @@ def months_are_kept(use: Resources) -> str:
         month for month in months.missing(use)
         if use.clock() - month.until > SETTLED_AFTER + 2 * timedelta(seconds=months.KEEP_EVERY_SECONDS)
     ]  # fmt: skip
+    with use.log_reading.newest() as session:
+        gone = [archive for archive in archives(session).values() if archive.month in map(str, late)]
+    if gone:
+        raise Wrong(
+            f"{use.settings.log_months} lacks {', '.join(one.file for one in gone)}, and no other place has the "
+            f"records of the archived {', '.join(one.month for one in gone)}: put it back"
+        )
     if late:
         raise Wrong(
             f"{use.settings.log_months} lacks {', '.join(map(str, late))}: start the worker, and see what it says "

@@ -76,10 +76,13 @@ class DownloadItem(Answer):
     token: str | None
     address: str | None
     stage: str
-    checkpoint: str
+    checkpoint: Annotated[str | None, Field(description="Null where the record was archived.")]
     renews: str | None
-    files: int
-    size_bytes: int
+    files: Annotated[int | None, Field(description="How many. Null where the record was archived.")]
+    size_bytes: Annotated[int | None, Field(description="Null where the record was archived.")]
+    archived: Annotated[
+        bool, Field(description="The record is kept elsewhere now: it cannot be renewed, and its proof is served.")
+    ]
     delivered_bytes: Annotated[int | None, Field(description="Null until the store's access log has been read.")]
 
 
@@ -164,7 +167,7 @@ def _render(download: Download, form: str) -> Response:
 
 
 def _render_item(record: dict[str, Any], delivered_bytes: int | None) -> dict[str, Any]:
-    actor = record["actor"]
+    actor, files = record["actor"], record.get("files")
     return {
         "id": record["download"],
         "issued_at": moment(issuing.issued_at(record)),
@@ -173,9 +176,10 @@ def _render_item(record: dict[str, Any], delivered_bytes: int | None) -> dict[st
         "token": actor.get("token"),
         "address": actor.get("address"),
         "stage": f"{record['model']}/{record['stage']}",
-        "checkpoint": record["checkpoint"],
+        "checkpoint": record.get("checkpoint"),
         "renews": record.get("renews"),
-        "files": len(record["files"]),
-        "size_bytes": sum(file["size_bytes"] for file in record["files"]),
+        "files": None if files is None else len(files),
+        "size_bytes": None if files is None else sum(file["size_bytes"] for file in files),
+        "archived": record.get("archived", False),
         "delivered_bytes": delivered_bytes,
     }

@@ -60,8 +60,14 @@ class Entry(Answer):
     time: str
     stage: str | None
     code: str | None
-    record: Annotated[str, Field(description="The exact text of the commitment; empty if the entry was erased.")]
-    salt: Annotated[str, Field(description="Base64.")]
+    record: Annotated[
+        str,
+        Field(
+            description="The exact text of the commitment; empty if the entry was erased, or if its record was "
+            "archived: then its salt is there."
+        ),
+    ]
+    salt: Annotated[str, Field(description="Base64; empty if the entry was erased.")]
     commitment: Annotated[str, Field(description="Base64. This is what the public log contains.")]
 
 

@@ -13,7 +13,8 @@ from sqlalchemy import func, select
 
 from server.domain.access import clearances
 from server.domain.audit import erasure, months
-from server.domain.audit.months import Keeper, Month, MonthDiffers
+from server.domain.audit.month import Month
+from server.domain.audit.months import Keeper, MonthDiffers
 from server.domain.downloads import issuing
 from server.domain.release import holds
 from server.log import tree
@@ -140,20 +141,6 @@ def test_a_file_opens_every_commitment_of_the_tree(world: World, tmp_path: Path)
     schema = pyarrow.parquet.read_schema(path)
     types = {"fixed_size_binary[32]": "binary", "timestamp[ms, tz=UTC]": "timestamp[ms, UTC]"}
     assert described == [(field.name, types.get(str(field.type), str(field.type))) for field in schema]
-
-
-@pytest.mark.parametrize("text", ["2026-13", "2026-00", "2026-1", "26-01", "2026-01-01", "", "2026-0\u0661"])
-def test_what_is_no_month_is_refused(text: str) -> None:
-    """One form only."""
-    with pytest.raises(ValueError, match="such as 2027-01"):
-        Month.parse(text)
-
-
-def test_months_follow_each_other() -> None:
-    """Over the end of a year, too."""
-    assert str(Month.parse("2026-12").next) == "2027-01"
-    assert Month.parse("2026-11").until == Month.parse("2026-12").since
-    assert Month.of(Month.parse("2027-02").until - timedelta(microseconds=1)) == Month.parse("2027-02")
 
 
 def questions() -> dict[str, str]:

@@ -6,9 +6,11 @@ from datetime import timedelta
 import pytest
 
 from server.domain.audit import logs, mirror
-from server.domain.audit.months import Keeper, Month
+from server.domain.audit.month import Month
+from server.domain.audit.months import Keeper
 from server.domain.operation import log_outlets
 from server.domain.operation.door_probes import Wrong
+from tests.archived_months import archived_download
 from tests.own_keys import give_own_keys
 from tests.own_store import own_bucket
 from tests.world import World
@@ -56,3 +58,13 @@ def test_a_month_that_is_missing_is_told_of(outlets: World) -> None:
         log_outlets.months_are_kept(outlets.use)
     Keeper(outlets.use).keep()
     assert log_outlets.months_are_kept(outlets.use).startswith("every finished month")
+
+
+def test_an_archived_month_that_is_missing_is_told_of_otherwise(outlets: World) -> None:
+    """No worker can write it again."""
+    _, done = archived_download(outlets)
+    assert log_outlets.months_are_kept(outlets.use).startswith("every finished month")
+    assert outlets.use.log_months is not None
+    outlets.use.log_months.delete(done.file)
+    with pytest.raises(Wrong, match=f"lacks {done.file}, and no other place has the records"):
+        log_outlets.months_are_kept(outlets.use)

@@ -28,7 +28,7 @@ ISSUED = {"id", "expires_at", "record", "salt", "receipt", "files"}
 FILE = {"path", "size_bytes", "sha256", "url"}
 ITEM = {
     "id", "issued_at", "organization", "person", "token", "address", "stage", "checkpoint", "renews", "files",
-    "size_bytes", "delivered_bytes",
+    "size_bytes", "archived", "delivered_bytes",
 }  # fmt: skip
 
 

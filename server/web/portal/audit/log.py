@@ -6,12 +6,12 @@ from flask import Blueprint, Response
 from sqlalchemy.orm import Session
 from wtforms import BooleanField
 
-from server.domain.audit import log_entries
+from server.domain.audit import archives, log_entries
 from server.domain.audit.log_entries import EntryFilter
 from server.domain.callers import Caller
 from server.domain.delivery import alarms
 from server.domain.entry_kinds import EntryKind
-from server.domain.errors import NotSealedYet
+from server.domain.errors import NotSealedYet, RecordArchived
 from server.domain.permissions import Permission
 from server.log.entries import LogEntry
 from server.web.identity import resources
@@ -84,6 +84,8 @@ def record(caller: Caller, name: str, place: int) -> Response:
     """The exact bytes that were committed to."""
     with resources().log_reading.newest() as session:
         entry = log_entries.at_place(session, caller, name, place)
+        if (told := archives.told_of(session, entry, caller)) is not None:
+            raise RecordArchived(told)
     return saved(entry.record, "application/json", f"entry-{name}-{place}.json")
 
 
@@ -93,7 +95,7 @@ def _shown(session: Session, caller: Caller, entry: LogEntry) -> Response:
     erased = log_entries.get(session, caller, told["entry"]) if entry.kind == EntryKind.ENTRY_ERASE and told else None
     return render(
         "audit/log/show.html", entry=entry, record=told, facts=records.facts(told), erased=erased,
-        checked=log_entries.check(session, entry),
+        checked=log_entries.check(session, entry), archived=archives.told_of(session, entry, caller),
         alarm=alarms.of_entry(session, entry) if is_alarm else None,
         slug=log_entries.slugs(session, [entry]).get(entry.organization_id or 0),
     )  # fmt: skip

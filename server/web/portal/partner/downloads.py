@@ -1,6 +1,6 @@
 """Downloads: who of us took what, how much of it was fetched, and the proof that the log holds it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -11,16 +11,17 @@ from flask import Blueprint, Response, request, stream_with_context
 from sqlalchemy.orm import Session
 
 from server import dates
-from server.domain.audit import exports, log_entries, receipts
+from server.domain.audit import archives, exports, log_entries, receipts
 from server.domain.audit.log_entries import EntryFilter
 from server.domain.callers import Caller
 from server.domain.delivery import deliveries
 from server.domain.delivery.deliveries import DeliveryState, Summary
 from server.domain.downloads import issuing
 from server.domain.entry_kinds import EntryKind
-from server.domain.errors import InvalidRequest, NotFound
+from server.domain.errors import InvalidRequest, NotFound, RecordArchived
 from server.domain.paging import Slice
 from server.domain.permissions import Permission
+from server.log.archived import is_archived
 from server.log.entries import LogEntry
 from server.log.notes import encode_bytes
 from server.web.identity import resources
@@ -53,16 +54,24 @@ class Filters(Narrowing):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One download as lists show it. record: empty where the entry was erased."""
+    """One download as lists show it. record: empty where the entry was erased, or its record archived."""
 
     record: dict[str, Any]
-    issued_at: datetime
+    entry: LogEntry
     fetched: Summary
     now: datetime
 
     @property
+    def issued_at(self) -> datetime:
+        return self.entry.appended_at
+
+    @property
     def size_bytes(self) -> int:
         return sum(file["size_bytes"] for file in self.record["files"])
+
+    @property
+    def is_archived(self) -> bool:
+        return is_archived(self.entry)
 
     @property
     def stage(self) -> str:
@@ -170,6 +179,8 @@ def receipt(caller: Caller, download_id: UUID) -> Response:
 
 def _find(session: Session, caller: Caller, download_id: UUID) -> LogEntry:
     entry = issuing.find(session, caller, str(download_id))
+    if (told := archives.told_of(session, entry, caller)) is not None:
+        raise RecordArchived(told)
     if not entry.record:
         raise NotFound("This download's entry was erased as required by law. Its place in the log is kept.")
     return entry
@@ -178,7 +189,7 @@ def _find(session: Session, caller: Caller, download_id: UUID) -> LogEntry:
 def _rows(session: Session, entries: Sequence[LogEntry], now: datetime) -> list[Row]:
     fetched = deliveries.summaries(session, [str(entry.subject) for entry in entries])
     return [
-        Row(orjson.loads(entry.record or b"{}"), entry.appended_at, fetched.get(str(entry.subject), Summary()), now)
+        Row(orjson.loads(entry.record or b"{}"), entry, fetched.get(str(entry.subject), Summary()), now)
         for entry in entries
     ]
 
@@ -192,9 +203,10 @@ def _csv_lines(caller: Caller, wanted: EntryFilter) -> Iterator[str]:
         with use.database.reading() as session:
             found = log_entries.visible(session, caller, wanted, Slice(CSV_ROWS_AT_ONCE, after))
             rows = _rows(session, found.items, use.clock())
+            found_slugs = log_entries.slugs(session, found.items)
         for row in rows:
-            if row.record:
-                yield exports.csv_line(_cells(row))
+            if row.record or row.is_archived:
+                yield exports.csv_line(_cells(row) if row.record else _cells_of_archived(row, found_slugs))
         if found.next_after is None:
             return
         after = found.next_after
@@ -207,4 +219,13 @@ def _cells(row: Row) -> tuple[Any, ...]:
         actor.get("person"), actor.get("token"), actor.get("address"), row.stage, record["checkpoint"],
         len(record["files"]), row.size_bytes, row.fetched.bytes_sent, str(row.state),
         "yes" if row.is_final else "no",
+    )  # fmt: skip
+
+
+def _cells_of_archived(row: Row, slugs: Mapping[int, str]) -> tuple[Any, ...]:
+    """What the row still says; what only its record said is left empty."""
+    entry = row.entry
+    return (
+        entry.subject, dates.rfc3339(row.issued_at), slugs.get(entry.organization_id or 0), entry.person, None, None,
+        entry.stage, None, None, None, row.fetched.bytes_sent, "archived", "yes",
     )  # fmt: skip

@@ -1,0 +1,68 @@
+"""Months that grow old and are archived, for tests: in a bucket of their own, by the clock of their world."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from server.domain.audit import archives, archiving
+from server.domain.audit.archiving import Archived
+from server.domain.audit.month import Month
+from server.domain.audit.months import Keeper
+from server.domain.delivery import statistics
+from server.domain.downloads import issuing
+from server.domain.downloads.issuing import Download
+from server.log.entries import LogEntry
+from server.storage.log_bucket import LogBucket
+from tests.own_keys import give_own_keys
+from tests.own_store import own_bucket
+from tests.world import World
+
+BECAUSE = "Kept for three months, as we said."
+
+
+@contextmanager
+def months_of(world: World) -> Iterator[LogBucket]:
+    """The world's place for months, in a bucket of its own."""
+    with own_bucket(world) as name:
+        give_own_keys(world, log_months=f"{name}/log", log_months_key_file=str(world.settings.publisher_key_file))
+        assert world.use.log_months is not None
+        yield world.use.log_months
+
+
+def issue(world: World, **more: Any) -> Download:
+    return issuing.issue(world.use, world.caller("cleared"), world.order(**more))
+
+
+def grow_old(world: World) -> Month:
+    """Go on until the month of the newest entry can be archived, with its file in the bucket."""
+    world.seal()
+    month = Month.of(world.entries()[-1].appended_at)
+    world.clock.advance(month.until + archives.ARCHIVED_AFTER + timedelta(hours=2) - world.clock())
+    statistics.count(world.use)
+    Keeper(world.use).keep()
+    return month
+
+
+def archive(world: World, month: Month) -> Archived:
+    return archiving.archive(world.use, world.admin, month, BECAUSE)
+
+
+def archived_download(world: World) -> tuple[Download, Archived]:
+    """One download, and its month archived."""
+    download = issue(world)
+    return download, archive(world, grow_old(world))
+
+
+def entry_of(world: World, download: Download) -> LogEntry:
+    return next(entry for entry in world.entries("download") if entry.subject == download.id)
+
+
+def copied(bucket: LogBucket, to: Path) -> Path:
+    """A copy of the bucket's folder, as an auditor makes one."""
+    for key in bucket.list_keys(bucket.folder):
+        path = to / key.removeprefix(bucket.folder)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        bucket.download(key, path)
+    return to
