@@ -146,6 +146,8 @@ def export(
             raise click.UsageError("Use either --month, or --since and --until.")
         since, until = month.since, month.until
     if form == "parquet":
+        if source(instance) is not None:
+            raise click.UsageError("Archived months are Parquet already: leave out --months and --from-bucket.")
         _export_parquet(instance, target, since, until)
         return
     with Bars(quiet=target is None) as bars:

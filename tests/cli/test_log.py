@@ -251,7 +251,9 @@ def test_a_month_is_archived_read_back_and_exported(
         for source in (copy, ("--from-bucket",)):
             assert operator("log", "verify", "--json", *source).body["notes"] == []
             assert operator("log", "export", *source).out.startswith(whole)
-        assert "use --months DIR" not in operator("log", "verify", "--from-bucket", *copy, code=2).err
+        assert "Use either --months or --from-bucket" in operator("log", "verify", "--from-bucket", *copy, code=2).err
+        parquet = ("log", "export", "--format", "parquet", "--to", tmp_path / "x")
+        assert "are Parquet already" in operator(*parquet, "--from-bucket", code=2).err
         (copy[1] / world.records("log.archive")[0]["file"]).unlink()
         assert "cannot be read\n" in operator("log", "verify", *copy, code=1).out
         assert "were archived" in operator("log", "export", "--to", tmp_path / "x", code=1).err

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from server.domain.audit import evidence_checks, evidence_packs, exports, exposure
+from server.domain.audit import evidence_checks, evidence_packs, exports, exposure, exposure_forms
 from server.domain.audit.archives import InBucket
 from server.domain.audit.archiving import Archived
 from server.domain.audit.log_entries import EntryFilter
@@ -110,7 +110,9 @@ def test_counts_say_what_they_do_not_have(sqlite_world: World, archived: tuple[D
         assert usage.downloads_of_checkpoint(session, auditor, "gpt-2/774M", checkpoint) == (0, True)
         span, at_least = usage.of_model_since(session, auditor, caller.organization_id or 0, "gpt-2", done.month.since)
     taken = next(one for one in found.taken if one.person == caller.person)
-    assert (found.archived, taken.organization, taken.downloads) == (1, "aurora-institute", 1)
+    assert (found.archived, taken.organization, taken.downloads, taken.archived) == (1, "aurora-institute", 1, 1)
+    (row,) = [line for line in exposure_forms.as_csv(found) if ",did," in line]
+    assert row.rstrip().endswith(",1,,0")
     assert (span.downloads, at_least) == (0, True)
 
 

@@ -78,7 +78,10 @@ class OrganizationExposure:
 
 @dataclass(slots=True)
 class Taken:
-    """What one person, or nobody that is known, was issued in the window; fetched: as far as it is known."""
+    """What one person, or nobody that is known, was issued in the window; fetched: as far as it is known.
+
+    archived: of the downloads, those whose bytes are not among those issued.
+    """
 
     organization: str | None
     person: str | None
@@ -87,6 +90,7 @@ class Taken:
     fetched_bytes: int = 0
     first_at: datetime | None = None
     last_at: datetime | None = None
+    archived: int = 0
 
 
 @dataclass(slots=True)
@@ -275,7 +279,7 @@ def _record_of(entry: LogEntry, slugs: Mapping[int, str]) -> Record | None:
     if is_archived(entry):
         by = {"organization": slugs.get(entry.organization_id or 0), "person": entry.person}
         time = int(entry.appended_at.timestamp() * 1000)
-        return {"download": entry.subject, "actor": by, "time": time, "files": []}
+        return {"download": entry.subject, "actor": by, "time": time, "files": [], "archived": True}
     loaded: Record | None = orjson.loads(entry.record) if entry.record else None
     return loaded
 
@@ -285,6 +289,7 @@ def _add(taken: dict[tuple[str | None, str | None], Taken], record: Record, sent
     key = actor.get("organization"), actor.get("person")
     one = taken.setdefault(key, Taken(*key, last_at=at))
     one.downloads += 1
+    one.archived += "archived" in record
     one.issued_bytes += sum(file["size_bytes"] for file in record["files"])
     one.fetched_bytes += sent
     one.first_at = at

@@ -29,7 +29,8 @@ def as_csv(found: Exposure) -> Iterator[str]:
                 who = (person.email, person.role, "person")
                 yield csv_line((found.stage, one.slug, *who, *_edges(span), *[""] * 7))
     for taken in found.taken:
-        counts = (taken.downloads, taken.issued_bytes, taken.fetched_bytes)
+        issued_bytes = "" if taken.archived else taken.issued_bytes  # a part would look like the whole
+        counts = (taken.downloads, issued_bytes, taken.fetched_bytes)
         yield csv_line(
             (found.stage, taken.organization, taken.person, "", "did", *_taken(found, taken), "", "", "", "", *counts)
         )
