@@ -1,12 +1,11 @@
 """Asks OSV for known weaknesses of every package that is pinned: `make audit`.
 
-Of both locks: what a server, the image, the tests and the build install. uv asks and tells; what a browser gets from
-`server/web/static/vendor` is not asked for. Without an answer it fails: no answer is no "nothing found".
+Of both locks: what a server, the image, the tests and the build install. uv does the work. What a browser gets from
+`server/web/static/vendor` is not covered. No answer is an error, not a clean result.
 """
 
 import argparse
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,8 +33,8 @@ def pinned() -> list[str]:
 
 def audit(folder: Path, osv: str) -> int:
     """Write a project that needs all of it, and have uv ask; returns uv's exit code, 0 only if nothing is known."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "uv.lock").unlink(missing_ok=True)
     needs = "".join(f"  {one!r},\n" for one in pinned())
     project = f'[project]\nname = "audited"\nversion = "0"\nrequires-python = ">=3.11"\ndependencies = [\n{needs}]\n'
     (folder / "pyproject.toml").write_text(project, encoding="utf-8")
@@ -49,10 +48,14 @@ def audit(folder: Path, osv: str) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--to", type=Path, default=ROOT / "build" / "audit", help="a folder that is written anew")
+    parser.add_argument("--to", type=Path, default=ROOT / "build" / "audit", help="a folder for the project")
     parser.add_argument("--osv", default=OSV, help="another server with OSV's API")
     options = parser.parse_args()
-    return audit(options.to, options.osv)
+    try:
+        return audit(options.to, options.osv)
+    except NothingPinned as error:
+        print(error, file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

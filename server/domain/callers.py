@@ -1,6 +1,6 @@
 """The caller: who asks, how they proved it, and from where."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -40,7 +40,9 @@ class Caller:
     token_id: int | None = None
     token_public_id: str | None = None
     token_expires_at: datetime | None = None
-    known_under: str | None = None  # the generation that the token was read under, if that was for an earlier request
+    known_under: str | None = field(default=None, compare=False)  # the generation that their token was read under
+    # Whether that was for an earlier request: then only an append under the same generation may rely on them.
+    is_kept: bool = field(default=False, compare=False)
     workload: Workload | None = None
     scopes: frozenset[Scope] = frozenset()
     session_id: int | None = None

@@ -6,6 +6,7 @@ an entry that is appended under a number that still holds rests on what is true 
 must not bring back a number that stood for something else.
 """
 
+import threading
 from collections.abc import Hashable, Mapping
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -42,18 +43,25 @@ class _Count(NamedTuple):
     rows: int | None  # the function always says a number
 
 
+class Changed(Exception):
+    """Something has changed since what was relied on was read. Nothing was appended: read all of it again."""
+
+
 class Kept(Generic[Value]):
-    """Values that were read under a generation, for whoever goes on to find that it is still the one: the newest few
-    thousand of each database."""
+    """Values that were read under a generation, which their user must find to be still the one: the newest few thousand
+    of each database."""
 
     def __init__(self) -> None:
         self._of: WeakKeyDictionary[Database, dict[Hashable, Value]] = WeakKeyDictionary()
+        self._lock = threading.Lock()
 
     def put(self, database: Database, key: Hashable, value: Value) -> None:
-        kept = self._of.setdefault(database, {})
-        while len(kept) >= KEPT_AT_MOST:
-            kept.pop(next(iter(kept), None), None)  # the oldest; another thread may have been quicker
-        kept[key] = value
+        with self._lock:
+            kept = self._of.setdefault(database, {})
+            kept.pop(key, None)  # it is the newest now
+            while len(kept) >= KEPT_AT_MOST:
+                del kept[next(iter(kept))]
+            kept[key] = value
 
     def find(self, database: Database, key: Hashable) -> Value | None:
         return self._of.get(database, {}).get(key)

@@ -102,9 +102,9 @@ IS_ACT = LogEntry.kind != literal_column("'heartbeat'")  # in the words of its i
 Index("ix_log_entries_acts", LogEntry.id, sqlite_where=IS_ACT, postgresql_where=IS_ACT)
 Index("ix_log_entries_code_id", LogEntry.code, LogEntry.id, sqlite_where=LogEntry.code.is_not(None),
       postgresql_where=LogEntry.code.is_not(None))  # fmt: skip
-# The log of an entry that waits for its seal, and an entry's id beside its time: as expressions, so that PostgreSQL has
-# no choice of an index. By `log_id` it takes the index of the places, where each entry that was ever sealed has left a
-# place without a number, which it reads every time until a vacuum; by `id` it reads all that there are.
+# The log of an entry that waits for its seal, and an entry's id beside its time: written as expressions, so that
+# PostgreSQL cannot pick another index. The one on (log_id, leaf_index) still holds a dead NULL for each entry that was
+# sealed since the last vacuum; the one on id holds them all.
 LOG_OF_WAITING, ID_BESIDE_TIME = LogEntry.log_id + 0, LogEntry.id + 0
 Index("ix_log_entries_unsealed", LogEntry.id, sqlite_where=LogEntry.leaf_index.is_(None),
       postgresql_where=LogEntry.leaf_index.is_(None))  # fmt: skip

@@ -2,10 +2,13 @@
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import Any, TypeVar
 
+from apiflask import HTTPError
 from flask import Flask, Response, after_this_request, current_app, g, request
+from werkzeug.exceptions import HTTPException
 
 from server.domain.callers import Caller
 from server.domain.errors import InvalidCredentials, InvalidRequest, Refused
@@ -13,6 +16,7 @@ from server.domain.identity import authentication, token_uses, tokens
 from server.domain.identity.tokens import FORM, HUB_FORM
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
+from server.log.authority import Changed
 from server.logger import redact
 from server.text import printable
 from server.web import doors
@@ -50,19 +54,23 @@ def stranger() -> Caller:
 def allow(permission: Permission, *, issues: bool = False) -> Callable[[View], View]:
     """Let only callers with this permission into the view, which receives them as `caller`.
 
-    issues: the view does nothing with the caller but to issue, which is where what is kept of their token is checked.
+    issues: the view only issues, so what is kept of the token will do: the append checks it. Whatever else comes of it
+    than a download, the view is asked again for the caller as they are now.
     """
 
     def decorate(view: View) -> View:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            caller = _kept_caller(permission) if issues else None
-            if caller is None:
-                caller = _identified()
-                caller.require(permission)
+            if issues:
+                with suppress(Refused, HTTPException, HTTPError, Changed):  # each of them before anything is appended
+                    return _by_what_is_kept(permission, lambda caller: view(*args, caller=caller, **kwargs))
+            caller = _identified()
+            note_use(caller)
+            caller.require(permission)
             return view(*args, caller=caller, **kwargs)
 
         guarded.permission = permission  # type: ignore[attr-defined]
+        guarded.issues = issues  # type: ignore[attr-defined]
         return guarded  # type: ignore[return-value]
 
     return decorate
@@ -108,14 +116,13 @@ def refuse_unread_queries() -> None:
             raise InvalidRequest("This address accepts no query parameters.")
 
 
-def _kept_caller(permission: Permission) -> Caller | None:
-    """The caller by what is kept of their token, if that is allowed in: a refusal is never given by it."""
-    try:
-        caller = _identified(kept=True)
-        caller.require(permission)
-    except Refused:
-        return None
-    return caller
+def _by_what_is_kept(permission: Permission, view: Callable[[Caller], Any]) -> Any:
+    """The view's answer to the caller by what is kept of their token. Raises whatever is to be found out anew."""
+    caller = _identified(kept=True)
+    caller.require(permission)
+    answered = view(caller)
+    note_use(caller)
+    return answered
 
 
 def _identified(*, kept: bool = False) -> Caller:
@@ -139,7 +146,6 @@ def _identified(*, kept: bool = False) -> Caller:
     if refused is not None:
         raise refused
     caller: Caller = g.caller
-    note_use(caller)
     return caller
 
 

@@ -11,6 +11,7 @@ from server import addresses
 from server.domain.errors import InvalidRequest
 
 BODY_BYTES_AT_MOST = 1_000_000  # a thousand paths of 512 characters fit well
+KEPT_CHARACTERS_AT_MOST = 200  # of a header that is kept as a key: whoever sends it chooses its length
 KEYS_AT_MOST = 100  # in one object: each unknown one costs a sentence
 
 
@@ -39,13 +40,18 @@ class StrictRequest(Request):
         return body
 
 
-@lru_cache(maxsize=4096)
 def client_address(peer: str | None, forwarded_for: str, trusted: tuple[str, ...]) -> str | None:
     """Return who asks: the nearest address that is not one of our proxies.
 
     X-Forwarded-For is written by anyone; each proxy appends whom it heard from, so it is read from the right, and only
     while the speaker is trusted. Some proxies add the port.
     """
+    found = _client_address if len(forwarded_for) <= KEPT_CHARACTERS_AT_MOST else _client_address.__wrapped__
+    return found(peer, forwarded_for, trusted)
+
+
+@lru_cache(maxsize=4096)
+def _client_address(peer: str | None, forwarded_for: str, trusted: tuple[str, ...]) -> str | None:
     networks = [addresses.network(network) for network in trusted]
     hops = [hop.strip() for hop in forwarded_for.split(",") if hop.strip()]
     here = addresses.parse(peer)

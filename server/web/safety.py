@@ -22,7 +22,7 @@ _REQUEST_ID = "weightgate.request_id"  # in WSGI's environment
 
 
 class HardenedAnswers:
-    """Gives each answer its request's id, and the headers of safety that its view has not chosen itself (PEP 3333)."""
+    """Gives each answer its request's ID, and those of the security headers that its view has not set (PEP 3333)."""
 
     def __init__(self, app: WSGIApplication, use: Resources) -> None:
         self._app = app
@@ -35,9 +35,8 @@ class HardenedAnswers:
 
         def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
             chosen = {name.lower() for name, _ in headers}
-            headers += [(name, value) for name, value, lower in self._always if lower not in chosen]
-            headers.append(("X-Request-Id", request_id))
-            return start_response(status, headers, *error)
+            added = [(name, value) for name, value, lower in self._always if lower not in chosen]
+            return start_response(status, [*headers, *added, ("X-Request-Id", request_id)], *error)
 
         return self._app(environ, start)
 

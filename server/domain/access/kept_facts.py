@@ -44,7 +44,7 @@ def keep(use: Resources, caller: Caller, stage: str, checkpoint: str, grant: Gra
 
 
 def expect(use: Resources, caller: Caller, stage: str, checkpoint: str, paths: Sequence[str] | None) -> Expected | None:
-    """What kept facts say now, if it is a yes. A caller who is kept as well was read under the same generation."""
+    """What kept facts say now, if it is a yes, and of a caller who was read under the same generation."""
     kept = _kept.find(use.database, _key(caller, stage, checkpoint))
     if kept is None or kept.basis.facts.stage is None or caller.known_under not in {None, kept.basis.generation}:
         return None

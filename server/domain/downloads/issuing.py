@@ -19,7 +19,6 @@ from server.domain.callers import Caller
 from server.domain.downloads import recipients
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotFound, NotSealedYet, RecordArchived
-from server.domain.identity import authentication
 from server.domain.identity.organizations import Organization
 from server.domain.paging import Page, Slice, page
 from server.domain.permissions import Permission
@@ -32,7 +31,7 @@ from server.log.entries import Appended, LogEntry
 from server.log.published import NotPublished
 from server.log.receipts import Receipt
 from server.storage.database import AnyRow
-from server.storage.signing import Recipient, StoredObject
+from server.storage.signing import StoredObject
 
 _RecordFor: TypeAlias = Callable[[Grant], dict[str, Any]]
 
@@ -82,20 +81,23 @@ class _Logged:
 
 
 def issue(use: Resources, caller: Caller, order: Order) -> Download:
-    """Decide, log, then sign. Raises a Refused, LogUnsound or OutsideFault: then nothing was logged, no URL exists."""
+    """Decide, log, then sign. Raises a Refused, LogUnsound or OutsideFault: then nothing was logged, no URL exists.
+
+    Raises authority.Changed for a caller who is kept, when something has changed since: the same holds.
+    """
+    caller.require(Permission.DOWNLOAD_CREATE)
     use.outside.require()
     _require_sensible(order.paths)
+    recipient = recipients.of(use, caller)
     download_id, lifetime_seconds = str(new_id(use.clock())), use.url_lifetime_seconds()
 
     def record(grant: Grant) -> dict[str, Any]:
         return record_of(caller, grant, download_id, lifetime_seconds, order.renews)
 
-    recipient = _recipient(use, caller)
     logged = _log_expected(use, caller, order, record)
-    if logged is None:
-        caller = authentication.as_of_now(use, caller)
-        recipient = _recipient(use, caller)
-        logged = _decide_and_log(use, caller, order, record)
+    if logged is None and caller.is_kept:
+        raise authority.Changed
+    logged = logged or _decide_and_log(use, caller, order, record)
     grant, log, entry = logged.grant, logged.log, logged.entry
     # The entry is committed: from here on a crash loses a URL, never a record.
     count(use, caller, grant)
@@ -117,11 +119,6 @@ def issue(use: Resources, caller: Caller, order: Order) -> Download:
         files=grant.files,
         urls=urls,
     )
-
-
-def _recipient(use: Resources, caller: Caller) -> Recipient:
-    caller.require(Permission.DOWNLOAD_CREATE)
-    return recipients.of(use, caller)
 
 
 def _log_expected(use: Resources, caller: Caller, order: Order, record_for: _RecordFor) -> _Logged | None:

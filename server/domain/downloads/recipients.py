@@ -26,4 +26,5 @@ def _networks(use: Resources, caller: Caller) -> tuple[str, ...]:
     if caller.token_id is None:
         return ()
     with use.database.reading() as session:
-        return tuple(session.get_one(Token, caller.token_id).networks.split())
+        token = session.get(Token, caller.token_id)
+        return () if token is None else tuple(token.networks.split())  # one that is gone is refused where it is decided

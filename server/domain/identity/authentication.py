@@ -91,8 +91,8 @@ def identify(use: Resources, text: str, stranger: Caller, *, kept: bool = False)
 
     Both are returned, since a refusal is recorded with whom it was given to.
 
-    kept: what was read for an earlier request will do. Then only a yes counts, and only where it is found, at the act,
-    that the generation is still the caller's `known_under`; for anything else, identify again.
+    kept: what was read for an earlier request may be used. Trust only a yes, and only if the append finds `known_under`
+    to be the generation still.
     """
     public_id = tokens.public_id_of(text)
     if public_id is None:
@@ -103,18 +103,6 @@ def identify(use: Resources, text: str, stranger: Caller, *, kept: bool = False)
     if row is None or not tokens.matches(row.secret_sha256, text):
         return stranger, InvalidCredentials()
     return _of_token(use, public_id, row, stranger, is_kept=is_kept)
-
-
-def as_of_now(use: Resources, caller: Caller) -> Caller:
-    """The same caller, read for this request. Raises the refusal of a token that no longer works."""
-    if caller.known_under is None:
-        return caller
-    now, refused = identify_id(use, caller.token_public_id or "", caller)
-    if refused is not None:
-        raise refused
-    if now.organization_id != caller.organization_id:
-        raise InvalidCredentials("The token was taken over during this request. Try again.")
-    return now
 
 
 def identify_s3_key(use: Resources, key: S3Key, stranger: Caller) -> tuple[Caller, Refused | None]:
@@ -152,7 +140,8 @@ def _of_token(
         token_id=row.id,
         token_public_id=public_id,
         token_expires_at=row.expires_at,
-        known_under=row.generation if is_kept else None,
+        known_under=row.generation,
+        is_kept=is_kept,
         workload=_workload(row),
         scopes=frozenset(Scope(scope) for scope in row.scopes.split()),
     )

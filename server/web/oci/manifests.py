@@ -1,5 +1,7 @@
 """Manifests: a checkpoint as an artifact, by `main`, its ID, or the digest of the manifest. Nothing is issued."""
 
+import threading
+
 from flask import Blueprint, Response
 from sqlalchemy.orm import Session
 
@@ -46,12 +48,15 @@ def by_digest(session: Session, stage: StageFacts, digest: str) -> Artifact | No
         known = _kept.get((database, key))
         if known is None or digest in known:
             artifact = artifacts.of(checkpoints.file_list(session, database, key))
-            while len(_kept) >= DIGESTS_KEPT:
-                _kept.pop(next(iter(_kept)), None)  # the oldest; another thread may have been quicker
-            _kept[database, key] = known = {artifact.manifest.digest, artifact.config.digest}
+            known = {artifact.manifest.digest, artifact.config.digest}
+            with _keeping:
+                while len(_kept) >= DIGESTS_KEPT:
+                    del _kept[next(iter(_kept))]
+                _kept[database, key] = known
             if digest in known:
                 return artifact
     return None
 
 
+_keeping = threading.Lock()
 _kept: dict[tuple[Database, int], set[str]] = {}

@@ -3,25 +3,20 @@
 What was read of a token serves the next requests that issue, and never once anything has changed.
 """
 
-from collections.abc import Callable
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import text, update
 
-from server import addresses
+from server.domain.access import kept_facts
 from server.domain.callers import Caller
 from server.domain.downloads import issuing
-from server.domain.errors import (
-    InsufficientScope,
-    InvalidCredentials,
-    NetworkNotAllowed,
-    OrganizationSuspended,
-    PersonDisabled,
-    Refused,
-)
-from server.domain.identity import authentication, people, tokens
+from server.domain.errors import InvalidCredentials, NetworkNotAllowed, OrganizationSuspended, PersonDisabled
+from server.domain.identity import authentication, people, token_uses, tokens
 from server.domain.identity.tokens import Token
 from server.domain.permissions import Role, Scope
 from server.domain.release import holds
@@ -135,9 +130,6 @@ def test_a_caller_whose_rows_are_gone_is_nobody(world: World) -> None:
         assert standing(world, caller) is InvalidCredentials
 
 
-REFUSED = 403
-
-
 def known(world: World, name: str = "cleared") -> Caller:
     """The caller by what is kept; read for it the first time."""
     caller, refused = authentication.identify(world.use, world.example.tokens[name], STRANGER, kept=True)
@@ -146,12 +138,12 @@ def known(world: World, name: str = "cleared") -> Caller:
 
 
 @pytest.fixture
-def caller(world: World) -> Caller:
+def kept(world: World) -> Caller:
     """Somebody who was known before, and has issued before."""
     issuing.issue(world.use, known(world), world.order())
-    kept = known(world)
-    assert kept.known_under is not None
-    return kept
+    caller = known(world)
+    assert caller.is_kept
+    return caller
 
 
 def run(world: World, statement: str) -> None:
@@ -159,103 +151,146 @@ def run(world: World, statement: str) -> None:
         session.execute(text(statement))
 
 
-def test_a_second_download_asks_the_database_once(world: World, caller: Caller) -> None:
+def ask(world: World, **more: Any) -> Any:
+    return world.api("POST", "/downloads", **(more or {"json": {"stage": "gpt-2/774M"}}))
+
+
+def test_a_second_download_asks_the_database_once(world: World, kept: Caller) -> None:
     """The append alone: everything else is known, and the append finds that it still holds."""
     with counted(world.use.database) as statements:
-        answer = world.api("POST", "/downloads", json={"stage": "gpt-2/774M"})
-    assert answer.status_code == 201
-    assert not [one for one in statements if "tokens" in one]
-    assert world.records("download")[-1]["actor"]["person"] == caller.person
+        assert ask(world).status_code == 201
+    assert len({one for one in statements if "token_uses" not in one}) == 1  # SQLite tells it again for each trigger
+    assert world.records("download")[-1]["actor"]["person"] == kept.person
 
 
-CHANGES: dict[str, tuple[str, type[Refused]]] = {
-    "revoked": ("UPDATE tokens SET revoked_at = CURRENT_TIMESTAMP", InvalidCredentials),
-    "expired": ("UPDATE tokens SET expires_at = '2020-01-01 00:00:00+00:00'", InvalidCredentials),
-    "narrowed": ("UPDATE tokens SET scopes = 'log:read'", InsufficientScope),
-    "disabled": ("UPDATE people SET disabled_at = CURRENT_TIMESTAMP", PersonDisabled),
-    "suspended": ("UPDATE organizations SET suspended_at = CURRENT_TIMESTAMP", OrganizationSuspended),
-    "taken over": ("UPDATE tokens SET organization_id = organization_id % 2 + 1", InvalidCredentials),
-    "gone": ("UPDATE tokens SET public_id = 'other' || id", InvalidCredentials),
+CHANGES: dict[str, tuple[str, str]] = {
+    "revoked": ("UPDATE tokens SET revoked_at = CURRENT_TIMESTAMP", "invalid_credentials"),
+    "expired": ("UPDATE tokens SET expires_at = '2020-01-01 00:00:00+00:00'", "invalid_credentials"),
+    "narrowed": ("UPDATE tokens SET scopes = 'log:read'", "insufficient_scope"),
+    "disabled": ("UPDATE people SET disabled_at = CURRENT_TIMESTAMP", "person_disabled"),
+    "suspended": ("UPDATE organizations SET suspended_at = CURRENT_TIMESTAMP", "organization_suspended"),
+    "gone": ("UPDATE tokens SET public_id = 'other' || id", "invalid_credentials"),
+    "another secret": ("UPDATE tokens SET secret_sha256 = commitment FROM log_entries", "invalid_credentials"),
 }
 
 
 @pytest.mark.parametrize("what", CHANGES)
-def test_a_change_between_the_look_and_the_append_is_seen(world: World, caller: Caller, what: str) -> None:
-    """The kept caller was right when the request began; what was changed since refuses it, and nothing is logged."""
-    statement, refusal = CHANGES[what]
-    run(world, statement)
+def test_a_change_between_the_look_and_the_append_is_seen(world: World, kept: Caller, what: str) -> None:
+    """The kept caller was right when the request began; what has changed since is read, and nothing is logged."""
+    run(world, CHANGES[what][0])
     downloads = len(world.entries("download"))
-    with pytest.raises(refusal):
-        issuing.issue(world.use, caller, world.order())
+    with pytest.raises(authority.Changed):
+        issuing.issue(world.use, kept, world.order())
     assert len(world.entries("download")) == downloads
 
 
+ORDERS: list[dict[str, Any]] = [
+    {"json": {"stage": 7}}, {"json": {"stage": "gpt-2/774M", "paths": ["a", "a"]}}, {"data": "x"},
+    {"json": {"stage": "gpt-2/774M"}, "headers": {"Accept": "text/html"}}, {},
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("what", CHANGES)
-def test_the_next_request_is_refused_by_what_is_true(world: World, caller: Caller, what: str) -> None:
-    """Through the door, which looks for the kept token first."""
-    assert caller.known_under is not None
+def test_a_refusal_is_never_given_by_what_is_kept(world: World, kept: Caller, what: str) -> None:
+    """Whatever is wrong with the request as well; and it is no use of the token."""
     run(world, CHANGES[what][0])
-    answer = world.api("POST", "/downloads", json={"stage": "gpt-2/774M"})
-    assert answer.status_code in {401, REFUSED}
-    assert world.refusals()[-1].code == answer.json["code"]
+    run(world, "DELETE FROM token_uses")
+    token_uses._noted.clear()
+    for order in ORDERS:
+        answer = ask(world, **order)
+        answer.close()
+        assert (answer.status_code in {401, 403}, answer.json["code"]) == (True, CHANGES[what][1]), order
+    assert {refusal.code for refusal in world.refusals()} <= {CHANGES[what][1]}
+    with world.use.database.reading() as session:
+        used = session.execute(text("SELECT token_id FROM token_uses")).all()
+    assert (used != []) == (what == "narrowed"), kept.token_id  # it works, for something else
 
 
-def test_the_entry_names_who_it_is_now(world: World, caller: Caller) -> None:
+def test_what_is_kept_does_not_outlast_a_no(world: World, kept: Caller) -> None:
+    """Narrowed, and widened again: it is let in at once."""
+    scopes = " ".join(sorted(kept.scopes))
+    run(world, "UPDATE tokens SET scopes = 'log:read'")
+    assert ask(world).status_code == 403
+    run(world, f"UPDATE tokens SET scopes = '{scopes}'")  # noqa: S608  # words of our own
+    assert ask(world).status_code == 201
+
+
+def test_a_token_that_moved_is_its_new_organization_s(world: World, kept: Caller) -> None:
+    """No sentence about the old one: it is read as it is."""
+    run(world, "UPDATE tokens SET organization_id = organization_id % 2 + 1")
+    world.tampered = True  # no act told of it
+    ask(world)
+    fresh, _ = authentication.identify(world.use, world.example.tokens["cleared"], STRANGER)
+    assert fresh.organization_id != kept.organization_id
+    assert {one.organization_id for one in world.refusals()} <= {fresh.organization_id}
+
+
+def test_the_entry_names_who_it_is_now(world: World, kept: Caller) -> None:
     """A new name of the organization and the person is in the entry, though the caller was known by the old ones."""
     world.tampered = True  # no act told of it
     run(world, "UPDATE organizations SET slug = slug || '-2'")
     run(world, "UPDATE people SET email = 'new-' || email")
-    issuing.issue(world.use, caller, world.order())
+    assert ask(world).status_code == 201
     actor = world.records("download")[-1]["actor"]
-    assert (actor["organization"], actor["person"]) == (f"{caller.organization}-2", f"new-{caller.person}")
+    assert (actor["organization"], actor["person"]) == (f"{kept.organization}-2", f"new-{kept.person}")
 
 
-def test_facts_of_another_generation_are_not_joined(world: World, caller: Caller) -> None:
-    """A request that began before a change, and facts that another one has kept since: both are read."""
-    world.tampered = True  # no act told of it
-    run(world, "UPDATE organizations SET slug = slug || '-2'")
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_facts_of_another_generation_are_not_joined(world: World, kept: Caller, is_kept: bool) -> None:
+    """A request that began before a change, and facts that another one has kept since."""
+    run(world, "UPDATE everything SET held_at = NULL")
     fresh, _ = authentication.identify(world.use, world.example.tokens["cleared"], STRANGER)
     issuing.issue(world.use, fresh, world.order())
-    issuing.issue(world.use, caller, world.order())
-    assert [one["actor"]["organization"] for one in world.records("download")[-2:]] == [f"{caller.organization}-2"] * 2
+    before = replace(kept, is_kept=is_kept)
+    assert kept_facts.expect(world.use, fresh, "gpt-2/774M", "main", None) is not None
+    assert kept_facts.expect(world.use, before, "gpt-2/774M", "main", None) is None
 
 
-def test_time_and_network_are_judged_at_each_request(
-    world: World, caller: Caller, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_time_and_network_are_judged_at_each_request(world: World, kept: Caller) -> None:
     """They change without any row."""
     token = world.example.tokens["cleared"]
-    monkeypatch.setattr(addresses, "lies_in", lambda *_: False)
     run(world, "UPDATE tokens SET networks = '192.0.2.0/24'")
-    for kept in (False, True):
-        _, refused = authentication.identify(world.use, token, STRANGER, kept=kept)
-        assert refused is not None
-    monkeypatch.undo()
-    run(world, "UPDATE tokens SET networks = ''")
-    _, refused = authentication.identify(world.use, token, STRANGER)
-    assert refused is None
-    assert known(world).known_under is not None
-    assert caller.token_expires_at is not None
-    world.clock.offset += caller.token_expires_at - world.clock() + timedelta(seconds=1)
-    _, refused = authentication.identify(world.use, token, STRANGER, kept=True)
-    assert isinstance(refused, InvalidCredentials)
+    inside, outside = (replace(STRANGER, address=address) for address in ("192.0.2.9", "198.51.100.1"))
+    assert authentication.identify(world.use, token, inside)[1] is None
+    caller, refused = authentication.identify(world.use, token, inside, kept=True)
+    assert (caller.is_kept, refused) == (True, None)
+    assert isinstance(authentication.identify(world.use, token, outside, kept=True)[1], NetworkNotAllowed)
+    assert kept.token_expires_at is not None
+    world.clock.offset += kept.token_expires_at - world.clock() + timedelta(seconds=1)
+    assert isinstance(authentication.identify(world.use, token, inside, kept=True)[1], InvalidCredentials)
 
 
-def test_another_secret_is_not_let_in_by_the_id(world: World, caller: Caller) -> None:
-    """The id of a token is no secret."""
-    assert caller.known_under is not None
-    token = world.example.tokens["cleared"]
-    _, refused = authentication.identify(world.use, world.example.tokens["uncleared"], STRANGER, kept=True)
-    assert refused is None
-    damaged: Callable[[str], str] = lambda text: text[:-1] + ("a" if text[-1] != "a" else "b")  # noqa: E731
-    _, refused = authentication.identify(world.use, damaged(token), STRANGER, kept=True)
+def test_another_secret_is_not_let_in_by_the_id(world: World, kept: Caller) -> None:
+    """The id of a token is no secret, and its check digits are no proof."""
+    forged = tokens.render(kept.token_public_id or "", bytes(32))
+    assert tokens.public_id_of(forged) == kept.token_public_id
+    _, refused = authentication.identify(world.use, forged, STRANGER, kept=True)
     assert isinstance(refused, InvalidCredentials)
 
 
 def test_only_the_newest_few_thousand_are_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory is bounded; who was put out is read again."""
+    """Memory is bounded; who was put out is read again. What is put again is the newest."""
     monkeypatch.setattr(authority, "KEPT_AT_MOST", 2)
-    kept = authority.Kept[int]()
-    for number in range(3):
-        kept.put(world.use.database, number, number)
-    assert [kept.find(world.use.database, number) for number in range(3)] == [None, 1, 2]
+    values = authority.Kept[int]()
+    for number in (0, 1, 0, 2):
+        values.put(world.use.database, number, number)
+    assert [values.find(world.use.database, number) for number in range(3)] == [0, None, 2]
+
+
+def test_many_threads_keep_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of them breaks another one's look at what is oldest."""
+    monkeypatch.setattr(authority, "KEPT_AT_MOST", 8)
+    values, before = authority.Kept[int](), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            done = [pool.submit(values.put, world.use.database, number, number) for number in range(20_000)]
+        assert {each.exception() for each in done} == {None}
+    finally:
+        sys.setswitchinterval(before)
+
+
+def test_one_view_alone_takes_kept_callers(world: World) -> None:
+    """It only issues. Another one would act on rights that nobody has checked."""
+    views = world.client.application.view_functions
+    assert [name for name, view in views.items() if getattr(view, "issues", False)] == ["downloads.create"]

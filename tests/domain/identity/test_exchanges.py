@@ -68,6 +68,16 @@ def test_an_identity_token_becomes_a_short_token(world: World, issuer: Issuer) -
     assert world.records("download")[-1]["actor"]["workload"] == machine
 
 
+def test_a_machine_s_token_is_never_kept(world: World, issuer: Issuer) -> None:
+    """Whose identity was shown stands in a table that has no generation: it is read each time."""
+    trusting(world, issuer)
+    made = exchanged(world, issuer.token())
+    for _ in range(3):
+        caller, refused = authentication.identify(world.use, made.text, STRANGER, kept=True)
+        assert (caller.is_kept, refused) == (False, None)
+        issuing.issue(world.use, caller, world.order())
+
+
 def test_github_s_runs_are_named(sqlite_world: World, issuer: Issuer) -> None:
     """By the repository's number, which nobody else ever gets."""
     world = sqlite_world
