@@ -82,8 +82,12 @@ class Ledger:
             self.receipts.append(held)
 
     def holds_url(self, kind: str, url: str) -> None:
+        self.holds_id(kind, download_of(url))
+
+    def holds_id(self, kind: str, download: str) -> None:
+        """As it was read from a URL."""
         with self._lock:
-            self.downloads[download_of(url)] = kind
+            self.downloads[download] = kind
 
     def holds_bytes(self, access_key_id: str, path: str) -> None:
         with self._lock:

@@ -1,6 +1,7 @@
 """Damaged requests at every address of the hub's door: no failure, no URL of what is not theirs, nothing hidden."""
 
 import random
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -10,7 +11,8 @@ from sqlalchemy import select
 
 from server.domain.identity import tokens
 from server.domain.publish.checkpoints import Checkpoint
-from tests.test_matrix import FOR_PROGRAMS, ROWS
+from server.domain.resources import Resources
+from tests.test_matrix import FOR_PROGRAMS, ROWS, Row
 from tests.world import World
 
 SEED = 1119
@@ -68,15 +70,16 @@ HEADERS = {
 class Requests:
     """An endless row of requests, the same for the same seed: good ones, of which most are then damaged."""
 
-    def __init__(self, world: World) -> None:
-        self.chance = random.Random(SEED)  # noqa: S311  # to be repeated, not to be secret
-        with world.use.database.reading() as session:
+    def __init__(self, use: Resources, *rows: list[Row]) -> None:
+        """rows: of which each request takes one list, and of that one address."""
+        self.chance, self._rows = random.Random(SEED), rows  # noqa: S311  # to be repeated, not to be secret
+        with use.database.reading() as session:
             self.ids = list(session.scalars(select(Checkpoint.checkpoint_id)))
 
     def __iter__(self) -> Iterator[tuple[str | None, dict[str, Any]]]:
         one = self.chance.choice
         while True:
-            row = one(one([HUB, RESOLVING]))
+            row = one(one(self._rows))
             address = row.address(self._known())
             for _ in range(one([0, 0, 0, 1, 1, 2, 5])):
                 address = self._damaged(address)
@@ -93,10 +96,11 @@ class Requests:
             )
 
     def _known(self) -> dict[str, str]:
+        """Values for the parts of an address; what has no good one here gets some path or number."""
         one = self.chance.choice
         model, stage = one(STAGES).split("/")
         there = "vocab.bpe" if model == "gpt-2" else "config.json"
-        return {
+        return defaultdict(lambda: one([*PATHS, "1", "2", "7"])) | {
             "model": model,
             "stage": stage,
             "revision": one(["main", "main", "main", "v1", one(self.ids)]),
@@ -148,7 +152,7 @@ def test_damaged_requests_are_answered_and_give_nothing_away(sqlite_world: World
     world = sqlite_world
     hidden_ids = secret_ids(world)
     before, issued, answers = len(world.entries("download")), 0, set[int]()
-    for (token, asked), _ in zip(Requests(world), range(count), strict=False):
+    for (token, asked), _ in zip(Requests(world.use, HUB, RESOLVING), range(count), strict=False):
         answer = send(world, token, asked)
         where = f"seed {SEED}: {token} {asked}"
         answers.add(answer.status_code)
