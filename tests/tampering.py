@@ -33,7 +33,7 @@ def flip(url: str, table: str, column: str, where: str, at: int = 0) -> None:
 def _disarm(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         for table in GUARDED:
-            connection.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER ALL"))
+            connection.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
         return
     triggers = connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'trigger'"))
     for (name,) in triggers.all():

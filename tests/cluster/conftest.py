@@ -1,7 +1,9 @@
-"""One cluster for all tests of a process: what a test does to it, it makes good again."""
+"""One cluster for all tests of a process: what a test does to it, it makes good again. Where nothing can be made good,
+a test has one of its own."""
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +14,18 @@ from tests.parts import missing
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    yield from made_in(tmp_path_factory.mktemp("cluster"))
+
+
+@pytest.fixture
+def own_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """For one test, with a log that is as short as the worked example leaves it."""
+    yield from made_in(tmp_path_factory.mktemp("own-cluster"))
+
+
+def made_in(folder: Path) -> Iterator[Cluster]:
     if parts.REDIS is None:
         missing("redis-server")
-    folder = tmp_path_factory.mktemp("cluster")
     let_postgresql_in(folder)
     with Cluster(folder, parts.REDIS) as made:
         yield made
