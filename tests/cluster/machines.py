@@ -13,6 +13,7 @@ from server.storage.parent_death import ending_with_parent
 ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "deploy"
 INSTALLED, DATA, AUTHORITIES = "/opt/weightgate", "/var/lib/weightgate", "/etc/ssl/certs/ca-certificates.crt"
+APP = "server.wsgi:app"
 STOP_SECONDS = 20  # TimeoutStopSec of the units
 # Only where checkpoints are published: no other machine can sign a manifest, or write to the bucket.
 PUBLISHER_KEYS = ("publisher.json", "manifest.key.pem")
@@ -45,9 +46,11 @@ class Machine:
                 copy.touch(mode=0o600)
                 copy.write_bytes(key.read_bytes())
 
-    def start(self, service: str, **more: str) -> None:
-        """Start `web`, `worker` or `publisher` as its unit does. more: variables besides the unit's."""
+    def start(self, service: str, app: str = APP, **more: str) -> None:
+        """Start `web`, `worker` or `publisher` as its unit does. app: another one for `web`; more: variables besides
+        the unit's."""
         command, environment = unit(service)
+        command = [app if word == APP else word for word in command]
         here = {DATA: str(self.data), AUTHORITIES: str(self._authorities)}
         told = {name: here.get(value, value) for name, value in environment.items()}
         with (self.folder / f"{service}.log").open("ab") as log:
