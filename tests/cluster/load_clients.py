@@ -223,15 +223,15 @@ class LogReader:
         known = keys.json()
         self._head_key = VerifierKey.parse(known["log_vkey"])
         self._receipt_key = VerifierKey.parse(known["receipt_vkey"])
-        self._size, self._roots = 0, dict[int, bytes]()
+        self.size, self.roots = 0, dict[int, bytes]()
 
     def public(self, chance: random.Random) -> None:
-        if self._size == 0 or chance.random() < 0.5:
-            self._head()
+        if self.size == 0 or chance.random() < 0.5:
+            self.follow()
             return
-        index = chance.randrange((self._size - 1) // tiles.WIDTH + 1)
+        index = chance.randrange((self.size - 1) // tiles.WIDTH + 1)
         level = chance.choice((0, tiles.ENTRIES))
-        width = tiles.width(0, index, self._size)
+        width = tiles.width(0, index, self.size)
         path = tiles.Tile(level, index, width).path
         answer = self._public.ask("log tile", "GET", f"/log/{path}")
         if answer is not None and level == 0 and len(answer.content) != width * tree.HASH_BYTES:
@@ -264,13 +264,14 @@ class LogReader:
     def entries(self, _: random.Random) -> None:
         self._auditor.ask("log entries", "GET", "/api/v1/log/entries?limit=50")
 
-    def _head(self) -> None:
+    def follow(self) -> None:
+        """Read the newest head: it never shrinks, and each size has one root."""
         answer = self._public.ask("log head", "GET", "/log/checkpoint")
         if answer is None:
             return
         head = heads.verify(answer.content, self._head_key)
-        if head.size < self._size:
-            self._ledger.fault(f"log head: it has shrunk from {self._size} to {head.size}")
-        if self._roots.setdefault(head.size, head.root) != head.root:
+        if head.size < self.size:
+            self._ledger.fault(f"log head: it has shrunk from {self.size} to {head.size}")
+        if self.roots.setdefault(head.size, head.root) != head.root:
             self._ledger.fault(f"log head: two roots of size {head.size}")
-        self._size = head.size
+        self.size = head.size

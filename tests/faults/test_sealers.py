@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,15 +27,15 @@ WAIT_SECONDS = 20
 
 
 @contextmanager
-def crashing_sealers(world: World) -> Iterator[dict[str, int]]:
-    """Run them; what they did is in the dictionary when the block is left."""
-    command = [sys.executable, "-m", "tests.faults.crashing_sealers", str(world.folder), "1"]
+def crashing_sealers(folder: Path) -> Iterator[Counter[str]]:
+    """Run them on the instance in a folder; what they did is in the dictionary when the block is left."""
+    command = [sys.executable, "-m", "tests.faults.crashing_sealers", str(folder), "1"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    did: dict[str, int] = {}
+    did = Counter[str]()
     try:
         yield did
         process.send_signal(signal.SIGTERM)
-        did |= json.loads(process.communicate(timeout=WAIT_SECONDS)[0])
+        did.update(json.loads(process.communicate(timeout=WAIT_SECONDS)[0]))
     finally:
         process.kill()
         process.wait()
@@ -73,7 +74,7 @@ def run(world: World, seconds: float) -> tuple[Observer, Counter[str]]:
         issuing.issue(world.use, caller, world.order())
 
     threads = [threading.Thread(target=repeat, args=(work,)) for work in (*[issue] * WRITERS, observer.look)]
-    with crashing_sealers(world) as did:
+    with crashing_sealers(world.folder) as did:
         issue()
         until_sealed(world)  # they have begun
         for thread in threads:
@@ -85,7 +86,7 @@ def run(world: World, seconds: float) -> tuple[Observer, Counter[str]]:
         until_sealed(world)
         observer.look()
     assert failures == []
-    return observer, Counter(did)
+    return observer, did
 
 
 def until_sealed(world: World) -> None:
