@@ -151,11 +151,11 @@ def unsealed(cluster: Cluster) -> int:
         return session.scalar(select(func.count()).where(LogEntry.leaf_index.is_(None))) or 0
 
 
-def until(condition: Callable[[], object]) -> None:
+def until(condition: Callable[[], object], every_seconds: float = 0.05) -> None:
     deadline = time.monotonic() + FOUND_SECONDS
     while not condition():
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(every_seconds)
 
 
 def changed(owned: Owned, change: Callable[[], Any]) -> Any:
