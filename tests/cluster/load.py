@@ -185,10 +185,14 @@ def text(report: dict[str, Any]) -> str:
     for row in report["requests"]:
         statuses = ", ".join(f"{status}: {count}" for status, count in row["statuses"].items())
         lines.append(f"{row['kind']:26} {statuses:44} {row['p50_ms']:8} {row['p99_ms']:8}")
-    lines += ["", f"{'memory (RSS)':34} {'processes':>9} {'start MB':>9} {'end MB':>9} {'growth':>8}"]
+    lines += [
+        "",
+        f"{'memory (own RSS)':34} {'processes':>9} {'start MB':>9} {'end MB':>9} {'growth':>8} {'shared MB':>12}",
+    ]
     for row in report["memory"]:
         cells = f"{row['processes']:9} {row['start_mb']:9} {row['end_mb']:9} {row['growth_percent']:6} %"
-        lines.append(f"{row['process']:34} {cells}")
+        shared = f"{row['shared_start_mb']} → {row['shared_end_mb']}"
+        lines.append(f"{row['process']:34} {cells} {shared:>12}")
     kills = ", ".join(f"{count} × {what}" for what, count in report["kills"].items())
     revokes = ", ".join(
         f"{one['revokes']} × {name} ({one['refused_after']} requests refused afterwards)"

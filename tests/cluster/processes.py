@@ -1,17 +1,25 @@
 """The processes of a load: which of them are killed and come back, and how much memory each of them takes.
 
-Memory is RSS as Linux tells it (`VmRSS`), sampled for each process. A process that lives through the whole load is
-judged by the median of its samples in a window after the warm-up and in one of the same length at the end. Those that
-are killed are followed by their successors, and told, not judged: no two of them have the same age.
+Memory is what Linux tells of a process (`/proc/PID/status`), sampled for each. Judged is its own: `RssAnon` and
+`RssFile`. What it shares with others by `RssShmem` stands beside it: of nginx those are its zones for limits and TLS
+sessions, whose size its configuration fixes (10 MB each) and whose pages count when they are first touched. They fill
+for hours without anything being lost, and nginx throws out the oldest of them when one is full.
+
+A process that lives through the whole load is judged by the median of its samples in a window after the warm-up and in
+one of the same length at the end. Those that are killed are followed by their successors, and told, not judged: no two
+of them have the same age.
 """
 
 import os
 import random
+import re
 import signal
 import statistics
 import threading
 import time
 from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -25,6 +33,19 @@ BACK_SECONDS = 60
 ARBITER, SPARED, KILLED, SEALER = "gunicorn", "web worker, spared", "web worker, killed", "log worker"
 
 
+_RSS = re.compile(r"^Rss(Anon|File|Shmem):\s+(\d+) kB$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """at: seconds since the load began. own_mb: judged; shared_mb: told."""
+
+    at: float
+    pid: int
+    own_mb: float
+    shared_mb: float
+
+
 class Processes:
     """Of both machines. One web worker of each and the log worker of the first are spared, so that memory that is lost
     slowly can be seen."""
@@ -32,7 +53,7 @@ class Processes:
     def __init__(self, cluster: Cluster, ledger: Ledger) -> None:
         self._cluster, self._ledger = cluster, ledger
         self._began = time.monotonic()
-        self._samples: dict[str, list[tuple[float, int, int]]] = defaultdict(list)  # seconds, process, bytes
+        self._samples: dict[str, list[Sample]] = defaultdict(list)
         self._spared = {number: min(workers(machine)) for number, machine in enumerate(cluster.machines, start=1)}
         self._lock = threading.Lock()
 
@@ -58,24 +79,25 @@ class Processes:
         """Note how much memory each process takes now; a spared one that has ended is a fault."""
         with self._lock:
             for name, pid in self._named():
-                try:
-                    taken = psutil.Process(pid).memory_info().rss
-                except psutil.NoSuchProcess:
-                    continue
-                self._samples[name].append((time.monotonic() - self._began, pid, taken))
+                if (taken := memory_of(pid)) is not None:
+                    self._samples[name].append(Sample(time.monotonic() - self._began, pid, *taken))
 
     def rows(self, warm_up_seconds: float, window_seconds: float) -> list[dict[str, Any]]:
-        """Memory in MB at the start (after the warm-up) and at the end, for each name."""
-        ending = max((samples[-1][0] for samples in self._samples.values()), default=0.0)
+        """Memory in MB at the start (after the warm-up) and at the end, for each name; `growth_percent` of its own."""
+        ending = max((samples[-1].at for samples in self._samples.values()), default=0.0)
         rows = []
         for name, samples in sorted(self._samples.items()):
-            early = [mb for at, _, mb in _in_mb(samples) if warm_up_seconds <= at <= warm_up_seconds + window_seconds]
-            late = [mb for at, _, mb in _in_mb(samples) if at >= ending - window_seconds]
+            early = [one for one in samples if warm_up_seconds <= one.at <= warm_up_seconds + window_seconds]
+            late = [one for one in samples if one.at >= ending - window_seconds]
             if not early or not late:
                 continue
-            start, end = statistics.median(early), statistics.median(late)
-            row = {"process": name, "processes": len({pid for _, pid, _ in samples}), "start_mb": round(start, 1)}
-            rows.append(row | {"end_mb": round(end, 1), "growth_percent": round((end / start - 1) * 100, 1)})
+            start, end = (statistics.median(one.own_mb for one in each) for each in (early, late))
+            shared = (statistics.median(one.shared_mb for one in each) for each in (early, late))
+            row = {"process": name, "processes": len({one.pid for one in samples}), "start_mb": round(start, 1)}
+            row |= {"end_mb": round(end, 1), "growth_percent": round((end / start - 1) * 100, 1)}
+            rows.append(
+                row | dict(zip(("shared_start_mb", "shared_end_mb"), (round(one, 1) for one in shared), strict=True))
+            )
         return rows
 
     def judge(self, rows: list[dict[str, Any]], percent: float) -> None:
@@ -109,8 +131,16 @@ class Processes:
         return named
 
 
-def _in_mb(samples: list[tuple[float, int, int]]) -> list[tuple[float, int, float]]:
-    return [(at, pid, taken / 2**20) for at, pid, taken in samples]
+def memory_of(pid: int) -> tuple[float, float] | None:
+    """A process' own memory and what it shares, in MB; None when it has ended."""
+    try:
+        told = dict(_RSS.findall(Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")))
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    if not told:  # it has ended, and nobody has asked how
+        return None
+    anonymous, of_files, shared = (int(told[name]) / 1024 for name in ("Anon", "File", "Shmem"))
+    return anonymous + of_files, shared
 
 
 def workers(machine: Machine) -> list[int]:
