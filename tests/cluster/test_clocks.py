@@ -138,7 +138,7 @@ def test_a_clock_that_jumps_ahead_between_two_looks_stops_everything(own_cluster
     told = asking.for_seconds(NOTICED_SECONDS)
     wrong = [one for one in told if one.machine == 1 and one.status == 201]
     print(f"{len(wrong)} URLs are dated ahead, the last after {wrong[-1].at:.1f} s" if wrong else "none is dated ahead")
-    assert all(one.at < PROBED_EVERY_SECONDS + 2 for one in wrong)
+    assert all(one.at < PROBED_EVERY_SECONDS + 4 for one in wrong)
     after = [one for one in told if wrong and one.at > wrong[0].at and one.machine == 2]
     assert {one.status for one in after} <= {503}
     clock.jump(0)
