@@ -75,6 +75,11 @@ class Signature(Base):
 
 
 IS_WAITING = Signature.countersigned_at.is_(None) & Signature.ended_at.is_(None)
+COUNTS = Signature.countersigned_at.is_not(None) & Signature.ended_at.is_(None)
+Index(
+    "ix_signatures_counting", Signature.version_id, Signature.organization_id, sqlite_where=COUNTS,
+    postgresql_where=COUNTS,
+)  # fmt: skip
 Index("ix_signatures_waiting", Signature.id, sqlite_where=IS_WAITING, postgresql_where=IS_WAITING)
 
 
@@ -317,7 +322,8 @@ def _is_in_force(session: Session, organization_id: int, version_id: int) -> boo
 
 
 _WITH_NAMES = select(Signature).options(
-    joinedload(Signature.organization), joinedload(Signature.version).defer(AgreementVersion.text)
+    joinedload(Signature.organization).load_only(Organization.slug, Organization.name),
+    joinedload(Signature.version).defer(AgreementVersion.text),
 )
 
 

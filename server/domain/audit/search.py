@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from server.domain.access import rule
@@ -21,6 +21,7 @@ from server.domain.permissions import Permission
 from server.domain.publish.checkpoints import IS_PUBLISHED, Checkpoint
 from server.domain.release.agreements import Agreement, AgreementVersion
 from server.domain.resources import Resources
+from server.storage.folded import Folded
 
 CHARACTERS_AT_LEAST = 2
 EACH_AT_MOST = 10
@@ -120,7 +121,7 @@ def _organizations(asked: _Asked) -> Iterator[Found]:
 
 def _people(asked: _Asked) -> Iterator[Found]:
     like = Person.email.startswith(asked.folded, autoescape=True)
-    like |= func.lower(Person.name).contains(asked.folded, autoescape=True)
+    like |= Folded(Person.name).contains(asked.folded, autoescape=True)
     query = select(Person).where(like, *asked.caller.within(Person.organization_id)).order_by(Person.email)
     for found in asked.session.scalars(query.limit(EACH_AT_MOST)):
         yield Found(Thing.PERSON, str(found.id), found.name, found.email)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, String, Text, func, select
+from sqlalchemy import ColumnElement, Index, Row, String, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, synonym
 
 from server import addresses
@@ -17,6 +17,7 @@ from server.domain.paging import Page, Slice, cut, page
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
 from server.storage.database import Base, Key, Moment
+from server.storage.folded import Folded
 from server.text import unseen
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
@@ -41,6 +42,10 @@ class Organization(Base):
     held_at: Mapped[datetime | None] = synonym("suspended_at")
     held_by: Mapped[str | None] = synonym("suspended_by")
     hold_reason: Mapped[str | None] = synonym("suspension_reason")
+
+
+IS_SHUT_OUT = Organization.is_lab | Organization.suspended_at.is_not(None)  # no clearance opens anything to it
+Index("ix_organizations_shut_out", Organization.id, sqlite_where=IS_SHUT_OUT, postgresql_where=IS_SHUT_OUT)
 
 
 class Quota(Base):
@@ -204,18 +209,14 @@ def like(named: str) -> ColumnElement[bool]:
     """Whether an organization's slug or name has a text in it, in capitals or not."""
     text = named.casefold()
     in_slug = Organization.slug.contains(text, autoescape=True)
-    return in_slug | func.lower(Organization.name).contains(text, autoescape=True)
+    return in_slug | Folded(Organization.name).contains(text, autoescape=True)
 
 
-def partners(session: Session, caller: Caller, at_most: int) -> Sequence[Organization]:
-    """The newest partners, to choose from; to a partner, itself."""
+def partners(session: Session, caller: Caller, at_most: int) -> Sequence[Row[str, str]]:
+    """`slug` and `name` of the newest partners, to choose from; to a partner, of itself."""
     caller.require(Permission.ORGANIZATION_READ)
-    query = (
-        select(Organization)
-        .where(~Organization.is_lab, *caller.within(Organization.id))
-        .order_by(Organization.id.desc())
-    )
-    return session.scalars(query.limit(at_most)).all()
+    query = select(Organization.slug, Organization.name).where(~Organization.is_lab, *caller.within(Organization.id))
+    return session.execute(query.order_by(Organization.id.desc()).limit(at_most)).all()
 
 
 def find(session: Session, caller: Caller, slug: str | None) -> Organization:

@@ -47,7 +47,10 @@ class Person(Base):
     """Somebody with a role in one organization. Clearances belong to the organization, never to a person."""
 
     __tablename__ = "people"
-    __table_args__ = (Index("ix_people_organization_id_id", "organization_id", "id"),)
+    __table_args__ = (
+        Index("ix_people_organization_id_id", "organization_id", "id"),
+        Index("ix_people_email_name", "email", "name"),  # whoever looks for a part of a name looks at all of them
+    )
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id"))
     email: Mapped[str] = mapped_column(String(254), unique=True)  # as `email_addresses.stored` gives it

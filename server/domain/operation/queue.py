@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, func, select
 from sqlalchemy.orm import Session, joinedload
 
 from server.domain.access import access_requests, clearances, endings, signatures
@@ -23,6 +23,8 @@ from server.domain.release import decisions, findings
 from server.domain.release.agreements import AgreementVersion
 from server.domain.release.decisions import Decision
 from server.domain.release.findings import Finding
+from server.storage.database import Key, Moment
+from server.storage.statements import Statement
 
 SHOWN = 50
 Item = TypeVar("Item")
@@ -76,7 +78,7 @@ def waiting(session: Session, caller: Caller, at: datetime) -> Queue:
         findings=findings_waiting(session, caller),
         for_another=_oldest(session, _PROPOSED.where(Clearance.expires_at > at, own), Clearance.id),
         decisions_for_another=_oldest(session, _UNDECIDED.where(decided), Decision.id),
-        roles=_oldest(session, _PROPOSED_ROLES.where(_by_others(caller)), RoleGrant.id),
+        roles=_oldest(session, _PROPOSED_ROLES.where(_by_others(caller.person_id)), RoleGrant.id),
         proposals=_oldest(session, _OPEN_PROPOSALS.where(Proposal.proposed_by != caller.person_id), Proposal.id),
         ending=_first(endings.soonest(session, caller, at, at_most=SHOWN + 1)),
     )
@@ -91,24 +93,36 @@ def size(session: Session, caller: Caller, at: datetime) -> int:
     """How much waits for this caller, in one statement; of each kind no more than `SHOWN` + 1 are counted."""
     if not caller.may(Permission.CLEARANCE_APPROVE):
         return 0
-    mine = clearances.IS_PROPOSED & (Clearance.expires_at > at) & (Clearance.proposed_by != caller.person_id)
+    found = _SIZE.first(session, person=caller.person_id, at=at)
+    return found.size or 0 if found else 0
+
+
+def _by_others(person: int | BindParameter[int] | None) -> ColumnElement[bool]:
+    """Roles that this person could approve: neither proposed by them nor for them."""
+    return (RoleGrant.proposed_by != person) & (RoleGrant.person_id != person)
+
+
+class _Size(NamedTuple):
+    size: int | None
+
+
+def _size() -> Select[int]:
+    """Every page of an admin asks for it, so it is built once."""
+    person = bindparam("person", type_=Key)
+    mine = clearances.IS_PROPOSED & (Clearance.expires_at > bindparam("at", type_=Moment))
     kinds = (
-        (AccessRequest.id, access_requests.IS_OPEN), (Clearance.id, mine), (Signature.id, signatures.IS_WAITING),
-        (Alarm.id, alarms.IS_OPEN), (Finding.id, findings.IS_OPEN),
-        (RoleGrant.id, role_grants.IS_OPEN & _by_others(caller)),
-        (Proposal.id, proposals.IS_OPEN & (Proposal.proposed_by != caller.person_id)),
-        (Decision.id, decisions.IS_PROPOSED & (Decision.proposed_by != caller.person_id)),
+        (AccessRequest.id, access_requests.IS_OPEN), (Clearance.id, mine & (Clearance.proposed_by != person)),
+        (Signature.id, signatures.IS_WAITING), (Alarm.id, alarms.IS_OPEN), (Finding.id, findings.IS_OPEN),
+        (RoleGrant.id, role_grants.IS_OPEN & _by_others(person)),
+        (Proposal.id, proposals.IS_OPEN & (Proposal.proposed_by != person)),
+        (Decision.id, decisions.IS_PROPOSED & (Decision.proposed_by != person)),
     )  # fmt: skip
     parts = [select(key).where(condition).limit(SHOWN + 1).subquery() for key, condition in kinds]
-    counts = [select(func.count()).select_from(part).scalar_subquery() for part in parts]
-    return int(session.scalar(select(sum(counts[1:], counts[0]))) or 0)
+    counts: list[Any] = [select(func.count()).select_from(part).scalar_subquery() for part in parts]
+    return select(sum(counts[1:], counts[0]).label("size"))
 
 
-def _by_others(caller: Caller) -> ColumnElement[bool]:
-    """Roles that this caller could approve: neither proposed by them nor for them."""
-    return (RoleGrant.proposed_by != caller.person_id) & (RoleGrant.person_id != caller.person_id)
-
-
+_SIZE = Statement(_size(), _Size)
 _OPEN_PROPOSALS = select(Proposal).where(proposals.IS_OPEN).options(joinedload(Proposal.proposer))
 _PROPOSED_ROLES = (
     select(RoleGrant).where(role_grants.IS_OPEN).options(joinedload(RoleGrant.person), joinedload(RoleGrant.proposer))
