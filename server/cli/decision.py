@@ -88,8 +88,8 @@ def rehearse(instance: Instance, caller: Caller, stage: str, to: str, as_json: b
         as_json,
         {
             "stage": found.stage, "from": str(found.before), "to": str(found.to), "everyone": found.everyone,
-            "people": found.people, "organizations": [one.slug for one in found.gains],
-            "unsigned": [one.slug for one in found.unsigned], "keeps": [one.slug for one in found.keeps],
+            "people": found.gains.people, "organizations": [one.slug for one in found.gains.named],
+            "unsigned": [one.slug for one in found.unsigned.named], "keeps": [one.slug for one in found.keeps.named],
             "out_of_order": list(found.out_of_order), "blocked_by": list(found.blocks),
         },
     )  # fmt: skip

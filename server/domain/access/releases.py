@@ -11,11 +11,10 @@ from datetime import datetime
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from server.domain.access.clearances import IN_FORCE, Clearance
+from server.domain.access import cleared
 from server.domain.access.facts import Listed, StageFacts, list_stages
 from server.domain.callers import Caller
 from server.domain.errors import AuthenticationRequired
-from server.domain.identity.organizations import Organization
 from server.domain.paging import Slice
 from server.domain.release import decisions, plans
 from server.domain.release.decisions import (
@@ -28,7 +27,7 @@ from server.domain.release.decisions import (
 )
 from server.domain.release.findings import IS_CRITICAL, Finding
 from server.domain.release.plans import Plan
-from server.domain.release.stages import StageState
+from server.domain.release.stages import Stage, StageState
 from server.domain.release.tiers import Tier
 from server.domain.resources import Resources
 
@@ -77,7 +76,7 @@ def read(session: Session, at: datetime) -> list[Family]:
     """Every model of which something is public, in as many statements whatever their number."""
     found = list_stages(session, Slice(STAGES_AT_MOST), Listed.KNOWN).items
     decided = decisions.public(session, [stage.id for stage in found])
-    cleared, considered, critical = _cleared(session, at), _considered(session), _open_critical(session, at)
+    partners, considered, critical = _cleared(session, at), _considered(session), _open_critical(session, at)
     families: dict[tuple[str, str], list[Release]] = defaultdict(list)
     for stage in sorted(found, key=lambda stage: (stage.model_id, stage.ordinal)):
         if _was_told(stage, decided.get(stage.id, ())):
@@ -86,7 +85,7 @@ def read(session: Session, at: datetime) -> list[Family]:
                     name=stage.name, state=stage.state, since=stage.state_since,
                     plan=plans.of(stage.planned_from, stage.planned_until, stage.note),
                     held_since=_held_since(stage), parameters=stage.parameters,
-                    partners=_partners(stage, cleared[stage.model_id]), considered=considered.get(stage.id, 0),
+                    partners=_partners(stage, partners), considered=considered.get(stage.id, 0),
                     open_critical=critical.get(stage.id, 0), decisions=decided.get(stage.id, ()),
                 )
             )  # fmt: skip
@@ -115,28 +114,17 @@ def _held_since(stage: StageFacts) -> datetime | None:
     return min(filter(None, (stage.held_at, stage.model_held_at, stage.everything_held_at)), default=None)
 
 
-def _partners(stage: StageFacts, cleared: dict[int, int]) -> int:
-    if stage.state not in RELEASED:
-        return 0
-    return sum(count for rank, count in cleared.items() if rank >= stage.rank)
+def _partners(stage: StageFacts, cleared_for: dict[tuple[int, int], int]) -> int:
+    return cleared_for.get((stage.model_id, stage.rank), 0) if stage.state in RELEASED else 0
 
 
-def _cleared(session: Session, at: datetime) -> dict[int, dict[int, int]]:
-    """By model and highest rank, how many active partners hold a clearance now."""
-    best = (
-        select(Clearance.model_id, func.max(Tier.rank).label("rank"))
-        .join(Tier, Tier.id == Clearance.tier_id)
-        .join(Organization, Organization.id == Clearance.organization_id)
-        .where(IN_FORCE, Clearance.starts_at <= at, Clearance.expires_at > at)
-        .where(~Organization.is_lab, Organization.suspended_at.is_(None))
-        .group_by(Clearance.model_id, Clearance.organization_id)
-        .subquery()
-    )
-    query = select(best.c.model_id, best.c.rank, func.count()).group_by(best.c.model_id, best.c.rank)
-    found: dict[int, dict[int, int]] = defaultdict(dict)
-    for model_id, rank, count in session.execute(query):
-        found[model_id][rank] = count
-    return found
+def _cleared(session: Session, at: datetime) -> dict[tuple[int, int], int]:
+    """How many active partners hold a clearance now, by model and by the rank of a stage that is released."""
+    ranks = select(Stage.model_id, Tier.rank).join(Tier, Tier.id == Stage.tier_id).where(Stage.state.in_(RELEASED))
+    asked = ranks.distinct().subquery()
+    found = cleared.organizations(asked.c.model_id, asked.c.rank, at).correlate(asked).subquery()
+    count = select(func.count()).select_from(found).scalar_subquery()
+    return {(model_id, rank): number for model_id, rank, number in session.execute(select(asked, count))}
 
 
 def _considered(session: Session) -> dict[int, int]:

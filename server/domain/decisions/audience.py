@@ -3,18 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, case, func, select, true
 from sqlalchemy.orm import Session
 
-from server.domain.access.clearances import IN_FORCE, Clearance
-from server.domain.access.signatures import Signature
+from server.domain.access import cleared
+from server.domain.access.clearances import Clearance
+from server.domain.access.signatures import COUNTS, Signature
 from server.domain.identity.organizations import Organization
 from server.domain.identity.people import Person
 from server.domain.permissions import PARTNERS
 from server.domain.release.agreements import Agreement
 from server.domain.release.stages import Stage
-from server.domain.release.tiers import Tier
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,35 +29,78 @@ class Member:
     signed: bool
 
 
-def of(session: Session, stage: Stage, at: datetime) -> Sequence[Member]:
-    """Whom the stage is open to at a moment while it is open to partners, were it for each one's signature; by name."""
-    people = (
-        select(func.count())
-        .where(Person.organization_id == Organization.id, Person.role.in_(PARTNERS), Person.disabled_at.is_(None))
-        .scalar_subquery()
-    )
-    cleared = (
-        select(Organization.slug, Organization.name, people, func.max(Clearance.expires_at), Organization.id)
-        .join(Clearance, Clearance.organization_id == Organization.id)
-        .join(Tier, Tier.id == Clearance.tier_id)
-        .where(
-            ~Organization.is_lab, Organization.suspended_at.is_(None), Clearance.model_id == stage.model_id, IN_FORCE,
-            Clearance.starts_at <= at, Clearance.expires_at > at, Tier.rank >= stage.tier.rank,
-        )
-        .group_by(Organization.id, Organization.slug, Organization.name)
-        .order_by(Organization.name)
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Cleared organizations with and without the signature that the stage requires."""
+
+    signed: int
+    unsigned: int
+
+
+def counts(session: Session, stage: Stage, at: datetime) -> Counts:
+    """How many organizations the stage is open to at a moment while it is open to partners."""
+    counting = case((_is_signed(stage, cleared.ORGANIZATION), 1)).label("signed")  # else NULL, which is not counted
+    found = cleared.organizations(stage.model_id, stage.tier.rank, at).add_columns(counting).subquery()
+    query = select(func.count(), func.count(found.c.signed)).select_from(found)
+    organizations, signed = session.execute(query).one()
+    return Counts(signed, organizations - signed)
+
+
+def people(session: Session, stage: Stage, at: datetime) -> int:
+    """How many people could download from it then, of those that have signed."""
+    signed = cleared.organizations(stage.model_id, stage.tier.rank, at)
+    found = signed.where(_is_signed(stage, cleared.ORGANIZATION)).subquery()
+    return int(session.scalar(select(func.sum(_people(found.c.organization_id)))) or 0)
+
+
+def of(
+    session: Session, stage: Stage, at: datetime, *, signed: bool | None = None, at_most: int | None = None
+) -> Sequence[Member]:
+    """Whom the stage is open to at a moment while it is open to partners, were it for each one's signature; by name.
+
+    signed: only those that have it, or that lack it. at_most: no more than so many, whichever are found first.
+    """
+    conditions = cleared.conditions(stage.model_id, stage.tier.rank, at)
+    some = select(cleared.ORGANIZATION).where(*conditions).distinct()
+    if signed is not None:
+        is_signed = _is_signed(stage, cleared.ORGANIZATION)
+        some = some.where(is_signed if signed else ~is_signed)
+    if at_most is not None:
+        some = some.limit(at_most)
+    until = select(func.max(Clearance.expires_at)).where(*conditions, Clearance.organization_id == Organization.id)
+    shown = (
+        Organization.slug, Organization.name, _people(Organization.id),
+        until.correlate(Organization).scalar_subquery(), _is_signed(stage, Organization.id),
     )  # fmt: skip
-    signed = _signed(session, stage)
+    query = select(*shown).where(Organization.id.in_(select(some.subquery().c.organization_id)))
     return [
-        Member(slug, name, count, until, stage.agreement_id is None or key in signed)
-        for slug, name, count, until, key in session.execute(cleared)
+        Member(slug, name, people, ends_at, bool(has))
+        for slug, name, people, ends_at, has in session.execute(query.order_by(Organization.name))
     ]
 
 
-def _signed(session: Session, stage: Stage) -> set[int]:
-    """Whose signature of the current version of its agreement is in force."""
-    query = select(Signature.organization_id).join(Agreement, Agreement.current_version_id == Signature.version_id)
-    in_force = query.where(
-        Agreement.id == stage.agreement_id, Signature.countersigned_at.is_not(None), Signature.ended_at.is_(None)
+def lacks_signature(session: Session, stage: Stage, organization: Organization, at: datetime) -> bool:
+    """Whether an organization is cleared for the stage, and would be refused until it signs."""
+    of_it = Clearance.organization_id == organization.id
+    conditions = (*cleared.conditions(stage.model_id, stage.tier.rank, at), of_it)
+    query = select(Clearance.id).where(*conditions, ~_is_signed(stage, Clearance.organization_id))
+    return session.scalar(query.limit(1)) is not None
+
+
+def _people(organization_id: Any) -> Any:
+    """How many of it could download."""
+    query = select(func.count()).where(
+        Person.organization_id == organization_id, Person.role.in_(PARTNERS), Person.disabled_at.is_(None)
     )
-    return set(session.scalars(in_force))
+    return query.scalar_subquery()
+
+
+def _is_signed(stage: Stage, organization_id: Any) -> ColumnElement[bool]:
+    """Whether its signature of the current version of the agreement is in force, or there is nothing to sign."""
+    if stage.agreement_id is None:
+        return true()
+    version = select(Agreement.current_version_id).where(Agreement.id == stage.agreement_id).scalar_subquery()
+    signature = select(Signature.id).where(
+        Signature.version_id == version, Signature.organization_id == organization_id, COUNTS
+    )
+    return signature.exists()

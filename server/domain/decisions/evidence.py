@@ -20,13 +20,13 @@ from server.domain.release.stages import Stage
 
 def gathered(session: Session, stage: Stage, findings: Sequence[int], at: datetime) -> str:
     """As JSON, in the form in which it is kept and hashed. findings: those that the decision names."""
-    members = audience.of(session, stage, at)
+    cleared = audience.counts(session, stage, at)
     found = {
         "at": dates.rfc3339(at),
         "ladder": _ladder(session, stage),
         "findings": _findings(session, findings),
-        "organizations_with_access": sum(one.signed for one in members),
-        "organizations_cleared": len(members),
+        "organizations_with_access": cleared.signed,
+        "organizations_cleared": cleared.signed + cleared.unsigned,
         "reports": len(reported.reports(session, stage.id)),
         "reports_at_least": stage.reports_at_least,
         **asdict(stage_totals.of(session, stage.full_name)),

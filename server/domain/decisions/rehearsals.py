@@ -20,8 +20,24 @@ from server.domain.release import stages
 from server.domain.release.stages import MOVES, OPENING, Stage, StageState
 from server.domain.resources import Resources
 
+PEOPLE_COUNTED_OF = 1000  # organizations, where not all are named
 REMINDED_AT_MOST_EVERY = timedelta(days=1)
 _HEIGHT = {StageState.WITHDRAWN: -1, StageState.PLANNED: 0, StageState.PARTNERS: 1, StageState.PUBLIC: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Concerned:
+    """Organizations that a move concerns: how many, and some of them, or all, by name.
+
+    people: how many could download; None where there are too many organizations to count them on a page.
+    """
+
+    count: int = 0
+    people: int | None = 0
+    named: Sequence[Member] = ()
+
+
+NOBODY = Concerned()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,38 +53,50 @@ class Rehearsal:
     before: StageState
     to: StageState
     everyone: bool
-    gains: Sequence[Member]
-    unsigned: Sequence[Member]
-    keeps: Sequence[Member]
+    gains: Concerned
+    unsigned: Concerned
+    keeps: Concerned
     out_of_order: Sequence[str]
     blocks: Sequence[str]
 
-    @property
-    def people(self) -> int:
-        """How many people could download who cannot before."""
-        return sum(one.people for one in self.gains)
-
 
 def rehearse(
-    session: Session, caller: Caller, full_name: str, to: StageState, at: datetime, considered: Collection[int] = ()
-) -> Rehearsal:
-    """For staff alone. Raises NotFound, and NotPossible for a state that the stage cannot move to."""
+    session: Session, caller: Caller, full_name: str, to: StageState, at: datetime,
+    considered: Collection[int] = (), *, named_at_most: int | None = None,
+) -> Rehearsal:  # fmt: skip
+    """For staff alone. Raises NotFound, and NotPossible for a state that the stage cannot move to.
+
+    named_at_most: of those whom it concerns, so many are named at the most, and all are counted.
+    """
     caller.require(Permission.DECISION_READ)
     stage = stages.find(session, caller, full_name)
     before = StageState(stage.state)
     if to not in MOVES[before]:
         raise NotPossible(f"{stage.full_name} is {before} and cannot move to {to}.")
-    members = audience.of(session, stage, at)
-    signed, unsigned = [one for one in members if one.signed], [one for one in members if not one.signed]
     is_opening, to_partners = (before, to) in OPENING, to is StageState.PARTNERS
+    signed, unsigned = _concerned(session, stage, at, named_at_most) if to_partners else (NOBODY, NOBODY)
     return Rehearsal(
         stage=stage.full_name, before=before, to=to, everyone=to is StageState.PUBLIC,
-        gains=signed if is_opening and to_partners else [],
-        unsigned=unsigned if to_partners else [],
-        keeps=signed if to_partners and not is_opening else [],
+        gains=signed if is_opening else NOBODY, unsigned=unsigned, keeps=NOBODY if is_opening else signed,
         out_of_order=_out_of_order(session, stage, to) if is_opening else [],
         blocks=blockers.of_move(session, stage, before, to, considered),
     )  # fmt: skip
+
+
+def _concerned(session: Session, stage: Stage, at: datetime, at_most: int | None) -> tuple[Concerned, Concerned]:
+    """The cleared that have signed, and those that have not. Where all can be named, one look is enough."""
+    found = audience.of(session, stage, at, at_most=None if at_most is None else at_most + 1)
+    signed, unsigned = [one for one in found if one.signed], [one for one in found if not one.signed]
+    if at_most is None or len(found) <= at_most:
+        return Concerned(len(signed), sum(one.people for one in signed), signed), Concerned(len(unsigned), 0, unsigned)
+    counts = audience.counts(session, stage, at)
+    people = audience.people(session, stage, at) if counts.signed <= PEOPLE_COUNTED_OF else None
+    named = [
+        some[:at_most] if len(some) >= min(count, at_most)
+        else audience.of(session, stage, at, signed=is_signed, at_most=min(count, at_most))
+        for is_signed, some, count in ((True, signed, counts.signed), (False, unsigned, counts.unsigned))
+    ]  # fmt: skip
+    return Concerned(counts.signed, people, named[0]), Concerned(counts.unsigned, 0, named[1])
 
 
 def remind(use: Resources, caller: Caller, full_name: str, organization: str) -> None:
@@ -78,8 +106,7 @@ def remind(use: Resources, caller: Caller, full_name: str, organization: str) ->
         stage = stages.get(session, full_name)
         partner = organizations.get(session, organization, lock=True)  # two who remind at once send one mail
         at = use.clock()
-        lacking = {one.slug for one in audience.of(session, stage, at) if not one.signed}
-        if stage.agreement is None or partner.slug not in lacking:
+        if stage.agreement is None or not audience.lacks_signature(session, stage, partner, at):
             raise NotFound(f"{partner.name} has nothing left to sign for {stage.full_name}.")
         owners = session.scalars(
             select(Person).where(

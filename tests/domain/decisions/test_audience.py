@@ -2,18 +2,35 @@
 
 from datetime import timedelta
 
+from sqlalchemy import select
+
 from server.domain.access import clearances, signatures
 from server.domain.decisions import audience
+from server.domain.decisions.audience import Counts
 from server.domain.identity import people
+from server.domain.identity.organizations import Organization
 from server.domain.permissions import Role
 from server.domain.release import agreements, holds, stages
 from tests.world import World
 
 
 def cleared(world: World, stage: str = "gpt-2/774M") -> list[tuple[str, int, bool]]:
-    """Slug, people who could, and whether it signed."""
+    """Slug, people who could, and whether it signed. What is counted is what is listed, whole and in parts."""
     with world.use.database.reading() as session:
-        found = audience.of(session, stages.get(session, stage), world.clock())
+        about, at = stages.get(session, stage), world.clock()
+        found = audience.of(session, about, at)
+        signed, unsigned = ([one for one in found if one.signed is wanted] for wanted in (True, False))
+        assert audience.counts(session, about, at) == Counts(len(signed), len(unsigned))
+        assert audience.people(session, about, at) == sum(one.people for one in signed)
+        for part, wanted in ((signed, True), (unsigned, False)):
+            assert audience.of(session, about, at, signed=wanted) == part
+            some = audience.of(session, about, at, signed=wanted, at_most=1)
+            assert len(some) == min(1, len(part))
+            assert all(one in part for one in some)
+        lacking = {one.slug for one in unsigned}
+        for organization in session.scalars(select(Organization)):
+            lacks = audience.lacks_signature(session, about, organization, at)
+            assert lacks is (organization.slug in lacking), organization.slug
         return [(one.slug, one.people, one.signed) for one in found]
 
 

@@ -5,29 +5,61 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
+from server.domain.access import clearances
 from server.domain.decisions import rehearsals
-from server.domain.decisions.rehearsals import Rehearsal
+from server.domain.decisions.rehearsals import NOBODY, Rehearsal
 from server.domain.errors import NotFound, NotPermitted, NotPossible
+from server.domain.identity import organizations
 from server.domain.mail.mails import Mail
 from server.domain.release import holds
 from server.domain.release.stages import StageState
+from server.web.portal.admin import moves
+from tests.visits import words
 from tests.world import World
 
 PARTNERS, PUBLIC = StageState.PARTNERS, StageState.PUBLIC
 
 
-def rehearse(world: World, stage: str, to: StageState, by: str = "auditor") -> Rehearsal:
+def rehearse(
+    world: World, stage: str, to: StageState, by: str = "auditor", named_at_most: int | None = None
+) -> Rehearsal:
     with world.use.database.reading() as session:
-        return rehearsals.rehearse(session, world.person(by), stage, to, world.clock())
+        return rehearsals.rehearse(session, world.person(by), stage, to, world.clock(), named_at_most=named_at_most)
 
 
 def test_opening_to_partners_names_who_gains_and_who_lacks_a_signature(world: World) -> None:
     """By organization, with how many people; and nothing has happened."""
     found = rehearse(world, "gpt-2/1558M", PARTNERS)
-    assert ([one.slug for one in found.gains], found.people) == (["aurora-institute"], 1)
-    assert [one.slug for one in found.unsigned] == ["birch-university"]
+    assert ([one.slug for one in found.gains.named], found.gains.people) == (["aurora-institute"], 1)
+    assert [one.slug for one in found.unsigned.named] == ["birch-university"]
     assert (found.everyone, found.out_of_order, found.blocks) == (False, [], [])
     assert world.records("decision.execute")[-1]["on"] != "gpt-2/1558M"
+
+
+def test_of_many_only_some_are_named_and_all_are_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many of each kind as are asked for; people of no more organizations than a page can count."""
+    until = world.clock() + timedelta(days=30)
+    for number in range(3):
+        slug = f"partner-{number}"
+        organizations.add(world.use, world.admin, slug, f"Partner {number}")
+        made = clearances.propose(
+            world.use, world.admin, slug, "gpt-2", "research", expires_at=until, purpose="A study."
+        )
+        clearances.approve(world.use, world.admin2, made.id)
+    whole = rehearse(world, "gpt-2/1558M", PARTNERS)
+    assert (whole.gains.count, whole.gains.people, whole.unsigned.count) == (1, 1, 4)
+    for at_most, named in ((10, 4), (5, 4), (4, 4), (3, 3), (2, 2), (1, 1)):
+        found = rehearse(world, "gpt-2/1558M", PARTNERS, named_at_most=at_most)
+        assert found.gains == whole.gains
+        assert (found.unsigned.count, len(found.unsigned.named)) == (4, named)
+        assert {one.slug for one in found.unsigned.named} <= {one.slug for one in whole.unsigned.named}
+    monkeypatch.setattr(rehearsals, "PEOPLE_COUNTED_OF", 0)
+    assert rehearse(world, "gpt-2/1558M", PARTNERS, named_at_most=1).gains.people is None
+    assert rehearse(world, "gpt-2/1558M", PARTNERS).gains.people == 1
+    monkeypatch.setattr(moves, "NAMED", 1)
+    page = words(world.visit("admin").get("/admin/stages/gpt-2/1558M/move/partners"))
+    assert "1 organization. Aurora Institute , 1 person" in page
+    assert "And 3 more" in page
 
 
 def test_opening_to_everyone_says_so_and_what_it_overtakes(world: World) -> None:
@@ -43,7 +75,7 @@ def test_going_back_names_who_keeps_access(world: World) -> None:
     """Nobody gains, nothing is overtaken, and nothing forbids it."""
     holds.place(world.use, world.admin, "gpt-2", "Wait.")
     found = rehearse(world, "gpt-2/124M", PARTNERS)
-    assert ([one.slug for one in found.keeps], found.gains) == (["aurora-institute"], [])
+    assert ([one.slug for one in found.keeps.named], found.gains) == (["aurora-institute"], NOBODY)
     assert (found.out_of_order, found.blocks) == ([], [])
 
 

@@ -25,6 +25,7 @@ from server.web.portal.kit.forms import Form, carried_out, long_text, status, te
 from server.web.portal.kit.rendering import done, render
 
 bp = Blueprint("admin_moves", __name__, url_prefix="/admin/stages/<model>/<stage>/move")
+NAMED = 50  # organizations, of each kind; the command names all
 OFFERED = Slice(100)  # findings: the newest
 HAPPENS = {
     StageState.PARTNERS: "Partners with a clearance and a signature can download it.",
@@ -125,7 +126,7 @@ def _rehearsed(session: Session, caller: Caller, name: str, to: str) -> tuple[St
     """Raises NotFound for a stage or a state that there is not, NotPossible where it cannot move there now."""
     if to not in set(HAPPENS):
         raise NotFound("There is no such state.")
-    rehearsal = rehearsals.rehearse(session, caller, name, StageState(to), resources().clock())
+    rehearsal = rehearsals.rehearse(session, caller, name, StageState(to), resources().clock(), named_at_most=NAMED)
     return stages.find(session, caller, name), rehearsal
 
 
