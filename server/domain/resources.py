@@ -1,5 +1,6 @@
 """Resources: what commands work with. Each part opens when first used, so a process opens only the keys it needs."""
 
+import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from datetime import UTC, datetime
@@ -235,7 +236,12 @@ class Resources:
         if self.database.dialect == "postgresql":
             probes["database"] = self._time_of_database
         must_answer = {"object store"} if self.settings.store_must_answer else set[str]()
-        return Outside(probes, self.clock, frozenset(must_answer))
+        return Outside(probes, self.clock, frozenset(must_answer), self.steady)
+
+    @staticmethod
+    def steady() -> float:
+        """Seconds that pass, whatever somebody sets the clock to."""
+        return time.monotonic()
 
     def claim_bucket(self) -> None:
         """Mark the bucket as this database's, unless it is marked. Raises AnotherInstance, ObjectStoreError."""

@@ -1,10 +1,12 @@
 """The outside world as issuing needs it: a store that answers and clocks that agree, looked at in the background.
 
 Signed URLs are worth nothing while the store is away, and live too long or too short where clocks differ. To ask on
-each request would have every download wait for the network: a thread asks, and a request looks at what it found.
+each request would have every download wait for the network: a thread asks, and a request looks at what it found. If our
+clock jumps in between, that shows at once beside the one that only ever goes on.
 """
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -39,12 +41,17 @@ class Answer:
 class Outside:
     """Knows whether the others were there, and what time it was there, when they were last asked. Safe for threads."""
 
-    def __init__(self, probes: Mapping[str, Clock], clock: Clock, must_answer: frozenset[str]) -> None:
+    def __init__(
+        self, probes: Mapping[str, Clock], clock: Clock, must_answer: frozenset[str],
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
         """probes: by the name of whom they ask; each returns that clock's time, or raises OutsideError, or OutsideFault
         for what is wrong at once.
 
-        must_answer: whose silence is a fault. A clock that differs always is one.
+        must_answer: whose silence is a fault. A clock that differs always is one. steady: seconds, which nobody sets.
         """
+        self._steady = steady
+        self._agreed: tuple[datetime, float] | None = None  # our clock and the steady one, when another last agreed
         self._probes, self._clock, self._must_answer = probes, clock, must_answer
         self._failed = dict.fromkeys(probes, 0)
         self._faults: dict[str, str] = {}
@@ -65,9 +72,17 @@ class Outside:
         self._ended.set()
 
     def require(self) -> None:
-        """Raise OutsideFault for what was found last; costs nothing and asks nobody."""
+        """Raise OutsideFault for what was found last, and for a jump of our clock since; asks nobody."""
         for fault in self._faults.values():
             raise OutsideFault(fault)
+        if self._agreed is not None:
+            ours, steady = self._agreed
+            jump = self._clock() - ours - timedelta(seconds=self._steady() - steady)
+            if abs(jump) > CLOCKS_DIFFER_AT_MOST:
+                raise OutsideFault(
+                    f"our clock has just been moved by {jump.total_seconds():.0f} s: within "
+                    f"{PROBED_EVERY_SECONDS} s it is compared with the others'"
+                )
 
     def answers(self) -> dict[str, Answer]:
         """What came of the newest probe of each who was asked so far."""
@@ -106,4 +121,5 @@ class Outside:
         self._ahead[name] = 0.0 if differ < timedelta(0) else ahead.total_seconds()
         if differ > CLOCKS_DIFFER_AT_MOST:
             return f"our clock and the {name}'s differ by {differ.total_seconds():.0f} s: run an NTP client on both"
+        self._agreed = self._clock(), self._steady()
         return None

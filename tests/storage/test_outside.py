@@ -75,6 +75,54 @@ def test_a_clock_that_differs_stops_issuing(other: Other, seconds: int) -> None:
         outside.require()
 
 
+class Moved:
+    """Our clock, which somebody sets, and the steady one beside it."""
+
+    def __init__(self) -> None:
+        self.passed, self.jumped = 0.0, timedelta(0)
+
+    def __call__(self) -> datetime:
+        return NOW + timedelta(seconds=self.passed) + self.jumped
+
+    def steady(self) -> float:
+        return 1000 + self.passed
+
+
+@pytest.mark.parametrize("seconds", [-86400, -61, 61, 3600])
+def test_a_clock_that_jumps_between_two_looks_stops_issuing_at_once(other: Other, seconds: int) -> None:
+    """Time that passes is no jump, however much. It is over once the clock is right, or the others have come along."""
+    ours = Moved()
+    outside = Outside({"object store": other}, ours, frozenset(), ours.steady)
+    ours.jumped = timedelta(seconds=seconds)
+    outside.require()  # nobody has agreed with it yet
+    ours.jumped = timedelta(0)
+    outside.look()
+    ours.passed = 7200
+    outside.require()
+    ours.jumped = timedelta(seconds=seconds)
+    with pytest.raises(OutsideFault, match=f"our clock has just been moved by {seconds} s: within 15 s"):
+        outside.require()
+    other.answers = False
+    outside.look()  # nobody to compare it with
+    with pytest.raises(OutsideFault, match="has just been moved"):
+        outside.require()
+    ours.jumped = timedelta(0)
+    outside.require()
+    ours.jumped, other.answers = timedelta(seconds=seconds), True
+    other.ahead = timedelta(seconds=ours.passed) + ours.jumped
+    outside.look()
+    outside.require()
+
+
+def test_a_jump_of_a_minute_is_as_much_as_clocks_may_differ(other: Other) -> None:
+    """What a look allows, a request allows too."""
+    ours = Moved()
+    outside = Outside({"object store": other}, ours, frozenset(), ours.steady)
+    outside.look()
+    ours.jumped = timedelta(seconds=60)
+    outside.require()
+
+
 @pytest.mark.parametrize("seconds", [-61, -60, 0, 60])
 def test_a_minute_is_allowed(other: Other, seconds: int) -> None:
     """And the second that a Date does not tell."""
