@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,13 +81,18 @@ def main() -> int:
             database = stack.enter_context(postgres.started())
             url = database.create("bench")
         template = build_template(options.database, folder, url, store)
-        _publish(template, folder)
+        publish(template, folder)
         ours = stack.enter_context(served(folder, "server.wsgi:app"))
         ours.processes["worker"] = stack.enter_context(sealing(folder))
         if database is not None:
             ours.processes["database"] = database.process.pid
         hello = stack.enter_context(served(folder, "tests.bench.hello:app"))
-        cases = [*_cases(template, ours, hello, folder), *_peers(stack, store, folder)]
+        cases = _cases(template, ours, hello, folder)
+        if database is not None:
+            another = stack.enter_context(served(folder, "server.wsgi:app"))
+            token = template.example.tokens["cleared"]
+            cases.append(_case("ours by two instances, 1 files", [ours, another], token, folder / "body-1.json"))
+        cases += _peers(stack, store, folder)
         outcomes = measure.interleave(cases, rounds=options.rounds, seconds=options.seconds, between=_drain)
         own = [outcome for name, outcome in outcomes.items() if name.startswith("ours")]
         answered = sum(sum(turn.figures["requests"] for turn in outcome.turns) for outcome in own)
@@ -133,7 +138,7 @@ def sealing(folder: Path) -> Iterator[int]:
         process.wait(30)
 
 
-def _publish(template: Template, folder: Path) -> None:
+def publish(template: Template, folder: Path) -> None:
     """A stage with a checkpoint of 1,000 small files, open to the cleared partner."""
     use = Resources(template.settings)
     callers = {
@@ -159,8 +164,8 @@ def _cases(template: Template, ours: Served, hello: Served, folder: Path) -> lis
         body = folder / f"body-{files}.json"
         paths = [f"shard-{number:05}.json" for number in range(files)]
         body.write_text(json.dumps({"stage": STAGE} | ({"paths": paths} if files < max(FILES) else {})))
-        cases.append(_case(f"ours, {files} files", ours, token, body))
-    cases.insert(0, _case(FLOOR, hello, token, folder / "body-1.json"))
+        cases.append(_case(f"ours, {files} files", [ours], token, body))
+    cases.insert(0, _case(FLOOR, [hello], token, folder / "body-1.json"))
     return cases
 
 
@@ -173,36 +178,57 @@ def _peers(stack: ExitStack, store: EmbeddedStore, folder: Path) -> Iterator[mea
             body = folder / f"giftless-{files}.json"
             body.write_text(giftless.body(files))
             yield _case(
-                f"{name}, {files} files", Served(port, {"web": process.pid}), "none", body,
+                f"{name}, {files} files", [Served(port, {"web": process.pid})], "none", body,
                 url=giftless.address(port), media_type=giftless.MEDIA_TYPE,
             )  # fmt: skip
 
 
 def _case(
-    name: str, served: Served, token: str, body: Path, *, url: str | None = None, media_type: str = "application/json"
+    name: str, served: Sequence[Served], token: str, body: Path, *,
+    url: str | None = None, media_type: str = "application/json",
 ) -> measure.Case:  # fmt: skip
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", "--timeout", "60s", "-s", str(HERE / "issue.lua")]
-    url = url or f"http://127.0.0.1:{served.port}/api/v1/downloads"
+    """Servers that share the connections, each by a load of its own."""
+    command = ["wrk", "-t1", f"-c{CONNECTIONS // len(served)}", "--timeout", "60s", "-s", str(HERE / "issue.lua")]
+    urls = [url or f"http://127.0.0.1:{each.port}/api/v1/downloads" for each in served]
 
     def turn(seconds: float) -> measure.Turn:
-        before = served.cpu_seconds()
-        done = subprocess.run(
-            [*command, f"-d{max(1, round(seconds))}s", url, "--", token, str(body), media_type],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        line = next(line for line in done.stdout.splitlines() if line.startswith("RESULT "))
-        result = json.loads(line.removeprefix("RESULT "))
-        if result["errors"]:
-            raise RuntimeError(f"{name}: {result['errors']} answers were not 2xx")
-        used = {what: now - before[what] for what, now in served.cpu_seconds().items()}
-        figures = {"p50_ms": result["p50_ms"], "p99_ms": result["p99_ms"], "requests": result["requests"]}
-        figures |= {what: used.get(what, 0.0) / max(1, result["requests"]) * 1000 for what in PROCESSES}
+        before = _cpu_seconds(served)
+        limits = [f"-d{max(1, round(seconds))}s"]
+        loads = [
+            subprocess.Popen([*command, *limits, each, "--", token, str(body), media_type], stdout=subprocess.PIPE)
+            for each in urls
+        ]
+        results = [_result(load) for load in loads]
+        if errors := sum(result["errors"] for result in results):
+            raise RuntimeError(f"{name}: {errors} answers were not 2xx")
+        used = {what: now - before[what] for what, now in _cpu_seconds(served).items()}
+        requests = sum(result["requests"] for result in results)
+        figures = {"requests": requests} | {
+            percentile: max(result[percentile] for result in results) for percentile in ("p50_ms", "p99_ms")
+        }
+        figures |= {what: used.get(what, 0.0) / max(1, requests) * 1000 for what in PROCESSES}
         figures["cpu_ms"] = sum(figures[what] for what in PROCESSES)
-        return measure.Turn(result["requests"] / result["seconds"], sum(used.values()), figures)
+        rate = sum(result["requests"] / result["seconds"] for result in results)
+        return measure.Turn(rate, sum(used.values()), figures)
 
     return measure.Case(name, turn)
+
+
+def _cpu_seconds(served: Sequence[Served]) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for each in served:
+        for what, seconds in each.cpu_seconds().items():
+            total[what] = total.get(what, 0.0) + seconds
+    return total
+
+
+def _result(load: "subprocess.Popen[bytes]") -> dict[str, float]:
+    told, _ = load.communicate()
+    if load.returncode != 0:
+        raise RuntimeError(f"wrk ended with {load.returncode}")
+    line = next(line for line in told.decode().splitlines() if line.startswith("RESULT "))
+    found: dict[str, float] = json.loads(line.removeprefix("RESULT "))
+    return found
 
 
 def _drain() -> None:

@@ -100,7 +100,7 @@ def in_process(name: str, work: Callable[[], int]) -> Case:
         cpu_start, start = time.process_time(), time.perf_counter()
         while (elapsed := time.perf_counter() - start) < seconds:
             count += work()
-        return Turn(rate=count / elapsed, cpu_seconds=time.process_time() - cpu_start)
+        return Turn(count / elapsed, time.process_time() - cpu_start, {"done": count})
 
     return Case(name, measure)
 
