@@ -16,6 +16,7 @@ from server.domain.paging import Slice
 from server.domain.permissions import Scope
 from server.domain.publish import checkpoints
 from server.domain.release import stages
+from server.log import authority
 from tests.world import World
 
 STAGE = "gpt-2/774M"
@@ -122,7 +123,7 @@ def test_who_is_counted_is_decided_in_the_transaction_that_counts(world: World) 
 
 def test_only_so_many_are_kept(sqlite_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest goes first."""
-    monkeypatch.setattr(kept_facts, "KEPT_AT_MOST", 1)
+    monkeypatch.setattr(authority, "KEPT_AT_MOST", 1)
     issue(sqlite_world)
     issuing.issue(sqlite_world.use, sqlite_world.caller("cleared"), sqlite_world.order("mini-gpt/base", paths=None))
     assert expected(sqlite_world) is None

@@ -69,7 +69,7 @@ def all_refusals() -> list[type[Refused]]:
 def test_every_refusal_says_what_happened_and_what_to_do() -> None:
     """Its docstring and its next step are sentences for a person, and its code is its name."""
     kinds = [kind for kind in all_refusals() if kind.__base__ is Refused]
-    assert len(kinds) == 25
+    assert len(kinds) == 26
     for kind in kinds:
         code = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in kind.__name__)
         assert kind.code == code.removeprefix("_")
