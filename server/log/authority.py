@@ -77,6 +77,15 @@ def hold(session: Session) -> str:
     return current(session)
 
 
+def hold_alone(session: Session) -> None:
+    """Wait until nobody appends under the generation, and keep all from it until the transaction ends.
+
+    For who then locks what an entry needs, such as its log: taken in the other order, the two wait for each other.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(_ALONE)
+
+
 def current(session: Session) -> str:
     """The generation that what this session reads is under. Raises NoLog."""
     row = _CURRENT.first(session)
@@ -108,6 +117,7 @@ def append_under(
 
 
 _SHARE = select(func.pg_advisory_xact_lock_shared(literal_column(str(LOCK))))
+_ALONE = select(func.pg_advisory_xact_lock(literal_column(str(LOCK))))
 _THE_GENERATION = select(Authority.generation).where(Authority.id == 1)
 GENERATION = _THE_GENERATION.scalar_subquery().label("generation")  # for a select of what is then kept under it
 _CURRENT = Statement(_THE_GENERATION, _Generation)

@@ -21,7 +21,7 @@ from server.domain.entry_kinds import EntryKind
 from server.domain.errors import NotPossible
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
-from server.log import anchors, archived, verification
+from server.log import anchors, archived, authority, verification
 from server.log.anchors import BehindAnchor
 from server.log.entries import Log, LogEntry
 from server.log.notes import NotAKey, VerifierKey
@@ -127,6 +127,7 @@ def resume(use: Resources, caller: Caller, because: str, progress: Progress = la
 
 def locked(session: Session) -> Log:
     """The log that is appended to now, kept from all who append or seal until the transaction ends."""
+    authority.hold_alone(session)
     log = session.get_one(Log, logs.current(session).id, with_for_update=True, populate_existing=True)
     if log.closed_at is not None:
         raise NotPossible("The log has just been closed.", next_step="Check `weightgate-server log status` first.")

@@ -8,13 +8,15 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import make_url, select
+from sqlalchemy import make_url, select, text
+from sqlalchemy.orm import Session
 
 from server.domain.audit import erasure, heartbeat, log_status, logs, rotation, sealer, verifying
 from server.domain.downloads import issuing
@@ -315,6 +317,45 @@ def test_nothing_is_lost_while_many_ask(world: World) -> None:
     assert len(subjects[0]) >= 20
     assert len(subjects[1]) >= 20
     assert world.faults() == []
+
+
+def test_a_rotation_and_a_download_do_not_wait_for_each_other(
+    postgresql_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A download takes the generation and then the log's row; so does a rotation, though it needs them otherwise."""
+    world, locked = postgresql_world, verifying.locked
+    give_own_keys(world)
+    issuing.issue(world.use, world.caller("cleared"), world.order())
+    downloads: list[Future[issuing.Download]] = []
+    with contextlib.closing(Resources(world.settings, world.clock)) as other, ThreadPoolExecutor(1) as pool:
+
+        def then_one_asks(session: Session) -> Log:
+            log = locked(session)
+            downloads.append(pool.submit(issuing.issue, other, world.caller("cleared"), world.order()))
+            until_one_waits(world.use)
+            return log
+
+        monkeypatch.setattr(verifying, "locked", then_one_asks)
+        rotated(world)
+        assert [each.result().stage for each in downloads] == ["gpt-2/774M"]
+    monkeypatch.undo()
+    world.seal()
+    assert world.faults() == []
+
+
+def until_one_waits(use: Resources) -> None:
+    """Until a connection waits for a lock."""
+    for _ in range(1000):
+        with use.database.reading() as session:
+            if session.scalars(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).one() > 0:
+                return
+        time.sleep(0.01)
+    raise AssertionError("nobody waits")
+
+
+@pytest.fixture
+def postgresql_world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    yield from copied_world(request, tmp_path, "postgresql")
 
 
 @pytest.fixture
