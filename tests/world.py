@@ -115,7 +115,7 @@ SIGNERS: dict[tuple[str, str | None], S3Signer] = {}
 class WatchedResources(Resources):
     """Resources whose signer is watched. Where a test moves the clock, time has passed."""
 
-    def steady(self) -> float:  # type: ignore[override]  # it needs to know which clock
+    def steady(self) -> float:
         return self.clock().timestamp()
 
     @cached_property

@@ -17,14 +17,7 @@ from server.domain.meters import POOL_SIZE, POOL_USED, Meters, ProcessMeters
 from server.log.notes import Signer, VerifierKey
 from server.log.replica import LogReading
 from server.settings import Settings
-from server.storage import (
-    cloudfront_keys,
-    keys,
-    meter_files,
-    role_credentials,
-    signing_check,
-    signing_check_cloudfront,
-)
+from server.storage import cloudfront_keys, keys, meter_files, role_credentials, signing_check, signing_check_cloudfront
 from server.storage.anchor_bucket import AnchorBucket
 from server.storage.attachments import AttachmentObjects
 from server.storage.bucket_policy import BucketPolicy
@@ -69,6 +62,8 @@ class OtherSchema(Exception):
 
 class Resources:
     """One instance's settings, database, keys and store. Safe to share between threads."""
+
+    steady = staticmethod(time.monotonic)  # seconds that pass, whatever somebody sets the clock to
 
     def __init__(self, settings: Settings, clock: Clock = utc_now) -> None:
         self.settings = settings
@@ -237,11 +232,6 @@ class Resources:
             probes["database"] = self._time_of_database
         must_answer = {"object store"} if self.settings.store_must_answer else set[str]()
         return Outside(probes, self.clock, frozenset(must_answer), self.steady)
-
-    @staticmethod
-    def steady() -> float:
-        """Seconds that pass, whatever somebody sets the clock to."""
-        return time.monotonic()
 
     def claim_bucket(self) -> None:
         """Mark the bucket as this database's, unless it is marked. Raises AnotherInstance, ObjectStoreError."""
