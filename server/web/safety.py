@@ -30,8 +30,7 @@ class HardenedAnswers:
         self._always = [(name, value, name.lower()) for name, value in always.items()]
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        # Ours, never the client's: it joins answers, refusals and messages, so nobody else may choose it.
-        request_id = environ[_REQUEST_ID] = secrets.token_hex(8)
+        request_id = environ[_REQUEST_ID] = _new_id()
 
         def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
             chosen = {name.lower() for name, _ in headers}
@@ -49,4 +48,9 @@ def register(app: Flask, use: Resources) -> None:
 
 
 def _begin() -> None:
-    g.request_id = request.environ[_REQUEST_ID]
+    g.request_id = request.environ.get(_REQUEST_ID) or _new_id()  # without one where nothing is answered
+
+
+def _new_id() -> str:
+    """Ours, never the client's: it joins answers, refusals and messages, so nobody else may choose it."""
+    return secrets.token_hex(8)
