@@ -49,7 +49,7 @@ prepare: install
 
 test: install ## Lint, then run every test; installs what they need
 	$(MAKE) --jobs 2 --output-sync=target lint prepare
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 faults: prepare ## Run the long fault tests
 	$(BIN)/pytest -m fault --override-ini addopts="-ra --strict-markers --import-mode=importlib" tests
