@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from server.domain.audit.months import Keeper
 from server.domain.delivery import statistics
 from server.domain.downloads import issuing
 from server.domain.downloads.issuing import Download
-from server.log.entries import LogEntry
+from server.log.archived import Places
+from server.log.entries import Log, LogEntry
 from server.storage.log_bucket import LogBucket
 from tests.own_keys import give_own_keys
 from tests.own_store import own_bucket
@@ -66,3 +68,18 @@ def copied(bucket: LogBucket, to: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         bucket.download(key, path)
     return to
+
+
+def forged(world: World, month: str = "") -> dict[str, Any]:
+    """A record of the right form that tells of an archive which never was; of this month's, or another's."""
+    entry, month = world.entries("download")[0], month or f"{world.clock():%Y-%m}"
+    with world.use.database.reading() as session:
+        origin = session.get_one(Log, entry.log_id).origin
+    places = Places()
+    places.take(entry.leaf_index or 0)
+    return {
+        "actor": {"via": "cli", "person": world.admin.person, "organization": world.admin.organization},
+        "month": month, "file": f"year={month[:4]}/month={month[5:]}/{'0' * 32}.parquet", "sha256": "0" * 64,
+        "size_bytes": 1, "entries": 1, "kinds": ["download"], "because": "A test.",
+        "records": [{"log": origin} | asdict(places.records) | {"sha256": "0" * 64}],
+    }  # fmt: skip

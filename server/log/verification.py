@@ -13,7 +13,7 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from server.log import heads, tiles, tree
-from server.log.archived import ArchivedMonths
+from server.log.archived import ArchivedMonths, ArchivedPlaces
 from server.log.entries import SALT_BYTES, Log, LogEntry, commitment_of, name_of
 from server.log.notes import VerifierKey
 from server.log.row_order import RowOrder
@@ -75,9 +75,11 @@ def verify(session: Session, log: Log, key: VerifierKey, progress: Progress = la
         yield from _root_fault(waiting.pop(0), tree.EMPTY_ROOT)
     order = RowOrder(one_writer=session.get_bind().dialect.name == "sqlite")
     archived = ArchivedMonths(session)
+    places = ArchivedPlaces(archived.known, log.origin)
     for first, rows in _tiles_of_rows(session, log.id, size):
         for row in rows:
-            if (fault := _entry_fault(session, row, archived)) is not None:
+            places.take(row)
+            if (fault := _entry_fault(session, log.id, row, archived)) is not None:
                 yield fault
         leaves, begin = tree.leaf_hashes(row.commitment for row in rows), 0
         while waiting and first + begin < waiting[0].size <= first + len(rows):
@@ -93,6 +95,8 @@ def verify(session: Session, log: Log, key: VerifierKey, progress: Progress = la
             yield from _level0_fault(session, log.id, first // tiles.WIDTH, b"".join(leaves))
         progress(first + len(rows), size)
     progress(size, size)
+    for month in places.differing():
+        yield Fault(f"archive of {month}", "the downloads of that month are not those that were archived")
     yield from _upper_tile_faults(session, log.id, size)
     yield from _stray_faults(session, log.id, size)
     yield from _tail_faults(session, log.id)
@@ -178,7 +182,7 @@ def tile_fault(session: Session, log_id: int, number: int, size: int) -> Fault |
     first = number * tiles.WIDTH
     rows, archived = _OF_TILE.all(session, log_id=log_id, first=first, end=first + tiles.WIDTH), ArchivedMonths(session)
     for row in rows:
-        if (fault := _entry_fault(session, row, archived)) is not None:
+        if (fault := _entry_fault(session, log_id, row, archived)) is not None:
             return fault
     hashes = b"".join(tree.leaf_hash(row.commitment) for row in rows)
     if len(rows) < min(tiles.WIDTH, size - first):
@@ -202,20 +206,20 @@ def _stored_tile(session: Session, log_id: int, level: int, number: int) -> byte
         return b""
 
 
-def _entry_fault(session: Session, row: AnyRow, archived: ArchivedMonths) -> Fault | None:
+def _entry_fault(session: Session, log_id: int, row: AnyRow, archived: ArchivedMonths) -> Fault | None:
     """What is wrong with a sealed entry's record, if anything; it may be empty when the log says why."""
     if commitment_of(row.salt, row.record) == row.commitment:
         return column_fault(row)
     if not row.record and not row.salt:
         return (
             None
-            if _is_erased(session, row.id)
+            if is_erasure_told(session, row.id)
             else Fault(name_of(row.id, row.leaf_index), "it was erased without an entry that records the erasure")
         )
     if not row.record and len(row.salt) == SALT_BYTES:
         return (
             None
-            if archived.covers(row.kind, row.appended_at)
+            if archived.covers(log_id, row)
             else Fault(name_of(row.id, row.leaf_index), "its record was taken away, and no entry archives its month")
         )
     return Fault(name_of(row.id, row.leaf_index), "its record or salt was changed")
@@ -239,7 +243,7 @@ def column_fault(row: AnyRow) -> Fault | None:
     return Fault(name_of(row.id, row.leaf_index), f"its {wrong} column differs from its record")
 
 
-def _is_erased(session: Session, entry_id: int) -> bool:
+def is_erasure_told(session: Session, entry_id: int) -> bool:
     """Whether a sealed entry, itself whole, tells of the erasure."""
     rows = session.execute(
         select(LogEntry.record, LogEntry.salt, LogEntry.commitment).where(

@@ -6,29 +6,30 @@ Files are read as the logs are: in the order of the tree, each once, and in boun
 import hashlib
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator
 from datetime import datetime, timedelta
+from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from server import dates
 from server.domain.audit.month import Month
 from server.domain.callers import Caller
-from server.domain.entry_kinds import EntryKind
 from server.domain.errors import NotPossible
 from server.log.archived import Archive, archives, is_archived, month_of
-from server.log.entries import LogEntry, commitment_of
+from server.log.entries import Log, LogEntry, commitment_of
 from server.storage.database import AnyRow
 from server.storage.log_bucket import LogBucket
 
 # Longer than whatever still reads a record by itself: URLs and keys of the store that still work, what access logs tell
 # late, the usage of 30 days.
 ARCHIVED_AFTER = timedelta(days=90)
-KINDS = frozenset({EntryKind.DOWNLOAD})  # the bulk of any log, and nothing else is judged by one
-ROWS_AT_ONCE = 500
+ROWS_AT_ONCE = 100  # a record of a thousand files is large
+_TYPES = {"log": "string", "leaf_index": "int64", "time": "timestamp[ms, tz=UTC]", "record": "string"}
 READ_WITH = "On the command line, --months or --from-bucket reads the files of archived months."
 OPEN_AT_MOST = 3  # at the turn of a month, machines whose clocks differ append to both
 
@@ -61,8 +62,11 @@ class ArchiveFault(Exception):
 class Source(Protocol):
     """Where the files are."""
 
-    def fetch(self, file: str, folder: Path) -> Path:
-        """Return where a file can be read; in `folder`, if it must be copied. Raises FileNotFoundError."""
+    def size_bytes(self, file: str) -> int:
+        """Raises FileNotFoundError."""
+
+    def open(self, file: str, folder: Path) -> BufferedReader:
+        """Open a file; by a copy in `folder`, if it must be copied, which is gone with it. Raises FileNotFoundError."""
 
 
 class InFolder:
@@ -71,11 +75,11 @@ class InFolder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def fetch(self, file: str, folder: Path) -> Path:  # noqa: ARG002  # nothing is copied
-        path = self._folder / file
-        if not path.is_file():
-            raise FileNotFoundError(path)
-        return path
+    def size_bytes(self, file: str) -> int:
+        return (self._folder / file).stat().st_size
+
+    def open(self, file: str, folder: Path) -> BufferedReader:  # noqa: ARG002  # nothing is copied
+        return (self._folder / file).open("rb")
 
 
 class InBucket:
@@ -84,13 +88,60 @@ class InBucket:
     def __init__(self, bucket: LogBucket) -> None:
         self._bucket = bucket
 
-    def fetch(self, file: str, folder: Path) -> Path:
+    def size_bytes(self, file: str) -> int:
+        found = self._bucket.head(f"{self._bucket.folder}{file}")
+        if found is None:
+            raise FileNotFoundError(file)
+        return found.size_bytes
+
+    def open(self, file: str, folder: Path) -> BufferedReader:
         path = folder / file.rpartition("/")[2]
+        try:
+            self.fetch(file, path)
+            return path.open("rb")
+        finally:
+            path.unlink(missing_ok=True)
+
+    def fetch(self, file: str, path: Path) -> None:
+        """Copy a file. Raises FileNotFoundError."""
         try:
             self._bucket.download(f"{self._bucket.folder}{file}", path)
         except KeyError:
             raise FileNotFoundError(file) from None
-        return path
+
+
+class NotAMonth(Exception):
+    """A file is no Parquet, or not with the columns of a month."""
+
+    def __init__(self) -> None:
+        super().__init__("it is not a Parquet file of a month")
+
+
+class _Opened:
+    """A month's rows, asked for in their order."""
+
+    def __init__(self, stream: BufferedReader, order: dict[str, int]) -> None:
+        self._stream, self._order = stream, order
+        self._rows = rows_of(stream, ["log", "leaf_index", "record"])
+        self._next: dict[str, Any] | None = None
+
+    def record_at(self, origin: str, leaf_index: int) -> bytes | None:
+        """The record at a place, empty for none; None if the file does not have the place. Raises NotAMonth."""
+        wanted = self._order[origin], leaf_index
+        self._next = self._next or next(self._rows, None)
+        while self._next is not None and self._place() < wanted:
+            self._next = next(self._rows, None)
+        if self._next is None or self._place() != wanted:
+            return None
+        return (self._next["record"] or "").encode()
+
+    def _place(self) -> tuple[int, int]:
+        row = self._next or {}
+        return self._order.get(row["log"], -1), row["leaf_index"]
+
+    def close(self) -> None:
+        self._rows.close()
+        self._stream.close()
 
 
 class ArchivedRecords:
@@ -99,38 +150,55 @@ class ArchivedRecords:
     source: None: none is read, and `notes` says how many were not.
     """
 
-    def __init__(self, known: Mapping[str, Archive], source: Source | None) -> None:
-        self._known, self._source = known, source
+    def __init__(self, session: Session, source: Source | None) -> None:
+        self._known, self._source = archives(session), source
+        self._order = {
+            origin: place for place, origin in enumerate(session.scalars(select(Log.origin).order_by(Log.id)))
+        }
         self._folder = tempfile.TemporaryDirectory(prefix="weightgate-archive-")
-        self._files: dict[str, Iterator[dict[str, Any]]] = {}
-        self._broken: set[str] = set()
+        self._files: dict[str, _Opened] = {}
+        self._broken: dict[str, ArchiveFault] = {}
+        self._told: set[tuple[str, str]] = set()
         self._unread: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._files.clear()
+        self._close_down_to(0)
         self._folder.cleanup()
 
     def read(self, origin: str, row: Emptied | LogEntry | AnyRow) -> bytes | None:
         """Return a row's record, which gives its commitment; None where it is not read.
 
-        Raises ArchiveFault: once for a file that cannot be used, and for each row whose record is not in it.
+        Raises ArchiveFault: once for each log whose records are in a file that cannot be used, since one that was
+        abandoned has none but known faults; and for each row whose record is not in its file.
         """
         month = month_of(row.appended_at)
         archive = self._known.get(month)
-        if archive is None or row.kind not in archive.kinds:
+        if archive is None or row.leaf_index is None or not archive.covers(origin, row):
             return None  # `log/verification.py` names it
-        if self._source is None or month in self._broken:
+        if self._source is None:
             self._unread[month] += 1
             return None
-        for told in self._rows(archive):
-            if told["log"] == origin and told["leaf_index"] == row.leaf_index:
-                record = (told["record"] or "").encode()
-                if commitment_of(row.salt, record) == row.commitment:
-                    return record
-                break
+        try:
+            record = self._file(archive, self._source).record_at(origin, row.leaf_index)
+        except (ArchiveFault, NotAMonth) as error:
+            self._unread[month] += 1
+            fault = (
+                ArchiveFault(f"archive of {month}", f"{archive.file}: {error}")
+                if isinstance(error, NotAMonth)
+                else error
+            )
+            self._broken[month] = fault
+            if (month, origin) in self._told:
+                return None
+            self._told.add((month, origin))
+            raise fault from None
+        if record is None:
+            raise ArchiveFault(f"entry {row.leaf_index}", f"it is not in {archive.file}")
+        if commitment_of(row.salt, record) == row.commitment:
+            return record
         raise ArchiveFault(
             f"entry {row.leaf_index}", f"its salt and its record in {archive.file} do not give its commitment"
         )
@@ -147,47 +215,63 @@ class ArchivedRecords:
             raise NotPossible(f"The record of entry {row.leaf_index} of {origin} was archived.", next_step=READ_WITH)
         return record
 
+    @property
+    def unread(self) -> int:
+        """How many records were not read."""
+        return self._unread.total()
+
     def notes(self) -> Iterator[str]:
         """What was not read."""
         for month, count in sorted(self._unread.items()):
             archive = self._known[month]
+            what = "the record of 1 download" if count == 1 else f"the records of {count} downloads"
+            were, they = ("was", "It was") if count == 1 else ("were", "They were")
             yield (
-                f"the records of {count} downloads of {month} were not read: {dates.minute(archive.archived_at)} they "
-                f"were archived in {archive.file}"
+                f"{what} of {month} {were} not read. {they} archived in {archive.file} on "
+                f"{dates.minute(archive.archived_at)}"
             )
 
-    def _rows(self, archive: Archive) -> Iterator[dict[str, Any]]:
-        """The rest of a month's rows. Raises ArchiveFault."""
+    def _file(self, archive: Archive, source: Source) -> _Opened:
+        """A month's file, with the rows that were not read. Raises ArchiveFault."""
+        if (fault := self._broken.get(archive.month)) is not None:
+            raise fault
         if archive.month not in self._files:
-            while len(self._files) >= OPEN_AT_MOST:
-                del self._files[next(iter(self._files))]
-            try:
-                self._files[archive.month] = self._opened(archive)
-            except ArchiveFault:
-                self._broken.add(archive.month)
-                self._unread[archive.month] += 1
-                raise
+            self._close_down_to(OPEN_AT_MOST - 1)
+            self._files[archive.month] = self._opened(archive, source)
         return self._files[archive.month]
 
-    def _opened(self, archive: Archive) -> Iterator[dict[str, Any]]:
-        if self._source is None:
-            raise ValueError("there is nothing to read from")
+    def _close_down_to(self, count: int) -> None:
+        while len(self._files) > count:
+            self._files.pop(next(iter(self._files))).close()
+
+    def _opened(self, archive: Archive, source: Source) -> _Opened:
+        named, other = f"archive of {archive.month}", f"{archive.file} is not the file that was archived"
         try:
-            path = self._source.fetch(archive.file, Path(self._folder.name))
-            if sha256_of(path) != archive.sha256:
-                raise ArchiveFault(f"archive of {archive.month}", f"{archive.file} is not the file that was archived")
+            if source.size_bytes(archive.file) != archive.size_bytes:  # before it fills the disk
+                raise ArchiveFault(named, other)
+            stream = source.open(archive.file, Path(self._folder.name))
         except OSError:
-            raise ArchiveFault(f"archive of {archive.month}", f"its file {archive.file} cannot be read") from None
-        return rows_of(path, ["log", "leaf_index", "record"])
+            raise ArchiveFault(named, f"its file {archive.file} cannot be read") from None
+        if hashlib.file_digest(stream, "sha256").hexdigest() != archive.sha256:
+            stream.close()
+            raise ArchiveFault(named, other)
+        stream.seek(0)
+        return _Opened(stream, self._order)
 
 
-def rows_of(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a month's file. Raises ValueError for what is none."""
+def rows_of(source: Path | BufferedReader, columns: list[str] | None = None) -> Generator[dict[str, Any]]:
+    """Yield the rows of a month's file. Raises NotAMonth, also in the middle."""
     import pyarrow.parquet  # 30 MB that nothing else here needs
 
-    with pyarrow.parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(ROWS_AT_ONCE, columns=columns):
-            yield from batch.to_pylist()
+    try:
+        with pyarrow.parquet.ParquetFile(source) as file:
+            types = {field.name: str(field.type) for field in file.schema_arrow}
+            if not types.items() >= _TYPES.items():
+                raise NotAMonth
+            for batch in file.iter_batches(ROWS_AT_ONCE, columns=columns):
+                yield from batch.to_pylist()
+    except (pyarrow.ArrowException, ValueError, KeyError, OSError):
+        raise NotAMonth from None
 
 
 def sha256_of(path: Path) -> str:

@@ -6,17 +6,17 @@ some at a time, so that downloads can be issued meanwhile: if it is interrupted,
 
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, false, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from server.domain import acts
 from server.domain.audit import archives, logs, months, verifying
-from server.domain.audit.archives import ARCHIVED_AFTER, KINDS
+from server.domain.audit.archives import ARCHIVED_AFTER
 from server.domain.audit.month import Month
 from server.domain.audit.months import Row
 from server.domain.callers import Caller
@@ -25,9 +25,9 @@ from server.domain.entry_kinds import EntryKind
 from server.domain.errors import NotPossible
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
-from server.log import archived, sealing
-from server.log.archived import Archive
-from server.log.entries import LogEntry, commitment_of
+from server.log import archived, sealing, verification
+from server.log.archived import KINDS, Archive, Places, Records
+from server.log.entries import Log, LogEntry, commitment_of
 from server.storage.database import AnyRow
 from server.storage.log_bucket import LogBucket
 
@@ -49,11 +49,12 @@ class Archived:
 
 @dataclass(frozen=True, slots=True)
 class _Compared:
-    """A file that has what the log has. told_of: its records are of entries that were erased since."""
+    """A file that has what the log has. records: by log; erased_since: of how many it still has the records."""
 
     path: Path
     file: str
     entries: int
+    records: dict[str, Records]
     erased_since: int = 0
 
 
@@ -78,7 +79,7 @@ def archive(
             found = _without_erased(use, bucket, month, found, Path(place))
         if before is None or before.file != found.file:
             _tell(use, caller, month, found, because, before)
-    emptied = _empty_all(use, month, progress)
+    emptied = _empty_all(use, month, found.records, progress)
     older = None if before is None or before.file == found.file else before.file
     return Archived(month, found.file, found.entries, emptied, older)
 
@@ -134,8 +135,18 @@ def _fetched(use: Resources, bucket: LogBucket, month: Month, before: Archive | 
             )
     else:
         file = before.file
+    found = _in_bucket(use, bucket, month, before, file, place / "fetched.parquet")
+    if before is not None and found.records != before.records:
+        raise NotPossible(f"The log has other downloads of {month} than were archived.", next_step=VERIFY)
+    return found
+
+
+def _in_bucket(
+    use: Resources, bucket: LogBucket, month: Month, before: Archive | None, file: str, path: Path
+) -> _Compared:
+    """A file that is in the bucket, fetched and compared with the log row by row. Raises NotPossible."""
     try:
-        path = archives.InBucket(bucket).fetch(file, place)
+        archives.InBucket(bucket).fetch(file, path)
     except FileNotFoundError:
         raise NotPossible(f"{file} is not in the bucket. Nothing was done.", next_step="Put it back.") from None
     if before is not None and archives.sha256_of(path) != before.sha256:
@@ -153,17 +164,25 @@ class _Differs(Exception):
 def _compared(use: Resources, month: Month, path: Path, file: str, *, is_known: bool) -> _Compared:
     """Raises _Differs."""
     entries = erased_since = 0
+    places, named = dict[str, Places](), months.Digest()
     with use.database.reading() as session:
         for origin, row, told in _side_by_side(session, month, path):
             entries += 1
+            named.take(origin, row.leaf_index, row.commitment, is_erased=told["salt"] is None)
+            if row.kind in KINDS:
+                places.setdefault(origin, Places()).take(row.leaf_index)
             if row.is_erased and told["record"] is not None and is_known:
+                if not verification.is_erasure_told(session, row.id):
+                    raise _Differs(f"entry {row.leaf_index} of {origin} was emptied without an entry that records it")
                 erased_since += 1
                 continue
             if months.values(origin, _whole(row, told)) | {"time": None} != told | {"time": None}:
                 raise _Differs(f"entry {row.leaf_index} of {origin}")
             if _ms(row.appended_at) != _ms(told["time"]):
                 raise _Differs(f"the time of entry {row.leaf_index} of {origin}")
-    return _Compared(path, file, entries, erased_since)
+    if file != named.file_of(month):
+        raise _Differs("its name is not that of its entries")
+    return _Compared(path, file, entries, {origin: found.records for origin, found in places.items()}, erased_since)
 
 
 def _side_by_side(session: Session, month: Month, path: Path) -> Iterator[tuple[str, AnyRow, dict[str, Any]]]:
@@ -177,8 +196,8 @@ def _side_by_side(session: Session, month: Month, path: Path) -> Iterator[tuple[
             yield origin, row, told
         if next(in_file, None) is not None:
             raise _Differs("it has more entries")
-    except (ValueError, KeyError, OSError):  # what pyarrow raises for no Parquet file, and for another one
-        raise _Differs("it is not a month of a log") from None
+    except archives.NotAMonth as error:
+        raise _Differs(str(error)) from None
 
 
 def _whole(row: AnyRow, told: dict[str, Any]) -> Row:
@@ -208,10 +227,12 @@ def _without_erased(use: Resources, bucket: LogBucket, month: Month, found: _Com
             months.write_rows(path, rows)
         except _Differs as differs:
             raise NotPossible(f"{found.file} differs from the log: {differs}.", next_step=VERIFY) from None
-    if file not in months.files_in(bucket, month):  # from a run that was interrupted
+    if file not in months.files_in(bucket, month):  # from a run that was interrupted, or put there by someone
         months.upload(bucket, file, path)
-    path = archives.InBucket(bucket).fetch(file, place)
-    return replace(found, path=path, file=file)
+    again = _in_bucket(use, bucket, month, None, file, place / "again.parquet")
+    if again.records != found.records:
+        raise NotPossible(f"The log has other downloads of {month} than were archived.", next_step=VERIFY)
+    return again
 
 
 def _tell(use: Resources, caller: Caller, month: Month, found: _Compared, because: str, before: Archive | None) -> None:
@@ -223,11 +244,13 @@ def _tell(use: Resources, caller: Caller, month: Month, found: _Compared, becaus
             now = archived.archives(session).get(str(month))
             if (now and now.file) != (before and before.file):
                 raise NotPossible(f"Someone else has just archived {month}.", next_step="Check `log verify`.")
+            _require_compared(_counts(session, *_downloads_of(month)), month, found.records)
             at = owner.clock()
             record = {
                 "actor": caller.as_record(), "month": str(month), "file": found.file, "because": because,
                 "sha256": archives.sha256_of(found.path), "size_bytes": found.path.stat().st_size,
                 "entries": found.entries, "kinds": sorted(KINDS),
+                "records": [{"log": origin} | asdict(one) for origin, one in sorted(found.records.items())],
             } | ({} if before is None else {"replaces": before.file})  # fmt: skip
             acts.append(session, EntryKind.LOG_ARCHIVE, at, record, log_id=log.id)
             signer = owner.log_signer(log.vkey)
@@ -237,24 +260,42 @@ def _tell(use: Resources, caller: Caller, month: Month, found: _Compared, becaus
         owner.close()
 
 
-def _empty_all(use: Resources, month: Month, progress: Progress) -> int:
-    full = (
-        LogEntry.kind.in_(KINDS), LogEntry.leaf_index.is_not(None), LogEntry.appended_at >= month.since,
-        LogEntry.appended_at < month.until, func.length(LogEntry.record) > 0,
-    )  # fmt: skip
+def _counts(session: Session, *chosen: ColumnElement[bool]) -> dict[str, int]:
+    """How many entries of each log."""
+    query = select(Log.origin, func.count().label("number")).join(LogEntry, LogEntry.log_id == Log.id).where(*chosen)
+    return {row.origin: row.number for row in session.execute(query.group_by(Log.origin))}
+
+
+def _require_compared(counts: dict[str, int], month: Month, records: dict[str, Records]) -> None:
+    if counts != {origin: one.count for origin, one in records.items()}:
+        raise NotPossible(f"The log has other downloads of {month} than were compared.", next_step=VERIFY)
+
+
+def _downloads_of(month: Month) -> tuple[ColumnElement[bool], ...]:
+    of_month = LogEntry.appended_at >= month.since, LogEntry.appended_at < month.until
+    return LogEntry.kind.in_(KINDS), LogEntry.leaf_index.is_not(None), *of_month
+
+
+def _empty_all(use: Resources, month: Month, records: dict[str, Records], progress: Progress) -> int:
+    """Empty what was compared: no download that the log has of this month since then."""
     owner = use.as_owner()
     try:
         with owner.database.reading() as session:
+            ids = {row.origin: row.id for row in session.execute(select(Log.id, Log.origin))}
+            up_to = [(LogEntry.log_id == ids[log]) & (LogEntry.leaf_index <= one.last) for log, one in records.items()]
+            compared = *_downloads_of(month), or_(false(), *up_to)
+            _require_compared(_counts(session, *compared), month, records)
+            full = *compared, func.length(LogEntry.record) > 0
             total = session.scalar(select(func.count()).select_from(LogEntry).where(*full)) or 0
         done = after = 0
         while done < total:
             with owner.database.transaction() as session:
                 some = select(LogEntry.id).where(*full, LogEntry.id > after).order_by(LogEntry.id)
-                ids = session.scalars(some.limit(EMPTIED_AT_ONCE)).all()
-                if not ids:  # erased meanwhile
+                chosen = session.scalars(some.limit(EMPTIED_AT_ONCE)).all()
+                if not chosen:  # erased meanwhile
                     break
-                _empty(session, ids)
-            done, after = done + len(ids), ids[-1]
+                _empty(session, chosen)
+            done, after = done + len(chosen), chosen[-1]
             progress(done, total)
         return done
     finally:

@@ -103,9 +103,9 @@ def _records(
     session: Session, wanted: Framework, since: datetime, until: datetime, source: Source | None
 ) -> ArchivedRecords:
     """Those of archived months. Raises NotPossible where some are wanted, and nothing gives them back."""
-    if source is None and not archives.KINDS.isdisjoint(wanted.kinds):
+    if source is None and not archived.KINDS.isdisjoint(wanted.kinds):
         archives.require_none(session, since, until)
-    return ArchivedRecords(archived.archives(session), source)
+    return ArchivedRecords(session, source)
 
 
 def server_version() -> str:

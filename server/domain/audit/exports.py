@@ -13,13 +13,13 @@ from sqlalchemy.orm import Session
 
 from server.domain import acts
 from server.domain.audit import log_entries
-from server.domain.audit.archives import KINDS, ArchivedRecords, Source, require_none
+from server.domain.audit.archives import ArchivedRecords, Source, require_none
 from server.domain.audit.log_entries import EntryFilter
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
-from server.log.archived import archives
+from server.log.archived import KINDS
 from server.log.entries import Log, LogEntry
 from server.log.notes import encode_bytes
 from server.storage.database import AnyRow
@@ -49,7 +49,7 @@ def lines(
     """
     if form == "csv":
         yield csv_line(COLUMNS)
-    with use.log_reading.newest() as session, ArchivedRecords(archives(session), source) as records:
+    with use.log_reading.newest() as session, ArchivedRecords(session, source) as records:
         if source is None:
             require_none(session, since, until)
         chosen: list[Any] = [LogEntry.leaf_index.is_not(None)]

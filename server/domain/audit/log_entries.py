@@ -90,7 +90,7 @@ def about(session: Session, caller: Caller, kinds: Collection[EntryKind], subjec
 def check(session: Session, entry: LogEntry) -> Checked:
     """Hold an entry against its log: commitment, leaf, and its place under the newest signed head."""
     log, leaf = session.get_one(Log, entry.log_id), tree.leaf_hash(entry.commitment)
-    is_emptied = not entry.record and (not entry.salt or ArchivedMonths(session).covers(entry.kind, entry.appended_at))
+    is_emptied = not entry.record and (not entry.salt or ArchivedMonths(session).covers(entry.log_id, entry))
     matches = None if is_emptied else commitment_of(entry.salt, entry.record) == entry.commitment
     try:
         proof = published.proof(session, entry)

@@ -70,6 +70,24 @@ class Written:
     digest: str
 
 
+class Digest:
+    """Of a month's entries, in the order of its file: their logs, places and commitments, and which were erased."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def take(self, origin: str, leaf_index: int, commitment: bytes, *, is_erased: bool) -> None:
+        self._digest.update(f"{origin}\n{leaf_index}\n{int(is_erased)}\n".encode() + commitment)
+
+    @property
+    def hex(self) -> str:
+        return self._digest.hexdigest()[:DIGEST_HEX]
+
+    def file_of(self, month: Month) -> str:
+        """The name of the file that has them, below the place of the months."""
+        return f"{month.folder}{self.hex}.parquet"
+
+
 def parquet_is_installed() -> bool:
     """Whether the extra `parquet` is there."""
     return find_spec("pyarrow") is not None
@@ -96,14 +114,14 @@ def write_rows(path: Path, rows: Iterable[tuple[str, AnyRow | Row]]) -> Written:
     """Write rows that are given, each with its log's origin."""
     import pyarrow.parquet  # 30 MB that nothing else here needs
 
-    count, digest = 0, hashlib.sha256()
+    count, digest = 0, Digest()
     schema = _schema()
     with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd", write_page_index=True) as writer:
         for group in _groups(_counted(rows, digest)):
             columns = [pyarrow.array([row[name] for row in group], field.type) for name, field in _named(schema)]
             writer.write_table(pyarrow.Table.from_arrays(columns, schema=schema))
             count += len(group)
-    return Written(count, digest.hexdigest()[:DIGEST_HEX])
+    return Written(count, digest.hex)
 
 
 class Keeper:
@@ -172,7 +190,10 @@ def missing(use: Resources) -> list[Month]:
 
 def file_of(session: Session, month: Month) -> str:
     """The name of the file that has the entries of a month as they are now, below the place of the months."""
-    return f"{month.folder}{_digest(session, month)}.parquet"
+    digest = Digest()
+    for _ in _counted(_rows(session, _sealed(month.since, month.until), _OF_DIGEST), digest):
+        pass
+    return digest.file_of(month)
 
 
 def files_in(bucket: LogBucket, month: Month) -> list[str]:
@@ -250,21 +271,13 @@ def _sealed(since: datetime | None, until: datetime | None) -> list[ColumnElemen
 _OF_DIGEST = (LogEntry.leaf_index, LogEntry.commitment, (func.length(LogEntry.salt) == 0).label("is_erased"))
 _ALL = (
     *_OF_DIGEST, LogEntry.appended_at, LogEntry.kind, LogEntry.person, LogEntry.stage, LogEntry.subject, LogEntry.code,
-    LogEntry.salt, LogEntry.record,
+    LogEntry.salt, LogEntry.record, LogEntry.id, LogEntry.log_id,
 )  # fmt: skip
 
 
-def _digest(session: Session, month: Month) -> str:
-    """Of the entries of a month: their logs, places and commitments, and which of them were erased."""
-    digest = hashlib.sha256()
-    for _ in _counted(_rows(session, _sealed(month.since, month.until), _OF_DIGEST), digest):
-        pass
-    return digest.hexdigest()[:DIGEST_HEX]
-
-
-def _counted(rows: Iterable[tuple[str, Any]], digest: Any) -> Iterator[tuple[str, Any]]:
+def _counted(rows: Iterable[tuple[str, Any]], digest: Digest) -> Iterator[tuple[str, Any]]:
     for origin, row in rows:
-        digest.update(f"{origin}\n{row.leaf_index}\n{int(row.is_erased)}\n".encode() + row.commitment)
+        digest.take(origin, row.leaf_index, row.commitment, is_erased=row.is_erased)
         yield origin, row
 
 

@@ -15,7 +15,6 @@ from sqlalchemy.orm import Session
 
 from server import dates
 from server.domain.audit import (
-    archives,
     columns,
     judging_access,
     judging_actors,
@@ -28,10 +27,11 @@ from server.domain.audit import (
     judging_roles,
     judging_trust,
 )
-from server.domain.audit.archives import ArchivedRecords, ArchiveFault, Emptied
+from server.domain.audit.archives import ARCHIVED_AFTER, ArchivedRecords, ArchiveFault, Emptied
 from server.domain.audit.month import Month
 from server.domain.audit.world import JudgedByNothing, Record, Rule, World
 from server.domain.entry_kinds import EntryKind
+from server.log import archived
 from server.log.entries import Log, LogEntry, name_of
 from server.log.verification import Fault, column_fault
 from server.storage.statements import Statement
@@ -53,13 +53,23 @@ def _erase(world: World, record: Record) -> Iterator[str]:
         yield "it erases an entry that is needed to verify others"
 
 
-def _archive(_: World, record: Record) -> Iterator[str]:
-    if not set(record["kinds"]) <= archives.KINDS:
+def _archive(world: World, record: Record) -> Iterator[str]:
+    if not set(record["kinds"]) <= archived.KINDS:
         yield "it archives records that are needed to verify others"
+        return
     if not record["file"].startswith(Month.parse(record["month"]).folder):
         yield "it archives a month in the file of another"
-    if record["time"] < (Month.parse(record["month"]).until + archives.ARCHIVED_AFTER).timestamp() * 1000:
+        return
+    told = archived.parse(record)
+    if record["time"] < (Month.parse(told.month).until + ARCHIVED_AFTER).timestamp() * 1000:
         yield "it archives a month that was too young"
+    before = world.archives.get(told.month)
+    if told.follows(before):
+        world.archives[told.month] = told
+    elif before is None or told.records == before.records:
+        yield "it does not name the file that was archived before"
+    else:
+        yield "it archives other entries than the one before"
 
 
 def _clock_acknowledge(world: World, record: Record) -> Iterator[str]:
@@ -171,12 +181,12 @@ def verify(
     second_person_tier: str,
     replay: Replay | None = None,
     progress: Callable[[int], None] = lambda _: None,
-    archived: ArchivedRecords | None = None,
+    records: ArchivedRecords | None = None,
 ) -> Iterator[Fault]:
     """Yield every sealed or young entry whose act was not allowed, or whose row is found where its record is not.
 
-    replay: the state at the end of the log before, when this one continues it. progress: entries replayed. archived:
-    gives back the records of rows that were archived; without it, those are passed over.
+    replay: the state at the end of the log before, when this one continues it. progress: entries replayed. records:
+    gives back those of rows that were archived; without it, those are passed over.
     """
     replay = replay or Replay(second_person_tier)
     erased: dict[int, Emptied] = {}
@@ -185,7 +195,7 @@ def verify(
         if count % ROWS_AT_ONCE == 0:
             progress(count)
         if emptied is not None and emptied.salt:
-            row = yield from _read_back(log, row, emptied, archived)
+            row = yield from _read_back(log, row, emptied, records)
         elif emptied is not None:
             erased[row.id] = emptied
             _pass_over(replay, row)
@@ -206,10 +216,10 @@ def verify(
     yield from back
 
 
-def _read_back(log: Log, row: Row, emptied: Emptied, archived: ArchivedRecords | None) -> Generator[Fault, None, Row]:
+def _read_back(log: Log, row: Row, emptied: Emptied, records: ArchivedRecords | None) -> Generator[Fault, None, Row]:
     """Return an archived row with its record, or as it is where that is not read; yield what is wrong with it."""
     try:
-        record = None if archived is None else archived.read(log.origin, emptied)
+        record = None if records is None else records.read(log.origin, emptied)
     except ArchiveFault as fault:
         yield Fault(fault.row, str(fault))
         return row

@@ -21,7 +21,7 @@ from server.domain.entry_kinds import EntryKind
 from server.domain.errors import NotPossible
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
-from server.log import anchors, archived, authority, verification
+from server.log import anchors, authority, verification
 from server.log.anchors import BehindAnchor
 from server.log.entries import Log, LogEntry
 from server.log.notes import NotAKey, VerifierKey
@@ -64,7 +64,7 @@ def verify(
     months: where the records of archived months are read back from; without, a note says how many were not read.
     Raises ObjectStoreError when the anchors cannot be read, DatabaseUnavailable.
     """
-    with use.database.reading() as session, ArchivedRecords(archived.archives(session), months) as records:
+    with use.database.reading() as session, ArchivedRecords(session, months) as records:
         all_logs = session.scalars(select(Log).order_by(Log.id)).all()
         found, world = [Verified(log.origin) for log in all_logs], Replay(use.settings.second_person_tier)
         for place, (log, result) in enumerate(zip(all_logs, found, strict=True)):

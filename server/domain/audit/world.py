@@ -10,6 +10,7 @@ from typing import Any
 from server.domain.permissions import POLICY, STAFF, Permission, Role
 from server.domain.release.findings import TRIAGED, FindingState
 from server.domain.release.stages import StageState
+from server.log.archived import Archive
 
 Record = dict[str, Any]
 UNTOLD = object()  # what the log did not keep at the time: it cannot be compared
@@ -254,6 +255,7 @@ class World:
     decisions: dict[int, Decision] = field(default_factory=dict)
     signatures: dict[int, Signature] = field(default_factory=dict)
     findings: dict[int, Finding] = field(default_factory=dict)
+    archives: dict[str, Archive] = field(default_factory=dict)  # by their months
     held: dict[str, str | None] = field(default_factory=dict)  # on what, and who placed the hold
     forgotten: set[str] = field(default_factory=set)  # families of kinds ("person") of which an entry was erased
     is_recent: bool = False  # whether an entry has had what only recent ones have

@@ -1,22 +1,40 @@
 """Archives: `log verify` reads archived records back and judges them, and says what was not read or what is wrong."""
 
+import hashlib
 from collections.abc import Callable, Iterator
+from datetime import timedelta
+from io import BufferedReader
 from pathlib import Path
 
 import orjson
 import pytest
+from sqlalchemy import select
 
-from server.domain.audit import archives, logs, sealer, verifying
+from server.domain.access import clearances
+from server.domain.audit import archives, exports, logs, sealer, verifying
 from server.domain.audit.archives import InBucket, InFolder, Source
 from server.domain.audit.archiving import Archived
+from server.domain.audit.month import Month
 from server.domain.downloads.issuing import Download
+from server.log import archived, sealing
 from server.log.archived import month_of
+from server.log.entries import Log
 from server.storage.log_bucket import LogBucket
 from tests import own_keys, tampering
-from tests.archived_months import archive, archived_download, copied, entry_of, grow_old, issue, months_of
+from tests.archived_months import (
+    archive,
+    archived_download,
+    copied,
+    entry_of,
+    forged,
+    grow_old,
+    issue,
+    months_of,
+)
 from tests.world import World
 
 TAKEN_AWAY = "its record was taken away, and no entry archives its month"
+OTHER_DOWNLOADS = "the downloads of that month are not those that were archived"
 UNKNOWN = "it names no clearance that the log knows"
 
 
@@ -50,8 +68,7 @@ def test_what_was_not_read_is_said(sqlite_world: World, bucket: LogBucket, tmp_p
     faults, notes = verified(world)
     assert faults == {}
     (note,) = notes
-    assert note.startswith(f"the records of {done.emptied} downloads of {done.month} were not read: ")
-    assert done.file in note
+    assert note.startswith(f"the record of 1 download of {done.month} was not read. It was archived in {done.file} on ")
     assert verified(world, InFolder(copied(bucket, tmp_path / "copy"))) == ({}, [])
     assert verified(world, InBucket(bucket)) == ({}, [])
 
@@ -146,6 +163,7 @@ def test_a_row_that_differs_from_its_archived_record_is_named(
         ({"month": "2001-01"}, "it archives a month in the file of another"),
         ({"because": "Too soon."}, "it archives a month that was too young"),
         ({"sha256": None, "kinds": 3}, "its record does not have the fields of its kind"),
+        ({"actor": {"via": "cli"}}, "it names no person who did it"),
     ],
 )
 def test_an_archive_that_may_not_be_is_named(
@@ -154,16 +172,183 @@ def test_an_archive_that_may_not_be_is_named(
     """Whoever can append an entry could tell of any archive; `log verify` judges what it says."""
     world = sqlite_world
     issue(world)
-    month = world.clock().strftime("%Y-%m")
-    record = {
-        "actor": {"via": "cli", "person": world.admin.person, "organization": world.admin.organization},
-        "month": month, "file": f"year={month[:4]}/month={month[5:]}/{'0' * 32}.parquet", "sha256": "0" * 64,
-        "size_bytes": 1, "entries": 1, "kinds": ["download"], "because": "A test.",
-    }  # fmt: skip
-    planted = world.plant("log.archive", record | change)
+    planted = world.plant("log.archive", forged(world) | change)
     world.seal()
-    world.tampered = True
     assert verified(world)[0].get(world.name_of(planted)) == sentence
+
+
+MALFORMED: dict[str, list[object]] = {
+    "kind": ["download"],
+    "month": ["nonsense", "2026-13", None, 7],
+    "file": ["../../../etc/passwd", "year=2026/month=11/../x.parquet", None],
+    "sha256": ["0" * 63, "G" * 64, None],
+    "size_bytes": ["1", True, -1, None],
+    "entries": [None, "1"],
+    "time": [10**30, -(10**15), "now", 2**52],
+    "kinds": ["download", [["download"]], ["download", "clearance.revoke"]],
+    "replaces": ["year=2026/month=11/x.parquet", 3],
+    "records": [
+        None,
+        [{"log": "a", "count": 1, "last": 0}],
+        [{"log": "a", "count": 3, "last": 1, "sha256": "0" * 64}],
+        [{"log": "a", "count": 1, "last": 1, "sha256": "0" * 64}] * 2,
+    ],
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_record_of_another_form_is_no_archive(name: str) -> None:
+    """Whoever can append can append any record: each field is read as it is written, or nothing is."""
+    month = "2026-11"
+    record = {
+        "kind": "log.archive", "time": 1_800_000_000_000, "month": month, "sha256": "0" * 64, "size_bytes": 1,
+        "file": f"year=2026/month=11/{'0' * 32}.parquet", "entries": 1, "kinds": ["download"],
+        "records": [{"log": "a", "count": 1, "last": 0, "sha256": "0" * 64}],
+    }  # fmt: skip
+    assert archived.parse(record).month == month
+    for value in MALFORMED[name]:
+        with pytest.raises(archived.NotAnArchive):
+            archived.parse(record | {name: value})
+    if name != "replaces":
+        with pytest.raises(archived.NotAnArchive):
+            archived.parse({key: value for key, value in record.items() if key != name})
+
+
+def test_a_forged_archive_takes_no_true_one_s_place(sqlite_world: World, bucket: LogBucket, tmp_path: Path) -> None:
+    """What does not follow the one before, or is malformed, is a fault and changes nothing else."""
+    world = sqlite_world
+    _, done = archived_download(world)
+    true = orjson.loads(world.entries("log.archive")[0].record)
+    planted = {
+        world.plant("log.archive", forged(world, str(done.month)) | change): sentence
+        for change, sentence in (
+            ({"records": true["records"]}, "it does not name the file that was archived before"),
+            ({"replaces": done.file}, "it archives other entries than the one before"),
+            ({"month": "nonsense"}, "its record does not have the fields of its kind"),
+        )
+    }
+    other = world.plant("log.archive", forged(world, "2026-01"), subject=str(done.month))
+    planted[other] = "its subject column differs from its record"
+    world.seal()
+    faults, _ = verified(world, InBucket(bucket))
+    assert {entry: faults[world.name_of(entry)] for entry in planted} == planted
+    assert len(faults) == len(planted)
+    with world.use.database.reading() as session:
+        assert {month: one.file for month, one in archived.archives(session).items()} == {str(done.month): done.file}
+    assert list(exports.lines(world.use, "jsonl", source=InBucket(bucket)))
+
+
+def hidden(world: World, entry_id: int, month: object | None = None) -> None:
+    """Empty a row, and have it pass for a download; of an archived month."""
+    at = "" if month is None else f", appended_at = '{month}-20 00:00:00.000000'"
+    run(world, f"UPDATE log_entries SET record = x'', kind = 'download'{at} WHERE id = {entry_id}")  # noqa: S608
+
+
+def test_a_later_entry_does_not_pass_for_an_archived_one(sqlite_world: World, bucket: LogBucket) -> None:
+    """A revocation of later: `log verify` names it without any file, and the rolling check stops the log."""
+    world = sqlite_world
+    _, done = archived_download(world)
+    clearances.revoke(world.use, world.admin, 1)
+    world.seal()
+    victim = world.entries("clearance.revoke")[0]
+    hidden(world, victim.id, done.month)
+    assert verified(world)[0][world.name_of(victim.id)] == TAKEN_AWAY
+    sealer.Recheck(world.use).step()
+    with world.use.database.reading() as session:
+        assert TAKEN_AWAY in str(logs.current(session).stop_reason)
+
+
+def test_an_entry_of_the_month_does_not_pass_for_an_archived_download(sqlite_world: World, bucket: LogBucket) -> None:
+    """Nor does a download pass for one that never was: the places of the month's downloads are sealed."""
+    world = sqlite_world
+    record = orjson.loads(issue(world).entry.record)
+    clearances.revoke(world.use, world.admin, 1)
+    world.plant("download", record | {"download": "0" * 36}, "aurora-institute")
+    issued = world.entries("download")[0].id
+    month = grow_old(world)
+    archive(world, month)
+    assert verified(world)[0] == {}
+    hidden(world, world.entries("clearance.revoke")[0].id)
+    assert verified(world)[0][f"archive of {month}"] == OTHER_DOWNLOADS
+    run(world, f"UPDATE log_entries SET kind = 'heartbeat' WHERE id = {issued}")  # noqa: S608
+    assert verified(world)[0][f"archive of {month}"] == OTHER_DOWNLOADS
+
+
+def test_a_row_that_is_not_in_the_file_is_one_fault(sqlite_world: World, bucket: LogBucket) -> None:
+    """The rows after it are read as before."""
+    world = sqlite_world
+    first = issue(world, paths=("vocab.bpe",))
+    world.clock.advance(Month.of(world.clock()).until + timedelta(days=3) - world.clock())
+    record = orjson.loads(first.entry.record)
+    for number in range(3):
+        world.plant("download", record | {"download": f"{number}" * 36}, "aurora-institute")
+    month = grow_old(world)
+    archive(world, month)
+    before, _ = verified(world, InBucket(bucket))
+    old = entry_of(world, first)
+    run(world, f"UPDATE log_entries SET record = x'', appended_at = '{month}-03 00:00:00' WHERE id = {old.id}")  # noqa: S608
+    faults, notes = verified(world, InBucket(bucket))
+    file = orjson.loads(world.entries("log.archive")[0].record)["file"]
+    assert {row: told for row, told in faults.items() if row not in before} == {
+        world.name_of(old.id): f"it is not in {file}", f"archive of {month}": OTHER_DOWNLOADS,
+    }  # fmt: skip
+    assert notes == []
+
+
+def test_a_file_that_differs_is_a_fault_of_each_log(sqlite_world: World, bucket: LogBucket, tmp_path: Path) -> None:
+    """The faults of an abandoned log are known: those of the next one must not be among them."""
+    world = sqlite_world
+    issue(world)
+    world.seal()
+    with world.use.database.reading() as session:
+        origin = session.scalars(select(Log.origin)).one()
+    sealing.stop(world.use.database, origin, "a test", world.clock())
+    world.tampered = True
+    own_keys.rotate(world.use, abandon=True)
+    issue(world)
+    done = archive(world, grow_old(world))
+    copy = copied(bucket, tmp_path / "copy")
+    change_the_file(bucket, copy, done)
+    found = verifying.verify(world.use, months=InFolder(copy))
+    named = [(one.abandoned, [fault.row for fault in one.faults]) for one in found]
+    assert named == [(True, [f"archive of {done.month}"]), (False, [f"archive of {done.month}"])]
+
+
+def test_a_file_that_is_no_month_is_a_fault(sqlite_world: World, bucket: LogBucket, tmp_path: Path) -> None:
+    """Whoever could have an entry sealed about garbage: it is named, and the verification ends as ever."""
+    world = sqlite_world
+    content = b"PAR1 and nothing else PAR1"
+    issue(world)
+    world.seal()
+    download = world.entries("download")[0]
+    record = forged(world) | {"size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    world.plant("log.archive", record)
+    world.seal()
+    run(world, f"UPDATE log_entries SET record = x'' WHERE id = {download.id}")  # noqa: S608
+    (tmp_path / str(record["file"])).parent.mkdir(parents=True)
+    (tmp_path / str(record["file"])).write_bytes(content)
+    told = [fault.sentence for one in verifying.verify(world.use, months=InFolder(tmp_path)) for fault in one.faults]
+    assert f"{record['file']}: it is not a Parquet file of a month" in told
+
+
+def test_fetched_copies_do_not_stay(sqlite_world: World, bucket: LogBucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy is gone once it is open, and one of another size is not fetched at all."""
+    world = sqlite_world
+    _, done = archived_download(world)
+    left: list[list[Path]] = []
+    real = archives.InBucket.open
+
+    def opens(source: InBucket, file: str, folder: Path) -> BufferedReader:
+        stream = real(source, file, folder)
+        left.append(list(folder.iterdir()))
+        return stream
+
+    monkeypatch.setattr(archives.InBucket, "open", opens)
+    assert verified(world, InBucket(bucket)) == ({}, [])
+    bucket.delete(f"{bucket.folder}{done.file}")
+    bucket.put_bytes(f"{bucket.folder}{done.file}", b"of another size")
+    assert set(verified(world, InBucket(bucket))[0]) == {f"archive of {done.month}"}
+    assert left == [[]]
 
 
 def test_an_archive_over_two_logs_is_read_in_their_order(sqlite_world: World, bucket: LogBucket) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from typing import Any
 
 import orjson
 import pyarrow.parquet
@@ -22,6 +23,7 @@ from server.log.notes import VerifierKey
 from server.log.proofs import Proof
 from server.storage.database import DATABASE_ERRORS, DatabaseUnavailable
 from server.storage.log_bucket import LogBucket
+from tests import tampering
 from tests.archived_months import BECAUSE, archive, archived_download, entry_of, grow_old, issue, months_of
 from tests.world import World
 
@@ -291,3 +293,108 @@ def test_an_archived_entry_can_be_erased(world: World, bucket: LogBucket) -> Non
     Keeper(world.use).keep()
     assert archive(world, done.month).older is None
     assert world.faults() == []
+
+
+@pytest.mark.parametrize("content", [b"not Parquet at all", None])
+def test_what_is_there_by_the_newer_file_s_name_is_compared(
+    sqlite_world: World, sqlite_bucket: LogBucket, content: bytes | None
+) -> None:
+    """Garbage, or the older file (None): the name is no proof, and the older file is all there is."""
+    world, bucket = sqlite_world, sqlite_bucket
+    issue(world)
+    download, done = archived_download(world)
+    erasure.erase(world.use, world.admin, download.id, "A request.")
+    with world.use.database.reading() as session:
+        file = months.file_of(session, done.month)
+    bucket.put_bytes(f"{bucket.folder}{file}", content or bucket.get_bytes(f"{bucket.folder}{done.file}"))
+    with pytest.raises(NotPossible, match="differs from the log"):
+        archive(world, done.month)
+    assert len(world.entries("log.archive")) == 1
+    bucket.delete(f"{bucket.folder}{file}")
+    again = archive(world, done.month)
+    first, second = (orjson.loads(told.record) for told in world.entries("log.archive"))
+    assert (again.file, again.older, first["records"]) == (file, done.file, second["records"])
+
+
+def test_an_erasure_that_nothing_tells_of_is_none(sqlite_world: World, sqlite_bucket: LogBucket) -> None:
+    """Whoever empties a salt by hand gets no file without the record."""
+    world = sqlite_world
+    download, done = archived_download(world)
+    world.tampered = True
+    emptied = f"UPDATE log_entries SET salt = x'', person = NULL WHERE subject = '{download.id}'"  # noqa: S608
+    tampering.run(world.settings.database_url, emptied)
+    with pytest.raises(NotPossible, match="was emptied without an entry that records it"):
+        archive(world, done.month)
+    assert len(world.entries("log.archive")) == 1
+
+
+def late(world: World, month: Month, download: Download) -> int:
+    """A download that is sealed now, and dated in a month that is long over; its entry's id."""
+    now = world.clock()
+    world.clock.advance(month.until - timedelta(days=1) - now)
+    record = {name: value for name, value in orjson.loads(download.entry.record).items() if name != "time"}
+    planted = world.plant("download", record | {"download": "0" * 36}, "aurora-institute")
+    world.seal()
+    world.clock.advance(now - world.clock())
+    return planted
+
+
+def test_what_was_not_compared_stops_the_archiving(
+    sqlite_world: World, sqlite_bucket: LogBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the log got of the month before the entry was sealed: it is in no file."""
+    world = sqlite_world
+    download = issue(world)
+    month, real = grow_old(world), archiving._tell
+
+    def tell(*arguments: Any) -> None:
+        late(world, month, download)
+        real(*arguments)
+
+    monkeypatch.setattr(archiving, "_tell", tell)
+    with pytest.raises(NotPossible, match=r"other downloads of .* than were compared"):
+        archive(world, month)
+    assert (full(world), world.entries("log.archive")) == (2, [])
+
+
+def test_what_is_sealed_after_the_archive_stays(
+    sqlite_world: World, sqlite_bucket: LogBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A download that is dated in the month, and was not there when it was compared."""
+    world = sqlite_world
+    download = issue(world)
+    month = grow_old(world)
+    real, planted = archiving._empty_all, []
+
+    def empty_all(*arguments: Any) -> int:
+        planted.append(late(world, month, download))
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(archiving, "_empty_all", empty_all)
+        assert archive(world, month).emptied == 1
+    (entry,) = (entry for entry in world.entries() if entry.id == planted[0])
+    assert (bool(entry.record), full(world)) == (True, 1)
+    found = [fault for fault in world.faults() if "archive" in fault.row or "taken away" in fault.sentence]
+    assert found == []
+
+
+def test_other_downloads_than_were_compared_are_not_emptied(
+    sqlite_world: World, sqlite_bucket: LogBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever makes another entry a download meanwhile does not have it emptied."""
+    world = sqlite_world
+    issue(world, paths=("vocab.bpe",))
+    issue(world)
+    month = grow_old(world)
+    real, count = archiving._empty_all, full(world)
+
+    def empty_all(*arguments: Any) -> int:
+        world.tampered = True
+        tampering.run(world.settings.database_url, "UPDATE log_entries SET kind = 'download' WHERE id = 5")
+        return real(*arguments)
+
+    monkeypatch.setattr(archiving, "_empty_all", empty_all)
+    with pytest.raises(NotPossible, match=r"other downloads of .* than were compared"):
+        archive(world, month)
+    assert full(world) == count + 1
