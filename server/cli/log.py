@@ -88,6 +88,7 @@ def verify(instance: Instance, tables: bool, source: OpenSource, as_json: bool) 
             for result, fault in faults
         ],
         "notes": [note for result in found for note in result.notes],
+        "unread": sum(result.unread for result in found),
         "behind_anchor": behind[0] if behind else None,
     }
     show(as_json, body, _told(found, len(new)))
@@ -315,13 +316,18 @@ def exposed(instance: Instance, caller: Caller, stage: str, since: datetime, unt
 
 @log.command()
 @BECAUSE
+@with_source
 @with_json
 @acting
-def resume(instance: Instance, caller: Caller, because: str, as_json: bool) -> None:
-    """Resume a stopped log. All of it is verified first. With any fault, it stays stopped."""
+def resume(instance: Instance, caller: Caller, because: str, source: OpenSource, as_json: bool) -> None:
+    """Resume a stopped log. All of it is verified first. With any fault, it stays stopped.
+
+    The records of archived months are read with --months or --from-bucket; else a note says how many were not.
+    """
     with Bars(quiet=as_json) as bars:
-        origin = verifying.resume(instance.use, caller, because, bars.set)
-    show(as_json, {"origin": origin, "stopped": False}, f"The log {origin} has been verified and resumed.")
+        done = verifying.resume(instance.use, caller, because, bars.set, months=source(instance))
+    lines = [*(f"note: {note}" for note in done.notes), f"The log {done.origin} has been verified and resumed."]
+    show(as_json, {"origin": done.origin, "stopped": False, "notes": done.notes}, "\n".join(lines))
 
 
 @log.command("acknowledge-clock")
@@ -344,10 +350,10 @@ def acknowledge_clock(instance: Instance, caller: Caller, because: str, as_json:
 @with_json
 @acting
 def archive(instance: Instance, caller: Caller, month: Month, because: str, as_json: bool) -> None:
-    """Take the records of an old MONTH's downloads, such as 2027-01, out of the database. Proofs are still served.
+    """Remove the records of an old MONTH's downloads, such as 2027-01, from the database. Proofs are still served.
 
     They are in the month's file in log_months, which is first compared with every entry. A new entry records the file
-    and its SHA-256. Without that file the records are lost permanently. Run it again if it was interrupted.
+    and its SHA-256. Without that file the records are lost permanently. If this is interrupted, run it again.
     """
     with Bars(quiet=as_json) as bars:
         done = archiving.archive(instance.use, caller, month, because, lambda *part: bars.set("archive", *part))
@@ -355,11 +361,15 @@ def archive(instance: Instance, caller: Caller, month: Month, because: str, as_j
 
 
 def _archived(done: Archived) -> str:
-    sentence = (
-        f"{done.month} is archived in {done.file}: {_count(done.emptied, 'record')} of {done.entries} entries left the "
-        "database."
-    )
-    return sentence if done.older is None else f"{sentence} Delete {done.older}: it has what was erased."
+    removed = "Nothing was left to remove."
+    if done.emptied:
+        were = "was" if done.emptied == 1 else "were"
+        removed = (
+            f"{_count(done.emptied, 'record')} {were} removed from the database; the month has "
+            f"{'1 entry' if done.entries == 1 else f'{done.entries} entries'}."
+        )
+    sentence = f"{done.month} is archived in {done.file}. {removed}"
+    return sentence if done.older is None else f"{sentence} Delete {done.older}: it still contains the erased data."
 
 
 @log.command()

@@ -181,7 +181,7 @@ KINDS: dict[EntryKind, About] = {
     EntryKind.INSTANCE_BEGIN: About("Instance created", subject="organization"),
     EntryKind.INVITATION_INVITE: About("Person invited", Permission.PERSON_MANAGE, subject="invitation"),
     EntryKind.INVITATION_WITHDRAW: About("Invitation withdrawn", Permission.PERSON_MANAGE, subject="invitation"),
-    EntryKind.LOG_ARCHIVE: About("Month of the log archived", Permission.LOG_MANAGE, subject="month"),
+    EntryKind.LOG_ARCHIVE: About("Log month archived", Permission.LOG_MANAGE, subject="month"),
     EntryKind.LOG_CLOSE: About("Log closed", Permission.LOG_MANAGE, subject="next"),
     EntryKind.LOG_EXPORT: About("Log exported", Permission.LOG_AUDIT),
     EntryKind.LOG_OPEN: About("Log opened", Permission.LOG_MANAGE, subject="origin"),

@@ -128,7 +128,7 @@ class NoSuchFile(NotFound):
 
 
 class RecordArchived(Refused):
-    """The record of this entry was archived, and is not kept here any more."""
+    """The record of this entry was archived, and is no longer kept here."""
 
     code = "record_archived"
     next_step = "Use the record and the salt that came with the download, or ask {contact} for them."

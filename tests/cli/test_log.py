@@ -245,11 +245,21 @@ def test_a_month_is_archived_read_back_and_exported(
         count = len(world.entries("download"))
         out = operator(*archive, by="admin").out
         assert f"{month} is archived in {month.folder}" in out
-        assert f": {count} record{'' if count == 1 else 's'} of " in out
+        assert f". {count} record{' was' if count == 1 else 's were'} removed from the database; the month has " in out
+        assert "Nothing was left to remove." in operator(*archive, by="admin").out
         assert operator(*archive, "--json", by="admin").body["emptied"] == 0
-        assert f"note: the records of {count} downloads of {month} were not read" in operator("log", "verify").out
+        unread = (f"note: the record of 1 download of {month} was not read", f"note: the records of {count} downloads")
+        assert unread[count > 1] in operator("log", "verify").out
+        assert operator("log", "verify", "--json").body["unread"] == count
+        origin = operator("log", "verify", "--json").body["logs"][0]["origin"]
+        sealing.stop(world.use.database, origin, "a test", world.clock())
+        resume = ("log", "resume", "--because", "It was a test.")
+        assert unread[count > 1] in operator(*resume, by="admin").out
+        sealing.stop(world.use.database, origin, "a test", world.clock())
+        assert operator(*resume, "--json", *copy, by="admin").body["notes"] == []
         for source in (copy, ("--from-bucket",)):
-            assert operator("log", "verify", "--json", *source).body["notes"] == []
+            read = operator("log", "verify", "--json", *source).body
+            assert (read["notes"], read["unread"]) == ([], 0)
             assert operator("log", "export", *source).out.startswith(whole)
         assert "Use either --months or --from-bucket" in operator("log", "verify", "--from-bucket", *copy, code=2).err
         parquet = ("log", "export", "--format", "parquet", "--to", tmp_path / "x")
@@ -261,7 +271,7 @@ def test_a_month_is_archived_read_back_and_exported(
         assert operator("log", "export", "--since", f"{month.until:%Y-%m-%d}").out
         erased = operator("log", "erase", download.id, "--because", "A request.", by="admin").out
         assert f"run `weightgate-server log archive {month}`" in erased
-        assert "it has what was erased" in operator(*archive, by="admin").out
+        assert "it still contains the erased data" in operator(*archive, by="admin").out
 
 
 def test_tables_that_differ_are_faults_of_their_own(operator: Operator, sqlite_world: World) -> None:

@@ -82,7 +82,7 @@ def test_pages_and_api_say_where_it_is(sqlite_world: World, archived: tuple[Down
     assert download.id in words(lab.get(f"/find?q={download.id}"))
     told = world.entries("log.archive")[0]
     assert done.file in words(lab.get(f"/audit/log/{entry.appended_at:%Y}/{told.leaf_index}"))
-    assert "Month of the log archived" in words(lab.get("/audit/log?kind=log.archive"))
+    assert "Log month archived" in words(lab.get("/audit/log?kind=log.archive"))
 
 
 def test_a_read_of_it_is_a_ghost_read(

@@ -97,14 +97,19 @@ def _require_old(use: Resources, month: Month) -> None:
     """Nothing looks into its records any more, and all of it is sealed and counted."""
     if month.until + ARCHIVED_AFTER > use.clock():
         raise NotPossible(
-            f"{month} is too young: its records are still needed.",
+            f"{month} ended less than 90 days ago, so it cannot be archived yet.",
             next_step=f"It can be archived from {month.until + ARCHIVED_AFTER:%Y-%m-%d} on.",
         )
     if month not in months.finished(use):
-        raise NotPossible(f"{month} is not a finished month of the log.", next_step="Is there an older one?")
+        raise NotPossible(
+            f"The log has no entries of {month}, or some are not sealed yet.", next_step="Check the month."
+        )
     with use.database.reading() as session:
         if not statistics.is_counted_until(session, month.until):
-            raise NotPossible(f"Downloads of {month} are in no chart yet.", next_step="Start the worker, and wait.")
+            raise NotPossible(
+                f"Downloads of {month} have not been counted for the charts yet.",
+                next_step="Start the worker, and wait.",
+            )
 
 
 def _require_going(use: Resources) -> None:
@@ -131,7 +136,7 @@ def _fetched(use: Resources, bucket: LogBucket, month: Month, before: Archive | 
             what = f"another {month} than the log" if there else f"no file of {month}"
             raise NotPossible(
                 f"The bucket has {what}. Nothing was archived.",
-                next_step="Wait until the worker has written it, and see what it says about `months`.",
+                next_step="Wait until the worker has written it, and check the worker's messages about `months`.",
             )
     else:
         file = before.file

@@ -39,6 +39,7 @@ class Verified:
     """What was found of one log, or of the live tables.
 
     size: sealed entries. behind: a sentence, when a later head was anchored. notes: what could not be compared.
+    unread: how many records of archived months were not read; on the newest log.
     """
 
     origin: str
@@ -47,6 +48,7 @@ class Verified:
     faults: list[Fault] = field(default_factory=list)
     behind: str | None = None
     notes: list[str] = field(default_factory=list)
+    unread: int = 0
 
     def add(self, found: Iterator[Fault]) -> None:
         for fault in found:
@@ -54,6 +56,14 @@ class Verified:
                 self.faults.append(Fault(f"log {self.origin}", "it has more faults that are not listed"))
                 return
             self.faults.append(fault)
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A log that goes on. notes: what could not be compared."""
+
+    origin: str
+    notes: list[str]
 
 
 def verify(
@@ -87,6 +97,7 @@ def verify(
             progress(f"{log.name}: meaning", result.size, result.size)
         if found:
             found[-1].notes += records.notes()
+            found[-1].unread = records.unread
         if tables and found:
             found[-1].add(live_tables.differences(session, world))
             found[-1].notes += live_tables.not_compared(world)
@@ -100,8 +111,15 @@ def first_record(session: Session, log: Log) -> Record:
     return _record_at(session, log, first=True)
 
 
-def resume(use: Resources, caller: Caller, because: str, progress: Progress = lambda *_: None) -> str:
-    """Let a stopped log go on, once all of it verifies; returns its origin. Raises NotPossible, BehindAnchor."""
+def resume(
+    use: Resources,
+    caller: Caller,
+    because: str,
+    progress: Progress = lambda *_: None,
+    *,
+    months: Source | None = None,
+) -> Resumed:
+    """Let a stopped log go on, once all of it verifies. months: as of `verify`. Raises NotPossible, BehindAnchor."""
     caller.require(Permission.LOG_MANAGE)
     require_reason(because)
     with use.database.reading() as session:
@@ -109,7 +127,8 @@ def resume(use: Resources, caller: Caller, because: str, progress: Progress = la
             raise NotPossible(
                 "The log is not stopped.", next_step="Run `weightgate-server log status` to see its state."
             )
-    require_whole(verify(use, progress))
+    found = verify(use, progress, months=months)
+    require_whole(found)
     owner = use.as_owner()
     try:
         with owner.database.transaction() as session:
@@ -120,7 +139,7 @@ def resume(use: Resources, caller: Caller, because: str, progress: Progress = la
             }  # fmt: skip
             log.stop_reason = log.stopped_at = None
             acts.append(session, EntryKind.LOG_RESUME, at, record, log_id=log.id)
-            return log.origin
+            return Resumed(log.origin, [note for result in found for note in result.notes])
     finally:
         owner.close()
 

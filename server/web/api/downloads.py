@@ -81,7 +81,10 @@ class DownloadItem(Answer):
     files: Annotated[int | None, Field(description="How many. Null where the record was archived.")]
     size_bytes: Annotated[int | None, Field(description="Null where the record was archived.")]
     archived: Annotated[
-        bool, Field(description="The record is kept elsewhere now: it cannot be renewed, and its proof is served.")
+        bool,
+        Field(
+            description="The record has been archived. The download cannot be renewed; its proof is still available."
+        ),
     ]
     delivered_bytes: Annotated[int | None, Field(description="Null until the store's access log has been read.")]
 
