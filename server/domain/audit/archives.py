@@ -20,7 +20,7 @@ from server import dates
 from server.domain.audit.month import Month
 from server.domain.callers import Caller
 from server.domain.errors import NotPossible
-from server.log.archived import Archive, archives, is_archived, month_of
+from server.log.archived import Archive, ArchivedMonths, archives, is_archived, month_of
 from server.log.entries import Log, LogEntry, commitment_of
 from server.storage.database import AnyRow
 from server.storage.log_bucket import LogBucket
@@ -281,9 +281,10 @@ def sha256_of(path: Path) -> str:
 
 def told_of(session: Session, entry: LogEntry, caller: Caller) -> str | None:
     """Why an entry has no record, if it was archived. The file is for staff to know."""
-    archive = archives(session).get(month_of(entry.appended_at)) if is_archived(entry) else None
-    if archive is None:
+    months = ArchivedMonths(session)
+    if not is_archived(entry) or not months.covers(entry.log_id, entry):
         return None
+    archive = months.known[month_of(entry.appended_at)]
     where = f", in {archive.file}" if caller.is_staff else ""
     return f"The text was archived on {dates.minute(archive.archived_at)}{where}."
 

@@ -19,7 +19,7 @@ from server.domain.errors import NotFound, NotPossible
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
 from server.log import sealing
-from server.log.archived import is_archived, month_of
+from server.log.archived import archives, month_of
 from server.log.entries import Log, LogEntry
 
 # What other entries are judged by, and what tells of the log itself.
@@ -53,9 +53,10 @@ def erase(use: Resources, caller: Caller, which: str, because: str) -> Erased:
             _require_erasable(entry)
             if not _is_told(session, entry):
                 _tell(session, owner, caller, log, entry, because)
-            month = month_of(entry.appended_at) if is_archived(entry) else None
+            month = month_of(entry.appended_at)
+            archived = month if month in archives(session) else None
             _empty(session, owner, entry)
-            return Erased(f"{session.get_one(Log, entry.log_id).name}/{entry.leaf_index}", entry.kind, month)
+            return Erased(f"{session.get_one(Log, entry.log_id).name}/{entry.leaf_index}", entry.kind, archived)
     finally:
         owner.close()
 

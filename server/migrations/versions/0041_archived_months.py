@@ -66,6 +66,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    emptied = "SELECT id FROM log_entries WHERE length(record) = 0 AND length(salt) > 0 LIMIT 1"
+    if op.get_bind().scalar(sa.text(emptied)) is not None:
+        raise RuntimeError("the code before takes archived records for changed ones: restore a backup instead")
     _guard("", "")
 
 

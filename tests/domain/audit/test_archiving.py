@@ -152,7 +152,7 @@ def test_a_young_month_stays(sqlite_world: World, sqlite_bucket: LogBucket) -> N
     with pytest.raises(NotPossible, match="ended less than 90 days ago"):
         archive(world, month)
     world.clock.advance(timedelta(days=1))
-    with pytest.raises(NotPossible, match="not a finished month"):
+    with pytest.raises(NotPossible, match=f"has no entries of {Month(2001, 1)}"):
         archive(world, Month(2001, 1))
     assert full(world)
 
@@ -314,6 +314,26 @@ def test_what_is_there_by_the_newer_file_s_name_is_compared(
     again = archive(world, done.month)
     first, second = (orjson.loads(told.record) for told in world.entries("log.archive"))
     assert (again.file, again.older, first["records"]) == (file, done.file, second["records"])
+
+
+def test_an_erasure_names_the_month_whose_file_has_the_entry(sqlite_world: World, sqlite_bucket: LogBucket) -> None:
+    """Whatever its kind, emptied or not: the file has all entries of the month; and none of a later one."""
+    world = sqlite_world
+    record = orjson.loads(issue(world).entry.record)
+    alarm = world.plant("alarm", {"alarm": "a_test", "download": record["download"]})
+    done = archive(world, grow_old(world))
+    young = world.plant("download", record | {"download": "0" * 36}, "aurora-institute")
+    world.seal()
+    erased = [
+        erasure.erase(world.use, world.admin, world.name_of(entry_id).replace("entry ", f"{name}/"), "A request.")
+        for name, entry_id in ((log_name(world), alarm), (log_name(world), young))
+    ]
+    assert [one.archived for one in erased] == [str(done.month), None]
+
+
+def log_name(world: World) -> str:
+    with world.use.database.reading() as session:
+        return session.scalars(select(Log)).one().name
 
 
 def test_an_erasure_that_nothing_tells_of_is_none(sqlite_world: World, sqlite_bucket: LogBucket) -> None:

@@ -64,6 +64,10 @@ def test_an_archived_month_that_is_missing_is_told_of_otherwise(outlets: World) 
     """No worker can write it again."""
     _, done = archived_download(outlets)
     assert log_outlets.months_are_kept(outlets.use).startswith("every finished month")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(outlets.use.__dict__, "log_months", None)
+        with pytest.raises(Wrong, match=f"of {done.month} were archived, and the settings have no log_months"):
+            log_outlets.months_are_kept(outlets.use)
     assert outlets.use.log_months is not None
     outlets.use.log_months.delete(done.file)
     with pytest.raises(Wrong, match=f"lacks {done.file}, and no other place has the records"):
