@@ -120,6 +120,19 @@ def test_the_way_back_drops_what_nobody_countersigned(url: str) -> None:
     assert [row["id"] for row in rows(url, "signatures")] == [1]
 
 
+def test_the_way_back_stops_where_months_were_archived(url: str) -> None:
+    """The code before would take the first such row for one that was changed, and stop the log."""
+    migrations.upgrade(url)
+    insert(
+        url, "logs", {"id": 1, "name": "2026", "origin": "a/2026", "vkey": "v", "receipt_vkey": "r", "created_at": AT}
+    )
+    insert(url, "log_entries", {"id": 1, "log_id": 1, "kind": "download", "appended_at": AT, "record": b"",
+                                "salt": b"salt", "commitment": b"commitment", "leaf_index": 0})  # fmt: skip
+    with pytest.raises(RuntimeError, match="archived records"):
+        go_to(url, "0040")
+    assert rows(url, "alembic_version") == [{"version_num": "0041"}]
+
+
 def test_an_empty_database_is_not_current(url: str) -> None:
     """Nor is one that another version of this code has made."""
     assert not is_current(url)
