@@ -95,11 +95,9 @@ def verify(session: Session, log: Log, key: VerifierKey, progress: Progress = la
             yield from _level0_fault(session, log.id, first // tiles.WIDTH, b"".join(leaves))
         progress(first + len(rows), size)
     progress(size, size)
-    for month in places.differing():
-        yield Fault(f"archive of {month}", "the downloads of that month are not those that were archived")
+    yield from _archive_faults(places)
     yield from _upper_tile_faults(session, log.id, size)
-    yield from _stray_faults(session, log.id, size)
-    yield from _tail_faults(session, log.id)
+    yield from _outside_faults(session, log.id, size)
     for head in waiting:
         yield Fault(f"head of size {head.size}", "it was signed over more entries than there are")
 
@@ -258,6 +256,17 @@ def _tile_root(data: bytes) -> bytes:
     for _ in range(tiles.HEIGHT):
         row = tree.parents(row)
     return row
+
+
+def _archive_faults(places: ArchivedPlaces) -> Iterator[Fault]:
+    for month in places.differing():
+        yield Fault(f"archive of {month}", "the downloads of that month are not those that were archived")
+
+
+def _outside_faults(session: Session, log_id: int, size: int) -> Iterator[Fault]:
+    """Of the entries that are in no tree."""
+    yield from _stray_faults(session, log_id, size)
+    yield from _tail_faults(session, log_id)
 
 
 def _stray_faults(session: Session, log_id: int, size: int) -> Iterator[Fault]:

@@ -9,7 +9,7 @@ import pyarrow.parquet
 import pytest
 from sqlalchemy import select, update
 
-from server.domain.audit import archiving, erasure, months
+from server.domain.audit import archiving, months
 from server.domain.audit.archives import sha256_of
 from server.domain.audit.month import Month
 from server.domain.audit.months import Keeper, MonthDiffers
@@ -267,85 +267,6 @@ def test_an_archived_month_is_kept_as_it_is(sqlite_world: World, sqlite_bucket: 
     ]
     with pytest.raises(NotPossible, match="is not in the bucket"):
         archive(world, done.month)
-
-
-def test_an_archived_entry_can_be_erased(world: World, bucket: LogBucket) -> None:
-    """Here at once; from the bucket by another file, which the same command writes, and by deleting the older one."""
-    kept = issue(world)
-    download, done = archived_download(world)
-    erased = erasure.erase(world.use, world.admin, download.id, "A request.")
-    entry = entry_of(world, download)
-    assert (erased.archived, entry.record, entry.salt, entry.person) == (str(done.month), b"", b"", None)
-    assert world.faults() == []
-    with pytest.raises(MonthDiffers, match=r"log archive .* again"):
-        Keeper(world.use).keep()
-    again = archive(world, done.month)
-    assert (again.older, again.emptied) == (done.file, 0)
-    assert [orjson.loads(told.record).get("replaces") for told in world.entries("log.archive")] == [None, done.file]
-    path = world.folder / "month"
-    bucket.download(f"{bucket.folder}{again.file}", path)
-    rows = {row["subject"]: row for row in pyarrow.parquet.read_table(path).to_pylist() if row["kind"] == "download"}
-    assert (rows[download.id]["record"], rows[download.id]["salt"], rows[download.id]["person"]) == (None, None, None)
-    assert rows[kept.id]["record"].encode() == kept.entry.record
-    with pytest.raises(MonthDiffers, match="delete that one"):
-        Keeper(world.use).keep()
-    bucket.delete(f"{bucket.folder}{done.file}")
-    Keeper(world.use).keep()
-    assert archive(world, done.month).older is None
-    assert world.faults() == []
-
-
-@pytest.mark.parametrize("content", [b"not Parquet at all", None])
-def test_what_is_there_by_the_newer_file_s_name_is_compared(
-    sqlite_world: World, sqlite_bucket: LogBucket, content: bytes | None
-) -> None:
-    """Garbage, or the older file (None): the name is no proof, and the older file is all there is."""
-    world, bucket = sqlite_world, sqlite_bucket
-    issue(world)
-    download, done = archived_download(world)
-    erasure.erase(world.use, world.admin, download.id, "A request.")
-    with world.use.database.reading() as session:
-        file = months.file_of(session, done.month)
-    bucket.put_bytes(f"{bucket.folder}{file}", content or bucket.get_bytes(f"{bucket.folder}{done.file}"))
-    with pytest.raises(NotPossible, match="differs from the log"):
-        archive(world, done.month)
-    assert len(world.entries("log.archive")) == 1
-    bucket.delete(f"{bucket.folder}{file}")
-    again = archive(world, done.month)
-    first, second = (orjson.loads(told.record) for told in world.entries("log.archive"))
-    assert (again.file, again.older, first["records"]) == (file, done.file, second["records"])
-
-
-def test_an_erasure_names_the_month_whose_file_has_the_entry(sqlite_world: World, sqlite_bucket: LogBucket) -> None:
-    """Whatever its kind, emptied or not: the file has all entries of the month; and none of a later one."""
-    world = sqlite_world
-    record = orjson.loads(issue(world).entry.record)
-    alarm = world.plant("alarm", {"alarm": "a_test", "download": record["download"]})
-    done = archive(world, grow_old(world))
-    young = world.plant("download", record | {"download": "0" * 36}, "aurora-institute")
-    world.seal()
-    erased = [
-        erasure.erase(world.use, world.admin, world.name_of(entry_id).replace("entry ", f"{name}/"), "A request.")
-        for name, entry_id in ((log_name(world), alarm), (log_name(world), young))
-    ]
-    assert [one.archived for one in erased] == [str(done.month), None]
-
-
-def log_name(world: World) -> str:
-    with world.use.database.reading() as session:
-        return session.scalars(select(Log)).one().name
-
-
-def test_an_erasure_that_nothing_tells_of_is_none(sqlite_world: World, sqlite_bucket: LogBucket) -> None:
-    """Whoever empties a salt by hand gets no file without the record."""
-    world = sqlite_world
-    download, done = archived_download(world)
-    world.tampered = True
-    emptied = f"UPDATE log_entries SET salt = x'', person = NULL WHERE subject = '{download.id}'"  # noqa: S608
-    tampering.run(world.settings.database_url, emptied)
-    with pytest.raises(NotPossible, match="was emptied without an entry that records it"):
-        archive(world, done.month)
-    assert len(world.entries("log.archive")) == 1
 
 
 def late(world: World, month: Month, download: Download) -> int:
