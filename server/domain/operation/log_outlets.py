@@ -41,11 +41,11 @@ def mirrored(use: Resources) -> str:
 def months_are_kept(use: Resources) -> str:
     """Each finished month of the log has its file. Raises Wrong, ObjectStoreError, KeyFileError."""
     if use.log_months is None:
-        with use.log_reading.newest() as session:
-            if known := sorted(archives(session)):
-                raise Wrong(
-                    f"the records of {', '.join(known)} were archived, and the settings have no log_months: put it back"
-                )
+        known = _archived(use) if bootstrap.has_begun(use) else []
+        if known:
+            raise Wrong(
+                f"the records of {', '.join(known)} were archived, and the settings have no log_months: put it back"
+            )
         return "none: months of the log are not written as Parquet"
     late = [
         month for month in months.missing(use)
@@ -64,3 +64,8 @@ def months_are_kept(use: Resources) -> str:
             "about `months`"
         )
     return f"every finished month of the log is in {use.settings.log_months}"
+
+
+def _archived(use: Resources) -> list[str]:
+    with use.log_reading.newest() as session:
+        return sorted(archives(session))
