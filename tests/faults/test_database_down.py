@@ -252,7 +252,7 @@ def test_connections_that_were_cut_are_replaced(postgresql_world: World) -> None
         world.settings.database_url.replace("postgresql+psycopg", "postgresql"), autocommit=True
     ) as connection:
         connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "  # waits until it has ended
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
     assert world.api("POST", "/downloads", json=ORDER).status_code == 201
