@@ -36,7 +36,7 @@ SCOPES = {
     Scope.LOG_READ: "Read the log",
     Scope.CHECKPOINTS_PUBLISH: "Publish checkpoints",
     Scope.FINDINGS_CREATE: "Report findings, and read those you may see",
-    Scope.FINDINGS_READ: "Read findings, and report none",
+    Scope.FINDINGS_READ: "Read findings, without reporting any",
 }
 
 
