@@ -65,6 +65,7 @@ bench: install ## Run the benchmarks; writes tests/bench/RESULTS.md
 	$(BIN)/python -m tests.bench.issue
 	$(BIN)/python -m tests.bench.issue --database postgresql
 	$(BIN)/python -m tests.bench.layers
+	$(BIN)/python -m tests.bench.layers --database postgresql
 	$(BIN)/python -m tests.bench.log
 	$(BIN)/python -m tests.bench.pages
 	$(BIN)/python -m tests.bench.reconcile
