@@ -46,23 +46,24 @@ TESTED_IN = {
     "domain/access/counting_signatures": "domain/access/test_rule.py",  # its row 6
     "domain/access/renewal_reports": "domain/access/test_renewals.py",  # what one takes
     "domain/audit/evidence_checks": "domain/audit/test_evidence_packs.py",  # what is wrong with a changed pack
-    "domain/audit/judging_access": "domain/audit/test_replay.py",  # rules of the one replay
-    "domain/audit/judging_actors": "domain/audit/test_who_acted.py",
-    "domain/audit/judging_findings": "domain/audit/test_findings.py",
-    "domain/audit/judging_people": "domain/audit/test_who_acted.py",
-    "domain/audit/judging_release": "domain/audit/test_replay.py",
-    "domain/audit/judging_roles": "domain/audit/test_two_people.py",  # what takes two people, planted past the rules
+    "domain/audit/judging/access": "domain/audit/test_replay.py",  # rules of the one replay
+    "domain/audit/judging/actors": "domain/audit/test_who_acted.py",
+    "domain/audit/judging/findings": "domain/audit/test_findings.py",
+    "domain/audit/judging/rules": "domain/audit/test_replay.py",
+    "domain/audit/judging/people": "domain/audit/test_who_acted.py",
+    "domain/audit/judging/release": "domain/audit/test_replay.py",
+    "domain/audit/judging/roles": "domain/audit/test_two_people.py",  # what takes two people, planted past the rules
     "domain/identity/trust_records": "web/portal/partner/test_trust_records.py",  # what its form refuses, too
     "domain/identity/workload_tokens": "domain/identity/test_exchanges.py",  # which writes them
     "storage/bucket_protection": "domain/operation/test_production.py",  # which asks a real bucket
     "storage/bounded_fetch": "web/api/test_token_exchange.py",  # issuers that answer badly, at both doors
     "domain/audit/live_rows": "domain/audit/test_live_tables.py",  # what is compared there
     "domain/audit/log_rows": "domain/audit/test_columns.py",  # rows of the log beside its entries
-    "domain/audit/world": "domain/audit/test_replay.py",
+    "domain/audit/judging/world": "domain/audit/test_replay.py",
     "domain/decisions/records": "domain/decisions/test_proposing.py",  # what each act's entry says
     "domain/errors": "web/test_errors.py",  # names and sentences, each with its HTTP status
     "domain/identity/known_credentials": "domain/identity/test_second_person.py",  # what it asks, as is the next one
-    "domain/audit/judging_proposals": "domain/operation/test_carrying_out.py",
+    "domain/audit/judging/proposals": "domain/operation/test_carrying_out.py",
     "domain/identity/proposals": "domain/operation/test_carrying_out.py",
     "domain/identity/role_grants": "domain/identity/test_second_person.py",
     "domain/operation/node_checks": "domain/operation/test_nodes.py",  # what is told of them

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from server.domain import entry_kinds
-from server.domain.audit.world import Record, World
+from server.domain.audit.judging.world import Record, World
 from server.domain.entry_kinds import KINDS, EntryKind
 from server.domain.identity.organizations import HELD_AS
 from server.log.entries import name_of

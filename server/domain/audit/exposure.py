@@ -16,9 +16,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from server.domain.audit import columns, log_entries, replay
+from server.domain.audit.judging.world import Record
 from server.domain.audit.log_entries import EntryFilter
 from server.domain.audit.replay import Replay
-from server.domain.audit.world import Record
 from server.domain.callers import Caller
 from server.domain.delivery import deliveries
 from server.domain.downloads import issuing

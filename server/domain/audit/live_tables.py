@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from server.domain.audit import live_rows
+from server.domain.audit.judging.world import UNTOLD, World
 from server.domain.audit.live_rows import Names, Rows
-from server.domain.audit.world import UNTOLD, World
 from server.log.verification import Fault
 
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from server.domain.audit import logs
-from server.domain.audit.world import Record
+from server.domain.audit.judging.world import Record
 from server.log.entries import Log
 from server.log.sealing import newest_head
 from server.log.verification import Fault

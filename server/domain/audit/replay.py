@@ -14,22 +14,11 @@ from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from server import dates
-from server.domain.audit import (
-    columns,
-    judging_access,
-    judging_actors,
-    judging_decisions,
-    judging_findings,
-    judging_holds,
-    judging_people,
-    judging_proposals,
-    judging_release,
-    judging_roles,
-    judging_trust,
-)
+from server.domain.audit import columns
 from server.domain.audit.archives import ARCHIVED_AFTER, ArchivedRecords, ArchiveFault, Emptied
+from server.domain.audit.judging import actors, people, rules
+from server.domain.audit.judging.world import JudgedByNothing, Record, Rule, World
 from server.domain.audit.month import Month
-from server.domain.audit.world import JudgedByNothing, Record, Rule, World
 from server.domain.entry_kinds import EntryKind
 from server.log import archived
 from server.log.entries import Log, LogEntry, name_of
@@ -40,7 +29,7 @@ GHOST_READ = "it reports a file read without a matching entry: the signing key m
 BACK_AT_MOST_MS = 60_000  # clocks of several machines may differ by so much
 ROWS_AT_ONCE = 2000
 # Before those who act were judged, what tells of them could be erased.
-_WHO = tuple(kind for kind in judging_people.RULES if kind.partition(".")[0] in {"person", "token", "invitation"})
+_WHO = tuple(kind for kind in people.RULES if kind.partition(".")[0] in {"person", "token", "invitation"})
 
 
 def _alarm(_: World, record: Record) -> Iterator[str]:
@@ -88,15 +77,7 @@ def _minute(time_ms: int) -> str:
 
 
 RULES: dict[EntryKind, Rule | JudgedByNothing] = {
-    **judging_people.RULES,
-    **judging_access.RULES,
-    **judging_findings.RULES,
-    **judging_release.RULES,
-    **judging_proposals.RULES,
-    **judging_roles.RULES,
-    **judging_trust.RULES,
-    **judging_decisions.RULES,
-    **judging_holds.RULES,
+    **rules.RULES,
     EntryKind.ALARM: _alarm,
     EntryKind.ALARM_RESOLVE: JudgedByNothing("because the alarm itself stays"),
     EntryKind.RECONCILIATION: JudgedByNothing("because it is only a count"),
@@ -170,7 +151,7 @@ class Replay(World):
             yield f"its kind {record['kind']} is unknown"
             return
         kind, rule = known
-        yield from judging_actors.faults(self, kind, record)
+        yield from actors.faults(self, kind, record)
         if not isinstance(rule, JudgedByNothing):
             yield from rule(self, record)
 

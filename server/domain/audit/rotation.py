@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from server.domain import acts
 from server.domain.audit import logs, rotation_permits, sealer, verifying
+from server.domain.audit.judging.world import Record
 from server.domain.audit.rotation_permits import Terms
-from server.domain.audit.world import Record
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import NotPossible

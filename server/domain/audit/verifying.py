@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 from server.domain import acts, long_texts
 from server.domain.audit import live_tables, log_rows, logs, replay
 from server.domain.audit.archives import ArchivedRecords, Source
+from server.domain.audit.judging.world import Record
 from server.domain.audit.replay import Replay
-from server.domain.audit.world import Record
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import NotPossible

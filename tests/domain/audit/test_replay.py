@@ -10,8 +10,8 @@ import pytest
 
 from server.domain.access import clearances, signatures
 from server.domain.audit import logs, replay
+from server.domain.audit.judging.world import JudgedByNothing
 from server.domain.audit.replay import BACK, Replay
-from server.domain.audit.world import JudgedByNothing
 from server.domain.downloads import issuing
 from server.domain.entry_kinds import KINDS, EntryKind
 from server.domain.release import agreements, holds

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from server.domain.audit.world import Clearance, JudgedByNothing, Record, Rule, Signature, World
+from server.domain.audit.judging.world import Clearance, JudgedByNothing, Record, Rule, Signature, World
 from server.domain.entry_kinds import EntryKind
 
 

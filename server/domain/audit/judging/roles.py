@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from server.domain.audit.world import Person, Record, RoleGrant, Rule, World
+from server.domain.audit.judging.world import Person, Record, RoleGrant, Rule, World
 from server.domain.entry_kinds import EntryKind
 from server.domain.permissions import STAFF, Permission, Role
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from server.domain.audit.world import JudgedByNothing, Record, Rule, Token, TrustRecord, World
+from server.domain.audit.judging.world import JudgedByNothing, Record, Rule, Token, TrustRecord, World
 from server.domain.entry_kinds import EntryKind
 from server.domain.identity import exchanges, identity_tokens, trust_records
 from server.domain.identity.exchanges import Door

@@ -1,6 +1,6 @@
 """The world as the log tells it: whatever decides who may do what, derived from the entries alone.
 
-The rules in `judging_*.py` move it on; the audit, exposure, and the comparison with the live tables read it.
+The rules beside it move it on; the audit, exposure, and the comparison with the live tables read it.
 """
 
 from collections.abc import Callable, Iterable

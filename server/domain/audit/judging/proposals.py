@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
-from server.domain.audit.world import Organization, Proposal, Record, Rule, World
+from server.domain.audit.judging.world import Organization, Proposal, Record, Rule, World
 from server.domain.entry_kinds import EntryKind
 from server.domain.identity.proposals import KINDS, ProposalKind
 from server.domain.permissions import POLICY, Permission

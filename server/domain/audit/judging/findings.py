@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from server.domain.audit.world import Finding, JudgedByNothing, Record, Rule, World
+from server.domain.audit.judging.world import Finding, JudgedByNothing, Record, Rule, World
 from server.domain.entry_kinds import EntryKind
 from server.domain.release.findings import TRANSITIONS, FindingKind, FindingState, Severity
 from server.domain.release.stages import StageState

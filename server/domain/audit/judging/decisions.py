@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from server.domain.audit.world import Decision, JudgedByNothing, Record, Rule, World
+from server.domain.audit.judging.world import Decision, JudgedByNothing, Record, Rule, World
 from server.domain.entry_kinds import EntryKind
 from server.domain.release.findings import COUNTED, FindingState, Severity
 from server.domain.release.holds import EVERYTHING

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from server.domain.audit import judging_proposals
-from server.domain.audit.world import JudgedByNothing, Record, Rule, Stage, World
+from server.domain.audit.judging import proposals
+from server.domain.audit.judging.world import JudgedByNothing, Record, Rule, Stage, World
 from server.domain.downloads import keyed_downloads, session_downloads
 from server.domain.entry_kinds import EntryKind
 from server.domain.identity.proposals import ProposalKind
@@ -68,7 +68,7 @@ def _stage_edit(world: World, record: Record) -> Iterator[str]:
     reports = after.get("reports_at_least", stage.reports_at_least)
     if reports < stage.reports_at_least and ProposalKind.REPORTS in world.takes_two:
         says = {"reports_at_least": reports}
-        yield from judging_proposals.allowed(world, record, ProposalKind.REPORTS, record["stage"], says)
+        yield from proposals.allowed(world, record, ProposalKind.REPORTS, record["stage"], says)
     for name in after.keys() & {*SAID, *FIXED_ONCE_RELEASED}:
         setattr(stage, name, after[name])
 
@@ -79,7 +79,7 @@ def _checkpoint_publish(world: World, record: Record) -> Iterator[str]:
         yield "it publishes to a stage that was never added or that was withdrawn"
     elif ProposalKind.CHECKPOINT in world.takes_two and world.opens(record["stage"]):
         says = {name: record[name] for name in ("checkpoint", "content_sha256", "files", "size_bytes")}
-        yield from judging_proposals.allowed(world, record, ProposalKind.CHECKPOINT, record["stage"], says)
+        yield from proposals.allowed(world, record, ProposalKind.CHECKPOINT, record["stage"], says)
     world.set_main(record["stage"], record["checkpoint"])
 
 

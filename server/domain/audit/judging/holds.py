@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from server.domain.audit.world import JudgedByNothing, Record, Rule, World
+from server.domain.audit.judging.world import JudgedByNothing, Record, Rule, World
 from server.domain.entry_kinds import EntryKind
 from server.domain.identity.organizations import HELD_AS
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from server.domain.audit import judging_proposals, judging_roles
-from server.domain.audit.world import (
+from server.domain.audit.judging import proposals, roles
+from server.domain.audit.judging.world import (
     Identity,
     Invitation,
     JudgedByNothing,
@@ -48,7 +48,7 @@ def _organization_change(world: World, record: Record) -> Iterator[str]:
         return
     match record["kind"]:
         case EntryKind.ORGANIZATION_QUOTA:
-            yield from judging_proposals.quota_faults(world, record, about)
+            yield from proposals.quota_faults(world, record, about)
             about.bytes_per_day = record["bytes_per_day"]
             about.requests_per_minute = record["requests_per_minute"]
         case EntryKind.ORGANIZATION_NETWORKS:
@@ -91,7 +91,7 @@ def _accept(world: World, record: Record) -> Iterator[str]:
         yield f"{email} already had an account"
     if record["actor"].get("person") != email:
         yield "nobody can accept an invitation for someone else"
-    yield from judging_roles.joined(world, record, email, None if known is None else known.invited_by)
+    yield from roles.joined(world, record, email, None if known is None else known.invited_by)
     world.people[email] = Person(home, record["role"], record.get("person_id"))
 
 
@@ -103,7 +103,7 @@ def _person_add(world: World, record: Record) -> Iterator[str]:
         yield f"it makes {email} {record['role']} of {home}, which is not a role there"
     if email in world.people:
         yield f"{email} already had an account"
-    yield from judging_roles.joined(world, record, email, by)
+    yield from roles.joined(world, record, email, by)
     world.people[email] = Person(home, record["role"], record.get("person_id"), known_by={str(by)})
     if record.get("handed"):
         world.people[email].handed = {"password", "app"}

@@ -7,7 +7,7 @@ beginning of an instance is done so.
 from collections.abc import Iterator
 
 from server import addresses
-from server.domain.audit.world import Person, Record, World
+from server.domain.audit.judging.world import Person, Record, World
 from server.domain.entry_kinds import KINDS, EntryKind
 from server.domain.permissions import POLICY, STAFF, Permission
 
