@@ -1,7 +1,7 @@
 """Back up an instance while it runs, and restore it elsewhere.
 
-A backup is a folder: settings, keys, one consistent copy of the database and, of an embedded store, the objects that
-this copy knows. It is complete when the file `database` is there.
+A backup is a folder: the instance's files, one consistent copy of the database and, of an embedded store, the objects
+that this copy knows. It is complete when the file `database` is there.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from server.cli.init import store_of
 from server.cli.terminal import Instance, show, with_json
 from server.cli.worker import require_anchored
 from server.domain.errors import NotPossible
-from server.domain.operation import backups, nodes
+from server.domain.operation import backups, instance_files, nodes
 from server.domain.resources import Resources
 from server.settings import FILE_NAME, Settings
 from server.storage import snapshot
@@ -39,32 +39,35 @@ def backup(instance: Instance, target: Path, as_json: bool) -> None:
     """
     made = instance.use.settings
     _require_outside(target, made.folder)
-    inside, outside = _own_files(made)
+    instance_files.require_readable(made)
     with writing_to(target):
-        objects = _back_up(instance.use, target, inside)
+        objects = _back_up(instance.use, target)
     nodes.note_backup(instance.use)
     also = (
         f"; new objects: {objects}"
         if made.embedded_store
         else "; the objects stay in your bucket, which needs its own backup"
     )
-    if outside:
-        also += f". NOT copied, because they are outside {made.folder}: {', '.join(map(str, outside))}"
-    body = {"target": str(target), "new_objects": objects, "not_copied": [str(path) for path in outside]}
-    show(as_json, body, f"Backed up to {target}{also}.")
+    left = instance_files.left(made)
+    lines = [f"Backed up to {target}{also}."]
+    lines += [f"NOT copied: {file.path} ({file.setting}) {file.because}." for file in left]
+    not_copied = [{"file": str(file.path), "setting": file.setting, "because": file.because} for file in left]
+    body = {"target": str(target), "new_objects": objects, "not_copied": not_copied}
+    show(as_json, body, "\n".join(lines))
 
 
-def _back_up(use: Resources, target: Path, inside: list[Path]) -> int:
+def _back_up(use: Resources, target: Path) -> int:
     made = use.settings
     target.mkdir(parents=True, exist_ok=True, mode=0o700)
     target.chmod(0o700)
     fresh = target / f"{DATABASE}.new"
     fresh.unlink(missing_ok=True)
     snapshot.take(made.migration_database_url or made.database_url, fresh)
-    for path in inside:
-        _copy_private(made.folder / path, target / path)
+    gone = instance_files.copy(made, target)
     objects = backups.copy_objects(use, target) if made.embedded_store else 0
     fresh.rename(target / DATABASE)  # last: a backup that was interrupted leaves the one before it whole
+    for name in gone:
+        (target / name).unlink(missing_ok=True)
     return objects
 
 
@@ -129,8 +132,8 @@ def take_over(instance: Instance, as_json: bool) -> None:
 
 
 def _put_back(source: Path, folder: Path) -> int:
-    for path in _files_below(source):
-        _copy_private(source / path, folder / path)
+    for name in _files_of(source):
+        instance_files.copy_private(source / name, folder / name)
     restoring.write_database_urls(folder / FILE_NAME, os.environ)
     made = settings.load(folder)
     restoring.require_new_databases(made, source / DATABASE)
@@ -169,29 +172,25 @@ def _require_outside(target: Path, folder: Path) -> None:
         raise NotPossible(f"{target} is inside {folder}.", next_step="Choose a folder outside it.")
 
 
-def _own_files(made: Settings) -> tuple[list[Path], list[Path]]:
-    """Settings and keys: those in the folder, relative to it, and those elsewhere, which are not ours to copy."""
-    keys = [getattr(made, name) for name in Settings.model_fields if name.endswith("_file")]
-    named = [made.folder / FILE_NAME, *(path for path in keys if path is not None and path.exists())]
-    inside = [path.relative_to(made.folder) for path in named if path.is_relative_to(made.folder)]
-    return inside, [path for path in named if not path.is_relative_to(made.folder)]
+def _files_of(source: Path) -> list[str]:
+    """Those that the backup names as the instance's: people keep other things beside it."""
+    known = instance_files.index(source)
+    if known is None:
+        return list(_files_below(source))
+    if missing := [name for name in known if not (source / name).is_file()]:
+        raise NotPossible(
+            f"{source} is not complete: {missing[0]} is missing.", next_step="Use another backup. Nothing was changed."
+        )
+    return known
 
 
-def _files_below(source: Path) -> Iterator[Path]:
+def _files_below(source: Path) -> Iterator[str]:
+    """What a backup of older code has: it did not say which files are the instance's."""
     for path in sorted(source.rglob("*")):
         relative = path.relative_to(source)
         ours = {backups.OBJECTS, backups.INDEX, DATABASE}
         if path.is_file() and relative.parts[0] not in ours and path.suffix != ".new":
-            yield relative
-
-
-def _copy_private(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    beside = target.with_name(target.name + ".new")
-    beside.touch(mode=0o600)
-    shutil.copyfile(source, beside)
-    shutil.copymode(source, beside)
-    beside.rename(target)
+            yield str(relative)
 
 
 COMMANDS = [backup, restore, take_over]

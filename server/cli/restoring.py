@@ -12,8 +12,10 @@ from pathlib import Path
 
 from sqlalchemy import inspect, make_url
 
+from server import settings_files
 from server.domain import marks
 from server.domain.errors import NotPossible
+from server.domain.operation import instance_files
 from server.domain.resources import Resources
 from server.settings import PREFIX, Settings
 from server.storage import snapshot
@@ -76,9 +78,11 @@ def shared_with_the_source(made: Settings) -> dict[str, str]:
     """What the settings still have in common with the instance that was backed up, without passwords."""
     named = {name: str(value) for name in SHARED if (value := getattr(made, name)) is not None}
     named |= {name: make_url(named[name]).render_as_string(hide_password=True) for name in SECRET if name in named}
-    files = {name: getattr(made, name) for name in Settings.model_fields if name.endswith("_file")}
-    outside = {name: str(path) for name, path in files.items() if path and not path.is_relative_to(made.folder)}
-    return named | outside
+    elsewhere: dict[str, list[str]] = {}
+    for file in settings_files.named(made):
+        if not instance_files.is_inside(made, file.path) and str(file.path) not in elsewhere.get(file.setting, ()):
+            elsewhere.setdefault(file.setting, []).append(str(file.path))
+    return named | {setting: ", ".join(paths) for setting, paths in elsewhere.items()}
 
 
 def _is_in_use(url: str) -> bool:

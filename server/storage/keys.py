@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import secrets
+import ssl
 import stat
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -52,6 +53,27 @@ def read_private(path: Path) -> bytes:
         raise KeyFileError(
             f"key file {path} is readable by others (mode {stat.S_IMODE(mode):04o}): run `chmod 600 {path}`"
         )
+    return content
+
+
+def read_public(path: Path) -> bytes:
+    """Return the bytes of a file that others may read. Raises KeyFileError when we cannot."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise KeyFileError(
+            f"file {path} cannot be read by user {os.geteuid()} ({error.strerror}): restore it, or correct the owner "
+            "and mode of the file and its folder"
+        ) from None
+
+
+def read_authorities(path: Path) -> bytes:
+    """Return the certificates of authorities, in PEM. Raises KeyFileError for a file that TLS could not use."""
+    content = read_public(path)
+    try:
+        ssl.create_default_context(cafile=str(path))
+    except ssl.SSLError:
+        raise KeyFileError(f"file {path} contains no certificate in PEM: restore it") from None
     return content
 
 
@@ -130,9 +152,7 @@ def read_manifest_key(path: Path) -> ec.EllipticCurvePrivateKey:
 def read_manifest_public_key(path: Path) -> bytes:
     """Return the PEM. Anybody may read it. Raises KeyFileError when it is missing or no such key."""
     try:
-        key = serialization.load_pem_public_key(path.read_bytes())
-    except OSError as error:
-        raise KeyFileError(f"public key file {path} cannot be read ({error.strerror}): restore it") from None
+        key = serialization.load_pem_public_key(read_public(path))
     except (ValueError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, ec.EllipticCurvePublicKey):

@@ -179,7 +179,7 @@ def test_what_lies_outside_the_folder_is_named(operator: Operator, tmp_path: Pat
     """Keys that the settings name elsewhere are not copied, and the operator is told which."""
     assert "NOT copied" in operator("backup", tmp_path / "backup").out
     named = operator("backup", tmp_path / "backup", "--json").body["not_copied"]
-    assert any(path.endswith("signer-s3.json") for path in named)
+    assert any(one["file"].endswith("signer-s3.json") for one in named)
 
 
 def test_a_backup_into_the_instance_is_refused(operator: Operator) -> None:

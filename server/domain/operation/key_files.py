@@ -1,18 +1,22 @@
-"""Key files: each that the settings name opens, and is the one that the database goes by."""
+"""Key files: each file that the settings name opens, and is the one that the database goes by."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from server import settings_files
 from server.domain.audit import logs
 from server.domain.identity.people import Person
 from server.domain.publish import manifests
 from server.domain.publish.checkpoints import IS_PUBLISHED, Checkpoint, CheckpointManifest, ManifestForm
 from server.domain.resources import Resources
 from server.settings import Settings
+from server.settings_files import SettingsFile
 from server.storage import cloudfront_keys, keys
 from server.storage.keys import KeyFileError
 from server.storage.s3_roots import S3Roots
@@ -20,14 +24,54 @@ from server.storage.s3_roots import S3Roots
 Attempt = Callable[[], object]  # raises KeyFileError
 
 
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What a setting's file holds. opened_by: raises KeyFileError. is_used: whether these settings make use of it."""
+
+    opened_by: Callable[[Path], object]
+    is_used: Callable[[Settings], bool] = lambda _: True
+
+
+# Of every setting that names a file, as settings_files has it.
+KINDS: Mapping[str, _Kind] = {
+    "signer_key_file": _Kind(keys.read_s3_credentials, lambda made: made.signer_credentials == "file"),
+    "publisher_key_file": _Kind(keys.read_s3_credentials),
+    "anchor_key_file": _Kind(keys.read_s3_credentials, lambda made: made.anchor_bucket is not None),
+    "log_mirror_key_file": _Kind(keys.read_s3_credentials, lambda made: made.log_mirror is not None),
+    "log_months_key_file": _Kind(keys.read_s3_credentials, lambda made: made.log_months is not None),
+    "findings_key_file": _Kind(keys.read_s3_credentials),
+    "uploads_key_file": _Kind(keys.read_s3_credentials),
+    "manifest_key_file": _Kind(keys.read_manifest_key),
+    "manifest_public_key_file": _Kind(keys.read_manifest_public_key),
+    "secret_file": _Kind(keys.read_secret),
+    "log_key_file": _Kind(keys.read_note_key),
+    "receipt_key_file": _Kind(keys.read_note_key),
+    "s3_key_file": _Kind(S3Roots, lambda made: made.s3_door == "proxy"),
+    "sts_key_file": _Kind(keys.read_s3_credentials, lambda made: made.uses_sts and made.signer_credentials == "file"),
+    "cloudfront_key_file": _Kind(cloudfront_keys.read, lambda made: made.delivery == "cloudfront"),
+    "smtp_password_file": _Kind(keys.read_private),
+    "witnesses.ca_file": _Kind(keys.read_authorities),
+    "workload_issuers.jwks_file": _Kind(keys.read_public),  # the check of issuers counts its keys
+    "workload_issuers.ca_file": _Kind(keys.read_authorities),
+    "identity_providers.client_secret_file": _Kind(keys.read_private),
+    "identity_providers.ca_file": _Kind(keys.read_authorities),
+}
+_OF_THE_PUBLISHER = {"publisher_key_file", "manifest_key_file"}
+
+
 def publishes_here(settings: Settings) -> bool:
     """Whether this machine has a key for publishing. Of several machines one is enough, and each more is a risk."""
     return settings.publisher_key_file.exists() or settings.manifest_key_file.exists()
 
 
+def used(settings: Settings) -> list[SettingsFile]:
+    """The files that the instance makes use of, on this machine or another."""
+    return [file for file in settings_files.named(settings) if KINDS[file.setting].is_used(settings)]
+
+
 def unusable(settings: Settings) -> list[str]:
     """One sentence for each file that is missing, cannot be read, is open to others, or holds no such key."""
-    return list(_failures(_openings(settings)))
+    return list(dict.fromkeys(_failures(_openings(settings))))  # tables may share a file
 
 
 def foreign(use: Resources) -> list[str]:
@@ -50,40 +94,8 @@ def _failures(attempts: list[Attempt]) -> Iterator[str]:
 
 
 def _openings(settings: Settings) -> list[Attempt]:
-    openings: list[Attempt] = [
-        partial(keys.read_secret, settings.secret_file),
-        partial(keys.read_note_key, settings.log_key_file),
-        partial(keys.read_note_key, settings.receipt_key_file),
-        partial(keys.read_manifest_public_key, settings.manifest_public_key_file),
-    ]
-    if settings.signer_credentials == "file":
-        openings.append(partial(keys.read_s3_credentials, settings.signer_key_file))
-    if settings.delivery == "cloudfront":
-        openings.append(partial(cloudfront_keys.read, settings.cloudfront_key_file))
-    if publishes_here(settings):
-        openings.append(partial(keys.read_manifest_key, settings.manifest_key_file))
-        openings.append(partial(keys.read_s3_credentials, settings.publisher_key_file))
-    if settings.s3_door == "proxy":
-        openings.append(partial(S3Roots, settings.s3_key_file))
-    if settings.uses_sts and settings.signer_credentials == "file":
-        openings.append(partial(keys.read_s3_credentials, settings.sts_key_file))
-    for place, path in (
-        (settings.anchor_bucket, settings.anchor_key_file),
-        (settings.log_mirror, settings.log_mirror_key_file),
-        (settings.log_months, settings.log_months_key_file),
-    ):
-        if place is not None:
-            openings.append(partial(keys.read_s3_credentials, path))
-    if settings.findings_key_file is not None:
-        openings.append(partial(keys.read_s3_credentials, settings.findings_key_file))
-    if settings.uploads_key_file is not None:
-        openings.append(partial(keys.read_s3_credentials, settings.uploads_key_file))
-    if settings.smtp_password_file is not None:
-        openings.append(partial(keys.read_private, settings.smtp_password_file))
-    providers = settings.identity_providers
-    secrets = [one.client_secret_file for one in providers if one.client_secret_file is not None]
-    openings += [partial(keys.read_private, file) for file in secrets]
-    return openings
+    files = (file for file in used(settings) if file.setting not in _OF_THE_PUBLISHER or publishes_here(settings))
+    return [partial(KINDS[file.setting].opened_by, file.path) for file in files]
 
 
 def _comparisons(session: Session, use: Resources) -> list[Attempt]:

@@ -10,6 +10,7 @@ from server.domain.publish.checkpoints import CheckpointManifest
 from server.domain.resources import Resources
 from server.settings import Settings
 from server.storage import keys
+from tests.test_settings import VKEY
 from tests.world import World, write_settings
 
 NAMED = [name for name in Settings.model_fields if name.endswith("_file")]
@@ -48,6 +49,33 @@ def test_each_key_file_that_the_settings_name_is_opened(sqlite_world: World, nam
         keys.write_private(path, b"no key")
         (sentence,) = key_files.unusable(changed(sqlite_world, **{name: path}))
         assert str(path) in sentence
+
+
+TABLES: dict[str, dict[str, object]] = {
+    "witnesses": {"url": "http://127.0.0.1:9/w1", "vkey": VKEY},
+    "workload_issuers": {"url": "https://kubernetes.example"},
+    "identity_providers": {
+        "id": "lab", "name": "SSO", "issuer": "http://127.0.0.1:9", "client_id": "gate", "organizations": ["lab"],
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("setting", sorted(name for name in key_files.KINDS if "." in name))
+def test_each_file_that_a_table_names_is_opened(sqlite_world: World, setting: str) -> None:
+    """As those at the top; a secret that others can read is none."""
+    path, (table, name) = sqlite_world.folder / "the-file", setting.split(".")
+    url, tables = sqlite_world.settings.database_url, {table: [TABLES[table] | {name: str(path)}]}
+    made = write_settings(sqlite_world.template, sqlite_world.folder, url, **tables)
+    (sentence,) = key_files.unusable(made)
+    assert str(path) in sentence
+    path.write_bytes(b"no certificate")
+    path.chmod(0o644)
+    told = key_files.unusable(made)
+    assert [str(path) in one for one in told] == [True] * (0 if name == "jwks_file" else 1)
+    if name == "ca_file":
+        path.unlink()
+        keys.write_peer_certificate(sqlite_world.folder / "ca.key", path)
+        assert key_files.unusable(made) == []
 
 
 def test_the_s3_door_s_key_is_wanted_only_where_it_is_open(sqlite_world: World) -> None:

@@ -1,0 +1,129 @@
+"""Instance files: the settings and the files that belong to them, which a backup copies and a restore puts back.
+
+With a file goes what lies in its folder: keys that are still taken or will be (`s3.key.until-…`, `s3.key.next`, the
+`.new` of a rotation that was interrupted), an earlier log's key, and credentials that no setting names but commands are
+given, such as those of the access logs. The data folder holds more: there, it is what bears the file's name.
+"""
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from server import settings_files
+from server.domain.errors import NotPossible
+from server.domain.operation import key_files
+from server.settings import FILE_NAME, Settings
+
+INDEX = "files.json"
+_UNFINISHED = ".copying"  # ends the name of a copy that was interrupted; no file of ours is called so
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A file that the settings name and a backup does not have. because: as in "FILE is not there"."""
+
+    path: Path
+    setting: str
+    because: str
+
+
+def require_readable(settings: Settings) -> None:
+    """Raise the OSError of the first that cannot be read: without it a backup would pass for whole."""
+    for path in _all(settings):
+        with path.open("rb"):
+            pass
+
+
+def copy(settings: Settings, target: Path) -> set[str]:
+    """Copy them all to a folder, and write there which; returns those of an earlier copy that are no more.
+
+    A rotation renames files: what was copied meanwhile is copied again. Raises NotPossible if that has no end.
+    """
+    once = set[str]()
+    with contextlib.suppress(NotPossible):  # damaged: it is written anew
+        once.update(index(target) or ())
+    for _ in range(_ATTEMPTS):
+        try:
+            state = _state(settings)
+            once.update(state)
+            for name in state:
+                copy_private(settings.folder / name, target / name)
+            if _state(settings) == state:
+                break
+        except FileNotFoundError:
+            continue
+    else:
+        raise NotPossible("Key files keep changing.", next_step="Back up again when they no longer do.")
+    beside = target / f"{INDEX}{_UNFINISHED}"
+    beside.write_text(json.dumps({"files": list(state)}, indent=2), encoding="utf-8")
+    beside.rename(target / INDEX)
+    return once - state.keys()
+
+
+def index(folder: Path) -> list[str] | None:
+    """Which files a backup has, by their places in the data folder; None for one of older code. Raises NotPossible."""
+    try:
+        (names,) = json.loads((folder / INDEX).read_bytes()).values()
+        if all(isinstance(name, str) and _is_place(Path(name)) for name in names):
+            return list(names)
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, AttributeError):
+        pass
+    raise NotPossible(f"{folder / INDEX} is damaged.", next_step="Use another backup.")
+
+
+def left(settings: Settings) -> list[Left]:
+    """The files in use that are not copied, because they are elsewhere or not there at all."""
+    copied, found = set(_all(settings)), list[Left]()
+    for file in key_files.used(settings):
+        if not is_inside(settings, file.path):
+            found.append(Left(file.path, file.setting, f"is outside {settings.folder}"))
+        elif file.path not in copied:
+            found.append(Left(file.path, file.setting, "is not there"))
+    return list(dict.fromkeys(found))  # tables may share a file
+
+
+def is_inside(settings: Settings, path: Path) -> bool:
+    """Whether it is the data folder's, by its name; where it would be a link, what it leads to is copied."""
+    return path.is_relative_to(settings.folder) and _is_place(path.relative_to(settings.folder))
+
+
+def copy_private(source: Path, target: Path) -> None:
+    """Copy a file with its mode, which is never wider on the way; its place holds the one before until then."""
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    beside = target.with_name(f"{target.name}{_UNFINISHED}")
+    beside.unlink(missing_ok=True)
+    beside.touch(mode=0o600)
+    shutil.copyfile(source, beside)
+    shutil.copymode(source, beside)
+    beside.rename(target)
+
+
+def _is_place(path: Path) -> bool:
+    """Whether a path stays in the folder that it starts at."""
+    return not path.is_absolute() and ".." not in path.parts
+
+
+def _state(settings: Settings) -> dict[str, tuple[int, int]]:
+    """Each by its place, with what a change shows in. Raises FileNotFoundError when one is renamed at this moment."""
+    statuses = {str(path.relative_to(settings.folder)): path.stat() for path in _all(settings)}
+    return {name: (status.st_ino, status.st_mtime_ns) for name, status in statuses.items()}
+
+
+def _all(settings: Settings) -> list[Path]:
+    named = [file.path for file in settings_files.named(settings) if is_inside(settings, file.path)]
+    return sorted({settings.folder / FILE_NAME, *(path for file in named for path in _with_neighbours(settings, file))})
+
+
+def _with_neighbours(settings: Settings, file: Path) -> Iterator[Path]:
+    if not file.parent.is_dir():
+        return
+    for path in file.parent.iterdir():
+        ours = file.parent != settings.folder or path == file or path.name.startswith(f"{file.name}.")
+        if ours and path.is_file():
+            yield path
