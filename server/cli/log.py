@@ -148,7 +148,7 @@ def export(
         since, until = month.since, month.until
     if form == "parquet":
         if source(instance) is not None:
-            raise click.UsageError("Archived months are Parquet already: leave out --months and --from-bucket.")
+            raise click.UsageError("Archived months are Parquet already: omit --months and --from-bucket.")
         _export_parquet(instance, target, since, until)
         return
     with Bars(quiet=target is None) as bars:
@@ -295,7 +295,7 @@ def _mirrored(found: Status) -> str:
 def _witness_words(witness: Seen) -> str:
     last = f"cosigned {witness.size} entries, last on {plain(witness.cosigned_at)}" if witness.cosigned_at else "new"
     fault = "" if witness.fault is None else f"; now {witness.fault}"
-    mark = "CONTRADICTS: " if witness.contradicts else "AWAY: " if witness.away else ""
+    mark = "CONTRADICTS: " if witness.contradicts else "NOT COSIGNING: " if witness.away else ""
     return f"{mark}{witness.name}: {last}{fault}"
 
 
