@@ -1,4 +1,4 @@
-"""Workload issuers as the settings name them: who signs identity tokens of machines, and how its keys are had."""
+"""Workload issuers as the settings name them: who signs identity tokens of workloads, and how its keys are had."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ AT_MOST = 50
 
 
 class WorkloadIssuer(BaseModel):
-    """Who signs identity tokens of machines. jwks_file: its keys, where it cannot be reached."""
+    """Who signs identity tokens of workloads. jwks_file: its keys, where it cannot be reached."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 

@@ -23,6 +23,7 @@ _MASKS = [(re.compile(pattern), shown) for pattern, shown in (
     (r"/downloads/\d{4}\b", "/downloads/(year)"),
     (r"(password|TOTP secret) +\S+", r"\1 (secret)"),
     (r"\bToken \w+", "Token (id)"),
+    (r"\bDecision \d+\b", "Decision (number)"),
     (r"\b\d+ (sealed entries|m?s\b)", r"(number) \1"),
     (r"(sealed entries|at size) +\d+", r"\1 (number)"),
 )]  # fmt: skip
@@ -41,21 +42,39 @@ class Step:
         return f"{README.name}:{self.line}: {self.command}"
 
 
-def steps() -> list[Step]:
-    """Every command of the guide's `sh` and `console` blocks."""
-    found: list[Step] = []
-    chapter, kind, first = "", "", 0
-    block: list[str] = []
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of the guide. kind: what its fence says it is, or nothing. first: the number of its first line."""
+
+    chapter: str
+    kind: str
+    first: int
+    lines: list[str]
+
+
+def blocks() -> Iterator[Block]:
+    """Every fenced block of the guide."""
+    chapter = ""
+    block: Block | None = None
     for number, line in enumerate(README.read_text(encoding="utf-8").splitlines(), start=1):
         if match := _FENCE.fullmatch(line):
-            if kind in {"sh", "console"}:
-                found += _of_block(chapter, first, block, shows=kind == "console")
-            kind, block, first = (match[1] or "text") if not kind else "", [], number + 1
-        elif kind:
-            block.append(line)
+            if block is not None:
+                yield block
+            block = Block(chapter, match[1], number + 1, []) if block is None else None
+        elif block is not None:
+            block.lines.append(line)
         elif line.startswith("## "):
             chapter = line[3:]
-    return found
+
+
+def steps() -> list[Step]:
+    """Every command of the guide's `sh` and `console` blocks."""
+    return [
+        step
+        for block in blocks()
+        if block.kind in {"sh", "console"}
+        for step in _of_block(block.chapter, block.first, block.lines, shows=block.kind == "console")
+    ]
 
 
 def _of_block(chapter: str, first: int, lines: list[str], *, shows: bool) -> Iterator[Step]:

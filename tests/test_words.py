@@ -52,7 +52,7 @@ EXCEPTIONS = {  # (file, the words) → why
 SHOWN_BY = re.compile(r"\.command|\bgroup\b|\bbp\.")  # a command's help, a view's description
 PAGES = (
     "README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "deploy/README.md", "deploy/runbooks.md",
-    "deploy/monitoring/alerts.yml", "deploy/monitoring/grafana.json", "client/README.md",
+    "deploy/monitoring/alerts.yml", "deploy/monitoring/grafana.json", "client/README.md", "docs/tools.md",
 )  # fmt: skip
 FORBIDDEN = re.compile("|".join(f"(?P<p{number}>{pattern})" for number, pattern in enumerate(INSTEAD)), re.IGNORECASE)
 

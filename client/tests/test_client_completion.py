@@ -67,3 +67,14 @@ def test_the_other_shells_get_their_scripts(environment: dict[str, str], shell: 
 def test_an_unknown_shell_is_wrong_use(partner: Partner) -> None:
     done = partner.run("completion", "tcsh")
     assert (done.code, "bash" in done.err) == (2, True)
+
+
+def test_the_help_shows_the_line_of_each_shell(environment: dict[str, str]) -> None:
+    """Each on a line of its own, to be copied; nothing that click reads as a mark is printed."""
+    done = subprocess.run(
+        ["weightgate", "completion", "--help"], env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    assert 'bash, in ~/.bashrc:                  eval "$(weightgate completion bash)"' in lines
+    assert "fish, in ~/.config/fish/config.fish: weightgate completion fish | source" in lines
+    assert "\\b" not in done.stdout

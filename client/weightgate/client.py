@@ -91,7 +91,7 @@ class Client:
     def s3_keys(self, stage: str, identity: Identity | None = None) -> dict[str, str]:
         """Keys with which S3 tools read the files of a stage, in the form of their `credential_process`.
 
-        identity: a machine's, in place of a token.
+        identity: a workload's, in place of a token.
         """
         if not _NAME.fullmatch(stage):
             raise WrongUse("bad_stage", f"{stage[:100]!r} is not MODEL/STAGE.", "`weightgate stages` lists them.")

@@ -1,4 +1,4 @@
-"""Logging in as a machine: its own identity token for a token of the server (RFC 8693), without a person or a secret.
+"""Logging in as a workload: its own identity token for a token of the server (RFC 8693), without a person or a secret.
 
 The identity token comes from a file (Kubernetes writes one), from a variable (GitLab sets it), or from GitHub's runner.
 """
@@ -43,7 +43,7 @@ class Identity:
 
 
 def identity_token(source: Source, environment: Mapping[str, str], endpoint: str) -> str:
-    """Return this machine's identity token. Raises WrongUse where there is none, CannotTell."""
+    """Return this workload's identity token. Raises WrongUse where there is none, CannotTell."""
     if source.file is not None:
         return _of_form(_read(Path(source.file)), f"The file {source.file}")
     if source.variable is not None:

@@ -55,7 +55,9 @@ def publish(instance: Instance, caller: Caller, name: str, file: Path, resign_wi
 @click.option("--document", type=READABLE, help="The signed document.")
 @click.option("--document-sha256", help="Its SHA-256, instead of the file.")
 @click.option("--version", "number", type=COUNT, help="The version that was signed [current version].")
-@click.option("--before-publication", is_flag=True, help="The paper is older than its publication here.")
+@click.option(
+    "--before-publication", is_flag=True, help="Accept a signature dated before this version was published here."
+)
 @with_json
 @acting
 def record_signature(

@@ -18,8 +18,8 @@ def with_source(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command `source`, which it calls with the instance once it is there."""
 
     @click.option(
-        "--months", "copy", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="DIR",
-        help="Read the records of archived months from DIR, a copy of the folder that log_months names.",
+        "--months", "copy", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="FOLDER",
+        help="Read the records of archived months from FOLDER, a copy of the folder that log_months names.",
     )  # fmt: skip
     @click.option("--from-bucket", is_flag=True, help="Read them from log_months itself, with its key.")
     @wraps(command)
@@ -38,5 +38,5 @@ def _opened(instance: Instance, copy: Path | None, from_bucket: bool) -> Source 
     if copy is not None:
         return InFolder(copy)
     if instance.use.log_months is None:
-        raise click.UsageError("The settings have no log_months: use --months DIR.")
+        raise click.UsageError("The settings have no log_months: use --months FOLDER.")
     return InBucket(instance.use.log_months)

@@ -59,7 +59,7 @@ def cut(instance: Instance, caller: Caller, on: str, as_json: bool) -> None:
 
 @hold.command("propose-lift")
 @click.argument("on", type=STAGE)
-@click.option("--reason", required=True, help="Why. Of a stage or a model, everyone can read it.")
+@click.option("--reason", required=True, help="The reason. For a stage or a model it is public.")
 @with_json
 @acting
 def propose_lift(instance: Instance, caller: Caller, on: str, reason: str, as_json: bool) -> None:

@@ -49,7 +49,7 @@ UNITS = Path("/etc/systemd/system")
     type=READABLE,
     help="JSON file with credentials that can only read.",
 )
-@click.option("--signer-role", is_flag=True, help="In place of it, the role that AWS lends this machine.")
+@click.option("--signer-role", is_flag=True, help="Use this machine's AWS role instead of --signer-key.")
 @click.option(
     "--publisher-key",
     type=READABLE,

@@ -76,12 +76,13 @@ def rotate(
 
 @keys.command("rotate-s3")
 @click.option("--prepare", is_flag=True, help="Only make the next secret, to copy it to the other machines first.")
-@click.option("--now", "at_once", is_flag=True, help="Given keys stop working immediately, because the secret leaked.")
+@click.option("--now", "at_once", is_flag=True, help="Invalidate all issued keys immediately, for a leaked secret.")
 @with_json
 @click.pass_obj
 def rotate_s3(instance: Instance, prepare: bool, at_once: bool, as_json: bool) -> None:
-    """Make S3 tools' keys from a new secret. Keys that were given work to their end. The web server needs no restart.
+    """Make S3 tools' keys from a new secret. Keys already issued work until they expire.
 
+    The web server needs no restart.
     On several machines: `--prepare` on one, copy s3.key.next to the others, then run this on each.
     """
     if prepare and at_once:

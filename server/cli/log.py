@@ -148,7 +148,7 @@ def export(
         since, until = month.since, month.until
     if form == "parquet":
         if source(instance) is not None:
-            raise click.UsageError("Archived months are Parquet already: leave out --months and --from-bucket.")
+            raise click.UsageError("Archived months are Parquet already: omit --months and --from-bucket.")
         _export_parquet(instance, target, since, until)
         return
     with Bars(quiet=target is None) as bars:
@@ -210,8 +210,8 @@ def _write_beside(target: Path, lines: Iterable[str]) -> int:
 )  # fmt: skip
 @click.option(
     "--own", multiple=True, metavar="IDENTITY",
-    help="A requester whose reads need no entry, as named in the access log: on AWS, the ARNs of the publisher and of "
-         "the findings' identity. Repeatable.",
+    help="A requester whose reads need no entry, as the access log names it. On AWS, pass each identity of yours: "
+         "publisher, findings, uploads, and CloudFront's if it delivers. Repeatable.",
 )  # fmt: skip
 @with_json
 @click.pass_obj
@@ -260,7 +260,8 @@ def status(instance: Instance, as_json: bool) -> None:
 def _lines(found: Status) -> list[str]:
     waiting = "none"
     if found.oldest_unsealed_at is not None:
-        waiting = f"since {plain(found.oldest_unsealed_at)}, {found.oldest_unsealed_seconds} s"
+        since = plain(found.oldest_unsealed_at)
+        waiting = f"{found.unsealed}, the oldest since {since}, {found.oldest_unsealed_seconds} s"
     anchored = "none yet" if found.anchors_are_kept else "not kept"
     if found.anchored_size is not None:
         anchored = f"at size {found.anchored_size}"
@@ -270,7 +271,9 @@ def _lines(found: Status) -> list[str]:
         ("newest head", plain(found.sealed_at) or "none"),
         ("unsealed", waiting),
         ("stopped", f"{plain(found.stopped_at)}: {found.stop_reason}" if found.stop_reason is not None else "no"),
+        ("last heartbeat", plain(found.beat_at) or "never"),
         ("newest anchor", anchored),
+        ("last anchored", plain(found.anchored_at) or ("never" if found.anchors_are_kept else "not kept")),
         ("mirror", _mirrored(found)),
         *(("witness", _witness_words(witness)) for witness in found.witnesses),
         ("alarms", ", ".join(f"{kind} {count}" for kind, count in found.alarms.items()) or "none"),
@@ -292,18 +295,18 @@ def _mirrored(found: Status) -> str:
 def _witness_words(witness: Seen) -> str:
     last = f"cosigned {witness.size} entries, last on {plain(witness.cosigned_at)}" if witness.cosigned_at else "new"
     fault = "" if witness.fault is None else f"; now {witness.fault}"
-    mark = "CONTRADICTS: " if witness.contradicts else "AWAY: " if witness.away else ""
+    mark = "CONTRADICTS: " if witness.contradicts else "NOT COSIGNING: " if witness.away else ""
     return f"{mark}{witness.name}: {last}{fault}"
 
 
 @log.command("exposure")
 @click.argument("stage")
 @click.option("--from", "since", type=MOMENT, required=True, help="The first moment, such as 2027-01-31.")
-@click.option("--to", "until", type=END, required=True, help="The end of the time, or a day that is still in it (UTC).")
+@click.option("--to", "until", type=END, required=True, help="The end of the period, or its last day (UTC).")
 @with_json
 @acting
 def exposed(instance: Instance, caller: Caller, stage: str, since: datetime, until: datetime, as_json: bool) -> None:
-    """Show who could have downloaded STAGE between two dates, under what, and who did. From the log alone."""
+    """Show who could have downloaded STAGE between two dates, on what basis, and who did. Uses the log alone."""
     use = instance.use
     with use.database.reading() as session:
         found = exposure.exposure(session, caller, use.settings.second_person_tier, stage, since, until)

@@ -46,7 +46,7 @@ COMMANDS = {
     "stage": ("stage", "Manage models and their stages."),
     "decision": ("decision", "Decide that a stage moves: one admin proposes it, another approves it."),
     "finding": ("finding", "Read and triage what partners report."),
-    "proposal": ("proposal", "Approve or reject what another person proposed and one may not do alone."),
+    "proposal": ("proposal", "Approve or reject proposals that need a second person."),
     "hold": ("hold", "Pause and resume downloads."),
     "token": ("token", "Manage API tokens."),
     "export": ("export", "Export evidence for auditors, and verify it."),
@@ -118,7 +118,7 @@ def program(load: Callable[[str], Any]) -> click.Group:
     def weightgate_server(context: click.Context, data: str) -> None:
         """Operate a Weightgate server: gated, logged distribution of model weights.
 
-        Exit codes: 0 success, 1 refused or failed, 2 usage error, 4 the log is behind its anchor.
+        Exit codes: 0 done, 1 refused or failed, 2 wrong use, 3 cannot tell yet, 4 the log is behind its anchor.
         """
         context.obj = context.with_resource(load("server.cli.terminal").Instance(data))
 

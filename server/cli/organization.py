@@ -132,7 +132,10 @@ def quota(
 @with_json
 @acting
 def networks(instance: Instance, caller: Caller, slug: str, networks: tuple[str, ...], as_json: bool) -> None:
-    """Set the NETWORKS that SLUG fetches from. A fetch from any other network raises an alarm. Omit to remove all."""
+    """Set the NETWORKS that SLUG fetches from. A fetch from any other network raises an alarm.
+
+    Without NETWORKS, all are removed.
+    """
     kept = organizations.set_networks(instance.use, caller, slug, networks)
     show(
         as_json,

@@ -57,7 +57,10 @@ def add(
 @with_json
 @acting
 def list_(instance: Instance, caller: Caller, as_json: bool) -> None:
-    """List the people you can see; of the lab's with who gave them their role, and which role waits for approval."""
+    """List the people you can see.
+
+    For lab staff, also show who gave them their role and which role awaits approval.
+    """
     with instance.use.database.reading() as session:
         found = every(lambda part: people.visible(session, caller, part))
         grants = role_grants.of_people(session, [one.id for one in found])

@@ -16,7 +16,7 @@ COLUMNS = ("id", "kind", "on", "state", "proposed_by", "proposed_at", "approved_
 
 @click.group()
 def proposal() -> None:
-    """Approve or reject what another person proposed and one may not do alone."""
+    """Approve or reject proposals that need a second person."""
 
 
 @proposal.command("list")

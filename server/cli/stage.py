@@ -96,7 +96,7 @@ def add(
         reports_at_least=reports_at_least,
     )
     body = {"stage": name, "ordinal": added.ordinal, "state": added.state}
-    show(as_json, body, f"Added {name} as number {added.ordinal} on its ladder. Next: `publish DIR {name}`.")
+    show(as_json, body, f"Added {name} as number {added.ordinal} on its ladder. Next: `publish FOLDER {name}`.")
 
 
 @stage.command()
@@ -122,8 +122,9 @@ def alias(instance: Instance, caller: Caller, name: str, alias: str, as_json: bo
 @with_json
 @acting
 def edit(instance: Instance, caller: Caller, name: str, as_json: bool, **options: Any) -> None:
-    """Change what is said of a stage, or where a planned one stands. Options that you omit change nothing.
+    """Edit a stage's public details, or the position, tier and agreement of a planned one.
 
+    Options that you omit change nothing.
     Another admin must approve fewer reports (see `proposal`).
     """
     source = click.get_current_context().get_parameter_source

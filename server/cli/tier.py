@@ -16,7 +16,10 @@ def tier() -> None:
 @tier.command()
 @click.argument("name")
 @click.option("--rank", type=int, required=True, help="A higher rank includes everything below it.")
-@click.option("--report-to-renew", is_flag=True, help="Renewing access takes a report since it was granted.")
+@click.option(
+    "--report-to-renew", is_flag=True,
+    help="To renew, an organization must have reported a finding since access was granted.",
+)  # fmt: skip
 @with_json
 @acting
 def add(instance: Instance, caller: Caller, name: str, rank: int, report_to_renew: bool, as_json: bool) -> None:
@@ -31,7 +34,8 @@ def add(instance: Instance, caller: Caller, name: str, rank: int, report_to_rene
 @click.option(
     "--report-to-renew/--no-report-to-renew",
     required=True,
-    help="Whether renewing access takes a report since it was granted. A report that nothing was found is one.",
+    help="Whether an organization must have reported a finding since access was granted, to renew it. A report that "
+    "nothing was found is one.",
 )
 @with_json
 @acting

@@ -139,7 +139,7 @@ POLICY: dict[Permission, Rule] = {
         "Revoke your own tokens; owners: their organization's; admins: all tokens.", EVERYONE
     ),
     Permission.TRUST_RECORD_MANAGE: Rule(
-        "Say which machines may act for your organization, and revoke it.", frozenset({Role.OWNER})
+        "Say which workloads may act for your organization, and revoke it.", frozenset({Role.OWNER})
     ),
     Permission.PERSON_MANAGE: Rule(
         "Add, disable and enable people and reset passwords: owners in their organization, admins anywhere.",

@@ -221,7 +221,7 @@ class Resources:
 
     @cached_property
     def issuer_keys(self) -> IssuerKeys:
-        """With which issuers sign machines' identity tokens."""
+        """With which issuers sign workloads' identity tokens."""
         return IssuerKeys(self.settings.workload_issuers)
 
     @cached_property

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
-from server.domain.audit import months, sealer, verifying
+from server import dates
+from server.domain.audit import heartbeat, logs, months, sealer, verifying
 from server.domain.audit.verifying import Verified
 from server.domain.delivery import statistics
 from server.domain.downloads import issuing
@@ -184,7 +186,7 @@ def test_status_says_whether_anything_can_be_issued(operator: Operator, sqlite_w
     body = operator("log", "status", "--json").body
     assert body["can_issue"] is True
     assert (body["size"], body["stopped_at"], body["oldest_unsealed_at"]) == (len(sqlite_world.entries()), None, None)
-    assert "not kept" in operator("log", "status").out
+    assert rows_of_status(operator)["last anchored"] == "not kept"
     stop(sqlite_world, "entry 2: its record or salt was changed")
     sqlite_world.tampered = True
     out = operator("log", "status", code=1).out
@@ -192,6 +194,33 @@ def test_status_says_whether_anything_can_be_issued(operator: Operator, sqlite_w
     body = operator("log", "status", "--json", code=1).body
     assert body["can_issue"] is False
     assert body["stop_reason"] == "entry 2: its record or salt was changed"
+
+
+def test_status_says_how_many_entries_wait_and_when_the_worker_was_last_at_work(
+    operator: Operator, sqlite_world: World
+) -> None:
+    """Runbooks send people to these rows."""
+    sqlite_world.seal()
+    assert rows_of_status(operator).items() >= {"unsealed": "none", "last heartbeat": "never"}.items()
+    at = sqlite_world.clock()
+    heartbeat.beat(sqlite_world.use)
+    rows = rows_of_status(operator)
+    assert rows["unsealed"].startswith("1, the oldest since ")
+    assert rows["last heartbeat"] == dates.rfc3339(at)
+
+
+def test_status_says_when_the_log_was_last_anchored(operator: Operator, sqlite_world: World) -> None:
+    """Not at what size alone: a log that does not grow is anchored all the same."""
+    at = datetime(2027, 1, 31, 12, tzinfo=UTC)
+    with sqlite_world.use.database.transaction() as session:
+        logs.note_anchored(session, logs.current(session).id, 1, at)
+    assert rows_of_status(operator)["last anchored"] == "2027-01-31T12:00:00Z"
+
+
+def rows_of_status(operator: Operator) -> dict[str, str]:
+    """What `log status` prints for people: the value of each row."""
+    lines = operator("log", "status").out.splitlines()
+    return dict(re.split(r"  +", line, maxsplit=1) for line in lines)
 
 
 def test_resuming_refuses_while_anything_is_wrong(operator: Operator, sqlite_world: World) -> None:

@@ -103,7 +103,7 @@ def test_no_command_at_all_shows_the_help(newcomer: Operator) -> None:
     """Who gives no command reads which there are, and a script learns that this was wrong use."""
     answer = newcomer.raw(["weightgate-server"])
     assert answer.code == 2
-    assert "Exit codes: 0 success, 1 refused or failed, 2 usage error, 4" in answer.err
+    assert "Exit codes: 0 done, 1 refused or failed, 2 wrong use, 3 cannot tell yet, 4" in answer.err
 
 
 WRONG_USE = [

@@ -35,6 +35,17 @@ def test_every_chapter_with_commands_is_read() -> None:
     assert init.command.count("\\\n") == 4
 
 
+def test_no_command_is_in_a_block_that_is_not_run() -> None:
+    """Each block says what it is, and only those of commands begin a line with a program that the guide runs."""
+    programs = {step.command.split()[0] for step in guide.steps()} - {"echo", "export"}
+    assert {"weightgate-server", "weightgate", "install", "systemctl"} <= programs
+    for block in guide.blocks():
+        assert block.kind, block.first
+        if block.kind not in {"sh", "console"}:
+            begun = {line.split()[0] for line in block.lines if line.strip()}
+            assert begun & programs == set(), block.first
+
+
 @pytest.mark.parametrize(("text", "shown"), [
     ("Token bbZz, shown only once:\nwgk_aB_cD", ["Token (id), shown only once:", "wgk_…"]),
     ("  password     abc\n  TOTP secret  DEF", ["password (secret)", "TOTP secret (secret)"]),

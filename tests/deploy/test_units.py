@@ -130,13 +130,21 @@ def test_the_daily_tasks_are_commands_that_are_there(tmp_path: Path) -> None:
     shutil.copy(ROOT / "deploy" / "daily", script)
     readme = (ROOT / "deploy" / "README.md").read_text()
     enabled = sorted(set(re.findall(r"weightgate-daily@(\w+)\.timer", readme)))
-    assert enabled == ["backup", "doctor", "verify"]
+    assert enabled == ["backup", "doctor", "reconcile", "verify"]
+    told = {**os.environ, "RECONCILE": f"{tmp_path}/reads.log* --own somebody"}
+    (tmp_path / "reads.log").touch()
+    (tmp_path / "reads.log.1").touch()
     for task in enabled:
-        words = subprocess.run([script, task], capture_output=True, text=True, check=True).stdout.split()
+        words = subprocess.run([script, task], capture_output=True, text=True, check=True, env=told).stdout.split()
         command: click.Command = commands
         while isinstance(command, click.Group):
             command = known(command, words.pop(0))
-        command.make_context(task, words)
+        made = command.make_context(task, words)
+        if task == "reconcile":
+            assert made.params["places"] == (f"{tmp_path}/reads.log", f"{tmp_path}/reads.log.1")
+            assert made.params["own"] == ("somebody",)
+    untold = subprocess.run([script, "reconcile"], capture_output=True, text=True, check=False)
+    assert (untold.returncode != 0, "/etc/default/weightgate-daily" in untold.stderr) == (True, True)
     assert subprocess.run([script, "other"], capture_output=True, check=False).returncode == 2
 
 

@@ -32,10 +32,10 @@ from tests.redis_server import RedisServer
 ROOT = Path(__file__).parents[2]
 OWN_FOLDERS = (
     "/opt/weightgate", "/var/lib/weightgate", "/var/backups/weightgate", "/usr/local/bin", "/etc/systemd/system",
-    "/etc/nginx/conf.d", "/etc/prometheus", "/etc/letsencrypt", "/var/log/nginx", "/run/weightgate-keys", "/root/",
-    "/srv/",
+    "/etc/default", "/etc/nginx/conf.d", "/etc/prometheus", "/etc/letsencrypt", "/var/log/nginx",
+    "/run/weightgate-keys", "/root/", "/srv/",
 )  # fmt: skip
-SERVICES = ("weightgate-web", "weightgate-worker", "weightgate-metrics")
+SERVICES = ("weightgate-web", "weightgate-worker", "weightgate-metrics", "weightgate-publisher")
 
 
 @dataclass
@@ -107,7 +107,7 @@ def machine(root: Path, postgres: PostgreSQL, redis: RedisServer) -> Iterator[Ma
             ("runuser -u postgres -- psql", f"psql '{superuser}'"),
             ("weightgate-server init ", f"weightgate-server init --listen 127.0.0.1:{web} "),
             ("127.0.0.1/weightgate", f"127.0.0.1:{postgres.port}/weightgate"),
-            ("redis://127.0.0.1:6379", f"redis://127.0.0.1:{redis.port}"), ("YOUR.HOST.NAME", "weights.example.org"),
+            ("redis://127.0.0.1:6379", f"redis://127.0.0.1:{redis.port}"),
             ("https://s3.example.org", f"http://127.0.0.1:{reads}"), ("10.0.0.5:9000", f"127.0.0.1:{store_port}"),
             ("127.0.0.1:8080", f"127.0.0.1:{web}"), ("127.0.0.1:9464", f"127.0.0.1:{metrics}"),
             ("listen 80;", f"listen 127.0.0.1:{plain};"),

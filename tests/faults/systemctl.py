@@ -28,7 +28,8 @@ class Units:
         unit = unit.removesuffix(".timer")
         service = self._service(unit)
         command = [word.replace("%i", unit.partition("@")[2]) for word in shlex.split(service["ExecStart"][-1])]
-        environment = os.environ | dict(one.split("=", 1) for one in service.get("Environment", []))
+        assigned = service.get("Environment", []) + list(_of_files(service.get("EnvironmentFile", [])))
+        environment = os.environ | dict(one.split("=", 1) for one in assigned)
         kind, log = service["Type"][-1], (self._root / "run" / f"{unit}.log").open("ab")
         with self._ready(kind) as (notified, address), log:
             if address:
@@ -80,6 +81,12 @@ class Units:
             if equals and not line.startswith("#"):
                 found.setdefault(name, []).append(value)
         return found
+
+
+def _of_files(names: list[str]) -> Iterator[str]:
+    """The assignments in files that need not be there, without the quotes around their values."""
+    for path in (Path(name.removeprefix("-")) for name in names):
+        yield from shlex.split(path.read_text(), comments=True) if path.exists() else ()
 
 
 def _runs(pid: int) -> bool:

@@ -32,6 +32,9 @@ EXEMPT = {
     r"log archive": "needs a month that was over 90 days ago: tests/cli/test_log.py",
     r"log verify --months": "needs an archived month: tests/cli/test_log.py",
     r"log erase": "names an entry that is not there: tests/cli/test_log.py",
+    r"--format parquet": "names a month that may not be there: tests/cli/test_log.py",
+    r"export verify": "names a key that only that log has: tests/cli/test_export.py",
+    r"^weightgate (login|download)": "a person approves it in a browser: tests/e2e/test_client_device.py",
     r"finding erase": "names a finding that is not there: tests/domain/release/test_finding_erasure.py",
 }
 

@@ -47,6 +47,7 @@ class Machines:
             self.monkeypatch.setenv("WEIGHTGATE_DATABASE_URL", postgres.create(name))
             self.request.addfinalizer(lambda: postgres.drop(name))
         there = self.operator.elsewhere(self.folder / f"restored-{source.name}")
+        there.knows(self.world)
         there("restore", source, code=code)
         return there
 
@@ -123,6 +124,8 @@ def test_an_older_backup_issues_nothing_and_the_newest_goes_on(machines: Machine
     for command in ("serve", "worker"):
         require_refused(Started(older.folder, command, WEIGHTGATE_LISTEN=f"127.0.0.1:{free_port()}"))
     require_silent(world, older)
+    older("hold", "place", "everything", "--reason", "Restored from a backup", by="admin")  # as deploy/README.md says
+    older("take-over")
 
     newest = machines.restore(machines.folder / "newest", code=0)
     newest("take-over")

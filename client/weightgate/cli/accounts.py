@@ -98,11 +98,11 @@ def tokens(context: click.Context, /, as_json: bool, **where: Any) -> None:
 @with_server
 @click.pass_context
 def s3_keys(context: click.Context, /, stage: str, identity: Chosen | None, **where: Any) -> None:
-    """Print keys for tools that read from S3, as JSON. Aws, boto3 and rclone run this by themselves.
+    """Print keys for tools that read from S3, as JSON. The AWS CLI, boto3 and rclone run this themselves.
 
     In ~/.aws/config: credential_process = weightgate credentials MODEL/STAGE
 
-    With --oidc, they are for this machine's identity token, and no login is needed.
+    With --oidc, they are for this workload's identity token, and no login is needed.
     """
     environment = context.obj.environment
 

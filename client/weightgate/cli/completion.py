@@ -16,7 +16,7 @@ _TIMEOUT_SECONDS = 2.0  # who pressed Tab is waiting
 @click.argument("shell", type=click.Choice(list(_COMPLETES)))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    r"""Print the script that lets your shell complete commands, options and stages with the Tab key.
+    """Print the script that lets your shell complete commands, options and stages with the Tab key.
 
     \b
     bash, in ~/.bashrc:                  eval "$(weightgate completion bash)"

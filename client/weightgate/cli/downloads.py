@@ -23,13 +23,13 @@ _OTHERS_NAMED_AT_MOST = 5
 @click.argument("stage", metavar="STAGE", shell_complete=completion.stages)
 @click.argument("paths", nargs=-1)
 @click.option("--checkpoint", metavar="ID", default=MAIN, help="Which checkpoint [main: the newest].")
-@click.option("--to", metavar="DIR", type=click.Path(path_type=Path), help="The folder for the files [./STAGE].")
+@click.option("--to", metavar="FOLDER", type=click.Path(path_type=Path), help="The folder for the files [./STAGE].")
 @click.option(
-    "--from", "older", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False),
+    "--from", "older", metavar="FOLDER", type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="A folder with another checkpoint: parts that are the same are copied from there.",
 )  # fmt: skip
 @click.option("--jobs", type=click.IntRange(1, 64), default=JOBS, show_default=True, help="Transfers at once.")
-@click.option("--replace", is_flag=True, help="Overwrite files in DIR that are not the published ones.")
+@click.option("--replace", is_flag=True, help="Overwrite files in FOLDER that are not the published ones.")
 @click.option("--manifest-key", metavar="FILE", type=click.Path(), help="The lab's key, if it gave it to you.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each event.")
 @with_server
@@ -57,12 +57,12 @@ def download(
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
 @click.option("--manifest-key", metavar="FILE", type=click.Path(), help="The lab's key, if it gave it to you.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @click.pass_context
 def verify(context: click.Context, folder: Path, manifest_key: str | None, as_json: bool) -> None:
-    """Check that the files in DIR are still what the lab signed. Needs no network.
+    """Check that the files in FOLDER are still what the lab signed. Needs no network.
 
     Exit code 0: proven, 1: refuted, 2: wrong use, 3: cannot tell: no manifest, no known key, or not all downloaded.
     """

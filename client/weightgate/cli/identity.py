@@ -1,4 +1,4 @@
-"""The options by which a machine logs in as itself: where its identity token comes from."""
+"""The options by which a workload logs in as itself: where its identity token comes from."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Chosen:
     trust: str | None
 
     def told(self, environment: Mapping[str, str], endpoint: str) -> Identity:
-        """This machine's identity. Raises WrongUse or CannotTell."""
+        """This workload's identity. Raises WrongUse or CannotTell."""
         return Identity(workload.identity_token(self.source, environment, endpoint), self.trust)
 
 
@@ -39,10 +39,10 @@ def with_identity(command: Command) -> Command:
 
     for option in (
         click.option("--oidc-trust", metavar="NAME", help="ORGANIZATION/NUMBER, if several trust records match."),
-        click.option("--oidc-audience", metavar="NAME", help="What GitHub makes its token for [the endpoint]."),
+        click.option("--oidc-audience", metavar="NAME", help="The audience to request from GitHub [the endpoint]."),
         click.option("--oidc-token-variable", metavar="NAME", help="A variable that contains it, such as GitLab's."),
         click.option("--oidc-token-file", metavar="FILE", type=click.Path(), help="A file that contains it."),
-        click.option("--oidc", is_flag=True, help="Log in as a machine, with its identity token."),
+        click.option("--oidc", is_flag=True, help="Log in as a workload, with its identity token."),
     ):
         told = option(told)
     return told  # type: ignore[return-value]

@@ -17,7 +17,7 @@ from weightgate.verdicts import Ended
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.argument("stage", metavar="MODEL/STAGE")
 @click.option("--note", metavar="TEXT", help="A note on what is new.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=JOBS, show_default=True, help="Transfers at once.")
@@ -28,7 +28,7 @@ def publish(
     context: click.Context, /, folder: Path, stage: str, note: str | None, jobs: int, as_json: bool,
     endpoint: str | None, token_file: str | None, ca: str | None,
 ) -> None:  # fmt: skip
-    """Publish the files in DIR as a checkpoint of MODEL/STAGE, with a publisher's token.
+    """Publish the files in FOLDER as a checkpoint of MODEL/STAGE, with a publisher's token.
 
     The server reads back what arrived, checks and signs it: nothing is visible before. If partners or everyone can have
     the stage, another person must approve it first. Run the same command again to continue after an interruption.

@@ -47,7 +47,7 @@ _WORDS = {
     EntryKind.STAGE_MOVE: "the stage was withdrawn",
     EntryKind.TOKEN_REVOKE: "the token that asked for it was revoked",
     EntryKind.TOKEN_REVOKE_LEAKED: "the token that asked for it was revoked as leaked",
-    EntryKind.TRUST_RECORD_REVOKE: "the machine that asked for it was trusted no longer",
+    EntryKind.TRUST_RECORD_REVOKE: "the workload that asked for it was trusted no longer",
 }
 
 Subject = tuple[str, str]  # what an act is about: one of the words above, and which

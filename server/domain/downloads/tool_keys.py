@@ -29,7 +29,7 @@ class ToolKeys:
 def issue(use: Resources, caller: Caller, stage: str, seconds: int | None = None) -> ToolKeys:
     """Make keys for a stage; where the store makes them, for `model/stage@checkpoint`, too. seconds: what is asked for.
 
-    They end with the token at the latest, so that tools ask for others in time; a machine's after an hour. A store
+    They end with the token at the latest, so that tools ask for others in time; a workload's after an hour. A store
     makes none for less than a quarter of an hour.
     Raises a Refused; where the store makes them also what `session_downloads.issue` raises.
     """

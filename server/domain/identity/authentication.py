@@ -119,7 +119,7 @@ def identify_id(use: Resources, public_id: str, stranger: Caller) -> tuple[Calle
 
 
 def _look_up(use: Resources, public_id: str) -> "_KnownToken | None":
-    """Read a token; a person's is kept. Whose identity a machine showed is in a table that has no generation."""
+    """Read a token; a person's is kept. Whose identity a workload showed is in a table that has no generation."""
     row = use.database.look_up(_BY_PUBLIC_ID, public_id=public_id)
     if row is not None and row.trust_record_id is None and row.generation is not None:
         _kept.put(use.database, public_id, row)

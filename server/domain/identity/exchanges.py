@@ -1,4 +1,4 @@
-"""Exchanges: a machine's identity token becomes a token of ours, once, under a trust record that matches it (RFC 8693).
+"""Exchanges: a workload's identity token becomes a token of ours, once, under a matching trust record (RFC 8693).
 
 Each is decided, logged and committed before anything is answered. At the STS door the same identity token may be shown
 again, since the AWS libraries read one file in every process and whenever their keys end: it gives keys of the same
@@ -53,7 +53,7 @@ class Door(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a machine asks for besides. scopes: fewer than the record's; organization and number: of the record."""
+    """What a workload asks for besides. scopes: fewer than the record's; organization and number: of the record."""
 
     scopes: Collection[Scope] | None = None
     organization: str | None = None
@@ -61,7 +61,7 @@ class Wish:
 
 
 def exchange(use: Resources, unknown: Caller, text: str, wish: Wish) -> NewToken:
-    """Make a token for a machine. Raises IdentityTokenRefused, IssuerUnavailable, TooManyAttempts and rows 1 and 2."""
+    """Make a token for a workload. Raises IdentityTokenRefused, IssuerUnavailable, TooManyAttempts and rows 1 and 2."""
     identity = identity_tokens.verify(use, text)
     try:
         return _admit(use, unknown, identity, wish, Door.EXCHANGE)
@@ -70,7 +70,7 @@ def exchange(use: Resources, unknown: Caller, text: str, wish: Wish) -> NewToken
 
 
 def session_of(use: Resources, unknown: Caller, text: str, wish: Wish) -> tuple[Caller, Refused | None]:
-    """Return who a machine is at the STS door, and the refusal if its session no longer works. Raises as `exchange`."""
+    """Return who a workload is at the STS door, and the refusal if its session has ended. Raises as `exchange`."""
     identity = identity_tokens.verify(use, text)
     public_id = _begun(use, identity, wish)
     if public_id is None:

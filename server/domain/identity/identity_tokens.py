@@ -1,4 +1,4 @@
-"""Identity tokens: what an issuer says of a machine, signed (OpenID Connect Core, section 2; RFC 7519; RFC 8725).
+"""Identity tokens: what an issuer says of a workload, signed (OpenID Connect Core, section 2; RFC 7519; RFC 8725).
 
 Of a token that is not signed by an issuer that this server trusts nobody learns why: who may trust which issuer is not
 for strangers.
@@ -46,7 +46,7 @@ Seconds = Annotated[float, Field(gt=0, lt=2**33, allow_inf_nan=False)]
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a machine is, by the word of its issuer, until when. sha256: the same for a token each time it is shown."""
+    """Who a workload is, by the word of its issuer, until when. sha256: the same for a token each time it is shown."""
 
     issuer: str
     subject: str
@@ -166,7 +166,7 @@ def _known_by(claims: _Claims, signed: str) -> bytes:
 
 
 def _run(claims: Mapping[str, Any]) -> str | None:
-    """Which run of a machine it is, where an issuer that we know says so: `run_id 4711`."""
+    """Which run of a workload it is, where an issuer that we know says so: `run_id 4711`."""
     for name, path in _RUN_CLAIMS.items():
         value = str(_claim(claims, path))
         if _claim(claims, path) is not None and _RUN.fullmatch(value):

@@ -1,4 +1,4 @@
-"""API tokens: made by a person for scripts, shown once, kept as a hash; or for a machine, for some minutes (`wgs_`).
+"""API tokens: made by a person for scripts, shown once, kept as a hash; or for a workload, for some minutes (`wgs_`).
 
 `wgk_` + 12 base62 (public id) + `_` + 43 base62 (32 random bytes) + 6 base62 (CRC32 of all before): 66 characters.
 The checksum lets scanners and us tell a token from noise without asking the database.
@@ -196,11 +196,11 @@ def revoke_made_by(session: Session, person_id: int, at: datetime) -> int:
 
 def _require_made_by_a_person(token: Token) -> None:
     if token.of_machine:
-        raise NotPossible("This token was made for a machine. It exchanges its identity token for another one.")
+        raise NotPossible("This token was made for a workload. It exchanges its identity token for another one.")
 
 
 def works_after(at: datetime) -> ColumnElement[bool]:
-    """Of machines' tokens, of which very many have ended: those that have not. In milliseconds, as in the log."""
+    """Of workloads' tokens, of which very many have ended: those that have not. In milliseconds, as in the log."""
     return Token.expires_at >= at.replace(microsecond=at.microsecond // 1000 * 1000) + timedelta(milliseconds=1)
 
 
@@ -298,7 +298,7 @@ def of_caller(session: Session, caller: Caller) -> Token:
 
 
 def visible(session: Session, caller: Caller, part: Slice) -> Page[Token]:
-    """One's own tokens; for owners their organization's; for staff all. Of machines' none: there would be thousands."""
+    """One's own tokens; for owners their organization's; for staff all. Of workloads' none: there are too many."""
     query = select(Token).where(*_may_see(caller), Token.of_machine.is_(False))
     return page(session, query, Token.id, part, newest_first=True)
 
@@ -328,7 +328,7 @@ def find(session: Session, caller: Caller, public_id: str) -> Token:
 
 
 def live_of(session: Session, caller: Caller, person_id: int, at: datetime) -> Sequence[Token]:
-    """A person's tokens that still work, of the `visible` ones, newest first; not those of machines."""
+    """A person's tokens that still work, of the `visible` ones, newest first; not those of workloads."""
     live = Token.person_id == person_id, Token.of_machine.is_(False), Token.revoked_at.is_(None), Token.expires_at > at
     return session.scalars(select(Token).where(*live, *_may_see(caller)).order_by(Token.id.desc())).all()
 

@@ -1,6 +1,6 @@
-"""Trust records: an organization says which machines may act for it: by their issuer, an audience, and exact claims.
+"""Trust records: an organization says which workloads may act for it: by their issuer, an audience, and exact claims.
 
-No secret is kept anywhere: a machine shows a token that its issuer signed just now (`identity_tokens.py`), and gets one
+No secret is kept anywhere: a workload shows a token that its issuer just signed (`identity_tokens.py`), and gets one
 of ours for a few minutes (`exchanges.py`). It acts for the owner who made the record, as long as they are one.
 """
 
@@ -30,7 +30,7 @@ SCOPES = (
     Scope.STAGES_READ,
     Scope.DOWNLOADS_CREATE,
     Scope.LOG_READ,
-)  # a machine reads; it reports and publishes nothing
+)  # a workload reads; it reports and publishes nothing
 LIFETIME_AT_MOST = timedelta(days=366)
 LIVE_AT_MOST = 100  # of one organization
 CLAIMS_AT_MOST = 10
@@ -87,7 +87,7 @@ class Terms:
 
 
 def create(use: Resources, caller: Caller, terms: Terms, made_with: str | None = None) -> int:
-    """Trust machines; returns the record's number. made_with: the key of the form, of which no second one is made."""
+    """Trust workloads; returns the record's number. made_with: the key of the form, of which no second one is made."""
     caller.require(Permission.TRUST_RECORD_MANAGE)
     if caller.person_id is None or caller.organization_id is None or caller.via == "token":
         raise NotPermitted("Only a person can create trust records.")
@@ -112,7 +112,7 @@ def create(use: Resources, caller: Caller, terms: Terms, made_with: str | None =
 
 
 def revoke(use: Resources, caller: Caller, number: int) -> None:
-    """Trust these machines no more: the tokens that they got stop working with their next request."""
+    """Trust these workloads no more: the tokens that they got stop working with their next request."""
     with use.database.transaction() as session:
         query = select(TrustRecord).where(TrustRecord.id == number, *_own(caller)).with_for_update()
         record = session.scalar(query)
@@ -172,7 +172,7 @@ def _require_possible(use: Resources, terms: Terms) -> None:
 
 def _require_claims(claims: Mapping[str, str]) -> None:
     if not claims.keys() & set(IDENTIFYING):
-        raise InvalidRequest(f"Require at least one claim that identifies the machine: {', '.join(IDENTIFYING)}.")
+        raise InvalidRequest(f"Require at least one claim that identifies the workload: {', '.join(IDENTIFYING)}.")
     if len(claims) > CLAIMS_AT_MOST:
         raise InvalidRequest(f"Require {CLAIMS_AT_MOST} claims or fewer.")
     for name, value in claims.items():

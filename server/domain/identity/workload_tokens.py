@@ -1,4 +1,4 @@
-"""Workload tokens: which token was made for which identity of a machine, so that each identity token makes only one."""
+"""Workload tokens: which token was made for which workload's identity, so that each identity token makes only one."""
 
 from sqlalchemy import ForeignKey, Index, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column

@@ -320,7 +320,7 @@ def _urls(use: Resources) -> str:
 
 
 def _issuers(use: Resources) -> str:
-    """Machines can show identity tokens of each issuer: its keys can be had from here."""
+    """Workloads can show identity tokens of each issuer: its keys can be had from here."""
     listed, away = use.settings.workload_issuers, list[str]()
     for issuer in listed:
         try:
@@ -365,7 +365,7 @@ CHECKS: tuple[tuple[str, Callable[[Resources], str]], ...] = (
     ("S3 door", door_probes.s3_door),
     ("S3 keys", door_probes.key_doors),
     ("registry", door_probes.oci_door),
-    ("machines", _issuers),
+    ("workloads", _issuers),
     ("nodes", node_checks.agree),
     ("log replica", node_checks.log_replica),
     ("log mirror", log_outlets.mirrored),

@@ -252,7 +252,7 @@ _NOT_KNOWN = "not known while the database cannot be used"
 # Each with what to do when it is not as it should be; the anchors are sections of deploy/runbooks.md.
 _CHECKS: dict[str, tuple[Callable[[Resources, Look], str], str]] = {
     "issuing": (_issuing, "Look at the other parts first. deploy/runbooks.md#nothing-can-be-issued"),
-    "database": (_database, "Start the database, or make room for it. deploy/runbooks.md#the-database-is-away"),
+    "database": (_database, "Start the database, or make room for it. deploy/runbooks.md#the-database-is-unreachable"),
     "log": (_log, "Run `weightgate-server log status`. deploy/runbooks.md#the-log-is-stopped"),
     "anchors": (_anchors, "Look at the worker and at the anchor bucket. deploy/runbooks.md#the-log-is-not-anchored"),
     "mirror": (
@@ -260,7 +260,7 @@ _CHECKS: dict[str, tuple[Callable[[Resources, Look], str], str]] = {
         "See what the worker says about `mirror`. deploy/runbooks.md#the-mirror-is-behind",
     ),
     "witnesses": (_witnesses, "Run `weightgate-server log status`. deploy/runbooks.md#a-witness-does-not-cosign"),
-    "worker": (_worker, "Start the worker. deploy/runbooks.md#the-worker-is-away"),
+    "worker": (_worker, "Start the worker. deploy/runbooks.md#the-worker-is-not-running"),
     "store": (_store, "Start the store, or mend the way to it. deploy/runbooks.md#the-store-does-not-answer"),
     "clock": (_clock, "Run an NTP client on both machines. deploy/runbooks.md#clocks-differ"),
     "disk": (_disk, "Make room. deploy/runbooks.md#the-disk-is-filling-up"),

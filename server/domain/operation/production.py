@@ -78,7 +78,10 @@ def database(use: Resources) -> str:
     machines = _machines(use)
     if use.database.dialect == "sqlite":
         if len(machines) > 1:
-            raise Wrong(f"SQLite is used by {len(machines)} machines, which it cannot serve: move to PostgreSQL")
+            raise Wrong(
+                f"SQLite is used by {len(machines)} machines, which it cannot serve: run one machine only, "
+                "or set up a new instance on PostgreSQL"
+            )
         return "SQLite, on one machine"
     made, wrong = use.settings, []
     with use.database.reading() as session:

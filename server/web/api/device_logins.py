@@ -1,6 +1,6 @@
 """Device logins: how a program without a browser gets a token that a person approves (RFC 8628).
 
-A machine with an identity token of its own asks at the same address, and for nobody's approval (`token_exchange.py`).
+A workload with an identity token of its own asks at the same address, and for nobody's approval (`token_exchange.py`).
 
 Forms and errors are OAuth's (RFC 6749, section 5.2), since programs come with libraries for them.
 """
@@ -40,13 +40,13 @@ class BeginForm(BaseModel):
 
 
 class AskForm(BaseModel):
-    """Which login it is about; or, to exchange a machine's identity token (RFC 8693), that token."""
+    """Which login it is about; or, to exchange a workload's identity token (RFC 8693), that token."""
 
     grant_type: Literal[
         "urn:ietf:params:oauth:grant-type:device_code", "urn:ietf:params:oauth:grant-type:token-exchange"
     ]
     device_code: Code | None = None
-    subject_token: Annotated[str | None, Field(description="A machine's identity token: a signed JWT.")] = None
+    subject_token: Annotated[str | None, Field(description="A workload's identity token: a signed JWT.")] = None
     subject_token_type: Annotated[
         str | None, Field(description="`urn:ietf:params:oauth:token-type:jwt` or `…:id_token`.")
     ] = None
@@ -122,7 +122,7 @@ def begin(form: BeginForm) -> Response:
 @bp.output(TokenAnswer)
 @bp.doc(responses=NOT_EXCHANGED)
 def token(form: AskForm) -> Response:
-    """The token, once, as soon as a person has approved it. Or a short one for a machine's identity token."""
+    """The token, once, as soon as a person has approved it. Or a short one for a workload's identity token."""
     if form.grant_type == token_exchange.GRANT:
         return token_exchange.answered(
             form.subject_token or "",

@@ -1,4 +1,4 @@
-"""Token exchange: a machine's identity token for a token of ours (RFC 8693), at the address for tokens of devices.
+"""Token exchange: a workload's identity token for a token of ours (RFC 8693), at the address for tokens of devices.
 
 A part of `device_logins.py`, which knows the grants by their names.
 """
@@ -35,7 +35,7 @@ _CODES: dict[type[Refused], tuple[str, int]] = {
 def answered(
     subject_token: str, subject_token_type: str, scope: str | None, audience: str | None, requested: str | None
 ) -> Response:
-    """The token for a machine (section 2.2.1), or why there is none (section 2.2.2). requested: the type of token."""
+    """The token for a workload (section 2.2.1), or why there is none (section 2.2.2). requested: the type of token."""
     if not subject_token or subject_token_type not in IDENTITY_TYPES:
         return refused("invalid_request", "`subject_token` and `subject_token_type` (jwt or id_token) are required.")
     if requested not in {None, "", ACCESS_TOKEN}:

@@ -1,7 +1,7 @@
-"""STS: the AWS libraries exchange a token for keys (AssumeRoleWithWebIdentity): one of ours, or a machine's own.
+"""STS: the AWS libraries exchange a token for keys (AssumeRoleWithWebIdentity): one of ours, or a workload's own.
 
 The role is the stage: `arn:aws:iam::000000000000:role/<model>/<stage>`. Another account than zero is the number of a
-trust record, for a machine that several match. The request is not signed; the token in it says who asks.
+trust record, for a workload that several match. The request is not signed; the token in it says who asks.
 """
 
 import re

@@ -340,7 +340,7 @@ def test_a_witness_that_does_not_answer_is_asked_ever_less_often(sqlite_world: W
     assert max(pause for _, pause in tried) <= LONGEST_PAUSE.total_seconds()
     assert seen.away
     assert not Health(world.use).look().part("witnesses").ok
-    assert any("AWAY" in line for line in _lines(log_status.known(world.use)))
+    assert any("NOT COSIGNING" in line for line in _lines(log_status.known(world.use)))
     assert log_status.known(world.use).problems == []
     with pytest.raises(Wrong, match="connection refused"):
         witness_checks.cosign(world.use)

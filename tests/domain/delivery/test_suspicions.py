@@ -209,7 +209,7 @@ def test_a_machine_s_url_that_outlives_its_trust_record(sqlite_world: World, iss
     later = world.use.clock() + timedelta(seconds=3)
     assert raised(world, tmp_path, read_of(other, later)) == []
     assert raised(world, tmp_path, read_of(download, later)) == [AFTER]
-    assert "the machine that asked for it was trusted no longer" in world.records("alarm")[-1]["reason"]
+    assert "the workload that asked for it was trusted no longer" in world.records("alarm")[-1]["reason"]
 
 
 def test_what_was_public_is_public_no_longer(sqlite_world: World, tmp_path: Path) -> None:

@@ -330,9 +330,9 @@ def test_a_machine_s_token_is_no_person_s(sqlite_world: World, issuer: Issuer) -
     made = exchanged(world, issuer.token())
     public_id = made.token.public_id
     world.add_person(AURORA, f"second@{AURORA}.example", Role.OWNER)
-    with pytest.raises(NotPossible, match="made for a machine"):
+    with pytest.raises(NotPossible, match="made for a workload"):
         tokens.rotate(world.use, owner, public_id)
-    with pytest.raises(NotPossible, match="made for a machine"):
+    with pytest.raises(NotPossible, match="made for a workload"):
         tokens.take_over(world.use, world.person_of(f"second@{AURORA}.example"), public_id)
     listed = world.api("GET", "/tokens?limit=200").json["items"]
     assert public_id not in {token["id"] for token in listed}

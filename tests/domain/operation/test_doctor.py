@@ -343,14 +343,14 @@ def test_an_issuer_whose_keys_cannot_be_had_is_named(examine: Examine, issuer: I
     """Each in a line of its own; one that answers is counted, and one without any key is no use."""
     good = {"url": issuer.url, "ca_file": str(issuer.ca_file)}
     assert (
-        examine(workload_issuers=[good])["machines"].sentence == "issuers of identity tokens whose keys can be had: 1"
+        examine(workload_issuers=[good])["workloads"].sentence == "issuers of identity tokens whose keys can be had: 1"
     )
     away = {"url": "https://127.0.0.1:9"}
-    said = examine(workload_issuers=[good, away])["machines"]
+    said = examine(workload_issuers=[good, away])["workloads"]
     assert not said.ok
     assert "https://127.0.0.1:9: connection refused; correct workload_issuers" in said.sentence
     issuer.keys.clear()
-    assert "publishes no key" in examine(workload_issuers=[good])["machines"].sentence
+    assert "publishes no key" in examine(workload_issuers=[good])["workloads"].sentence
 
 
 WEAK = {"kty": "RSA", "e": "AQAB", "n": "w" * 171, "kid": "weak", "use": "sig"}  # 1024 bits

@@ -82,7 +82,7 @@ def test_sqlite_under_two_machines_is_named(sqlite_world: World, told: Told, tmp
     second = Resources(made, sqlite_world.clock)
     nodes.beat(second, "web")
     second.close()
-    assert "move to PostgreSQL" in told("durability")
+    assert "set up a new instance on PostgreSQL" in told("durability")
     assert "set redis_url" in told("counting", web_workers=1)
 
 

@@ -62,7 +62,7 @@ def _token_faults(world: World, permission: Permission | None, record: Record) -
             yield "it was done with a token that the log does not know"
         return
     if actor.get("workload") != token.workload:
-        yield f"it names another machine than token {name}, with which it was done, was made for"
+        yield f"it names another workload than token {name}, with which it was done, was made for"
     if (token.person, token.organization) != (actor["person"], actor.get("organization")):
         yield f"token {name}, with which it was done, belongs to someone else"
     if permission is None:  # anybody could have done it

@@ -1,4 +1,4 @@
-"""Rules for trust records, and for the tokens that machines get under them: one for each identity token."""
+"""Rules for trust records, and for the tokens that workloads get under them: one for each identity token."""
 
 from collections.abc import Iterator
 
@@ -17,11 +17,11 @@ def _create(world: World, record: Record) -> Iterator[str]:
     if actor.get("via") == "token":
         yield "tokens cannot create trust records"
     if record["organization"] != actor.get("organization"):
-        yield "it lets machines act for another organization"
+        yield "it lets workloads act for another organization"
     if not claims.keys() & set(trust_records.IDENTIFYING):
-        yield "it requires no claim that identifies a machine"
+        yield "it requires no claim that identifies a workload"
     if not set(record["scopes"]) <= set(trust_records.SCOPES):
-        yield "it gives machines a scope that they cannot have"
+        yield "it gives workloads a scope that they cannot have"
     world.trust_records[number] = TrustRecord(
         record["organization"], actor["person"], record["name"], record["issuer"], record["audience"], claims,
         frozenset(record["scopes"]), tuple(record["networks"]), record["expires_at"],
@@ -59,7 +59,7 @@ def _exchange(world: World, record: Record) -> Iterator[str]:
         yield f"trust record {number} was never created"
     longest = exchanges.LIFETIME if record["door"] == Door.EXCHANGE else identity_tokens.LIFE_AT_MOST
     if record["expires_at"] > record["time"] + (longest + identity_tokens.LEEWAY).total_seconds() * _MS:
-        yield f"token {name} lives longer than a machine's can"
+        yield f"token {name} lives longer than a workload's can"
     world.tokens[name] = Token(
         actor["organization"], actor["person"], frozenset(record["scopes"]), record["expires_at"],
         record["secret_sha256"], tuple(record["networks"]), trust_record=number, subject=record["subject"],

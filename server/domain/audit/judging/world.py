@@ -54,7 +54,7 @@ class Person:
 class Token:
     """sha256, networks and expires_at: None where the entry is from before the log kept them.
 
-    trust_record and what follows: of a machine's, what its identity token was exchanged for.
+    trust_record and what follows: of a workload's, what its identity token was exchanged for.
     """
 
     organization: str
@@ -71,12 +71,12 @@ class Token:
     door: str | None = None
 
     def is_revoked_with(self, time_ms: int) -> bool:
-        """Whether what it rests on ends it as well, at that time: a machine's that had ended is left as it is."""
+        """Whether what it rests on ends it as well, at that time: a workload's that had ended is left as it is."""
         return self.trust_record is None or (self.expires_at or 0) > time_ms
 
     @property
     def workload(self) -> Record | None:
-        """As entries name a machine."""
+        """As entries name a workload."""
         if self.trust_record is None:
             return None
         known: Record = {"trust_record": self.trust_record, "subject": self.subject}
@@ -85,7 +85,7 @@ class Token:
 
 @dataclass
 class TrustRecord:
-    """Which machines act for an organization, in the name of the owner who made it."""
+    """Which workloads act for an organization, in the name of the owner who made it."""
 
     organization: str
     person: str

@@ -53,7 +53,7 @@ PLACES = (  # in the order in which they are shown
     Place("agreements", "Agreements", "admin_agreements.index", Permission.AGREEMENT_READ, STAFF),
     Place("downloads", "Downloads", "download_pages.index", Permission.DOWNLOAD_READ),
     Place("tokens", "Tokens", "token_pages.index", Permission.TOKEN_READ, EVERYONE - BY_HAND),
-    Place("machines", "Machines", "trust_record_pages.index", Permission.TRUST_RECORD_MANAGE, PARTNERS),
+    Place("workloads", "Workloads", "trust_record_pages.index", Permission.TRUST_RECORD_MANAGE, PARTNERS),
     Place("people", "People", "people_pages.index", Permission.PERSON_READ, PARTNERS),
     Place("agreements", "Agreements", "agreement_pages.index", Permission.AGREEMENT_READ, PARTNERS),
     Place("requests", "Access requests", "request_pages.index", Permission.ACCESS_REQUEST_READ, PARTNERS),

@@ -87,7 +87,7 @@ def commands(caller: Caller, model: str, stage: str, checkpoint: str) -> Respons
         listed=listed,
         doors=[door for door in DOORS if door != "oci" or resources().settings.oci_door],
         s3=_s3_place(step, listed),
-        for_machines=bool(resources().settings.workload_issuers) and caller.may(Permission.TRUST_RECORD_MANAGE),
+        for_workloads=bool(resources().settings.workload_issuers) and caller.may(Permission.TRUST_RECORD_MANAGE),
         client_wheel=client_wheel.address(),
         leave_out_complete=curl_config.LEAVE_OUT_COMPLETE,
         with_wget=curl_config.WITH_WGET,

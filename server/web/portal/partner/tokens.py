@@ -242,7 +242,7 @@ def _shown(caller: Caller, public_id: str, template: str, form: Form) -> Respons
             "token": token,
             "last_use": token_uses.of(session, [token.id]).get(token.id),
             "maker": session.get_one(Person, token.person_id),
-            "machine": session.get(WorkloadToken, token.id),
+            "workload": session.get(WorkloadToken, token.id),
         }
     at = use.clock()
     works = token.revoked_at is None and at < token.expires_at

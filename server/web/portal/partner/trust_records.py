@@ -1,4 +1,4 @@
-"""Trust records: which machines may act for one's organization without a token of anybody's."""
+"""Trust records: which workloads may act for one's organization without a token of anybody's."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ LIKE = {  # what the claims of some issuers are called; people fill in the value
 
 
 class TrustRecordForm(MadeOnce):
-    """What identifies the machines, and what they may do."""
+    """What identifies the workloads, and what they may do."""
 
     name = text("Name", 100, "To tell your trust records apart. For example, the pipeline or cluster it is for.")
     issuer = SelectField("Issuer", description="Who signs the identity tokens. The lab decides which ones it accepts.")
@@ -49,7 +49,7 @@ class TrustRecordForm(MadeOnce):
     )
 
     def offer(self) -> None:
-        """The issuers of the settings, and the scopes of machines."""
+        """The issuers of the settings, and the scopes of workloads."""
         self.issuer.choices = [(issuer.url, issuer.url) for issuer in resources().settings.workload_issuers]
         self.scopes.choices = labelled(trust_records.SCOPES)
 
@@ -89,7 +89,7 @@ def index(caller: Caller) -> Response:
 @bp.get("/new")
 @page(Permission.TRUST_RECORD_MANAGE)
 def new(caller: Caller) -> Response:  # noqa: ARG001  # every page is given it
-    """The form, with the claims of a kind of machine to fill in."""
+    """The form, with the claims of a kind of workload to fill in."""
     form = TrustRecordForm()
     form.offer()
     form.audience.data = resources().settings.public_url
@@ -115,7 +115,7 @@ def create(caller: Caller) -> Response:
 @bp.get("/<int:trust_record_id>")
 @page(Permission.TRUST_RECORD_MANAGE)
 def show(caller: Caller, trust_record_id: int) -> Response:
-    """One trust record, how a machine uses it, and what was exchanged under it last."""
+    """One trust record, how a workload uses it, and what was exchanged under it last."""
     return _shown(caller, trust_record_id, "show")
 
 
@@ -129,13 +129,13 @@ def revoke_form(caller: Caller, trust_record_id: int) -> Response:
 @bp.post("/<int:trust_record_id>/revoke")
 @page(Permission.TRUST_RECORD_MANAGE)
 def revoke(caller: Caller, trust_record_id: int) -> Response:
-    """Trust these machines no more."""
+    """Trust these workloads no more."""
     form = Act()
     with resources().database.reading() as session:
         name = trust_records.find(session, caller, trust_record_id).name
     if not carried_out(form, caller, lambda: trust_records.revoke(resources(), caller, trust_record_id)):
         return _shown(caller, trust_record_id, "revoke", form)
-    return done(url_for(".index"), f"{name} has been revoked. Its machines no longer have access.")
+    return done(url_for(".index"), f"{name} has been revoked. Its workloads no longer have access.")
 
 
 def _shown(caller: Caller, trust_record_id: int, template: str, form: Act | None = None) -> Response:

@@ -1,4 +1,4 @@
-"""Machines in the log: each entry here is well formed, committed and sealed, and still `log verify` names it."""
+"""Workloads in the log: each entry here is well formed, committed and sealed, and still `log verify` names it."""
 
 import hashlib
 from collections.abc import Callable
@@ -20,16 +20,16 @@ from tests.world import STRANGER, World
 Planting = Callable[[World, Issuer], dict[str, Any]]
 
 
-def _machine(world: World, issuer: Issuer) -> Caller:
-    """A machine that just got its token."""
+def _workload(world: World, issuer: Issuer) -> Caller:
+    """A workload that just got its token."""
     caller, refused = authentication.identify(world.use, exchanged(world, issuer.token()).text, STRANGER)
     assert refused is None
     return caller
 
 
 def _download(world: World, issuer: Issuer) -> dict[str, Any]:
-    """The record of a download by a machine."""
-    issuing.issue(world.use, _machine(world, issuer), world.order())
+    """The record of a download by a workload."""
+    issuing.issue(world.use, _workload(world, issuer), world.order())
     return world.records("download")[-1]
 
 
@@ -56,23 +56,23 @@ def a_download_whose_exchange_is_not_there(world: World, issuer: Issuer) -> dict
     return record
 
 
-def a_download_in_another_machine_s_name(world: World, issuer: Issuer) -> dict[str, Any]:
+def a_download_in_another_workload_s_name(world: World, issuer: Issuer) -> dict[str, Any]:
     record = _download(world, issuer)
     record["actor"]["workload"] = record["actor"]["workload"] | {"run": "pod another"}
     return record
 
 
-def a_download_that_names_no_machine(world: World, issuer: Issuer) -> dict[str, Any]:
+def a_download_that_names_no_workload(world: World, issuer: Issuer) -> dict[str, Any]:
     record = _download(world, issuer)
     del record["actor"]["workload"]
     return record
 
 
-def a_person_s_download_that_names_a_machine(world: World, issuer: Issuer) -> dict[str, Any]:
-    machine = _download(world, issuer)["actor"]["workload"]
+def a_person_s_download_that_names_a_workload(world: World, issuer: Issuer) -> dict[str, Any]:
+    workload = _download(world, issuer)["actor"]["workload"]
     issuing.issue(world.use, world.caller("cleared"), world.order())
     record = world.records("download")[-1]
-    record["actor"]["workload"] = machine
+    record["actor"]["workload"] = workload
     return record
 
 
@@ -179,9 +179,9 @@ def a_revocation_by_others(world: World, _: Issuer) -> dict[str, Any]:
 SAID: dict[Planting, tuple[EntryKind, str]] = {
     a_download_after_its_trust_record_was_revoked: (EntryKind.DOWNLOAD, "trust record 1, under which token"),
     a_download_whose_exchange_is_not_there: (EntryKind.DOWNLOAD, "with a token that the log does not know"),
-    a_download_in_another_machine_s_name: (EntryKind.DOWNLOAD, "it names another machine"),
-    a_download_that_names_no_machine: (EntryKind.DOWNLOAD, "it names another machine"),
-    a_person_s_download_that_names_a_machine: (EntryKind.DOWNLOAD, "it names another machine"),
+    a_download_in_another_workload_s_name: (EntryKind.DOWNLOAD, "it names another workload"),
+    a_download_that_names_no_workload: (EntryKind.DOWNLOAD, "it names another workload"),
+    a_person_s_download_that_names_a_workload: (EntryKind.DOWNLOAD, "it names another workload"),
     a_second_exchange_of_one_identity_token: (EntryKind.TOKEN_EXCHANGE, "had been exchanged before"),
     an_exchange_under_a_revoked_trust_record: (EntryKind.TOKEN_EXCHANGE, "trust record 1 had been revoked"),
     an_exchange_under_none: (EntryKind.TOKEN_EXCHANGE, "trust record 99 was never created"),
@@ -190,13 +190,13 @@ SAID: dict[Planting, tuple[EntryKind, str]] = {
     an_exchange_of_another_subject: (EntryKind.TOKEN_EXCHANGE, "trust record 1 trusts another subject"),
     an_exchange_for_more: (EntryKind.TOKEN_EXCHANGE, "it gives more than trust record 1 does"),
     an_exchange_for_everywhere: (EntryKind.TOKEN_EXCHANGE, "it gives more than trust record 2 does"),
-    an_exchange_for_longer: (EntryKind.TOKEN_EXCHANGE, "lives longer than a machine's can"),
+    an_exchange_for_longer: (EntryKind.TOKEN_EXCHANGE, "lives longer than a workload's can"),
     an_exchange_beyond_its_trust_record: (EntryKind.TOKEN_EXCHANGE, "its token lives longer than trust record 2"),
     an_exchange_of_a_disabled_owner: (EntryKind.TOKEN_EXCHANGE, f"{OWNER}, who did it, was disabled"),
     an_exchange_for_someone_else: (EntryKind.TOKEN_EXCHANGE, "trust record 1 acts for someone else"),
     a_trust_record_by_a_member: (EntryKind.TRUST_RECORD_CREATE, "had the role member, which does not allow this"),
     a_trust_record_for_another_organization: (EntryKind.TRUST_RECORD_CREATE, "act for another organization"),
-    a_trust_record_of_nobody_in_particular: (EntryKind.TRUST_RECORD_CREATE, "no claim that identifies a machine"),
+    a_trust_record_of_nobody_in_particular: (EntryKind.TRUST_RECORD_CREATE, "no claim that identifies a workload"),
     a_trust_record_that_publishes: (EntryKind.TRUST_RECORD_CREATE, "a scope that they cannot have"),
     a_second_trust_record_of_one_number: (EntryKind.TRUST_RECORD_CREATE, "trust record 1 was already created"),
     a_second_revocation: (EntryKind.TRUST_RECORD_REVOKE, "trust record 1 had been revoked"),
@@ -253,7 +253,7 @@ CHANGED: dict[str, tuple[str, str, str]] = {
 
 @pytest.mark.parametrize("case", CHANGED)
 def test_a_row_that_was_changed_is_named(sqlite_world: World, issuer: Issuer, case: str) -> None:
-    """Whoever changes it by hand lets machines in without an entry."""
+    """Whoever changes it by hand lets workloads in without an entry."""
     world = sqlite_world
     trusting(world, issuer)
     made = exchanged(world, issuer.token())
@@ -290,10 +290,10 @@ def _promoted(world: World, _: Issuer) -> None:
 
 
 def _revived(world: World, issuer: Issuer) -> None:
-    """A revoked record that SQL brought back: a machine gets a token, and downloads."""
+    """A revoked record that SQL brought back: a workload gets a token, and downloads."""
     _revoke(world)
     tampering.run(world.settings.database_url, "UPDATE trust_records SET revoked_at = NULL")
-    issuing.issue(world.use, _machine(world, issuer), world.order())
+    issuing.issue(world.use, _workload(world, issuer), world.order())
 
 
 def _replayed(world: World, issuer: Issuer) -> None:
@@ -305,7 +305,7 @@ def _replayed(world: World, issuer: Issuer) -> None:
 
 
 def _slipped_in(world: World, issuer: Issuer) -> None:
-    """A machine's token that SQL alone made: its exchange is not in the log."""
+    """A workload's token that SQL alone made: its exchange is not in the log."""
     exchanged(world, issuer.token())
     text = tokens.render("planted00000", b"x" * 32, tokens.SHORT_PREFIX)
     tampering.run(

@@ -94,7 +94,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no audience": ({"audience": ""}, "required"),
     "an audience with a space": ({"audience": "a b"}, "1 to 255 characters without spaces"),
     "no claims": ({"claims": ""}, "required"),
-    "no identifying claim": ({"claims": "ref = refs/heads/main"}, "identifies the machine"),
+    "no identifying claim": ({"claims": "ref = refs/heads/main"}, "identifies the workload"),
     "a claim without value": ({"claims": "sub = "}, "name = value"),
     "a claim without name": ({"claims": "sub = x\n= y"}, "without spaces"),
     "a claim with spaces": ({"claims": "sub = x\na b = y"}, "without spaces"),
@@ -158,7 +158,7 @@ def test_revoking_is_one_click_and_a_confirmation(sqlite_world: World, issuer: I
     assert f"wgs_{made.token.public_id}_" in page
     assert made.text not in page
     shown = visit.get(f"/tokens/{made.token.public_id}").text
-    assert "made for a machine" in shown
+    assert "made for a workload" in shown
     assert "Rotate token" not in shown
     assert visit.get(f"/trust-records/{number}/revoke").status_code == 200
     assert visit.post(f"/trust-records/{number}/revoke").status_code == 303
