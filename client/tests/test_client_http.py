@@ -8,7 +8,7 @@ import pytest
 
 from client.tests.far_side import TOKEN, FarSide, Reply
 from client.tests.partner import Partner
-from weightgate.http import Server
+from weightgate.http import Server, require_safe
 from weightgate.verdicts import CannotTell, Malformed, WrongUse
 
 
@@ -136,6 +136,27 @@ def _misbehave(listener: socket.socket, behaviour: str) -> None:
                 continue
             except OSError:
                 return
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://store.example.org/a",
+        "https://user@store.example.org/a",
+        "ftp://store.example.org/a",
+        "/a",
+        "https://store.example.org:port/a",
+        "https://store.example.org/a b",
+        "https://store.example.org/a?b=\x00",
+        "https://store.example.org/\N{LATIN SMALL LETTER U WITH DIAERESIS}",
+    ],
+)
+def test_an_unsafe_address_of_a_file_is_not_used(url: str) -> None:
+    """However often it is asked: what was found of one host is remembered, a refusal is not."""
+    require_safe("https://store.example.org/a?X-Amz-Signature=0")
+    for _ in range(2):
+        with pytest.raises(CannotTell, match="not safe"):
+            require_safe(url)
 
 
 def test_plain_http_on_loopback_uses_no_proxy(far: FarSide, partner: Partner, monkeypatch: pytest.MonkeyPatch) -> None:

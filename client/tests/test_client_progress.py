@@ -71,6 +71,19 @@ def test_a_program_gets_an_object_a_line() -> None:
     assert [event["event"] for event in events] == ["begin", "progress", "again"]
 
 
+def test_an_object_is_written_in_one_piece() -> None:
+    """Where nothing is buffered, each piece is a call of the system, and a file's event is one of thousands."""
+    written = list[str]()
+
+    class Unbuffered(io.StringIO):
+        def write(self, text: str) -> int:
+            written.append(text)
+            return len(text)
+
+    Progress(progress.events(Unbuffered())).file("a.bin", 5)
+    assert written == ['{"event": "file", "path": "a.bin", "size_bytes": 5}\n']
+
+
 def test_bytes_have_decimal_units() -> None:
     """As disks and networks are sold."""
     assert [bytes_in_words(count) for count in (0, 999, 1000, 1_500_000, 2.5e9, 7.1e13)] == [

@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Container, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from weightgate.verdicts import CannotTell, Malformed, WrongUse
@@ -24,6 +24,7 @@ UPLOAD_TIMEOUT_SECONDS = 300.0
 LOST = (OSError, http.client.HTTPException)  # what a connection that broke raises
 _CHUNK_BYTES = 65_536
 _TOKEN = re.compile(r"[!-~]{1,1024}")
+_VISIBLE = re.compile(r"[!-~]+")
 _SECONDS = re.compile(r"[0-9]{1,6}")
 
 
@@ -100,9 +101,13 @@ class Server:
 def require_safe(url: str) -> None:
     """Raise CannotTell for a URL that a server gave and nobody should use: not https, or with a user or password."""
     try:
-        _require_endpoint(urlsplit(url)._replace(query="", fragment="").geturl())
+        parts = urlsplit(url)
+        _require_origin(f"{parts.scheme}://{parts.netloc}")
+        safe = _VISIBLE.fullmatch(url) is not None
     except (WrongUse, ValueError):
-        raise CannotTell("bad_url", "The server named an address for the file that is not safe to use.") from None
+        safe = False
+    if not safe:
+        raise CannotTell("bad_url", "The server named an address for the file that is not safe to use.")
 
 
 def connect(url: str, ca: str | None, timeout_seconds: float) -> http.client.HTTPConnection:
@@ -227,7 +232,7 @@ def _require_endpoint(endpoint: str) -> None:
         host, _ = parts.hostname, parts.port
     except ValueError:
         host, parts = None, urlsplit("")
-    if not host or parts.scheme not in {"http", "https"} or not re.fullmatch(r"[!-~]+", endpoint):
+    if not host or parts.scheme not in {"http", "https"} or not _VISIBLE.fullmatch(endpoint):
         raise WrongUse(
             "bad_endpoint", "The endpoint is not a valid address.", "Use the form https://weights.example.org."
         )
@@ -239,6 +244,12 @@ def _require_endpoint(endpoint: str) -> None:
         )
     if parts.scheme == "http" and not _is_loopback(host):
         raise WrongUse("bad_endpoint", "Over plain HTTP, anyone on the network can read the token.", "Use https://.")
+
+
+@lru_cache(16)
+def _require_origin(origin: str) -> None:
+    """The thousand files of a checkpoint lie in a store or two. Raises as the endpoint's check, each time."""
+    _require_endpoint(origin)
 
 
 def _is_loopback(host: str) -> bool:

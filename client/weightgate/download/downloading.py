@@ -159,7 +159,10 @@ class Download:
                 self._copied(one, copied_bytes)
             if self._arrived(one, chunk):
                 self._urls.drop(one.file)
-                finishing.add(one)
+                if len(one.file.chunks) == 1:
+                    self._finish(one)  # small, as a rule: handing it over costs more than waiting for the disk
+                else:
+                    finishing.add(one)
 
         share(_missing(wanted), self._order.jobs, self._patience, self._hired, receive)
 

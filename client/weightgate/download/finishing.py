@@ -1,4 +1,4 @@
-"""Finishing: files that are whole get their names while others still arrive. The disk is waited for here alone."""
+"""Finishing: large files that are whole get their names, and are waited for by nobody who could receive others."""
 
 import threading
 from collections.abc import Callable

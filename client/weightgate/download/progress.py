@@ -79,7 +79,12 @@ class Progress:
 
 def events(stream: TextIO) -> Event:
     """Tell a program: a JSON object a line, progress once a second."""
-    return _spaced(_EVENT_EVERY_SECONDS, lambda event: print(json.dumps(event), file=stream, flush=True))
+
+    def tell(event: Facts) -> None:
+        stream.write(f"{json.dumps(event)}\n")  # where nothing is buffered, `print` makes two writes of it
+        stream.flush()
+
+    return _spaced(_EVENT_EVERY_SECONDS, tell)
 
 
 def lines(stream: TextIO = sys.stderr) -> Event:
