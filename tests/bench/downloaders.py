@@ -115,8 +115,12 @@ def _run(command: Sequence[str], folder: Path, given: bytes = b"", more: Mapping
 
 
 def _quiet() -> dict[str, str]:
-    """The environment, with nothing of this machine's own settings for S3 or for the hub."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "HF_", "RCLONE_"))}
+    """The environment, with nothing of this machine's own settings for S3, for the hub or for Python.
+
+    A program that is installed has its bytecode, and is not compiled at each start.
+    """
+    own = ("AWS_", "HF_", "RCLONE_", "PYTHON")
+    return {name: value for name, value in os.environ.items() if not name.startswith(own)}
 
 
 def _floor(demo: Demo) -> Work:

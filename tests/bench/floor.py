@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 RANGE_BYTES, PIECE_BYTES, THREADS = 64 << 20, 256 << 10, 8
+_KEPT = threading.local()
 
 
 def fetch(folder: Path, file: dict[str, Any], begin: int) -> None:
     end, parts = min(begin + RANGE_BYTES, file["size_bytes"]), urlsplit(file["url"])
-    connection = HTTPConnection(parts.netloc, timeout=60)
+    connection = _connection(parts.netloc)
     connection.request("GET", f"{parts.path}?{parts.query}", headers={"Range": f"bytes={begin}-{end - 1}"})
     answer, buffer = connection.getresponse(), memoryview(bytearray(PIECE_BYTES))
     target = os.open(folder / file["path"], os.O_WRONLY | os.O_CREAT)
@@ -22,7 +24,14 @@ def fetch(folder: Path, file: dict[str, Any], begin: int) -> None:
         os.pwrite(target, buffer[:count], begin)
         begin += count
     os.close(target)
-    connection.close()
+
+
+def _connection(place: str) -> HTTPConnection:
+    """This thread's own, kept from file to file: all of them are in one store."""
+    if not hasattr(_KEPT, "connection"):
+        _KEPT.connection = HTTPConnection(place, timeout=60)
+    connection: HTTPConnection = _KEPT.connection
+    return connection
 
 
 def main() -> None:
