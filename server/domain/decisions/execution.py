@@ -19,7 +19,9 @@ CARRY_OUT_EVERY_SECONDS = 1
 
 
 def carry_out_due(use: Resources) -> list[Decision]:
-    """Carry out what is approved and whose time has come, each judged anew at its turn.
+    """Carry out what is approved and whose time has come, each judged anew at its turn: the stage, not the people.
+
+    Two people who could have decided it. Whatever becomes of them, it stands until somebody cancels it.
 
     In the order of their times, however many workers do it, and however long none did. Raises LogUnsound when our
     clock is behind the log: then nobody can say what is due.
