@@ -348,7 +348,7 @@ def _named(agreement: str, version: AgreementVersion) -> str:
 
 
 def _waiting(session: Session, signature_id: int) -> tuple[Signature, Agreement]:
-    """A signature that waits, and its agreement: both locked, in the order in which issuing locks them."""
+    """A signature that waits, and its agreement: both locked, in the order in which signing locks them."""
     known = _existing(session.get(Signature, signature_id), signature_id)
     agreement = session.get_one(Agreement, known.agreement_id, with_for_update=True)
     signature = session.get_one(Signature, signature_id, with_for_update=True, populate_existing=True)

@@ -86,7 +86,7 @@ def stage_of(session: Session, key: S3Key, asked: str | None = None) -> str:
     name = "another stage" if stage is None else stage.full_name
     if asked is None and stage is not None:
         return name
-    found = None if asked is None else find_stage(session, asked, lock=False)
+    found = None if asked is None else find_stage(session, asked)
     if found is None or asked is None or found.id != key.stage_id:
         raise NotPermitted(f"These keys are for {name}.", next_step="Get keys for the stage that you want.")
     return asked
@@ -106,7 +106,7 @@ def listing(use: Resources, caller: Caller, key: S3Key, asked: str | None, check
 def opens(use: Resources, key: S3Key, name: str) -> bool:
     """Whether this is a name of the key's stage."""
     with use.database.reading() as session:
-        found = find_stage(session, name, lock=False)
+        found = find_stage(session, name)
     return found is not None and found.id == key.stage_id
 
 
@@ -142,8 +142,8 @@ def _look(use: Resources, caller: Caller, key: S3Key, wanted: KeyedFile) -> Seen
 def fetch(use: Resources, caller: Caller, key: S3Key, seen: Seen) -> str:
     """Log what was just decided, if it is the first time, then sign: returns a URL for the store's proxy alone.
 
-    The first time it is decided under locks, and counted. Raises a Refused, LogUnsound or OutsideFault: then nothing
-    was logged, and no URL exists.
+    The first time it is decided with what it rests on held, and counted. Raises a Refused, LogUnsound or OutsideFault:
+    then nothing was logged, and no URL exists.
     """
     use.outside.require()
     download_id = seen.download_id or _issue(use, caller, key, seen)

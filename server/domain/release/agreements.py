@@ -24,7 +24,7 @@ RESIGN_DAYS_AT_MOST = 366
 
 
 class Agreement(Base):
-    """A legal text under a name that lasts. `current_version_id` is what issuing locks and what must be signed."""
+    """A legal text under a name that lasts. current_version_id: the wording that must be signed now."""
 
     __tablename__ = "agreements"
     id: Mapped[int] = mapped_column(Key, primary_key=True)
