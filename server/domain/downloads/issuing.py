@@ -139,17 +139,25 @@ def _decide_and_log(use: Resources, caller: Caller, order: Order, record_for: _R
     """Read everything, decide, and append the entry, in one transaction that holds what was read."""
 
     def work(session: Session) -> _Logged:
-        grant = rule.require(session, use, caller, order.stage, order.checkpoint, order.paths)
-        log = condition.require_sound(session, grant.at)
-        entry = acts.append(
-            session, EntryKind.DOWNLOAD, grant.at, record_for(grant),
-            organization_id=caller.organization_id, log_id=log.id,
-        )  # fmt: skip
-        return _Logged(grant, log, entry)
+        grant, log = decide(session, use, caller, order)
+        return _Logged(grant, log, append(session, caller, grant, log, record_for(grant)))
 
     logged = use.database.together(work)
     kept_facts.keep(use, caller, order.stage, order.checkpoint, logged.grant, logged.log)
     return logged
+
+
+def decide(session: Session, use: Resources, caller: Caller, order: Order) -> tuple[Grant, SoundLog]:
+    """Decide an issue inside the transaction that then appends its entry, and in which log. Raises as `issue`."""
+    grant = rule.require(session, use, caller, order.stage, order.checkpoint, order.paths)
+    return grant, condition.require_sound(session, grant.at)
+
+
+def append(session: Session, caller: Caller, grant: Grant, log: SoundLog, record: Mapping[str, Any]) -> Appended:
+    """Append the entry of a download as the transaction's last act."""
+    return acts.append(
+        session, EntryKind.DOWNLOAD, grant.at, record, organization_id=caller.organization_id, log_id=log.id
+    )
 
 
 def renew(use: Resources, caller: Caller, download_id: str, paths: Sequence[str] | None) -> Download:
