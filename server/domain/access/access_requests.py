@@ -161,7 +161,6 @@ def approve(
     request_id: int,
     *,
     expires_at: datetime | None = None,
-    starts_at: datetime | None = None,
 ) -> AccessRequest:
     """Turn a request into a clearance, which this admin thereby proposes; until when it asks if not said otherwise.
 
@@ -173,7 +172,7 @@ def approve(
         at = use.clock()
         request.clearance = clearances.propose_in(
             session, use, caller, request.organization, request.model, request.tier,
-            expires_at=expires_at or request.wanted_until, starts_at=starts_at, purpose=request.purpose, at=at,
+            expires_at=expires_at or request.wanted_until, starts_at=None, purpose=request.purpose, at=at,
             asked_by=request.asked_by, extends=request.renews,
         )  # fmt: skip
         request.decided_by, request.decided_at = caller.person_id, at

@@ -238,16 +238,11 @@ def _pass_over(replay: Replay, row: Row) -> None:
         replay.set_main(row.stage, row.subject)
 
 
-def rows(session: Session, log: Log) -> Iterator[Row]:
+def _parts(session: Session, log: Log) -> Iterator[list[Row]]:
     """Every entry in the tree's order, then the unsealed ones in that of their ids; in bounded memory.
 
     One that was emptied has no record: that it may be is `log/verification.py`'s to say.
     """
-    for part in _parts(session, log):
-        yield from part
-
-
-def _parts(session: Session, log: Log) -> Iterator[list[Row]]:
     place = -1
     while part := _SEALED.all(session, log_id=log.id, place=place):
         yield part

@@ -5,6 +5,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from server.domain.access import cleared
 from server.domain.decisions import blockers, evidence, records
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import NotFound
@@ -76,9 +77,10 @@ def carry_out(session: Session, use: Resources, decision: Decision, at: datetime
         people = {decision.proposed_by, decision.approved_by}
         decision_notices.done(session, use, decision.id, decision.title, people, at)
     if decision.is_opening:
+        to_everyone = stage.state is StageState.PUBLIC
         decision_notices.stage_opened(
-            session, use, stage.full_name, stage.model_id, stage.tier.rank, decision.public_reason, at,
-            to_everyone=stage.state is StageState.PUBLIC,
+            session, use, stage.full_name, decision.public_reason, at,
+            cleared=None if to_everyone else cleared.organizations(stage.model_id, stage.tier.rank, at),
         )  # fmt: skip
     records.append(
         session, None, EntryKind.DECISION_EXECUTE, decision, at, public_reason=decision.public_reason,

@@ -4,7 +4,7 @@ The entry belongs to no organization, so that no partner learns from its own log
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -146,10 +146,6 @@ def listed(
     return page(session, query, Alarm.id, part, newest_first=True)
 
 
-def of_download(session: Session, download_id: str) -> Sequence[Alarm]:
-    return session.scalars(select(Alarm).where(Alarm.download_id == download_id).order_by(Alarm.id)).all()
-
-
 def get(session: Session, caller: Caller, alarm_id: int) -> Alarm:
     """Raises NotFound."""
     caller.require(Permission.ALARM_READ)
@@ -193,7 +189,7 @@ def resolve(use: Resources, caller: Caller, alarm_id: int, resolution: str) -> A
                 f"{alarm.resolved_by} has already resolved it: {alarm.resolution}",
                 next_step="There is nothing left to do.",
             )
-        alarm.resolved_at, alarm.resolved_by, alarm.resolution = use.clock(), caller.person, resolution.strip()
+        alarm.resolved_at, alarm.resolved_by, alarm.resolution = use.clock(), caller.person, resolution
         record = {
             "actor": caller.as_record(), "resolved": alarm.id, "alarm": alarm.kind, "download": alarm.download_id,
             "organization": alarm.organization.slug if alarm.organization else None, "resolution": alarm.resolution,

@@ -34,6 +34,7 @@ SCOPES = (
 LIFETIME_AT_MOST = timedelta(days=366)
 LIVE_AT_MOST = 100  # of one organization
 CLAIMS_AT_MOST = 10
+NEWEST = 20  # tokens that a record shows
 # Claims that name one thing, and no other later: what a name said yesterday, another can register tomorrow.
 IDENTIFYING = ("sub", "repository_id", "project_id", "kubernetes.io/serviceaccount/uid")
 _CHECKED_ANYWAY = frozenset({"iss", "aud", "exp", "nbf", "iat", "jti"})
@@ -144,16 +145,12 @@ def find(session: Session, caller: Caller, number: int) -> TrustRecord:
     return record
 
 
-def newest_tokens(
-    session: Session, caller: Caller, record: TrustRecord, count: int = 20
-) -> list[tuple[Token, WorkloadToken]]:
+def newest_tokens(session: Session, caller: Caller, record: TrustRecord) -> list[tuple[Token, WorkloadToken]]:
     """What was exchanged last under one of the `visible` records."""
     query = select(Token, WorkloadToken).join(WorkloadToken, WorkloadToken.token_id == Token.id)
     query = query.join(TrustRecord, TrustRecord.id == WorkloadToken.trust_record_id).where(*_own(caller))
-    of_record = (
-        query.where(WorkloadToken.trust_record_id == record.id).order_by(WorkloadToken.token_id.desc()).limit(count)
-    )
-    return [(token, workload) for token, workload in session.execute(of_record)]
+    of_record = query.where(WorkloadToken.trust_record_id == record.id).order_by(WorkloadToken.token_id.desc())
+    return [(token, workload) for token, workload in session.execute(of_record.limit(NEWEST))]
 
 
 def _require_possible(use: Resources, terms: Terms) -> None:

@@ -30,8 +30,8 @@ ROLES = [
 ]
 
 
-def _role_field(label: str = "Role") -> RadioField:
-    return RadioField(label, [InputRequired("Choose a role.")], choices=ROLES)
+def _role_field() -> RadioField:
+    return RadioField("Role", [InputRequired("Choose a role.")], choices=ROLES)
 
 
 class Invitation(Form):
