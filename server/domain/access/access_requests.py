@@ -289,7 +289,7 @@ def _send(session: Session, use: Resources, caller: Caller, request: AccessReque
         session, use, request.id, request.organization.name, request.wanted, request.asker, request.purpose,
         request.wanted_until, at, is_renewal=request.renews is not None,
     )  # fmt: skip
-    told: dict[str, int | str] = {"wanted_until": _ms(request.wanted_until), "purpose": request.purpose}
+    told: dict[str, int | str] = {"wanted_until": dates.milliseconds(request.wanted_until), "purpose": request.purpose}
     if request.renews is not None:
         told["renews"] = request.renews
     _record(session, caller, EntryKind.ACCESS_REQUEST_CREATE, request, at, **told)
@@ -316,10 +316,6 @@ def _model(session: Session, name: str) -> Model:
     if family is None:
         raise NotFound(f"There is no model {name}.")
     return family
-
-
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
 
 
 def _record(

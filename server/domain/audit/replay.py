@@ -6,7 +6,6 @@ allowed.
 """
 
 from collections.abc import Callable, Generator, Iterator
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 import orjson
@@ -61,7 +60,7 @@ def _archive(world: World, record: Record) -> Iterator[str]:
         yield "it archives a month in the file of another"
         return
     told = archived.parse(record)
-    if record["time"] < (Month.parse(told.month).until + ARCHIVED_AFTER).timestamp() * 1000:
+    if record["time"] < dates.milliseconds(Month.parse(told.month).until + ARCHIVED_AFTER):
         yield "it archives a month that was too young"
     before = world.archives.get(told.month)
     if told.follows(before):
@@ -84,7 +83,7 @@ def _clock_acknowledge(world: World, record: Record) -> Iterator[str]:
 
 
 def _minute(time_ms: int) -> str:
-    return dates.minute(datetime.fromtimestamp(time_ms / 1000, UTC))
+    return dates.minute(dates.of_milliseconds(time_ms))
 
 
 RULES: dict[EntryKind, Rule | JudgedByNothing] = {

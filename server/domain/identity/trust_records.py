@@ -13,6 +13,7 @@ import orjson
 from sqlalchemy import ColumnElement, ForeignKey, Index, String, Text, func, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from server import dates
 from server.domain import acts
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
@@ -212,6 +213,6 @@ def _record(session: Session, caller: Caller, kind: EntryKind, about: TrustRecor
     record = {
         "actor": caller.as_record(), "trust_record": about.id, "organization": caller.organization, "name": about.name,
         "issuer": about.issuer, "audience": about.audience, "claims": about.required, "scopes": about.scopes.split(),
-        "networks": about.networks.split(), "expires_at": int(about.expires_at.timestamp() * 1000),
+        "networks": about.networks.split(), "expires_at": dates.milliseconds(about.expires_at),
     }  # fmt: skip
     acts.append(session, kind, at, record, organization_id=about.organization_id)

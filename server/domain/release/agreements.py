@@ -80,7 +80,7 @@ def publish(use: Resources, caller: Caller, name: str, text: str, *, resign_with
         agreement.current_version_id = version.id
         record = {"actor": caller.as_record(), "agreement": name, "number": version.number, "sha256": sha256}
         if until is not None:
-            record["resign_until"] = int(until.timestamp() * 1000)
+            record["resign_until"] = dates.milliseconds(until)
         acts.append(session, EntryKind.AGREEMENT_PUBLISH, at, record)
         return version
 
