@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Iterable
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import idna
 
@@ -17,6 +17,7 @@ _INNER = tuple(
     for text in ("127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "100.64.0.0/10")
 )
 _ZONE = re.compile(r"%[^/]*")
+_ANY_PATH, _ANY_QUERY = r"(/[!-\"$->@-~]*)?", r"(\?[!-\"$-~]*)?"  # printable ASCII
 _PORT = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\](?::\d{1,5})?|(?P<ipv4>[0-9.]+):\d{1,5})")
 
 
@@ -88,14 +89,36 @@ def require_ascii_host(host: str) -> None:
     raise ValueError(f"write the host as browsers and certificates do: {plain}")
 
 
+def split(value: str) -> SplitResult | None:
+    """A URL's parts, of which the port can be read; None where there are none: `urlsplit` says so in nobody's words."""
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts
+
+
+def require_https(value: str, *, write: str, risk: str, path: str = _ANY_PATH, query: bool = False) -> SplitResult:
+    """The parts of a URL that is https, or http on loopback, and bare: a host, perhaps a port and a path, and no more.
+
+    Raises ValueError: with `write` for what is none, and with what anybody on the network could do over plain http.
+    path: what it must match. query: it may have one.
+    """
+    parts = split(value)
+    host = "" if parts is None else parts.hostname or ""
+    require_ascii_host(host)
+    form = rf"https?://[A-Za-z0-9._:\[\]-]+{path}{_ANY_QUERY if query else ''}"
+    if parts is None or not host or parts.port == 0 or not re.fullmatch(form, value):
+        raise ValueError(write)
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ValueError(f"use https://: over plain http anyone on the network {risk}")
+    return parts
+
+
 def origin(value: str, *, like: str, readable: str) -> str:
     """The value without a closing slash. Raises ValueError unless it is a scheme, a host and perhaps a port."""
-    parts = urlsplit(value)
-    require_ascii_host(parts.hostname or "")
-    bare = value.rstrip("/") == f"{parts.scheme}://{parts.netloc}" and parts.port != 0
-    plain = re.fullmatch(r"[A-Za-z0-9.:\[\]-]+", parts.netloc)  # no name and password before the host either
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not bare or not plain:
-        raise ValueError(f"write only scheme, host and port, such as {like}")
-    if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise ValueError(f"use https://: over plain http anyone on the network can read {readable}")
+    require_https(
+        value, write=f"write only scheme, host and port, such as {like}", risk=f"can read {readable}", path="/*"
+    )
     return value.rstrip("/")

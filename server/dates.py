@@ -1,4 +1,4 @@
-"""Dates and moments as text, always in UTC: for people in words, for programs in RFC 3339."""
+"""Dates and moments, always in UTC: for people in words, for programs in RFC 3339, for records in milliseconds."""
 
 import re
 from datetime import UTC, date, datetime, timedelta
@@ -11,6 +11,16 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:
 def rfc3339(at: datetime) -> str:
     """`2019-08-20T14:03:05Z`."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def milliseconds(at: datetime) -> int:
+    """Since 1970, as records and stores' logs tell a moment; what is left of one is cut off."""
+    return int(at.timestamp() * 1000)
+
+
+def of_milliseconds(told: int) -> datetime:
+    """The moment that they tell."""
+    return datetime.fromtimestamp(told / 1000, UTC)
 
 
 def chosen(text: str, *, ends: bool) -> datetime:

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from server.addresses import is_loopback
+from server.addresses import require_https
 
 AT_MOST = 20  # each is a button on the sign-in page
 _SLUG = r"^[a-z0-9][a-z0-9-]{0,63}$"
@@ -48,17 +47,12 @@ class IdentityProvider(BaseModel):
         return self.model_copy(update={name: folder / path for name, path in files.items() if path is not None})
 
 
-def require_url(value: str) -> str:
+def require_url(value: str, *, query: bool = False) -> str:
     """Return a URL of a provider as it is. Raises ValueError unless it is https, or http on loopback, and bare."""
-    try:
-        parts = urlsplit(value)
-        bare = parts.hostname and parts.port != 0 and not (parts.query or parts.fragment or "@" in parts.netloc)
-    except ValueError:
-        bare = None
-    if not bare or not value.isascii() or any(character.isspace() for character in value) or value[-1] in "?#":
-        raise ValueError("write the exact issuer URL, such as https://login.example.org/realms/lab")
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(str(parts.hostname))):
-        raise ValueError("use https://: over plain http anyone on the network could sign in as anyone")
+    require_https(
+        value, write="write the exact issuer URL, such as https://login.example.org/realms/lab",
+        risk="could sign in as anyone", query=query,
+    )  # fmt: skip
     return value
 
 

@@ -4,11 +4,10 @@ import base64
 import hashlib
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from server.addresses import is_loopback
+from server.addresses import require_https
 
 AT_MOST = 20  # each is asked about every head, and adds a line of about 150 bytes to it
 _VKEY = re.compile(r"(?P<name>[^\s+\x00-\x1f]{1,200})\+(?P<id>[0-9a-f]{8})\+(?P<key>[A-Za-z0-9+/]+=*)")
@@ -28,15 +27,10 @@ class Witness(BaseModel):
     @field_validator("url")
     @classmethod
     def _url(cls, value: str) -> str:
-        try:
-            parts = urlsplit(value)
-            bare = parts.hostname and parts.port != 0 and not (parts.query or parts.fragment or "@" in parts.netloc)
-        except ValueError:
-            bare = None
-        if not bare or not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~-]+)*", value):
-            raise ValueError("write the witness's submission prefix, such as https://witness.example.org/w1")
-        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(str(parts.hostname))):
-            raise ValueError("use https://: over plain http anyone on the network can answer in its place")
+        require_https(
+            value, write="write the witness's submission prefix, such as https://witness.example.org/w1",
+            risk="can answer in its place", path="(/[A-Za-z0-9._~-]+)*",
+        )  # fmt: skip
         return value
 
     @field_validator("vkey")

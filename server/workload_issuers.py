@@ -1,13 +1,11 @@
 """Workload issuers as the settings name them: who signs identity tokens of workloads, and how its keys are had."""
 
-import re
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from server.addresses import is_loopback, require_ascii_host
+from server.addresses import require_https
 
 AT_MOST = 50
 
@@ -29,20 +27,13 @@ class WorkloadIssuer(BaseModel):
     @field_validator("url")
     @classmethod
     def _url(cls, value: str) -> str:
-        return _require_url(value)
+        require_https(
+            value, path="(/[A-Za-z0-9._~/-]*)?", risk="can pass off their keys as the issuer's",
+            write="write the issuer as its tokens name it, such as https://token.actions.githubusercontent.com",
+        )  # fmt: skip
+        return value
 
     def starting_at(self, folder: Path) -> "WorkloadIssuer":
         """The same, with paths that start at this folder."""
         files = {"jwks_file": self.jwks_file, "ca_file": self.ca_file}
         return self.model_copy(update={name: folder / path for name, path in files.items() if path is not None})
-
-
-def _require_url(value: str) -> str:
-    """An issuer's address exactly as its tokens name it. Raises ValueError."""
-    parts = urlsplit(value)
-    require_ascii_host(parts.hostname or "")
-    if not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?", value) or not parts.hostname:
-        raise ValueError("write the issuer as its tokens name it, such as https://token.actions.githubusercontent.com")
-    if parts.port == 0 or (parts.scheme == "http" and not is_loopback(parts.hostname)):
-        raise ValueError("use https://: over plain http anyone on the network can pass off their keys as the issuer's")
-    return value

@@ -10,6 +10,11 @@ from server.storage.embedded import EmbeddedStore, free_port
 from server.storage.objects import S3Objects
 
 
+def process_ids(store: EmbeddedStore) -> list[int]:
+    """Process groups of the running children, each named by its leader: SeaweedFS, then its proxy."""
+    return [child.pid for child in (store._weed, store._nginx) if child is not None]
+
+
 @pytest.fixture(scope="session")
 def embedded_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStore]:
     """One embedded store for all tests of this process; its bucket is `weights`. A test keeps to keys of its own."""

@@ -1,5 +1,6 @@
 """Addresses: each client has one, however it is written."""
 
+from functools import partial
 from ipaddress import ip_address
 
 import pytest
@@ -93,3 +94,48 @@ def test_what_is_no_network_is_refused(text: str) -> None:
 def test_what_is_no_address_is_none(text: str | None) -> None:
     """It lies in no network."""
     assert addresses.parse(text) is None
+
+
+require = partial(addresses.require_https, write="write another", risk="can read it")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "https://a.example",
+        "https://a_b:8443/x/y~z!",
+        "http://localhost:1/",
+        "http://127.0.0.2",
+        "https://[2001:db8::1]:4/",
+    ],
+)
+def test_what_is_bare_and_https_or_on_loopback_is_taken(value: str) -> None:
+    """With any port and path; a query only where one is taken."""
+    parts = require(value)
+    assert parts.geturl() == value
+    asked = f"{value}?a=/b?c" if parts.path else f"{value}/?"
+    assert require(asked, query=True).hostname == parts.hostname
+    with pytest.raises(ValueError, match="write another"):
+        require(asked)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "", "a.example", "//a.example", "https://", "https://:1", "ftp://localhost", "HTTPS://a.example", "https://u@a",
+        "https://@a", "https://u:p@a", "https://a:0", "https://a:99999", "https://a:x", "https://[::1", "https://a b",
+        "https://a/ b", "https://a\n", " https://a", "https://a#x", "https://a/#", "https://a/\x7f", "https://a/é",
+    ],
+)  # fmt: skip
+def test_what_is_not_says_what_to_write(value: str) -> None:
+    """Never in the words of Python's own parser, which name neither the key nor the way out."""
+    for query in (False, True):
+        with pytest.raises(ValueError, match=r"^write another$"):
+            require(value, query=query)
+
+
+@pytest.mark.parametrize("value", ["http://a.example", "http://localhost.example", "http://10.0.0.1/x"])
+def test_plain_http_is_for_this_machine_alone(value: str) -> None:
+    """It says what anybody between could do."""
+    with pytest.raises(ValueError, match="over plain http anyone on the network can read it"):
+        require(value)

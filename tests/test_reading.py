@@ -35,7 +35,7 @@ NO_CALLER = {
         "agreements.versions", "stages.aliases", "stages.opened_by", "tiers.needs_second_person",
         "blockers.of", "decisions.considered", "finding_attachments.attached", "finding_releases.candidates",
         "granting.standing_of", "holds.hold_of", "linked_identities.of_person", "renewal_reports.since",
-        "role_grants.of_people", "second_person.fault", "uploads.size_bytes",
+        "role_grants.of_people", "second_person.fault", "second_person.lapsed", "uploads.size_bytes",
     },
     "of a person who is half signed in, and nobody's caller yet": {"factors.passkeys"},
     "of a stage that the access rule lets the caller read": {

@@ -51,6 +51,9 @@ def test_a_missing_key_names_itself(tmp_path: Path, key: str) -> None:
         load(tmp_path, good=without(key))
 
 
+BRACKET = 'issuer = "https://[::1"'
+
+
 def provider(change: str = "") -> str:
     """An identity provider in one line, with one key as it should not be."""
     fields = {
@@ -380,6 +383,15 @@ def test_a_variable_wins(tmp_path: Path) -> None:
         ('log_host = "münchen.example"', "write the host as .*: xn--mnchen-3ya.example"),
         ('log_host = "2001:db8::1"', "write a host name in small letters, .* an IPv6 address is none"),
         ('trusted_proxies = ["fe80::1%lo"]', "write a network without a zone"),
+        ('public_url = "https://[::1"', "write only scheme, host and port, such as https://weights.example.org"),
+        ('traces_endpoint = "https://otel:99999"', "write only scheme, host and port"),
+        ('workload_issuers = ["https://[x.y"]', "write the issuer as its tokens name it"),
+        ('workload_issuers = ["https://x.y:99999"]', "write the issuer as its tokens name it"),
+        ('workload_issuers = ["https://münchen.example"]', "write the host as .*: xn--mnchen-3ya.example"),
+        (f"witnesses = [{witness('url', 'https://w:99999')}]", "write the witness's submission prefix"),
+        (f"identity_providers = [{provider(BRACKET)}]", "write the exact issuer URL"),
+        ('smtp_url = "smtps://[::1"', "write smtps://"),
+        ('smtp_url = "smtps://m:99999"', "write smtps://"),
     ],
 )
 def test_a_host_that_is_none_is_told_in_a_sentence(tmp_path: Path, line: str, sentence: str) -> None:

@@ -2,6 +2,7 @@
 
 import datetime
 import ipaddress
+import json
 import socket
 import ssl
 import threading
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from weightgate import http
+from weightgate import findings, http
 from weightgate.http import Server, connect
 from weightgate.verdicts import CannotTell, WrongUse
 
@@ -54,6 +55,22 @@ class Answering(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "5")
         self.end_headers()
         self.wfile.write(b"hello")
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_POST(self) -> None:
+        """As a server that takes a finding's attachment and has the same store."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        slot = {"id": 3, "url": f"https://{self.headers['Host']}/key", "headers": {}}
+        body = json.dumps(slot).encode()
+        self.send_response(201)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -105,6 +122,14 @@ def test_a_private_authority_is_trusted_where_it_is_named(
     http._tls.cache_clear()
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     assert Server(endpoint).get("/", 100).body == body_from(endpoint, None) == b"hello"
+
+
+def test_an_attachment_reaches_a_store_behind_a_private_authority(port: int, certificate: Path, tmp_path: Path) -> None:
+    """The file goes where the server says, under the certificates that it itself is trusted by."""
+    file = tmp_path / "counts.csv"
+    file.write_bytes(b"a,b\n")
+    server = Server(f"https://localhost:{port}", token="token", ca=str(certificate))
+    assert findings.attach(server, 7, file) is None
 
 
 def test_what_is_no_certificate_is_wrong_use(tmp_path: Path) -> None:

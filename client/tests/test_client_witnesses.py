@@ -9,10 +9,6 @@ from client.tests.slow_log import Cosigner
 W1, W2, W3 = (Cosigner(f"witness.example/w{number}", b"w%d" % number) for number in (1, 2, 3))
 
 
-def cosigned(note: str, *witnesses: Cosigner, at: float = START) -> str:
-    return note + "".join(witness.line(note, int(at)) for witness in witnesses)
-
-
 def show(far: FarSide, answer: dict[str, object], *lines: str) -> None:
     """Have the proof carry these lines under its head."""
     far.answers[far.proof_path(answer)] = Reply((far.proof(str(answer["id"])) + "".join(lines)).encode())

@@ -74,7 +74,7 @@ def attach(server: Server, finding: int, file: Path) -> Outcome | None:
         headers = {str(name): str(value) for name, value in slot.fields["headers"].items()}
     except (KeyError, AttributeError, TypeError, ValueError):
         raise CannotTell("no_answer", "The server did not say where to send the file.") from None
-    put(url, headers, content)
+    put(url, headers, content, server.ca)
     done = _asked(server, f"{PATH}/{finding}/attachments/{number}/complete", {})
     return done if done.exit_code == ExitCode.REFUTED else None
 

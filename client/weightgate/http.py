@@ -157,7 +157,7 @@ class Kept:
             self._connection = None
 
 
-def put(url: str, headers: Mapping[str, str], content: bytes, ca: str | None = None) -> None:
+def put(url: str, headers: Mapping[str, str], content: bytes, ca: str | None) -> None:
     """PUT bytes to a URL that a server gave, with its headers and without any token. Raises CannotTell."""
     require_safe(url)
     request = urllib.request.Request(url, data=content, headers=dict(headers), method="PUT")  # noqa: S310  # as above

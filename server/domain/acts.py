@@ -60,7 +60,7 @@ def _require_still_allowed(session: Session, kind: EntryKind, at: datetime, reco
     """Judge the actor as the audit will: by what the log says before this entry.
 
     Their rows are locked until the entry is committed, so whoever takes a role away comes before or after it. A
-    download's are locked by the access rule. What people do to themselves is judged by what they were before.
+    download's are held by the access rule. What people do to themselves is judged by what they were before.
     """
     by = record.get("actor", {})
     permission, email = KINDS[kind].permission, by.get("person")

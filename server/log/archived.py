@@ -16,6 +16,7 @@ import orjson
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from server import dates
 from server.log.entries import Log, LogEntry, commitment_of
 from server.storage.database import AnyRow
 
@@ -106,7 +107,7 @@ def parse(record: Mapping[str, Any]) -> Archive:
         if is_whole and len(records) == len(record["records"]):
             return Archive(
                 month, file, record["sha256"], record["size_bytes"], frozenset(record["kinds"]), records,
-                datetime.fromtimestamp(record["time"] / 1000, UTC), replaces,
+                dates.of_milliseconds(record["time"]), replaces,
             )  # fmt: skip
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError, OSError):
         pass

@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from server import dates
 from server.log import canonical
 from server.storage import database_reasons
 from server.storage.database import DATABASE_ERRORS, Base, Key, Moment
@@ -169,7 +170,7 @@ def append(
 
 def prepare(kind: str, at: datetime, record: Mapping[str, Any]) -> Appended:
     """Return an entry's bytes under a new salt; nothing is appended. Raises NotCanonical."""
-    time_ms = int(at.timestamp() * 1000)
+    time_ms = dates.milliseconds(at)
     content = canonical.encode({**record, "version": 1, "kind": kind, "time": time_ms})
     salt = secrets.token_bytes(SALT_BYTES)
     return Appended(content, salt, commitment_of(salt, content), time_ms)

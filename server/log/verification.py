@@ -12,6 +12,7 @@ import orjson
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
+from server import dates
 from server.log import heads, tiles, tree
 from server.log.archived import ArchivedMonths, ArchivedPlaces
 from server.log.entries import SALT_BYTES, Log, LogEntry, commitment_of, name_of
@@ -232,7 +233,7 @@ def column_fault(row: AnyRow) -> Fault | None:
         return Fault(name_of(row.id, row.leaf_index), "its record is not one that this log writes")
     if row.kind != kind:
         wrong = "kind"
-    elif int(row.appended_at.timestamp() * 1000) != time:
+    elif dates.milliseconds(row.appended_at) != time:
         wrong = "time"
     elif row.person is not None and row.person != person:
         wrong = "person"

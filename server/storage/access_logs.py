@@ -16,7 +16,7 @@ import orjson
 from server.logger import without_links
 from server.text import printable
 
-EXAMPLES_AT_MOST = 5
+EXAMPLES_AT_MOST, EXAMPLE_CHARACTERS = 5, 120
 BYTES_AT_MOST = 1 << 46  # of one answer: no store has objects of 64 TiB; sums stay far from what a database can hold
 MOMENTS_MS = range(253_402_300_800_000)  # to the end of the year 9999, the last that can be told
 LOOKED_AT_AT_MOST = 100  # lines of a block in which a known format is looked for
@@ -174,7 +174,7 @@ def decoded(text: bytes) -> str:
 _LONG = re.compile(r"[A-Za-z0-9+/=_~%-]{16,}")
 
 
-def redacted(line: bytes, characters: int = 120) -> str:
+def redacted(line: bytes) -> str:
     """Return the start of foreign text as one printable line, from which nothing can be fetched."""
     text = _LONG.sub("…", without_links(line[:2000].decode("utf-8", "replace")))
-    return printable(text[:characters])
+    return printable(text[:EXAMPLE_CHARACTERS])

@@ -101,11 +101,6 @@ class EmbeddedStore:
     def alive(self) -> bool:
         return all(child is not None and child.poll() is None for child in (self._weed, self._nginx))
 
-    @property
-    def process_ids(self) -> list[int]:
-        """Process groups of the running children, each named by its leader."""
-        return [child.pid for child in (self._weed, self._nginx) if child is not None]
-
     def _take_lock(self) -> None:
         """Keep two instances out of one folder. The children inherit the lock: it is free when all of them are gone."""
         descriptor = os.open(self._lock_file, os.O_RDWR | os.O_CREAT, 0o600)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from server.addresses import is_loopback
+from server.addresses import require_https
 from server.storage import bounded_fetch, strict_json
 from server.storage.bounded_fetch import FetchFailed
 from server.storage.strict_json import NotStrict
@@ -144,12 +144,7 @@ def _keys_in(data: bytes) -> dict[str, Jwk]:
 def _is_safe(url: str, issuer: str) -> bool:
     """Whether keys may be fetched there: https, and plain http only where the issuer is on loopback as well."""
     try:
-        parts = urlsplit(url)
-        _, host = parts.port, parts.hostname
+        parts = require_https(url, write="no https address", risk="can pass off their keys", query=True)
     except ValueError:
         return False
-    if not host or parts.username is not None or not url.isascii() or not url.isprintable() or " " in url:
-        return False
-    if parts.scheme == "https":
-        return True
-    return parts.scheme == "http" and is_loopback(host) and urlsplit(issuer).scheme == "http"
+    return parts.scheme == "https" or urlsplit(issuer).scheme == "http"

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
+from server import dates
 from server.mail_servers import SMTP_PORTS
 from server.settings import MAIL_ADDRESS
 from server.text import printable
@@ -164,7 +165,7 @@ def _email(message: Message, sender: str) -> EmailMessage:
     # The library would read `=?…?=` as an encoded word, decode it, and write what it holds: line breaks too.
     email["Subject"] = " ".join(_plain(message.subject).replace("=?", "= ?").split())
     email["Date"] = format_datetime(message.at)
-    email["Message-ID"] = f"<{message.number}.{int(message.at.timestamp() * 1000)}@{domain}>"
+    email["Message-ID"] = f"<{message.number}.{dates.milliseconds(message.at)}@{domain}>"
     email["Auto-Submitted"] = "auto-generated"
     email.set_content("\n".join(map(_plain, message.text.splitlines())) + "\n", cte="quoted-printable")
     return email

@@ -76,14 +76,10 @@ def _keys(listed: list[Any]) -> Iterator[RSAKey | ECKey | OKPKey]:
 
 
 def _address(said: dict[str, Any], name: str) -> str:
-    value = said.get(name)
-    bare, _, query = str(value).partition("?")  # an authorization endpoint may have a query of its own
     try:
-        require_url(bare)
-        require_url(bare + query)
+        return require_url(str(said.get(name)), query=True)  # an authorization endpoint may have one of its own
     except ValueError:
         raise ProviderUnavailable(f"its {name} is missing, or is not an https address") from None
-    return str(value)
 
 
 def _texts(said: dict[str, Any], name: str, otherwise: list[str]) -> list[str]:

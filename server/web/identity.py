@@ -70,7 +70,6 @@ def allow(permission: Permission, *, issues: bool = False) -> Callable[[View], V
             return view(*args, caller=caller, **kwargs)
 
         guarded.permission = permission  # type: ignore[attr-defined]
-        guarded.issues = issues  # type: ignore[attr-defined]
         return guarded  # type: ignore[return-value]
 
     return decorate

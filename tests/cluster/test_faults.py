@@ -23,6 +23,7 @@ from tests.cluster.publishing import publish
 from tests.faults.commits import Fault, Switch
 from tests.faults.proxy import Proxy
 from tests.faults.test_database_down import frozen
+from tests.stores import process_ids
 
 CLIENTS = 8
 SECONDS, PROVEN_AT_MOST = 25, 500
@@ -182,7 +183,7 @@ def restart_web(cluster: Cluster, **more: str) -> None:
 def test_issuing_needs_no_store(cluster: Cluster, ledger: Ledger) -> None:
     """F4: the store stands still: downloads are issued, publishing fails and leaves nothing half; then both work."""
     before = newest(cluster)
-    for group in cluster.store.process_ids:
+    for group in process_ids(cluster.store):
         os.killpg(group, signal.SIGSTOP)
     try:
         with crowd(cluster, ledger, 4, 3):
@@ -190,10 +191,10 @@ def test_issuing_needs_no_store(cluster: Cluster, ledger: Ledger) -> None:
         assert ledger.statuses["issue, 1 file", 201] > 10
         assert ledger.statuses["issue, 1 file", 503] == 0
     finally:
-        for group in cluster.store.process_ids:
+        for group in process_ids(cluster.store):
             os.killpg(group, signal.SIGCONT)
     assert newest(cluster) == before
-    for group in cluster.store.process_ids[1:]:  # the proxy alone: SeaweedFS cannot be asked past it
+    for group in process_ids(cluster.store)[1:]:  # the proxy alone: SeaweedFS cannot be asked past it
         os.killpg(group, signal.SIGSTOP)
     try:
         publisher = cluster.known["people"]["publisher"]
@@ -207,7 +208,7 @@ def test_issuing_needs_no_store(cluster: Cluster, ledger: Ledger) -> None:
         assert done.returncode == 1
         assert "Traceback" not in done.stderr
     finally:
-        for group in cluster.store.process_ids[1:]:
+        for group in process_ids(cluster.store)[1:]:
             os.killpg(group, signal.SIGCONT)
     assert newest(cluster) == before
     until_issued(cluster)

@@ -14,10 +14,9 @@ BATCH = 1000  # leaves that the sealer takes at once
 
 @dataclass(frozen=True)
 class WrittenLog:
-    """A log at one size. leaves: leaf hashes. note: the signed head, which is also in the folder."""
+    """A log at one size. note: the signed head, which is also in the folder."""
 
     folder: Path
-    leaves: list[bytes]
     stored: dict[Position, bytes]
     head: Head
     note: bytes
@@ -42,7 +41,7 @@ def write(folder: Path, entries: Sequence[bytes], signer: Signer) -> WrittenLog:
         first = bundle.index * tiles.WIDTH
         _write(folder, bundle, tiles.encode_bundle(entries[first : first + bundle.width]))
     (folder / "checkpoint").write_bytes(note)
-    return WrittenLog(folder, leaves, stored, head, note)
+    return WrittenLog(folder, stored, head, note)
 
 
 def bundles_of(size: int) -> Iterator[Tile]:

@@ -26,8 +26,6 @@ from tests.archived_months import archived_download, months_of
 from tests.visits import words
 from tests.world import World
 
-DAY = timedelta(days=1)
-
 
 @pytest.fixture
 def bucket(sqlite_world: World) -> Iterator[LogBucket]:

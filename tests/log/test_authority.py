@@ -25,7 +25,7 @@ from tests.world import World, copied_world
 
 KIND, RECORD = "test", {"actor": {"person": "ada@example.org"}, "download": "x"}
 KEPT = [
-    facts._ONE_STAGE, facts._CLEARANCES, facts._AGREEMENT, facts._VERSION, facts._SIGNATURES, quotas._LIMITS,
+    facts._ONE_STAGE, facts._CLEARANCES, facts._VERSION, facts._SIGNATURES, quotas._LIMITS,
     authentication._BY_TOKEN, authentication._BY_PERSON, authentication._BY_PUBLIC_ID,
 ]  # fmt: skip
 NEVER_KEPT = {"workload_tokens", "authority"}  # a machine's token is read each time; the other is the generation

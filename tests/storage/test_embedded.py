@@ -30,6 +30,7 @@ from server.storage.keys import S3Credentials
 from server.storage.objects import S3Objects
 from server.storage.signing import StoredObject
 from server.storage.signing_s3 import S3Signer
+from tests.stores import process_ids
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -362,7 +363,7 @@ def processes_of(store: EmbeddedStore) -> list[int]:
     members = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if os.getpgid(int(folder.name)) in store.process_ids:
+            if os.getpgid(int(folder.name)) in process_ids(store):
                 members.append(int(folder.name))
         except ProcessLookupError:
             continue
@@ -561,7 +562,7 @@ def test_keys_and_folders_are_for_their_owner_alone(embedded_store: EmbeddedStor
 
 
 def kill_everything(store: EmbeddedStore) -> None:
-    for group in store.process_ids:
+    for group in process_ids(store):
         os.killpg(group, signal.SIGKILL)
 
 
@@ -629,7 +630,7 @@ def test_children_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
         from server.storage.embedded import EmbeddedStore
         store = EmbeddedStore(Path({str(folder)!r}), {port}, "weights")
         store.start()
-        print(*store.process_ids, flush=True)
+        print(store._weed.pid, store._nginx.pid, flush=True)
         sys.stdin.read()
     """
     with subprocess.Popen(
@@ -647,8 +648,8 @@ def test_children_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
 @on_linux
 def test_ctrl_c_reaches_the_parent_only(embedded_store: EmbeddedStore) -> None:
     """Each child is in a session of its own, so that the terminal's SIGINT leaves it to be stopped in order."""
-    assert [os.getsid(process) for process in embedded_store.process_ids] == embedded_store.process_ids
-    assert os.getsid(0) not in embedded_store.process_ids
+    assert [os.getsid(process) for process in process_ids(embedded_store)] == process_ids(embedded_store)
+    assert os.getsid(0) not in process_ids(embedded_store)
 
 
 @pytest.mark.parametrize("index", [0, 1], ids=["seaweedfs", "nginx"])
@@ -657,10 +658,10 @@ def test_the_death_of_either_program_is_noticed(tmp_path: Path, index: int) -> N
     store = EmbeddedStore(tmp_path / "store", free_port(), "weights")
     with store:
         assert store.alive()
-        os.kill(store.process_ids[index], signal.SIGKILL)
-        os.waitid(os.P_PID, store.process_ids[index], os.WEXITED | os.WNOWAIT)
+        os.kill(process_ids(store)[index], signal.SIGKILL)
+        os.waitid(os.P_PID, process_ids(store)[index], os.WEXITED | os.WNOWAIT)
         assert not store.alive()
-    assert store.process_ids == []
+    assert process_ids(store) == []
     with socket.create_server(("127.0.0.1", public_port(store))):
         pass
 
@@ -672,13 +673,13 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
         store = EmbeddedStore(tmp_path / "store", port, "weights")
         with pytest.raises(EmbeddedStoreError, match=rf"port {port} .* is in use: .* choose another"):
             store.start()
-    assert store.process_ids == []
+    assert process_ids(store) == []
 
 
 def test_a_folder_serves_one_store(embedded_store: EmbeddedStore) -> None:
     """A second instance would corrupt the first one's data: it is refused, and told which processes there are."""
     second = EmbeddedStore(folder_of(embedded_store), free_port(), "weights")
-    with pytest.raises(EmbeddedStoreError, match=str(embedded_store.process_ids[0])):
+    with pytest.raises(EmbeddedStoreError, match=str(process_ids(embedded_store)[0])):
         second.start()
     assert embedded_store.alive()
 

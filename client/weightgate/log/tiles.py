@@ -9,7 +9,6 @@ from weightgate.log.hashing import HASH_BYTES, hash_node
 
 TILE_HEIGHT = 8
 TILE_WIDTH = 2**TILE_HEIGHT
-TILE_BYTES = TILE_WIDTH * HASH_BYTES
 FetchTile = Callable[[int, int, int], bytes]  # level, number, width → the tile's first `width` hashes
 
 

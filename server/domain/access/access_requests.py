@@ -161,7 +161,6 @@ def approve(
     request_id: int,
     *,
     expires_at: datetime | None = None,
-    starts_at: datetime | None = None,
 ) -> AccessRequest:
     """Turn a request into a clearance, which this admin thereby proposes; until when it asks if not said otherwise.
 
@@ -173,7 +172,7 @@ def approve(
         at = use.clock()
         request.clearance = clearances.propose_in(
             session, use, caller, request.organization, request.model, request.tier,
-            expires_at=expires_at or request.wanted_until, starts_at=starts_at, purpose=request.purpose, at=at,
+            expires_at=expires_at or request.wanted_until, starts_at=None, purpose=request.purpose, at=at,
             asked_by=request.asked_by, extends=request.renews,
         )  # fmt: skip
         request.decided_by, request.decided_at = caller.person_id, at
@@ -290,7 +289,7 @@ def _send(session: Session, use: Resources, caller: Caller, request: AccessReque
         session, use, request.id, request.organization.name, request.wanted, request.asker, request.purpose,
         request.wanted_until, at, is_renewal=request.renews is not None,
     )  # fmt: skip
-    told: dict[str, int | str] = {"wanted_until": _ms(request.wanted_until), "purpose": request.purpose}
+    told: dict[str, int | str] = {"wanted_until": dates.milliseconds(request.wanted_until), "purpose": request.purpose}
     if request.renews is not None:
         told["renews"] = request.renews
     _record(session, caller, EntryKind.ACCESS_REQUEST_CREATE, request, at, **told)
@@ -317,10 +316,6 @@ def _model(session: Session, name: str) -> Model:
     if family is None:
         raise NotFound(f"There is no model {name}.")
     return family
-
-
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
 
 
 def _record(

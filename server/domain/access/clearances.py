@@ -193,7 +193,7 @@ def approve(use: Resources, caller: Caller, clearance_id: int) -> Clearance:
             raise NotPossible(
                 f"Clearance {clearance_id} is {clearance.state_at(at)}: only a proposed clearance can be approved."
             )
-        second_person.require(session, caller, clearance.proposed_by)
+        second_person.require(session, caller, clearance.proposed_by, Permission.CLEARANCE_PROPOSE)
         clearance.approved_by, clearance.approved_at = caller.person_id, at
         _tell_cleared(session, use, clearance, at)
         _record(session, caller, EntryKind.CLEARANCE_APPROVE, clearance, at)
@@ -391,8 +391,8 @@ def _record(session: Session, caller: Caller, kind: EntryKind, about: Clearance,
         "organization": about.organization.slug,
         "model": about.model.name,
         "tier": about.tier.name,
-        "starts_at": int(about.starts_at.timestamp() * 1000),
-        "expires_at": int(about.expires_at.timestamp() * 1000),
+        "starts_at": dates.milliseconds(about.starts_at),
+        "expires_at": dates.milliseconds(about.expires_at),
         "purpose": about.purpose,
         **more,
     }

@@ -1,6 +1,7 @@
 """The facts of the access rule: the rows that it looks at, with their types, and the statements that read them.
 
-For one stage they are read with locks when something is to be issued; for many at once in a fixed number of statements.
+For one stage one after the other, for many at once in a fixed number of statements. Nothing is locked here: whoever
+decides an issue holds all of them as they are (`log/authority.py`) before it reads them.
 """
 
 from collections import defaultdict
@@ -114,28 +115,22 @@ class Listed(Enum):
     ALL = "all"
 
 
-class _Current(NamedTuple):
-    """What an agreement's row says: which version is to be signed now."""
-
-    current_version_id: int | None
-
-
-def gather(session: Session, caller: Caller, stage: StageFacts | None, *, lock: bool) -> Facts:
-    """Read the facts; `lock` keeps each row from changing until the transaction ends."""
-    standing = authentication.standing(session, caller, lock=lock)
+def gather(session: Session, caller: Caller, stage: StageFacts | None) -> Facts:
+    """Read the facts."""
+    standing = authentication.standing(session, caller, lock=False)
     if stage is None or caller.organization_id is None or stage.state == StageState.PUBLIC:
         return Facts(caller, standing, stage, (), None, ())
     partner = caller.organization_id
-    clearances = _CLEARANCES.all(session, lock=lock, organization_id=partner, model_id=stage.model_id)
+    clearances = _CLEARANCES.all(session, organization_id=partner, model_id=stage.model_id)
     if stage.agreement_id is None:
         return Facts(caller, standing, stage, clearances, None, ())
-    agreement = _agreement(session, stage.agreement_id, lock=lock)
-    signatures = _SIGNATURES.all(session, lock=lock, organization_id=partner, agreement_id=stage.agreement_id)
+    agreement = _VERSION.first(session, agreement_id=stage.agreement_id)
+    signatures = _SIGNATURES.all(session, organization_id=partner, agreement_id=stage.agreement_id)
     return Facts(caller, standing, stage, clearances, agreement, signatures)
 
 
 def gather_all(session: Session, caller: Caller, found: Sequence[StageFacts]) -> list[Facts]:
-    """Read the same for many stages, without locks: as many statements for a thousand as for two."""
+    """Read the same for many stages: as many statements for a thousand as for two."""
     standing, partner = authentication.standing(session, caller, lock=False), caller.organization_id
     if partner is None or all(stage.state == StageState.PUBLIC for stage in found):
         return [Facts(caller, standing, stage, (), None, ()) for stage in found]
@@ -153,13 +148,13 @@ def gather_all(session: Session, caller: Caller, found: Sequence[StageFacts]) ->
     ]  # fmt: skip
 
 
-def find_stage(session: Session, full_name: str, *, lock: bool) -> StageFacts | None:
+def find_stage(session: Session, full_name: str) -> StageFacts | None:
     """A stage by `model/stage`, or by an alias."""
     try:
         model, name = stages.split(full_name)
     except NotFound:
         return None
-    return _ONE_STAGE.first(session, lock=lock, model=model, name=name)
+    return _ONE_STAGE.first(session, model=model, name=name)
 
 
 def list_stages(session: Session, part: Slice, listed: Listed) -> Page[StageFacts]:
@@ -170,13 +165,6 @@ def list_stages(session: Session, part: Slice, listed: Listed) -> Page[StageFact
 def stages_of(session: Session, model_id: int) -> list[StageFacts]:
     """Every stage of a model, planned ones too, smallest first."""
     return _OF_MODEL.all(session, model_id=model_id)
-
-
-def _agreement(session: Session, agreement_id: int, *, lock: bool) -> VersionFacts | None:
-    """The agreement's current version, read after the lock: in one statement with it, PostgreSQL would join the old one
-    and drop the row when a new version is published meanwhile."""
-    locked = _AGREEMENT.first(session, lock=lock, agreement_id=agreement_id)
-    return None if locked is None else _VERSION.first(session, version_id=locked.current_version_id)
 
 
 def _by(rows: Iterable[Item], key: Callable[[Item], int]) -> dict[int | None, list[Item]]:
@@ -212,7 +200,6 @@ _ONE_STAGE = Statement(
         ),
     ),
     StageFacts,
-    share=[Stage, Model, Everything],
 )
 _OF_MODEL = Statement(_STAGE.where(Stage.model_id == bindparam("model_id")).order_by(Stage.ordinal), StageFacts)
 _PART = _STAGE.where(Stage.id > bindparam("after")).order_by(Stage.id).limit(bindparam("limit", type_=Integer))
@@ -230,9 +217,7 @@ _OF_PARTNER = (
     .where(Clearance.organization_id == bindparam("organization_id"))
 )  # fmt: skip
 _ALL_CLEARANCES = Statement(_OF_PARTNER, ClearanceFacts)
-_CLEARANCES = Statement(
-    _OF_PARTNER.where(Clearance.model_id == bindparam("model_id")), ClearanceFacts, share=[Clearance]
-)
+_CLEARANCES = Statement(_OF_PARTNER.where(Clearance.model_id == bindparam("model_id")), ClearanceFacts)
 _previous = aliased(AgreementVersion)
 _CURRENT = select(
     AgreementVersion.agreement_id, AgreementVersion.id.label("current_version_id"), AgreementVersion.number,
@@ -242,15 +227,11 @@ _CURRENT = select(
     _previous,
     (_previous.agreement_id == AgreementVersion.agreement_id) & (_previous.number == AgreementVersion.number - 1),
 )  # fmt: skip
-_ALL_VERSIONS = Statement(_CURRENT.join(Agreement, Agreement.current_version_id == AgreementVersion.id), VersionFacts)
-_VERSION = Statement(_CURRENT.where(AgreementVersion.id == bindparam("version_id")), VersionFacts)
-_AGREEMENT = Statement(
-    select(Agreement.current_version_id).where(Agreement.id == bindparam("agreement_id")), _Current, share=[Agreement]
-)
+_IN_FORCE = _CURRENT.join(Agreement, Agreement.current_version_id == AgreementVersion.id)
+_ALL_VERSIONS = Statement(_IN_FORCE, VersionFacts)
+_VERSION = Statement(_IN_FORCE.where(Agreement.id == bindparam("agreement_id")), VersionFacts)
 _SIGNED = select(Signature.id, Signature.agreement_id, Signature.version_id, Signature.ended_at).where(
     Signature.organization_id == bindparam("organization_id"), Signature.countersigned_at.is_not(None)
 )
 _ALL_SIGNATURES = Statement(_SIGNED, SignatureFacts)
-_SIGNATURES = Statement(
-    _SIGNED.where(Signature.agreement_id == bindparam("agreement_id")), SignatureFacts, share=[Signature]
-)
+_SIGNATURES = Statement(_SIGNED.where(Signature.agreement_id == bindparam("agreement_id")), SignatureFacts)

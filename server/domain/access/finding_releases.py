@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from server import dates
 from server.domain import acts
-from server.domain.access.clearances import Clearance
+from server.domain.access import cleared
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import InvalidRequest, NotFound, NotPossible
@@ -17,7 +17,6 @@ from server.domain.mail import finding_notices
 from server.domain.permissions import Permission
 from server.domain.release.findings import Finding, FindingReader
 from server.domain.release.stages import StageState
-from server.domain.release.tiers import Tier
 from server.domain.resources import Resources
 
 
@@ -67,16 +66,8 @@ def candidates(session: Session, finding: Finding, at: datetime) -> Sequence[Org
         ~Organization.is_lab, Organization.suspended_at.is_(None), Organization.id.not_in(has_it)
     )
     if finding.stage.state != StageState.PUBLIC:
-        cleared = (
-            select(Clearance.organization_id)
-            .join(Tier)
-            .where(
-                Clearance.model_id == finding.model_id, Tier.rank >= finding.stage.tier.rank,
-                Clearance.approved_at.is_not(None), Clearance.revoked_at.is_(None),
-                Clearance.starts_at <= at, Clearance.expires_at > at,
-            )
-        )  # fmt: skip
-        query = query.where(Organization.id.in_(cleared))
+        may = cleared.organizations(finding.model_id, finding.stage.tier.rank, at)
+        query = query.where(Organization.id.in_(may))
     return session.scalars(query.order_by(Organization.slug)).all()
 
 

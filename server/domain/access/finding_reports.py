@@ -20,7 +20,7 @@ from server.domain.publish import checkpoints
 from server.domain.publish.checkpoints import Checkpoint
 from server.domain.release import findings
 from server.domain.release.findings import Finding, FindingKind, FindingReader, FindingState, Severity
-from server.domain.release.stages import StageState
+from server.domain.release.stages import Model, Stage, StageState
 from server.domain.resources import Resources
 from server.log.entries import LogEntry
 from server.text import printable
@@ -57,10 +57,12 @@ def report(use: Resources, caller: Caller, given: Report) -> Finding:
             "A report that nothing was found has the severity none.", next_step="Leave the severity at none."
         )
     with use.database.transaction() as session:
-        found = facts.find_stage(session, given.stage, lock=False)
+        found = facts.find_stage(session, given.stage)
         if found is not None and given.severity == Severity.CRITICAL:
             findings.lock_model(session, found.model_id)
         session.get_one(Person, caller.person_id, with_for_update={"key_share": True})  # of two at once, one is second
+        if found is not None:
+            _lock_stage(session, found)
         stage = _reportable(session, use, caller, given.stage)
         at = use.clock()
         _require_embargo(given.embargo_until, at)
@@ -115,8 +117,9 @@ def _had(gathered: Facts, stage: StageFacts, at: datetime) -> bool:
 
 
 def _reportable(session: Session, use: Resources, caller: Caller, name: str) -> StageFacts:
-    """The stage, by the facts of the access rule, locked; a hold or a withdrawal is no reason not to hear of it."""
-    gathered = facts.gather(session, caller, facts.find_stage(session, name, lock=True), lock=True)
+    """The stage, by the facts of the access rule; a hold or a withdrawal is no reason not to hear of it."""
+    authentication.standing(session, caller, lock=True)
+    gathered = facts.gather(session, caller, facts.find_stage(session, name))
     at, stage = use.clock(), gathered.stage
     if fault := authentication.fault(gathered.standing, caller, at):
         raise fault
@@ -128,6 +131,16 @@ def _reportable(session: Session, use: Resources, caller: Caller, name: str) -> 
             next_step="Report on a stage that you could download, or write to {contact}.",
         )
     return stage
+
+
+def _lock_stage(session: Session, stage: StageFacts) -> None:
+    """Keep its state until the report is committed; the model first, as for whoever edits a stage.
+
+    The rows, and not all that a decision rests on (`log/authority.py`): whoever changes a row that the report names
+    would wait for the report at their commit, and the report for their row.
+    """
+    for table, key in ((Model, stage.model_id), (Stage, stage.id)):
+        session.scalars(select(table.id).where(table.id == key).with_for_update(read=True)).all()
 
 
 def _has_downloaded(session: Session, caller: Caller, stage: StageFacts) -> bool:

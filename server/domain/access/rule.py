@@ -92,7 +92,7 @@ def require(
     """Decide an issue: rows 1 to 8, with what they rest on held until the transaction ends. Raises a Refused."""
     quota = _locked_quota(session, caller)  # before the rest is held: whoever changes its limits locks it first, too
     generation = authority.hold(session)
-    facts = gather(session, caller, find_stage(session, stage, lock=False), lock=False)
+    facts = gather(session, caller, find_stage(session, stage))
     at = use.clock()
     _raise(session, at, facts, refusal_now(use, facts, at))
     listed = file_list(session, use, _existing(facts.stage), checkpoint)
@@ -111,7 +111,7 @@ def require_again(
     session: one that reads one state.
     """
     generation = authority.current(session)
-    facts = gather(session, caller, find_stage(session, stage, lock=False), lock=False)
+    facts = gather(session, caller, find_stage(session, stage))
     at = use.clock()
     _raise(session, at, facts, refusal_now(use, facts, at))
     listed = file_list(session, use, _existing(facts.stage), checkpoint)
@@ -135,7 +135,7 @@ def require_sight(
     session: Session, use: Resources, caller: Caller, stage: str, *, staff_may_look: bool = True
 ) -> Sight:  # fmt: skip
     """The same, with the end of what the yes rests on. staff_may_look: else staff are asked as for an issue."""
-    facts = gather(session, caller, find_stage(session, stage, lock=False), lock=False)
+    facts = gather(session, caller, find_stage(session, stage))
     at = use.clock()
     _raise(session, at, facts, refusal_now(use, facts, at, staff_may_look=staff_may_look))
     found = _existing(facts.stage)
@@ -167,7 +167,7 @@ def named_files(use: Resources, stage: StageFacts, listed: FileList, paths: Sequ
 
 def require_known(session: Session, use: Resources, caller: Caller, stage: str) -> StageFacts:
     """Return a stage that exists for this caller by name and plan: the first half of row 3."""
-    found = find_stage(session, stage, lock=False)
+    found = find_stage(session, stage)
     if caller.organization_id is None and not (found is not None and _open_without_sign_in(use, found)):
         raise AuthenticationRequired
     if found is None or (found.state == StageState.PLANNED and not (found.announced or caller.is_staff)):

@@ -222,7 +222,7 @@ def decline(use: Resources, caller: Caller, signature_id: int, because: str) -> 
     with use.database.transaction() as session:
         signature, agreement = _waiting(session, signature_id)
         at = use.clock()
-        signature.ended_at, signature.declined_because = at, because.strip()
+        signature.ended_at, signature.declined_because = at, because
         partner = session.get_one(Organization, signature.organization_id)
         version = session.get_one(AgreementVersion, signature.version_id)
         _record(
@@ -230,7 +230,7 @@ def decline(use: Resources, caller: Caller, signature_id: int, because: str) -> 
             because=signature.declined_because,
         )  # fmt: skip
         what = _named(agreement.name, version)
-        notices.signature_declined(session, use, partner.id, signature.signed_by, what, because.strip(), at)
+        notices.signature_declined(session, use, partner.id, signature.signed_by, what, because, at)
 
 
 def end(use: Resources, caller: Caller, signature_id: int) -> None:
@@ -348,7 +348,7 @@ def _named(agreement: str, version: AgreementVersion) -> str:
 
 
 def _waiting(session: Session, signature_id: int) -> tuple[Signature, Agreement]:
-    """A signature that waits, and its agreement: both locked, in the order in which issuing locks them."""
+    """A signature that waits, and its agreement: both locked, in the order in which signing locks them."""
     known = _existing(session.get(Signature, signature_id), signature_id)
     agreement = session.get_one(Agreement, known.agreement_id, with_for_update=True)
     signature = session.get_one(Signature, signature_id, with_for_update=True, populate_existing=True)

@@ -14,7 +14,7 @@ from server.domain.identity import known_credentials, people, role_grants, secon
 from server.domain.identity.people import Person
 from server.domain.identity.role_grants import RoleGrant
 from server.domain.mail import notices
-from server.domain.permissions import POLICY, STAFF, Permission, Role
+from server.domain.permissions import STAFF, Permission, Role
 from server.domain.resources import Resources
 
 
@@ -85,9 +85,10 @@ def approve(use: Resources, caller: Caller, email: str) -> RoleGrant:
         grant = _open(session, person)
         if caller.person_id == person.id:
             raise NotPossible("You cannot approve your own role. Ask another admin to.")
-        second_person.require(session, caller, grant.proposed_by)
-        _require_standing(session, person, grant)
-        if person.disabled_at is None and person.role != grant.role:
+        second_person.require(session, caller, grant.proposed_by, Permission.ROLE_GRANT)
+        if person.disabled_at is not None:
+            raise NotPossible(f"{person.email} is disabled.", next_step="Enable the account first, or reject the role.")
+        if person.role != grant.role:
             people.require_another(session, person)
         at = use.clock()
         role_grants.replace(session, person.id, caller.person_id, at)
@@ -184,15 +185,3 @@ def _open(session: Session, person: Person) -> RoleGrant:
 def _is_whole(session: Session, person: Person) -> bool:
     """Whether nothing would be different if two people gave them their role anew."""
     return role_grants.standing(session, person) is not None and not known_credentials.of_anybody(session, person.id)
-
-
-def _require_standing(session: Session, person: Person, grant: RoleGrant) -> None:
-    """A proposal of somebody who could not make it any more is worth nothing; nobody disabled is given a role."""
-    proposer = session.get_one(Person, grant.proposed_by)
-    if proposer.disabled_at is not None or proposer.role not in POLICY[Permission.ROLE_GRANT].roles:
-        raise NotPermitted(
-            f"{proposer.email}, who proposed this, is no longer an admin.",
-            next_step="Reject it, then propose it again.",
-        )
-    if person.disabled_at is not None:
-        raise NotPossible(f"{person.email} is disabled.", next_step="Enable the account first, or reject the role.")

@@ -7,13 +7,13 @@ some at a time, so that downloads can be issued meanwhile: if it is interrupted,
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, false, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from server import dates
 from server.domain import acts
 from server.domain.audit import archives, logs, months, verifying
 from server.domain.audit.archives import ARCHIVED_AFTER
@@ -183,7 +183,7 @@ def _compared(use: Resources, month: Month, path: Path, file: str, *, is_known: 
                 continue
             if months.values(origin, _whole(row, told)) | {"time": None} != told | {"time": None}:
                 raise _Differs(f"entry {row.leaf_index} of {origin}")
-            if _ms(row.appended_at) != _ms(told["time"]):
+            if dates.milliseconds(row.appended_at) != dates.milliseconds(told["time"]):
                 raise _Differs(f"the time of entry {row.leaf_index} of {origin}")
     if file != named.file_of(month):
         raise _Differs("its name is not that of its entries")
@@ -216,10 +216,6 @@ def _whole(row: AnyRow, told: dict[str, Any]) -> Row:
         row.leaf_index, row.commitment, row.is_erased, row.appended_at, row.kind, row.person, row.stage, row.subject,
         row.code, row.salt, record,
     )  # fmt: skip
-
-
-def _ms(at: datetime) -> int:
-    return int(at.timestamp() * 1000)
 
 
 def _without_erased(use: Resources, bucket: LogBucket, month: Month, found: _Compared, place: Path) -> _Compared:

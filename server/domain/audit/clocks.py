@@ -2,6 +2,7 @@
 
 from sqlalchemy import func, select
 
+from server import dates
 from server.domain import acts
 from server.domain.audit.verifying import require_reason
 from server.domain.callers import Caller
@@ -28,7 +29,7 @@ def acknowledge(use: Resources, caller: Caller, because: str) -> int:
             raise NotPossible("No entry is more than a minute ahead of the clock. There is nothing to acknowledge.")
         record = {
             "actor": caller.as_record(), "because": because,
-            "ahead_until": int(newest.timestamp() * 1000),
+            "ahead_until": dates.milliseconds(newest),
         }  # fmt: skip
         acts.append(session, EntryKind.CLOCK_ACKNOWLEDGE, at, record)
         return int((newest - at).total_seconds())

@@ -7,6 +7,7 @@ Entries from before a field was kept are completed here, from the columns, and f
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from server import dates
 from server.domain import entry_kinds
 from server.domain.audit.judging.world import Record, World
 from server.domain.entry_kinds import KINDS, EntryKind
@@ -22,7 +23,7 @@ _NAMING = {EntryKind.INSTANCE_BEGIN, EntryKind.ORGANIZATION_ADD}
 
 def kept_of(row: AnyRow) -> dict[str, Any]:
     """What a row that is emptied still says: the entry that tells of it keeps the same."""
-    values = {name: getattr(row, name) for name in _KEPT[:-1]} | {"time": int(row.appended_at.timestamp() * 1000)}
+    values = {name: getattr(row, name) for name in _KEPT[:-1]} | {"time": dates.milliseconds(row.appended_at)}
     return {name: value for name, value in values.items() if value is not None}
 
 

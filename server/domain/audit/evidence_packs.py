@@ -9,7 +9,7 @@ entries is the beginning of the log that has the export. See `evidence_checks.py
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
@@ -120,7 +120,7 @@ def told(kind: str, record: Mapping[str, Any]) -> dict[str, str | None]:
     """
     actor, columns = record.get("actor", {}), entry_kinds.columns(kind, record)
     return {
-        "time": dates.rfc3339(datetime.fromtimestamp(record["time"] // 1000, UTC)), "person": actor.get("person"),
+        "time": dates.rfc3339(dates.of_milliseconds(record["time"])), "person": actor.get("person"),
         "organization": record.get("organization") or actor.get("organization"),
         "about": columns["stage"] or columns["subject"],
     }  # fmt: skip

@@ -15,6 +15,7 @@ import orjson
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from server import dates
 from server.domain.audit import columns, log_entries, replay
 from server.domain.audit.judging.world import Record
 from server.domain.audit.log_entries import EntryFilter
@@ -147,7 +148,7 @@ def _acts(session: Session, until: datetime) -> Iterator[tuple[datetime, AnyRow,
             continue
         try:
             record = orjson.loads(row.record)
-            last = max(last, _moment(record["time"]))  # a clock that was behind does not turn time back
+            last = max(last, dates.of_milliseconds(record["time"]))  # a clock that was behind does not turn time back
         except (ValueError, KeyError, TypeError):  # `log verify` names it
             continue
         if last >= until:
@@ -204,7 +205,7 @@ class _History:
                 return
         least = world.ranks.get(stage.tier, 0)
         holding = [
-            (_moment(one.expires_at), _moment(one.starts_at), key, one.tier)
+            (dates.of_milliseconds(one.expires_at), dates.of_milliseconds(one.starts_at), key, one.tier)
             for key, one in world.clearances.items()
             if (one.organization, one.model) == (slug, self._model) and one.approved and not one.revoked
             and world.ranks.get(one.tier, -1) >= least
@@ -226,7 +227,7 @@ class _History:
             if world.signed(key, slug, current):
                 return key, current, until
         previous, end_ms = world.lasting.get(agreement, (None, 0))
-        if previous is not None and since < (end := _moment(end_ms)):
+        if previous is not None and since < (end := dates.of_milliseconds(end_ms)):
             for key in world.signatures:
                 if world.signed(key, slug, previous):
                     return key, previous, min(until, end)
@@ -277,9 +278,7 @@ def _taken(session: Session, caller: Caller, found: Exposure) -> tuple[list[Take
 def _record_of(entry: LogEntry, slugs: Mapping[int, str]) -> Record | None:
     """What a download's record says; of an archived one, what its row says as well. None: erased."""
     if is_archived(entry):
-        by = {"organization": slugs.get(entry.organization_id or 0), "person": entry.person}
-        time = int(entry.appended_at.timestamp() * 1000)
-        return {"download": entry.subject, "actor": by, "time": time, "files": [], "archived": True}
+        return issuing.archived(entry, slugs)
     loaded: Record | None = orjson.loads(entry.record) if entry.record else None
     return loaded
 
@@ -290,10 +289,6 @@ def _add(taken: dict[tuple[str | None, str | None], Taken], record: Record, sent
     one = taken.setdefault(key, Taken(*key, last_at=at))
     one.downloads += 1
     one.archived += "archived" in record
-    one.issued_bytes += sum(file["size_bytes"] for file in record["files"])
+    one.issued_bytes += sum(file["size_bytes"] for file in record.get("files", ()))
     one.fetched_bytes += sent
     one.first_at = at
-
-
-def _moment(at_ms: int) -> datetime:
-    return datetime.fromtimestamp(at_ms / 1000, UTC)

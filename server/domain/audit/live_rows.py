@@ -1,12 +1,12 @@
 """The live tables in the words of the log: what each row says, by the names that entries use."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import case, select
 from sqlalchemy.orm import Session
 
+from server import dates
 from server.domain.access.clearances import Clearance
 from server.domain.access.signatures import Signature
 from server.domain.accounts.invitations import Invitation
@@ -72,7 +72,7 @@ def tokens(session: Session, names: Names) -> Rows:
         one.public_id: {
             "hash": one.secret_sha256.hex(), "organization": names.slugs.get(one.organization_id),
             "maker": names.emails.get(one.person_id), "scopes": frozenset(one.scopes.split()),
-            "networks": tuple(one.networks.split()), "end": _ms(one.expires_at),
+            "networks": tuple(one.networks.split()), "end": dates.milliseconds(one.expires_at),
             "revocation": one.revoked_at is not None, "being_a_machine_s": one.of_machine,
             **_machine(made.get(one.id)),
         }
@@ -93,7 +93,7 @@ def trust_records(session: Session, names: Names) -> Rows:
             "organization": names.slugs.get(one.organization_id), "maker": names.emails.get(one.person_id),
             "name": one.name, "issuer": one.issuer, "audience": one.audience, "claims": one.required,
             "scopes": frozenset(one.scopes.split()), "networks": tuple(one.networks.split()),
-            "end": _ms(one.expires_at), "revocation": one.revoked_at is not None,
+            "end": dates.milliseconds(one.expires_at), "revocation": one.revoked_at is not None,
         }
         for one in session.scalars(select(TrustRecord))
     }  # fmt: skip
@@ -145,7 +145,8 @@ def clearances(session: Session, names: Names) -> Rows:
     return {
         one.id: {
             "organization": names.slugs.get(one.organization_id), "model": names.models.get(one.model_id),
-            "tier": names.tiers.get(one.tier_id), "start": _ms(one.starts_at), "end": _ms(one.expires_at),
+            "tier": names.tiers.get(one.tier_id), "start": dates.milliseconds(one.starts_at),
+            "end": dates.milliseconds(one.expires_at),
             "proposer": names.emails.get(one.proposed_by), "approver": names.emails.get(one.approved_by or 0),
             "revocation": one.revoked_at is not None,
         }
@@ -160,7 +161,7 @@ def decisions(session: Session, names: Names) -> Rows:
     return {
         one.id: {
             "kind": str(one.kind), "subject": one.subject, "first_state": one.from_state, "last_state": one.to_state,
-            "moment": None if one.opens_at is None else _ms(one.opens_at), "state": str(one.state),
+            "moment": None if one.opens_at is None else dates.milliseconds(one.opens_at), "state": str(one.state),
             "proposer": names.emails.get(one.proposed_by), "approver": names.emails.get(one.approved_by or 0),
             "public_reason": one.public_reason, "rationale": records.sha256(one.rationale),
             "what_would_change_it": records.sha256(one.would_change), "evidence": records.sha256(one.evidence),
@@ -242,7 +243,10 @@ def agreements(session: Session, names: Names) -> Rows:
     ends = dict(session.execute(select(AgreementVersion.id, AgreementVersion.resign_until)).all())
     found = [(one.name, one.current_version_id or 0) for one in session.scalars(select(Agreement))]
     return {
-        name: {"current_version": names.versions.get(key), "time_to_sign_again": (end := ends.get(key)) and _ms(end)}
+        name: {
+            "current_version": names.versions.get(key),
+            "time_to_sign_again": (end := ends.get(key)) and dates.milliseconds(end),
+        }
         for name, key in found
     }
 
@@ -255,7 +259,3 @@ def tiers(session: Session, _: Names) -> Rows:
 
 def models(_: Session, names: Names) -> Rows:
     return {name: {} for name in names.models.values()}
-
-
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)

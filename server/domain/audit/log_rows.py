@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
+from server import dates
 from server.domain.audit import logs
 from server.domain.audit.judging.world import Record
 from server.log.entries import Log
@@ -23,7 +24,9 @@ def faults(log: Log, opening: Record, closing: Record, after: Record | None) -> 
     where = f"log {log.origin}"
     if log.name != log.origin.rpartition("/")[2] or opening.get("origin", log.origin) != log.origin:
         yield Fault(where, "its first entry names a different origin")
-    if not isinstance(opened := opening.get("time"), int) or abs(_ms(log.created_at) - opened) > _in_ms(OPENED_WITHIN):
+    if not isinstance(opened := opening.get("time"), int) or abs(dates.milliseconds(log.created_at) - opened) > _in_ms(
+        OPENED_WITHIN
+    ):
         yield Fault(where, "its row has a different opening time than its first entry")
     if after is None:
         if log.closed_at is not None:
@@ -32,7 +35,7 @@ def faults(log: Log, opening: Record, closing: Record, after: Record | None) -> 
         yield Fault(where, "its row does not say that it is closed, but another log continues it")
     else:
         told = after if after.get("abandoned") else closing
-        if _ms(log.closed_at) != told.get("time"):
+        if dates.milliseconds(log.closed_at) != told.get("time"):
             yield Fault(where, "its row has a different closing time than the entry that closed it")
 
 
@@ -55,10 +58,6 @@ def anchored_faults(session: Session, log: Log, anchored: list[int] | None, now:
     yield Fault(
         f"anchored log {log.origin}", f"its row says that {size} entries were anchored, but {anchored[-1]} were"
     )
-
-
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
 
 
 def _in_ms(span: timedelta) -> int:

@@ -7,7 +7,7 @@ the copy. The columns are described in docs/log-months.md.
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
@@ -39,7 +39,6 @@ INSTALL = (
     "`make install` installs it with the server; the image does not have it. Where a worker cannot have it, remove "
     "log_months from its settings."
 )
-Progress = Callable[[int, int], None]
 
 
 class MonthDiffers(Exception):

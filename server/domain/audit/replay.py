@@ -6,7 +6,6 @@ allowed.
 """
 
 from collections.abc import Callable, Generator, Iterator
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 import orjson
@@ -50,7 +49,7 @@ def _archive(world: World, record: Record) -> Iterator[str]:
         yield "it archives a month in the file of another"
         return
     told = archived.parse(record)
-    if record["time"] < (Month.parse(told.month).until + ARCHIVED_AFTER).timestamp() * 1000:
+    if record["time"] < dates.milliseconds(Month.parse(told.month).until + ARCHIVED_AFTER):
         yield "it archives a month that was too young"
     before = world.archives.get(told.month)
     if told.follows(before):
@@ -73,7 +72,7 @@ def _clock_acknowledge(world: World, record: Record) -> Iterator[str]:
 
 
 def _minute(time_ms: int) -> str:
-    return dates.minute(datetime.fromtimestamp(time_ms / 1000, UTC))
+    return dates.minute(dates.of_milliseconds(time_ms))
 
 
 RULES: dict[EntryKind, Rule | JudgedByNothing] = {
@@ -219,16 +218,11 @@ def _pass_over(replay: Replay, row: Row) -> None:
         replay.set_main(row.stage, row.subject)
 
 
-def rows(session: Session, log: Log) -> Iterator[Row]:
+def _parts(session: Session, log: Log) -> Iterator[list[Row]]:
     """Every entry in the tree's order, then the unsealed ones in that of their ids; in bounded memory.
 
     One that was emptied has no record: that it may be is `log/verification.py`'s to say.
     """
-    for part in _parts(session, log):
-        yield from part
-
-
-def _parts(session: Session, log: Log) -> Iterator[list[Row]]:
     place = -1
     while part := _SEALED.all(session, log_id=log.id, place=place):
         yield part

@@ -8,13 +8,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, case, func, select, true
 from sqlalchemy.orm import Session
 
-from server.domain.access import cleared
+from server.domain.access import cleared, counting_signatures
 from server.domain.access.clearances import Clearance
-from server.domain.access.signatures import COUNTS, Signature
 from server.domain.identity.organizations import Organization
 from server.domain.identity.people import Person
 from server.domain.permissions import PARTNERS
-from server.domain.release.agreements import Agreement
 from server.domain.release.stages import Stage
 
 
@@ -39,7 +37,7 @@ class Counts:
 
 def counts(session: Session, stage: Stage, at: datetime) -> Counts:
     """How many organizations the stage is open to at a moment while it is open to partners."""
-    counting = case((_is_signed(stage, cleared.ORGANIZATION), 1)).label("signed")  # else NULL, which is not counted
+    counting = case((_is_signed(stage, cleared.ORGANIZATION, at), 1)).label("signed")  # else NULL, which is not counted
     found = cleared.organizations(stage.model_id, stage.tier.rank, at).add_columns(counting).subquery()
     query = select(func.count(), func.count(found.c.signed)).select_from(found)
     organizations, signed = session.execute(query).one()
@@ -49,7 +47,7 @@ def counts(session: Session, stage: Stage, at: datetime) -> Counts:
 def people(session: Session, stage: Stage, at: datetime) -> int:
     """How many people could download from it then, of those that have signed."""
     signed = cleared.organizations(stage.model_id, stage.tier.rank, at)
-    found = signed.where(_is_signed(stage, cleared.ORGANIZATION)).subquery()
+    found = signed.where(_is_signed(stage, cleared.ORGANIZATION, at)).subquery()
     return int(session.scalar(select(func.sum(_people(found.c.organization_id)))) or 0)
 
 
@@ -63,14 +61,14 @@ def of(
     conditions = cleared.conditions(stage.model_id, stage.tier.rank, at)
     some = select(cleared.ORGANIZATION).where(*conditions).distinct()
     if signed is not None:
-        is_signed = _is_signed(stage, cleared.ORGANIZATION)
+        is_signed = _is_signed(stage, cleared.ORGANIZATION, at)
         some = some.where(is_signed if signed else ~is_signed)
     if at_most is not None:
         some = some.limit(at_most)
     until = select(func.max(Clearance.expires_at)).where(*conditions, Clearance.organization_id == Organization.id)
     shown = (
         Organization.slug, Organization.name, _people(Organization.id),
-        until.correlate(Organization).scalar_subquery(), _is_signed(stage, Organization.id),
+        until.correlate(Organization).scalar_subquery(), _is_signed(stage, Organization.id, at),
     )  # fmt: skip
     query = select(*shown).where(Organization.id.in_(select(some.subquery().c.organization_id)))
     return [
@@ -83,7 +81,7 @@ def lacks_signature(session: Session, stage: Stage, organization: Organization, 
     """Whether an organization is cleared for the stage, and would be refused until it signs."""
     of_it = Clearance.organization_id == organization.id
     conditions = (*cleared.conditions(stage.model_id, stage.tier.rank, at), of_it)
-    query = select(Clearance.id).where(*conditions, ~_is_signed(stage, Clearance.organization_id))
+    query = select(Clearance.id).where(*conditions, ~_is_signed(stage, Clearance.organization_id, at))
     return session.scalar(query.limit(1)) is not None
 
 
@@ -95,12 +93,8 @@ def _people(organization_id: Any) -> Any:
     return query.scalar_subquery()
 
 
-def _is_signed(stage: Stage, organization_id: Any) -> ColumnElement[bool]:
-    """Whether its signature of the current version of the agreement is in force, or there is nothing to sign."""
+def _is_signed(stage: Stage, organization_id: Any, at: datetime) -> ColumnElement[bool]:
+    """Whether row 6 of the access rule would let it pass: a signature counts, or there is nothing to sign."""
     if stage.agreement_id is None:
         return true()
-    version = select(Agreement.current_version_id).where(Agreement.id == stage.agreement_id).scalar_subquery()
-    signature = select(Signature.id).where(
-        Signature.version_id == version, Signature.organization_id == organization_id, COUNTS
-    )
-    return signature.exists()
+    return counting_signatures.is_there(stage.agreement_id, organization_id, at)

@@ -31,7 +31,7 @@ def approve(use: Resources, caller: Caller, decision_id: int, because: str | Non
     with use.database.transaction() as session:
         decision = execution.locked(session, decision_id)
         _require_state(decision, DecisionState.PROPOSED, "approved")
-        second_person.require(session, caller, decision.proposed_by)
+        second_person.require(session, caller, decision.proposed_by, Permission.DECISION_PROPOSE)
         at = use.clock()
         condition.require_clock(session, at)
         decision.state, decision.approved_by, decision.approved_at = DecisionState.APPROVED, caller.person_id, at

@@ -5,6 +5,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from server.domain.access import cleared
 from server.domain.decisions import blockers, evidence, records
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import NotFound
@@ -19,7 +20,9 @@ CARRY_OUT_EVERY_SECONDS = 1
 
 
 def carry_out_due(use: Resources) -> list[Decision]:
-    """Carry out what is approved and whose time has come, each judged anew at its turn.
+    """Carry out what is approved and whose time has come, each judged anew at its turn: the stage, not the people.
+
+    Two people who could have decided it. Whatever becomes of them, it stands until somebody cancels it.
 
     In the order of their times, however many workers do it, and however long none did. Raises LogUnsound when our
     clock is behind the log: then nobody can say what is due.
@@ -74,9 +77,10 @@ def carry_out(session: Session, use: Resources, decision: Decision, at: datetime
         people = {decision.proposed_by, decision.approved_by}
         decision_notices.done(session, use, decision.id, decision.title, people, at)
     if decision.is_opening:
+        to_everyone = stage.state is StageState.PUBLIC
         decision_notices.stage_opened(
-            session, use, stage.full_name, stage.model_id, stage.tier.rank, decision.public_reason, at,
-            to_everyone=stage.state is StageState.PUBLIC,
+            session, use, stage.full_name, decision.public_reason, at,
+            cleared=None if to_everyone else cleared.organizations(stage.model_id, stage.tier.rank, at),
         )  # fmt: skip
     records.append(
         session, None, EntryKind.DECISION_EXECUTE, decision, at, public_reason=decision.public_reason,

@@ -62,7 +62,7 @@ def approve(use: Resources, caller: Caller, on: str) -> Decision:
         decision = proposed(session, on)
         if decision is None or held.held_at is None or decision.proposed_at < held.held_at:
             raise NotPossible(f"Nobody has proposed to lift the hold on {on}.", next_step="Propose it first.")
-        second_person.require(session, caller, decision.proposed_by)
+        second_person.require(session, caller, decision.proposed_by, Permission.DECISION_PROPOSE)
         at = use.clock()
         decision.state, decision.done_at = DecisionState.DONE, at
         decision.approved_by, decision.approved_at = caller.person_id, at

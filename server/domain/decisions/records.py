@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from server import dates
 from server.domain import acts
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
@@ -24,7 +25,7 @@ def append(
     record = {
         "decision": about.id, "decides": str(about.kind), "on": about.subject,
         "before": about.from_state, "to": about.to_state,
-        "opens_at": None if about.opens_at is None else int(about.opens_at.timestamp() * 1000),
+        "opens_at": None if about.opens_at is None else dates.milliseconds(about.opens_at),
     }  # fmt: skip
     by = {} if caller is None else {"actor": caller.as_record()}
     told = {name: value for name, value in (record | more).items() if value is not None}

@@ -1,6 +1,6 @@
 """Rehearsals: what a move would do if it happened now, before anybody proposes it; and reminding who must sign."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -62,7 +62,7 @@ class Rehearsal:
 
 def rehearse(
     session: Session, caller: Caller, full_name: str, to: StageState, at: datetime,
-    considered: Collection[int] = (), *, named_at_most: int | None = None,
+    *, named_at_most: int | None = None,
 ) -> Rehearsal:  # fmt: skip
     """For staff alone. Raises NotFound, and NotPossible for a state that the stage cannot move to.
 
@@ -79,7 +79,7 @@ def rehearse(
         stage=stage.full_name, before=before, to=to, everyone=to is StageState.PUBLIC,
         gains=signed if is_opening else NOBODY, unsigned=unsigned, keeps=NOBODY if is_opening else signed,
         out_of_order=_out_of_order(session, stage, to) if is_opening else [],
-        blocks=blockers.of_move(session, stage, before, to, considered),
+        blocks=blockers.of_move(session, stage, before, to),
     )  # fmt: skip
 
 

@@ -4,15 +4,16 @@ The entry belongs to no organization, so that no partner learns from its own log
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 
 import orjson
 from sqlalchemy import ForeignKey, Index, String, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
+from server import dates
 from server.domain import acts, long_texts
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
@@ -146,10 +147,6 @@ def listed(
     return page(session, query, Alarm.id, part, newest_first=True)
 
 
-def of_download(session: Session, download_id: str) -> Sequence[Alarm]:
-    return session.scalars(select(Alarm).where(Alarm.download_id == download_id).order_by(Alarm.id)).all()
-
-
 def get(session: Session, caller: Caller, alarm_id: int) -> Alarm:
     """Raises NotFound."""
     caller.require(Permission.ALARM_READ)
@@ -193,7 +190,7 @@ def resolve(use: Resources, caller: Caller, alarm_id: int, resolution: str) -> A
                 f"{alarm.resolved_by} has already resolved it: {alarm.resolution}",
                 next_step="There is nothing left to do.",
             )
-        alarm.resolved_at, alarm.resolved_by, alarm.resolution = use.clock(), caller.person, resolution.strip()
+        alarm.resolved_at, alarm.resolved_by, alarm.resolution = use.clock(), caller.person, resolution
         record = {
             "actor": caller.as_record(), "resolved": alarm.id, "alarm": alarm.kind, "download": alarm.download_id,
             "organization": alarm.organization.slug if alarm.organization else None, "resolution": alarm.resolution,
@@ -223,7 +220,7 @@ def _known(session: Session, causes: list[str]) -> set[str]:
 def _raise(session: Session, cause: str, about: Suspicion, at: datetime) -> None:
     alarm = Alarm(
         cause_sha256=cause, kind=about.kind, reason=printable(about.reason[:300]), raised_at=at,
-        read_at=datetime.fromtimestamp(about.at_ms / 1000, UTC), download_id=about.download_id,
+        read_at=dates.of_milliseconds(about.at_ms), download_id=about.download_id,
         organization_id=about.organization_id, object_key=_plain(about.object_key, 1024),
         address=_plain(about.address, 64), signed_by=_plain(about.by, 300),
         user_agent=_plain(about.user_agent or "", 200),

@@ -8,7 +8,7 @@ the download could be used.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -16,6 +16,8 @@ import orjson
 from sqlalchemy import String, UniqueConstraint, bindparam, case, func, insert, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from server import dates
+from server.domain.downloads import issuing
 from server.domain.entry_kinds import EntryKind
 from server.log.entries import LogEntry
 from server.storage.database import Base, Key
@@ -73,12 +75,12 @@ class Fetched:
     @property
     def first_at(self) -> datetime | None:
         """When the first request began, by the store's clock."""
-        return None if self.first_ms is None else datetime.fromtimestamp(self.first_ms / 1000, UTC)
+        return None if self.first_ms is None else dates.of_milliseconds(self.first_ms)
 
     @property
     def last_at(self) -> datetime | None:
         """When the last request began."""
-        return None if self.last_ms is None else datetime.fromtimestamp(self.last_ms / 1000, UTC)
+        return None if self.last_ms is None else dates.of_milliseconds(self.last_ms)
 
     def add(self, requests: int, bytes_sent: int, first_ms: int, last_ms: int, address: str) -> None:
         self.requests += requests
@@ -175,8 +177,7 @@ def summaries(session: Session, download_ids: Iterable[str]) -> dict[str, Summar
 
 def final_at(record: dict[str, Any]) -> datetime:
     """Return from when on no more lines are expected for the download of this record."""
-    issued_at = datetime.fromtimestamp(record["time"] / 1000, UTC)
-    return issued_at + timedelta(seconds=record["lifetime_seconds"]) + FINAL_AFTER
+    return issuing.issued_at(record) + timedelta(seconds=record["lifetime_seconds"]) + FINAL_AFTER
 
 
 def stored(session: Session, download_ids: Iterable[str]) -> dict[tuple[str, str], Fetched]:

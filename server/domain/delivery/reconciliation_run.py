@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from sqlalchemy import String, delete, insert, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from server import dates
 from server.domain import acts
 from server.domain.delivery import alarms, deliveries, seen_reads, statistics, store_readers, suspicions
 from server.domain.delivery.alarms import AlarmKind, Suspicion
@@ -95,7 +96,7 @@ _COUNTS = (
 
 def record(session: Session, summary: Summary, at: datetime) -> None:
     """Append what a run found to the log, and forget what is not asked for any more."""
-    seen_reads.forget(session, _ms(at))
+    seen_reads.forget(session, dates.milliseconds(at))
     session.execute(delete(ReadObject).where(ReadObject.read_at < at - OBJECTS_REMEMBERED))
     acts.append(session, EntryKind.RECONCILIATION, at, summary.as_record())
 
@@ -206,7 +207,7 @@ class Run:
 
     def _count(self, session: Session, batch: ReadBatch, issued: dict[str, Issued], at: datetime) -> None:
         summary, at_ms = self.summary, batch.at_ms
-        recent = np.flatnonzero(at_ms >= seen_reads.oldest_counted_ms(_ms(at)))
+        recent = np.flatnonzero(at_ms >= seen_reads.oldest_counted_ms(dates.milliseconds(at)))
         new = np.zeros(len(batch), dtype=np.bool_)
         new[recent] = seen_reads.take(session, at_ms[recent], batch.digests()[recent])
         summary.late += len(batch) - len(recent)
@@ -251,8 +252,4 @@ def _identity(key_file: Path | None) -> frozenset[str]:
 
 
 def _day(at_ms: int) -> date:
-    return statistics.day_of(datetime.fromtimestamp(at_ms / 1000, UTC))
-
-
-def _ms(at: datetime) -> int:
-    return int(at.timestamp() * 1000)
+    return statistics.day_of(dates.of_milliseconds(at_ms))

@@ -14,7 +14,7 @@ import orjson
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from server import addresses
+from server import addresses, dates
 from server.domain.delivery import openings
 from server.domain.delivery.alarms import AlarmKind, Suspicion
 from server.domain.delivery.deliveries import in_parts
@@ -108,8 +108,10 @@ class Issued:
 
 def issued(session: Session, wanted: Mapping[str, set[str]]) -> dict[str, Issued]:
     """Return the downloads and openings of these ids that the log has. wanted: for each id the object keys read."""
-    query = select(LogEntry.subject, LogEntry.organization_id, LogEntry.record, LogEntry.salt, LogEntry.appended_at)
-    query = query.where(LogEntry.kind == EntryKind.DOWNLOAD)
+    query = select(
+        LogEntry.subject, LogEntry.organization_id, LogEntry.record, LogEntry.salt, LogEntry.appended_at,
+        LogEntry.stage, LogEntry.person,
+    ).where(LogEntry.kind == EntryKind.DOWNLOAD)  # fmt: skip
     found: dict[str, Issued] = {}
     for some in in_parts(key for key in wanted if issuing.ID.fullmatch(key)):
         # A few at a time: a record of a thousand files has some 300 KB.
@@ -134,7 +136,7 @@ def issued(session: Session, wanted: Mapping[str, set[str]]) -> dict[str, Issued
 def _archived(row: AnyRow) -> Issued:
     """What the row still says; as if its URLs had worked as long as any can."""
     longest = store_sessions.SECONDS.stop + session_downloads.BEGINS_WITHIN_SECONDS
-    record = {"time": int(row.appended_at.timestamp() * 1000), "lifetime_seconds": longest, "actor": {}}
+    record = issuing.archived(row, {}) | {"lifetime_seconds": longest}
     return Issued(row.subject, row.organization_id, record, {}, archived=True)
 
 
@@ -273,7 +275,7 @@ def _add_acts(session: Session, found: dict[str, Issued]) -> None:
             family = _moved(row.record) if kind in _MOVES else _STARTS.get(kind) or _ENDS[kind]
             if family is not None:
                 # Not by the record: that of a token or a person may have been erased.
-                at_ms = int(row.appended_at.timestamp() * 1000)
+                at_ms = dates.milliseconds(row.appended_at)
                 acts[family, row.subject].append(Act(row.id, row.leaf_index, kind, at_ms, _words(kind, row.subject)))
     for each in found.values():
         after = ([act for act in acts[subject] if act.at_ms >= each.at_ms] for subject in rested[each.id])

@@ -5,13 +5,14 @@ import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 import orjson
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from server import dates
 from server.domain import acts, entry_kinds
 from server.domain.access import kept_facts, rule
 from server.domain.access.rule import Grant
@@ -139,17 +140,25 @@ def _decide_and_log(use: Resources, caller: Caller, order: Order, record_for: _R
     """Read everything, decide, and append the entry, in one transaction that holds what was read."""
 
     def work(session: Session) -> _Logged:
-        grant = rule.require(session, use, caller, order.stage, order.checkpoint, order.paths)
-        log = condition.require_sound(session, grant.at)
-        entry = acts.append(
-            session, EntryKind.DOWNLOAD, grant.at, record_for(grant),
-            organization_id=caller.organization_id, log_id=log.id,
-        )  # fmt: skip
-        return _Logged(grant, log, entry)
+        grant, log = decide(session, use, caller, order)
+        return _Logged(grant, log, append(session, caller, grant, log, record_for(grant)))
 
     logged = use.database.together(work)
     kept_facts.keep(use, caller, order.stage, order.checkpoint, logged.grant, logged.log)
     return logged
+
+
+def decide(session: Session, use: Resources, caller: Caller, order: Order) -> tuple[Grant, SoundLog]:
+    """Decide an issue inside the transaction that then appends its entry, and in which log. Raises as `issue`."""
+    grant = rule.require(session, use, caller, order.stage, order.checkpoint, order.paths)
+    return grant, condition.require_sound(session, grant.at)
+
+
+def append(session: Session, caller: Caller, grant: Grant, log: SoundLog, record: Mapping[str, Any]) -> Appended:
+    """Append the entry of a download as the transaction's last act."""
+    return acts.append(
+        session, EntryKind.DOWNLOAD, grant.at, record, organization_id=caller.organization_id, log_id=log.id
+    )
 
 
 def renew(use: Resources, caller: Caller, download_id: str, paths: Sequence[str] | None) -> Download:
@@ -200,20 +209,21 @@ def visible(session: Session, caller: Caller, part: Slice) -> Page[dict[str, Any
     numbers = {row.organization_id for row in found.items if is_archived(row)}
     names = select(Organization.id, Organization.slug).where(Organization.id.in_(numbers))
     slugs = dict(session.execute(names).all()) if numbers else {}
-    records = [_archived(row, slugs) if is_archived(row) else orjson.loads(row.record) for row in found.items]
+    records = [archived(row, slugs) if is_archived(row) else orjson.loads(row.record) for row in found.items]
     return Page(records, found.next_after)
 
 
-def _archived(row: AnyRow, slugs: Mapping[int, str]) -> dict[str, Any]:
+def archived(row: AnyRow | LogEntry, slugs: Mapping[int, str]) -> dict[str, Any]:
+    """What is left of a download's record once it is archived: what its row says, and that. slugs: of organizations."""
     model, _, stage = str(row.stage).partition("/")
     return {
-        "download": row.subject, "time": int(row.appended_at.timestamp() * 1000), "model": model, "stage": stage,
-        "actor": {"organization": slugs.get(row.organization_id), "person": row.person}, "archived": True,
+        "download": row.subject, "time": dates.milliseconds(row.appended_at), "model": model, "stage": stage,
+        "actor": {"organization": slugs.get(row.organization_id or 0), "person": row.person}, "archived": True,
     }  # fmt: skip
 
 
 def issued_at(record: dict[str, Any]) -> datetime:
-    return datetime.fromtimestamp(record["time"] / 1000, UTC)
+    return dates.of_milliseconds(record["time"])
 
 
 def record_of(
@@ -246,7 +256,7 @@ def count(use: Resources, caller: Caller, grant: Grant) -> None:
 
 def new_id(at: datetime) -> uuid.UUID:
     """A random id that sorts by time, so that an index grows at its end (RFC 9562, section 5.7)."""
-    value = (int(at.timestamp() * 1000) << 80) | int.from_bytes(os.urandom(10), "big")
+    value = (dates.milliseconds(at) << 80) | int.from_bytes(os.urandom(10), "big")
     value = value & ~(0xF << 76) | 0x7 << 76  # version 7
     return uuid.UUID(int=value & ~(0x3 << 62) | 0x2 << 62)  # RFC variant
 

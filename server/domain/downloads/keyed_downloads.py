@@ -14,13 +14,12 @@ import orjson
 from sqlalchemy import LargeBinary, String, bindparam, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from server.domain import acts
 from server.domain.access import kept_facts, rule
 from server.domain.access.facts import find_stage
 from server.domain.access.rule import Grant
 from server.domain.callers import Caller
 from server.domain.downloads import issuing
-from server.domain.entry_kinds import EntryKind
+from server.domain.downloads.issuing import Order
 from server.domain.errors import AuthenticationRequired, NotPermitted
 from server.domain.identity import s3_keys
 from server.domain.identity.s3_keys import NewS3Key, S3Key
@@ -86,7 +85,7 @@ def stage_of(session: Session, key: S3Key, asked: str | None = None) -> str:
     name = "another stage" if stage is None else stage.full_name
     if asked is None and stage is not None:
         return name
-    found = None if asked is None else find_stage(session, asked, lock=False)
+    found = None if asked is None else find_stage(session, asked)
     if found is None or asked is None or found.id != key.stage_id:
         raise NotPermitted(f"These keys are for {name}.", next_step="Get keys for the stage that you want.")
     return asked
@@ -106,7 +105,7 @@ def listing(use: Resources, caller: Caller, key: S3Key, asked: str | None, check
 def opens(use: Resources, key: S3Key, name: str) -> bool:
     """Whether this is a name of the key's stage."""
     with use.database.reading() as session:
-        found = find_stage(session, name, lock=False)
+        found = find_stage(session, name)
     return found is not None and found.id == key.stage_id
 
 
@@ -142,8 +141,8 @@ def _look(use: Resources, caller: Caller, key: S3Key, wanted: KeyedFile) -> Seen
 def fetch(use: Resources, caller: Caller, key: S3Key, seen: Seen) -> str:
     """Log what was just decided, if it is the first time, then sign: returns a URL for the store's proxy alone.
 
-    The first time it is decided under locks, and counted. Raises a Refused, LogUnsound or OutsideFault: then nothing
-    was logged, and no URL exists.
+    The first time it is decided with what it rests on held, and counted. Raises a Refused, LogUnsound or OutsideFault:
+    then nothing was logged, and no URL exists.
     """
     use.outside.require()
     download_id = seen.download_id or _issue(use, caller, key, seen)
@@ -154,32 +153,28 @@ def fetch(use: Resources, caller: Caller, key: S3Key, seen: Seen) -> str:
 
 def _issue(use: Resources, caller: Caller, key: S3Key, seen: Seen) -> str:
     """Append the entry, unless another request does it at this moment; returns the download's id."""
-    appended: list[Grant] = []
+    # The checkpoint that was seen, also if another one becomes `main` at this moment.
+    order = Order(seen.stage, seen.listed.checkpoint_id, [seen.file.path])
 
-    def decide_and_log(session: Session) -> str:
-        # The checkpoint that was seen, also if another one becomes `main` at this moment.
-        grant = rule.require(session, use, caller, seen.stage, seen.listed.checkpoint_id, [seen.file.path])
-        log = condition.require_sound(session, grant.at)
+    def decide_and_log(session: Session) -> tuple[str, Grant | None]:
+        grant, log = issuing.decide(session, use, caller, order)
         if (known := _known(session, key, grant)) is not None:
-            return known
+            return known, None
         made = str(issuing.new_id(grant.at))
         session.execute(delete(KeyedDownload).where(KeyedDownload.expires_at <= grant.at))
         session.add(KeyedDownload(claim_sha256=_claim(key, grant), download_id=made, expires_at=key.expires_at))
         session.flush()
         lives_seconds = max(int((key.expires_at - grant.at) / timedelta(seconds=1)), 1)
         record = issuing.record_of(caller, grant, made, lives_seconds)
-        record |= {"door": DOOR, "access_key_id": key.access_key_id}
-        organization_id = caller.organization_id
-        acts.append(session, EntryKind.DOWNLOAD, grant.at, record, organization_id=organization_id, log_id=log.id)
-        appended.append(grant)
-        return made
+        issuing.append(session, caller, grant, log, record | {"door": DOOR, "access_key_id": key.access_key_id})
+        return made, grant
 
     try:
-        download_id = use.database.together(decide_and_log)
+        download_id, appended = use.database.together(decide_and_log)
     except RowTaken:  # by a request at the same moment, whose entry is committed now
-        return use.database.together(decide_and_log)
-    for grant in appended:
-        issuing.count(use, caller, grant)
+        download_id, appended = use.database.together(decide_and_log)
+    if appended is not None:
+        issuing.count(use, caller, appended)
     return download_id
 
 

@@ -10,17 +10,15 @@ from datetime import datetime, timedelta
 from sqlalchemy import Select, String, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from server.domain import acts
-from server.domain.access import rule
 from server.domain.access.rule import Grant
 from server.domain.callers import Caller
 from server.domain.downloads import issuing
-from server.domain.entry_kinds import EntryKind
+from server.domain.downloads.issuing import Order
 from server.domain.errors import AuthenticationRequired
+from server.domain.identity import s3_keys
 from server.domain.permissions import Permission
 from server.domain.publish.checkpoints import MAIN, File
 from server.domain.resources import Resources
-from server.log import condition
 from server.storage.database import Base, Moment
 from server.storage.keys import S3Credentials
 from server.storage.object_errors import ObjectStoreError
@@ -60,18 +58,15 @@ def issue(
     if caller.token_public_id is None:  # also for a public stage: keys are somebody's
         raise AuthenticationRequired
     use.outside.require()
-    longest = use.settings.s3_key_lifetime_seconds
-    lasts = longest if seconds is None else min(seconds, longest)
+    lasts = s3_keys.bounded(use, seconds)
     download_id, lives = str(issuing.new_id(use.clock())), timedelta(seconds=lasts + BEGINS_WITHIN_SECONDS)
 
     def decide_and_log(session: Session) -> Grant:
-        grant = rule.require(session, use, caller, stage, checkpoint, None)
-        log = condition.require_sound(session, grant.at)
+        grant, log = issuing.decide(session, use, caller, Order(stage, checkpoint))
         session.execute(delete(SessionDownload).where(SessionDownload.expires_at <= grant.at))
         session.add(SessionDownload(download_id=download_id, expires_at=grant.at + lives))
         record = issuing.record_of(caller, grant, download_id, int(lives.total_seconds())) | {"door": DOOR}
-        organization_id = caller.organization_id
-        acts.append(session, EntryKind.DOWNLOAD, grant.at, record, organization_id=organization_id, log_id=log.id)
+        issuing.append(session, caller, grant, log, record)
         return grant
 
     grant = use.database.together(decide_and_log)

@@ -36,7 +36,7 @@ def issue(use: Resources, caller: Caller, stage: str, seconds: int | None = None
     made = use.settings
     if made.s3_door == "off":
         raise NotFound("This server gives no keys for S3 tools.", next_step="Ask {contact} which ways are open.")
-    seconds = _bounded(use, caller, seconds)
+    seconds = _within_token(use, caller, seconds)
     if made.s3_door == "proxy":
         new = keyed_downloads.key_for(use, caller, stage, seconds)
         key = new.key
@@ -45,9 +45,8 @@ def issue(use: Resources, caller: Caller, stage: str, seconds: int | None = None
             s3_keys.BUCKET, f"{stage}/",
         )  # fmt: skip
     name, _, checkpoint = stage.partition("@")
-    issued = session_downloads.issue(
-        use, caller, name, checkpoint or MAIN, max(seconds, s3_keys.LIFETIME_SECONDS_AT_LEAST)
-    )
+    lasts = None if seconds is None else max(seconds, s3_keys.LIFETIME_SECONDS_AT_LEAST)
+    issued = session_downloads.issue(use, caller, name, checkpoint or MAIN, lasts)
     pair = issued.credentials
     return ToolKeys(
         pair.access_key_id, pair.secret_access_key, str(pair.session_token), issued.expires_at, endpoint(use),
@@ -63,11 +62,10 @@ def endpoint(use: Resources) -> str:
     return made.s3_endpoint_url or f"https://s3.{made.s3_region}.amazonaws.com"
 
 
-def _bounded(use: Resources, caller: Caller, seconds: int | None) -> int:
-    longest = use.settings.s3_key_lifetime_seconds
-    wanted = longest if seconds is None else min(seconds, longest)
+def _within_token(use: Resources, caller: Caller, seconds: int | None) -> int | None:
     if caller.token_expires_at is None:
-        return wanted
+        return seconds
     left = caller.token_expires_at - use.clock()
     left = min(left, WORKLOAD_KEY_LIFETIME) if caller.workload is not None else left
-    return min(wanted, int(left.total_seconds()))
+    lasts = int(left.total_seconds())
+    return lasts if seconds is None else min(seconds, lasts)

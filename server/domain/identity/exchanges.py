@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from server import addresses
+from server import addresses, dates
 from server.domain import acts
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
@@ -217,7 +217,7 @@ def _entry(
         "actor": by.as_record(), "token": made.token.public_id, "trust_record": record.id, "issuer": identity.issuer,
         "subject": identity.subject, "identity_sha256": identity.sha256.hex(), "door": str(door),
         "scopes": made.token.scopes.split(), "networks": made.token.networks.split(),
-        "expires_at": int(made.token.expires_at.timestamp() * 1000),
+        "expires_at": dates.milliseconds(made.token.expires_at),
         "secret_sha256": made.token.secret_sha256.hex(),
     }  # fmt: skip
     return entry if identity.run is None else entry | {"run": identity.run}

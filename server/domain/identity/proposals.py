@@ -17,7 +17,7 @@ from server.domain.errors import InsufficientScope, NotFound, NotPossible
 from server.domain.identity import second_person
 from server.domain.identity.people import Person
 from server.domain.paging import Page, Slice, page
-from server.domain.permissions import POLICY, Permission
+from server.domain.permissions import Permission
 from server.storage.database import Base, Key, Moment
 
 
@@ -150,12 +150,7 @@ def approve_in(session: Session, caller: Caller, proposal_id: int, at: datetime)
     """Approve inside the transaction that then carries it out. Raises what `second_person.require` raises."""
     caller.require(Permission.PROPOSAL_APPROVE)
     proposal = _open(session, proposal_id)
-    second_person.require(session, caller, proposal.proposed_by)
-    proposer = session.get_one(Person, proposal.proposed_by)
-    if proposer.disabled_at is not None or proposer.role not in POLICY[proposal.about.permission].roles:
-        raise NotPossible(
-            f"{proposer.email}, who proposed this, may no longer do so.", next_step="Reject it, then propose again."
-        )
+    second_person.require(session, caller, proposal.proposed_by, proposal.about.permission)
     proposal.approved_by, proposal.approved_at = caller.person_id, at
     _record(session, caller, EntryKind.PROPOSAL_APPROVE, proposal, at)
     return proposal

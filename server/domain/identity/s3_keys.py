@@ -53,8 +53,7 @@ class NewS3Key:
 
 def mint(use: Resources, token_public_id: str, stage_id: int, lifetime_seconds: int | None = None) -> NewS3Key:
     """Make a key. lifetime_seconds: what is asked for, if anything; never more than the settings allow."""
-    longest = use.settings.s3_key_lifetime_seconds
-    seconds = longest if lifetime_seconds is None else min(lifetime_seconds, longest)
+    seconds = bounded(use, lifetime_seconds)
     expires_at = use.clock().replace(microsecond=0) + timedelta(seconds=seconds)
     content = _CONTENT.pack(
         int(expires_at.timestamp()), stage_id, secrets.token_bytes(6), token_public_id.encode("ascii")
@@ -62,6 +61,12 @@ def mint(use: Resources, token_public_id: str, stage_id: int, lifetime_seconds: 
     root = use.s3_roots.making()
     access_key_id = PREFIX + base64.b32encode(content + _mac(root, content)).decode()
     return NewS3Key(S3Key(access_key_id, token_public_id, stage_id, expires_at), _secret(root, access_key_id))
+
+
+def bounded(use: Resources, lifetime_seconds: int | None) -> int:
+    """For how long keys for S3 tools work, whoever makes them: what is asked for, and what the settings allow."""
+    longest = use.settings.s3_key_lifetime_seconds
+    return longest if lifetime_seconds is None else min(lifetime_seconds, longest)
 
 
 def find(use: Resources, access_key_id: str) -> NewS3Key | None:

@@ -7,15 +7,16 @@ from server.domain.callers import Caller
 from server.domain.errors import InsufficientScope, NotPermitted, NotPossible
 from server.domain.identity import known_credentials, role_grants
 from server.domain.identity.people import Person
-from server.domain.permissions import Role
+from server.domain.permissions import POLICY, Permission, Role
 
 
-def require(session: Session, caller: Caller, proposed_by: int | None) -> None:
+def require(session: Session, caller: Caller, proposed_by: int | None, permission: Permission) -> None:
     """Raise unless the caller can be the second person for what `proposed_by` proposed (None: nobody in particular).
 
-    Raises NotPossible, which names those who can: for the proposer's own, where the caller's role was not given by two
-    people, and where one of them could act in the other's name. Raises InsufficientScope for a token. Whoever changes
-    what this rests on locks their rows first; so does this, until the transaction ends.
+    permission: what the proposer needed to propose it, and needs still. Raises NotPossible, which names those who can:
+    for the proposer's own, where the caller's role was not given by two people, and where one of them could act in the
+    other's name. Raises InsufficientScope for a token. Whoever changes what this rests on locks their rows first; so
+    does this, until the transaction ends.
     """
     if caller.via == "token":
         raise InsufficientScope("Tokens cannot approve anything. A person must sign in.", next_step="Use the portal.")
@@ -28,8 +29,18 @@ def require(session: Session, caller: Caller, proposed_by: int | None) -> None:
         raise NotPossible(
             "You proposed this yourself, so another admin must approve it.", next_step=_who(session, proposed_by)
         )
+    if proposed_by is not None and (why := lapsed(session, proposed_by, permission)) is not None:
+        raise NotPossible(why, next_step="Reject it (if it is a clearance, revoke it), then propose it again.")
     if (why := fault(session, person, proposed_by)) is not None:
         raise NotPossible(why, next_step=_who(session, proposed_by))
+
+
+def lapsed(session: Session, proposed_by: int, permission: Permission) -> str | None:
+    """Why nobody can approve this any more: who proposed it could not propose it now. None where they could."""
+    proposer = session.get_one(Person, proposed_by)
+    if proposer.disabled_at is None and proposer.role in POLICY[permission].roles:
+        return None
+    return f"{proposer.email}, who proposed this, may no longer do so."
 
 
 def fault(session: Session, person: Person, proposed_by: int | None) -> str | None:

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, ForeignKey, Index, LargeBinary, String, fa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from server import addresses
+from server import addresses, dates
 from server.domain import acts
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
@@ -143,7 +143,8 @@ def rotate(use: Resources, caller: Caller, public_id: str, made_with: str | None
         old.expires_at = min(old.expires_at, at + ROTATION_OVERLAP)
         _record(
             session, caller, EntryKind.TOKEN_ROTATE, old, at, successor=made.token.public_id,
-            successor_sha256=made.token.secret_sha256.hex(), successor_expires_at=_ms(made.token.expires_at),
+            successor_sha256=made.token.secret_sha256.hex(),
+            successor_expires_at=dates.milliseconds(made.token.expires_at),
         )  # fmt: skip
         return made
 
@@ -347,10 +348,6 @@ def _may_see(caller: Caller) -> list[ColumnElement[bool]]:
     return own if caller.role is Role.OWNER else [*own, Token.person_id == caller.person_id]
 
 
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
-
-
 def _base62(number: int, width: int) -> str:
     digits = ""
     for _ in range(width):
@@ -365,7 +362,7 @@ def _record(session: Session, caller: Caller, kind: EntryKind, about: Token, at:
         "token": about.public_id,
         "scopes": about.scopes.split(),
         "networks": about.networks.split(),
-        "expires_at": _ms(about.expires_at),
+        "expires_at": dates.milliseconds(about.expires_at),
         **more,
     }
     acts.append(session, kind, at, record, organization_id=about.organization_id)

@@ -13,6 +13,7 @@ import orjson
 from sqlalchemy import ColumnElement, ForeignKey, Index, String, Text, func, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from server import dates
 from server.domain import acts
 from server.domain.callers import Caller
 from server.domain.entry_kinds import EntryKind
@@ -34,6 +35,7 @@ SCOPES = (
 LIFETIME_AT_MOST = timedelta(days=366)
 LIVE_AT_MOST = 100  # of one organization
 CLAIMS_AT_MOST = 10
+NEWEST = 20  # tokens that a record shows
 # Claims that name one thing, and no other later: what a name said yesterday, another can register tomorrow.
 IDENTIFYING = ("sub", "repository_id", "project_id", "kubernetes.io/serviceaccount/uid")
 _CHECKED_ANYWAY = frozenset({"iss", "aud", "exp", "nbf", "iat", "jti"})
@@ -144,16 +146,12 @@ def find(session: Session, caller: Caller, number: int) -> TrustRecord:
     return record
 
 
-def newest_tokens(
-    session: Session, caller: Caller, record: TrustRecord, count: int = 20
-) -> list[tuple[Token, WorkloadToken]]:
+def newest_tokens(session: Session, caller: Caller, record: TrustRecord) -> list[tuple[Token, WorkloadToken]]:
     """What was exchanged last under one of the `visible` records."""
     query = select(Token, WorkloadToken).join(WorkloadToken, WorkloadToken.token_id == Token.id)
     query = query.join(TrustRecord, TrustRecord.id == WorkloadToken.trust_record_id).where(*_own(caller))
-    of_record = (
-        query.where(WorkloadToken.trust_record_id == record.id).order_by(WorkloadToken.token_id.desc()).limit(count)
-    )
-    return [(token, workload) for token, workload in session.execute(of_record)]
+    of_record = query.where(WorkloadToken.trust_record_id == record.id).order_by(WorkloadToken.token_id.desc())
+    return [(token, workload) for token, workload in session.execute(of_record.limit(NEWEST))]
 
 
 def _require_possible(use: Resources, terms: Terms) -> None:
@@ -215,6 +213,6 @@ def _record(session: Session, caller: Caller, kind: EntryKind, about: TrustRecor
     record = {
         "actor": caller.as_record(), "trust_record": about.id, "organization": caller.organization, "name": about.name,
         "issuer": about.issuer, "audience": about.audience, "claims": about.required, "scopes": about.scopes.split(),
-        "networks": about.networks.split(), "expires_at": int(about.expires_at.timestamp() * 1000),
+        "networks": about.networks.split(), "expires_at": dates.milliseconds(about.expires_at),
     }  # fmt: skip
     acts.append(session, kind, at, record, organization_id=about.organization_id)

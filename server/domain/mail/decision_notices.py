@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import column, select, table
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from server import dates
@@ -13,14 +13,7 @@ from server.domain.mail import mails
 from server.domain.mail.notices import of_lab, quoted
 from server.domain.permissions import Role
 from server.domain.resources import Resources
-from server.storage.database import Moment
 
-# By name: the room that owns these tables stands above.
-_CLEARANCES = table(
-    "clearances", column("organization_id"), column("model_id"), column("tier_id"), column("approved_at"),
-    column("revoked_at"), column("starts_at", Moment), column("expires_at", Moment),
-)  # fmt: skip
-_TIERS = table("tiers", column("id"), column("rank"))
 SIGNATURE_REMINDER = "signature_reminder"
 
 
@@ -111,27 +104,17 @@ def stage_opened(
     session: Session,
     use: Resources,
     stage: str,
-    model_id: int,
-    rank: int,
     public_reason: str,
     at: datetime,
     *,
-    to_everyone: bool,
+    cleared: Select[int] | None,
 ) -> None:
-    """Tell partners' owners that a stage was released: to everyone, or to those who are cleared for its tier."""
-    cleared = (
-        select(_CLEARANCES.c.organization_id)
-        .join_from(_CLEARANCES, _TIERS, _TIERS.c.id == _CLEARANCES.c.tier_id)
-        .where(
-            _CLEARANCES.c.model_id == model_id, _TIERS.c.rank >= rank, _CLEARANCES.c.approved_at.is_not(None),
-            _CLEARANCES.c.revoked_at.is_(None), _CLEARANCES.c.starts_at <= at, _CLEARANCES.c.expires_at > at,
-        )
-    )  # fmt: skip
+    """Tell partners' owners that a stage was released. cleared: to these organizations; None: to everyone."""
     query = select(Person).join(Organization, Person.organization_id == Organization.id)
     query = query.where(~Organization.is_lab, Organization.suspended_at.is_(None), Person.role == Role.OWNER)
-    if not to_everyone:
+    if cleared is not None:
         query = query.where(Organization.id.in_(cleared))
-    whom = "everyone" if to_everyone else "partners that are cleared for it, as your organization is"
+    whom = "everyone" if cleared is None else "partners that are cleared for it, as your organization is"
     text = (
         f"See the stage, and whether there is anything left to do: {use.settings.public_url}/stages/{stage}\n\n"
         f"The lab released {stage} to {whom}, on {dates.minute(at)}. Its reason:\n\n{quoted(public_reason)}"

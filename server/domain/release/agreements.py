@@ -24,7 +24,7 @@ RESIGN_DAYS_AT_MOST = 366
 
 
 class Agreement(Base):
-    """A legal text under a name that lasts. `current_version_id` is what issuing locks and what must be signed."""
+    """A legal text under a name that lasts. current_version_id: the wording that must be signed now."""
 
     __tablename__ = "agreements"
     id: Mapped[int] = mapped_column(Key, primary_key=True)
@@ -80,7 +80,7 @@ def publish(use: Resources, caller: Caller, name: str, text: str, *, resign_with
         agreement.current_version_id = version.id
         record = {"actor": caller.as_record(), "agreement": name, "number": version.number, "sha256": sha256}
         if until is not None:
-            record["resign_until"] = int(until.timestamp() * 1000)
+            record["resign_until"] = dates.milliseconds(until)
         acts.append(session, EntryKind.AGREEMENT_PUBLISH, at, record)
         return version
 

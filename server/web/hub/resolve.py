@@ -36,7 +36,7 @@ def look(caller: Caller, model: str, stage: str, revision: str, path: str) -> Re
 
 
 @bp.get(RULE)
-@allow(Permission.DOWNLOAD_CREATE)
+@allow(Permission.DOWNLOAD_CREATE, issues=True)
 def fetch(caller: Caller, model: str, stage: str, revision: str, path: str) -> Response:
     """Issue a file, or the rest of one: the answer leads to its signed URL."""
     asked = f"{model}/{stage}"

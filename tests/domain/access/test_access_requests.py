@@ -82,15 +82,15 @@ def test_a_request_becomes_a_clearance_by_two_admins(world: World) -> None:
 
 
 def test_below_the_second_persons_tier_one_admin_is_enough(sqlite_world: World) -> None:
-    """Then the request's own decision puts the clearance into force, on the days that the admin chose."""
+    """Then the request's own decision puts the clearance into force, until the day that the admin chose."""
     world = sqlite_world
     stages.add(world.use, world.admin, "gpt-2/tiny", tier="registered", announced=True)
     request = ask(world, tier="registered")
     told(world)
     ends = world.clock() + 3 * DAY
-    request = access_requests.approve(world.use, world.admin, request.id, expires_at=ends, starts_at=ends - DAY)
+    request = access_requests.approve(world.use, world.admin, request.id, expires_at=ends)
     assert request.clearance is not None
-    assert (request.clearance.state_at(world.clock()), request.clearance.expires_at) == ("upcoming", ends)
+    assert (request.clearance.state_at(world.clock()), request.clearance.expires_at) == ("active", ends)
     assert list(told(world)) == ["access_approved"]
 
 

@@ -29,7 +29,7 @@ def rehearse(world: World, partner: str, tier: str, model: str = "gpt-2", by: st
 def code(world: World, who: str, stage: str) -> str | None:
     """What the rule answers a person of the organization."""
     with world.use.database.reading() as session:
-        facts = gather(session, world.person(who), find_stage(session, stage, lock=False), lock=False)
+        facts = gather(session, world.person(who), find_stage(session, stage))
     refused = rule.refusal(facts, world.clock())
     return None if refused is None else refused.code
 

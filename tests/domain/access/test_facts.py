@@ -1,4 +1,4 @@
-"""The facts: read for one stage or for many, with locks or without, they are the same."""
+"""The facts: read for one stage or for many, they are the same."""
 
 from datetime import timedelta
 from typing import Any
@@ -39,19 +39,14 @@ def as_sets(found: Facts) -> Any:
 
 @pytest.mark.parametrize("name", ["cleared", "unsigned", "uncleared", "admin", None])
 def test_many_stages_have_the_facts_that_each_has_alone(world: World, name: str | None) -> None:
-    """A list can say nothing else than the page of one stage, and neither else than issuing under its locks."""
+    """A list can say nothing else than the page of one stage, by which it is issued."""
     live(world)
     callers = [STRANGER] if name is None else [world.caller(name), world.person(name)]
     with world.use.database.reading() as session:
         listed = facts.list_stages(session, Slice(100), Listed.ALL).items
-        found = [facts.find_stage(session, f"{stage.model}/{stage.name}", lock=False) for stage in listed]
+        found = [facts.find_stage(session, f"{stage.model}/{stage.name}") for stage in listed]
         together = [as_sets(one) for caller in callers for one in facts.gather_all(session, caller, listed)]
-        alone = [as_sets(facts.gather(session, caller, stage, lock=False)) for caller in callers for stage in listed]
-    with world.use.database.transaction() as session:
-        for caller in callers:
-            for stage in listed:
-                locked = facts.find_stage(session, f"{stage.model}/{stage.name}", lock=True)
-                assert as_sets(facts.gather(session, caller, locked, lock=True)) in together
+        alone = [as_sets(facts.gather(session, caller, stage)) for caller in callers for stage in listed]
     assert found == listed
     assert together == alone
     assert {stage.state for stage in listed} == {StageState.PLANNED, StageState.PARTNERS, StageState.PUBLIC}

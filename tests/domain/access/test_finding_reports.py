@@ -1,6 +1,7 @@
 """Reporting: whoever has or had access to a stage may, and says everything that the lab needs."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -22,8 +23,9 @@ from server.domain.errors import (
 from server.domain.identity import people
 from server.domain.mail.mails import Mail
 from server.domain.permissions import Role
-from server.domain.release import findings, holds
+from server.domain.release import findings, holds, stages
 from server.domain.release.findings import FindingKind, Severity
+from server.domain.release.stages import StageState
 from tests import tampering
 from tests.findings import AS_USUAL, report
 from tests.world import STRANGER, World
@@ -240,3 +242,18 @@ def test_the_lab_s_admins_are_told(world: World) -> None:
     }
     assert all(AS_USUAL["text"] not in mail.text for mail in mails)
     assert "> Second" in mails[-1].text
+
+
+def test_a_report_waits_for_whoever_moves_its_stage(world: World) -> None:
+    """Else an entry of it could stand behind the move after which it was not allowed."""
+    world.tampered = True
+    with ThreadPoolExecutor(1) as pool:
+        with world.use.database.transaction() as session:
+            stages.get(session, "gpt-2/124M", lock=True).state = StageState.PARTNERS
+            session.flush()
+            waits = pool.submit(report, world, world.person("uncleared"), stage="gpt-2/124M")
+            with pytest.raises(TimeoutError):
+                waits.result(timeout=0.3)
+        with pytest.raises(NotCleared):
+            waits.result()
+    assert world.records("finding.report") == []

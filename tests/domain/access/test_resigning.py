@@ -35,7 +35,7 @@ def sign(world: World, partner: str = AURORA, number: int | None = None) -> int:
 def rests_on(world: World, at: datetime | None = None) -> str | None:
     """The text that the cleared partner's access rests on at a moment; None: it is refused."""
     with world.use.database.reading() as session:
-        facts = gather(session, world.caller("cleared"), find_stage(session, STAGE, lock=False), lock=False)
+        facts = gather(session, world.caller("cleared"), find_stage(session, STAGE))
     at = at or world.clock()
     if rule.refusal(facts, at) is not None or facts.agreement is None:
         return None

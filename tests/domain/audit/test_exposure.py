@@ -53,8 +53,8 @@ def decided(world: World, caller: Caller, stage: str, at: datetime) -> bool:
     if caller.role is not None and caller.role not in POLICY[Permission.DOWNLOAD_CREATE].roles:
         return False
     with world.use.database.reading() as session:
-        row = find_stage(session, stage, lock=False)
-        return refusal(gather(session, caller, row, lock=False), at) is None
+        row = find_stage(session, stage)
+        return refusal(gather(session, caller, row), at) is None
 
 
 def covers(spans: list[Span], at: datetime) -> bool:

@@ -412,7 +412,7 @@ def test_an_entry_that_was_emptied_says_nothing(sqlite_world: World) -> None:
     )
     assert found(world) == []
     with world.use.database.reading() as session:
-        ids = {row.id for row in replay.rows(session, logs.current(session)) if row.record}
+        ids = {row.id for part in replay._parts(session, logs.current(session)) for row in part if row.record}
         emptied = {row.id for row in session.query(LogEntry).filter_by(kind="token.create")}
     assert emptied
     assert ids.isdisjoint(emptied)
@@ -428,5 +428,6 @@ def test_records_come_in_parts_without_loss(sqlite_world: World, monkeypatch: py
     for size in (1, 7, len(expected) - 1, len(expected)):
         monkeypatch.setattr(replay, "ROWS_AT_ONCE", size)
         with world.use.database.reading() as session:
-            read = [(row.id, orjson.loads(row.record)) for row in replay.rows(session, logs.current(session))]
+            rows = [row for part in replay._parts(session, logs.current(session)) for row in part]
+            read = [(row.id, orjson.loads(row.record)) for row in rows]
         assert read == expected

@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
-from server.domain.decisions import deciding, execution
+from server.domain.decisions import deciding, execution, proposing
+from server.domain.decisions.proposing import Proposal
 from server.domain.errors import InvalidRequest, NotFound, NotPermitted, NotPossible
+from server.domain.identity import people
+from server.domain.permissions import Role
 from server.domain.release import holds
 from server.domain.release.decisions import Decision, DecisionState
 from server.domain.release.stages import StageState
@@ -94,6 +97,20 @@ def test_what_is_scheduled_waits_and_can_be_cancelled(world: World) -> None:
     world.clock.advance(2 * HOUR)
     assert execution.carry_out_due(world.use) == []
     assert state_of(world, "gpt-2/774M") == "partners"
+
+
+def test_what_is_scheduled_stands_whatever_becomes_of_its_proposer(sqlite_world: World) -> None:
+    """Two who could have decided it; its moment judges the stage, and whoever wants it stopped cancels it."""
+    world, cleo = sqlite_world, "cleo@example-lab.example"
+    world.add_person("example-lab", cleo, Role.ADMIN)
+    texts = ("No misuse.", "Misuse.", "Safe.")
+    proposal = Proposal(StageState.PUBLIC, *texts, opens_at=world.clock() + HOUR)
+    made = proposing.propose(world.use, world.person_of(cleo), "gpt-2/774M", proposal)
+    deciding.approve(world.use, world.admin2, made.id)
+    people.disable(world.use, world.admin, cleo)
+    world.clock.advance(2 * HOUR)
+    assert [one.id for one in execution.carry_out_due(world.use)] == [made.id]
+    assert state_of(world, "gpt-2/774M") == "public"
 
 
 def test_one_that_is_approved_after_its_moment_is_carried_out_at_its_turn(world: World) -> None:

@@ -22,8 +22,6 @@ from server.log.entries import Log
 from server.storage.outside import Answer, Outside, OutsideError
 from tests.world import World
 
-RUNBOOKS = Path(__file__).parents[3] / "deploy" / "runbooks.md"
-
 
 def samples(world: World, look: Look | None, folder: Path) -> dict[str, float]:
     """Every sample of the metrics, by its name and labels as Prometheus writes them."""

@@ -5,11 +5,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from sqlalchemy import text
 
+from server.domain.identity import authentication
 from server.domain.publish.checkpoints import CHECKPOINT_ID
+from server.log import authority
+from tests.counting import counted
 from tests.e2e import fetching
 from tests.world import World
 
+SAID = {"X-Error-Code", "X-Error-Message", "X-HF-Warning", "WWW-Authenticate"}
 FILE = "/gpt-2/774M/resolve/main/vocab.bpe"
 
 
@@ -92,6 +97,48 @@ def test_an_alias_resolves_with_two_warnings(world: World, method: str) -> None:
         assert answer.headers["X-HF-Warning"] == "renamed gpt-2/762M; gpt-2/762M is now called gpt-2/774M."
     else:  # the client follows at once, and would not see it
         assert world.records("download")[-1]["stage"] == "774M"
+
+
+def test_a_second_download_asks_the_database_once(world: World) -> None:
+    """As at the API: the token's owner and the decision are kept, and the append finds that both still hold."""
+    world.ask("GET", FILE)
+    with counted(world.use.database) as statements:
+        assert world.ask("GET", FILE).status_code == 302
+    assert len({one for one in statements if "token_uses" not in one}) == 1  # SQLite tells it again for each trigger
+
+
+CHANGES = {
+    "revoked": "UPDATE tokens SET revoked_at = CURRENT_TIMESTAMP",
+    "expired": "UPDATE tokens SET expires_at = '2020-01-01 00:00:00+00:00'",
+    "narrowed": "UPDATE tokens SET scopes = 'log:read'",
+    "disabled": "UPDATE people SET disabled_at = CURRENT_TIMESTAMP",
+    "on hold": "UPDATE stages SET held_at = CURRENT_TIMESTAMP",
+    "not cleared": "UPDATE clearances SET revoked_at = CURRENT_TIMESTAMP",
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_what_is_kept_opens_nothing_that_was_closed(world: World, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next request is refused in the very words of one of which nothing was kept, once, and leaves no entry."""
+    world.tampered = True
+    assert world.ask("GET", FILE).status_code == world.ask("GET", FILE).status_code == 302
+    downloads, refused = len(world.entries("download")), len(world.refusals())
+    with world.use.database.transaction() as session:
+        session.execute(text(CHANGES[what]))
+    told = [refusal(world), refusal(world)]
+    monkeypatch.setattr(authentication, "_kept", authority.Kept())
+    told.append(refusal(world))
+    assert told[0] == told[1] == told[2]
+    assert len(world.entries("download")) == downloads
+    assert len(world.refusals()) == refused + 3
+
+
+def refusal(world: World) -> list[tuple[str, str]]:
+    """All that the client is told, without what differs between two requests."""
+    answer = world.ask("GET", FILE)
+    assert answer.status_code in {401, 403, 451}
+    assert "Location" not in answer.headers
+    return [(name, value.replace(answer.headers["X-Request-Id"], "")) for name, value in answer.headers if name in SAID]
 
 
 def test_a_file_that_is_not_there_is_remembered_as_missing(world: World) -> None:

@@ -1,8 +1,8 @@
 """Rules for findings: who may report on which stage, how a finding moves on, and whom it may be released to."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
+from server import dates
 from server.domain.audit.judging.world import Finding, JudgedByNothing, Record, Rule, World
 from server.domain.entry_kinds import EntryKind
 from server.domain.release.findings import TRANSITIONS, FindingKind, FindingState, Severity
@@ -109,7 +109,7 @@ def _open(world: World, record: Record) -> Iterator[str]:
 
 
 def _day(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms / 1000, UTC).date().isoformat()
+    return dates.of_milliseconds(time_ms).date().isoformat()
 
 
 RULES: dict[EntryKind, Rule | JudgedByNothing] = {

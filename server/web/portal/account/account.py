@@ -108,7 +108,7 @@ def confirm(caller: Caller) -> Response:
     """The proof was right: go on to the page."""
     del caller
     form = ConfirmForm()
-    form.is_sent_well()
+    form.require_known_fields()
     return go_to(local_path(form.next.data))
 
 

@@ -51,7 +51,7 @@ class RecoveryForm(Form):
 @page(Permission.ACCOUNT_MANAGE, fresh=True)
 def begin_totp(caller: Caller) -> Response:
     """Begin to replace the authenticator app."""
-    Act().is_sent_well()
+    Act().require_known_fields()
     cookies.keep_ceremony(Kind.TOTP_REPLACE, factors.begin_totp(resources(), caller))
     return go_to(url_for("factors.totp_form"))
 
@@ -150,7 +150,7 @@ def name_passkey(caller: Caller, passkey_id: int) -> Response:
 @page(Permission.ACCOUNT_MANAGE, fresh=True)
 def remove_passkey(caller: Caller, passkey_id: int) -> Response:
     """Take it away."""
-    Act().is_sent_well()
+    Act().require_known_fields()
     factors.remove_passkey(resources(), caller, passkey_id)
     return _changed("Passkey removed. All your other sessions have ended.")
 

@@ -91,7 +91,7 @@ def begin_linking(caller: Caller, provider: str) -> Response:
 @page(Permission.ACCOUNT_MANAGE, fresh=True)
 def unlink(caller: Caller, identity_id: int) -> Response:
     """Take one away."""
-    Act().is_sent_well()
+    Act().require_known_fields()
     identity_links.unlink(resources(), caller, identity_id)
     return done(url_for("account.show"), "Identity removed. All your other sessions have ended.")
 

@@ -121,7 +121,8 @@ def _shown(caller: Caller, decision_id: int, form: Form) -> Response:
         one = decisions.get(session, caller, decision_id)
         me = None if caller.person_id is None else session.get(Person, caller.person_id)
         can = one.state == DecisionState.PROPOSED and caller.may(Permission.DECISION_APPROVE)
-        why_not = None if me is None or not can else second_person.fault(session, me, one.proposed_by)
+        lapsed = second_person.lapsed(session, one.proposed_by, Permission.DECISION_PROPOSE)
+        why_not = None if me is None or not can else lapsed or second_person.fault(session, me, one.proposed_by)
         return render(
             "admin/decisions/show.html", status(form), form=form, one=one,
             can_approve=can and why_not is None and one.proposed_by != caller.person_id, why_not=why_not,

@@ -28,10 +28,10 @@ def of_address(kind: type[Form]) -> Any:
     return kind(request.args, meta={"csrf": False})
 
 
-def word(label: str, description: str = "", **more: Any) -> Field:
+def word(label: str, **more: Any) -> Field:
     """Something to look for, exactly as it is written; may be left out."""
     validators = [Length(max=254, message="Use 254 characters or fewer."), _printable]
-    return StringField(label, validators, [stripped], description=description, **more)
+    return StringField(label, validators, [stripped], **more)
 
 
 def day(label: str, description: str = "", *, required: bool = False, **more: Any) -> Field:

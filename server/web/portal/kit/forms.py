@@ -39,17 +39,21 @@ class Form(FlaskForm):  # type: ignore[misc]
             return formdata if formdata is None or isinstance(formdata, MultiDict) else request.form or None
 
     def is_sent_well(self) -> bool:
-        """Whether every field is as it should be. Raises InvalidRequest for a field that the page does not have."""
+        """Whether every field is as it should be. Raises InvalidRequest as `require_known_fields`."""
+        self.require_known_fields()
+        if kept_forms.is_too_old():
+            self.refused = InvalidRequest(kept_forms.TOO_OLD, next_step=kept_forms.SEND_AGAIN)
+            return False
+        return bool(self.validate())
+
+    def require_known_fields(self) -> None:
+        """Raise InvalidRequest for a field that the page does not have: all that can be wrong with a form of none."""
         unknown = {*request.form, *request.files} - {field.name for field in self} - ALWAYS_KNOWN
         if unknown or any(len(values) > 1 for name, values in request.form.lists() if not self._takes_many(name)):
             raise InvalidRequest(
                 "The form contains an unknown or repeated field.",
                 next_step="Go back, reload the page, and fill in the form again.",
             )
-        if kept_forms.is_too_old():
-            self.refused = InvalidRequest(kept_forms.TOO_OLD, next_step=kept_forms.SEND_AGAIN)
-            return False
-        return bool(self.validate())
 
     def attempt(self, caller: Caller, act: Callable[[], Result]) -> Result | None:
         """Do what the form asks. Returns None when the domain refuses something that a person can correct here."""

@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
 import orjson
 
+from server import dates
 from server.domain.delivery import alarms
 from server.domain.entry_kinds import BY_ITSELF, KINDS
 from server.log.entries import LogEntry
@@ -91,7 +91,7 @@ def _fact(name: str, value: Any) -> list[Fact]:
     if value is None or value in ({}, []):
         return []
     if name in _MOMENTS and isinstance(value, int):
-        return [(label.removesuffix(" at"), "moment", datetime.fromtimestamp(value / 1000, UTC))]
+        return [(label.removesuffix(" at"), "moment", dates.of_milliseconds(value))]
     if name in _BYTES and isinstance(value, int):
         return [(label.removesuffix(" bytes"), "bytes", value)]
     if isinstance(value, dict):

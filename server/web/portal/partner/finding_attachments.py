@@ -57,7 +57,7 @@ def complete(caller: Caller, finding_id: int, attachment_id: int) -> Response:
 @page(Permission.FINDING_READ)
 def save(caller: Caller, finding_id: int, attachment_id: int) -> Response:
     """Send the browser on to the store, which lets it save the file; this is logged."""
-    Act().is_sent_well()  # an expired one can log nothing, so it is answered as such
+    Act().require_known_fields()  # an expired one can log nothing, so it is answered as such
     url, _ = finding_attachments.open_url(resources(), caller, finding_id, attachment_id)
     return go_to(url)
 

@@ -30,8 +30,8 @@ ROLES = [
 ]
 
 
-def _role_field(label: str = "Role") -> RadioField:
-    return RadioField(label, [InputRequired("Choose a role.")], choices=ROLES)
+def _role_field() -> RadioField:
+    return RadioField("Role", [InputRequired("Choose a role.")], choices=ROLES)
 
 
 class Invitation(Form):
@@ -88,7 +88,7 @@ def invite(caller: Caller) -> Response:
 @partner_page(Permission.PERSON_MANAGE)
 def withdraw_invitation(caller: Caller, invitation_id: int) -> Response:
     """Make an invitation's link useless."""
-    Act().is_sent_well()
+    Act().require_known_fields()
     with resources().database.reading() as session:
         email = _invitation(session, caller, invitation_id).email
     invitations.withdraw(resources(), caller, invitation_id)
@@ -99,7 +99,7 @@ def withdraw_invitation(caller: Caller, invitation_id: int) -> Response:
 @partner_page(Permission.PERSON_MANAGE)
 def resend_invitation(caller: Caller, invitation_id: int) -> Response:
     """Send a new link in place of the one that was lost."""
-    Act().is_sent_well()
+    Act().require_known_fields()
     made = invitations.resend(resources(), caller, invitation_id)
     return done(url_for(".index"), f"A new invitation has been sent to {made.email}. The earlier link no longer works.")
 
