@@ -2,6 +2,7 @@
 
 import datetime
 import ipaddress
+import itertools
 import json
 import ssl
 import threading
@@ -32,9 +33,21 @@ from server.domain.permissions import Scope
 from server.workload_issuers import WorkloadIssuer
 from tests.world import STRANGER, World
 
+RSA_KEYS = 4  # of a process, given out in turn: making one takes longer than most tests
+
+
+def _rsa_keys() -> Iterator[Key]:
+    known: list[Key] = []
+    while len(known) < RSA_KEYS:
+        known.append(RSAKey.generate_key(2048))
+        yield known[-1]
+    yield from itertools.cycle(known)
+
+
+RSA = _rsa_keys()
 KINDS: dict[str, Callable[[], Key]] = {
-    "RS256": lambda: RSAKey.generate_key(2048),
-    "PS256": lambda: RSAKey.generate_key(2048),
+    "RS256": lambda: next(RSA),
+    "PS256": lambda: next(RSA),
     "ES256": lambda: ECKey.generate_key("P-256"),
     "EdDSA": lambda: OKPKey.generate_key("Ed25519"),
 }
