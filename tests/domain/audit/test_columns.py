@@ -17,7 +17,7 @@ from server.storage.embedded import EmbeddedStore
 from tests import tampering
 from tests.own_keys import anchored_instance, seal_and_anchor
 from tests.postgres import PostgreSQL
-from tests.world import DATABASES, Clock, World
+from tests.world import DATABASES, Clock, World, cases
 
 
 def found(world: World) -> list[tuple[str, str]]:
@@ -47,7 +47,7 @@ OTHERWISE: dict[str, tuple[str, str, Any]] = {  # what is changed, of an entry o
 }
 
 
-@pytest.mark.parametrize("what", OTHERWISE)
+@cases("what", OTHERWISE)
 def test_a_column_that_says_something_else_is_named(world: World, what: str) -> None:
     """A download that vanishes for its partner, and appears for another one, is a fault, and so with each column."""
     issuing.issue(world.use, world.caller("cleared"), world.order())

@@ -2,15 +2,13 @@
 
 from typing import Any
 
-import pytest
-
 from server.domain.audit import verifying
 from server.domain.identity import organizations
 from server.domain.operation import carrying_out
 from server.domain.release import holds
 from tests import tampering
 from tests.identity_providers import link_once
-from tests.world import World
+from tests.world import World, cases
 
 DIFFERS, UNKNOWN, GONE = (
     "its {} differs from the log", "the row exists, but is not in the log",
@@ -112,7 +110,7 @@ def differences(world: World) -> list[tuple[str, str]]:
     return [(fault.row, fault.sentence) for result in told for fault in result.faults]
 
 
-@pytest.mark.parametrize("what", CHANGED)
+@cases("what", CHANGED)
 def test_a_row_that_the_log_does_not_explain_is_named(world: World, what: str) -> None:
     """`log verify` alone finds nothing: no entry was touched. With the tables it names exactly that row."""
     holds.place(world.use, world.admin, "gpt-2/355M", "A finding.")
