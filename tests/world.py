@@ -347,20 +347,25 @@ def sqlite_world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Wor
 
 
 def cases(
-    names: str | Sequence[str], table: Iterable[Any], *, name: Callable[[Any], str] = str
+    names: str | Sequence[str], table: Iterable[Any], *, ids: Iterable[str] | None = None
 ) -> pytest.MarkDecorator:
     """Each case of a table on SQLite, and the first on PostgreSQL too: cases differ by a rule, not by their SQL.
 
-    The test takes `world`. name: what a case is called in the test's id.
+    The test, or what it takes, takes `world`.
     """
     rows = [(case,) if isinstance(names, str) else tuple(case) for case in table]
-    called = ["-".join(map(name, row)) for row in rows]
+    called = ["-".join(map(_called, row)) for row in rows] if ids is None else list(ids)
     return pytest.mark.parametrize(
         ("world", names) if isinstance(names, str) else ("world", *names),
         [*(("sqlite", *row) for row in rows), ("postgresql", *rows[0])],
         indirect=["world"],
         ids=[*(f"sqlite-{one}" for one in called), f"postgresql-{called[0]}"],
     )
+
+
+def _called(value: Any) -> str:
+    name = getattr(value, "__name__", None)
+    return name or str(value).encode("unicode_escape").decode("ascii")
 
 
 def copied_world(

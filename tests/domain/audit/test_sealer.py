@@ -26,7 +26,7 @@ from server.storage.objects import ObjectStoreError
 from tests import tampering
 from tests.e2e.working import anchor as give_anchors
 from tests.web.problems import require_problem
-from tests.world import World
+from tests.world import World, cases
 
 
 def current(world: World) -> Log:
@@ -80,7 +80,7 @@ TAMPERED: dict[str, tuple[Callable[[World], None], str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("what", TAMPERED)
+@cases("what", TAMPERED)
 def test_what_was_changed_stops_the_log_for_good(world: World, what: str) -> None:
     """The reason is kept as a sentence; nothing is sealed or issued any more, and nobody hears why but the operator."""
     world.seal()

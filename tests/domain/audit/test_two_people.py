@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from server.domain.accounts import granting
 from server.domain.audit import verifying
 from server.domain.callers import Caller
@@ -13,7 +11,7 @@ from server.domain.operation import bootstrap
 from server.domain.permissions import Role
 from tests import tampering
 from tests.own_account import choose_password, set_up_app
-from tests.world import World
+from tests.world import World, cases
 
 LAB, CLEO, DAN = "example-lab", "cleo@example-lab.example", "dan@example-lab.example"
 PERSON = (
@@ -93,7 +91,7 @@ ANOTHER_ROOT = (
 )
 
 
-@pytest.mark.parametrize(
+@cases(
     ("statement", "row", "sentence"),
     [
         ("UPDATE role_grants SET approved_by = proposed_by WHERE id = {grant}", "role grants {grant}",

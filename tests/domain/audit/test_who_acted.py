@@ -199,7 +199,7 @@ NAMED: dict[Callable[[World], Planted], str] = {
 }
 
 
-@cases("planting", NAMED, name=lambda planting: planting.__name__)
+@cases("planting", NAMED)
 def test_an_act_that_its_actor_could_not_do_is_named(world: World, planting: Callable[[World], Planted]) -> None:
     """Valid bytes, sealed by the right key, under the right columns: only who did it is wrong, and that is said."""
     there = planting(world)
