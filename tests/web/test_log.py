@@ -167,11 +167,11 @@ def test_past_logs_stay_under_their_names(world: World) -> None:
     assert get(world, "tile/entries/000.p/1").data == b"\x00\x20" + new[0]
 
 
-def test_a_log_that_there_is_not_is_not_found(world: World) -> None:
+def test_a_log_that_there_is_not_is_not_found(sqlite_world: World) -> None:
     """Whatever is given for its name, on both databases."""
     for name in ("2025", "tile", "downloads", "%00", "20%2F26", "x" * 1000, "é", "2026%27--", ".", "%ED%A0%80"):
-        missing(world, f"{name}/checkpoint")
-        missing(world, f"{name}/tile/0/000.p/1")
+        missing(sqlite_world, f"{name}/checkpoint")
+        missing(sqlite_world, f"{name}/tile/0/000.p/1")
 
 
 # A partner's own download ---------------------------------------------------------------------------------------------

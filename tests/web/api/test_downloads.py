@@ -44,12 +44,12 @@ def issue(world: World, token: str | None = "cleared", **order: Any) -> Any:
     return answer.json
 
 
-def test_all_files_of_main_are_issued_by_default(world: World) -> None:
+def test_all_files_of_main_are_issued_by_default(sqlite_world: World) -> None:
     """The answer has every file, and each URL gives the bytes that were published."""
-    body = issue(world)
+    body = issue(sqlite_world)
     assert set(body) == ISSUED
     assert [file["path"] for file in body["files"]] == FILES
-    source = world.template.sources / STAGE
+    source = sqlite_world.template.sources / STAGE
     for file in body["files"]:
         assert set(file) == FILE
         content = fetched(file["url"])
