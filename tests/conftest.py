@@ -12,6 +12,8 @@ pytest_plugins = [
     "tests.postgres",
     "tests.templates",
     "tests.world",
+    "tests.shared_worlds",
+    "tests.prepared_worlds",
     "tests.empty_databases",
     "tests.redis_server",
     "tests.oidc_provider",
@@ -21,6 +23,7 @@ pytest_plugins = [
     "tests.e2e.publisher",
     "tests.uploads",
     "tests.issuer",
+    "tests.theirs",
 ]
 
 
