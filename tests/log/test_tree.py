@@ -184,25 +184,32 @@ def test_what_is_not_a_hash_is_never_appended(length: int) -> None:
     assert (compact.size, compact.root()) == (3, ROOTS[3])
 
 
-@settings(max_examples=RANDOM_TREES, deadline=None, database=None)
-@given(
-    steps=st.lists(st.integers(0, 90), min_size=1, max_size=5),
-    first=st.integers(0, POOL),
-    place=st.integers(0, POOL),
+@pytest.mark.parametrize(
+    "trees", [RANDOM_TREES // 10, pytest.param(RANDOM_TREES, marks=pytest.mark.fault)], ids="{} trees".format
 )
-def test_random_trees_agree_with_the_definition(steps: list[int], first: int, place: int) -> None:
+def test_random_trees_agree_with_the_definition(trees: int) -> None:
     """Grown in any batches, as tiles and as a range, a tree has the defined root, and its proofs hold."""
-    leaves = RANDOM_LEAVES[first : first + sum(steps)]
-    stored: dict[tiles.Position, bytes] = {}
-    compact, size = tree.CompactRange(), 0
-    for step in steps:
-        batch = leaves[size : size + step]
-        stored |= tiles.append({at: stored[at] for at in tiles.edge_tiles(size)}, size, batch)
-        compact.extend(batch)
-        size += step
-    root = plain_root(leaves)
-    assert compact.root() == tiles.root_from_edge(size, stored) == root
-    read = tiles.hashes(lambda level, index: stored[level, index])
-    if size:
-        place %= size
-        tree.verify_inclusion(leaves[place], place, size, tree.inclusion_proof(place, size, read), root)
+
+    @settings(max_examples=trees, deadline=None, database=None)
+    @given(
+        steps=st.lists(st.integers(0, 90), min_size=1, max_size=5),
+        first=st.integers(0, POOL),
+        place=st.integers(0, POOL),
+    )
+    def agree(steps: list[int], first: int, place: int) -> None:
+        leaves = RANDOM_LEAVES[first : first + sum(steps)]
+        stored: dict[tiles.Position, bytes] = {}
+        compact, size = tree.CompactRange(), 0
+        for step in steps:
+            batch = leaves[size : size + step]
+            stored |= tiles.append({at: stored[at] for at in tiles.edge_tiles(size)}, size, batch)
+            compact.extend(batch)
+            size += step
+        root = plain_root(leaves)
+        assert compact.root() == tiles.root_from_edge(size, stored) == root
+        read = tiles.hashes(lambda level, index: stored[level, index])
+        if size:
+            place %= size
+            tree.verify_inclusion(leaves[place], place, size, tree.inclusion_proof(place, size, read), root)
+
+    agree()
