@@ -130,19 +130,15 @@ def test_a_grant_by_whom_the_proposer_alone_made_is_named(world: World) -> None:
     ]
 
 
-def test_a_grant_by_whom_the_proposer_could_be_is_named(world: World) -> None:
-    """The proposer had reset the approver's password."""
-    people.reset_password(world.use, world.admin, str(world.admin2.person))
+@cases("resetting", ["admin", "admin2"])
+def test_a_grant_between_two_of_whom_one_could_be_the_other_is_named(world: World, resetting: str) -> None:
+    """Whichever of them reset the other's password: the proposer could approve, the approver could have proposed."""
+    did = {world.admin.person: "proposed", world.admin2.person: "approved"}
+    one = getattr(world, resetting)
+    (other,) = {world.admin.person, world.admin2.person} - {one.person}
+    people.reset_password(world.use, one, str(other))
     number = world.plant(EntryKind.ROLE_GRANT, grant(world, world.admin2), LAB)
-    who = f"{world.admin.person}, who proposed it, could act in the name of {world.admin2.person}, who approved it"
-    assert found(world) == [(world.name_of(number), who)]
-
-
-def test_a_grant_by_whom_could_be_the_proposer_is_named(world: World) -> None:
-    """The approver had reset the proposer's password, and could have proposed in that name."""
-    people.reset_password(world.use, world.admin2, str(world.admin.person))
-    number = world.plant(EntryKind.ROLE_GRANT, grant(world, world.admin2), LAB)
-    who = f"{world.admin2.person}, who approved it, could act in the name of {world.admin.person}, who proposed it"
+    who = f"{one.person}, who {did[one.person]} it, could act in the name of {other}, who {did[other]} it"
     assert found(world) == [(world.name_of(number), who)]
 
 

@@ -158,6 +158,18 @@ def test_a_form_that_we_do_not_have_issues_nothing(sqlite_world: World, accept: 
     assert (len(sqlite_world.entries()), len(sqlite_world.signed_urls)) == before
 
 
+@pytest.mark.parametrize(
+    "form", ["application/json", "application/metalink4+xml", "text/x-aria2", "text/x-curl-config"]
+)
+@pytest.mark.parametrize(("token", "status", "code"), [("uncleared", 403, "not_cleared"), (None, 401, None)])
+def test_a_refusal_is_a_problem_in_every_form(
+    shared_world: World, form: str, token: str | None, status: int, code: str | None
+) -> None:
+    """With its status and its own type: nothing that a downloader would read as a list of files."""
+    answer = shared_world.api("POST", "/downloads", token, json={"stage": STAGE}, headers={"Accept": form})
+    require_problem(answer, status, code or "authentication_required")
+
+
 def test_renewing_is_a_new_download(world: World) -> None:
     """Fresh URLs for some of the files: decided and logged anew, naming the one that it renews."""
     first = issue(world, paths=["vocab.bpe", "checkpoint"])
