@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from pytest_socket import socket_allow_hosts
 
 pytest_plugins = [
@@ -25,6 +26,10 @@ pytest_plugins = [
     "tests.issuer",
     "tests.theirs",
 ]
+
+# How fast the machine is, and what else it does, is no fault of what is tried.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 @pytest.fixture(autouse=True)
