@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from pytest_socket import socket_allow_hosts
 
 pytest_plugins = [
@@ -12,6 +13,8 @@ pytest_plugins = [
     "tests.postgres",
     "tests.templates",
     "tests.world",
+    "tests.shared_worlds",
+    "tests.prepared_worlds",
     "tests.empty_databases",
     "tests.redis_server",
     "tests.oidc_provider",
@@ -21,7 +24,12 @@ pytest_plugins = [
     "tests.e2e.publisher",
     "tests.uploads",
     "tests.issuer",
+    "tests.theirs",
 ]
+
+# How fast the machine is, and what else it does, is no fault of what is tried.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,7 @@
 """An issuer of identity tokens on loopback: https, discovery, keys that rotate, and answers that go wrong on demand."""
 
 import datetime
-import ipaddress
+import itertools
 import json
 import ssl
 import threading
@@ -15,10 +15,6 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from joserfc import jws
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 from joserfc.util import urlsafe_b64encode
@@ -30,11 +26,24 @@ from server.domain.identity.tokens import NewToken
 from server.domain.identity.trust_records import Terms
 from server.domain.permissions import Scope
 from server.workload_issuers import WorkloadIssuer
+from tests.certificates import write_self_signed
 from tests.world import STRANGER, World
 
+RSA_KEYS = 4  # of a process, given out in turn: making one takes longer than most tests
+
+
+def _rsa_keys() -> Iterator[Key]:
+    known: list[Key] = []
+    while len(known) < RSA_KEYS:
+        known.append(RSAKey.generate_key(2048))
+        yield known[-1]
+    yield from itertools.cycle(known)
+
+
+RSA = _rsa_keys()
 KINDS: dict[str, Callable[[], Key]] = {
-    "RS256": lambda: RSAKey.generate_key(2048),
-    "PS256": lambda: RSAKey.generate_key(2048),
+    "RS256": lambda: next(RSA),
+    "PS256": lambda: next(RSA),
     "ES256": lambda: ECKey.generate_key("P-256"),
     "EdDSA": lambda: OKPKey.generate_key("Ed25519"),
 }
@@ -132,7 +141,7 @@ def trust_nobody(world: World) -> None:
 def running(folder: Path) -> Iterator[Issuer]:
     """An issuer with one key, under a certificate of its own."""
     folder.mkdir(parents=True, exist_ok=True)
-    certificate = _certificate(folder)
+    certificate = write_self_signed(folder / "issuer.pem", "localhost", "127.0.0.1")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     with ThreadingHTTPServer(("127.0.0.1", 0), _Documents) as listener:
@@ -185,29 +194,6 @@ def say(
 def encoded(value: Any) -> str:
     """A part of a token, as it is spelled there."""
     return urlsafe_b64encode(value if isinstance(value, bytes) else json.dumps(value).encode()).decode()
-
-
-def _certificate(folder: Path) -> Path:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "issuer")])
-    now = datetime.datetime.now(datetime.UTC)
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = folder / "issuer.pem"
-    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    path.write_bytes(made.public_bytes(Encoding.PEM) + secret)
-    return path
 
 
 @pytest.fixture

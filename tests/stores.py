@@ -1,13 +1,17 @@
 """Real object stores for tests."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from server.domain import marks
 from server.storage import keys
-from server.storage.embedded import EmbeddedStore, free_port
+from server.storage.embedded import REGION, EmbeddedStore, free_port
+from server.storage.keys import S3Credentials
 from server.storage.objects import S3Objects
+from server.storage.signing import StoredObject
+from server.storage.signing_s3 import S3Signer
 
 
 def process_ids(store: EmbeddedStore) -> list[int]:
@@ -33,3 +37,16 @@ def unmarked_store(embedded_store: EmbeddedStore) -> Iterator[EmbeddedStore]:
         weights.delete(marks.OBJECT_KEY)
         yield embedded_store
         weights.delete(marks.OBJECT_KEY)
+
+
+def signed_url(
+    store: EmbeddedStore, key: str, credentials: S3Credentials | None = None, *, age_seconds: int = 0,
+    download_id: str = "dl_0123456789",
+) -> str:  # fmt: skip
+    """A URL of one object for a minute, by the store's signer or by another key."""
+    signer = S3Signer(
+        endpoint_url=store.endpoint_url, region=REGION, bucket="weights", addressing="path",
+        credentials=credentials or keys.read_s3_credentials(store.signer_key_file), clock=lambda: datetime.now(UTC),
+    )  # fmt: skip
+    made_at = datetime.now(UTC) - timedelta(seconds=age_seconds)
+    return signer.sign([StoredObject(key)], download_id=download_id, lifetime_seconds=60, moment=made_at)[0]

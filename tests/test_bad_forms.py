@@ -9,11 +9,11 @@ import pytest
 from server.domain.permissions import Role
 from server.web.portal.kit import kept_forms
 from tests.filled_forms import FORMS
-from tests.test_matrix import PAGES, Row, acts, at_the_door, theirs
+from tests.matrix import PAGES, Row
+from tests.theirs import acts, at_the_door
 from tests.visits import Visit, fields_of, words
 from tests.world import World
 
-__all__ = ["theirs"]
 ROWS = [row for row in PAGES if row.method == "POST"]
 # Buttons: nothing of them is read but that they were pressed.
 BUTTONS = {
@@ -37,6 +37,7 @@ POSTS = {row.rule: row for row in ROWS}
 # Not typed: the key of the form itself, which of its buttons was pressed, and a check that is to be made each time.
 MADE_ANEW = {"made_with", "act", "read", "version_sha256"}
 BOXES = {"announced", "before_publication", "may_publish", "read"}  # checked or not: there is no wrong value
+FIELDS: dict[str, list[str]] = {}  # of each form, as its page has them: looked up for the first of the values
 BAD_VALUES = ["", "x" * 10_001, "\0", "-1", "9" * 40, "2026-02-30", "<script>", "\ud7ff\U0010ffff", "=1+1", "../../etc"]
 
 
@@ -47,9 +48,9 @@ def sender(row: Row) -> str | None:
     return "admin" if row.rule.startswith(("/admin/", "/audit/")) else "cleared"
 
 
-def test_a_form_without_our_token_does_nothing(sqlite_world: World, theirs: dict[str, Any]) -> None:
+def test_a_form_without_our_token_does_nothing(their_world: World, theirs: dict[str, Any]) -> None:
     """None, an invented one, and the one of somebody else's browser: 400, and the page says that nothing was done."""
-    world, before = sqlite_world, acts(sqlite_world)
+    world, before = their_world, acts(their_world)
     known, foreign = theirs | PRETEND, world.visit("auditor").csrf_token
     visits = {name: world.visit(name) for name in (None, "admin", "cleared")}
     for row in ROWS:
@@ -76,10 +77,10 @@ def test_without_our_token_whoever_may_not_send_a_form_reads_that(sqlite_world: 
     assert acts(world) == before
 
 
-def test_a_form_with_a_field_that_no_page_has_does_nothing(sqlite_world: World, theirs: dict[str, Any]) -> None:
+def test_a_form_with_a_field_that_no_page_has_does_nothing(their_world: World, theirs: dict[str, Any]) -> None:
     """It was not one of our pages that sent it."""
     taken = set()
-    world, before = sqlite_world, acts(sqlite_world)
+    world, before = their_world, acts(their_world)
     known = theirs | PRETEND
     for row in ROWS:
         if row.rule in BUTTONS | SECOND_STEPS | CARRIED:
@@ -91,9 +92,9 @@ def test_a_form_with_a_field_that_no_page_has_does_nothing(sqlite_world: World, 
     assert acts(world) == before
 
 
-def test_a_form_of_a_megabyte_is_refused_unread(sqlite_world: World, theirs: dict[str, Any]) -> None:
+def test_a_form_of_a_megabyte_is_refused_unread(their_world: World, theirs: dict[str, Any]) -> None:
     """Whatever the field."""
-    world, before = sqlite_world, acts(sqlite_world)
+    world, before = their_world, acts(their_world)
     known = theirs | PRETEND
     for row in ROWS:
         answer = world.visit(sender(row)).post(row.address(known), {"name": "x" * 1_000_001})
@@ -121,24 +122,26 @@ def test_a_form_is_fields_and_nothing_in_their_place(sqlite_world: World) -> Non
 
 
 @pytest.mark.parametrize("value", BAD_VALUES, ids=range(len(BAD_VALUES)))
-def test_no_value_breaks_a_form(sqlite_world: World, theirs: dict[str, Any], value: str) -> None:
+def test_no_value_breaks_a_form(their_world: World, theirs: dict[str, Any], value: str) -> None:
     """In any field of any form: refused in words, with what was typed; never a failure of ours."""
-    world, known = sqlite_world, theirs | PRETEND
+    world, known = their_world, theirs | PRETEND
     visits: dict[str | None, Visit] = {}
     for row in ROWS:
         if row.rule in BUTTONS or row.rule.endswith(("/approve", "/countersign")):
             continue
         name = sender(row)
         here = visits.setdefault(name, world.visit(name))
-        fields = dict.fromkeys(_fields(here, row, known), value)
+        if row.rule not in FIELDS:
+            FIELDS[row.rule] = _fields(here, row, known)
+        fields = dict.fromkeys(FIELDS[row.rule], value)
         answer = here.post(row.address(known), fields)
         assert answer.status_code < 500, (row, answer.status_code)
 
 
 @pytest.mark.parametrize("rule", [rule for rule, filled in FORMS.items() if len(filled.fields) > 1])
-def test_a_refused_form_keeps_what_was_typed(sqlite_world: World, theirs: dict[str, Any], rule: str) -> None:
+def test_a_refused_form_keeps_what_was_typed(their_world: World, theirs: dict[str, Any], rule: str) -> None:
     """Whichever of its fields is the wrong one; nothing is done."""
-    world, filled = sqlite_world, FORMS[rule]
+    world, filled = their_world, FORMS[rule]
     known = theirs | filled.before(world)
     fields = {name: value or str(known[name]) for name, value in filled.fields.items()}
     address, here, before = POSTS[rule].address(known), world.visit(filled.by), acts(world)

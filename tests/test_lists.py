@@ -9,30 +9,32 @@ from werkzeug.test import TestResponse
 
 from server.domain.permissions import Role
 from server.web.portal.kit.paging import ROWS
+from tests.matrix import API, PAGES, Row
 from tests.plans import plans
 from tests.test_bad_forms import PRETEND
-from tests.test_matrix import API, PAGES, Row, theirs_of
-from tests.world import World
+from tests.world import DATABASES, World
 
 LOOKERS: dict[str, Role] = {"cleared": Role.OWNER, "admin": Role.ADMIN, "auditor": Role.AUDITOR}
 
 
+@pytest.mark.parametrize("their_world", DATABASES, indirect=True)
 @pytest.mark.parametrize("name", LOOKERS)
-def test_each_list_is_read_from_an_index(world: World, name: str) -> None:
+def test_each_list_is_read_from_an_index(their_world: World, theirs: dict[str, Any], name: str) -> None:
     """At its start and farther down, by whoever may look; a new list is among them without being named here."""
-    known, here = theirs_of(world), world.visit(name)
-    found = lists_of(world, name, known, PAGES, here.get)
+    here = their_world.visit(name)
+    found = lists_of(their_world, name, theirs, PAGES, here.get)
     assert {"/tokens", "/downloads", "/account/sessions"} <= found
 
 
+@pytest.mark.parametrize("their_world", DATABASES, indirect=True)
 @pytest.mark.parametrize("name", ["cleared", "auditor"])
-def test_each_list_of_the_api_is_read_from_an_index(world: World, name: str) -> None:
+def test_each_list_of_the_api_is_read_from_an_index(their_world: World, theirs: dict[str, Any], name: str) -> None:
     """With a token."""
 
     def get(path: str) -> Any:
-        return world.api("GET", path.removeprefix("/api/v1"), name)
+        return their_world.api("GET", path.removeprefix("/api/v1"), name)
 
-    found = lists_of(world, name, theirs_of(world), API, get)
+    found = lists_of(their_world, name, theirs, API, get)
     assert {"/api/v1/tokens", "/api/v1/downloads", "/api/v1/stages/<model>/<stage>/checkpoints"} <= found
 
 
@@ -62,10 +64,9 @@ SAID = re.compile(rf"\b\d{{1,2}} (?:{MONTHS}) \d{{4}}|\b{AGO} ago|\bin {AGO}\b")
 
 
 @pytest.mark.parametrize("name", LOOKERS)
-def test_a_list_says_each_moment_exactly_as_well(sqlite_world: World, name: str) -> None:
+def test_a_list_says_each_moment_exactly_as_well(their_world: World, theirs: dict[str, Any], name: str) -> None:
     """`3 days ago` and `20 August 2026` stand in a <time>, which has the moment; programs and a mouse find it there."""
-    world = sqlite_world
-    known, here = theirs_of(world) | PRETEND, world.visit(name)
+    known, here = theirs | PRETEND, their_world.visit(name)
     said = 0
     for row in PAGES:
         if row.method != "GET" or row.refuses(LOOKERS[name]):

@@ -3,80 +3,24 @@
 The table, `matrix.txt`, is written by hand. A route without a row breaks the build, and so does a row without a route.
 """
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from server.domain.access import access_requests, clearances
-from server.domain.access.signatures import Signature
-from server.domain.accounts import granting, invitations
-from server.domain.accounts.factors import Passkey
-from server.domain.delivery import alarms
-from server.domain.delivery.alarms import Alarm, AlarmKind, Suspicion
-from server.domain.downloads import issuing
-from server.domain.identity import device_logins, people, tokens
-from server.domain.identity.linked_identities import LinkedIdentity
-from server.domain.identity.sessions import SignIn
-from server.domain.paging import Slice
-from server.domain.permissions import POLICY, Permission, Role, Scope
+from server.domain.accounts import granting
+from server.domain.permissions import POLICY, Permission, Role
 from server.domain.publish.checkpoints import Checkpoint
 from server.domain.release import holds, stages
 from server.domain.release.stages import StageState
-from server.log.entries import Log
 from tests import s3
-from tests.attached import attached
-from tests.filled_forms import quota_waits
-from tests.findings import report
-from tests.identity_providers import link_once
-from tests.issuer import NEVER_ASKED, trust_nobody, trusting
-from tests.visits import Visit, visit
-from tests.world import STRANGER, World
+from tests.matrix import API, PAGES, ROWS
+from tests.theirs import acts, at_the_door
+from tests.visits import visit
+from tests.world import World
 
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table."""
-
-    method: str
-    rule: str
-    permission: Permission | None
-    foreign: str
-
-    @property
-    def names_a_stage(self) -> bool:
-        return "<stage>" in self.rule
-
-    def address(self, known: dict[str, Any]) -> str:
-        return re.sub(r"<(?:\w+:)?(\w+)>", lambda match: str(known[match[1]]), self.rule)
-
-    def refuses(self, role: Role | None) -> bool:
-        """Whether the policy gives the permission to nobody of this role."""
-        if self.permission is None:
-            return False
-        rule = POLICY[self.permission]
-        return not rule.anonymous if role is None else role not in rule.roles
-
-
-def rows() -> Iterator[Row]:
-    for line in (Path(__file__).parent / "matrix.txt").read_text(encoding="utf-8").splitlines():
-        if not line.startswith("#"):
-            method, rule, permission, foreign = line.split()
-            yield Row(method, rule, None if permission == "-" else Permission(permission), foreign)
-
-
-ROWS = list(rows())
-FOR_PROGRAMS = ("/api/", "/<model>/", "/datasets/", "/spaces/", "/v2/")
-OF_S3 = ("/s3-door/", "/sts")  # who asks there is told otherwise, and tests/web/s3 tries it
-ELSEWHERE = ("/client/", "/log/", "/healthz", "/readyz", "/.well-known/")
-PAGES = [row for row in ROWS if not row.rule.startswith((*FOR_PROGRAMS, *OF_S3, *ELSEWHERE))]
-API = [row for row in ROWS if row.rule.startswith(FOR_PROGRAMS)]
 DENIED = {403, 404}
 # What must be in a body, where an empty one is refused before anything is looked up.
 BODIES = {"/api/v1/findings/<int:finding_id>/attachments": {"name": "a.csv", "size_bytes": 1, "sha256": "0" * 64}}
@@ -116,101 +60,10 @@ def test_an_act_of_the_lab_needs_a_fresh_sign_in(sqlite_world: World) -> None:
     assert stale == {"/audit/verifications"}  # looks at everything, and changes nothing
 
 
-@pytest.fixture
-def theirs(sqlite_world: World) -> dict[str, Any]:
-    """The cleared partner's things."""
-    return theirs_of(sqlite_world)
-
-
-def theirs_of(world: World) -> dict[str, Any]:
-    """One of everything that belongs to the cleared partner, by the name that addresses give it."""
-    owner = world.person("cleared")
-    issued = issuing.issue(world.use, world.caller("cleared"), world.order())
-    people.add(world.use, owner, "aurora-institute", "member@aurora-institute.example", "A Member", Role.MEMBER)
-    made = tokens.create(world.use, owner, "a token", [Scope.STAGES_READ], timedelta(days=1))
-    at = world.use.clock()
-    asked = access_requests.create(
-        world.use, owner, "mini-gpt", "partner", purpose="A study.", wanted_until=at + timedelta(days=30)
-    )
-    found, proposed = report(world), quota_waits(world, "cedar-systems")["proposal_id"]
-    invited = invitations.invite(world.use, owner, "aurora-institute", "new@aurora-institute.example", Role.MEMBER)
-    trust_nobody(world)
-    trusted = trusting(world, NEVER_ASKED)
-    link_once(world, "cleared", "1")
-    world.visit("cleared")  # a session of theirs
-    world.seal()
-    with world.use.database.transaction() as session:
-        session.add(
-            Passkey(
-                person_id=owner.person_id, credential_id=b"1", public_key=b"2", sign_count=0, name="Key", added_at=at
-            )
-        )
-        suspicion = Suspicion(
-            AlarmKind.FOREIGN_ADDRESS, ("a",), "From elsewhere.", 0, "k", "192.0.2.1", download_id=issued.id,
-            organization_id=owner.organization_id, organization=owner.organization,
-        )  # fmt: skip
-        alarms.raise_new(session, [suspicion], at)
-    with world.use.database.reading() as session:
-        member = people.visible(session, owner, Slice(9)).items[-1]
-        mine = clearances.visible(session, owner, Slice(1)).items[0]
-        return {
-            "download_id": issued.id,
-            "public_id": made.token.public_id,
-            "request_id": asked.id,
-            "finding_id": found,
-            "attachment_id": attached(world, found).id,
-            "invitation_id": invited.id,
-            "person_id": member.id,
-            "proposal_id": proposed,
-            "clearance_id": mine.id,
-            "decision_id": 1,
-            "user_code": device_logins.begin(world.use, STRANGER, "a program", {Scope.STAGES_READ}).user_code,
-            "to": "public",
-            "signature_id": session.scalar(select(Signature.id)),
-            "upload_id": 1,
-            "trust_record_id": trusted,
-            "alarm_id": session.scalar(select(Alarm.id)),
-            "passkey_id": session.scalar(select(Passkey.id)),
-            "identity_id": session.scalar(select(LinkedIdentity.id)),
-            "provider": "lab",
-            "session_id": session.scalar(select(SignIn.id).where(SignIn.person_id == owner.person_id)),
-            "entry_id": world.entries("download")[-1].id,
-            "place": world.entries("download")[-1].leaf_index,
-            "checkpoint_id": issued.entry and world.records("download")[-1]["checkpoint"],
-            "checkpoint": "main",
-            "revision": "main",
-            "reference": "main",
-            "digest": f"sha256:{issued.files[0].sha256}",
-            "path": "vocab.bpe",
-            "folder": "encoder",
-            "name": "model-sharing",
-            "number": 1,
-            "slug": "aurora-institute",
-            "model": "gpt-2",
-            "stage": "774M",
-            "log_name": session.scalar(select(Log.name)),
-        }
-
-
-def at_the_door(world: World, name: str) -> Visit:
-    email, own = f"{name}@cedar-systems.example", "their own password"
-    if name == "member":
-        people.add(world.use, world.person("uncleared"), "cedar-systems", email, "C Member", Role.MEMBER, own)
-        return visit(world.client.application, world.use, email)
-    if name == "pending":
-        granting.add(world.use, world.admin, "example-lab", email, "P Waiting", Role.ADMIN, own)
-        return visit(world.client.application, world.use, email)
-    return world.visit(None if name == "nobody" else name)
-
-
-def acts(world: World) -> int:
-    return len([entry for entry in world.entries() if entry.kind not in {"seal", "heartbeat"}])
-
-
 @pytest.mark.parametrize("name", VISITORS)
-def test_a_page_is_denied_to_whoever_may_not_have_it(sqlite_world: World, theirs: dict[str, Any], name: str) -> None:
+def test_a_page_is_denied_to_whoever_may_not_have_it(their_world: World, theirs: dict[str, Any], name: str) -> None:
     """To a role without the permission, and to a partner whose things the address does not name; nothing happens."""
-    world, role = sqlite_world, VISITORS[name]
+    world, role = their_world, VISITORS[name]
     here = at_the_door(world, name)
     csrf, before, partner = here.csrf_token, acts(world), role in {Role.OWNER, Role.MEMBER}
     asked = 0
@@ -240,10 +93,10 @@ def test_a_page_is_denied_to_whoever_may_not_have_it(sqlite_world: World, theirs
 
 @pytest.mark.parametrize("role", [Role.OWNER, Role.ADMIN])
 def test_who_has_not_made_an_account_their_own_has_only_the_account(
-    sqlite_world: World, theirs: dict[str, Any], role: Role
+    their_world: World, theirs: dict[str, Any], role: Role
 ) -> None:
     """Whatever their role: each page leads to it, each form is refused, and nothing happens."""
-    world, email = sqlite_world, "new@aurora-institute.example"
+    world, email = their_world, "new@aurora-institute.example"
     lab = role is Role.ADMIN
     granting.add(world.use, world.admin, "example-lab" if lab else "aurora-institute", email, "New", role)
     if lab:
@@ -263,19 +116,19 @@ def test_who_has_not_made_an_account_their_own_has_only_the_account(
 
 
 @pytest.mark.parametrize("name", ["uncleared", "unsigned", "cleared", "expired"])
-def test_the_api_denies_what_is_not_the_caller_s(sqlite_world: World, theirs: dict[str, Any], name: str) -> None:
+def test_the_api_denies_what_is_not_the_caller_s(their_world: World, theirs: dict[str, Any], name: str) -> None:
     """With a token of another organization, foreign ids are not there; with one that has expired, nothing is."""
-    before = acts(sqlite_world)
+    before = acts(their_world)
     asked = 0
     for row in API:
         if row.permission is None or (name == "cleared") or (name != "expired" and row.foreign not in {"403", "404"}):
             continue
         asked += 1
         body: dict[str, Any] | None = BODIES.get(row.rule, {}) if row.method == "POST" else None
-        answer = sqlite_world.ask(row.method, row.address(theirs), name, json=body)
+        answer = their_world.ask(row.method, row.address(theirs), name, json=body)
         assert answer.status_code == 401 if name == "expired" else answer.status_code in DENIED, row
     assert (asked > 3) == (name != "cleared")
-    assert acts(sqlite_world) == before
+    assert acts(their_world) == before
 
 
 @pytest.mark.parametrize("name", ["uncleared", "unsigned", "cleared"])

@@ -4,7 +4,7 @@ import copy
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -43,7 +43,7 @@ from server.storage.signing import StoredObject, UrlSigner
 from server.storage.signing_s3 import S3Signer
 from server.web import app as web
 from tests.postgres import PostgreSQL
-from tests.templates import POSTGRESQL_NAME, Template, check_entries
+from tests.templates import Template, check_entries
 from tests.visits import Visit, visit
 
 DATABASES = ("sqlite", "postgresql")
@@ -346,8 +346,33 @@ def sqlite_world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Wor
     yield from copied_world(request, tmp_path, "sqlite")
 
 
-def copied_world(request: pytest.FixtureRequest, folder: Path, kind: str) -> Iterator[World]:
-    template: Template = request.getfixturevalue(f"{kind}_template")
+def cases(
+    names: str | Sequence[str], table: Iterable[Any], *, ids: Iterable[str] | None = None
+) -> pytest.MarkDecorator:
+    """Each case of a table on SQLite, and the first on PostgreSQL too: cases differ by a rule, not by their SQL.
+
+    The test, or what it takes, takes `world`.
+    """
+    rows = [(case,) if isinstance(names, str) else tuple(case) for case in table]
+    called = ["-".join(map(_called, row)) for row in rows] if ids is None else list(ids)
+    return pytest.mark.parametrize(
+        ("world", names) if isinstance(names, str) else ("world", *names),
+        [*(("sqlite", *row) for row in rows), ("postgresql", *rows[0])],
+        indirect=["world"],
+        ids=[*(f"sqlite-{one}" for one in called), f"postgresql-{called[0]}"],
+    )
+
+
+def _called(value: Any) -> str:
+    name = getattr(value, "__name__", None)
+    return name or str(value).encode("unicode_escape").decode("ascii")
+
+
+def copied_world(
+    request: pytest.FixtureRequest, folder: Path, kind: str, template: Template | None = None
+) -> Iterator[World]:
+    """A copy of the template, of the worked example unless another is given, and what must hold of it at the end."""
+    template = template or request.getfixturevalue(f"{kind}_template")
     if kind == "sqlite":
         (folder / "instance").mkdir()
         path = folder / "instance" / "weightgate.sqlite3"
@@ -356,7 +381,7 @@ def copied_world(request: pytest.FixtureRequest, folder: Path, kind: str) -> Ite
     else:
         postgres: PostgreSQL = request.getfixturevalue("postgres")
         name = f"world_{uuid.uuid4().hex}"
-        url = postgres.create(name, POSTGRESQL_NAME)
+        url = postgres.create(name, template.settings.database_url.rpartition("/")[2])
     world = World(template, folder / "instance", url)
     world.verifies_always = not ABOUT_THE_LOG.isdisjoint(request.path.parts)
     try:

@@ -1,6 +1,5 @@
 """The demo, as a newcomer meets it: one command, real parts, and an end that leaves nothing running."""
 
-import hashlib
 import json
 import os
 import signal
@@ -21,6 +20,7 @@ import requests
 from server.cli import processes
 from server.storage.embedded import free_port
 from tests import parts
+from tests.aria2 import digests
 from tests.cli.operator import Operator
 from tests.cli.started import Started, answers
 
@@ -131,8 +131,8 @@ def test_the_printed_command_fetches_the_very_files(demo: Demo, tmp_path: Path) 
     printed = demo.started.out.partition("into ./gpt-2/774M:\n\n")[2].partition("\n\n")[0]
     subprocess.run(["/bin/bash", "-c", f"set -o pipefail; {printed}"], cwd=tmp_path, check=True, capture_output=True)
     source = Path(demo.description["sources"]["gpt-2/774M"])
-    assert hashes(tmp_path / "gpt-2" / "774M") == hashes(source)
-    assert len(hashes(source)) == 7
+    assert digests(tmp_path / "gpt-2" / "774M") == digests(source)
+    assert len(digests(source)) == 7
 
 
 def test_the_printed_command_of_the_hugging_face_client_works(demo: Demo, tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_the_printed_command_of_the_hugging_face_client_works(demo: Demo, tmp_pa
     environment = {"PATH": path, "HOME": str(tmp_path)}
     subprocess.run(["/bin/bash", "-c", printed], cwd=tmp_path, check=True, capture_output=True, env=environment)
     (snapshot,) = (tmp_path / "hf-home" / "hub" / "models--gpt-2--774M" / "snapshots").iterdir()
-    assert hashes(snapshot) == hashes(Path(demo.description["sources"]["gpt-2/774M"]))
+    assert digests(snapshot) == digests(Path(demo.description["sources"]["gpt-2/774M"]))
 
 
 def test_what_was_fetched_is_known_within_seconds(demo: Demo) -> None:
@@ -240,7 +240,7 @@ def test_sources_are_exactly_main(demo: Demo) -> None:
     """For every stage, the files in `sources` are those of its `main`, by path and hash."""
     for stage, folder in demo.description["sources"].items():
         files = demo.get(f"/stages/{stage}/checkpoints/main", "publisher").json()["files"]
-        assert {file["path"]: file["sha256"] for file in files} == hashes(Path(folder))
+        assert {file["path"]: file["sha256"] for file in files} == digests(Path(folder))
     assert set(demo.description["stages"].values()) <= set(demo.description["sources"])
 
 
@@ -382,8 +382,3 @@ def test_a_folder_with_anything_else_in_it_is_refused(newcomer: Operator) -> Non
 def test_an_instance_that_is_no_demo_is_refused(operator: Operator) -> None:
     """The example's people and tokens do not come into an instance that somebody made for work."""
     assert "is not a demo" in operator("demo", code=1).line
-
-
-def hashes(folder: Path) -> dict[str, str]:
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

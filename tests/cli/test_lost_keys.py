@@ -5,6 +5,8 @@ import shlex
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from server.settings import Settings
 from server.storage import keys
 from tests.cli.operator import Operator
@@ -30,27 +32,22 @@ def test_every_key_has_its_row() -> None:
     assert lost("secret")
 
 
-def test_a_lost_key_of_receipts_is_replaced_by_a_rotation(operator: Operator, sqlite_world: World) -> None:
-    """Until then nothing is issued; afterwards it is, under new keys, and the log verifies."""
+@pytest.mark.parametrize(
+    ("name", "advice", "how"),
+    [("receipt", "rotate the keys of the log", ()), ("log", "abandon the log", ("--abandon",))],
+)
+def test_a_lost_key_is_replaced_by_a_rotation(
+    operator: Operator, sqlite_world: World, name: str, advice: str, how: tuple[str, ...]
+) -> None:
+    """Under new keys the log verifies. Without its own it cannot be closed: the next begins with the last good head."""
     world = sqlite_world
     give_own_keys(world)
-    assert "rotate the keys of the log" in lost("receipt.key.pem")
-    world.use.settings.receipt_key_file.unlink()
-    permit(operator, "The key of receipts was lost.")
+    assert advice in lost(f"{name}.key.pem")
+    key_file: Path = getattr(world.use.settings, f"{name}_key_file")
+    key_file.unlink()
+    permit(operator, "A key was lost.", *how)
     operator("keys", "rotate", by="admin")
-    assert world.use.settings.receipt_key_file.exists()
-    operator("log", "verify", "--tables")
-
-
-def test_without_the_logs_key_the_log_is_abandoned(operator: Operator, sqlite_world: World) -> None:
-    """It cannot be closed in order; the next one begins with the last good head."""
-    world = sqlite_world
-    give_own_keys(world)
-    assert "abandon the log" in lost("log.key.pem")
-    world.use.settings.log_key_file.unlink()
-    permit(operator, "The key of the log was lost.", "--abandon")
-    operator("keys", "rotate", by="admin")
-    assert world.use.settings.log_key_file.exists()
+    assert key_file.exists()
     operator("log", "verify", "--tables")
 
 

@@ -31,7 +31,7 @@ from tests.cluster.test_faults import until_issued
 from tests.cluster.test_requests import talkative
 from tests.faults.test_hub_requests import HUB, MAY, PUBLIC, RESOLVING, STAGES, Requests
 from tests.faults.test_s3_requests import damaged
-from tests.test_matrix import API, PAGES, ROWS
+from tests.matrix import API, PAGES, ROWS
 
 __all__ = ["talkative"]
 SEED, COUNT = 1412, 10_000

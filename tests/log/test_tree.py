@@ -1,7 +1,6 @@
 """RFC 6962 trees: the known answers, every proof of every small tree, and nothing but the right proof."""
 
 import json
-from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,50 +11,16 @@ from hypothesis import strategies as st
 
 from server.log import tiles, tree
 from server.log.tree import NotProven
+from tests.log.small_trees import BIGGEST, LEAVES, READ, ROOTS, plain_hashes, plain_root, spoiled
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "tree.json").read_text(encoding="utf-8"))
 RFC6962 = VECTORS["rfc6962"]
-BIGGEST = 70  # of the sizes of which every proof is tried
-LEAVES = [sha256(b"leaf %d" % number).digest() for number in range(BIGGEST + 1)]
 RANDOM_TREES, POOL = 10_000, 1000
 RANDOM_LEAVES = [sha256(b"random %d" % number).digest() for number in range(POOL + 5 * 90)]
 
 
-def plain_root(leaves: Sequence[bytes]) -> bytes:
-    """The definition, RFC 6962 section 2.1, word for word, over leaf hashes."""
-    if not leaves:
-        return sha256(b"").digest()
-    if len(leaves) == 1:
-        return leaves[0]
-    split = 1
-    while split * 2 < len(leaves):
-        split *= 2
-    return sha256(b"\x01" + plain_root(leaves[:split]) + plain_root(leaves[split:])).digest()
-
-
-def plain_hashes(leaves: Sequence[bytes]) -> tree.Hashes:
-    return lambda level, index: plain_root(leaves[index << level : (index + 1) << level])
-
-
-ROOTS = [plain_root(LEAVES[:size]) for size in range(BIGGEST + 2)]
-READ = plain_hashes(LEAVES)
-
-
 def from_hex(values: list[str]) -> list[bytes]:
     return [bytes.fromhex(value) for value in values]
-
-
-def spoiled(proof: list[bytes]) -> Iterator[list[bytes]]:
-    """Give the proof with each hash changed, left out or doubled, with one more at either end, and turned around."""
-    for at, part in enumerate(proof):
-        yield [*proof[:at], bytes([part[0] ^ 1]) + part[1:], *proof[at + 1 :]]
-        yield [*proof[:at], part[:-1], *proof[at + 1 :]]
-        yield [*proof[:at], *proof[at + 1 :]]
-        yield [*proof[:at], part, *proof[at:]]
-    yield [*proof, LEAVES[0]]
-    yield [LEAVES[0], *proof]
-    if len(proof) > 1:
-        yield proof[::-1]
 
 
 def test_the_rfc_leaves_have_the_known_roots() -> None:
@@ -184,25 +149,32 @@ def test_what_is_not_a_hash_is_never_appended(length: int) -> None:
     assert (compact.size, compact.root()) == (3, ROOTS[3])
 
 
-@settings(max_examples=RANDOM_TREES, deadline=None, database=None)
-@given(
-    steps=st.lists(st.integers(0, 90), min_size=1, max_size=5),
-    first=st.integers(0, POOL),
-    place=st.integers(0, POOL),
+@pytest.mark.parametrize(
+    "trees", [RANDOM_TREES // 10, pytest.param(RANDOM_TREES, marks=pytest.mark.fault)], ids="{} trees".format
 )
-def test_random_trees_agree_with_the_definition(steps: list[int], first: int, place: int) -> None:
+def test_random_trees_agree_with_the_definition(trees: int) -> None:
     """Grown in any batches, as tiles and as a range, a tree has the defined root, and its proofs hold."""
-    leaves = RANDOM_LEAVES[first : first + sum(steps)]
-    stored: dict[tiles.Position, bytes] = {}
-    compact, size = tree.CompactRange(), 0
-    for step in steps:
-        batch = leaves[size : size + step]
-        stored |= tiles.append({at: stored[at] for at in tiles.edge_tiles(size)}, size, batch)
-        compact.extend(batch)
-        size += step
-    root = plain_root(leaves)
-    assert compact.root() == tiles.root_from_edge(size, stored) == root
-    read = tiles.hashes(lambda level, index: stored[level, index])
-    if size:
-        place %= size
-        tree.verify_inclusion(leaves[place], place, size, tree.inclusion_proof(place, size, read), root)
+
+    @settings(max_examples=trees, deadline=None, database=None)
+    @given(
+        steps=st.lists(st.integers(0, 90), min_size=1, max_size=5),
+        first=st.integers(0, POOL),
+        place=st.integers(0, POOL),
+    )
+    def agree(steps: list[int], first: int, place: int) -> None:
+        leaves = RANDOM_LEAVES[first : first + sum(steps)]
+        stored: dict[tiles.Position, bytes] = {}
+        compact, size = tree.CompactRange(), 0
+        for step in steps:
+            batch = leaves[size : size + step]
+            stored |= tiles.append({at: stored[at] for at in tiles.edge_tiles(size)}, size, batch)
+            compact.extend(batch)
+            size += step
+        root = plain_root(leaves)
+        assert compact.root() == tiles.root_from_edge(size, stored) == root
+        read = tiles.hashes(lambda level, index: stored[level, index])
+        if size:
+            place %= size
+            tree.verify_inclusion(leaves[place], place, size, tree.inclusion_proof(place, size, read), root)
+
+    agree()

@@ -17,9 +17,8 @@ from server.storage.access_log_sources import Source, expand, reads
 from server.storage.access_logs import Read, Tally
 from server.storage.embedded import READINESS_BUCKET, REGION, EmbeddedStore
 from server.storage.objects import S3Objects
-from server.storage.signing import StoredObject
-from server.storage.signing_s3 import S3Signer
 from tests.access_log_lines import Wanted, embedded_line
+from tests.stores import signed_url
 
 ID = "01991e0a-0000-7000-8000-0123456789ab"
 WANTED = Wanted(datetime(2026, 11, 1, 0, 1, 57, 250_000, tzinfo=UTC), "checkpoints/a", ID, request_id="5e" * 16)
@@ -40,11 +39,7 @@ def published(store: EmbeddedStore, size_bytes: int = 1000) -> str:
 
 
 def target(store: EmbeddedStore, key: str, download_id: str) -> str:
-    signer = S3Signer(
-        endpoint_url=store.endpoint_url, region=REGION, bucket="weights", addressing="path",
-        credentials=keys.read_s3_credentials(store.signer_key_file), clock=lambda: datetime.now(UTC),
-    )  # fmt: skip
-    url = signer.sign([StoredObject(key)], download_id=download_id, lifetime_seconds=60)[0]
+    url = signed_url(store, key, download_id=download_id)
     return url.removeprefix(store.endpoint_url)
 
 

@@ -1,13 +1,15 @@
 """Reading access logs: the kind is told by the content, broken lines are counted, and nothing secret is quoted."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server.storage import access_log_minio, access_log_radosgw
 from server.storage.access_log_sources import FORMATS
-from server.storage.access_logs import EXAMPLES_AT_MOST, LogReader, Tally, decoded, redacted, signed_id
+from server.storage.access_logs import EXAMPLES_AT_MOST, Format, LogReader, Tally, decoded, redacted, signed_id
 from tests.access_log_lines import (
     CLOUDFRONT_HEAD,
     SIGNED,
@@ -40,6 +42,38 @@ def test_the_content_tells_the_kind(kind: str) -> None:
     assert (found.object_key, found.download_id, found.bytes_sent) == ("checkpoints/a", ID, 1000)
     assert (tally.lines, tally.unreadable) == (len(lines) - 2, 2)
     assert tally.about_nothing == len(LOGS[kind]) - 1
+
+
+JSON: dict[str, tuple[Callable[[Wanted], str], Callable[[bytes], object], Format]] = {
+    "Ceph": (radosgw_line, access_log_radosgw.of, access_log_radosgw.RadosgwFormat()),
+    "MinIO": (minio_line, access_log_minio.of, access_log_minio.MinioFormat()),
+}
+
+
+@pytest.mark.parametrize("kind", JSON)
+def test_a_line_in_json_tells_the_request(kind: str) -> None:
+    """When, from where, what, how much, signed by which key, for which download; and MinIO's, which range."""
+    line, _, written = JSON[kind]
+    at = datetime(2026, 11, 1, 0, 1, 57, 250_000, tzinfo=UTC)
+    wanted = Wanted(at, "checkpoints/a b", ID, by="READER")
+    read = written.read(line(wanted).encode())
+    assert read is not None
+    assert (read.at_ms, read.method, read.status, read.bytes_sent) == (1793491317250, "GET", 206, 1000)
+    assert (read.object_key, read.address, read.download_id) == ("checkpoints/a b", "192.0.2.3", ID)
+    assert (read.by, read.bucket) == ("READER", "weights")
+    if kind == "MinIO":
+        assert read.range == "bytes=0-999"
+    else:
+        assert read.request_key == wanted.request_id.encode()
+
+
+@pytest.mark.parametrize("kind", JSON)
+def test_another_log_in_json_is_not_taken_for_it(kind: str) -> None:
+    """What the content tells is tried on each line until one of them fits."""
+    _, of, _ = JSON[kind]
+    lines = {name: line(WANTED).encode() for name, (line, _, _) in JSON.items()}
+    assert of(lines.pop(kind)) is not None
+    assert [of(line) for line in (*lines.values(), b"nonsense", b"[]", b"7")] == [None] * 4
 
 
 @given(

@@ -3,7 +3,6 @@
 import json
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,8 +11,7 @@ from server.storage import keys, probes
 from server.storage.bucket_policy import SID, BucketPolicy
 from server.storage.embedded import REGION, EmbeddedStore
 from server.storage.object_errors import ObjectStoreRefused
-from server.storage.signing import StoredObject
-from server.storage.signing_s3 import S3Signer
+from tests.stores import signed_url
 
 READABLE = {
     "Sid": "TheirsToRead", "Effect": "Allow", "Principal": "*", "Action": "s3:GetObject",
@@ -43,14 +41,6 @@ def place() -> str:
     return f"checkpoints/policy-{uuid.uuid4().hex}/"
 
 
-def signed(store: EmbeddedStore, key: str) -> str:
-    signer = S3Signer(
-        endpoint_url=store.endpoint_url, region=REGION, bucket="weights", addressing="path",
-        credentials=keys.read_s3_credentials(store.signer_key_file), clock=lambda: datetime.now(UTC),
-    )  # fmt: skip
-    return signer.sign([StoredObject(key)], download_id="test", lifetime_seconds=60)[0]
-
-
 def test_signed_urls_of_a_prefix_die_and_live_again(
     embedded_store: EmbeddedStore, policy: BucketPolicy, place: str
 ) -> None:
@@ -58,7 +48,7 @@ def test_signed_urls_of_a_prefix_die_and_live_again(
     mine, neighbour = f"{place}774M/a", f"{place}774M-chat/a"
     for key in (mine, neighbour):
         policy.put_bytes(key, b"weights")
-    urls = [signed(embedded_store, key) for key in (mine, neighbour)]
+    urls = [signed_url(embedded_store, key) for key in (mine, neighbour)]
     assert [probes.status_of(url) for url in urls] == [200, 200]
     assert policy.deny_signed([f"{place}774M/"])
     assert [probes.status_of(url) for url in urls] == [403, 200]

@@ -12,7 +12,7 @@ import sys
 import textwrap
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,7 +30,7 @@ from server.storage.keys import S3Credentials
 from server.storage.objects import S3Objects
 from server.storage.signing import StoredObject
 from server.storage.signing_s3 import S3Signer
-from tests.stores import process_ids
+from tests.stores import process_ids, signed_url
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -106,19 +106,6 @@ def public_port(store: EmbeddedStore) -> int:
 def fetch(store: EmbeddedStore, url: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
     target = url.removeprefix(store.endpoint_url)
     return ask(public_port(store), "GET", target, headers=headers)
-
-
-def signed_url(store: EmbeddedStore, key: str, age_seconds: int = 0) -> str:
-    signer = S3Signer(
-        endpoint_url=store.endpoint_url,
-        region=REGION,
-        bucket="weights",
-        addressing="path",
-        credentials=keys.read_s3_credentials(store.signer_key_file),
-        clock=now,
-    )
-    made_at = now() - timedelta(seconds=age_seconds)
-    return signer.sign([StoredObject(key)], download_id="dl_0123456789", lifetime_seconds=60, moment=made_at)[0]
 
 
 # What the identities may do.

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,7 @@ from server.storage.embedded import REGION, EmbeddedStore, free_port
 from server.storage.keys import S3Credentials
 from server.storage.object_errors import ObjectStoreUnavailable
 from server.storage.objects import S3Objects
-from server.storage.signing import StoredObject
-from server.storage.signing_s3 import S3Signer
+from tests.stores import signed_url
 
 KEY = "checkpoints/a/b/c"
 
@@ -33,16 +31,8 @@ def publisher(store: EmbeddedStore) -> S3Objects:
     )  # fmt: skip
 
 
-def signed(store: EmbeddedStore, credentials: S3Credentials) -> str:
-    signer = S3Signer(
-        endpoint_url=store.endpoint_url, region=REGION, bucket="weights", addressing="path",
-        credentials=credentials, clock=lambda: datetime.now(UTC),
-    )  # fmt: skip
-    return signer.sign([StoredObject(KEY)], download_id="test", lifetime_seconds=60)[0]
-
-
 def status(store: EmbeddedStore, credentials: S3Credentials) -> int:
-    return probes.status_of(signed(store, credentials))
+    return probes.status_of(signed_url(store, KEY, credentials))
 
 
 def test_the_old_key_dies_and_the_new_one_works(store: EmbeddedStore, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 from server.storage import mail
 from server.storage.embedded import free_port
 from server.storage.mail import MailRefused, MailServer, MailServerUnavailable, MailUnsendable, Message
-from tests.mail_host import FINE, PASSWORD, MailHost, mail_host, write_certificate
+from tests.certificates import write_self_signed
+from tests.mail_host import FINE, PASSWORD, MailHost, mail_host
 
 SENDER = "weights@lab.example.org"
 AT = datetime(2026, 5, 1, 12, 0, 0, tzinfo=UTC)
@@ -24,7 +25,7 @@ HEADERS = {
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_certificate(tmp_path_factory.mktemp("certificate") / "localhost.pem")
+    return write_self_signed(tmp_path_factory.mktemp("certificate") / "localhost.pem", "localhost")
 
 
 @pytest.fixture

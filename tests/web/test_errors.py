@@ -226,11 +226,11 @@ def test_codes_are_told_apart() -> None:
         ("POST", "/downloads?stage=gpt-2/774M", 400, "invalid_request"),
     ],
 )
-def test_a_bad_address_gets_its_problem(sqlite_world: World, method: str, path: str, status: int, code: str) -> None:
+def test_a_bad_address_gets_its_problem(shared_world: World, method: str, path: str, status: int, code: str) -> None:
     """Whatever is asked for, the answer is a 4xx problem, and nothing is issued."""
     body: dict[str, str] | None = {} if method == "POST" else None
-    require_problem(sqlite_world.api(method, path, json=body), status, code)
-    assert sqlite_world.entries("download") == []
+    require_problem(shared_world.api(method, path, json=body), status, code)
+    assert shared_world.entries("download") == []
 
 
 @pytest.mark.parametrize(

@@ -79,11 +79,11 @@ def test_public_stages_can_need_sign_in(sqlite_world: World, method_path: tuple[
     ["Bearer \ufeff{}", "\ufeffBearer {}", 'Bearer "{}"', "Bearer '{}'", '"Bearer {}"', "Bearer Bearer {}",
      "Bearer {},", "Token {}", "{}", "Bearer {} {}", "Bearer token={}"],
 )  # fmt: skip
-def test_what_holds_more_than_a_token_is_told_so(sqlite_world: World, header: str) -> None:
+def test_what_holds_more_than_a_token_is_told_so(shared_world: World, header: str) -> None:
     """What an editor or a script adds is named, since the token itself would work; nothing of it is sent back."""
-    token = sqlite_world.example.tokens["cleared"]
+    token = shared_world.example.tokens["cleared"]
     sent = header.format(token, token).encode().decode("latin-1")
-    answer = sqlite_world.api("GET", "/me", None, headers={"Authorization": sent})
+    answer = shared_world.api("GET", "/me", None, headers={"Authorization": sent})
     problem = require_problem(answer, 401, "invalid_credentials")
     assert problem["detail"] == "The Authorization header contains more than a token."
     assert "no quotes" in problem["next_step"]
@@ -91,10 +91,10 @@ def test_what_holds_more_than_a_token_is_told_so(sqlite_world: World, header: st
 
 
 @pytest.mark.parametrize("header", ["Bearer {}", "bearer {} ", "BEARER  {}"])
-def test_spaces_around_a_token_are_none_of_it(sqlite_world: World, header: str) -> None:
+def test_spaces_around_a_token_are_none_of_it(shared_world: World, header: str) -> None:
     """Nor does the scheme's spelling matter."""
-    sent = header.format(sqlite_world.example.tokens["cleared"])
-    assert sqlite_world.api("GET", "/me", None, headers={"Authorization": sent}).status_code == 200
+    sent = header.format(shared_world.example.tokens["cleared"])
+    assert shared_world.api("GET", "/me", None, headers={"Authorization": sent}).status_code == 200
 
 
 def _changed(token: str) -> str:
@@ -132,19 +132,19 @@ HEADERS: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("header", HEADERS)
-def test_credentials_that_are_none_are_refused(sqlite_world: World, header: str) -> None:
+def test_credentials_that_are_none_are_refused(shared_world: World, header: str) -> None:
     """A header that is not exactly one good token is an error, even where a stranger would be let in."""
-    text = HEADERS[header](sqlite_world.example.tokens["cleared"])
-    answer = sqlite_world.api("POST", "/downloads", None, json={"stage": "gpt-2/124M"}, headers={"Authorization": text})
+    text = HEADERS[header](shared_world.example.tokens["cleared"])
+    answer = shared_world.api("POST", "/downloads", None, json={"stage": "gpt-2/124M"}, headers={"Authorization": text})
     require_problem(answer, 401, "invalid_credentials")
-    assert sqlite_world.entries("download") == []
-    assert sqlite_world.signed_urls == []
+    assert shared_world.entries("download") == []
+    assert shared_world.signed_urls == []
 
 
-def test_a_scheme_has_no_case(sqlite_world: World) -> None:
+def test_a_scheme_has_no_case(shared_world: World) -> None:
     """`bearer` is `Bearer` (RFC 9110, section 11.1)."""
-    token = sqlite_world.example.tokens["cleared"]
-    assert sqlite_world.api("GET", "/me", None, headers={"Authorization": f"bearer  {token} "}).status_code == 200
+    token = shared_world.example.tokens["cleared"]
+    assert shared_world.api("GET", "/me", None, headers={"Authorization": f"bearer  {token} "}).status_code == 200
 
 
 def test_a_cookie_is_nobody(sqlite_world: World) -> None:
@@ -171,12 +171,12 @@ PLACES = {
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("token", ["cleared", None])
-def test_a_token_in_the_address_is_refused(sqlite_world: World, place: str, token: str | None) -> None:
+def test_a_token_in_the_address_is_refused(shared_world: World, place: str, token: str | None) -> None:
     """Addresses are kept by every machine on the way: with or without the header too, and it is not repeated."""
-    path = PLACES[place].format(token=sqlite_world.example.tokens["cleared"])
-    answer = sqlite_world.api("GET", path, token)
+    path = PLACES[place].format(token=shared_world.example.tokens["cleared"])
+    answer = shared_world.api("GET", path, token)
     assert "Revoke this one" in require_problem(answer, 400, "invalid_request")["next_step"]
-    assert all(FORM.search(refusal.asked + refusal.detail) is None for refusal in sqlite_world.refusals())
+    assert all(FORM.search(refusal.asked + refusal.detail) is None for refusal in shared_world.refusals())
 
 
 def test_a_token_in_the_user_agent_does_not_reach_the_log(sqlite_world: World) -> None:

@@ -15,6 +15,7 @@ from server.log.proofs import verify as verify_proof
 from server.log.receipts import verify as verify_receipt
 from tests import own_keys, tampering
 from tests.log import plain_tree
+from tests.long_logs import append_many
 from tests.own_keys import give_own_keys
 from tests.web.problems import require_problem
 from tests.world import World
@@ -26,15 +27,9 @@ NEVER = "no-store"
 @pytest.fixture
 def long_log(sqlite_world: World) -> World:
     """A world whose log has 515 entries, all sealed: three tiles, and a level above them."""
-    append(sqlite_world, 515 - len(sqlite_world.entries()))
+    append_many(sqlite_world, 515 - len(sqlite_world.entries()))
     sqlite_world.seal()
     return sqlite_world
-
-
-def append(world: World, count: int) -> None:
-    with world.use.database.transaction() as session:
-        for number in range(count):
-            entries.append(session, kind="test", at=world.clock(), record={"number": number})
 
 
 def commitments(world: World) -> list[bytes]:
@@ -167,11 +162,11 @@ def test_past_logs_stay_under_their_names(world: World) -> None:
     assert get(world, "tile/entries/000.p/1").data == b"\x00\x20" + new[0]
 
 
-def test_a_log_that_there_is_not_is_not_found(world: World) -> None:
+def test_a_log_that_there_is_not_is_not_found(sqlite_world: World) -> None:
     """Whatever is given for its name, on both databases."""
     for name in ("2025", "tile", "downloads", "%00", "20%2F26", "x" * 1000, "é", "2026%27--", ".", "%ED%A0%80"):
-        missing(world, f"{name}/checkpoint")
-        missing(world, f"{name}/tile/0/000.p/1")
+        missing(sqlite_world, f"{name}/checkpoint")
+        missing(sqlite_world, f"{name}/tile/0/000.p/1")
 
 
 # A partner's own download ---------------------------------------------------------------------------------------------

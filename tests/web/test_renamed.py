@@ -4,7 +4,7 @@ import pytest
 
 from server.domain.release import stages
 from server.domain.release.stages import StageState
-from tests.world import World
+from tests.world import World, cases
 
 SAYS = '299 - "gpt-2/762M is now called gpt-2/774M"'
 READ = ["", "/checkpoints", "/checkpoints/main", "/checkpoints/main/manifest", "/checkpoints/main/manifest/chunks"]
@@ -12,7 +12,7 @@ PAGES = ["", "/main", "/main/commands", "/main/manifest", "/main/manifest/chunks
 LAB = ["", "/edit", "/alias"]
 
 
-@pytest.mark.parametrize("path", READ)
+@cases("path", READ)
 def test_the_api_answers_for_an_alias_with_a_warning(world: World, path: str) -> None:
     """The same answer as under the name of today, which itself is answered without one."""
     by_alias, by_name = (world.api("GET", f"/stages/gpt-2/{name}{path}") for name in ("762M", "774M"))

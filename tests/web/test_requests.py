@@ -81,22 +81,22 @@ BAD_BODIES = {
 
 
 @pytest.mark.parametrize("body", BAD_BODIES)
-def test_a_bad_body_gets_its_problem(sqlite_world: World, body: str) -> None:
+def test_a_bad_body_gets_its_problem(shared_world: World, body: str) -> None:
     """Whatever is sent, the answer is a 4xx problem; nothing is logged as issued, and no URL exists."""
     content, status, code = BAD_BODIES[body]
-    answer = sqlite_world.api("POST", "/downloads", data=content, content_type="application/json")
+    answer = shared_world.api("POST", "/downloads", data=content, content_type="application/json")
     require_problem(answer, status, code)
-    assert sqlite_world.entries("download") == []
-    assert sqlite_world.signed_urls == []
+    assert shared_world.entries("download") == []
+    assert shared_world.signed_urls == []
 
 
 @pytest.mark.parametrize(
     ("body", "told"),
     [("70,000 keys", "An object in the body has more than 100 keys."), ("half a million numbers", "paths.0: Input ")],
 )
-def test_many_faults_are_told_as_one(sqlite_world: World, body: str, told: str) -> None:
+def test_many_faults_are_told_as_one(shared_world: World, body: str, told: str) -> None:
     """A megabyte of faults is not made into a sentence each: that would cost seconds and hundreds of megabytes."""
-    answer = sqlite_world.api("POST", "/downloads", data=BAD_BODIES[body][0], content_type="application/json")
+    answer = shared_world.api("POST", "/downloads", data=BAD_BODIES[body][0], content_type="application/json")
     assert answer.json["detail"].startswith(told)
     assert len(answer.json["detail"]) < 100
 
@@ -113,16 +113,16 @@ def test_no_character_in_a_body_breaks_the_database(world: World, body: bytes) -
 @pytest.mark.parametrize(
     "content_type", ["", "text/plain", "application/x-www-form-urlencoded", "application/json-patch+json", "x", "*/*"]
 )
-def test_only_json_is_read(sqlite_world: World, content_type: str) -> None:
+def test_only_json_is_read(shared_world: World, content_type: str) -> None:
     """A body is taken for JSON only when it says so: a form in a foreign page cannot."""
-    answer = sqlite_world.api("POST", "/downloads", data=b'{"stage": "gpt-2/774M"}', content_type=content_type)
+    answer = shared_world.api("POST", "/downloads", data=b'{"stage": "gpt-2/774M"}', content_type=content_type)
     require_problem(answer, 415, "unsupported_media_type")
-    assert sqlite_world.signed_urls == []
+    assert shared_world.signed_urls == []
 
 
-def test_a_body_of_unknown_length_is_cut_off(sqlite_world: World) -> None:
+def test_a_body_of_unknown_length_is_cut_off(shared_world: World) -> None:
     """A body sent in chunks, without a length, meets the same limit."""
-    answer = sqlite_world.api(
+    answer = shared_world.api(
         "POST", "/downloads", input_stream=io.BytesIO(b"[" * 1_500_000), content_type="application/json",
         environ_overrides={"wsgi.input_terminated": True},
     )  # fmt: skip

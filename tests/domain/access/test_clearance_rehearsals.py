@@ -13,7 +13,7 @@ from server.domain.identity import people
 from server.domain.paging import Slice
 from server.domain.permissions import Role
 from server.domain.release import agreements, holds
-from tests.world import World
+from tests.world import World, cases
 
 DAY = timedelta(days=1)
 SIGNED, UNSIGNED, NEW = "aurora-institute", "birch-university", "cedar-systems"
@@ -48,12 +48,10 @@ HAPPENED: dict[str, Callable[[World], object]] = {
 }
 
 
-@pytest.mark.parametrize("happened", HAPPENED.values(), ids=HAPPENED)
-def test_it_says_what_the_rule_answers_once_the_clearance_is_given(
-    world: World, happened: Callable[[World], object]
-) -> None:
+@cases("happened", HAPPENED)
+def test_it_says_what_the_rule_answers_once_the_clearance_is_given(world: World, happened: str) -> None:
     """For each tier, model and partner, whatever has happened; and of now what it answers now."""
-    happened(world)
+    HAPPENED[happened](world)
     for who, partner in (("cleared", SIGNED), ("unsigned", UNSIGNED), ("uncleared", NEW)):
         for model, tier in (("gpt-2", "registered"), ("gpt-2", "research"), ("mini-gpt", "partner")):
             told = rehearse(world, partner, tier, model)

@@ -13,7 +13,7 @@ from server.domain.mail.mails import Mail
 from server.domain.paging import Slice
 from server.domain.permissions import Role
 from server.domain.release import tiers
-from tests.world import World
+from tests.world import World, cases
 
 DAY = timedelta(days=1)
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -112,7 +112,7 @@ def test_a_clearance_that_makes_no_sense_is_refused(sqlite_world: World) -> None
     assert len(sqlite_world.entries()) == known
 
 
-@pytest.mark.parametrize("state", ["active", "revoked", "expired"])
+@cases("state", ["active", "revoked", "expired"])
 def test_only_a_proposed_clearance_is_approved(world: World, state: str) -> None:
     """What is approved, revoked or over is not put into force again."""
     made = propose(world)

@@ -13,7 +13,7 @@ from server.domain.access.clearances import Clearance
 from server.domain.mail.mails import Mail
 from server.domain.permissions import Role
 from server.domain.release import holds
-from tests.world import World
+from tests.world import World, cases
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 FAR = 400 * DAY  # beyond whatever the worked example's own clearances last
@@ -138,7 +138,7 @@ TOLD: dict[str, Change] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("change", SILENT.values(), ids=SILENT)
+@cases("change", SILENT.values(), ids=SILENT)
 def test_nobody_is_told_of_what_does_not_end_so(world: World, change: Change) -> None:
     """Revoked, followed by another one, or of an organization that cannot use it."""
     made = give(world, 20)
@@ -148,7 +148,7 @@ def test_nobody_is_told_of_what_does_not_end_so(world: World, change: Change) ->
     assert outbox(world) == []
 
 
-@pytest.mark.parametrize("change", TOLD.values(), ids=TOLD)
+@cases("change", TOLD.values(), ids=TOLD)
 def test_they_are_told_of_what_nothing_outlasts(world: World, change: Change) -> None:
     """What is only proposed, lower, of something else, or begins too late keeps no access."""
     made = give(world, 20)

@@ -28,7 +28,7 @@ from server.domain.release.findings import FindingKind, Severity
 from server.domain.release.stages import StageState
 from tests import tampering
 from tests.findings import AS_USUAL, report
-from tests.world import STRANGER, World
+from tests.world import STRANGER, World, cases
 
 DAY = timedelta(days=1)
 
@@ -67,7 +67,7 @@ STILL: dict[str, Callable[[World], object]] = {
 }
 
 
-@pytest.mark.parametrize("happened", STILL)
+@cases("happened", STILL)
 def test_what_was_once_open_can_still_be_reported_on(world: World, happened: str) -> None:
     """The files are with the partner: the lab wants to hear of them whatever it has closed since."""
     STILL[happened](world)
@@ -100,7 +100,7 @@ REFUSED: dict[str, tuple[type[Refused], str, str]] = {  # who reports on what, a
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
+@cases("case", REFUSED)
 def test_who_may_not_report_is_told_why(world: World, case: str) -> None:
     """Nothing is kept of it."""
     refusal, who, stage = REFUSED[case]

@@ -15,7 +15,7 @@ from server.domain.permissions import Role
 from server.domain.release import holds
 from tests.cli.operator import Operator
 from tests.visits import Visit
-from tests.world import STRANGER, World
+from tests.world import STRANGER, World, cases
 
 # Where the one next step leads.
 LEADS_TO = {
@@ -73,7 +73,7 @@ def require_shown(card: str, one: Step) -> None:
         assert buttons == []
 
 
-@pytest.mark.parametrize("name", ["cleared", "unsigned", "uncleared", "admin", None])
+@cases("name", ["cleared", "unsigned", "uncleared", "admin", None])
 def test_every_door_shows_the_same_value(
     world: World, name: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

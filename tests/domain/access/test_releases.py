@@ -13,7 +13,7 @@ from server.domain.release.findings import Severity
 from server.domain.release.plans import Window
 from server.domain.release.stages import StageState
 from tests import findings
-from tests.world import STRANGER, World
+from tests.world import STRANGER, World, cases
 
 
 def told(world: World, days_later: int = 0) -> dict[str, Release]:
@@ -64,7 +64,7 @@ def test_findings_are_counted_and_an_embargo_is_kept(world: World) -> None:
     assert told(world, days_later=8)["gpt-2/774M"].open_critical == 2
 
 
-@pytest.mark.parametrize(("on", "names"), [
+@cases(("on", "names"), [
     ("gpt-2/774M", {"gpt-2/774M"}),
     ("mini-gpt", {"mini-gpt/base", "mini-gpt/large"}),
     ("everything", {"gpt-2/124M", "gpt-2/355M", "gpt-2/774M", "gpt-2/1558M", "mini-gpt/base", "mini-gpt/large"}),

@@ -14,7 +14,7 @@ from server.domain.errors import AgreementOutdated, InvalidRequest
 from server.domain.mail.mails import Mail
 from server.domain.release import agreements, holds
 from server.domain.release.agreements import AgreementVersion
-from tests.world import World
+from tests.world import World, cases
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 NAME, STAGE = "model-sharing", "gpt-2/774M"
@@ -109,7 +109,7 @@ def test_neither_an_ended_signature_nor_one_of_two_versions_back_counts(world: W
     signatures.end(world.use, world.admin, again)
 
 
-@pytest.mark.parametrize(("name", "days"), [(NAME, -1), (NAME, 367), ("another", 1)])
+@cases(("name", "days"), [(NAME, -1), (NAME, 367), ("another", 1)])
 def test_a_time_is_a_number_of_days_for_those_who_signed(world: World, name: str, days: int) -> None:
     """At most a year, and none for a first version, which nobody can have signed before."""
     with pytest.raises(InvalidRequest):
@@ -164,7 +164,7 @@ def plant(world: World, signature: int, **more: Any) -> None:
     world.plant("download", record, AURORA)
 
 
-@pytest.mark.parametrize("which", ["older", "late", "ended"])
+@cases("which", ["older", "late", "ended"])
 def test_the_audit_names_a_download_on_a_signature_that_no_longer_counts(world: World, which: str) -> None:
     """One of two versions back, one after the time, and one that the lab ended."""
     old = current(world)

@@ -43,7 +43,7 @@ from server.domain.permissions import Role, Scope
 from server.domain.release import agreements, holds, stage_editing, stages
 from server.domain.release.stages import StageState
 from server.domain.resources import Resources
-from tests.world import STRANGER, World
+from tests.world import STRANGER, World, cases
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -490,7 +490,7 @@ def test_a_download_waits_for_the_act_that_came_first_and_is_refused(
     assert len(world.entries("download")) == 1
 
 
-@pytest.mark.parametrize("name", ["expired", "unsigned", "uncleared"])
+@cases("name", ["expired", "unsigned", "uncleared"])
 def test_the_demo_s_refused_callers_are_refused(world: World, name: str) -> None:
     """Who is expired, unsigned or uncleared gets its own code from real rows."""
     codes = {"expired": InvalidCredentials, "unsigned": AgreementUnsigned, "uncleared": NotCleared}
@@ -530,7 +530,7 @@ def clear(world: World, organization: str, model: str, tier: str) -> int:
     return made.id
 
 
-@pytest.mark.parametrize(("tier", "opens"), [("registered", False), ("research", False), ("partner", True)])
+@cases(("tier", "opens"), [("registered", False), ("research", False), ("partner", True)])
 def test_a_clearance_opens_its_own_tier_and_every_lower_one(world: World, tier: str, opens: bool) -> None:
     """mini-gpt/large takes the highest tier, mini-gpt/base the middle one."""
     clearances.revoke(world.use, world.admin, 2)
@@ -650,7 +650,7 @@ def test_a_partners_stage_is_known_to_partners_who_are_not_cleared(world: World)
         read(world, world.caller("uncleared"))
 
 
-@pytest.mark.parametrize("name", ["admin", "auditor", "publisher"])
+@cases("name", ["admin", "auditor", "publisher"])
 def test_staff_read_planned_and_held_stages_but_may_not_have_them(world: World, name: str) -> None:
     """The lab's own people need a clearance for the weights like everybody else."""
     holds.place(world.use, world.admin, STAGE, "A finding.")
@@ -676,7 +676,7 @@ def test_each_caller_sees_the_stages_that_exist_for_them(world: World) -> None:
     assert list(seen.values()) == [public, released, released | {"mini-gpt/huge"}]
 
 
-@pytest.mark.parametrize("name", ["cleared", "unsigned", "uncleared", "admin"])
+@cases("name", ["cleared", "unsigned", "uncleared", "admin"])
 def test_what_is_shown_as_open_is_what_would_be_issued(world: World, name: str) -> None:
     """The list's `may_download` is the same decision as issuing, for every stage."""
     caller = world.caller(name)

@@ -17,7 +17,7 @@ from server.domain.identity.role_grants import RoleGrant
 from server.domain.mail.mails import Mail
 from server.domain.permissions import Permission, Role
 from tests.faults.rounds import in_rounds
-from tests.world import World
+from tests.world import World, cases
 
 LAB, CLEO, DAN = "example-lab", "cleo@example-lab.example", "dan@example-lab.example"
 PASSWORD = "a long enough password"
@@ -48,7 +48,7 @@ def test_whoever_is_added_to_the_lab_waits_for_a_second_admin(world: World) -> N
     assert (record["before"], record["role"]) == ("pending", "admin")
 
 
-@pytest.mark.parametrize("role", [Role.ADMIN, Role.PUBLISHER, Role.AUDITOR])
+@cases("role", [Role.ADMIN, Role.PUBLISHER, Role.AUDITOR])
 def test_its_proposer_approves_no_role(world: World, role: Role) -> None:
     """The refusal says who can."""
     add(world, role=role)

@@ -17,7 +17,7 @@ from server.storage.embedded import EmbeddedStore
 from tests import tampering
 from tests.own_keys import anchored_instance, seal_and_anchor
 from tests.postgres import PostgreSQL
-from tests.world import DATABASES, Clock, World
+from tests.world import Clock, World, cases
 
 
 def found(world: World) -> list[tuple[str, str]]:
@@ -47,7 +47,7 @@ OTHERWISE: dict[str, tuple[str, str, Any]] = {  # what is changed, of an entry o
 }
 
 
-@pytest.mark.parametrize("what", OTHERWISE)
+@cases("what", OTHERWISE)
 def test_a_column_that_says_something_else_is_named(world: World, what: str) -> None:
     """A download that vanishes for its partner, and appears for another one, is a fault, and so with each column."""
     issuing.issue(world.use, world.caller("cleared"), world.order())
@@ -110,7 +110,7 @@ ROWS: dict[str, tuple[str, str]] = {
 }
 
 
-@pytest.mark.parametrize("what", ROWS)
+@cases("what", ROWS)
 def test_a_log_s_row_that_says_something_else_is_named(world: World, what: str) -> None:
     """A log that is closed by hand takes no entry any more, and yet nothing in it says so."""
     setting, sentence = ROWS[what]
@@ -118,7 +118,7 @@ def test_a_log_s_row_that_says_something_else_is_named(world: World, what: str) 
     assert sentence in {told for _, told in found(world)}
 
 
-@pytest.fixture(params=DATABASES)
+@pytest.fixture
 def anchored(
     request: pytest.FixtureRequest, tmp_path: Path, embedded_store: EmbeddedStore
 ) -> Iterator[tuple[Resources, list[int]]]:
@@ -143,7 +143,12 @@ def anchored(
         yield use, sizes
 
 
-@pytest.mark.parametrize("to", [lambda _: 0, lambda sizes: sizes[0], lambda sizes: sizes[1], lambda _: 10**6])
+BACK = (lambda _: 0, lambda sizes: sizes[0], lambda sizes: sizes[1], lambda _: 10**6)
+
+
+@pytest.mark.parametrize(
+    ("anchored", "to"), [*(("sqlite", to) for to in BACK), ("postgresql", BACK[0])], indirect=["anchored"]
+)
 def test_anchored_logs_set_back_is_named(anchored: tuple[Resources, list[int]], to: Callable[[list[int]], int]) -> None:
     """What the database says was anchored is held against the anchors themselves."""
     use, sizes = anchored

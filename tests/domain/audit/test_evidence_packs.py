@@ -22,7 +22,7 @@ from server.log.heads import Head
 from server.log.notes import NotAKey, Signer, decode_bytes
 from server.log.proofs import Proof
 from tests import own_keys
-from tests.log.test_tree import plain_hashes
+from tests.log.small_trees import plain_hashes
 from tests.own_keys import give_own_keys
 from tests.world import World
 

@@ -6,7 +6,7 @@ from server.domain.audit.filters import LookUp
 from server.domain.audit.log_entries import EntryFilter
 from server.domain.errors import NotFound
 from server.domain.release import stages
-from tests.world import World
+from tests.world import World, cases
 
 
 def looked_up(world: World, name: str, field: str, text: str) -> str | None:
@@ -14,7 +14,7 @@ def looked_up(world: World, name: str, field: str, text: str) -> str | None:
         return LookUp(session, world.use, world.caller(name)).value(field, text)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("field", "text", "value"),
     [
         ("kind", "Download issued", "download"),
@@ -36,7 +36,7 @@ def test_a_name_is_found_as_it_is_shown(world: World, field: str, text: str, val
     assert looked_up(world, "cleared", field, text) == value
 
 
-@pytest.mark.parametrize(
+@cases(
     ("field", "text", "said"),
     [
         ("kind", "Downloads issued", "There is no kind of entry Downloads issued. Did you mean Download issued?"),

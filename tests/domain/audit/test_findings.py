@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from server.domain.access import clearances, finding_releases
 from server.domain.audit import verifying
 from server.domain.downloads import issuing
@@ -14,7 +12,7 @@ from server.domain.release.findings import FindingState, Severity
 from tests import tampering
 from tests.attached import attached
 from tests.findings import report
-from tests.world import World
+from tests.world import World, cases
 
 OPEN_TO_ALL = "gpt-2/124M"
 Record = dict[str, Any]
@@ -153,7 +151,7 @@ PLANTED: dict[str, tuple[EntryKind, Callable[[World], Record], str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("what", PLANTED)
+@cases("what", PLANTED)
 def test_what_was_written_past_the_rules_is_named(world: World, what: str) -> None:
     """Valid bytes under the right columns, sealed by the right key: the rule alone finds it, and says it."""
     kind, planting, sentence = PLANTED[what]
@@ -198,7 +196,7 @@ CHANGED: dict[str, tuple[str, str]] = {
 }
 
 
-@pytest.mark.parametrize("what", CHANGED)
+@cases("what", CHANGED)
 def test_a_row_that_the_log_does_not_explain_is_named(world: World, what: str) -> None:
     """Whoever changes a finding's row by hand changes what decisions rest on, or who reads it."""
     report(world, may_publish=True, embargo_until=world.clock().date().replace(year=2027))

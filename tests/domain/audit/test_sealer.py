@@ -12,7 +12,7 @@ from server.domain.audit.sealer import Recheck
 from server.domain.downloads import issuing
 from server.domain.release import holds
 from server.domain.release.holds import EVERYTHING
-from server.log import anchors, entries, heads, sealing
+from server.log import anchors, heads, sealing
 from server.log.anchors import BehindAnchor, Forked
 from server.log.condition import LogUnsound
 from server.log.entries import Log
@@ -25,8 +25,9 @@ from server.storage.keys import KeyFileError, write_note_key
 from server.storage.objects import ObjectStoreError
 from tests import tampering
 from tests.e2e.working import anchor as give_anchors
+from tests.long_logs import append_many
 from tests.web.problems import require_problem
-from tests.world import World
+from tests.world import World, cases
 
 
 def current(world: World) -> Log:
@@ -80,7 +81,7 @@ TAMPERED: dict[str, tuple[Callable[[World], None], str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("what", TAMPERED)
+@cases("what", TAMPERED)
 def test_what_was_changed_stops_the_log_for_good(world: World, what: str) -> None:
     """The reason is kept as a sentence; nothing is sealed or issued any more, and nobody hears why but the operator."""
     world.seal()
@@ -133,12 +134,6 @@ def test_rights_are_still_taken_away_from_a_stopped_log(world: World) -> None:
     holds.place(world.use, world.admin, EVERYTHING, "The log is stopped.")
     assert [entry.kind for entry in world.entries()][-2:] == ["clearance.revoke", "hold.place"]
     assert world.api("GET", "/log/entries").status_code == 200
-
-
-def append_many(world: World, count: int) -> None:
-    with world.use.database.transaction() as session:
-        for number in range(count):
-            entries.append(session, kind="test", at=world.clock(), record={"number": number})
 
 
 def test_all_that_waits_is_sealed_in_as_many_rounds_as_it_takes(world: World) -> None:

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from server.domain.accounts import granting
 from server.domain.audit import verifying
 from server.domain.callers import Caller
@@ -13,7 +11,7 @@ from server.domain.operation import bootstrap
 from server.domain.permissions import Role
 from tests import tampering
 from tests.own_account import choose_password, set_up_app
-from tests.world import World
+from tests.world import World, cases
 
 LAB, CLEO, DAN = "example-lab", "cleo@example-lab.example", "dan@example-lab.example"
 PERSON = (
@@ -93,7 +91,7 @@ ANOTHER_ROOT = (
 )
 
 
-@pytest.mark.parametrize(
+@cases(
     ("statement", "row", "sentence"),
     [
         ("UPDATE role_grants SET approved_by = proposed_by WHERE id = {grant}", "role grants {grant}",
@@ -132,19 +130,15 @@ def test_a_grant_by_whom_the_proposer_alone_made_is_named(world: World) -> None:
     ]
 
 
-def test_a_grant_by_whom_the_proposer_could_be_is_named(world: World) -> None:
-    """The proposer had reset the approver's password."""
-    people.reset_password(world.use, world.admin, str(world.admin2.person))
+@cases("resetting", ["admin", "admin2"])
+def test_a_grant_between_two_of_whom_one_could_be_the_other_is_named(world: World, resetting: str) -> None:
+    """Whichever of them reset the other's password: the proposer could approve, the approver could have proposed."""
+    did = {world.admin.person: "proposed", world.admin2.person: "approved"}
+    one = getattr(world, resetting)
+    (other,) = {world.admin.person, world.admin2.person} - {one.person}
+    people.reset_password(world.use, one, str(other))
     number = world.plant(EntryKind.ROLE_GRANT, grant(world, world.admin2), LAB)
-    who = f"{world.admin.person}, who proposed it, could act in the name of {world.admin2.person}, who approved it"
-    assert found(world) == [(world.name_of(number), who)]
-
-
-def test_a_grant_by_whom_could_be_the_proposer_is_named(world: World) -> None:
-    """The approver had reset the proposer's password, and could have proposed in that name."""
-    people.reset_password(world.use, world.admin2, str(world.admin.person))
-    number = world.plant(EntryKind.ROLE_GRANT, grant(world, world.admin2), LAB)
-    who = f"{world.admin2.person}, who approved it, could act in the name of {world.admin.person}, who proposed it"
+    who = f"{one.person}, who {did[one.person]} it, could act in the name of {other}, who {did[other]} it"
     assert found(world) == [(world.name_of(number), who)]
 
 

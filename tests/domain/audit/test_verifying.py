@@ -21,7 +21,7 @@ from server.storage import keys
 from server.storage.embedded import EmbeddedStore
 from tests import own_keys, tampering
 from tests.own_keys import anchored_instance, give_own_keys, seal_and_anchor
-from tests.world import Clock, World
+from tests.world import Clock, World, cases
 
 
 def found(world: World) -> list[tuple[str, str]]:
@@ -66,7 +66,7 @@ EDITS: dict[str, tuple[str, tuple[str, str]]] = {
 }
 
 
-@pytest.mark.parametrize("what", EDITS)
+@cases("what", EDITS)
 def test_what_the_owner_of_the_database_edits_is_named(world: World, what: str) -> None:
     """The columns that entries are found by, an entry, a key: each fault names its row."""
     statement, (row, sentence) = EDITS[what]
@@ -109,7 +109,7 @@ def first_of_new(world: World) -> int:
     return world.entries("log.open")[0].id
 
 
-@pytest.mark.parametrize("link", LINKS)
+@cases("link", LINKS)
 def test_logs_hold_each_other(world: World, link: str) -> None:
     """The first entry of a log and the last of the one before name each other; with one changed, that is a fault."""
     give_own_keys(world)

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from server.domain.access import clearances, signatures
 from server.domain.audit import verifying
 from server.domain.callers import Caller
@@ -18,7 +16,7 @@ from server.domain.release import holds
 from server.log.entries import commitment_of
 from tests import tampering
 from tests.filled_forms import sign
-from tests.world import World
+from tests.world import World, cases
 
 AURORA, OWNER = "aurora-institute", "owner@aurora-institute.example"
 
@@ -201,7 +199,7 @@ NAMED: dict[Callable[[World], Planted], str] = {
 }
 
 
-@pytest.mark.parametrize("planting", NAMED, ids=lambda planting: planting.__name__)
+@cases("planting", NAMED)
 def test_an_act_that_its_actor_could_not_do_is_named(world: World, planting: Callable[[World], Planted]) -> None:
     """Valid bytes, sealed by the right key, under the right columns: only who did it is wrong, and that is said."""
     there = planting(world)

@@ -12,7 +12,7 @@ from server.domain.release.findings import FindingKind, FindingState, Severity
 from server.domain.release.stages import StageState
 from tests.domain.decisions.test_proposing import propose
 from tests.findings import report
-from tests.world import World
+from tests.world import World, cases
 
 
 def forbids(world: World, to: StageState = StageState.PUBLIC, considered: Sequence[int] = ()) -> list[str]:
@@ -22,7 +22,7 @@ def forbids(world: World, to: StageState = StageState.PUBLIC, considered: Sequen
         return blockers.of_move(session, stage, StageState(stage.state), to, considered)
 
 
-@pytest.mark.parametrize("on", ["gpt-2/774M", "gpt-2", "everything"])
+@cases("on", ["gpt-2/774M", "gpt-2", "everything"])
 def test_a_hold_forbids_to_open_what_lies_under_it(world: World, on: str) -> None:
     """On the stage, its model or everything; never to take access away."""
     assert forbids(world) == []

@@ -15,7 +15,7 @@ from server.domain.release.decisions import Decision, DecisionState
 from server.domain.release.stages import StageState
 from server.log.condition import LogUnsound
 from tests.domain.decisions.test_proposing import propose, state_of
-from tests.world import World
+from tests.world import World, cases
 
 HOUR = timedelta(hours=1)
 
@@ -62,7 +62,7 @@ def test_only_admins_decide(sqlite_world: World, by: str) -> None:
             act(sqlite_world.use, sqlite_world.person(by), made.id)
 
 
-@pytest.mark.parametrize("act", [deciding.approve, deciding.reject, deciding.cancel])
+@cases("act", [deciding.approve, deciding.reject, deciding.cancel])
 def test_an_unknown_decision_is_not_found(world: World, act: Any) -> None:
     """No act on nothing, and a reason is not ten pages."""
     with pytest.raises(NotFound):

@@ -12,7 +12,7 @@ from server.domain.permissions import Role
 from server.domain.release import decisions, holds
 from server.domain.release.decisions import Decision, DecisionFilter, DecisionKind
 from tests import tampering
-from tests.world import World
+from tests.world import World, cases
 
 ON = ("gpt-2/774M", "gpt-2", "everything", "organization:aurora-institute")
 REASON = "The finding was not reproduced."
@@ -28,7 +28,7 @@ def decision(world: World, decision_id: int) -> Decision:
         return decisions.get(session, world.admin, decision_id)
 
 
-@pytest.mark.parametrize("on", ON)
+@cases("on", ON)
 def test_two_admins_lift_a_hold(world: World, on: str) -> None:
     """Whoever placed it may be one of them; the decision keeps what it rested on, and the entries name both."""
     holds.place(world.use, world.admin, on, "A finding.")

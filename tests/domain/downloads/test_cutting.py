@@ -16,7 +16,7 @@ from server.storage.keys import KeyFileError
 from server.storage.object_errors import ObjectStoreError, ObjectStoreRefused
 from server.storage.outside import OutsideFault
 from tests.own_store import on_own_store
-from tests.world import World
+from tests.world import World, cases
 
 STAGES = ("mini-gpt/base", "gpt-2/774M", "gpt-2/124M")
 UNDER = {"gpt-2/774M": {"gpt-2/774M"}, "gpt-2": {"gpt-2/774M", "gpt-2/124M"}, "everything": set(STAGES)}
@@ -45,7 +45,7 @@ def cut_of(world: World, on: str) -> Cut:
         return session.scalars(select(Cut).where(Cut.on == on).order_by(Cut.id.desc())).all()[0]
 
 
-@pytest.mark.parametrize(("on", "under"), UNDER.items())
+@cases(("on", "under"), UNDER.items())
 def test_issued_urls_die_with_what_they_are_for(cutting_world: World, on: str, under: set[str]) -> None:
     """Nothing else does; the log says how, after how long and on whose wish; lifting takes the deny away."""
     world = cutting_world

@@ -24,7 +24,7 @@ from server.domain.release.stages import StageState
 from server.log import entries
 from server.log.entries import NoLog
 from server.storage.database import DatabaseUnavailable
-from tests.world import STRANGER, World
+from tests.world import STRANGER, World, cases
 
 FILES = ["checkpoint", "encoder.json", "hparams.json", "vocab.bpe"]
 
@@ -270,7 +270,7 @@ def test_renewing_keeps_the_checkpoint_when_main_has_moved_on(world: World) -> N
     assert [record["checkpoint"] for record in world.records("download")] == [older, older]
 
 
-@pytest.mark.parametrize("name", ["unsigned", "admin", "stranger"])
+@cases("name", ["unsigned", "admin", "stranger"])
 def test_only_the_same_organization_renews(world: World, name: str) -> None:
     """Another organization's download is not there, not even for the lab; nor is it for strangers."""
     first = issuing.issue(world.use, world.caller("cleared"), world.order("gpt-2/124M"))

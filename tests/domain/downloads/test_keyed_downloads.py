@@ -28,7 +28,7 @@ from server.domain.operation import carrying_out
 from server.domain.release import holds
 from server.domain.release.stages import StageState
 from tests import s3
-from tests.world import STRANGER, World
+from tests.world import STRANGER, World, cases
 
 STAGE = "mini-gpt/base"
 CONFIG = KeyedFile(STAGE, "main", "config.json")
@@ -85,7 +85,7 @@ def revoke_clearance(world: World) -> None:
         clearances.revoke(world.use, world.admin, clearance_id)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("act", "why"),
     [
         (lambda world: holds.place(world.use, world.admin, STAGE, "A pause."), StageHeld),

@@ -13,7 +13,7 @@ from server.domain.identity import device_logins, people
 from server.domain.identity.device_logins import Answer, Begun, DeviceLogin
 from server.domain.identity.tokens import NewToken
 from server.domain.permissions import Role, Scope
-from tests.world import STRANGER, World
+from tests.world import STRANGER, World, cases
 
 MIA = "mia@aurora-institute.example"
 NAME, ASKED = "weightgate on node-7", {Scope.STAGES_READ, Scope.DOWNLOADS_CREATE}
@@ -153,7 +153,7 @@ def test_one_network_cannot_fill_the_table(world: World) -> None:
         assert len(session.scalars(select(DeviceLogin)).all()) == 1
 
 
-@pytest.mark.parametrize("name", ["", "  ", "x" * 101, "two\nlines", "\0", "a\u202eb"])
+@cases("name", ["", "  ", "x" * 101, "two\nlines", "\0", "a\u202eb"])
 def test_a_program_has_a_name_that_can_be_read(world: World, name: str) -> None:
     """A person decides by it."""
     with pytest.raises(InvalidRequest, match="client_id"):

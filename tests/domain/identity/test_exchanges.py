@@ -29,7 +29,7 @@ from server.domain.identity.exchanges import Wish
 from server.domain.permissions import Role, Scope
 from server.domain.release import holds
 from tests.issuer import ACCOUNT, Issuer, exchanged, trusting
-from tests.world import STRANGER, World
+from tests.world import STRANGER, World, cases
 
 AURORA = "aurora-institute"
 OWNER = f"owner@{AURORA}.example"
@@ -286,7 +286,7 @@ def _suspended(world: World) -> None:
     holds.place(world.use, world.admin, f"organization:{AURORA}", "As a test wants it.")
 
 
-@pytest.mark.parametrize(
+@cases(
     ("act", "refused"),
     [(_disabled, PersonDisabled), (_demoted, NotPermitted), (_suspended, OrganizationSuspended)],
     ids=["disabled", "demoted", "suspended"],

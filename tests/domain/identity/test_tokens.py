@@ -27,7 +27,7 @@ from server.domain.identity.tokens import NewToken
 from server.domain.paging import Slice
 from server.domain.permissions import Role, Scope
 from server.domain.resources import Resources
-from tests.world import STRANGER, World
+from tests.world import STRANGER, World, cases
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "tokens.json").read_text(encoding="utf-8"))["cases"]
 TOKEN = VECTORS[0]["token"]
@@ -222,7 +222,7 @@ def test_a_token_lives_as_long_as_was_asked_and_at_most_as_the_settings_say(worl
     assert not works(world, made.text)
 
 
-@pytest.mark.parametrize("act", ["create", "rotate", "revoke", "take_over"])
+@cases("act", ["create", "rotate", "revoke", "take_over"])
 def test_no_token_makes_or_ends_tokens(world: World, act: str) -> None:
     """Who holds a token holds that token, and can neither multiply it nor shut others out."""
     caller = world.caller("cleared")
@@ -260,7 +260,7 @@ def test_rotation_never_makes_the_old_token_live_longer(world: World) -> None:
     assert not works(world, old.text)
 
 
-@pytest.mark.parametrize("end", ["revoked", "expired", "another's"])
+@cases("end", ["revoked", "expired", "another's"])
 def test_a_token_that_no_longer_works_or_is_another_s_is_not_rotated(world: World, end: str) -> None:
     """Rotation continues what works; it revives nothing and gives nobody else's credential away."""
     old = create(world)
@@ -275,7 +275,7 @@ def test_a_token_that_no_longer_works_or_is_another_s_is_not_rotated(world: Worl
         tokens.rotate(world.use, caller, old.token.public_id)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("name", "may"), [("cleared", True), ("admin", True), ("member", False), ("unsigned", False), ("auditor", False)]
 )
 def test_a_token_is_revoked_by_its_maker_its_owner_and_admins(world: World, name: str, may: bool) -> None:
@@ -341,7 +341,7 @@ def test_disabling_the_maker_revokes_what_was_not_taken_over(world: World) -> No
     assert not works(world, lost.text)
 
 
-@pytest.mark.parametrize(("name", "code"), [("unsigned", NotFound), ("member", NotFound), ("admin", NotPermitted)])
+@cases(("name", "code"), [("unsigned", NotFound), ("member", NotFound), ("admin", NotPermitted)])
 def test_a_token_is_taken_over_by_an_owner_of_its_own_organization_only(
     world: World, name: str, code: type[Refused]
 ) -> None:

@@ -10,7 +10,7 @@ from server.domain.identity import organizations, people
 from server.domain.identity.proposals import Proposal
 from server.domain.operation import carrying_out
 from tests import tampering
-from tests.world import World
+from tests.world import World, cases
 
 AURORA, BOUND = "aurora-institute", 10**6
 
@@ -46,7 +46,7 @@ def found(world: World) -> list[tuple[str, str]]:
     return [(fault.row, fault.sentence) for result in told for fault in result.faults]
 
 
-@pytest.mark.parametrize("limit", [BOUND, 1, BOUND // 2])
+@cases("limit", [BOUND, 1, BOUND // 2])
 def test_up_to_the_bound_and_downwards_one_admin_is_enough(world: World, limit: int) -> None:
     """Taking away is always one person's act."""
     assert ask(world, limit) is None

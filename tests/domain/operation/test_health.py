@@ -20,7 +20,7 @@ from server.domain.resources import Resources
 from server.log import sealing
 from server.log.entries import Log
 from server.storage.outside import Answer, Outside, OutsideError
-from tests.world import World
+from tests.world import World, cases
 
 
 def samples(world: World, look: Look | None, folder: Path) -> dict[str, float]:
@@ -96,7 +96,7 @@ BROKEN: dict[str, tuple[Callable[[World], None], set[str], str, float]] = {
 }
 
 
-@pytest.mark.parametrize("what", BROKEN)
+@cases("what", BROKEN)
 def test_a_broken_part_says_so_and_what_to_do(running: World, tmp_path: Path, what: str) -> None:
     """That part and those that need it, with a section of the runbooks; the figure shows it, too."""
     breaks, parts, figure, value = BROKEN[what]
@@ -191,7 +191,7 @@ def outside(running: World) -> Callable[..., None]:
     return replaced
 
 
-@pytest.mark.parametrize("seconds", [0, 30, -30])
+@cases("seconds", [0, 30, -30])
 def test_a_clock_that_differs_is_told_of_in_its_sign(
     running: World, outside: Callable[..., None], tmp_path: Path, seconds: int
 ) -> None:

@@ -11,7 +11,7 @@ from server.domain.resources import Resources
 from server.settings import Settings
 from server.storage import keys
 from tests.test_settings import VKEY
-from tests.world import World, write_settings
+from tests.world import World, cases, write_settings
 
 NAMED = [name for name in Settings.model_fields if name.endswith("_file")]
 MAIL = {"smtp_url": "smtp://gate@127.0.0.1:25", "mail_from": "weights@lab.example.org"}
@@ -102,7 +102,7 @@ def others(tmp_path: Path) -> dict[str, Path]:
     return named
 
 
-@pytest.mark.parametrize(
+@cases(
     ("names", "sentence"),
     [
         (("log_key_file",), "is not the key of localhost/downloads/"),

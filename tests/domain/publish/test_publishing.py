@@ -37,7 +37,7 @@ from server.storage.objects import ChecksumMismatch, ObjectStoreError, ObjectSto
 from tests.e2e import commands, fetching
 from tests.faults.commits import Fault, faulty
 from tests.faults.proxy import Proxy, Verdict
-from tests.world import World, write_settings
+from tests.world import World, cases, write_settings
 
 STAGE = "gpt-2/774M"
 PLANNED = "gpt-2/1558M"
@@ -505,7 +505,7 @@ def test_what_was_tampered_with_between_two_runs_is_sent_again(
     require_published(sqlite_world, done, folder)
 
 
-@pytest.mark.parametrize("who", ["auditor", "cleared", "uncleared"])
+@cases("who", ["auditor", "cleared", "uncleared"])
 def test_only_publishers_and_admins_publish(world: World, folder: Path, who: str) -> None:
     """Another role is refused before anything is read, signed or stored."""
     with nothing_visible(world), pytest.raises(NotPermitted):

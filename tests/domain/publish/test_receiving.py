@@ -21,7 +21,7 @@ from server.storage.uploads import PREFIX, UploadObjects
 from tests.domain.publish.test_publishing import safetensors
 from tests.filled_forms import quota_waits
 from tests.uploads import FILES, PLANNED, announced, completed, seen, sent, slots
-from tests.world import World
+from tests.world import World, cases
 
 pytestmark = pytest.mark.usefixtures("no_uploads")
 
@@ -140,7 +140,7 @@ def disable(world: World) -> None:
     people.disable(world.use, world.admin, world.example.people["publisher"]["email"])
 
 
-@pytest.mark.parametrize("take_away", [revoke, lose_role, disable])
+@cases("take_away", [revoke, lose_role, disable])
 def test_whoever_may_no_longer_publish_publishes_nothing(world: World, take_away: Callable[[World], None]) -> None:
     """Judged in the transaction that would make it visible, whatever was allowed when it was completed."""
     upload, before = completed(world), len(world.records("checkpoint.publish"))

@@ -7,7 +7,7 @@ from server.domain.errors import NotPermitted, NotPossible
 from server.domain.release import cuts, holds
 from server.domain.release.cuts import Cut, CutState, CutWay
 from server.domain.release.holds import Hold
-from tests.world import World
+from tests.world import World, cases
 
 
 def hold_on(world: World, on: str) -> Hold:
@@ -47,7 +47,7 @@ def test_a_cut_is_asked_for_once(world: World) -> None:
     assert (cut.state, cut.asked_by, cut.told) == (CutState.WANTED, world.admin2.person, None)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("on", "way", "is_due"),
     [
         ("gpt-2", None, False),  # the store was never told

@@ -6,7 +6,7 @@ from server.domain.downloads import issuing
 from server.domain.errors import InvalidRequest, NotFound, NotPermitted, NotPossible, StageHeld
 from server.domain.release import holds, stages
 from server.domain.release.stages import StageState
-from tests.world import World
+from tests.world import World, cases
 
 FROM = {"gpt-2/774M": {"gpt-2/774M"}, "gpt-2": {"gpt-2/774M", "gpt-2/124M"}, "everything": {
     "gpt-2/774M", "gpt-2/124M", "mini-gpt/base"}}  # fmt: skip
@@ -23,7 +23,7 @@ def open_stages(world: World) -> set[str]:
     return opened
 
 
-@pytest.mark.parametrize(("on", "stopped"), FROM.items())
+@cases(("on", "stopped"), FROM.items())
 def test_a_hold_stops_what_it_lies_on_and_nothing_else(world: World, on: str, stopped: set[str]) -> None:
     """Lifting it brings back what was open before, and both acts are entries with the reason."""
     everything = FROM["everything"]
@@ -47,7 +47,7 @@ def test_holds_lie_on_each_other_and_each_is_lifted_alone(world: World) -> None:
     assert "gpt-2/774M" in open_stages(world)
 
 
-@pytest.mark.parametrize("on", FROM)
+@cases("on", FROM)
 def test_a_hold_is_laid_once_and_lifted_once(world: World, on: str) -> None:
     """Doing what is done is refused: somebody else may have meant something by it."""
     with pytest.raises(NotPossible):

@@ -13,7 +13,7 @@ from server.domain.release import stage_editing, stages
 from server.domain.release.plans import Window
 from server.domain.release.stages import StageState
 from tests import tampering
-from tests.world import World
+from tests.world import World, cases
 
 NAME = "gpt-2/1558M"
 EDITED: dict[str, tuple[Any, Any, Any]] = {  # what: as it is sent, and in the entry before and after
@@ -26,7 +26,7 @@ EDITED: dict[str, tuple[Any, Any, Any]] = {  # what: as it is sent, and in the e
 }
 
 
-@pytest.mark.parametrize("what", EDITED)
+@cases("what", EDITED)
 def test_an_edit_is_one_entry_of_what_is_different(world: World, what: str) -> None:
     """With what was before; the second time nothing is, so nothing is written; the tables say what the log says."""
     sent, before, after = EDITED[what]
@@ -61,7 +61,7 @@ BAD: list[tuple[dict[str, Any], type[Refused]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("changes", "refusal"), BAD)
+@cases(("changes", "refusal"), BAD)
 def test_an_edit_that_makes_no_sense_changes_nothing(world: World, changes: Any, refusal: type[Refused]) -> None:
     """Not even the part of it that does."""
     with pytest.raises(refusal):
@@ -153,7 +153,7 @@ def planted(world: World, **more: object) -> str:
     return world.name_of(number)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("approved", "says"),
     [(None, ALONE), (False, ALONE), (True, "it does something else than was proposed")],
     ids=["no proposal", "one that nobody approved", "one of another number"],

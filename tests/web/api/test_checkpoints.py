@@ -25,11 +25,11 @@ def test_checkpoints_are_listed_newest_first(world: World) -> None:
     assert world.api("GET", f"{BASE}/main").json["id"] == items[0]["id"]
 
 
-def test_a_checkpoint_names_its_files(world: World) -> None:
+def test_a_checkpoint_names_its_files(sqlite_world: World) -> None:
     """Each with size and SHA-256; the manifest is not among them."""
-    body = world.api("GET", f"{BASE}/main").json
+    body = sqlite_world.api("GET", f"{BASE}/main").json
     assert set(body) == {"id", "stage", "created_at", "note", "files"}
-    source = world.template.sources / "mini-gpt/base"
+    source = sqlite_world.template.sources / "mini-gpt/base"
     expected = [
         {
             "path": str(path.relative_to(source)),
@@ -40,37 +40,37 @@ def test_a_checkpoint_names_its_files(world: World) -> None:
         if path.is_file()
     ]
     assert body["files"] == expected
-    assert world.api("GET", f"{BASE}/{body['id']}").json == body
+    assert sqlite_world.api("GET", f"{BASE}/{body['id']}").json == body
 
 
 @pytest.mark.parametrize("which", ["main", "by id", "the older one"])
-def test_the_manifest_gives_the_id(world: World, which: str) -> None:
+def test_the_manifest_gives_the_id(sqlite_world: World, which: str) -> None:
     """Its SHA-256 begins with the checkpoint's id, and it is what was signed, byte for byte."""
-    newest, older = (item["id"] for item in world.api("GET", BASE).json["items"])
+    newest, older = (item["id"] for item in sqlite_world.api("GET", BASE).json["items"])
     expected = older if which == "the older one" else newest
-    answer = world.api("GET", f"{BASE}/{'main' if which == 'main' else expected}/manifest")
+    answer = sqlite_world.api("GET", f"{BASE}/{'main' if which == 'main' else expected}/manifest")
     assert answer.mimetype == BUNDLE
     assert hashlib.sha256(answer.data).hexdigest()[:40] == expected
-    assert answer.data in kept(world, ManifestForm.FILES)
+    assert answer.data in kept(sqlite_world, ManifestForm.FILES)
     assert "dsseEnvelope" in json.loads(answer.data)
 
 
-def test_the_chunks_are_another_signed_form(world: World) -> None:
+def test_the_chunks_are_another_signed_form(sqlite_world: World) -> None:
     """Beside the manifest, byte for byte as it was signed."""
-    answer = world.api("GET", f"{BASE}/main/manifest/chunks")
+    answer = sqlite_world.api("GET", f"{BASE}/main/manifest/chunks")
     assert answer.mimetype == BUNDLE
-    assert answer.data in kept(world, ManifestForm.CHUNKS)
-    assert answer.data not in kept(world, ManifestForm.FILES)
+    assert answer.data in kept(sqlite_world, ManifestForm.CHUNKS)
+    assert answer.data not in kept(sqlite_world, ManifestForm.FILES)
 
 
-def test_sha256sums_are_what_sha256sum_checks(world: World) -> None:
+def test_sha256sums_are_what_sha256sum_checks(sqlite_world: World) -> None:
     """The program accepts the published folder by them, and they come to whoever may have the files alone."""
-    answer = world.api("GET", f"{BASE}/main/SHA256SUMS")
+    answer = sqlite_world.api("GET", f"{BASE}/main/SHA256SUMS")
     assert answer.mimetype == "text/plain"
-    folder = world.template.sources / "mini-gpt/base"
+    folder = sqlite_world.template.sources / "mini-gpt/base"
     done = subprocess.run(["sha256sum", "--check", "--strict"], input=answer.data, cwd=folder, capture_output=True)
     assert (done.returncode, done.stdout.count(b": OK\n")) == (0, len(list(folder.iterdir()))), done.stderr
-    require_problem(world.api("GET", f"{BASE}/main/SHA256SUMS", "uncleared"), 403, "not_cleared")
+    require_problem(sqlite_world.api("GET", f"{BASE}/main/SHA256SUMS", "uncleared"), 403, "not_cleared")
 
 
 def kept(world: World, form: ManifestForm) -> set[bytes]:

@@ -44,12 +44,12 @@ def issue(world: World, token: str | None = "cleared", **order: Any) -> Any:
     return answer.json
 
 
-def test_all_files_of_main_are_issued_by_default(world: World) -> None:
+def test_all_files_of_main_are_issued_by_default(sqlite_world: World) -> None:
     """The answer has every file, and each URL gives the bytes that were published."""
-    body = issue(world)
+    body = issue(sqlite_world)
     assert set(body) == ISSUED
     assert [file["path"] for file in body["files"]] == FILES
-    source = world.template.sources / STAGE
+    source = sqlite_world.template.sources / STAGE
     for file in body["files"]:
         assert set(file) == FILE
         content = fetched(file["url"])
@@ -156,6 +156,18 @@ def test_a_form_that_we_do_not_have_issues_nothing(sqlite_world: World, accept: 
     answer = sqlite_world.api("POST", path, json={} if renewing else {"stage": STAGE}, headers={"Accept": accept})
     require_problem(answer, 406, "not_acceptable")
     assert (len(sqlite_world.entries()), len(sqlite_world.signed_urls)) == before
+
+
+@pytest.mark.parametrize(
+    "form", ["application/json", "application/metalink4+xml", "text/x-aria2", "text/x-curl-config"]
+)
+@pytest.mark.parametrize(("token", "status", "code"), [("uncleared", 403, "not_cleared"), (None, 401, None)])
+def test_a_refusal_is_a_problem_in_every_form(
+    shared_world: World, form: str, token: str | None, status: int, code: str | None
+) -> None:
+    """With its status and its own type: nothing that a downloader would read as a list of files."""
+    answer = shared_world.api("POST", "/downloads", token, json={"stage": STAGE}, headers={"Accept": form})
+    require_problem(answer, status, code or "authentication_required")
 
 
 def test_renewing_is_a_new_download(world: World) -> None:

@@ -22,18 +22,18 @@ SENT: dict[str, Any] = {
 }  # fmt: skip
 
 
-def test_a_report_is_answered_with_what_was_kept(world: World) -> None:
+def test_a_report_is_answered_with_what_was_kept(sqlite_world: World) -> None:
     """And can be read again, alone and in the list, with the checkpoint's own id."""
-    until = str((world.clock() + timedelta(days=30)).date())
-    made = world.api("POST", "/findings", json=SENT | {"checkpoint": "main", "embargo_until": until})
+    until = str((sqlite_world.clock() + timedelta(days=30)).date())
+    made = sqlite_world.api("POST", "/findings", json=SENT | {"checkpoint": "main", "embargo_until": until})
     assert made.status_code == 201
     assert SENT.items() <= made.json.items()
     assert (made.json["state"], made.json["organization"], made.json["embargo_until"]) == (
         "open", "aurora-institute", until,
     )  # fmt: skip
     assert len(made.json["checkpoint"]) == 40
-    assert world.api("GET", f"/findings/{made.json['id']}").json == made.json
-    (item,) = world.api("GET", "/findings").json["items"]
+    assert sqlite_world.api("GET", f"/findings/{made.json['id']}").json == made.json
+    (item,) = sqlite_world.api("GET", "/findings").json["items"]
     assert item == {key: value for key, value in made.json.items() if key not in {"text", "answer", "attachments"}}
 
 
@@ -85,51 +85,57 @@ def test_what_cannot_be_printed_is_kept_as_a_sign_for_it(sqlite_world: World) ->
     assert (made["title"], made["text"]) == ("a\N{REPLACEMENT CHARACTER}b", "c\ufffdd\n\te\ufffd")
 
 
-def test_others_read_what_was_released_to_them_and_not_whose_it_is(world: World) -> None:
+def test_others_read_what_was_released_to_them_and_not_whose_it_is(sqlite_world: World) -> None:
     """The text, and neither reporter nor answer; whose it is only where the reporter agreed to be named."""
     for may_name in (False, True):
-        number = report(world, title=f"May name: {may_name}", may_publish=True, may_name=may_name)
-        finding_triage.triage(world.use, world.admin, number, FindingState.CONFIRMED, Severity.HIGH, answer="Thanks.")
-        assert world.api("GET", f"/findings/{number}", "unsigned").status_code == 404
-        finding_releases.release(world.use, world.admin, number, ["birch-university"])
-        seen = world.api("GET", f"/findings/{number}", "unsigned").json
+        number = report(sqlite_world, title=f"May name: {may_name}", may_publish=True, may_name=may_name)
+        finding_triage.triage(
+            sqlite_world.use, sqlite_world.admin, number, FindingState.CONFIRMED, Severity.HIGH, answer="Thanks."
+        )
+        assert sqlite_world.api("GET", f"/findings/{number}", "unsigned").status_code == 404
+        finding_releases.release(sqlite_world.use, sqlite_world.admin, number, ["birch-university"])
+        seen = sqlite_world.api("GET", f"/findings/{number}", "unsigned").json
         assert (seen["text"], seen["severity"], seen["state"]) == ("What we saw.", "high", "confirmed")
         assert (seen["reported_by"], seen["answer"], seen["answered_at"]) == (None, None, None)
         assert seen["organization"] == ("aurora-institute" if may_name else None)
-        own = world.api("GET", f"/findings/{number}").json
+        own = sqlite_world.api("GET", f"/findings/{number}").json
         assert (own["reported_by"], own["answer"]) == ("owner@aurora-institute.example", "Thanks.")
-    assert len(world.api("GET", "/findings", "unsigned").json["items"]) == 2
-    assert world.api("GET", "/findings", "uncleared").json["items"] == []
+    assert len(sqlite_world.api("GET", "/findings", "unsigned").json["items"]) == 2
+    assert sqlite_world.api("GET", "/findings", "uncleared").json["items"] == []
 
 
-def test_a_token_reports_only_with_the_scope_for_it(world: World) -> None:
+def test_a_token_reports_only_with_the_scope_for_it(sqlite_world: World) -> None:
     """And with that scope alone it reads findings, and downloads nothing."""
-    owner = world.person("cleared")
-    without = tokens.create(world.use, owner, "a", [Scope.STAGES_READ, Scope.LOG_READ], timedelta(days=1)).text
-    alone = tokens.create(world.use, owner, "b", [Scope.FINDINGS_CREATE], timedelta(days=1)).text
-    assert world.api("POST", "/findings", without, json=SENT).json["code"] == "insufficient_scope"
-    assert world.api("GET", "/findings", without).json["code"] == "insufficient_scope"
-    assert world.api("POST", "/findings", alone, json=SENT).status_code == 201
-    assert len(world.api("GET", "/findings", alone).json["items"]) == 1
-    assert world.api("POST", "/downloads", alone, json={"stage": "gpt-2/124M"}).json["code"] == "insufficient_scope"
+    owner = sqlite_world.person("cleared")
+    without = tokens.create(sqlite_world.use, owner, "a", [Scope.STAGES_READ, Scope.LOG_READ], timedelta(days=1)).text
+    alone = tokens.create(sqlite_world.use, owner, "b", [Scope.FINDINGS_CREATE], timedelta(days=1)).text
+    assert sqlite_world.api("POST", "/findings", without, json=SENT).json["code"] == "insufficient_scope"
+    assert sqlite_world.api("GET", "/findings", without).json["code"] == "insufficient_scope"
+    assert sqlite_world.api("POST", "/findings", alone, json=SENT).status_code == 201
+    assert len(sqlite_world.api("GET", "/findings", alone).json["items"]) == 1
+    assert (
+        sqlite_world.api("POST", "/downloads", alone, json={"stage": "gpt-2/124M"}).json["code"] == "insufficient_scope"
+    )
 
 
 @pytest.mark.parametrize("who", ["auditor", "publisher", "admin", "cleared", "unsigned"])
-def test_a_token_that_only_reads_sees_what_its_maker_sees(world: World, who: str) -> None:
+def test_a_token_that_only_reads_sees_what_its_maker_sees(sqlite_world: World, who: str) -> None:
     """Staff all findings, a partner its own and what was released to it; it reports and attaches nothing."""
-    number = report(world)
-    made = attached(world, number)
-    token = tokens.create(world.use, world.person(who), "a", [Scope.FINDINGS_READ], timedelta(days=1)).text
+    number = report(sqlite_world)
+    made = attached(sqlite_world, number)
+    token = tokens.create(
+        sqlite_world.use, sqlite_world.person(who), "a", [Scope.FINDINGS_READ], timedelta(days=1)
+    ).text
     may_see = who != "unsigned"
-    listed = world.api("GET", "/findings", token).json["items"]
+    listed = sqlite_world.api("GET", "/findings", token).json["items"]
     assert [one["id"] for one in listed] == ([number] if may_see else [])
-    assert world.api("GET", f"/findings/{number}", token).status_code == (200 if may_see else 404)
-    opened = world.api("POST", f"/findings/{number}/attachments/{made.id}/url", token)
+    assert sqlite_world.api("GET", f"/findings/{number}", token).status_code == (200 if may_see else 404)
+    opened = sqlite_world.api("POST", f"/findings/{number}/attachments/{made.id}/url", token)
     assert opened.status_code == (201 if may_see else 404)
-    assert world.api("POST", "/findings", token, json=SENT).status_code == 403
+    assert sqlite_world.api("POST", "/findings", token, json=SENT).status_code == 403
     file = {"name": "a.csv", "size_bytes": 1, "sha256": "0" * 64}
-    assert world.api("POST", f"/findings/{number}/attachments", token, json=file).status_code == 403
-    assert world.api("GET", "/stages", token).json["code"] == "insufficient_scope"
+    assert sqlite_world.api("POST", f"/findings/{number}/attachments", token, json=file).status_code == 403
+    assert sqlite_world.api("GET", "/stages", token).json["code"] == "insufficient_scope"
 
 
 def test_the_demo_s_auditor_reads_findings(sqlite_world: World) -> None:

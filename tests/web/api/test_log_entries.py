@@ -136,10 +136,10 @@ BAD = [
 
 
 @pytest.mark.parametrize("token", ["auditor", "cleared"])
-def test_what_is_no_filter_is_refused(world: World, token: str) -> None:
+def test_what_is_no_filter_is_refused(sqlite_world: World, token: str) -> None:
     """As the caller's mistake, in words; never as a failure of ours, and never as an empty answer."""
     for query in BAD:
-        require_problem(world.api("GET", f"/log/entries?{query}", token), 400, "invalid_request")
+        require_problem(sqlite_world.api("GET", f"/log/entries?{query}", token), 400, "invalid_request")
 
 
 def test_the_widest_times_are_allowed(world: World) -> None:

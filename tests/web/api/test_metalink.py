@@ -11,7 +11,6 @@ from server.log import canonical
 from server.storage.signing import StoredObject
 from server.web.api import metalink
 from tests import aria2
-from tests.web.problems import require_problem
 from tests.world import World
 
 STAGE = "mini-gpt/base"
@@ -65,13 +64,6 @@ def test_a_spoiled_document_fails(sqlite_world: World, tmp_path: Path, which: st
     at = text.index(which) + len(which)
     spoiled = text[:at] + ("0" if text[at] != "0" else "1") + text[at + 1 :]
     assert fetched(spoiled, tmp_path / "got").returncode != 0
-
-
-@pytest.mark.parametrize(("token", "status", "code"), [("uncleared", 403, "not_cleared"), (None, 401, None)])
-def test_a_refusal_is_a_problem(sqlite_world: World, token: str | None, status: int, code: str | None) -> None:
-    """With its status and its own type: nothing that a downloader would read as a list of files."""
-    answer = sqlite_world.api("POST", "/downloads", token, json={"stage": STAGE}, headers=HEADERS)
-    require_problem(answer, status, code or "authentication_required")
 
 
 def test_markup_in_a_path_or_a_url_stays_text() -> None:

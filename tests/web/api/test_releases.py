@@ -17,10 +17,10 @@ def stages(body: Any) -> dict[str, Any]:
     return {f"{model['name']}/{stage['name']}": stage for model in body["models"] for stage in model["stages"]}
 
 
-def test_the_answer_has_the_promised_shape(world: World) -> None:
+def test_the_answer_has_the_promised_shape(sqlite_world: World) -> None:
     """Models, their stages smallest first, and each decision with its public reason."""
-    world.move("gpt-2/774M", "public", "Nothing was found.")
-    body = world.api("GET", "/releases", None).json
+    sqlite_world.move("gpt-2/774M", "public", "Nothing was found.")
+    body = sqlite_world.api("GET", "/releases", None).json
     assert {model["name"]: model["title"] for model in body["models"]}["gpt-2"] == "GPT-2"
     assert all(stage.keys() == STAGE for stage in stages(body).values())
     one = stages(body)["gpt-2/774M"]
@@ -49,24 +49,24 @@ def test_a_lifted_hold_is_told_with_its_public_reason(world: World) -> None:
     assert b"secret" not in answer.data
 
 
-def test_nobody_is_named_and_everybody_is_told_the_same(world: World) -> None:
+def test_nobody_is_named_and_everybody_is_told_the_same(sqlite_world: World) -> None:
     """Neither an organization nor a person; and a token changes nothing of it."""
-    answers = {world.api("GET", "/releases", token).data for token in (None, "cleared", "uncleared", "admin")}
+    answers = {sqlite_world.api("GET", "/releases", token).data for token in (None, "cleared", "uncleared", "admin")}
     (text,) = answers
     for word in (b"aurora", b"Aurora", b"birch", b"example-lab", b"Ada", b"@"):
         assert word not in text
 
 
-def test_an_answer_that_is_known_is_not_sent_again(world: World) -> None:
+def test_an_answer_that_is_known_is_not_sent_again(sqlite_world: World) -> None:
     """It is named by its content, and another name once anything has changed."""
-    first = world.api("GET", "/releases", None)
+    first = sqlite_world.api("GET", "/releases", None)
     assert first.headers["Cache-Control"] == "public, max-age=60"
     assert "Set-Cookie" not in first.headers
     known = {"If-None-Match": first.headers["ETag"]}
-    again = world.api("GET", "/releases", None, headers=known)
+    again = sqlite_world.api("GET", "/releases", None, headers=known)
     assert (again.status_code, again.data, again.headers["ETag"]) == (304, b"", first.headers["ETag"])
-    world.move("gpt-2/774M", "public")
-    changed = world.api("GET", "/releases", None, headers=known)
+    sqlite_world.move("gpt-2/774M", "public")
+    changed = sqlite_world.api("GET", "/releases", None, headers=known)
     assert changed.status_code == 200
     assert changed.headers["ETag"] != first.headers["ETag"]
 

@@ -6,7 +6,7 @@ import pytest
 
 from server.domain.release import holds, stage_editing
 from server.domain.release.plans import Window
-from tests.world import World
+from tests.world import World, cases
 
 KEYS = {
     "name", "model", "stage", "state", "plan", "planned", "ordinal", "parameters", "state_since", "held", "tier",
@@ -20,7 +20,7 @@ def listed(world: World, token: str | None) -> dict[str, Any]:
     return {item["name"]: item for item in world.api("GET", "/stages", token).json["items"]}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("token", "names", "open_ones"),
     [
         ("admin", ALL, PUBLIC),

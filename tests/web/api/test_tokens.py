@@ -12,14 +12,14 @@ from tests.web.problems import require_problem
 from tests.world import World
 
 
-def test_tokens_are_listed_without_secrets(world: World) -> None:
+def test_tokens_are_listed_without_secrets(sqlite_world: World) -> None:
     """What they are for and until when, and nothing that would work."""
-    answer = world.api("GET", "/tokens")
+    answer = sqlite_world.api("GET", "/tokens")
     assert FORM.search(answer.text) is None
     for item in answer.json["items"]:
         assert set(item) == {"id", "name", "scopes", "networks", "created_at", "expires_at", "revoked_at"}
     listed = {item["id"] for item in answer.json["items"]}
-    assert listed == {world.example.tokens[name][4:16] for name in ("cleared", "expired")}
+    assert listed == {sqlite_world.example.tokens[name][4:16] for name in ("cleared", "expired")}
 
 
 def test_a_member_sees_their_own_tokens_only(sqlite_world: World) -> None:

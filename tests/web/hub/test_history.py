@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from server.domain.publish import main_checkpoint
-from tests.web.hub.test_tree import next_of
+from tests.web.hub.links import next_of
 from tests.world import World
 
 COMMITS = "/api/models/mini-gpt/base/commits"

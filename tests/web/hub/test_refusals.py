@@ -78,14 +78,14 @@ def require_refusal(answer: Any, status: int, code: str | None, begins: str) -> 
         assert set(answer.json) == {"error"}
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_refusal_says_what_the_client_tells_apart(sqlite_world: World, name: str, method: str) -> None:
-    """In the order token, repository, clearance, revision, file; and nothing was issued."""
+def test_a_refusal_says_what_the_client_tells_apart(sqlite_world: World, name: str) -> None:
+    """In the order token, repository, clearance, revision, file, by GET and by HEAD; and nothing was issued."""
     token, happens, address, status, code, begins = REFUSED[name]
     happens(sqlite_world)
     entries, urls = len(sqlite_world.entries()), len(sqlite_world.signed_urls)
-    require_refusal(sqlite_world.ask(method, address, token), status, code, begins)
+    for method in ("GET", "HEAD"):
+        require_refusal(sqlite_world.ask(method, address, token), status, code, begins)
     assert (len(sqlite_world.entries()), len(sqlite_world.signed_urls)) == (entries, urls)
 
 
@@ -112,19 +112,23 @@ READING = [
     ("token", "status", "code"),
     [(None, 401, "GatedRepo"), ("expired", 401, None), ("uncleared", 403, "GatedRepo"), ("unsigned", 403, "GatedRepo")],
 )
-def test_no_address_tells_more_than_another(world: World, token: str | None, status: int, code: str | None) -> None:
+def test_no_address_tells_more_than_another(
+    sqlite_world: World, token: str | None, status: int, code: str | None
+) -> None:
     """Whatever is asked of a repository, refusals are the same."""
-    answers = [world.ask("GET", f"/api/models/gpt-2/774M{path}", token) for path in READING]
-    answers.append(world.ask("POST", "/api/models/gpt-2/774M/paths-info/main", token, data={"paths": ["vocab.bpe"]}))
+    answers = [sqlite_world.ask("GET", f"/api/models/gpt-2/774M{path}", token) for path in READING]
+    answers.append(
+        sqlite_world.ask("POST", "/api/models/gpt-2/774M/paths-info/main", token, data={"paths": ["vocab.bpe"]})
+    )
     assert {(one.status_code, one.headers.get("X-Error-Code")) for one in answers} == {(status, code)}
     assert len({one.text for one in answers}) == 1
 
 
 @pytest.mark.parametrize("path", READING)
-def test_without_a_token_nothing_is_told_apart(world: World, path: str) -> None:
+def test_without_a_token_nothing_is_told_apart(sqlite_world: World, path: str) -> None:
     """What is there, what is planned and what never was: the identical 401."""
     asked = [f"/api/models/{stage}{path}" for stage in ("gpt-2/774M", "gpt-2/1558M", "gpt-2/none", "no/thing")]
-    answers = [world.ask("GET", address, None) for address in asked]
+    answers = [sqlite_world.ask("GET", address, None) for address in asked]
     told = [
         (one.status_code, one.text, {key: value for key, value in one.headers.items() if key != "X-Request-Id"})
         for one in answers
@@ -133,10 +137,11 @@ def test_without_a_token_nothing_is_told_apart(world: World, path: str) -> None:
     assert told[0][0] == 401
 
 
-def test_our_reason_stands_where_the_client_prints_it(world: World) -> None:
+def test_our_reason_stands_where_the_client_prints_it(sqlite_world: World) -> None:
     """Beside 401, 403 and 451, where its own words hide it or have to be its own: what is wrong and what to do now."""
     words = {
-        name: world.ask("HEAD", FILE, name).headers["X-HF-Warning"] for name in ("expired", "uncleared", "unsigned")
+        name: sqlite_world.ask("HEAD", FILE, name).headers["X-HF-Warning"]
+        for name in ("expired", "uncleared", "unsigned")
     }
     assert words["expired"].startswith("invalid_credentials; The token has expired. Create a new token in the portal,")
     assert words["uncleared"].startswith("not_cleared; Your organization is not cleared for this stage.")
@@ -194,17 +199,17 @@ def test_a_credential_in_the_address_is_refused(sqlite_world: World) -> None:
         require_refusal(answer, 400, None, "Do not put credentials in the URL.")
 
 
-def test_the_end_of_access_is_told_two_weeks_ahead(world: World) -> None:
+def test_the_end_of_access_is_told_two_weeks_ahead(sqlite_world: World) -> None:
     """Beside what the client asks first, and at no other time."""
     asked = ["/api/models/gpt-2/774M", "/api/models/gpt-2/774M/revision/main", "/api/models/gpt-2/774M/auth-check"]
-    assert not any("X-HF-Warning" in world.ask("GET", address).headers for address in asked)
-    given.shorten_the_clearance(world, timedelta(days=13))
-    told = {world.ask("GET", address).headers["X-HF-Warning"] for address in asked}
-    told.add(world.ask("HEAD", FILE).headers["X-HF-Warning"])
+    assert not any("X-HF-Warning" in sqlite_world.ask("GET", address).headers for address in asked)
+    given.shorten_the_clearance(sqlite_world, timedelta(days=13))
+    told = {sqlite_world.ask("GET", address).headers["X-HF-Warning"] for address in asked}
+    told.add(sqlite_world.ask("HEAD", FILE).headers["X-HF-Warning"])
     (text,) = told
     assert re.fullmatch(
         r"ends gpt-2/774M; Your access to gpt-2/774M ends on \d+ \w+ \d{4}\. "
         r"Request more time: http://localhost:8080/stages/gpt-2/774M",
         text,
     )
-    assert "X-HF-Warning" not in world.ask("HEAD", "/gpt-2/124M/resolve/main/vocab.bpe").headers
+    assert "X-HF-Warning" not in sqlite_world.ask("HEAD", "/gpt-2/124M/resolve/main/vocab.bpe").headers

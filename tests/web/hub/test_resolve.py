@@ -30,18 +30,18 @@ def described(answer: Any, world: World) -> str:
     return commit
 
 
-def test_head_says_what_a_file_is_and_issues_nothing(world: World) -> None:
+def test_head_says_what_a_file_is_and_issues_nothing(sqlite_world: World) -> None:
     """200 with its size, no place to go on to, no URL and no entry."""
-    before = len(world.entries())
-    answer = world.ask("HEAD", FILE)
-    described(answer, world)
+    before = len(sqlite_world.entries())
+    answer = sqlite_world.ask("HEAD", FILE)
+    described(answer, sqlite_world)
     assert (answer.status_code, answer.data) == (200, b"")
     assert answer.headers["Content-Length"] == answer.headers["X-Linked-Size"]
     assert answer.headers["Accept-Ranges"] == "bytes"
     names = {name.lower() for name, _ in answer.headers}
     assert not {name for name in names if name in {"location", "content-encoding", "set-cookie", "link"}}
     assert not {name for name in names if name.startswith("x-xet")}
-    assert (len(world.entries()), world.signed_urls) == (before, [])
+    assert (len(sqlite_world.entries()), sqlite_world.signed_urls) == (before, [])
 
 
 def test_get_leads_to_the_file_and_leaves_one_entry(world: World) -> None:
@@ -68,35 +68,35 @@ def test_the_url_gives_the_bytes_and_ranges_of_them(sqlite_world: World) -> None
     assert fetching.get(location, 5, len(content)) == (206, content[5:])
 
 
-def test_an_older_checkpoint_is_a_commit(world: World) -> None:
+def test_an_older_checkpoint_is_a_commit(sqlite_world: World) -> None:
     """By its full id, at both methods; `main` is the newest."""
-    ids = [item["id"] for item in world.api("GET", "/stages/mini-gpt/base/checkpoints").json["items"]]
+    ids = [item["id"] for item in sqlite_world.api("GET", "/stages/mini-gpt/base/checkpoints").json["items"]]
     for revision, expected in (("main", ids[0]), (ids[0], ids[0]), (ids[1], ids[1])):
         for method in ("HEAD", "GET"):
-            answer = world.ask(method, f"/mini-gpt/base/resolve/{revision}/config.json")
+            answer = sqlite_world.ask(method, f"/mini-gpt/base/resolve/{revision}/config.json")
             assert answer.headers["X-Repo-Commit"] == expected
-    assert [record["checkpoint"] for record in world.records("download")[-3:]] == [ids[0], ids[0], ids[1]]
+    assert [record["checkpoint"] for record in sqlite_world.records("download")[-3:]] == [ids[0], ids[0], ids[1]]
 
 
 @pytest.mark.parametrize("method", ["HEAD", "GET"])
-def test_a_public_stage_needs_no_token(world: World, method: str) -> None:
+def test_a_public_stage_needs_no_token(sqlite_world: World, method: str) -> None:
     """Its downloads are logged with the address."""
-    answer = world.ask(method, "/gpt-2/124M/resolve/main/vocab.bpe", None)
+    answer = sqlite_world.ask(method, "/gpt-2/124M/resolve/main/vocab.bpe", None)
     assert answer.status_code == (200 if method == "HEAD" else 302)
     if method == "GET":
-        assert world.records("download")[-1]["actor"]["via"] == "anonymous"
+        assert sqlite_world.records("download")[-1]["actor"]["via"] == "anonymous"
 
 
 @pytest.mark.parametrize("method", ["HEAD", "GET"])
-def test_an_alias_resolves_with_two_warnings(world: World, method: str) -> None:
+def test_an_alias_resolves_with_two_warnings(sqlite_world: World, method: str) -> None:
     """The one of every door and, where the client reads it, the client's; logged under the name of today."""
-    answer = world.ask(method, FILE.replace("774M", "762M"))
+    answer = sqlite_world.ask(method, FILE.replace("774M", "762M"))
     assert answer.status_code == (200 if method == "HEAD" else 302)
     assert answer.headers["Warning"] == '299 - "gpt-2/762M is now called gpt-2/774M"'
     if method == "HEAD":
         assert answer.headers["X-HF-Warning"] == "renamed gpt-2/762M; gpt-2/762M is now called gpt-2/774M."
     else:  # the client follows at once, and would not see it
-        assert world.records("download")[-1]["stage"] == "774M"
+        assert sqlite_world.records("download")[-1]["stage"] == "774M"
 
 
 def test_a_second_download_asks_the_database_once(world: World) -> None:
@@ -141,12 +141,12 @@ def refusal(world: World) -> list[tuple[str, str]]:
     return [(name, value.replace(answer.headers["X-Request-Id"], "")) for name, value in answer.headers if name in SAID]
 
 
-def test_a_file_that_is_not_there_is_remembered_as_missing(world: World) -> None:
+def test_a_file_that_is_not_there_is_remembered_as_missing(sqlite_world: World) -> None:
     """The client keeps that for the commit in the answer. It was a look, so it is no refusal for anybody to read."""
-    before = len(world.refusals())
+    before = len(sqlite_world.refusals())
     for method in ("HEAD", "GET"):
-        answer = world.ask(method, "/gpt-2/774M/resolve/main/adapter_config.json")
+        answer = sqlite_world.ask(method, "/gpt-2/774M/resolve/main/adapter_config.json")
         assert (answer.status_code, answer.headers["X-Error-Code"]) == (404, "EntryNotFound")
-        assert answer.headers["X-Repo-Commit"] == world.ask("HEAD", FILE).headers["X-Repo-Commit"]
+        assert answer.headers["X-Repo-Commit"] == sqlite_world.ask("HEAD", FILE).headers["X-Repo-Commit"]
         assert answer.headers["X-Error-Message"].startswith("adapter_config.json is not in this checkpoint.")
-    assert len(world.refusals()) == before
+    assert len(sqlite_world.refusals()) == before

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.web.hub.links import next_of
 from tests.world import World
 
 FILES = ["README.md", "a/config.json", "a/b/notes.txt", "a/b/more_1.txt", "vocab/tokens.txt"]
@@ -37,16 +38,6 @@ def walk(world: World, address: str) -> tuple[list[str], int]:
         asked += 1
         address = next_of(answer)
     return found, asked
-
-
-def next_of(answer: Any) -> str:
-    """The address after our own public one in `Link`; "" at the end."""
-    link = answer.headers.get("Link", "")
-    if not link:
-        return ""
-    assert link.startswith("<http://localhost:8080/api/models/")
-    assert link.endswith('>; rel="next"')
-    return str(link.removeprefix("<http://localhost:8080").partition(">")[0])
 
 
 def test_a_folder_is_listed_from_the_root_s_view(folders: World) -> None:

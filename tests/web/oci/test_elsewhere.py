@@ -13,8 +13,8 @@ WRITES = [
 
 @pytest.mark.parametrize(("method", "path"), WRITES)
 @pytest.mark.parametrize("token", ["publisher", "cleared", None])
-def test_nothing_can_be_written(sqlite_world: World, method: str, path: str, token: str | None) -> None:
+def test_nothing_can_be_written(shared_world: World, method: str, path: str, token: str | None) -> None:
     """Whoever asks, and whatever for: the same answer, and nothing is told of what there is."""
-    answers = [sqlite_world.ask(method, f"/v2/{name}{path}", token) for name in ("gpt-2/774m", "gpt-2/1558m", "no/no")]
+    answers = [shared_world.ask(method, f"/v2/{name}{path}", token) for name in ("gpt-2/774m", "gpt-2/1558m", "no/no")]
     assert {one.status_code for one in answers} == {405}
     assert {one.get_json()["errors"][0]["code"] for one in answers} == {"UNSUPPORTED"}

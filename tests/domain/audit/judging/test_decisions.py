@@ -4,8 +4,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from server.domain.audit import verifying
 from server.domain.decisions import deciding
 from server.domain.release import holds, stage_editing
@@ -14,7 +12,7 @@ from server.domain.release.stages import StageState
 from tests import tampering
 from tests.domain.decisions.test_proposing import propose
 from tests.findings import report
-from tests.world import World
+from tests.world import World, cases
 
 HOUR = timedelta(hours=1)
 Planted = Callable[[World], int]
@@ -142,7 +140,7 @@ BROKEN: dict[str, tuple[Planted, str]] = {
 }
 
 
-@pytest.mark.parametrize("what", BROKEN)
+@cases("what", BROKEN)
 def test_a_move_past_the_rules_is_named(world: World, what: str) -> None:
     """What came before it is whole; the entry that was planted is named, with what is wrong with it."""
     do, sentence = BROKEN[what]
@@ -178,7 +176,7 @@ CHANGED = {
 }
 
 
-@pytest.mark.parametrize("what", CHANGED)
+@cases("what", CHANGED)
 def test_a_decision_that_was_changed_in_the_tables_is_named(world: World, what: str) -> None:
     """`log verify --tables` holds each of its columns, texts too, against the log."""
     world.tampered = True

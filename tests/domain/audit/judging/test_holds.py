@@ -2,12 +2,10 @@
 
 from typing import Any
 
-import pytest
-
 from server.domain.decisions import lifting
 from server.domain.downloads import issuing
 from server.domain.release import holds
-from tests.world import World
+from tests.world import World, cases
 
 CUT = {"way": "policy", "milliseconds": 12, "canary": "checkpoints/gpt-2/canary-0123456789abcdef", "asked_by": None}
 
@@ -30,7 +28,7 @@ def test_a_cut_without_a_hold_is_a_fault(world: World) -> None:
     assert sentences(world) == ["it cuts the URLs of something that was not on hold"]
 
 
-@pytest.mark.parametrize("on", ["gpt-2/774M", "gpt-2", "everything", "organization:aurora-institute"])
+@cases("on", ["gpt-2/774M", "gpt-2", "everything", "organization:aurora-institute"])
 def test_a_download_of_what_is_on_hold_is_a_fault(world: World, on: str) -> None:
     """Planted with all that a download rests on: the hold alone forbids it."""
     issuing.issue(world.use, world.caller("cleared"), world.order())
@@ -42,7 +40,7 @@ def test_a_download_of_what_is_on_hold_is_a_fault(world: World, on: str) -> None
     assert "on hold" in sentence or "was suspended" in sentence
 
 
-@pytest.mark.parametrize(
+@cases(
     ("place", "lift", "about"),
     [
         ("hold.place", "hold.lift", {"on": "organization:birch-university"}),

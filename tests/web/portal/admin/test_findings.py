@@ -34,10 +34,10 @@ def test_the_list_is_narrowed_by_the_address(world: World) -> None:
     assert here.get("/admin/findings?severity=apocalyptic").status_code == 422
 
 
-def test_a_finding_is_triaged_answered_and_released_on_its_page(world: World) -> None:
+def test_a_finding_is_triaged_answered_and_released_on_its_page(sqlite_world: World) -> None:
     """One button for each state that can follow, and none for others; what cannot be done says why."""
-    number = report(world, stage="gpt-2/124M", may_publish=True)
-    here, address = world.visit("admin"), f"/admin/findings/{number}"
+    number = report(sqlite_world, stage="gpt-2/124M", may_publish=True)
+    here, address = sqlite_world.visit("admin"), f"/admin/findings/{number}"
     assert {"Confirm", "Not reproduced", "Keep it open"} <= set(
         re.findall(r'name="act"[^>]*>([^<]+)<', here.get(address).text)
     )
@@ -53,17 +53,17 @@ def test_a_finding_is_triaged_answered_and_released_on_its_page(world: World) ->
     assert here.post(f"{address}/release", {"to": "birch-university"}).status_code == 422
 
 
-def test_an_auditor_reads_and_changes_nothing(world: World) -> None:
+def test_an_auditor_reads_and_changes_nothing(sqlite_world: World) -> None:
     """The page has no form for them."""
-    number = report(world)
-    page = world.visit("auditor").get(f"/admin/findings/{number}").text
+    number = report(sqlite_world)
+    page = sqlite_world.visit("auditor").get(f"/admin/findings/{number}").text
     assert "What we saw." in page
     assert f"/admin/findings/{number}/" not in page
 
 
-def test_staff_report_as_well(world: World) -> None:
+def test_staff_report_as_well(sqlite_world: World) -> None:
     """On any stage, also one that is planned; they are led to the lab's page of it."""
-    here = world.visit("publisher")
+    here = sqlite_world.visit("publisher")
     assert "gpt-2/1558M" in here.get("/findings/new").text
     fields = {
         "stage": "gpt-2/1558M", "checkpoint": "", "kind": "capability", "severity": "medium", "title": "It counts",
@@ -74,7 +74,7 @@ def test_staff_report_as_well(world: World) -> None:
     assert "It counts" in here.get(made.headers["Location"]).text
 
 
-def test_a_critical_finding_says_what_it_stops(world: World) -> None:
+def test_a_critical_finding_says_what_it_stops(sqlite_world: World) -> None:
     """Until it is triaged: no stage of its model moves."""
-    number = report(world, severity=Severity.CRITICAL)
-    assert "No stage of gpt-2 can be moved" in world.visit("admin").get(f"/admin/findings/{number}").text
+    number = report(sqlite_world, severity=Severity.CRITICAL)
+    assert "No stage of gpt-2 can be moved" in sqlite_world.visit("admin").get(f"/admin/findings/{number}").text

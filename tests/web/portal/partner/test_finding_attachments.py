@@ -33,9 +33,9 @@ def test_a_file_is_announced_sent_and_checked(world: World) -> None:
     assert "counts.csv" in here.get(f"/findings/{finding}").text
 
 
-def test_the_script_of_the_form_is_told_where_the_finding_is(world: World) -> None:
+def test_the_script_of_the_form_is_told_where_the_finding_is(sqlite_world: World) -> None:
     """It attaches before it goes there; a refused form is the page that says why, as without a script."""
-    here = world.visit("cleared")
+    here = sqlite_world.visit("cleared")
     headers = {"Accept": "application/json"}
     data = {"csrf_token": here.csrf_token, **FORMS["/findings/new"].fields}
     made: Any = here.client.post("/findings/new", data=data, headers=headers)
@@ -79,14 +79,14 @@ def test_a_file_that_is_not_as_announced_is_refused(sqlite_world: World) -> None
     assert here.post(complete).status_code == 404
 
 
-def test_a_settled_finding_stays_as_it_is(world: World) -> None:
+def test_a_settled_finding_stays_as_it_is(sqlite_world: World) -> None:
     """A decision may rest on it: whoever has more to show reports another one. What is attached is still saved."""
-    finding = report(world)
-    made = attached(world, finding)
+    finding = report(sqlite_world)
+    made = attached(sqlite_world, finding)
     for state in (FindingState.CONFIRMED, FindingState.CLOSED):
-        finding_triage.triage(world.use, world.admin, finding, state)
-    here = world.visit("cleared")
+        finding_triage.triage(sqlite_world.use, sqlite_world.admin, finding, state)
+    here = sqlite_world.visit("cleared")
     answer = announce(here, finding)
     assert (answer.status_code, answer.json["detail"]) == (409, f"Finding {finding} is closed. Report another finding.")
     saved = here.post(f"/findings/{finding}/attachments/{made.id}")
-    assert (saved.status_code, saved.location.startswith(str(world.settings.s3_endpoint_url))) == (303, True)
+    assert (saved.status_code, saved.location.startswith(str(sqlite_world.settings.s3_endpoint_url))) == (303, True)

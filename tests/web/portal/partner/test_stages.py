@@ -172,19 +172,19 @@ def test_what_is_not_there_is_not_found(sqlite_world: World) -> None:
         assert sqlite_world.visit("cleared").get(address).status_code == 404, address
 
 
-def test_what_publishing_warned_of_is_said_to_who_downloads(world: World, tmp_path: Path) -> None:
+def test_what_publishing_warned_of_is_said_to_who_downloads(sqlite_world: World, tmp_path: Path) -> None:
     """On the stage's page and on the checkpoint's; code elsewhere that loaders may run is among it."""
-    shutil.copytree(world.template.sources / "mini-gpt" / "base", tmp_path / "model")
+    shutil.copytree(sqlite_world.template.sources / "mini-gpt" / "base", tmp_path / "model")
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     config["auto_map"] = {"AutoModel": "other/repo--modeling.Model"}
     (tmp_path / "model" / "config.json").write_text(json.dumps(config))
-    visit = world.visit("cleared")
+    visit = sqlite_world.visit("cleared")
     warning = "auto_map names code that is not published here (other/repo--modeling.Model)"
     assert warning not in words(visit.get("/stages/mini-gpt/base"))
-    world.publish(tmp_path / "model", "mini-gpt/base")
+    sqlite_world.publish(tmp_path / "model", "mini-gpt/base")
     for path in ("/stages/mini-gpt/base", MAIN):
         assert warning in words(visit.get(path)), path
-    assert warning not in words(world.visit("uncleared").get("/stages/mini-gpt/base"))
+    assert warning not in words(sqlite_world.visit("uncleared").get("/stages/mini-gpt/base"))
 
 
 def describe(world: World, folder: Path, card: str) -> None:
