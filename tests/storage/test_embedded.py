@@ -28,8 +28,6 @@ from server.storage.embedded import REGION, EmbeddedStore, EmbeddedStoreError, f
 from server.storage.embedded_config import GRPC_OFFSET
 from server.storage.keys import S3Credentials
 from server.storage.objects import S3Objects
-from server.storage.signing import StoredObject
-from server.storage.signing_s3 import S3Signer
 from tests.stores import process_ids, signed_url
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
