@@ -95,6 +95,8 @@ def run(cluster: Cluster, plan: Plan, say: Callable[[str], object]) -> dict[str,
     memory = processes.rows(plan.warm_up_seconds, plan.window_seconds)
     processes.judge(memory, plan.growth_percent)
     proven = checks.settle(cluster, ledger, PROVEN_AT_THE_END)
+    for stop in stops:
+        stop.revoke()  # what it let last, so that the cluster is as others know it
     held, _ = ledger.held()
     return {
         "seconds": round(seconds), "requests": ledger.rows(), "urls_of_downloads": len(held),

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 import requests
+from requests.adapters import HTTPAdapter
 from sqlalchemy import select
+from urllib3.util import Retry
 
 from server import migrations
 from server.log.entries import LogEntry
@@ -26,6 +28,7 @@ from tests.parts import missing
 STAGE = "mini-gpt/base"
 CLIENTS = 4
 PAUSE_SECONDS = 0.1  # between a client's requests
+AGAIN = Retry(total=None, connect=3, other=3, read=0, redirect=0, status=0)  # as nginx is set up again
 IN_EACH_STEP = 20  # downloads, at least
 STEP_SECONDS = 60
 NEWER, NEWEST = "9001", "9002"
@@ -70,7 +73,10 @@ def release(folder: Path, *changes: tuple[str, str, bool]) -> Path:
 
 
 class Clients:
-    """Whoever downloads meanwhile. issued: the ids that they were given; answers: how many, by status."""
+    """Whoever downloads meanwhile. issued: the ids that they were given; answers: how many, by status.
+
+    A connection that is cut before it has carried a request is made again; a request that was sent must be answered.
+    """
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -102,6 +108,7 @@ class Clients:
     def _run(self) -> None:
         with requests.Session() as session:
             session.trust_env, session.verify = False, str(self._cluster.front.authorities)
+            session.mount("https://", HTTPAdapter(max_retries=AGAIN))
             session.headers["Authorization"] = f"Bearer {self._cluster.known['tokens']['cleared']}"
             while not self._ended.wait(PAUSE_SECONDS):
                 url, wanted = f"{self._cluster.front.url}/api/v1/downloads", {"stage": STAGE}
