@@ -354,7 +354,7 @@ def cases(
     The test, or what it takes, takes `world`.
     """
     rows = [(case,) if isinstance(names, str) else tuple(case) for case in table]
-    called = ["-".join(map(_called, row)) for row in rows] if ids is None else list(ids)
+    called = list(ids) if ids is not None else ["-".join(map(_called, row)) for row in rows]
     return pytest.mark.parametrize(
         ("world", names) if isinstance(names, str) else ("world", *names),
         [*(("sqlite", *row) for row in rows), ("postgresql", *rows[0])],
@@ -364,6 +364,9 @@ def cases(
 
 
 def _called(value: Any) -> str:
+    """The same in every process: a set's own order is not."""
+    if isinstance(value, set | frozenset):
+        return "{" + ", ".join(sorted(map(_called, value))) + "}"
     name = getattr(value, "__name__", None)
     return name or str(value).encode("unicode_escape").decode("ascii")
 
