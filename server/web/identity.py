@@ -70,6 +70,7 @@ def allow(permission: Permission, *, issues: bool = False) -> Callable[[View], V
             return view(*args, caller=caller, **kwargs)
 
         guarded.permission = permission  # type: ignore[attr-defined]
+        guarded.issues = issues  # type: ignore[attr-defined]  # a test names all that are
         return guarded  # type: ignore[return-value]
 
     return decorate

@@ -87,7 +87,7 @@ def test_every_file_comes_back_as_it_was(
     for folder in (tmp_path / "backup", newcomer.folder):
         modes = {stat.S_IMODE((folder / name).stat().st_mode) for name in names if Path(name).name not in PUBLIC}
         assert modes == {0o600}
-    checks = ("keys", "matching keys", "machines")
+    checks = ("keys", "matching keys", "workloads")
     assert told(newcomer, *checks) == [
         "all key files are present, private, and hold keys",
         "the keys of log, receipts, manifests and one-time codes are those that the database was written with",
