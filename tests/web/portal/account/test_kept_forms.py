@@ -21,3 +21,15 @@ def test_the_page_shows_what_is_kept_for_an_hour_and_in_one_browser(sqlite_world
     sqlite_world.clock.advance(timedelta(minutes=21))
     assert visit.get("/account/kept-form").headers["Location"] == "/"
     assert "No unsent form is kept" in words(visit.get("/"))
+
+
+def test_what_nobody_typed_goes_back_unseen(sqlite_world: World) -> None:
+    """The key by which a form makes one thing however often it is sent is in the form, and not in what is shown."""
+    visit = sqlite_world.visit(None)
+    sent = {"name": "training cluster", "made_with": "k" * 22}
+    assert visit.post("/tokens/new", sent).status_code == 303
+    sign_in(sqlite_world, visit, "/account/kept-form")
+    page = visit.get("/account/kept-form")
+    assert "training cluster" in words(page)
+    assert "Made with" not in words(page)
+    assert '<textarea name="made_with" hidden>' in page.text
