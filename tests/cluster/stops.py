@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +24,7 @@ SEEN_REFUSED_WITHIN_SECONDS = 60
 
 
 @dataclass
-class Stop:
+class Stop(ABC):
     """Something that lets a client download until it is revoked. Commands are given on both machines in turn."""
 
     cluster: Cluster
@@ -38,19 +39,21 @@ class Stop:
     name = ""
 
     @property
+    @abstractmethod
     def reading_token(self) -> str:
         """Of the same organization, which is never revoked: reads the proofs of its downloads."""
-        raise NotImplementedError
 
     def prepare(self) -> None:
         """Let it for the first time."""
         self.let()
 
+    @abstractmethod
     def let(self) -> None:
-        raise NotImplementedError
+        """Let the client download, from now on or again."""
 
+    @abstractmethod
     def revoke(self) -> None:
-        raise NotImplementedError
+        """End that; when it returns, nothing is issued any more."""
 
     def askers(self) -> list[Client]:
         return [Client(f"{self.name}, {number}", ASKS_PER_SECOND, self._asker()) for number in range(ASKERS)]

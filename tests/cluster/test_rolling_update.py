@@ -43,10 +43,6 @@ expands = {expands}
 
 def upgrade() -> None:
     op.{change}
-
-
-def downgrade() -> None:
-    raise NotImplementedError
 '''
 ADDS = 'add_column("log_entries", sa.Column("later", sa.Text(), nullable=True))'
 TAKES_AWAY = 'drop_column("log_entries", "later")'

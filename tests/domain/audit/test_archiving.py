@@ -1,6 +1,6 @@
 """Archiving: records leave the database, proofs are served as before, and nothing leaves that is nowhere else."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -24,20 +24,8 @@ from server.log.proofs import Proof
 from server.storage.database import DATABASE_ERRORS, DatabaseUnavailable
 from server.storage.log_bucket import LogBucket
 from tests import tampering
-from tests.archived_months import BECAUSE, archive, archived_download, entry_of, grow_old, issue, months_of
+from tests.archived_months import BECAUSE, archive, archived_download, entry_of, grow_old, issue
 from tests.world import World
-
-
-@pytest.fixture
-def bucket(world: World) -> Iterator[LogBucket]:
-    with months_of(world) as found:
-        yield found
-
-
-@pytest.fixture
-def sqlite_bucket(sqlite_world: World) -> Iterator[LogBucket]:
-    with months_of(sqlite_world) as found:
-        yield found
 
 
 def proof_of(world: World, download: Download) -> bytes:

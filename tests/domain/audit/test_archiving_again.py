@@ -1,7 +1,5 @@
 """Archiving again: once an entry of an archived month was erased, another file has the rest."""
 
-from collections.abc import Iterator
-
 import orjson
 import pyarrow.parquet
 import pytest
@@ -13,20 +11,8 @@ from server.domain.errors import NotPossible
 from server.log.entries import Log
 from server.storage.log_bucket import LogBucket
 from tests import tampering
-from tests.archived_months import archive, archived_download, entry_of, grow_old, issue, months_of
+from tests.archived_months import archive, archived_download, entry_of, grow_old, issue
 from tests.world import World
-
-
-@pytest.fixture
-def bucket(world: World) -> Iterator[LogBucket]:
-    with months_of(world) as found:
-        yield found
-
-
-@pytest.fixture
-def sqlite_bucket(sqlite_world: World) -> Iterator[LogBucket]:
-    with months_of(sqlite_world) as found:
-        yield found
 
 
 def test_an_archived_entry_can_be_erased(world: World, bucket: LogBucket) -> None:
