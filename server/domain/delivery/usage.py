@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import orjson
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
 from server.domain.callers import Caller
-from server.domain.delivery import deliveries
+from server.domain.delivery.deliveries import Delivery
 from server.domain.entry_kinds import EntryKind
 from server.domain.permissions import Permission
 from server.log.archived import is_archived
@@ -20,6 +20,12 @@ LOOKED_AT_ONCE = 1000  # downloads; where there were more, what is said is "at l
 RECORD_BYTES_AT_ONCE = 32_000_000
 
 
+class _Issued(NamedTuple):
+    at: datetime
+    size_bytes: int
+    fetched_bytes: int
+
+
 @dataclass(slots=True)
 class Span:
     """One span of time. Bytes that were fetched may grow for two days more."""
@@ -27,6 +33,11 @@ class Span:
     downloads: int = 0
     issued_bytes: int = 0
     fetched_bytes: int = 0
+
+    def add(self, one: _Issued) -> None:
+        self.downloads += 1
+        self.issued_bytes += one.size_bytes
+        self.fetched_bytes += one.fetched_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,28 +80,19 @@ def of_model_since(
     """What an organization was issued of a model from a moment on; whether there was more than was looked at."""
     mine = (LogEntry.organization_id == organization_id) & LogEntry.stage.startswith(f"{model}/", autoescape=True)
     issued, at_least = _issued(session, caller, mine, since)
-    span = Span(len(issued), sum(one.size_bytes for one in issued))
-    span.fetched_bytes = sum(deliveries.fetched_bytes(session, [one.id for one in issued]).values())
+    span = Span()
+    for one in issued:
+        span.add(one)
     return span, at_least
-
-
-class _Issued(NamedTuple):
-    id: str
-    at: datetime
-    size_bytes: int
 
 
 def _usage(session: Session, caller: Caller, where: ColumnElement[bool], at: datetime) -> Usage:
     week, month = Span(), Span()
     issued, at_least = _issued(session, caller, where, at - MONTH)
-    young = {one.id: one.at >= at - WEEK for one in issued}  # whether it is of the last week
     for one in issued:
-        for span in (month, week) if young[one.id] else (month,):
-            span.downloads += 1
-            span.issued_bytes += one.size_bytes
-    for download_id, sent in deliveries.fetched_bytes(session, young).items():
-        for span in (month, week) if young[download_id] else (month,):
-            span.fetched_bytes += sent
+        month.add(one)
+        if one.at >= at - WEEK:
+            week.add(one)
     return Usage(week, month, at_least)
 
 
@@ -99,20 +101,22 @@ def _issued(
 ) -> tuple[list[_Issued], bool]:
     """The newest downloads from a moment on, as far as is looked; whether there may be more."""
     found: list[_Issued] = []
-    looked_at, read_bytes = 0, 0
-    with session.execute(_newest(caller, where)) as rows:
+    looked_at, read_bytes, earliest = 0, 0, since - CLOCKS_DIFFER_BY
+    sent = select(func.sum(Delivery.bytes_sent)).where(Delivery.download_id == LogEntry.subject)
+    query = _newest(caller, where).add_columns(sent.correlate(LogEntry).scalar_subquery())
+    with session.execute(query) as rows:
         for row in rows:
-            if row.appended_at < since - CLOCKS_DIFFER_BY:
+            kind, appended_at, record, _, fetched_bytes = row
+            if appended_at < earliest:
                 break
-            looked_at, read_bytes = looked_at + 1, read_bytes + len(row.record)
+            looked_at, read_bytes = looked_at + 1, read_bytes + len(record)
             if read_bytes > RECORD_BYTES_AT_ONCE:
                 break
             if is_archived(row):  # and so is what was before
                 return found, True
-            if row.kind == EntryKind.DOWNLOAD and row.record and row.appended_at >= since:
-                record = orjson.loads(row.record)
-                size_bytes = sum(file["size_bytes"] for file in record["files"])
-                found.append(_Issued(record["download"], row.appended_at, size_bytes))
+            if kind == EntryKind.DOWNLOAD and record and appended_at >= since:
+                size_bytes = sum([file["size_bytes"] for file in orjson.loads(record)["files"]])
+                found.append(_Issued(appended_at, size_bytes, int(fetched_bytes or 0)))
     return found, looked_at == LOOKED_AT_ONCE or read_bytes > RECORD_BYTES_AT_ONCE
 
 
