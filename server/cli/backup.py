@@ -27,6 +27,7 @@ from server.storage import snapshot
 from server.storage.targets import writing_to
 
 DATABASE = "database"
+ATTEMPTS = 3  # to copy database and key files of one moment
 
 
 @click.command()
@@ -64,13 +65,21 @@ def _back_up(use: Resources, target: Path, variables: list[str]) -> int:
     target.mkdir(parents=True, exist_ok=True, mode=0o700)
     target.chmod(0o700)
     fresh = target / f"{DATABASE}.new"
-    fresh.unlink(missing_ok=True)
-    snapshot.take(made.migration_database_url or made.database_url, fresh)
-    gone = instance_files.copy(made, target, variables)
+    for _ in range(ATTEMPTS):
+        fresh.unlink(missing_ok=True)
+        before = backups.log_keys(use)
+        snapshot.take(made.migration_database_url or made.database_url, fresh)
+        instance_files.copy(made, target, variables)
+        if backups.log_keys(use) == before:
+            break
+    else:
+        raise NotPossible(
+            f"The log's keys were rotated during each of {ATTEMPTS} attempts. The backup of before is kept.",
+            next_step="Back up again once nobody rotates them.",
+        )
     objects = backups.copy_objects(use, target) if made.embedded_store else 0
+    instance_files.put_in_place(target)
     fresh.rename(target / DATABASE)  # last: a backup that was interrupted leaves the one before it whole
-    for name in gone:
-        (target / name).unlink(missing_ok=True)
     return objects
 
 
@@ -194,7 +203,7 @@ def _files_below(source: Path) -> Iterator[str]:
     """What a backup of older code has: it did not say which files are the instance's."""
     for path in sorted(source.rglob("*")):
         relative = path.relative_to(source)
-        ours = {backups.OBJECTS, backups.INDEX, DATABASE}
+        ours = {backups.OBJECTS, backups.INDEX, DATABASE, instance_files.STAGED}
         if path.is_file() and relative.parts[0] not in ours and path.suffix != ".new":
             yield str(relative)
 

@@ -5,6 +5,7 @@ import re
 import shutil
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -209,3 +210,56 @@ def test_a_list_of_settings_that_is_none_is_refused(
     index = tmp_path / "backup" / instance_files.INDEX
     index.write_text(json.dumps(json.loads(index.read_bytes()) | {"from_environment": names}))
     assert "is damaged" in newcomer("restore", tmp_path / "backup", code=1).line
+
+
+def rotating(world: World, monkeypatch: pytest.MonkeyPatch, times: int, *, after: bool = False) -> list[str]:
+    """Rotate the log's keys between the database's copy and the files', or after both; the logs that ended."""
+    ended, copying = list[str](), instance_files.copy
+
+    def rotate() -> None:
+        if len(ended) < times:
+            ended.append(own_keys.rotate(world.use).before)
+
+    def copy(*arguments: Any) -> None:
+        if not after:
+            rotate()
+        copying(*arguments)
+        rotate()
+
+    monkeypatch.setattr(instance_files, "copy", copy)
+    return ended
+
+
+def is_whole(restored: Operator) -> None:
+    """The key files are those of the database."""
+    assert told(restored, "matching keys") == [
+        "the keys of log, receipts, manifests and one-time codes are those that the database was written with"
+    ]
+    restored("log", "verify")
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_log_that_is_rotated_meanwhile_is_backed_up_again(
+    whole: Operator, sqlite_world: World, newcomer: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *,
+    after: bool,
+) -> None:  # fmt: skip
+    """Database and keys are of one moment, and the restored log goes on."""
+    ended = rotating(sqlite_world, monkeypatch, 1, after=after)
+    whole("backup", tmp_path / "backup")
+    assert len(ended) == 1
+    newcomer("restore", tmp_path / "backup")
+    is_whole(newcomer)
+    assert (newcomer.folder / "keys" / f"log.key.pem.{ended[0].rpartition('/')[2]}").exists()
+
+
+def test_a_log_that_is_rotated_again_and_again_leaves_the_backup_before(
+    whole: Operator, sqlite_world: World, newcomer: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rather none than a pair that no doctor takes; and the one before is as it was."""
+    whole("backup", tmp_path / "backup")
+    ended = rotating(sqlite_world, monkeypatch, 99)
+    line = whole("backup", tmp_path / "backup", code=1).line
+    assert "The log's keys were rotated during each of 3 attempts" in line
+    assert len(ended) >= 3
+    newcomer("restore", tmp_path / "backup")
+    is_whole(newcomer)
