@@ -7,16 +7,18 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from server.domain.audit import archives, archiving
+from server.domain.audit import archiving, verifying
+from server.domain.audit.archives import Source
 from server.domain.audit.archiving import Archived
 from server.domain.audit.month import Month
 from server.domain.audit.months import Keeper
 from server.domain.delivery import statistics
 from server.domain.downloads import issuing
 from server.domain.downloads.issuing import Download
-from server.log.archived import Places
+from server.log.archived import ARCHIVED_AFTER, Places
 from server.log.entries import Log, LogEntry
 from server.storage.log_bucket import LogBucket
+from tests import tampering
 from tests.own_keys import give_own_keys
 from tests.own_store import own_bucket
 from tests.world import World
@@ -41,7 +43,7 @@ def grow_old(world: World) -> Month:
     """Go on until the month of the newest entry can be archived, with its file in the bucket."""
     world.seal()
     month = Month.of(world.entries()[-1].appended_at)
-    world.clock.advance(month.until + archives.ARCHIVED_AFTER + timedelta(hours=2) - world.clock())
+    world.clock.advance(month.until + ARCHIVED_AFTER + timedelta(hours=2) - world.clock())
     statistics.count(world.use)
     Keeper(world.use).keep()
     return month
@@ -83,3 +85,16 @@ def forged(world: World, month: str = "") -> dict[str, Any]:
         "size_bytes": 1, "entries": 1, "kinds": ["download"], "because": "A test.",
         "records": [{"log": origin} | asdict(places.records) | {"sha256": "0" * 64}],
     }  # fmt: skip
+
+
+def verified(world: World, source: Source | None = None) -> tuple[dict[str, str], list[str]]:
+    """What is named, with the first sentence about it, and the notes."""
+    found = verifying.verify(world.use, months=source)
+    faults = {fault.row: fault.sentence for one in found for fault in reversed(one.faults)}
+    return faults, [note for one in found for note in one.notes]
+
+
+def run(world: World, statement: str) -> None:
+    """As somebody does who owns the database, past every guard."""
+    world.tampered = True
+    tampering.run(world.settings.database_url, statement)

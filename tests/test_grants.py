@@ -19,7 +19,6 @@ from server import settings
 from server.cli import instance
 from server.domain.access import access_requests, clearances, endings
 from server.domain.audit import archiving, heartbeat, replay, sealer
-from server.domain.audit.archives import ARCHIVED_AFTER
 from server.domain.audit.month import Month
 from server.domain.audit.months import Keeper
 from server.domain.decisions import deciding, execution
@@ -34,6 +33,7 @@ from server.domain.release.decisions import DecisionState
 from server.domain.release.findings import FindingState
 from server.domain.release.holds import EVERYTHING
 from server.domain.resources import Resources
+from server.log.archived import ARCHIVED_AFTER
 from server.migrations import grants
 from server.settings import Settings
 from server.storage.embedded import EmbeddedStore

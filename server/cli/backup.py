@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from server import settings
+from server import settings, settings_variables
 from server.cli import instance as making
 from server.cli import restoring
 from server.cli.init import store_of
@@ -22,10 +22,12 @@ from server.domain.errors import NotPossible
 from server.domain.operation import backups, instance_files, nodes
 from server.domain.resources import Resources
 from server.settings import FILE_NAME, Settings
+from server.settings_variables import variable
 from server.storage import snapshot
 from server.storage.targets import writing_to
 
 DATABASE = "database"
+ATTEMPTS = 3  # to copy database and key files of one moment
 
 
 @click.command()
@@ -40,8 +42,9 @@ def backup(instance: Instance, target: Path, as_json: bool) -> None:
     made = instance.use.settings
     _require_outside(target, made.folder)
     instance_files.require_readable(made)
+    variables = settings_variables.names(made)
     with writing_to(target):
-        objects = _back_up(instance.use, target)
+        objects = _back_up(instance.use, target, variables)
     nodes.note_backup(instance.use)
     also = (
         f"; new objects: {objects}"
@@ -51,23 +54,32 @@ def backup(instance: Instance, target: Path, as_json: bool) -> None:
     left = instance_files.left(made)
     lines = [f"Backed up to {target}{also}."]
     lines += [f"NOT copied: {file.path} ({file.setting}) {file.because}." for file in left]
+    lines += [f"NOT copied: {name}, which {variable(name)} says and {FILE_NAME} does not." for name in variables]
     not_copied = [{"file": str(file.path), "setting": file.setting, "because": file.because} for file in left]
-    body = {"target": str(target), "new_objects": objects, "not_copied": not_copied}
+    body = {"target": str(target), "new_objects": objects, "not_copied": not_copied, "from_environment": variables}
     show(as_json, body, "\n".join(lines))
 
 
-def _back_up(use: Resources, target: Path) -> int:
+def _back_up(use: Resources, target: Path, variables: list[str]) -> int:
     made = use.settings
     target.mkdir(parents=True, exist_ok=True, mode=0o700)
     target.chmod(0o700)
     fresh = target / f"{DATABASE}.new"
-    fresh.unlink(missing_ok=True)
-    snapshot.take(made.migration_database_url or made.database_url, fresh)
-    gone = instance_files.copy(made, target)
+    for _ in range(ATTEMPTS):
+        fresh.unlink(missing_ok=True)
+        before = backups.log_keys(use)
+        snapshot.take(made.migration_database_url or made.database_url, fresh)
+        instance_files.copy(made, target, variables)
+        if backups.log_keys(use) == before:
+            break
+    else:
+        raise NotPossible(
+            f"The log's keys were rotated during each of {ATTEMPTS} attempts. The backup of before is kept.",
+            next_step="Back up again once nobody rotates them.",
+        )
     objects = backups.copy_objects(use, target) if made.embedded_store else 0
+    instance_files.put_in_place(target)
     fresh.rename(target / DATABASE)  # last: a backup that was interrupted leaves the one before it whole
-    for name in gone:
-        (target / name).unlink(missing_ok=True)
     return objects
 
 
@@ -99,18 +111,21 @@ def restore(instance: Instance, source: Path, as_json: bool) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         raise
     made = settings.load(folder)
-    shared = restoring.shared_with_the_source(made)
-    body = {"folder": str(folder), "objects": objects, "check": shared}
-    show(as_json, body, _restored(made, objects, shared))
+    shared, not_set = restoring.shared_with_the_source(made), restoring.not_set(source, os.environ)
+    body = {"folder": str(folder), "objects": objects, "check": shared, "not_set": not_set}
+    show(as_json, body, _restored(made, objects, shared, not_set))
     _require_anchored(folder)
 
 
-def _restored(made: Settings, objects: int, shared: Mapping[str, str]) -> str:
+def _restored(made: Settings, objects: int, shared: Mapping[str, str], not_set: list[str]) -> str:
     command = f"weightgate-server --data {made.folder}"
     lines = [f"Restored to {made.folder}{f' with {objects} objects' if objects else ''}."]
     lines += ["", f"CHECK {made.folder / FILE_NAME} BEFORE YOU START ANYTHING."]
     lines += ["It names the same as the instance that was backed up:"]
     lines += [f"  {name:<24} {value}" for name, value in shared.items()]
+    if not_set:
+        lines += ["", "That instance had these from its environment. They are not set here, so this one differs:"]
+        lines += [f"  {name:<24} write it to {FILE_NAME}, or set {variable(name)}" for name in not_set]
     if not made.embedded_store:
         lines += ["", f"The bucket {made.s3_bucket} still belongs to that instance, so nothing starts here."]
         lines += [f"Once that instance is stopped permanently: `{command} take-over`."]
@@ -135,7 +150,7 @@ def _put_back(source: Path, folder: Path) -> int:
     for name in _files_of(source):
         instance_files.copy_private(source / name, folder / name)
     restoring.write_database_urls(folder / FILE_NAME, os.environ)
-    made = settings.load(folder)
+    made = restoring.load(folder, source, os.environ)
     restoring.require_new_databases(made, source / DATABASE)
     objects = 0
     with contextlib.ExitStack() as stack:
@@ -188,7 +203,7 @@ def _files_below(source: Path) -> Iterator[str]:
     """What a backup of older code has: it did not say which files are the instance's."""
     for path in sorted(source.rglob("*")):
         relative = path.relative_to(source)
-        ours = {backups.OBJECTS, backups.INDEX, DATABASE}
+        ours = {backups.OBJECTS, backups.INDEX, DATABASE, instance_files.STAGED}
         if path.is_file() and relative.parts[0] not in ours and path.suffix != ".new":
             yield str(relative)
 

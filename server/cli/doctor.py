@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from server import migrations
+from server import migrations, settings_variables
 from server.cli import instance as making
 from server.cli.terminal import Instance, console, show_list, with_json
 from server.domain.operation.doctor import Check, examine
@@ -23,7 +23,7 @@ def doctor(instance: Instance, production: bool, as_json: bool) -> None:
     Also tries what must fail: writing with the signer's key, reading without a signature, an expired URL.
     """
     made = instance.settings  # settings that cannot be used end here, with the sentence that says why
-    checks = [Check("settings", True, f"{made.folder} is complete and safe"), _schema(made)]
+    checks = [_settings(made), _schema(made)]
     use = Resources(made)
     checks += examine(use, for_production=production)
     use.close()
@@ -35,6 +35,12 @@ def doctor(instance: Instance, production: bool, as_json: bool) -> None:
             console.print(f"{mark}  {check.name:<14}", end="")
             console.print(check.sentence, markup=False)
     sys.exit(0 if all(check.ok for check in checks) else 1)
+
+
+def _settings(made: Settings) -> Check:
+    variables = settings_variables.names(made)
+    also = f"; only from the environment, and in no backup: {', '.join(variables)}" if variables else ""
+    return Check("settings", True, f"{made.folder} is complete and safe{also}")
 
 
 def _schema(made: Settings) -> Check:

@@ -71,7 +71,7 @@ def log() -> None:
 def verify(instance: Instance, tables: bool, source: OpenSource, as_json: bool) -> None:
     """Verify every log: bytes, tree, heads, anchors, and that each person was allowed to do what they did.
 
-    The records of archived months are read with --months or --from-bucket; else a note says how many were not.
+    The records of archived months are read with --months or --from-bucket; else a note says how many were not checked.
 
     Exit code 0: no faults, 1: faults, each with its row, 4: an older backup was restored. Safe while the server runs.
     """
@@ -80,15 +80,16 @@ def verify(instance: Instance, tables: bool, source: OpenSource, as_json: bool) 
     faults = [(result, fault) for result in found for fault in result.faults]
     new = [fault for result, fault in faults if not result.abandoned]
     behind = [result.behind for result in found if result.behind is not None and not result.abandoned]
+    unread, is_wrong = sum(result.unread for result in found), bool(new or behind)
     body = {
-        "ok": not new and not behind,
+        "ok": None if unread and not is_wrong else not is_wrong,
         "logs": [{"origin": result.origin, "size": result.size, "abandoned": result.abandoned} for result in found],
         "faults": [
             {"log": result.origin, "row": fault.row, "sentence": fault.sentence, "known": result.abandoned}
             for result, fault in faults
         ],
         "notes": [note for result in found for note in result.notes],
-        "unread": sum(result.unread for result in found),
+        "unread": unread,
         "behind_anchor": behind[0] if behind else None,
     }
     show(as_json, body, _told(found, len(new)))
@@ -105,10 +106,11 @@ def _told(found: list[Verified], new: int) -> str:
         if result.behind is not None:
             lines.append(f"{mark} {result.origin}: {result.behind}")
     lines += [f"note: {note}" for result in found for note in result.notes]
-    counted = f"{sum(result.size for result in found)} sealed entries in {_count(len(found), 'log')}"
     is_whole = not any(result.faults or result.behind for result in found)
     verdict = _count(new, "fault") if new else "no faults" if is_whole else "no new faults"
-    return "\n".join([*lines, f"Verified {counted}: {verdict}."])
+    size, unread = sum(result.size for result in found), sum(result.unread for result in found)
+    rest = f" in what was checked; {_count(unread, 'archived record')} not read" if unread else ""
+    return "\n".join([*lines, f"Verified {size} sealed entries in {_count(len(found), 'log')}: {verdict}{rest}."])
 
 
 def _count(number: int, what: str) -> str:
@@ -390,10 +392,8 @@ def erase(instance: Instance, caller: Caller, which: str, because: str, as_json:
     erased = erasure.erase(instance.use, caller, which, because)
     sentence = f"Entry {erased.place}, of kind {erased.kind}, has been erased. The erasure is recorded in the log."
     if erased.archived is not None:
-        sentence += (
-            f" The file of the archived {erased.archived} still has its record: run `weightgate-server log archive "
-            f"{erased.archived}`, which writes another file."
-        )
+        again = f"run `weightgate-server log archive {erased.archived}`, which writes another file"
+        sentence += f" The file of the archived {erased.archived} still has its record: {again}."
     show(as_json, {"entry": erased.place, "kind": erased.kind, "archived": erased.archived}, sentence)
 
 

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from sqlalchemy import inspect, make_url
 
-from server import settings_files
+from server import settings, settings_files
 from server.domain import marks
 from server.domain.errors import NotPossible
 from server.domain.operation import instance_files
 from server.domain.resources import Resources
-from server.settings import PREFIX, Settings
+from server.settings import PREFIX, Settings, SettingsError
+from server.settings_variables import variable
 from server.storage import snapshot
 from server.storage.database import Database, DatabaseUnavailable
 
@@ -38,6 +39,25 @@ def write_database_urls(path: Path, environment: Mapping[str, str]) -> None:
             text = re.sub(rf"^[ \t]*{name}[ \t]*=.*\n?", "", text, flags=re.MULTILINE)
             text = f"{name} = {json.dumps(url)}\n{text}"
     path.write_text(text, encoding="utf-8")
+
+
+def not_set(source: Path, environment: Mapping[str, str]) -> list[str]:
+    """The settings that the instance had from its environment, and that neither ours nor the backup's file has."""
+    known = (name for name in instance_files.from_environment(source) if name in Settings.model_fields)
+    return [name for name in known if variable(name) not in environment]
+
+
+def load(folder: Path, source: Path, environment: Mapping[str, str]) -> Settings:
+    """Read what was restored. Raises NotPossible where it lacks what that instance had from its environment."""
+    try:
+        return settings.load(folder, environment)
+    except SettingsError as error:
+        if not (missing := not_set(source, environment)):
+            raise
+        raise NotPossible(
+            f"The settings of the backup cannot be used alone: {error}. Nothing was changed.",
+            next_step=f"Set {', '.join(map(variable, missing))}, as that instance had it, and restore again.",
+        ) from None
 
 
 def require_new_databases(made: Settings, copy: Path) -> None:

@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +22,9 @@ from server.storage.database import AnyRow
 
 ARCHIVE = "log.archive"  # its subject is the month
 KINDS = frozenset({"download"})  # the bulk of any log, and nothing else is judged by one
+# Longer than whatever still reads a record by itself: URLs and keys of the store that still work, what access logs tell
+# late, the usage of 30 days.
+ARCHIVED_AFTER = timedelta(days=90)
 _MONTH = re.compile(r"20[0-9]{2}-(0[1-9]|1[0-2])")
 _FILE = re.compile(r"year=(?P<year>[0-9]{4})/month=(?P<month>[0-9]{2})/[0-9a-f]{32}\.parquet")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -57,7 +60,10 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A month that was archived. file: below the place of the months; replaces: an older one; records: by log."""
+    """A month that was archived. file: below the place of the months; replaces: an older one; records: by log.
+
+    person: in whose name, which is all that is known of it.
+    """
 
     month: str
     file: str
@@ -67,13 +73,16 @@ class Archive:
     records: Mapping[str, Records]
     archived_at: datetime
     replaces: str | None = None
+    person: str | None = None
+
+    def reaches(self, origin: str, row: LogEntry | AnyRow) -> bool:
+        """Whether a sealed row of this month may be in the file: none that was sealed since."""
+        told = self.records.get(origin)
+        return told is not None and row.leaf_index is not None and row.leaf_index <= told.last
 
     def covers(self, origin: str, row: LogEntry | AnyRow) -> bool:
-        """Whether a sealed row of this month may have its record in the file: none that was sealed since."""
-        told = self.records.get(origin)
-        if told is None or row.leaf_index is None:
-            return False
-        return row.kind in self.kinds and row.leaf_index <= told.last
+        """Whether the file may be all that has its record: of no kind but those that were archived."""
+        return row.kind in self.kinds and self.reaches(origin, row)
 
     def follows(self, before: "Archive | None") -> bool:
         """Whether it is the next one of its month: another file of the same records."""
@@ -96,18 +105,21 @@ def parse(record: Mapping[str, Any]) -> Archive:
     try:
         month, file, replaces = record["month"], record["file"], record.get("replaces")
         files = [_FILE.fullmatch(one) for one in (file, *(() if replaces is None else (replaces,)))]
+        person = record.get("actor", {}).get("person")
         numbers = record["size_bytes"], record["entries"], record["time"]
         is_whole = (
             record["kind"] == ARCHIVE and _MONTH.fullmatch(month) and _SHA256.fullmatch(record["sha256"])
             and all(found and f"{found['year']}-{found['month']}" == month for found in files)
             and all(type(number) is int and number >= 0 for number in numbers)
-            and isinstance(record["kinds"], list) and KINDS.issuperset(record["kinds"])
+            and isinstance(record["kinds"], list) and KINDS.issuperset(record["kinds"]) and bool(record["kinds"])
+            and file != replaces and (person is None or isinstance(person, str))
         )  # fmt: skip
         records = {one["log"]: _records(one) for one in record["records"]}
-        if is_whole and len(records) == len(record["records"]):
+        in_file = sum(one.count for one in records.values())
+        if is_whole and len(records) == len(record["records"]) and in_file <= record["entries"]:
             return Archive(
                 month, file, record["sha256"], record["size_bytes"], frozenset(record["kinds"]), records,
-                dates.of_milliseconds(record["time"]), replaces,
+                dates.of_milliseconds(record["time"]), replaces, person,
             )  # fmt: skip
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError, OSError):
         pass

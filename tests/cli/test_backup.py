@@ -17,7 +17,7 @@ from server import migrations, settings
 from server.cli import restoring
 from server.cli.init import store_of
 from server.domain.downloads import issuing
-from server.domain.operation import backups
+from server.domain.operation import backups, instance_files
 from server.domain.resources import Resources
 from server.log.entries import LogEntry
 from server.settings import FILE_NAME, Settings
@@ -156,12 +156,14 @@ def test_a_second_backup_copies_only_what_is_new(sqlite_running: World, newcomer
 def test_an_interrupted_backup_keeps_the_one_before(
     sqlite_running: World, newcomer: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When the store dies in the middle, the folder still holds the previous backup, whole."""
+    """When the store dies in the middle, the folder still holds the previous backup, whole: its own files, too."""
     operator = at(sqlite_running, newcomer)
     target = backed_up(operator, tmp_path / "backup")
     before = contents(target)
     sqlite_running.api("POST", "/downloads", json={"stage": "gpt-2/774M"})
     shutil.rmtree(target / backups.OBJECTS / "checkpoints" / "mini-gpt")
+    with (sqlite_running.folder / FILE_NAME).open("a") as stream:
+        stream.write("# changed since\n")
 
     def die(*_: object) -> None:
         raise ObjectStoreUnavailable("the object store did not respond")
@@ -169,9 +171,11 @@ def test_an_interrupted_backup_keeps_the_one_before(
     with monkeypatch.context() as patch:
         patch.setattr(S3Objects, "download", die)
         assert "did not respond" in operator("backup", target, code=1).line
-    assert contents(target)["database"] == before["database"]
+    after, kept = contents(target), [name for name in before if not name.startswith(backups.OBJECTS)]
+    assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
     operator("backup", target)
-    assert contents(target)["database"] != before["database"]
+    assert all(contents(target)[name] != before[name] for name in ("database", FILE_NAME))
+    assert not (target / instance_files.STAGED).exists()
     backups.require_whole(target)
 
 
@@ -353,7 +357,7 @@ def test_a_full_disk_under_a_backup_is_named(
     assert f"No space left on device: {target}" in operator("backup", target, code=1).line
     disk.fill(leave_bytes=4 << 20)  # the database and the keys have room
     assert f"No space left on device: {target}" in operator("backup", target, code=1).line
-    assert (target / FILE_NAME).exists()
+    assert (target / instance_files.STAGED / FILE_NAME).exists()
     disk.make_room()
     operator("backup", target)
 

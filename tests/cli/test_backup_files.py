@@ -1,9 +1,11 @@
 """What a backup has beside database and objects: every file that the instance needs, and no word of one kept back."""
 
 import json
+import re
 import shutil
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -152,3 +154,112 @@ def test_what_is_not_copied_is_named_with_its_reason(whole: Operator, newcomer: 
     }
     restored = newcomer("restore", tmp_path / "backup").out
     assert f"  identity_providers.ca_file {outside}\n" in restored
+
+
+def test_settings_of_the_environment_are_named_and_not_kept(
+    whole: Operator, newcomer: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their values may be secret. A restore names those that are not set where it runs, and how to set them."""
+    monkeypatch.setenv("WEIGHTGATE_REDIS_URL", "redis://:hush@127.0.0.1:9/0")
+    monkeypatch.setenv("WEIGHTGATE_WEB_WORKERS", "7")
+    keys.write_private(whole.folder / "elsewhere" / "anchors.json", b"{}")
+    monkeypatch.setenv("WEIGHTGATE_ANCHOR_KEY_FILE", "elsewhere/anchors.json")
+    out = whole("backup", tmp_path / "backup").out
+    assert "NOT copied: redis_url, which WEIGHTGATE_REDIS_URL says and weightgate.toml does not." in out
+    assert whole("backup", tmp_path / "backup", "--json").body["from_environment"] == [
+        "anchor_key_file", "redis_url", "web_workers",
+    ]  # fmt: skip
+    assert not [path for path in (tmp_path / "backup").rglob("*") if path.is_file() and b"hush" in path.read_bytes()]
+    (sentence,) = told(whole, "settings")
+    assert sentence.endswith("; only from the environment, and in no backup: anchor_key_file, redis_url, web_workers")
+    monkeypatch.delenv("WEIGHTGATE_REDIS_URL")
+    restored = newcomer("restore", tmp_path / "backup").out
+    assert (newcomer.folder / "elsewhere" / "anchors.json").read_bytes() == b"{}"
+    assert re.search(r"^  redis_url +write it to weightgate.toml, or set WEIGHTGATE_REDIS_URL$", restored, re.MULTILINE)
+    assert "web_workers" not in restored
+    monkeypatch.delenv("WEIGHTGATE_WEB_WORKERS")
+    body = newcomer.elsewhere(tmp_path / "another")("restore", tmp_path / "backup", "--json").body
+    assert body["not_set"] == ["redis_url", "web_workers"]
+
+
+def test_a_backup_that_is_none_without_its_variables_says_which(
+    whole: Operator, newcomer: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is left behind, and the same command with them restores it."""
+    path = whole.folder / FILE_NAME
+    lines = path.read_text().splitlines()
+    (bucket,) = (json.loads(line.partition("=")[2]) for line in lines if line.startswith("s3_bucket"))
+    path.write_text("\n".join(line for line in lines if not line.startswith("s3_bucket")))
+    monkeypatch.setenv("WEIGHTGATE_S3_BUCKET", bucket)
+    whole("backup", tmp_path / "backup")
+    monkeypatch.delenv("WEIGHTGATE_S3_BUCKET")
+    refused = newcomer("restore", tmp_path / "backup", code=1).line
+    assert "s3_bucket: missing" in refused
+    assert "Set WEIGHTGATE_S3_BUCKET, as that instance had it, and restore again" in refused
+    assert list(newcomer.folder.iterdir()) == []
+    monkeypatch.setenv("WEIGHTGATE_S3_BUCKET", bucket)
+    assert newcomer("restore", tmp_path / "backup", "--json").body["not_set"] == []
+
+
+@pytest.mark.parametrize("names", [["redis_url\n\x1b[2J"], [7], "redis"])
+def test_a_list_of_settings_that_is_none_is_refused(
+    whole: Operator, newcomer: Operator, tmp_path: Path, names: object
+) -> None:
+    """What it says is printed."""
+    whole("backup", tmp_path / "backup")
+    index = tmp_path / "backup" / instance_files.INDEX
+    index.write_text(json.dumps(json.loads(index.read_bytes()) | {"from_environment": names}))
+    assert "is damaged" in newcomer("restore", tmp_path / "backup", code=1).line
+
+
+def rotating(world: World, monkeypatch: pytest.MonkeyPatch, times: int, *, after: bool = False) -> list[str]:
+    """Rotate the log's keys between the database's copy and the files', or after both; the logs that ended."""
+    ended, copying = list[str](), instance_files.copy
+
+    def rotate() -> None:
+        if len(ended) < times:
+            ended.append(own_keys.rotate(world.use).before)
+
+    def copy(*arguments: Any) -> None:
+        if not after:
+            rotate()
+        copying(*arguments)
+        rotate()
+
+    monkeypatch.setattr(instance_files, "copy", copy)
+    return ended
+
+
+def is_whole(restored: Operator) -> None:
+    """The key files are those of the database."""
+    assert told(restored, "matching keys") == [
+        "the keys of log, receipts, manifests and one-time codes are those that the database was written with"
+    ]
+    restored("log", "verify")
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_log_that_is_rotated_meanwhile_is_backed_up_again(
+    whole: Operator, sqlite_world: World, newcomer: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *,
+    after: bool,
+) -> None:  # fmt: skip
+    """Database and keys are of one moment, and the restored log goes on."""
+    ended = rotating(sqlite_world, monkeypatch, 1, after=after)
+    whole("backup", tmp_path / "backup")
+    assert len(ended) == 1
+    newcomer("restore", tmp_path / "backup")
+    is_whole(newcomer)
+    assert (newcomer.folder / "keys" / f"log.key.pem.{ended[0].rpartition('/')[2]}").exists()
+
+
+def test_a_log_that_is_rotated_again_and_again_leaves_the_backup_before(
+    whole: Operator, sqlite_world: World, newcomer: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rather none than a pair that no doctor takes; and the one before is as it was."""
+    whole("backup", tmp_path / "backup")
+    ended = rotating(sqlite_world, monkeypatch, 99)
+    line = whole("backup", tmp_path / "backup", code=1).line
+    assert "The log's keys were rotated during each of 3 attempts" in line
+    assert len(ended) >= 3
+    newcomer("restore", tmp_path / "backup")
+    is_whole(newcomer)

@@ -279,7 +279,10 @@ def test_a_month_is_archived_read_back_and_exported(
         assert operator(*archive, "--json", by="admin").body["emptied"] == 0
         unread = (f"note: the record of 1 download of {month} was not read", f"note: the records of {count} downloads")
         assert unread[count > 1] in operator("log", "verify").out
-        assert operator("log", "verify", "--json").body["unread"] == count
+        told = operator("log", "verify", "--json").body
+        assert (told["unread"], told["ok"]) == (count, None)
+        not_read = f"no faults in what was checked; {count} archived record{'' if count == 1 else 's'} not read.\n"
+        assert operator("log", "verify").out.endswith(not_read)
         origin = operator("log", "verify", "--json").body["logs"][0]["origin"]
         sealing.stop(world.use.database, origin, "a test", world.clock())
         resume = ("log", "resume", "--because", "It was a test.")
@@ -288,7 +291,7 @@ def test_a_month_is_archived_read_back_and_exported(
         assert operator(*resume, "--json", *copy, by="admin").body["notes"] == []
         for source in (copy, ("--from-bucket",)):
             read = operator("log", "verify", "--json", *source).body
-            assert (read["notes"], read["unread"]) == ([], 0)
+            assert (read["notes"], read["unread"], read["ok"]) == ([], 0, True)
             assert operator("log", "export", *source).out.startswith(whole)
         assert "Use either --months or --from-bucket" in operator("log", "verify", "--from-bucket", *copy, code=2).err
         parquet = ("log", "export", "--format", "parquet", "--to", tmp_path / "x")

@@ -7,7 +7,7 @@ import hashlib
 import tempfile
 from collections import Counter
 from collections.abc import Generator, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
@@ -25,9 +25,6 @@ from server.log.entries import Log, LogEntry, commitment_of
 from server.storage.database import AnyRow
 from server.storage.log_bucket import LogBucket
 
-# Longer than whatever still reads a record by itself: URLs and keys of the store that still work, what access logs tell
-# late, the usage of 30 days.
-ARCHIVED_AFTER = timedelta(days=90)
 ROWS_AT_ONCE = 100  # a record of a thousand files is large
 _TYPES = {"log": "string", "leaf_index": "int64", "time": "timestamp[ms, tz=UTC]", "record": "string"}
 READ_WITH = "On the command line, --months or --from-bucket reads the files of archived months."
@@ -171,20 +168,22 @@ class ArchivedRecords:
     def read(self, origin: str, row: Emptied | LogEntry | AnyRow) -> bytes | None:
         """Return a row's record, which gives its commitment; None where it is not read.
 
+        The file has every entry of its month, so a row of another kind is read as well: it may have been relabelled.
         Raises ArchiveFault: once for each log whose records are in a file that cannot be used, since one that was
         abandoned has none but known faults; and for each row whose record is not in its file.
         """
         month = month_of(row.appended_at)
         archive = self._known.get(month)
-        if archive is None or row.leaf_index is None or not archive.covers(origin, row):
+        if archive is None or row.leaf_index is None or not archive.reaches(origin, row):
             return None  # `log/verification.py` names it
+        is_told = archive.covers(origin, row)
         if self._source is None:
-            self._unread[month] += 1
+            self._unread[month] += is_told
             return None
         try:
             record = self._file(archive, self._source).record_at(origin, row.leaf_index)
         except (ArchiveFault, NotAMonth) as error:
-            self._unread[month] += 1
+            self._unread[month] += is_told
             fault = (
                 ArchiveFault(f"archive of {month}", f"{archive.file}: {error}")
                 if isinstance(error, NotAMonth)
@@ -221,14 +220,14 @@ class ArchivedRecords:
         return self._unread.total()
 
     def notes(self) -> Iterator[str]:
-        """What was not read."""
-        for month, count in sorted(self._unread.items()):
+        """What was not read, and so not checked; and in whose name it was archived, who may know nothing of it."""
+        for month, count in sorted((+self._unread).items()):
             archive = self._known[month]
             what = "the record of 1 download" if count == 1 else f"the records of {count} downloads"
-            were, they = ("was", "It was") if count == 1 else ("were", "They were")
+            were, they, rows = ("was", "It was", "its row") if count == 1 else ("were", "They were", "their rows")
             yield (
-                f"{what} of {month} {were} not read. {they} archived in {archive.file} on "
-                f"{dates.minute(archive.archived_at)}"
+                f"{what} of {month} {were} not read, and the columns of {rows} were not checked. {they} archived in "
+                f"{archive.file} on {dates.minute(archive.archived_at)} by {archive.person}"
             )
 
     def _file(self, archive: Archive, source: Source) -> _Opened:

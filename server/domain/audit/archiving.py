@@ -16,17 +16,17 @@ from sqlalchemy.orm import Session
 from server import dates
 from server.domain import acts
 from server.domain.audit import archives, logs, months, verifying
-from server.domain.audit.archives import ARCHIVED_AFTER
 from server.domain.audit.month import Month
 from server.domain.audit.months import Row
 from server.domain.callers import Caller
 from server.domain.delivery import statistics
 from server.domain.entry_kinds import EntryKind
 from server.domain.errors import NotPossible
+from server.domain.identity.organizations import Organization
 from server.domain.permissions import Permission
 from server.domain.resources import Resources
 from server.log import archived, sealing, verification
-from server.log.archived import KINDS, Archive, Places, Records
+from server.log.archived import ARCHIVED_AFTER, KINDS, Archive, Places, Records
 from server.log.entries import Log, LogEntry, commitment_of
 from server.storage.database import AnyRow
 from server.storage.log_bucket import LogBucket
@@ -171,6 +171,7 @@ def _compared(use: Resources, month: Month, path: Path, file: str, *, is_known: 
     entries = erased_since = 0
     places, named = dict[str, Places](), months.Digest()
     with use.database.reading() as session:
+        numbers = {one.slug: one.id for one in session.execute(select(Organization.slug, Organization.id))}
         for origin, row, told in _side_by_side(session, month, path):
             entries += 1
             named.take(origin, row.leaf_index, row.commitment, is_erased=told["salt"] is None)
@@ -185,6 +186,9 @@ def _compared(use: Resources, month: Month, path: Path, file: str, *, is_known: 
                 raise _Differs(f"entry {row.leaf_index} of {origin}")
             if dates.milliseconds(row.appended_at) != dates.milliseconds(told["time"]):
                 raise _Differs(f"the time of entry {row.leaf_index} of {origin}")
+            is_emptied = row.kind in KINDS and not row.is_erased
+            if is_emptied and row.organization_id != numbers.get(told["organization"]):  # the file has no numbers
+                raise _Differs(f"the organization of entry {row.leaf_index} of {origin}")
     if file != named.file_of(month):
         raise _Differs("its name is not that of its entries")
     return _Compared(path, file, entries, {origin: found.records for origin, found in places.items()}, erased_since)

@@ -270,7 +270,7 @@ def _sealed(since: datetime | None, until: datetime | None) -> list[ColumnElemen
 _OF_DIGEST = (LogEntry.leaf_index, LogEntry.commitment, (func.length(LogEntry.salt) == 0).label("is_erased"))
 _ALL = (
     *_OF_DIGEST, LogEntry.appended_at, LogEntry.kind, LogEntry.person, LogEntry.stage, LogEntry.subject, LogEntry.code,
-    LogEntry.salt, LogEntry.record, LogEntry.id, LogEntry.log_id,
+    LogEntry.salt, LogEntry.record, LogEntry.id, LogEntry.log_id, LogEntry.organization_id,
 )  # fmt: skip
 
 

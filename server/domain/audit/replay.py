@@ -14,10 +14,9 @@ from sqlalchemy.orm import Session
 
 from server import dates
 from server.domain.audit import columns
-from server.domain.audit.archives import ARCHIVED_AFTER, ArchivedRecords, ArchiveFault, Emptied
+from server.domain.audit.archives import ArchivedRecords, ArchiveFault, Emptied
 from server.domain.audit.judging import actors, people, rules
 from server.domain.audit.judging.world import JudgedByNothing, Record, Rule, World
-from server.domain.audit.month import Month
 from server.domain.entry_kinds import EntryKind
 from server.log import archived
 from server.log.entries import Log, LogEntry, name_of
@@ -39,25 +38,8 @@ def _alarm(_: World, record: Record) -> Iterator[str]:
 def _erase(world: World, record: Record) -> Iterator[str]:
     if record["erased"] in JUDGING and (world.is_recent or record["erased"] not in _WHO):
         yield "it erases an entry that is needed to verify others"
-
-
-def _archive(world: World, record: Record) -> Iterator[str]:
-    if not set(record["kinds"]) <= archived.KINDS:
-        yield "it archives records that are needed to verify others"
-        return
-    if not record["file"].startswith(Month.parse(record["month"]).folder):
-        yield "it archives a month in the file of another"
-        return
-    told = archived.parse(record)
-    if record["time"] < dates.milliseconds(Month.parse(told.month).until + ARCHIVED_AFTER):
-        yield "it archives a month that was too young"
-    before = world.archives.get(told.month)
-    if told.follows(before):
-        world.archives[told.month] = told
-    elif before is None or told.records == before.records:
-        yield "it does not name the file that was archived before"
-    else:
-        yield "it archives other entries than the one before"
+    if (at := record.get("columns", {}).get("time")) is not None:
+        world.erasures[archived.month_of(dates.of_milliseconds(at))] += 1
 
 
 def _clock_acknowledge(world: World, record: Record) -> Iterator[str]:
@@ -83,7 +65,6 @@ RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     EntryKind.HEARTBEAT: JudgedByNothing("because it contains only its time"),
     EntryKind.ENTRY_ERASE: _erase,
     EntryKind.CLOCK_ACKNOWLEDGE: _clock_acknowledge,
-    EntryKind.LOG_ARCHIVE: _archive,
     EntryKind.LOG_CLOSE: JudgedByNothing(
         "because the end of one log and the start of the next are compared with both logs"
     ),
@@ -140,8 +121,9 @@ class Replay(World):
 
     is_back = False
 
-    def take(self, record: Record) -> Iterator[str]:
+    def take(self, record: Record, place: int | None = None) -> Iterator[str]:
         """Yield a sentence for everything that this entry says and that the ones before it do not allow."""
+        self.place = place
         self.is_back = record["time"] < self.last_ms - BACK_AT_MOST_MS
         if record["kind"] != EntryKind.CLOCK_ACKNOWLEDGE:  # its rule looks at the time that it explains
             self.last_ms = max(self.last_ms, record["time"])
@@ -169,6 +151,7 @@ def verify(
     gives back those of rows that were archived; without it, those are passed over.
     """
     replay = replay or Replay(second_person_tier)
+    replay.origins.append(log.origin)
     erased: dict[int, Emptied] = {}
     back: list[Fault] = []  # until an entry explains that a clock was wrong
     for count, (row, emptied) in enumerate(_with_emptied(session, log)):
@@ -183,7 +166,7 @@ def verify(
             continue
         try:
             record = columns.completed(replay, row, orjson.loads(row.record))
-            for sentence in replay.take(record):
+            for sentence in replay.take(record, row.leaf_index):
                 yield Fault(name_of(row.id, row.leaf_index), sentence)
             if record["kind"] == EntryKind.CLOCK_ACKNOWLEDGE:
                 back.clear()

@@ -47,7 +47,7 @@ class Verification(Base):
     entries: Mapped[int | None] = mapped_column(Key)  # in this phase
     entries_done: Mapped[int] = mapped_column(Key, default=0)
     ended_at: Mapped[datetime | None] = mapped_column(Moment)
-    found: Mapped[str | None] = mapped_column(Text)  # JSON: `logs`, `faults`, `fault_count`, `notes`, `broken`
+    found: Mapped[str | None] = mapped_column(Text)  # JSON: logs, faults, fault_count, notes, unread, broken
     asker: Mapped[Person | None] = relationship()
 
     @property
@@ -187,6 +187,7 @@ def _told(results: list[Verified]) -> dict[str, Any]:
     return {
         "logs": [{"origin": one.origin, "size": one.size, "abandoned": one.abandoned} for one in results],
         "notes": [note for result in results for note in result.notes][:FAULTS_SHOWN],
+        "unread": sum(result.unread for result in results),
         "fault_count": sum(not result.abandoned for result, _, _ in faults),
         "faults": [
             {"log": result.origin, "row": row, "sentence": sentence, "known": result.abandoned}

@@ -11,9 +11,11 @@ from pathlib import Path
 
 from sqlalchemy import select
 
+from server.domain.audit import logs
 from server.domain.publish.checkpoints import Checkpoint, CheckpointFile
 from server.domain.release.finding_attachments import FindingAttachment
 from server.domain.resources import Resources
+from server.log.entries import NoLog
 from server.storage.snapshot import SnapshotError
 
 INDEX = "objects.json"
@@ -27,6 +29,16 @@ class Item:
     object_key: str
     size_bytes: int
     sha256: str
+
+
+def log_keys(use: Resources) -> tuple[str, ...]:
+    """Which log is appended to, by its keys: a copy of database and files is of one moment where these stay."""
+    with use.database.reading() as session:
+        try:
+            log = logs.current(session)
+        except NoLog:
+            return ()
+        return log.origin, log.vkey, log.receipt_vkey
 
 
 def copy_objects(use: Resources, target: Path) -> int:

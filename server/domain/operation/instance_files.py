@@ -7,8 +7,9 @@ given, such as those of the access logs. The data folder holds more: there, it i
 
 import contextlib
 import json
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +19,10 @@ from server.domain.operation import key_files
 from server.settings import FILE_NAME, Settings
 
 INDEX = "files.json"
+STAGED = "files.copying"  # those of a backup that is not complete: the one before keeps its own until then
 _UNFINISHED = ".copying"  # ends the name of a copy that was interrupted; no file of ours is called so
 _ATTEMPTS = 5
+_SETTING = re.compile(r"[a-z][a-z0-9_]{0,99}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,41 +41,67 @@ def require_readable(settings: Settings) -> None:
             pass
 
 
-def copy(settings: Settings, target: Path) -> set[str]:
-    """Copy them all to a folder, and write there which; returns those of an earlier copy that are no more.
+def copy(settings: Settings, target: Path, from_environment: Collection[str] = ()) -> None:
+    """Copy them all to a backup, beside what it has, and write there which; `put_in_place` makes them the backup's.
 
     A rotation renames files: what was copied meanwhile is copied again. Raises NotPossible if that has no end.
+    from_environment: the settings that no file has, which are named there as well; their values may be secret.
     """
-    once = set[str]()
-    with contextlib.suppress(NotPossible):  # damaged: it is written anew
-        once.update(index(target) or ())
+    staged = target / STAGED
     for _ in range(_ATTEMPTS):
+        if staged.exists():  # of a run that was interrupted, or of another moment
+            shutil.rmtree(staged)
+        staged.mkdir(parents=True, mode=0o700)
         try:
             state = _state(settings)
-            once.update(state)
             for name in state:
-                copy_private(settings.folder / name, target / name)
+                copy_private(settings.folder / name, staged / name)
             if _state(settings) == state:
                 break
         except FileNotFoundError:
             continue
     else:
         raise NotPossible("Key files keep changing.", next_step="Back up again when they no longer do.")
-    beside = target / f"{INDEX}{_UNFINISHED}"
-    beside.write_text(json.dumps({"files": list(state)}, indent=2), encoding="utf-8")
-    beside.rename(target / INDEX)
-    return once - state.keys()
+    content = {"files": list(state), "from_environment": list(from_environment)}
+    (staged / INDEX).write_text(json.dumps(content, indent=2), encoding="utf-8")
+
+
+def put_in_place(target: Path) -> None:
+    """Make what was copied the backup's files, and remove those of an earlier one that are no more."""
+    staged, before = target / STAGED, set[str]()
+    with contextlib.suppress(NotPossible):  # damaged: it is replaced
+        before.update(index(target) or ())
+    names = index(staged) or []
+    for name in [*names, INDEX]:
+        (target / name).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (staged / name).replace(target / name)
+    for name in before.difference(names):
+        (target / name).unlink(missing_ok=True)
+    shutil.rmtree(staged)
 
 
 def index(folder: Path) -> list[str] | None:
     """Which files a backup has, by their places in the data folder; None for one of older code. Raises NotPossible."""
+    found = _index(folder)
+    return None if found is None else found[0]
+
+
+def from_environment(folder: Path) -> list[str]:
+    """Which settings a backup lacks, because the instance had them from its environment. Raises NotPossible."""
+    found = _index(folder)
+    return [] if found is None else found[1]
+
+
+def _index(folder: Path) -> tuple[list[str], list[str]] | None:
     try:
-        (names,) = json.loads((folder / INDEX).read_bytes()).values()
-        if all(isinstance(name, str) and _is_place(Path(name)) for name in names):
-            return list(names)
+        content = json.loads((folder / INDEX).read_bytes())
+        names, variables = content["files"], content.get("from_environment", [])
+        is_whole = isinstance(names, list) and all(_is_place(Path(name)) for name in names)
+        if is_whole and isinstance(variables, list) and all(_SETTING.fullmatch(name) for name in variables):
+            return list(names), list(variables)
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, KeyError):
         pass
     raise NotPossible(f"{folder / INDEX} is damaged.", next_step="Use another backup.")
 

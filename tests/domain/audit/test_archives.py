@@ -11,16 +11,16 @@ import pytest
 from sqlalchemy import select
 
 from server.domain.access import clearances
-from server.domain.audit import archives, exports, logs, sealer, verifying
-from server.domain.audit.archives import InBucket, InFolder, Source
+from server.domain.audit import archives, logs, sealer, verifying
+from server.domain.audit.archives import InBucket, InFolder
 from server.domain.audit.archiving import Archived
 from server.domain.audit.month import Month
 from server.domain.downloads.issuing import Download
-from server.log import archived, sealing
+from server.log import sealing
 from server.log.archived import month_of
 from server.log.entries import Log
 from server.storage.log_bucket import LogBucket
-from tests import own_keys, tampering
+from tests import own_keys
 from tests.archived_months import (
     archive,
     archived_download,
@@ -30,6 +30,8 @@ from tests.archived_months import (
     grow_old,
     issue,
     months_of,
+    run,
+    verified,
 )
 from tests.world import World
 
@@ -44,19 +46,6 @@ def bucket(sqlite_world: World) -> Iterator[LogBucket]:
         yield found
 
 
-def verified(world: World, source: Source | None = None) -> tuple[dict[str, str], list[str]]:
-    """What is named, with the first sentence about it, and the notes."""
-    found = verifying.verify(world.use, months=source)
-    faults = {fault.row: fault.sentence for one in found for fault in reversed(one.faults)}
-    return faults, [note for one in found for note in one.notes]
-
-
-def run(world: World, statement: str) -> None:
-    """As somebody does who owns the database, past every guard."""
-    world.tampered = True
-    tampering.run(world.settings.database_url, statement)
-
-
 def named(world: World, download: Download) -> str:
     return world.name_of(entry_of(world, download).id)
 
@@ -68,7 +57,10 @@ def test_what_was_not_read_is_said(sqlite_world: World, bucket: LogBucket, tmp_p
     faults, notes = verified(world)
     assert faults == {}
     (note,) = notes
-    assert note.startswith(f"the record of 1 download of {done.month} was not read. It was archived in {done.file} on ")
+    assert note.startswith(
+        f"the record of 1 download of {done.month} was not read, and the columns of its row were not checked. It was "
+        f"archived in {done.file} on "
+    )
     assert verified(world, InFolder(copied(bucket, tmp_path / "copy"))) == ({}, [])
     assert verified(world, InBucket(bucket)) == ({}, [])
 
@@ -134,6 +126,8 @@ def test_what_no_archive_covers_is_named(sqlite_world: World, bucket: LogBucket)
 
 
 COLUMNS = {
+    "stage": ("stage = 'gpt-2/124M'", "its stage column differs from its record"),
+    "code": ("code = 'x'", "its code column differs from its record"),
     "salt": ("salt = zeroblob(32)", "its salt and its record in"),
     "person": ("person = 'eve@example.org'", "its person column differs from its record"),
     "subject": ("subject = 'x' || subject", "its subject column differs from its record"),
@@ -156,86 +150,14 @@ def test_a_row_that_differs_from_its_archived_record_is_named(
     assert faults[place].startswith(sentence)
 
 
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        ({"kinds": ["clearance.approve"]}, "it archives records that are needed to verify others"),
-        ({"month": "2001-01"}, "it archives a month in the file of another"),
-        ({"because": "Too soon."}, "it archives a month that was too young"),
-        ({"sha256": None, "kinds": 3}, "its record does not have the fields of its kind"),
-        ({"actor": {"via": "cli"}}, "it names no person who did it"),
-    ],
-)
-def test_an_archive_that_may_not_be_is_named(
-    sqlite_world: World, bucket: LogBucket, change: dict[str, object], sentence: str
-) -> None:
-    """Whoever can append an entry could tell of any archive; `log verify` judges what it says."""
-    world = sqlite_world
-    issue(world)
-    planted = world.plant("log.archive", forged(world) | change)
-    world.seal()
-    assert verified(world)[0].get(world.name_of(planted)) == sentence
-
-
-MALFORMED: dict[str, list[object]] = {
-    "kind": ["download"],
-    "month": ["nonsense", "2026-13", None, 7],
-    "file": ["../../../etc/passwd", "year=2026/month=11/../x.parquet", None],
-    "sha256": ["0" * 63, "G" * 64, None],
-    "size_bytes": ["1", True, -1, None],
-    "entries": [None, "1"],
-    "time": [10**30, -(10**15), "now", 2**52],
-    "kinds": ["download", [["download"]], ["download", "clearance.revoke"]],
-    "replaces": ["year=2026/month=11/x.parquet", 3],
-    "records": [
-        None,
-        [{"log": "a", "count": 1, "last": 0}],
-        [{"log": "a", "count": 3, "last": 1, "sha256": "0" * 64}],
-        [{"log": "a", "count": 1, "last": 1, "sha256": "0" * 64}] * 2,
-    ],
-}
-
-
-@pytest.mark.parametrize("name", MALFORMED)
-def test_a_record_of_another_form_is_no_archive(name: str) -> None:
-    """Whoever can append can append any record: each field is read as it is written, or nothing is."""
-    month = "2026-11"
-    record = {
-        "kind": "log.archive", "time": 1_800_000_000_000, "month": month, "sha256": "0" * 64, "size_bytes": 1,
-        "file": f"year=2026/month=11/{'0' * 32}.parquet", "entries": 1, "kinds": ["download"],
-        "records": [{"log": "a", "count": 1, "last": 0, "sha256": "0" * 64}],
-    }  # fmt: skip
-    assert archived.parse(record).month == month
-    for value in MALFORMED[name]:
-        with pytest.raises(archived.NotAnArchive):
-            archived.parse(record | {name: value})
-    if name != "replaces":
-        with pytest.raises(archived.NotAnArchive):
-            archived.parse({key: value for key, value in record.items() if key != name})
-
-
-def test_a_forged_archive_takes_no_true_one_s_place(sqlite_world: World, bucket: LogBucket, tmp_path: Path) -> None:
-    """What does not follow the one before, or is malformed, is a fault and changes nothing else."""
-    world = sqlite_world
-    _, done = archived_download(world)
-    true = orjson.loads(world.entries("log.archive")[0].record)
-    planted = {
-        world.plant("log.archive", forged(world, str(done.month)) | change): sentence
-        for change, sentence in (
-            ({"records": true["records"]}, "it does not name the file that was archived before"),
-            ({"replaces": done.file}, "it archives other entries than the one before"),
-            ({"month": "nonsense"}, "its record does not have the fields of its kind"),
-        )
-    }
-    other = world.plant("log.archive", forged(world, "2026-01"), subject=str(done.month))
-    planted[other] = "its subject column differs from its record"
-    world.seal()
-    faults, _ = verified(world, InBucket(bucket))
-    assert {entry: faults[world.name_of(entry)] for entry in planted} == planted
-    assert len(faults) == len(planted)
-    with world.use.database.reading() as session:
-        assert {month: one.file for month, one in archived.archives(session).items()} == {str(done.month): done.file}
-    assert list(exports.lines(world.use, "jsonl", source=InBucket(bucket)))
+def test_a_row_of_another_kind_is_read_by_its_place(sqlite_world: World, bucket: LogBucket) -> None:
+    """The file says what it is; without it, the sealed places say that it was a download."""
+    download, done = archived_download(sqlite_world)
+    place = named(sqlite_world, download)
+    run(sqlite_world, f"UPDATE log_entries SET kind = 'heartbeat' WHERE subject = '{download.id}'")  # noqa: S608
+    assert verified(sqlite_world)[0] == {place: TAKEN_AWAY, f"archive of {done.month}": OTHER_DOWNLOADS}
+    found = [fault for one in verifying.verify(sqlite_world.use, months=InBucket(bucket)) for fault in one.faults]
+    assert "its kind column differs from its record" in [fault.sentence for fault in found if fault.row == place]
 
 
 def hidden(world: World, entry_id: int, month: object | None = None) -> None:

@@ -11,7 +11,7 @@ from server.domain.errors import NotPossible
 from server.log.entries import Log
 from server.storage.log_bucket import LogBucket
 from tests import tampering
-from tests.archived_months import archive, archived_download, entry_of, grow_old, issue
+from tests.archived_months import archive, archived_download, entry_of, grow_old, issue, run
 from tests.world import World
 
 
@@ -92,3 +92,15 @@ def test_an_erasure_that_nothing_tells_of_is_none(sqlite_world: World, sqlite_bu
     with pytest.raises(NotPossible, match="was emptied without an entry that records it"):
         archive(world, done.month)
     assert len(world.entries("log.archive")) == 1
+
+
+@pytest.mark.parametrize("column", ["organization_id = 1", "organization_id = 999", "person = NULL", "stage = 'x/y'"])
+def test_a_row_that_was_relabelled_is_not_archived_again(
+    sqlite_world: World, sqlite_bucket: LogBucket, column: str
+) -> None:
+    """Whatever it is found by is held against the file once more."""
+    world = sqlite_world
+    download, done = archived_download(world)
+    run(world, f"UPDATE log_entries SET {column} WHERE subject = '{download.id}'")  # noqa: S608
+    with pytest.raises(NotPossible, match="differs from the log"):
+        archive(world, done.month)

@@ -41,7 +41,7 @@ def test_it_says_against_what_it_found_no_fault(sqlite_world: World) -> None:
     run = newest(world)
     assert run.result == {
         "logs": [{"origin": "localhost/downloads/2026", "size": len(world.entries()), "abandoned": False}],
-        "notes": [], "fault_count": 0, "faults": [],
+        "notes": [], "unread": 0, "fault_count": 0, "faults": [],
     }  # fmt: skip
     assert (run.state, run.attempts, run.slot) == ("sound", 1, None)
 

@@ -38,10 +38,11 @@ def test_a_rotation_in_the_middle_is_copied_whole(
         copied.append(source.name)
 
     monkeypatch.setattr(instance_files, "copy_private", rotate_after)
-    gone = instance_files.copy(made, tmp_path / "backup")
+    instance_files.copy(made, tmp_path / "backup")
+    instance_files.put_in_place(tmp_path / "backup")
     older = f"keys/s3.key.until-{UNTIL:%Y%m%dT%H%M%SZ}"
     assert instance_files.index(tmp_path / "backup") == ["keys/s3.key", older, FILE_NAME]
-    assert gone == {"keys/s3.key.next"}
+    assert {path.name for path in (tmp_path / "backup" / "keys").iterdir()} == {"s3.key", Path(older).name}
     assert (tmp_path / "backup" / "keys" / "s3.key").read_bytes() == content
     for name in ("keys/s3.key", older):
         assert (tmp_path / "backup" / name).read_bytes() == (made.folder / name).read_bytes()
@@ -60,7 +61,8 @@ def test_files_that_change_for_ever_are_no_backup(
     monkeypatch.setattr(instance_files, "copy_private", rotate_after)
     with pytest.raises(NotPossible, match="keep changing"):
         instance_files.copy(made, tmp_path / "backup")
-    assert instance_files.index(tmp_path / "backup") is None
+    for folder in (tmp_path / "backup", tmp_path / "backup" / instance_files.STAGED):
+        assert instance_files.index(folder) is None
 
 
 def test_a_file_that_cannot_be_read_ends_it_by_its_name(made: Settings) -> None:

@@ -3,6 +3,7 @@
 The rules beside it move it on; the audit, exposure, and the comparison with the live tables read it.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -256,6 +257,9 @@ class World:
     signatures: dict[int, Signature] = field(default_factory=dict)
     findings: dict[int, Finding] = field(default_factory=dict)
     archives: dict[str, Archive] = field(default_factory=dict)  # by their months
+    erasures: Counter[str] = field(default_factory=Counter)  # of which month, until another file is without them
+    origins: list[str] = field(default_factory=list)  # of the logs so far; the last one is replayed
+    place: int | None = None  # in it, of the entry that is replayed
     held: dict[str, str | None] = field(default_factory=dict)  # on what, and who placed the hold
     forgotten: set[str] = field(default_factory=set)  # families of kinds ("person") of which an entry was erased
     is_recent: bool = False  # whether an entry has had what only recent ones have

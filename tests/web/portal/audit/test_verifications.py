@@ -2,6 +2,7 @@
 
 from server.domain.audit import verifications
 from tests import tampering
+from tests.archived_months import archived_download, months_of
 from tests.plans import plans
 from tests.visits import words
 from tests.world import World
@@ -29,6 +30,19 @@ def test_the_page_follows_a_run(sqlite_world: World) -> None:
     count = len(world.entries())
     assert f"{count} entries, no faults." in words(page)
     assert f"the head of {count} entries of localhost/downloads/2026" in words(page)
+
+
+def test_a_run_says_what_of_archived_months_it_did_not_check(sqlite_world: World) -> None:
+    """The worker reads no files: it finds no faults in the rest, and names the admin who archived."""
+    world = sqlite_world
+    with months_of(world):
+        archived_download(world)
+        world.visit("auditor").post(PATH)
+        assert verifications.run_waiting(world.use) == "sound"
+        shown = words(world.visit("auditor").get(PATH))
+    assert "entries, no faults in what was checked. Verified" in shown
+    assert "the columns of its row were not checked" in shown
+    assert f" by {world.admin.person}." in shown
 
 
 def test_a_fault_names_the_place_and_leads_to_it(world: World) -> None:
