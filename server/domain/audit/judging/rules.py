@@ -1,6 +1,17 @@
 """Every rule that judges one kind of entry by those before it."""
 
-from server.domain.audit.judging import access, decisions, findings, holds, people, proposals, release, roles, trust
+from server.domain.audit.judging import (
+    access,
+    decisions,
+    decoys,
+    findings,
+    holds,
+    people,
+    proposals,
+    release,
+    roles,
+    trust,
+)
 from server.domain.audit.judging.world import JudgedByNothing, Rule
 from server.domain.entry_kinds import EntryKind
 
@@ -14,4 +25,5 @@ RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     **trust.RULES,
     **decisions.RULES,
     **holds.RULES,
+    **decoys.RULES,
 }

@@ -228,6 +228,14 @@ class Finding:
 
 
 @dataclass
+class Decoy:
+    stage: str
+    object_key: str
+    size_bytes: int
+    removed: bool = False
+
+
+@dataclass
 class World:
     """All that is known up to an entry."""
 
@@ -255,6 +263,7 @@ class World:
     decisions: dict[int, Decision] = field(default_factory=dict)
     signatures: dict[int, Signature] = field(default_factory=dict)
     findings: dict[int, Finding] = field(default_factory=dict)
+    decoys: dict[int, Decoy] = field(default_factory=dict)
     archives: dict[str, Archive] = field(default_factory=dict)  # by their months
     held: dict[str, str | None] = field(default_factory=dict)  # on what, and who placed the hold
     forgotten: set[str] = field(default_factory=set)  # families of kinds ("person") of which an entry was erased
