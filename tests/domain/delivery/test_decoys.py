@@ -114,6 +114,8 @@ def test_no_partner_learns_of_one(sqlite_world: World, tmp_path: Path) -> None:
         assert "decoy" not in said.lower(), path
     acts = [*world.entries("decoy.place"), *world.entries("decoy.remove")]
     assert [entry.organization_id for entry in acts] == [None] * 3
+    assert visit.get(f"/audit/log/{acts[0].id}").status_code == 404
+    assert "Decoy placed" in words(world.visit("auditor").get(f"/audit/log/{acts[0].id}"))
     for one in ids:
         for address in (f"/stages/{STAGE}/checkpoints/{one}", f"/stages/{STAGE}/checkpoints/{one}/manifest"):
             assert world.api("GET", address).status_code == 404
