@@ -64,6 +64,7 @@ finding.create        yes    yes      yes    yes        -        -        -     
 finding.triage        -      -        yes    -          -        -        -        -            -                 -         -                    -        -
 alarm.read            -      -        yes    -          yes      -        -        -            -                 -         -                    -        -
 alarm.resolve         -      -        yes    -          -        -        -        -            -                 -         -                    -        -
+decoy.manage          -      -        yes    -          -        -        -        -            -                 -         -                    -        -
 log.audit             -      -        yes    -          yes      -        -        -            -                 -         -                    -        -
 """  # noqa: E501
 ROWS = [line.split() for line in MATRIX.strip().splitlines()[2:]]

@@ -7,10 +7,12 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.exc import OperationalError
 
 from server import migrations
+from server.domain.schema import METADATA
 from server.migrations import support
 from tests.empty_databases import difference, go_to, run
 
@@ -211,3 +213,17 @@ def test_a_migration_gives_up_when_a_table_is_in_use(url: str, tmp_path: Path) -
         assert noted(url) == before
     engine.dispose()
     migrate(config, url)
+
+
+def test_what_is_retired_is_there_until_a_migration_drops_it(url: str) -> None:
+    """The code of before inserts and asks for it; a name that is gone, or used again, is no longer one to pass over."""
+    migrations.upgrade(url)
+    engine = create_engine(url)
+    there = {(table, column["name"]) for table, _ in support.RETIRED for column in inspect(engine).get_columns(table)}
+    engine.dispose()
+    assert there >= support.RETIRED
+    known = {(table.name, column.name) for table in METADATA.tables.values() for column in table.columns}
+    assert known.isdisjoint(support.RETIRED)
+    run(url, "ALTER TABLE checkpoint_files ADD COLUMN is_another BOOLEAN")
+    with pytest.raises(CommandError, match="is_another"):
+        migrations.check(url)

@@ -48,6 +48,7 @@ COMMANDS = {
     "finding": ("finding", "Read and triage what partners report."),
     "proposal": ("proposal", "Approve or reject proposals that need a second person."),
     "hold": ("hold", "Pause and resume downloads."),
+    "decoy": ("decoy", "Manage decoys: objects in the bucket that nobody has a reason to request."),
     "token": ("token", "Manage API tokens."),
     "export": ("export", "Export evidence for auditors, and verify it."),
     "log": ("log", "Verify, export and maintain the log."),

@@ -30,6 +30,8 @@ class EntryKind(StrEnum):
     DECISION_EXECUTE = "decision.execute"
     DECISION_PROPOSE = "decision.propose"
     DECISION_REJECT = "decision.reject"
+    DECOY_PLACE = "decoy.place"
+    DECOY_REMOVE = "decoy.remove"
     DOWNLOAD = "download"
     ENTRY_ERASE = "entry.erase"
     EVIDENCE_EXPORT = "evidence.export"
@@ -159,6 +161,8 @@ KINDS: dict[EntryKind, About] = {
     EntryKind.DECISION_EXECUTE: About("Decision carried out", subject="on", stage="on", ends="stage"),
     EntryKind.DECISION_PROPOSE: About("Decision proposed", Permission.DECISION_PROPOSE, subject="decision", stage="on"),
     EntryKind.DECISION_REJECT: About("Decision rejected", Permission.DECISION_APPROVE, subject="decision", stage="on"),
+    EntryKind.DECOY_PLACE: About("Decoy placed", Permission.DECOY_MANAGE, subject="decoy", stage="stage"),
+    EntryKind.DECOY_REMOVE: About("Decoy removed", Permission.DECOY_MANAGE, subject="decoy", stage="stage"),
     EntryKind.DOWNLOAD: About("Download issued", Permission.DOWNLOAD_CREATE, subject="download", stage="stage"),
     EntryKind.ENTRY_ERASE: About("Entry erased", Permission.LOG_ERASE, subject="entry"),
     EntryKind.EVIDENCE_EXPORT: About("Evidence exported", Permission.LOG_AUDIT),

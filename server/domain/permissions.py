@@ -77,6 +77,7 @@ class Permission(StrEnum):
     FINDING_TRIAGE = "finding.triage"
     ALARM_READ = "alarm.read"
     ALARM_RESOLVE = "alarm.resolve"
+    DECOY_MANAGE = "decoy.manage"
     LOG_AUDIT = "log.audit"
 
 
@@ -182,6 +183,7 @@ POLICY: dict[Permission, Rule] = {
     Permission.FINDING_TRIAGE: Rule("Triage findings, answer them, and release them to other partners.", ADMIN),
     Permission.ALARM_READ: Rule("See the alarms.", ADMIN | frozenset({Role.AUDITOR})),
     Permission.ALARM_RESOLVE: Rule("Resolve alarms.", ADMIN),
+    Permission.DECOY_MANAGE: Rule("Place decoys in the store, and remove them.", ADMIN),
     Permission.LOG_AUDIT: Rule(
         "Audit the log: verify it, export it, and see who could have downloaded what.",
         ADMIN | frozenset({Role.AUDITOR}),

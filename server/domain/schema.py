@@ -4,7 +4,7 @@ from server.domain import marks
 from server.domain.access import access_requests, clearances, quotas, refusals, reminders, signatures
 from server.domain.accounts import ceremonies, factors, invitations, password_resets
 from server.domain.audit import logs, mirror, verifications, witnessing
-from server.domain.delivery import alarms, deliveries, log_follower, reconciliation_run, seen_reads, statistics
+from server.domain.delivery import alarms, decoys, deliveries, log_follower, reconciliation_run, seen_reads, statistics
 from server.domain.downloads import keyed_downloads, session_downloads
 from server.domain.identity import (
     device_logins,
@@ -30,7 +30,7 @@ from server.storage.database import Base
 
 MODULES = (
     access_requests, agreements, alarms, authority, ceremonies, checkpoints, clearances, cosignatures, cuts, decisions,
-    deliveries, descriptions, device_logins, entries, factors, finding_attachments, findings, invitations,
+    decoys, deliveries, descriptions, device_logins, entries, factors, finding_attachments, findings, invitations,
     keyed_downloads, known_credentials, linked_identities, log_follower, logs, mails, marks, mirror, nodes,
     organizations, password_resets, people, proposals, quotas, reconciliation_run, refusals, reminders, role_grants,
     sealing, seen_reads, session_downloads, sessions, signatures, stages, statistics, support, tiers, token_uses,

@@ -22,6 +22,7 @@ with engine.connect() as connection:
         connection=connection,
         target_metadata=METADATA,
         compare_type=True,
+        include_object=support.is_in_use,
         render_as_batch=engine.dialect.name == "sqlite",
         transaction_per_migration=True,
         on_version_apply=partial(support.note, context.script),

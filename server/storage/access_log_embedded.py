@@ -5,7 +5,7 @@ One JSON object a line; `embedded_config.py` says what each field means.
 
 import hashlib
 
-from server.storage.access_logs import COPY, GET, SUCCESS, Read, json_object, possible
+from server.storage.access_logs import COPY, GET, SUCCESS, Read, json_object, possible, tells_who
 
 
 def of(line: bytes) -> "EmbeddedFormat | None":
@@ -43,7 +43,7 @@ class EmbeddedFormat:
             key,
             str(told["remote_address"]),
             (id_told or None) if is_get else None,
-            str(told["access_key_id"]) if status in SUCCESS or status == 404 else "",
+            str(told["access_key_id"]) if tells_who(status) else "",
             str(told["bucket"]),
             str(told["range"]) or None,
             agent or None,

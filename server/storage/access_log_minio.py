@@ -5,7 +5,7 @@ A line is dated when the answer ended. It holds the query, signature included: k
 
 from datetime import datetime
 
-from server.storage.access_logs import GET, SUCCESS, Read, json_object, possible
+from server.storage.access_logs import GET, SUCCESS, Read, json_object, possible, tells_who
 
 _METHODS = {"GetObject": GET}  # others are named by their operation; a copy tells its target, never what was read
 
@@ -42,7 +42,7 @@ class MinioFormat:
             key,
             str(told["remotehost"]),
             str(query["x-download-id"]) if is_get and "x-download-id" in query else None,  # one sent twice has a comma
-            str(told.get("accessKey") or "") if status in SUCCESS or status == 404 else "",
+            str(told.get("accessKey") or "") if tells_who(status) else "",
             str(api["bucket"]),
             (told.get("requestHeader") or {}).get("Range"),
             str(told.get("userAgent") or "") or None,

@@ -124,6 +124,11 @@ def json_object(line: bytes) -> Any:
         return orjson.loads(line.decode("utf-8", "replace"))
 
 
+def tells_who(status: int) -> bool:
+    """Whether an answer means that the signature held. Whoever is refused names whichever key they like."""
+    return 200 <= status < 300 or status == 404
+
+
 def possible(read: Read) -> Read:
     """Return a read as it is. Raises ValueError where a number in it is none that a store writes."""
     if not 0 <= read.bytes_sent <= BYTES_AT_MOST or read.at_ms not in MOMENTS_MS:

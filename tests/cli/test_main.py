@@ -55,7 +55,7 @@ def test_all_commands_of_the_design_are_there() -> None:
     wanted = (
         "init serve demo demo-code migrate doctor worker publisher store organization person tier clearance agreement "
         "stage hold decision finding token publish checkpoint backup restore take-over log keys metrics model proposal "
-        "export"
+        "export decoy"
     )
     assert set(wanted.split()) == set(COMMANDS)
 
@@ -212,6 +212,8 @@ REFUSED_BY_ROLE = [
     ("keys", "rotate"),
     ("publish", str(Path(__file__).parent), "mini-gpt/base"),
     ("checkpoint", "set-main", "mini-gpt/base", "main"),
+    ("decoy", "place", "gpt-2/774M"),
+    ("decoy", "remove", 1),
 ]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from server.domain.access.clearances import Clearance
 from server.domain.access.signatures import Signature
 from server.domain.accounts.invitations import Invitation
 from server.domain.decisions import records
+from server.domain.delivery.decoys import Decoy
 from server.domain.identity.linked_identities import LinkedIdentity
 from server.domain.identity.organizations import HELD_AS, Organization, Quota
 from server.domain.identity.people import Person
@@ -206,6 +207,17 @@ def checkpoints(session: Session, names: Names) -> Rows:
     """Those that are published: a draft is nobody's."""
     query = select(Checkpoint.checkpoint_id, Stage.model_id, Stage.name).join(Checkpoint.stage).where(IS_PUBLISHED)
     return {key: {"stage": f"{names.models.get(model)}/{name}"} for key, model, name in session.execute(query)}
+
+
+def decoys(session: Session, names: Names) -> Rows:
+    query = select(Decoy, Stage.model_id, Stage.name).join(Decoy.stage)
+    return {
+        one.id: {
+            "stage": f"{names.models.get(model)}/{name}", "object_key": one.object_key, "size": one.size_bytes,
+            "removal": one.removed_at is not None,
+        }
+        for one, model, name in session.execute(query)
+    }  # fmt: skip
 
 
 def holds(session: Session, names: Names) -> Rows:

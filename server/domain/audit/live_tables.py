@@ -200,6 +200,13 @@ def _told_findings(world: World) -> Rows:
     }  # fmt: skip
 
 
+def _told_decoys(world: World) -> Rows:
+    return {
+        number: {"stage": one.stage, "object_key": one.object_key, "size": one.size_bytes, "removal": one.removed}
+        for number, one in world.decoys.items()
+    }
+
+
 _TABLES: dict[str, tuple[Callable[[World], Rows], Callable[[Session, Names], Rows]]] = {
     "organizations": (_told_organizations, live_rows.organizations),
     "people": (_told_people, live_rows.people),
@@ -221,5 +228,6 @@ _TABLES: dict[str, tuple[Callable[[World], Rows], Callable[[Session, Names], Row
     "decisions": (_told_decisions, live_rows.decisions),
     "signatures": (_told_signatures, live_rows.signatures),
     "findings": (_told_findings, live_rows.findings),
+    "decoys": (_told_decoys, live_rows.decoys),
     "holds": (lambda world: {on: {"author": _known(by)} for on, by in world.held.items()}, live_rows.holds),
 }

@@ -54,7 +54,8 @@ SENTENCES = {
     "leaked.",
     AlarmKind.USED_AFTER_REVOCATION: "A link that had not expired was used after the access behind it ended.",
     AlarmKind.OVER_READ: "One download fetched more than one and a half times a file's size.",
-    AlarmKind.DECOY_TOUCHED: "Someone requested a decoy, which nobody has a reason to know about.",
+    AlarmKind.DECOY_TOUCHED: "Someone requested a decoy from the store: they have a store key, or have seen a "
+    "list of the bucket's contents.",
 }
 
 

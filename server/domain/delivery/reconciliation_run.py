@@ -14,14 +14,14 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from server import dates
 from server.domain import acts
-from server.domain.delivery import alarms, deliveries, seen_reads, statistics, store_readers, suspicions
+from server.domain.delivery import alarms, decoys, deliveries, seen_reads, statistics, store_readers, suspicions
 from server.domain.delivery.alarms import AlarmKind, Suspicion
 from server.domain.delivery.deliveries import DeliveryState, Fetched
 from server.domain.delivery.read_batches import ReadBatch
 from server.domain.delivery.suspicions import Issued
 from server.domain.entry_kinds import EntryKind
 from server.domain.mail import notices
-from server.domain.publish.checkpoints import OBJECT_PREFIX, CheckpointFile
+from server.domain.publish.checkpoints import OBJECT_PREFIX
 from server.domain.release import finding_attachments
 from server.domain.resources import Resources
 from server.log import canonical
@@ -113,11 +113,10 @@ class Run:
         self._batch, self._suspicions, self._finished = ReadBatch(), dict[str, Suspicion](), list[str]()
         self.summary = Summary()
         with use.database.reading() as session:
-            query = select(CheckpointFile.object_key).where(CheckpointFile.is_decoy)
-            self._decoys = frozenset(session.scalars(query))
+            self._decoys = decoys.watched(session)
 
     def take(self, reads: list[Read]) -> None:
-        summary, batch, decoys = self.summary, self._batch, self._decoys
+        summary, batch, watched = self.summary, self._batch, self._decoys
         own, checking = self._own, self._own | self._checking
         for read in reads:
             key, bucket = read.object_key, read.bucket
@@ -128,7 +127,7 @@ class Run:
             if read.download_id is None and (session_of := self._sessions.download_of(read.by)) is not None:
                 read = read._replace(download_id=session_of)  # as if it were signed into a URL
             is_own = read.download_id is None and read.by in (own if key.startswith(OBJECT_PREFIX) else checking)
-            if key in decoys and not is_own:
+            if key in watched and not is_own:
                 self._suspect(suspicions.of_decoy(read))
             if read.status not in SUCCESS or read.method not in (GET, COPY):
                 summary.other += 1
@@ -172,6 +171,8 @@ class Run:
             with self._use.database.reading() as session:
                 issued = suspicions.issued(session, batch.wanted())
             for read, times_ms in zip(batch.firsts, batch.times_ms(), strict=True):
+                if read.object_key in self._decoys:  # its alarm says more than that of a ghost read
+                    continue
                 for suspicion in suspicions.of_group(read, times_ms, issued.get(read.download_id or "")):
                     self._suspect(suspicion)
         self._raise(list(self._suspicions.values()))

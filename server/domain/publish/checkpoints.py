@@ -66,7 +66,6 @@ class CheckpointFile(Base):
     sha256: Mapped[str] = mapped_column(String(64))
     object_key: Mapped[str] = mapped_column(String(1024))
     version_id: Mapped[str | None] = mapped_column(String(1024))  # where the bucket is versioned
-    is_decoy: Mapped[bool] = mapped_column(default=False, index=True)  # nobody has a reason to ask for it
 
 
 class CheckpointManifest(Base):

@@ -11,14 +11,13 @@ from sqlalchemy import update
 from server.domain.access import clearances, signatures
 from server.domain.audit import erasure
 from server.domain.callers import Caller
-from server.domain.delivery import reconciliation, suspicions
+from server.domain.delivery import decoys, reconciliation, suspicions
 from server.domain.delivery.suspicions import network_of
 from server.domain.downloads import issuing
 from server.domain.downloads.issuing import Download
 from server.domain.identity import authentication, organizations, people, tokens, trust_records
 from server.domain.identity.organizations import Organization
 from server.domain.permissions import Role
-from server.domain.publish.checkpoints import CheckpointFile
 from server.domain.release import holds
 from server.domain.release.stages import StageState
 from server.storage.access_logs import Read
@@ -285,12 +284,9 @@ def test_more_than_one_and_a_half_times_a_file(world: World, tmp_path: Path) -> 
 @pytest.mark.parametrize("status", [200, 206, 304, 403, 404])
 def test_a_decoy_is_touched(sqlite_world: World, tmp_path: Path, status: int) -> None:
     """By whatever request, whatever the answer was."""
-    key = issue(sqlite_world).files[0].stored.key.replace("hparams.json", "vocab.bpe")
-    with sqlite_world.use.database.transaction() as session:
-        session.execute(update(CheckpointFile).where(CheckpointFile.object_key == key).values(is_decoy=True))
+    key = decoys.place(sqlite_world.use, sqlite_world.admin, "gpt-2/774M", 1).object_key
     line = Wanted(sqlite_world.use.clock(), key, None, status=status)
-    found = raised(sqlite_world, tmp_path, line)
-    assert found == (["decoy_touched", GHOST] if status < 300 else ["decoy_touched"])
+    assert raised(sqlite_world, tmp_path, line) == ["decoy_touched"]
     assert raised(sqlite_world, tmp_path, line) == []
     assert raised(sqlite_world, tmp_path, line._replace(request_id="X", address="198.51.100.9", status=403)) == [
         "decoy_touched"

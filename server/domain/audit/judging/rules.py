@@ -4,6 +4,7 @@ from server.domain.audit.judging import (
     access,
     archives,
     decisions,
+    decoys,
     findings,
     holds,
     people,
@@ -26,4 +27,5 @@ RULES: dict[EntryKind, Rule | JudgedByNothing] = {
     **decisions.RULES,
     **holds.RULES,
     **archives.RULES,
+    **decoys.RULES,
 }

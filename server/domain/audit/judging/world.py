@@ -229,6 +229,14 @@ class Finding:
 
 
 @dataclass
+class Decoy:
+    stage: str
+    object_key: str
+    size_bytes: int
+    removed: bool = False
+
+
+@dataclass
 class World:
     """All that is known up to an entry."""
 
@@ -256,6 +264,7 @@ class World:
     decisions: dict[int, Decision] = field(default_factory=dict)
     signatures: dict[int, Signature] = field(default_factory=dict)
     findings: dict[int, Finding] = field(default_factory=dict)
+    decoys: dict[int, Decoy] = field(default_factory=dict)
     archives: dict[str, Archive] = field(default_factory=dict)  # by their months
     erasures: Counter[str] = field(default_factory=Counter)  # of which month, until another file is without them
     origins: list[str] = field(default_factory=list)  # of the logs so far; the last one is replayed
