@@ -88,9 +88,10 @@ def test_everything_is_killed_at_random(cluster: Cluster, ledger: Ledger) -> Non
 
 
 def revive(cluster: Cluster) -> None:
-    """Start what has ended because the database was away when it started."""
-    deadline = time.monotonic() + RECOVERY_SECONDS
-    while cluster.stopped() and time.monotonic() < deadline:
+    """Start what has ended because the database was away when it started; what is only starting may still end."""
+    deadline, calm_looks = time.monotonic() + RECOVERY_SECONDS, 0
+    while calm_looks < 3 and time.monotonic() < deadline:
+        calm_looks = 0 if cluster.stopped() else calm_looks + 1
         for machine in cluster.machines:
             for service, process in list(machine.processes.items()):
                 if process.poll() is not None:
