@@ -35,6 +35,7 @@ OTHERWISE: dict[str, tuple[str, str, Any]] = {  # what is changed, of an entry o
     "organization of a person": ("organization_id", "person.add", 3),
     "organization of a clearance": ("organization_id", "clearance.approve", None),
     "organization of nobody": ("organization_id", "tier.add", 2),
+    "organization to come": ("organization_id", "tier.add", 999),
     "subject": ("subject", "download", "01900000-0000-7000-8000-000000000000"),
     "subject of a person": ("subject", "person.add", "99"),
     "subject of a signature": ("subject", "signature.record", None),
