@@ -44,6 +44,8 @@ NOT_PORTAL = (
     "/readyz",
 )
 OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
+TOO_TALL = """() => [...document.querySelectorAll(".as-cards [data-label]")]
+  .filter((cell) => cell.scrollHeight > cell.clientHeight + 1).map((cell) => cell.dataset.label)"""
 LOADED = "performance.getEntriesByType('resource').map(one => one.name)"
 SHIFTED = """() => new Promise((done) => {
   let sum = 0;
@@ -66,6 +68,7 @@ class Seen:
     size_bytes: int
     overflow: dict[int, int]  # pixels, by width
     missed: list[str]  # by the keyboard
+    too_tall: list[str]  # labels in cards that reach out of their rows
 
 
 @pytest.fixture(scope="module")
@@ -84,14 +87,15 @@ def _look(page: Page, status: int) -> Seen:
     violations = {"light": _violations(page, EVERY_RULE)}
     page.emulate_media(color_scheme="dark")
     violations["dark"] = _violations(page, RULES_ABOUT_COLOURS)  # a theme changes nothing else
-    missed, overflow = keyboard.missed(page), {}
+    missed, overflow, too_tall = keyboard.missed(page), {}, list[str]()
     for width in NARROW:
         page.set_viewport_size({"width": width, "height": 700})
         page.evaluate(pages.TWO_FRAMES)
         overflow[width] = int(page.evaluate(OVERFLOW))
+        too_tall += page.evaluate(TOO_TALL)
     page.set_viewport_size({"width": 1280, "height": 800})
     page.emulate_media(color_scheme="light")
-    return Seen(status, urlsplit(page.url).path, violations, size_bytes, overflow, missed)
+    return Seen(status, urlsplit(page.url).path, violations, size_bytes, overflow, missed, too_tall)
 
 
 def _violations(page: Page, rules: dict[str, Any]) -> list[tuple[str, list[str]]]:
@@ -138,6 +142,11 @@ def test_pages_are_light(seen: dict[str, Seen]) -> None:
 def test_no_page_scrolls_sideways(seen: dict[str, Seen], width: int) -> None:
     """Wide tables scroll in their own box."""
     assert {name: one.overflow[width] for name, one in seen.items() if one.overflow[width] > 0} == {}
+
+
+def test_a_label_on_a_phone_stays_in_its_row(seen: dict[str, Seen]) -> None:
+    """One of two lines makes the row taller, and does not reach into the next."""
+    assert {name: one.too_tall for name, one in seen.items() if one.too_tall} == {}
 
 
 def test_tab_reaches_everything_and_shows_where_it_is(seen: dict[str, Seen]) -> None:
