@@ -7,6 +7,7 @@ from server.domain.callers import Caller
 from server.domain.delivery import decoys
 
 COLUMNS = ("id", "stage", "object_key", "size_bytes", "placed_at", "placed_by", "removed_at", "removed_by")
+SIZE = click.IntRange(decoys.SIZES_MIB.start, decoys.SIZES_MIB.stop - 1)
 
 
 @click.group()
@@ -16,7 +17,7 @@ def decoy() -> None:
 
 @decoy.command()
 @click.argument("stage", type=STAGE, metavar="MODEL/STAGE")
-@click.option("--size", type=click.IntRange(1, 15), default=4, metavar="MIB", help="About this many MiB, 1 to 15 [4].")
+@click.option("--size", type=SIZE, default=decoys.DEFAULT_MIB, metavar="MIB", help="About this many MiB, 1 to 15 [4].")
 @with_json
 @acting
 def place(instance: Instance, caller: Caller, stage: str, size: int, as_json: bool) -> None:
