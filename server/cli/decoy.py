@@ -7,7 +7,6 @@ from server.domain.callers import Caller
 from server.domain.delivery import decoys
 
 COLUMNS = ("id", "stage", "object_key", "size_bytes", "placed_at", "placed_by", "removed_at", "removed_by")
-SIZE = click.IntRange(decoys.SIZES_MIB.start, decoys.SIZES_MIB.stop - 1)
 
 
 @click.group()
@@ -17,15 +16,15 @@ def decoy() -> None:
 
 @decoy.command()
 @click.argument("stage", type=STAGE, metavar="MODEL/STAGE")
-@click.option("--size", type=SIZE, default=decoys.DEFAULT_MIB, metavar="MIB", help="About this many MiB, 1 to 15 [4].")
+@click.option("--size", type=int, metavar="MIB", help="About this many MiB, 1 to 15 [4].")
 @with_json
 @acting
-def place(instance: Instance, caller: Caller, stage: str, size: int, as_json: bool) -> None:
+def place(instance: Instance, caller: Caller, stage: str, size: int | None, as_json: bool) -> None:
     """Put a decoy among the stage's objects: random bytes under the name of weights, which belong to no checkpoint.
 
     A request for it at the store raises an alarm. It needs the publisher's key. If interrupted, run it again.
     """
-    done = decoys.place(instance.use, caller, stage, size)
+    done = decoys.place(instance.use, caller, stage, decoys.DEFAULT_MIB if size is None else size)
     body = {"id": done.id, "stage": done.stage.full_name, "object_key": done.object_key, "size_bytes": done.size_bytes}
     show(as_json, body, f"Decoy {done.id} is placed, {done.size_bytes} bytes: {done.object_key}")
 

@@ -23,4 +23,5 @@ def test_a_decoy_is_placed_listed_and_removed(operator: Operator, sqlite_world: 
     assert first["placed_by"] == first["removed_by"] == sqlite_world.admin.person
     assert (other["id"], other["removed_at"]) == (2, None)
     assert operator("decoy", "remove", 1, "--json", by="admin").body == {"id": 1, "removed_at": first["removed_at"]}
+    assert "A decoy has 1 to 15 MiB." in operator("decoy", "place", STAGE, "--size", 16, by="admin", code=1).line
     assert "There is no decoy 9." in operator("decoy", "remove", 9, by="admin", code=1).line

@@ -52,7 +52,9 @@ class Worker:
         return self.process.wait(WAIT_SECONDS)
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> int:
-        """End it if it still runs; return the exit code."""
+        """End it if it still runs; return the exit code. SIGTERM kills one that is starting, so it waits for that."""
+        if how == signal.SIGTERM:
+            self.until(lambda: self.process.poll() is not None or self._catches(how))
         if self.process.poll() is None:
             self.process.send_signal(how)
         try:
@@ -61,6 +63,11 @@ class Worker:
             self.process.kill()
             self.process.wait()
             raise
+
+    def _catches(self, which: signal.Signals) -> bool:
+        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
+        (caught,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+        return bool(int(caught, 16) >> which - 1 & 1)
 
 
 @contextmanager
