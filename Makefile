@@ -60,7 +60,7 @@ screenshots: prepare ## Save every page of the portal (light, dark, phone) to bu
 lighthouse: prepare ## Let Lighthouse judge every page on a phone; each figure must be 95 (needs node and npm)
 	$(BIN)/python -m tests.browser.lighthouse
 
-bench: install ## Run the benchmarks; writes tests/bench/RESULTS.md
+bench: prepare ## Run the benchmarks; writes tests/bench/RESULTS.md
 	$(BIN)/python -m tests.bench.sign
 	$(BIN)/python -m tests.bench.issue
 	$(BIN)/python -m tests.bench.issue --database postgresql

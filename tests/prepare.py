@@ -139,6 +139,12 @@ def rclone() -> None:
         _apt("rclone")
 
 
+def wrk() -> None:
+    """What drives the servers in the bench of issuing; no test needs it."""
+    if not shutil.which("wrk"):
+        _apt("wrk")
+
+
 def radosgw() -> None:
     """Ceph's gateway with what it stands on: about 30 s. None of it is started but by its tests."""
     if not shutil.which("radosgw"):

@@ -1,12 +1,11 @@
 """How fast downloads are issued over HTTP, entry durable first, against a Flask hello-world on the same settings.
 
-Run: python -m tests.bench.issue [--seconds N] [--database postgresql]. Needs wrk (apt-get install wrk).
+Run: python -m tests.bench.issue [--seconds N] [--database postgresql]. Needs wrk, and installs it where it can.
 """
 
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,7 +28,7 @@ from server.domain.resources import Resources
 from server.log.entries import LogEntry
 from server.storage import signing_check
 from server.storage.embedded import EmbeddedStore, free_port
-from tests import postgres
+from tests import postgres, prepare
 from tests.bench import giftless, measure
 from tests.bench.giftless import AS_SHIPPED, WITHOUT_HEAD
 from tests.templates import Template, build_template
@@ -69,8 +68,10 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=measure.ROUND_SECONDS, help="of each turn")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     options = parser.parse_args()
-    if shutil.which("wrk") is None:
-        print("wrk is not installed: apt-get install wrk", file=sys.stderr)
+    try:
+        prepare.wrk()
+    except (subprocess.CalledProcessError, OSError) as error:
+        print(f"MISSING PART: wrk: {error}", file=sys.stderr)
         return 2
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
