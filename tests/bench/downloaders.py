@@ -16,7 +16,7 @@ from tests.prepare import DOWNLOADERS
 
 ROOT = Path(__file__).parents[2]
 HF = parts.HUB_LINES["2.4"] / "bin" / "hf"
-OURS, FLOOR = "weightgate", "floor: receive and write"
+OURS, FLOOR, SYNCED_FLOOR = "weightgate", "floor: receive and write", "floor: receive, write and sync"
 SHA256SUM, OPENSSL, CACHE_VERIFY = "sha256sum", "openssl dgst", "hf cache verify"
 
 Work = Callable[["Published", Path], None]
@@ -59,7 +59,11 @@ def spent(work: Callable[[], None]) -> Spent:
 
 def all_tools(demo: Demo) -> tuple[list[Tool], list[str]]:
     """Every tool that is here, and the names of those that are not."""
-    found = [Tool(FLOOR, _floor(demo)), Tool(OURS, lambda it, folder: weightgate(demo, it.checkpoint, folder))]
+    found = [
+        Tool(FLOOR, _floor(demo)),
+        Tool(SYNCED_FLOOR, _floor(demo, "--sync")),
+        Tool(OURS, lambda it, folder: weightgate(demo, it.checkpoint, folder)),
+    ]
     verify = {OPENSSL: _openssl}
     others = [
         (parts.ARIA2, Tool("aria2c", _aria2(demo), {SHA256SUM: _sha256sum, OPENSSL: _openssl})),
@@ -123,9 +127,9 @@ def _quiet() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(own)}
 
 
-def _floor(demo: Demo) -> Work:
+def _floor(demo: Demo, *how: str) -> Work:
     command = [sys.executable, "-m", "tests.bench.floor"]
-    return lambda it, folder: _run([*command, str(folder)], ROOT, demo.order(it.checkpoint, "*/*"))
+    return lambda it, folder: _run([*command, str(folder), *how], ROOT, demo.order(it.checkpoint, "*/*"))
 
 
 def _aria2(demo: Demo) -> Work:

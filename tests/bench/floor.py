@@ -1,4 +1,7 @@
-"""The floor of a download: receive and write ranges, check nothing. `python -m tests.bench.floor DIR < answer`."""
+"""The floor of a download: receive and write ranges, check nothing.
+
+Run: python -m tests.bench.floor DIR [--sync] < answer. With --sync, the disk has what was written, as ours demands.
+"""
 
 import json
 import os
@@ -14,7 +17,7 @@ RANGE_BYTES, PIECE_BYTES, THREADS = 64 << 20, 256 << 10, 8
 _KEPT = threading.local()
 
 
-def fetch(folder: Path, file: dict[str, Any], begin: int) -> None:
+def fetch(folder: Path, file: dict[str, Any], begin: int, *, sync: bool) -> None:
     end, parts = min(begin + RANGE_BYTES, file["size_bytes"]), urlsplit(file["url"])
     connection = _connection(parts.netloc)
     connection.request("GET", f"{parts.path}?{parts.query}", headers={"Range": f"bytes={begin}-{end - 1}"})
@@ -23,6 +26,8 @@ def fetch(folder: Path, file: dict[str, Any], begin: int) -> None:
     while count := answer.readinto(buffer):
         os.pwrite(target, buffer[:count], begin)
         begin += count
+    if sync:
+        os.fdatasync(target)
     os.close(target)
 
 
@@ -35,11 +40,11 @@ def _connection(place: str) -> HTTPConnection:
 
 
 def main() -> None:
-    folder = Path(sys.argv[1])
+    folder, sync = Path(sys.argv[1]), sys.argv[2:] == ["--sync"]
     files = json.load(sys.stdin)["files"]
     with ThreadPoolExecutor(THREADS) as pool:
         waiting = [
-            pool.submit(fetch, folder, file, begin)
+            pool.submit(fetch, folder, file, begin, sync=sync)
             for file in files
             for begin in range(0, file["size_bytes"], RANGE_BYTES)
         ]
