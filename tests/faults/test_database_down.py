@@ -25,6 +25,7 @@ from tests.world import WatchedResources, World, copied_world, write_settings
 
 ANSWER_SECONDS = 5.5  # "within 5 s", and a little for a busy machine
 RECOVERY_SECONDS = 10
+TRIES = 20
 LOCKING = """
 import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -217,31 +218,35 @@ def test_a_frozen_server_is_answered_within_five_seconds(postgresql_world: World
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_server_that_freezes_in_the_middle_is_given_up(postgresql_world: World, postgres: PostgreSQL) -> None:
     """The decision was being made when everything stopped: 503 in time, and what came of it has no URL."""
-    world = postgresql_world
-    app = web.create(world.use)
+    world, app = postgresql_world, web.create(postgresql_world.use)
     headers = {"Authorization": f"Bearer {world.example.tokens['cleared']}"}
-    longest, statuses, ending = [0.0], set[int](), threading.Event()
+    answers = list[tuple[float, int]]()
 
-    def ask() -> None:
+    def ask(ending: threading.Event) -> None:
         client = app.test_client()
         while not ending.is_set():
             began = time.monotonic()
-            statuses.add(client.post("/api/v1/downloads", json=ORDER, headers=headers).status_code)
-            longest.append(time.monotonic() - began)
+            status = client.post("/api/v1/downloads", json=ORDER, headers=headers).status_code
+            answers.append((time.monotonic() - began, status))
 
-    threads = [threading.Thread(target=ask, daemon=True) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    while len(longest) < 100:
-        threading.Event().wait(0.01)
-    with frozen(postgres):
-        ending.set()
+    for _ in range(TRIES):  # all may have been committed together just before: then none was in the middle
+        ending, enough = threading.Event(), len(answers) + 100
+        threads = [threading.Thread(target=ask, args=(ending,), daemon=True) for _ in range(8)]
         for thread in threads:
-            thread.join(30)
-            assert not thread.is_alive()
-    print(f"frozen in the middle: the longest took {max(longest):.1f} s")
-    assert statuses == {201, 503}
-    assert max(longest) < ANSWER_SECONDS
+            thread.start()
+        while len(answers) < enough:
+            threading.Event().wait(0.01)
+        with frozen(postgres):
+            ending.set()
+            for thread in threads:
+                thread.join(30)
+                assert not thread.is_alive()
+        if any(status == 503 for _, status in answers):
+            break
+    longest = max(seconds for seconds, _ in answers)
+    print(f"frozen in the middle: the longest took {longest:.1f} s")
+    assert {status for _, status in answers} == {201, 503}
+    assert longest < ANSWER_SECONDS
 
 
 def test_connections_that_were_cut_are_replaced(postgresql_world: World) -> None:
