@@ -16,6 +16,7 @@ import server.web.app  # noqa: F401
 from server import logger, settings
 from server.domain.operation import nodes
 from server.domain.resources import Resources
+from server.web import cores
 
 _settings = settings.load(Path(os.environ.get("WEIGHTGATE_DATA", "var")))
 logger.configure(_settings.logger_level)
@@ -55,6 +56,19 @@ proc_name = "weightgate-web"
 
 # No socket for `gunicornc` in a home folder: whoever opens it can stop us, and two instances would fight over it.
 control_socket_disable = True
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """In the master, which knows the core of each worker that runs."""
+    can_keep = _settings.web_keeps_cores and hasattr(os, "sched_getaffinity")  # Linux alone has it
+    usable = os.sched_getaffinity(0) if can_keep else ()
+    worker.core = cores.core_for(server.cfg.workers, usable, (other.core for other in server.WORKERS.values()))
+
+
+def post_fork(_server: Any, worker: Any) -> None:
+    if worker.core is not None:
+        with contextlib.suppress(OSError):  # the core was taken from us a moment ago: it runs wherever it may
+            os.sched_setaffinity(0, {worker.core})
 
 
 def on_exit(_server: Any) -> None:

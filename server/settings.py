@@ -82,6 +82,7 @@ class Settings(BaseModel):
     listen: str = "127.0.0.1:8080"
     web_workers: int = Field(default=2, ge=1, le=64)
     web_threads: int = Field(default=8, ge=1, le=64)
+    web_keeps_cores: bool = True
     trusted_proxies: tuple[Network, ...] = ()
     contact: str = Field(min_length=3, max_length=200)
     security_contact: str | None = Field(

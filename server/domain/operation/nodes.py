@@ -30,8 +30,8 @@ FORGOTTEN_AFTER = timedelta(days=7)
 Process = Literal["web", "worker", "publisher"]
 # What each machine may have of its own. Addresses of the database may differ, too: it is the one that is asked.
 OWN = frozenset({
-    "listen", "web_workers", "web_threads", "logger_level", "trusted_proxies", "database_url", "sealer_database_url",
-    "migration_database_url", "log_replica_url",
+    "listen", "web_workers", "web_threads", "web_keeps_cores", "logger_level", "trusted_proxies", "database_url",
+    "sealer_database_url", "migration_database_url", "log_replica_url",
 })  # fmt: skip
 # The files that a process opens anyway, and that must be the same wherever it runs.
 KEY_FILES: Mapping[Process, tuple[str, ...]] = {
