@@ -153,6 +153,7 @@ def test_a_release_comes_and_goes_machine_by_machine(cluster: Cluster, tmp_path:
         assert refused.returncode == 1
         assert f"older code: web on {_name(second)}, worker on {_name(second)}." in refused.stderr.replace("\n", " ")
         clients.some_more()
+    print(f"answers during three updates and one that was refused: {dict(clients.answers)}")
     assert set(clients.answers) == {201}, clients.answers
 
     for service in ("web", "worker"):
