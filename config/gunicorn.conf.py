@@ -59,10 +59,12 @@ control_socket_disable = True
 
 
 def pre_fork(server: Any, worker: Any) -> None:
-    """In the master, which knows the core of each worker that runs."""
+    """In the master, which knows the core and the slot of each worker that runs."""
+    running = server.WORKERS.values()
+    worker.slot = worker.counts.take_slot(other.slot for other in running)
     can_keep = _settings.web_keeps_cores and hasattr(os, "sched_getaffinity")  # Linux alone has it
     usable = os.sched_getaffinity(0) if can_keep else ()
-    worker.core = cores.core_for(server.cfg.workers, usable, (other.core for other in server.WORKERS.values()))
+    worker.core = cores.core_for(server.cfg.workers, usable, (other.core for other in running))
 
 
 def post_fork(_server: Any, worker: Any) -> None:

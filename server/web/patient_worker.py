@@ -20,11 +20,13 @@ from gunicorn.http.errors import NoMoreData, ParseException
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import ThreadWorker
 
+from server.web.connection_counts import ConnectionCounts
 from server.web.requests import BODY_BYTES_AT_MOST
 
 ANSWER_SECONDS = 30  # for each part of an answer, until the client has taken it
 HEAD_BYTES_AT_MOST = 64 << 10
 RECEIVED_AT_ONCE_BYTES = 64 << 10
+LEFT_TO_OTHERS_AT_MOST, LEFT_SECONDS = 10, 0.0002  # for each connection; a process that hangs never takes it
 _END_OF_HEAD = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,16})[ \t]*\r\n", re.IGNORECASE)
 _EXPECT = re.compile(rb"\r\nexpect:", re.IGNORECASE)
@@ -73,12 +75,27 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
     """The threaded worker, with the waiting done outside of the threads."""
 
     request_seconds = 20.0  # from the first look at a request until all of it must be there
+    counts = ConnectionCounts()  # gunicorn imports this class before it forks
+    slot: int | None = None  # of those counts; gunicorn.conf.py gives each process one
+    _times_left = 0
 
     def accept(self, listener: Any) -> None:
-        """Take a connection; when there are as many as allowed, the one that has kept us waiting longest goes."""
+        """Take a connection, unless a process with fewer may; when there are as many as allowed, the one that has kept
+        us waiting longest goes."""
+        if self._leaves_it_to_others():
+            return
         super().accept(listener)
         if self.nr_conns >= self.worker_connections and self.pending_conns:
             self._drop(self._no_longer_waiting(self.pending_conns[0]))
+        self._tell_count()
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        super().set_accept_enabled(enabled)
+        self._tell_count()
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        super().wait_for_and_dispatch_events(timeout)
+        self._tell_count()
 
     def enqueue_req(self, conn: Any) -> None:
         """Hand a connection to a thread once its next request is there: a new one, a kept one, or bytes left over."""
@@ -108,6 +125,26 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         """Answer a request that cannot be read without its words, and log none: a damaged token is not redacted."""
         super().handle_error(req, client, addr, _without_quotes(exc))
+
+    def _tell_count(self) -> None:
+        if self.slot is None:
+            return
+        if self._accepting:
+            self.counts.has(self.slot, self.nr_conns)
+        else:
+            self.counts.takes_none(self.slot)
+
+    def _leaves_it_to_others(self) -> bool:
+        """Whether not to take the connection that waits: the event loop offers it again until somebody has it."""
+        leaves = (
+            self.slot is not None
+            and self._times_left < LEFT_TO_OTHERS_AT_MOST
+            and self.counts.others_are_behind(self.slot)
+        )
+        self._times_left = self._times_left + 1 if leaves else 0
+        if leaves:
+            time.sleep(LEFT_SECONDS)
+        return leaves
 
     def _no_longer_waiting(self, conn: Any) -> Any:
         self.poller.unregister(conn.sock)
