@@ -16,7 +16,9 @@ import server.web.app  # noqa: F401
 from server import logger, settings
 from server.domain.operation import nodes
 from server.domain.resources import Resources
-from server.web import cores
+from server.web import allocator, cores
+
+allocator.limit_arenas()  # before any thread; the workers inherit it
 
 _settings = settings.load(Path(os.environ.get("WEIGHTGATE_DATA", "var")))
 logger.configure(_settings.logger_level)
