@@ -26,7 +26,7 @@ from server.web.requests import BODY_BYTES_AT_MOST
 ANSWER_SECONDS = 30  # for each part of an answer, until the client has taken it
 HEAD_BYTES_AT_MOST = 64 << 10
 RECEIVED_AT_ONCE_BYTES = 64 << 10
-LEFT_TO_OTHERS_AT_MOST, LEFT_SECONDS = 10, 0.0002  # for each connection; a process that hangs never takes it
+WAITS, WAIT_SECONDS = 10, 0.0002  # for others to take a connection; one that hangs never does
 _END_OF_HEAD = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,16})[ \t]*\r\n", re.IGNORECASE)
 _EXPECT = re.compile(rb"\r\nexpect:", re.IGNORECASE)
@@ -77,7 +77,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
     request_seconds = 20.0  # from the first look at a request until all of it must be there
     counts = ConnectionCounts()  # gunicorn imports this class before it forks
     slot: int | None = None  # of those counts; gunicorn.conf.py gives each process one
-    _times_left = 0
+    _waited = 0  # times for the next connection
 
     def accept(self, listener: Any) -> None:
         """Take a connection, unless a process with fewer may; when there are as many as allowed, the one that has kept
@@ -136,14 +136,10 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
 
     def _leaves_it_to_others(self) -> bool:
         """Whether not to take the connection that waits: the event loop offers it again until somebody has it."""
-        leaves = (
-            self.slot is not None
-            and self._times_left < LEFT_TO_OTHERS_AT_MOST
-            and self.counts.others_are_behind(self.slot)
-        )
-        self._times_left = self._times_left + 1 if leaves else 0
+        leaves = self.slot is not None and self._waited < WAITS and self.counts.others_are_behind(self.slot)
+        self._waited = self._waited + 1 if leaves else 0
         if leaves:
-            time.sleep(LEFT_SECONDS)
+            time.sleep(WAIT_SECONDS)
         return leaves
 
     def _no_longer_waiting(self, conn: Any) -> Any:
