@@ -4,6 +4,7 @@ What differs between machines is read from the instance's settings; the rest is 
 """
 
 import contextlib
+import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,12 @@ def post_fork(_server: Any, worker: Any) -> None:
     if worker.core is not None:
         with contextlib.suppress(OSError):  # the core was taken from us a moment ago: it runs wherever it may
             os.sched_setaffinity(0, {worker.core})
+
+
+def post_worker_init(_worker: Any) -> None:
+    """What has been loaded stays. To look for garbage in it would stop every thread for 100 ms and more."""
+    gc.collect()
+    gc.freeze()
 
 
 def on_exit(_server: Any) -> None:

@@ -50,12 +50,15 @@ class Served:
 
 
 @contextmanager
-def served(world: World, **more: Any) -> Iterator[Served]:
-    """Start gunicorn on the world's own settings and these, wait until it is ready, and end it."""
+def served(world: World, app: str = "server.wsgi:app", **more: Any) -> Iterator[Served]:
+    """Start gunicorn on the world's own settings and these, wait until it is ready, and end it.
+
+    app: another answers every address with 200.
+    """
     port = free_port()
     more = {"listen": f"127.0.0.1:{port}", "web_workers": 2, "public_url": f"http://localhost:{port}"} | more
     write_settings(world.template, world.folder, world.settings.database_url, **more)
-    command = [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.conf.py", "server.wsgi:app"]
+    command = [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.conf.py", app]
     environment = os.environ | {"WEIGHTGATE_DATA": str(world.folder)}
     with (world.folder / "web.log").open("wb") as messages:
         process = subprocess.Popen(
