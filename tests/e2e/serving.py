@@ -50,7 +50,7 @@ class Served:
 
 
 @contextmanager
-def served(world: World, app: str = "server.wsgi:app", **more: Any) -> Iterator[Served]:
+def served(world: World, app: str = "server.wsgi:app", /, **more: Any) -> Iterator[Served]:
     """Start gunicorn on the world's own settings and these, wait until it is ready, and end it.
 
     app: another answers every address with 200.
