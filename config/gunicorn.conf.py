@@ -4,7 +4,6 @@ What differs between machines is read from the instance's settings; the rest is 
 """
 
 import contextlib
-import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,9 @@ import server.web.app  # noqa: F401
 from server import logger, settings
 from server.domain.operation import nodes
 from server.domain.resources import Resources
-from server.web import allocator, cores
+from server.web import cores, memory
 
-allocator.limit_arenas()  # before any thread; the workers inherit it
+memory.limit_arenas()  # before any thread; the workers inherit it
 
 _settings = settings.load(Path(os.environ.get("WEIGHTGATE_DATA", "var")))
 logger.configure(_settings.logger_level)
@@ -77,9 +76,8 @@ def post_fork(_server: Any, worker: Any) -> None:
 
 
 def post_worker_init(_worker: Any) -> None:
-    """What has been loaded stays. To look for garbage in it would stop every thread for 100 ms and more."""
-    gc.collect()
-    gc.freeze()
+    """Once it has loaded the application."""
+    memory.leave_out_what_is_loaded()
 
 
 def on_exit(_server: Any) -> None:

@@ -1,4 +1,4 @@
-"""The threads of a web process share what glibc's allocator keeps: a thread more does not make the process larger."""
+"""The memory of a web process: its threads share arenas, and garbage is not looked for in what it has loaded."""
 
 import re
 import sys
@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from server.web.allocator import ARENAS
+from server.web.memory import ARENAS
 from tests.e2e.serving import served
 from tests.world import World
 
@@ -58,3 +58,9 @@ def test_all_threads_share_two_arenas(sqlite_world: World) -> None:
                 asker.join()
         assert all_awake()
         assert arenas(worker) <= ARENAS
+
+
+def test_garbage_is_not_looked_for_in_what_is_loaded(sqlite_world: World) -> None:
+    with served(sqlite_world, "tests.web.frozen_app:app", logger_level="warning") as web:
+        _, (left_out, looked_at) = web.ask("GET", "/", None)
+    assert left_out > 20 * looked_at
