@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from sqlalchemy import make_url
+from sqlalchemy import make_url, select
 
 from server.log import entries, sealing
 from server.log.canonical import NotCanonical
@@ -116,11 +116,17 @@ class SealingStates(RuleBasedStateMachine):
         try:
             sealing.seal(self.faulty, self.log.signer, lambda: AT)
         except DatabaseUnavailable:
+            self._wait_until_undone()
             return True
         finally:
             self.switch.fault = Fault.NONE
         assert not self.waiting  # a round that has nothing to do may end without a commit
         return False
+
+    def _wait_until_undone(self) -> None:
+        """PostgreSQL notices a moment later that the connection is lost, and seals nothing before."""
+        with self.log.database.transaction() as session:
+            session.scalars(select(entries.Log).where(entries.Log.id == self.log.id).with_for_update()).one()
 
     @invariant()
     def everything_is_as_it_is_defined(self) -> None:
