@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +72,16 @@ def served(world: World, app: str = "server.wsgi:app", /, **more: Any) -> Iterat
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(START_SECONDS)
+
+
+def within_seconds(seconds: float, holds: Callable[[], bool]) -> bool:
+    """Whether it holds, at once or in the end."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def _wait_until_ready(server: Served, messages: Path) -> None:

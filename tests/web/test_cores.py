@@ -3,15 +3,14 @@
 import os
 import signal
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psutil
 import pytest
 
 from server.web.cores import core_for
-from tests.e2e.serving import served
+from tests.e2e.serving import served, within_seconds
 from tests.world import World
 
 
@@ -45,15 +44,6 @@ def on_cores(cores: set[int]) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
-
-
-def within_seconds(seconds: float, holds: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def cores_of(workers: list[int]) -> list[list[int]]:
