@@ -74,10 +74,10 @@ def served(world: World, app: str = "server.wsgi:app", /, **more: Any) -> Iterat
         process.wait(START_SECONDS)
 
 
-def within_seconds(seconds: float, holds: Callable[[], bool]) -> bool:
-    """Whether it holds, at once or in the end."""
+def eventually(condition: Callable[[], bool], seconds: float) -> bool:
+    """Whether it comes true in so many seconds."""
     deadline = time.monotonic() + seconds
-    while not holds():
+    while not condition():
         if time.monotonic() > deadline:
             return False
         time.sleep(0.05)

@@ -5,7 +5,6 @@ do it is seen not to do, so that neither table grows old in silence.
 """
 
 import re
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -37,6 +36,7 @@ from server.storage.signing import StoredObject
 from server.storage.signing_s3 import S3Signer
 from tests import parts, radosgw, swift
 from tests.e2e import fetching
+from tests.e2e.serving import eventually
 
 README = Path(__file__).parents[2] / "deploy" / "README.md"
 CONTENT = b"weights of a small model, " * 40
@@ -264,16 +264,6 @@ def test_the_access_log_tells_which_download_it_was(running: Store) -> None:
 def _lines(log: Path, key: str) -> str:
     name = key.rpartition("/")[2]
     return "\n".join(line for line in log.read_text(errors="replace").splitlines() if name in line)
-
-
-def eventually(condition: Callable[[], bool], seconds: float) -> bool:
-    """Whether it comes true in so many seconds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
 
 
 def test_the_guide_tells_the_same_of_each_store() -> None:

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from server.web.cores import core_for
-from tests.e2e.serving import served, within_seconds
+from tests.e2e.serving import eventually, served
 from tests.world import World
 
 
@@ -62,8 +62,8 @@ def test_each_of_gunicorn_s_workers_keeps_to_its_core(sqlite_world: World) -> No
             threads = psutil.Process(worker).threads()
             assert {tuple(os.sched_getaffinity(thread.id)) for thread in threads} == {tuple(cores_of([worker])[0])}
         os.kill(workers[0], signal.SIGKILL)
-        assert within_seconds(20, lambda: len(web.workers()) == len(usable) and workers[0] not in web.workers())
-        assert within_seconds(5, lambda: sorted(cores_of(web.workers())) == [[core] for core in sorted(usable)])
+        assert eventually(lambda: len(web.workers()) == len(usable) and workers[0] not in web.workers(), 20)
+        assert eventually(lambda: sorted(cores_of(web.workers())) == [[core] for core in sorted(usable)], 5)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
