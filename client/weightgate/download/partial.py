@@ -16,7 +16,7 @@ from weightgate.download.manifest import Chunk
 
 Result = TypeVar("Result")
 
-BLOCK_BYTES = 4 * 1024 * 1024
+BLOCK_BYTES = 8 * 1024 * 1024
 _ALIGNMENT = 4096
 _DIRECT: int = getattr(os, "O_DIRECT", 0)
 _SAFE: int = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)

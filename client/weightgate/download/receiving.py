@@ -4,6 +4,7 @@ import hashlib
 import http.client
 import mmap
 import re
+import time
 from types import TracebackType
 
 from weightgate.download.manifest import Chunk, File
@@ -15,7 +16,9 @@ from weightgate.http import LOST, Kept, reason
 from weightgate.verdicts import CannotTell, Refuted
 
 TIMEOUT_SECONDS = 30.0
-_PIECE_BYTES = 256 * 1024  # hashed while it is in the processor's cache
+# What is read together, and hashed while it is in the processor's cache: as much as arrives in a moment.
+_LEAST_PIECE_BYTES, _FIRST_PIECE_BYTES, _LARGEST_PIECE_BYTES = 64 * 1024, 256 * 1024, 1024 * 1024
+_MOMENT_SECONDS = 0.1
 _TRIES = 3  # of a chunk whose hash is wrong
 _FRESH_TRIES = 5  # of URLs that are refused one after the other
 _RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)")
@@ -35,6 +38,7 @@ class Receiver:
     def __init__(self, urls: Urls, progress: Progress, patience: Patience, ca: str | None) -> None:
         self._urls, self._progress, self._patience = urls, progress, patience
         self._buffer = memoryview(mmap.mmap(-1, BLOCK_BYTES))  # on a page of its own, as O_DIRECT wants it
+        self._piece_bytes = _FIRST_PIECE_BYTES
         self._connection = Kept(ca, TIMEOUT_SECONDS)
 
     def __enter__(self) -> "Receiver":
@@ -125,18 +129,27 @@ class Receiver:
             while filled < wanted and not broken:
                 self._patience.require()
                 try:
-                    count = response.readinto(self._buffer[filled : min(filled + _PIECE_BYTES, wanted)])
+                    count = self._piece(response, filled, wanted)
                 except LOST:
                     count = 0
                 broken = count == 0
                 digest.update(self._buffer[filled : filled + count])
                 filled += count
                 self._progress.add(count)
+                if count:
+                    self._patience.heard()
             if filled:
                 partial.write(self._buffer[:filled], position)
-                self._patience.heard()
             position += filled
         return position
+
+    def _piece(self, response: http.client.HTTPResponse, filled: int, wanted: int) -> int:
+        """Read on into the buffer; return how many bytes. Small pieces on a slow line, so that it can tell and stop."""
+        began = time.monotonic()
+        count = response.readinto(self._buffer[filled : min(filled + self._piece_bytes, wanted)])
+        next_bytes = self._piece_bytes * 2 if time.monotonic() - began < _MOMENT_SECONDS else self._piece_bytes // 2
+        self._piece_bytes = min(max(next_bytes, _LEAST_PIECE_BYTES), _LARGEST_PIECE_BYTES)
+        return count
 
     def _open(self, url: str, begin: int, end: int, file: File) -> http.client.HTTPResponse:
         """Ask for a range, and look at what is said of it before a byte of it is taken."""
