@@ -22,11 +22,10 @@ from weightgate.http import Server
 from weightgate.log import answer, keys, memory, verification
 from weightgate.log.verification import Findings, Question
 from weightgate.log.witnesses import demanded
-from weightgate.upload.uploading import Published, Upload
+from weightgate.upload.uploading import JOBS, Published, Upload
 from weightgate.verdicts import CannotTell, Malformed, Refuted, Verdict, WrongUse
 from weightgate.workload import Identity
 
-JOBS = 8
 MAIN = "main"
 _LONG_TIMEOUT_SECONDS = 120.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}/[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -114,7 +113,7 @@ class Client:
         to: Where | None = None,
         checkpoint: str = MAIN,
         older: Where | None = None,
-        jobs: int = JOBS,
+        jobs: int | None = None,
         replace: bool = False,
         manifest_key: Where | None = None,
         tell: Event = lambda _: None,
@@ -122,7 +121,8 @@ class Client:
         """Download files of a checkpoint, all without `paths`, and verify them; what is there already is not fetched.
 
         to: a folder; without it, one of the stage's name. older: a folder with another checkpoint, to copy chunks from.
-        replace: overwrite files that are not the published ones. manifest_key: the lab's key, if it gave it to you.
+        jobs: how many transfers at once; None: 8, or 16 of small files. replace: overwrite files that are not the
+        published ones. manifest_key: the lab's key, if it gave it to you.
         tell: gets the events of progress.
         """
         if not _NAME.fullmatch(stage) or not _ID.fullmatch(checkpoint):
@@ -139,7 +139,7 @@ class Client:
             folder.keep_manifests(*forms)
             folder.describe(about)
             before = None if older is None else Folder(Path(older))
-            order = Order(stage, wanted, signed, folder, before, max(1, jobs), replace)
+            order = Order(stage, wanted, signed, folder, before, None if jobs is None else max(1, jobs), replace)
             done = Download(self.server(), order, Progress(tell), Patience(self._patience_seconds)).run()
             folder.describe(About(about.endpoint, about.stage, about.checkpoint, about.paths, complete=True))
         return done

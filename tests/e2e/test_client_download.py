@@ -1,6 +1,7 @@
 """`weightgate download` against the real server and the real store: whole, verified, resumed, renewed, refused."""
 
 import json
+import re
 import shutil
 import struct
 import threading
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from weightgate import Client
 from weightgate.cli import Surroundings, run
-from weightgate.download import rebuilding
+from weightgate.download import downloading, rebuilding
 from weightgate.verdicts import CannotTell, Ended, Failed, Refused, Refuted, WrongUse
 
 from server.domain.access import clearances
@@ -117,6 +118,27 @@ def test_what_is_always_wrong_ends_in_a_sentence(partner: Partner, spoil: Spoil,
     partner.download()
     partner.require_all()
     assert kept == 0 or not any("/config.json?" in target for target, _ in partner.front.asked[before:])
+
+
+@pytest.mark.parametrize(("small_bytes", "at_once"), [(2**20, 16), (1, 8)], ids=["small files", "large files"])
+def test_more_small_files_than_large_ones_are_fetched_at_once(
+    partner: Partner, monkeypatch: pytest.MonkeyPatch, small_bytes: int, at_once: int
+) -> None:
+    """Unless somebody says how many. The first requests are answered when so many have come."""
+    monkeypatch.setattr(downloading, "_SMALL_BYTES", small_bytes)
+    together, threads = threading.Barrier(at_once), list[int]()
+
+    def judge(_target: str, _span: str) -> Spoil:
+        if not threads:
+            together.wait(20)
+            names = [thread.name for thread in threading.enumerate()]
+            threads.append(sum(re.fullmatch("weightgate-[0-9]+", name) is not None for name in names))
+        return Spoil.NOTHING
+
+    partner.front.judge = judge
+    partner.download()
+    partner.require_all()
+    assert set(threads) == {at_once}
 
 
 def test_only_what_is_missing_of_a_file_is_fetched(partner: Partner) -> None:

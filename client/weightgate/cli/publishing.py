@@ -9,10 +9,9 @@ from typing import Any
 import click
 
 from weightgate.cli.surroundings import Surroundings, client_of, end, with_server
-from weightgate.client import JOBS
 from weightgate.download import progress
 from weightgate.download.progress import bytes_in_words
-from weightgate.upload.uploading import Published
+from weightgate.upload.uploading import JOBS, Published
 from weightgate.verdicts import Ended
 
 

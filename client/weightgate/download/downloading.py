@@ -22,17 +22,23 @@ from weightgate.download.urls import Urls
 from weightgate.http import Server
 from weightgate.verdicts import Refuted, WrongUse
 
+JOBS, JOBS_OF_SMALL = 8, 16  # small files wait longer, for the store and then for the disk, than they take to arrive
+_SMALL_BYTES = 2**20
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to download. older: a folder with another checkpoint. replace: files that lie there and are other ones."""
+    """What to download. older: a folder with another checkpoint. replace: files that lie there and are other ones.
+
+    jobs: how many transfers at once; None: as many as suit what is missing.
+    """
 
     stage: str
     files: Sequence[File]
     signed: Manifest
     to: Folder
     older: Folder | None
-    jobs: int
+    jobs: int | None
     replace: bool
 
 
@@ -69,6 +75,7 @@ class Download:
         self._server, self._order, self._progress, self._patience = server, order, progress, patience
         self._urls = Urls(server, order.to, patience)
         self._copied_bytes = 0
+        self._jobs = JOBS
         self._lock = threading.Lock()
         folders = [*([order.older] if order.older else []), *([order.to] if order.replace else [])]
         self._older = Older(folders) if folders else None
@@ -77,6 +84,7 @@ class Download:
         """Raises an Ended; what was verified by then stays, and the next run goes on from there."""
         order = self._order
         arriving = self._arriving()
+        self._jobs = order.jobs or _jobs(arriving)
         missing_bytes = sum(chunk.size_bytes for one in arriving for chunk in one.missing)
         order.to.require_room(missing_bytes)
         self._progress.begin(
@@ -138,7 +146,7 @@ class Download:
                 self._arrived(*item)
 
         if self._older is not None:
-            share(_missing(arriving), self._order.jobs, self._patience, checking.block, copy)
+            share(_missing(arriving), self._jobs, self._patience, checking.block, copy)
         for one in arriving:
             if not one.missing:
                 finishing.add(one)
@@ -164,16 +172,16 @@ class Download:
                 else:
                     finishing.add(one)
 
-        share(_missing(wanted), self._order.jobs, self._patience, self._hired, receive)
+        share(_missing(wanted), self._jobs, self._patience, self._hired, receive)
 
     def _rebuilding(self, wanted: Sequence[_Arriving]) -> Rebuilding | None:
         """Find out which tensors of these files this disk may have, if it has any."""
         if self._older is None or not self._older.has_tensors:
             return None
         found, files = Rebuilding(self._older), [one for one in wanted if one.file.path.endswith(SUFFIX)]
-        share((one.file for one in files), self._order.jobs, self._patience, self._hired, found.look)
+        share((one.file for one in files), self._jobs, self._patience, self._hired, found.look)
         tensors = [(one.file, tensor) for one in files for tensor in found.large(one.file, one.missing)]
-        share(iter(tensors), self._order.jobs, self._patience, self._hired, lambda hand, it: found.compare(hand, *it))
+        share(iter(tensors), self._jobs, self._patience, self._hired, lambda hand, it: found.compare(hand, *it))
         return found
 
     def _hired(self) -> Receiver:
@@ -200,6 +208,11 @@ class Download:
             )
         one.partial.finish(self._order.to.file(one.file.path))
         self._progress.file(one.file.path, one.file.size_bytes)
+
+
+def _jobs(arriving: Sequence[_Arriving]) -> int:
+    sizes_bytes = [chunk.size_bytes for _, chunk in _missing(arriving)]
+    return JOBS_OF_SMALL if sum(sizes_bytes) < len(sizes_bytes) * _SMALL_BYTES else JOBS
 
 
 def _missing(arriving: Sequence[_Arriving]) -> Iterator[tuple[_Arriving, Chunk]]:

@@ -19,6 +19,7 @@ from weightgate.upload.sending import Sender
 from weightgate.upload.source import SourceFile
 from weightgate.verdicts import CannotTell, Refused
 
+JOBS = 8
 _ROUNDS = 3  # of sending what the server says has not arrived
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 5.0
