@@ -139,8 +139,8 @@ _DOOR = r"""
             add_header Last-Modified $door_modified;
             add_header X-Amz-Request-Id $door_request_id;
             proxy_buffering off;
-            proxy_buffer_size 64k;  # as where the store itself is asked
-            proxy_buffers 4 64k;
+            proxy_buffer_size 256k;  # as where the store itself is asked
+            proxy_buffers 4 256k;
             proxy_read_timeout 300s;
             proxy_send_timeout 300s;
             proxy_next_upstream off;
