@@ -121,9 +121,8 @@ class Client:
         """Download files of a checkpoint, all without `paths`, and verify them; what is there already is not fetched.
 
         to: a folder; without it, one of the stage's name. older: a folder with another checkpoint, to copy chunks from.
-        jobs: how many transfers at once; None: 8, or 16 of small files. replace: overwrite files that are not the
-        published ones. manifest_key: the lab's key, if it gave it to you.
-        tell: gets the events of progress.
+        jobs: how many transfers run in parallel; None: 8, or 16 for small files. replace: overwrite files that are not
+        the published ones. manifest_key: the lab's key, if it gave it to you. tell: gets the events of progress.
         """
         if not _NAME.fullmatch(stage) or not _ID.fullmatch(checkpoint):
             raise WrongUse(

@@ -28,7 +28,7 @@ _OTHERS_NAMED_AT_MOST = 5
     "--from", "older", metavar="FOLDER", type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="A folder with another checkpoint: parts that are the same are copied from there.",
 )  # fmt: skip
-@click.option("--jobs", type=click.IntRange(1, 64), help="Transfers at once [8, or 16 of small files].")
+@click.option("--jobs", type=click.IntRange(1, 64), help="Parallel transfers [8, or 16 for small files].")
 @click.option("--replace", is_flag=True, help="Overwrite files in FOLDER that are not the published ones.")
 @click.option("--manifest-key", metavar="FILE", type=click.Path(), help="The lab's key, if it gave it to you.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each event.")

@@ -19,7 +19,7 @@ from weightgate.verdicts import Ended
 @click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.argument("stage", metavar="MODEL/STAGE")
 @click.option("--note", metavar="TEXT", help="A note on what is new.")
-@click.option("--jobs", type=click.IntRange(1, 64), default=JOBS, show_default=True, help="Transfers at once.")
+@click.option("--jobs", type=click.IntRange(1, 64), default=JOBS, show_default=True, help="Parallel transfers.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each event.")
 @with_server
 @click.pass_context

@@ -30,7 +30,7 @@ _SMALL_BYTES = 2**20
 class Order:
     """What to download. older: a folder with another checkpoint. replace: files that lie there and are other ones.
 
-    jobs: how many transfers at once; None: as many as suit what is missing.
+    jobs: how many transfers run in parallel; None: as many as suit what is missing.
     """
 
     stage: str
