@@ -258,7 +258,7 @@ http {
             proxy_set_header X-Forwarded-Prefix "";
             proxy_set_header X-Forwarded-Proto "";
             proxy_buffering off;
-            proxy_buffer_size 256k;  # what is read and sent together: 64k takes a third more CPU, a page, the default, far more
+            proxy_buffer_size 256k;  # read and sent together: 64k takes a third more CPU, a page (the default) far more
             proxy_buffers 4 256k;  # not used, but a buffer may not be larger than half of them
             proxy_request_buffering off;
             proxy_max_temp_file_size 0;
